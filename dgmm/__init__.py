@@ -1,0 +1,27 @@
+"""Gaussian mixtures for data that no machine can hold: Zarr in, map-reduce EM on Dask.
+
+`GaussianMixture` is scikit-learn's interface on arrays and on Zarr; `load_model` opens what a job
+(`dgmm run job.yaml`) left behind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dgmm.version import __version__
+
+if TYPE_CHECKING:
+    from dgmm.estimator import GaussianMixture
+    from dgmm.model_files import load_model
+
+__all__ = ["GaussianMixture", "__version__", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first asked for: `dgmm --help` must not load NumPy."""
+    import importlib  # noqa: PLC0415 - only needed when a name is asked for
+
+    rooms = {"GaussianMixture": "dgmm.estimator", "load_model": "dgmm.model_files"}
+    if name not in rooms:
+        raise AttributeError(f"module 'dgmm' has no attribute {name!r}")
+    return getattr(importlib.import_module(rooms[name]), name)

@@ -1,0 +1,93 @@
+"""The words of failure: one class for each way a run can end, each with its exit code.
+
+Imports nothing, so that every room may raise them. Messages say what was found, what was expected,
+where, and what to do.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line returns, one code for each end."""
+
+    DONE = 0
+    USAGE = 2
+    NOT_CONVERGED = 10
+    DATA_INVALID = 65
+    INPUT_NOT_FOUND = 66
+    UNAVAILABLE = 69
+    INTERNAL = 70
+    OUTPUT_EXISTS = 73
+    OUTPUT_FAILED = 74
+    STOPPED = 75
+    JOB_FILE_INVALID = 78
+
+
+class DgmmError(Exception):
+    """What a user can mend; carries the exit code of the command line."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(DgmmError):
+    """The command line's words are off."""
+
+    exit_code = ExitCode.USAGE
+
+
+class DataError(DgmmError, ValueError):
+    """The data, or a model, are not what they have to be."""
+
+    exit_code = ExitCode.DATA_INVALID
+
+
+class InputNotFoundError(DgmmError):
+    """An input is absent or cannot be read."""
+
+    exit_code = ExitCode.INPUT_NOT_FOUND
+
+
+class UnavailableError(DgmmError):
+    """No scheduler, no workers, workers without dgmm, or storage that stays away."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class OutputExistsError(DgmmError):
+    """The output path holds another job, is locked, or cannot be created."""
+
+    exit_code = ExitCode.OUTPUT_EXISTS
+
+
+class OutputFailedError(DgmmError):
+    """Writing failed after the run had begun (disk full, read-only)."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
+
+
+class StoppedError(DgmmError):
+    """A signal ended the command; an unfinished run starts over."""
+
+    exit_code = ExitCode.STOPPED
+
+
+class JobFileError(DgmmError):
+    """The job file does not say what a job needs; all faults are listed at once."""
+
+    exit_code = ExitCode.JOB_FILE_INVALID
+
+
+class ComponentError(DgmmError, ValueError):
+    """No mixture can be made of these rows (a start failed, every component collapsed)."""
+
+    exit_code = ExitCode.DATA_INVALID
+
+
+class NotFittedError(DgmmError, ValueError, AttributeError):
+    """The estimator was asked for results before `fit`; a ValueError, as scikit-learn's is."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The fit ended without convergence; the text says why and what to do."""

@@ -1,0 +1,59 @@
+"""Who listens to a job: progress, log files and tests, behind one small protocol.
+
+The loop and the stages of a job tell what happens; they know no terminal and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Listener(Protocol):
+    """What a job tells while it runs. Called from the driver's thread, in order."""
+
+    def stage(self, name: str, detail: str) -> None:
+        """Take note that a stage begins (`summary`, `542,450 rows of 27 features`)."""
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """Take note that an EM pass has ended.
+
+        Parameters
+        ----------
+        record
+            Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, seconds, rows.
+        """
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """Take note of what happened to a component (reseeded, dropped, regularised).
+
+        Parameters
+        ----------
+        record
+            Keys iteration, restart, component, event, message.
+        """
+
+    def warning(self, text: str) -> None:
+        """Take note of something the user should look at."""
+
+    def note(self, text: str) -> None:
+        """Take note of something worth a line, such as the dashboard's address."""
+
+
+class SilentListener:
+    """Hears everything and says nothing."""
+
+    def stage(self, name: str, detail: str) -> None:
+        """Say nothing."""
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def warning(self, text: str) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""

@@ -1,0 +1,42 @@
+"""How a fit ends: a value, with what to do about it in its text."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Outcome(Enum):
+    """The end of one candidate; `value` says it in words, with the remedy."""
+
+    CONVERGED = "the mean log-likelihood changed by less than tol"
+    MAX_ITER_REACHED = (
+        "max_iter was reached before the mean log-likelihood settled: raise model.max_iter or "
+        "model.tol"
+    )
+    LOG_LIKELIHOOD_DECREASED = (
+        "the log-likelihood fell by more than regularisation and rounding explain; the parameters "
+        "before the fall are kept: lower model.reg_covar or model.reg_covar_relative"
+    )
+    COMPONENT_COLLAPSED = (
+        "every component collapsed and is held up by a floor alone: lower model.n_components, "
+        "raise model.reg_covar, or look for constant and duplicated features"
+    )
+    NON_FINITE = (
+        "the log-likelihood is not finite: some row lies so far out that its squared distance "
+        "overflows; mend or drop such rows"
+    )
+    DEGENERATE_START = (
+        "the start was the end: all means are alike and EM cannot part them; choose another "
+        "initialisation.method"
+    )
+    INITIALISED = "max_iter is 0: the parameters are those of the initialisation"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the parameters may stand as a result."""
+        return self is not Outcome.NON_FINITE
+
+    @property
+    def has_converged(self) -> bool:
+        """Whether the fit did all that was asked of it."""
+        return self in {Outcome.CONVERGED, Outcome.INITIALISED}
