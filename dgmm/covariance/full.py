@@ -1,0 +1,119 @@
+"""Full covariances: every component its own ellipsoid; Σ is (k, d, d)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dgmm.covariance import cholesky
+from dgmm.covariance.family import Array, Family, Moments, Tile
+
+
+def pack(matrices: Array) -> Array:
+    """Upper triangles (…, d, d) to (…, d(d+1)/2), row by row."""
+    i, j = np.triu_indices(matrices.shape[-1])
+    return np.ascontiguousarray(matrices[..., i, j])
+
+
+def unpack(packed: Array, d: int) -> Array:
+    """Symmetric matrices (…, d, d) from packed upper triangles."""
+    i, j = np.triu_indices(d)
+    matrices = np.empty((*packed.shape[:-1], d, d))
+    matrices[..., i, j] = packed
+    matrices[..., j, i] = packed
+    return matrices
+
+
+@dataclass(frozen=True)
+class Full(Family):
+    """φ(y) = [y_i y_j for i ≤ j, y, 1]."""
+
+    name = "full"
+
+    def quadratic_width(self, d: int) -> int:
+        """d(d + 1)/2."""
+        return d * (d + 1) // 2
+
+    def fill_quadratic(self, Y: Tile, out: Tile) -> None:
+        """y_i y_j for i ≤ j."""
+        d, row = Y.shape[0], 0
+        for i in range(d):
+            np.multiply(Y[i], Y[i:], out=out[row : row + d - i])
+            row += d - i
+
+    def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """−½Λ, off-diagonals counted twice since φ holds each product once."""
+        precisions = self.precisions(precisions_cholesky)
+        i, j = np.triu_indices(d)
+        return precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
+
+    def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
+        """Λ_k μ_k = U (Uᵀ μ)."""
+        whitened = np.swapaxes(precisions_cholesky, 1, 2) @ means[:, :, None]
+        return np.asarray((precisions_cholesky @ whitened)[:, :, 0])
+
+    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
+        """U_kᵀ D."""
+        return np.asarray(precisions_cholesky[k].T @ D)
+
+    def second_moment(self, D: Array, r: Array) -> Array:
+        """Σ r D Dᵀ, packed."""
+        return pack((D * r) @ D.T)
+
+    def covariances(self, moments: Moments) -> Array:
+        """Σ_k = M₂/n − δ δᵀ with δ = M₁/n."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = moments.first / moments.counts[:, None]
+            second = unpack(moments.second / moments.counts[:, None], shift.shape[1])
+        return second - shift[:, :, None] * shift[:, None, :]
+
+    def regularised(self, covariances: Array, regularisation: Array) -> Array:
+        """Σ_k + diag(r)."""
+        return covariances + np.diag(regularisation)
+
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """Upper triangular U_k."""
+        return cholesky.precisions_cholesky(covariances)
+
+    def precisions(self, precisions_cholesky: Array) -> Array:
+        """U Uᵀ."""
+        return np.asarray(precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2))
+
+    def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """Σ log diag U_k."""
+        return np.asarray(np.log(np.diagonal(precisions_cholesky, axis1=1, axis2=2)).sum(axis=1))
+
+    def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
+        """λ_max(Λ) ≤ ‖Λ‖_∞, at most √d too large and far cheaper than eigenvalues."""
+        precisions = self.precisions(precisions_cholesky)
+        return np.asarray(np.abs(precisions).sum(axis=2).max(axis=1))
+
+    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
+        """Σ_k."""
+        return np.asarray(covariances[k])
+
+    def variances(self, covariances: Array, k: int, d: int) -> Array:
+        """Diagonals."""
+        return np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
+
+    def rescaled(self, covariances: Array, scale: Array) -> Array:
+        """S Σ S; one factor at a time, since the product of two scales may overflow alone."""
+        return covariances * scale[:, None] * scale[None, :]
+
+    def inverse(self, covariances: Array) -> Array:
+        """Matrix inverses, made symmetric."""
+        inverses = np.linalg.inv(covariances)
+        return np.asarray((inverses + np.swapaxes(inverses, -1, -2)) / 2.0)
+
+    def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
+        """Divided by the scale."""
+        return np.asarray(precisions_cholesky / scale[:, None])
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """k·d(d + 1)/2."""
+        return k * d * (d + 1) // 2
+
+    def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d, d)."""
+        return (k, d, d)
