@@ -1,0 +1,80 @@
+"""What may be fitted: two-dimensional arrays of real numbers with at least one row and feature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dgmm.errors import DataError
+
+_KINDS = {
+    "c": "complex numbers",
+    "O": "Python objects",
+    "S": "byte strings",
+    "U": "strings",
+    "T": "strings",
+    "V": "structured records",
+    "M": "dates",
+    "m": "time spans",
+}
+#: Real types that every room computes with; longdouble is not among them.
+_ADMITTED = frozenset(
+    [np.dtype(np.bool_)]
+    + [np.dtype(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)]
+    + [np.dtype(f"float{bits}") for bits in (16, 32, 64)]
+)
+ADMITTED_NAMES = frozenset(dtype.name for dtype in _ADMITTED)
+
+
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type in the machine's own byte order."""
+    return dtype.newbyteorder("=")
+
+
+def check_dtype(dtype: np.dtype[Any], source: str) -> None:
+    """Refuse whatever is not a real number.
+
+    Raises
+    ------
+    DataError
+        Naming the type.
+    """
+    if native(dtype) not in _ADMITTED:
+        raise refused_dtype(str(dtype), _KINDS.get(dtype.kind, "another type"), source)
+
+
+def refused_dtype(name: str, meaning: str, source: str) -> DataError:
+    """The error for a type that is not admitted."""
+    return DataError(
+        f"{source}: values are {name} ({meaning}); expected booleans, integers, or floats of 16, "
+        "32 or 64 bits. Convert the array to float32 or float64"
+    )
+
+
+def check_shape(shape: Sequence[int], source: str) -> None:
+    """Refuse whatever is not rows × features.
+
+    Raises
+    ------
+    DataError
+        Saying what was found and how to reshape it.
+    """
+    found = f"{source}: found shape {tuple(shape)}, expected rows × features"
+    if len(shape) == 0:
+        raise DataError(f"{found}; a single number cannot be fitted")
+    if len(shape) == 1:
+        raise DataError(
+            f"{found}. If every value is a row of one feature, write it with shape "
+            f"({shape[0]}, 1); if it is one row, with shape (1, {shape[0]})"
+        )
+    if len(shape) > 2:
+        raise DataError(
+            f"{found}. Reshape it to two dimensions: one that runs over rows (join all sample "
+            "dimensions) and one over features (the last)"
+        )
+    if shape[0] == 0:
+        raise DataError(f"{found}; it has no rows")
+    if shape[1] == 0:
+        raise DataError(f"{found}; it has no features")

@@ -1,0 +1,111 @@
+"""Rows of a NumPy array in memory, read as if they were stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dgmm.data.admission import check_dtype, check_shape, native
+from dgmm.data.blocks import BlockGrid, Run
+from dgmm.data.dataset import Rows
+from dgmm.data.feature_names import feature_names_from
+from dgmm.errors import DataError
+
+_SOURCE = "X"
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class ArrayDataset:
+    """Rows (n, d) of an array in memory; any memory order, any byte order.
+
+    Parameters
+    ----------
+    X : (n, d) array_like
+        Booleans, integers, or floats of 16, 32 or 64 bits; it is not copied.
+    feature_names : sequence of str, optional
+        One unique name a column; x0, x1, … by default.
+
+    Raises
+    ------
+    DataError
+        If X is not such an array, or the names do not fit.
+
+    Examples
+    --------
+    >>> ArrayDataset([[1.0, 2.0], [3.0, 4.0]]).n_features
+    2
+    """
+
+    X: Rows
+    feature_names: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(self, X: object, feature_names: Sequence[str] | None = None) -> None:
+        values = _as_array(X)
+        check_dtype(values.dtype, _SOURCE)
+        check_shape(values.shape, _SOURCE)
+        names = feature_names_from(feature_names, values.shape[1], "feature_names")
+        object.__setattr__(self, "X", values)
+        object.__setattr__(self, "feature_names", names)
+        object.__setattr__(self, "attributes", {})
+
+    @property
+    def n_samples(self) -> int:
+        """Rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Columns."""
+        return int(self.X.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a value, in native byte order."""
+        return native(self.X.dtype)
+
+    @property
+    def grid(self) -> BlockGrid:
+        """How the rows are cut into blocks."""
+        return BlockGrid(self.n_samples, self.n_features)
+
+    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+        """Yield (block, its rows (b, d)): a view where order and byte order allow it."""
+        for block in range(run.start, run.stop):
+            start, stop = self.grid.rows(block)
+            yield block, np.ascontiguousarray(self.X[start:stop], dtype=self.dtype)
+
+    def locate(self, row: int) -> str:
+        """Where a row lies."""
+        return f"row {row}"
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Shape, type and SHA-256 of the values."""
+        digest = hashlib.sha256()
+        for _, rows in self.read_blocks(Run(0, self.grid.n_blocks)):
+            digest.update(rows.data)
+        return {
+            "shape": [self.n_samples, self.n_features],
+            "dtype": self.dtype.name,
+            "values_sha256": digest.hexdigest(),
+        }
+
+    def check_unchanged(self) -> None:
+        """Nothing to check: the caller owns the array."""
+
+
+def _as_array(X: object) -> Rows:
+    if isinstance(X, np.ma.MaskedArray):
+        raise DataError(
+            f"{_SOURCE}: a masked array; write NaN where it is masked: X.filled(numpy.nan)"
+        )
+    if hasattr(X, "toarray"):
+        raise DataError(f"{_SOURCE}: a sparse matrix; expected a dense array: X.toarray()")
+    try:
+        return np.asarray(X)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{_SOURCE}: cannot be made an array of rows × features: {error}") from None

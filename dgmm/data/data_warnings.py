@@ -1,0 +1,104 @@
+"""What a user should know of the values before anything is fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
+from dgmm.data.summary import Summary
+
+#: Standard deviations per interquartile range from which a feature's tail is worth a warning.
+HEAVY_TAIL = 1e3
+_SHOWN = 10
+_EXACT_IN_FLOAT64 = 2.0**53
+
+
+def data_warnings(
+    summary: Summary, standardisation: Standardisation, dataset: Dataset
+) -> list[str]:
+    """Outlying, constant and repeated features, dropped rows and rounded integers, in words.
+
+    Parameters
+    ----------
+    summary : Summary
+    standardisation : Standardisation
+        From the summary's sample.
+    dataset : Dataset
+        For names and places.
+    """
+    names = dataset.feature_names
+    found = [_outlier(i, summary, dataset) for i in _heavy_tailed(summary, standardisation)]
+    constant = [names[i] for i in np.flatnonzero(standardisation.is_constant)]
+    if constant:
+        found.append(
+            f"constant in the sample, so they tell nothing apart: {_listed(constant)}. "
+            "Consider leaving them out"
+        )
+    pairs = [f"{names[i]} = {names[j]}" for i, j in _repeated(summary.sample, standardisation)]
+    if pairs:
+        found.append(
+            f"features with equal values in the whole sample: {_listed(pairs)}. Full and tied "
+            "covariances are singular without regularisation; leave one of each out"
+        )
+    if summary.n_dropped:
+        found.append(
+            f"{summary.n_dropped:,} of {summary.n_read:,} rows hold values that are not finite and "
+            "are left out"
+        )
+    if dataset.dtype.kind in "iu":
+        found += [_rounded(names[i]) for i in _beyond_float64(summary)[:_SHOWN]]
+    return found
+
+
+def _heavy_tailed(summary: Summary, standardisation: Standardisation) -> NDArray[np.int64]:
+    """Features whose standard deviation is more than 1000 interquartile ranges."""
+    robust = standardisation.variance * NORMAL_QUARTILE_RANGE**2
+    with np.errstate(over="ignore"):
+        is_heavy = summary.variance > robust * HEAVY_TAIL**2
+    return np.flatnonzero(is_heavy & ~standardisation.is_constant)
+
+
+def _outlier(feature: int, summary: Summary, dataset: Dataset) -> str:
+    low, high = summary.minimum[feature], summary.maximum[feature]
+    middle = float(np.sort(summary.sample[:, feature])[len(summary.sample) // 2])
+    is_high = high / 2 - middle / 2 >= middle / 2 - low / 2
+    value, row = (high, summary.maximum_row) if is_high else (low, summary.minimum_row)
+    return (
+        f"feature {dataset.feature_names[feature]}: standard deviation "
+        f"{np.sqrt(summary.variance[feature]):.3g} is more than {HEAVY_TAIL:.0f} times the "
+        f"interquartile range; the value farthest out is {value:.6g} in "
+        f"{dataset.locate(int(row[feature]))}. Is it a fill value? Write NaN there and set "
+        "data.missing to drop"
+    )
+
+
+def _repeated(sample: NDArray[Any], standardisation: Standardisation) -> Iterator[tuple[int, int]]:
+    """Pairs (first, later) of features that are equal in every row and not constant."""
+    first: dict[bytes, int] = {}
+    for feature in np.flatnonzero(~standardisation.is_constant):
+        content = (sample[:, feature] + sample.dtype.type(0)).tobytes()  # -0.0 becomes 0.0
+        if content in first:
+            yield first[content], int(feature)
+        first.setdefault(content, int(feature))
+
+
+def _beyond_float64(summary: Summary) -> NDArray[np.int64]:
+    largest = np.maximum(np.abs(summary.minimum), np.abs(summary.maximum))
+    return np.flatnonzero(largest > _EXACT_IN_FLOAT64)
+
+
+def _rounded(name: str) -> str:
+    return (
+        f"feature {name}: integers beyond 2^53 are rounded when they become float64; subtract an "
+        "offset before they are stored"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,53 @@
+"""What a data set is to the rest of the house: rows, features, names, and blocks read in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.blocks import BlockGrid, Run
+
+Rows = NDArray[Any]
+
+
+class Dataset(Protocol):
+    """Rows that can be read block by block; picklable, so that tasks carry it to workers."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows, dropped ones included."""
+
+    @property
+    def n_features(self) -> int:
+        """Columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a value as stored, in native byte order."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name a column; `x0`, `x1`, … where the data give none."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What the array says of itself (`sample_dims`, `sample_shape`, …)."""
+
+    @property
+    def grid(self) -> BlockGrid:
+        """How the rows are cut into blocks."""
+
+    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+        """Yield (block, its rows (b, d), native byte order, C order), decoding each chunk once."""
+
+    def locate(self, row: int) -> str:
+        """Where a row lies, in words a user can act on (`chunk c/3/0, row 12`)."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What identifies the data: shape, dtype; for stored data metadata and chunk listing."""
+
+    def check_unchanged(self) -> None:
+        """Raise a DataError if stored rows have changed since they were opened."""

@@ -1,0 +1,97 @@
+"""Means and variances of columns as a monoid, right from denormals to 1e308 and at any offset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+#: Exponent of a column of zeros: below every other, so that merging takes the other's.
+_ZERO_EXPONENT = -1100
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Count, mean and summed squared deviations of d columns, each in units of a power of two.
+
+    The unit 2^exponent bounds the column's values, so that neither squares nor sums overflow.
+    Deviations are taken about each part's own mean, and parts are merged as in Chan, Golub and
+    LeVeque (1983), "Algorithms for computing the sample variance", equation 2.1b.
+
+    Parameters
+    ----------
+    count : int
+        Rows.
+    exponent : (d,) int64
+    scaled_mean : (d,) float64
+        mean/2^exponent.
+    scaled_squares : (d,) float64
+        Σ(x - mean)²/4^exponent.
+    """
+
+    count: int
+    exponent: NDArray[np.int64]
+    scaled_mean: Floats
+    scaled_squares: Floats
+
+    @classmethod
+    def zero(cls, n_features: int) -> Self:
+        """The moments of no rows."""
+        empty = np.zeros(n_features)
+        return cls(0, np.full(n_features, _ZERO_EXPONENT, dtype=np.int64), empty, empty)
+
+    @classmethod
+    def of_columns(cls, columns: Floats) -> Self:
+        """Measure finite columns (d, b)."""
+        n_features, count = columns.shape
+        if count == 0:
+            return cls.zero(n_features)
+        largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+        exponent = np.where(largest == 0, _ZERO_EXPONENT, np.frexp(largest)[1]).astype(np.int64)
+        deviations = np.ldexp(columns, -exponent[:, np.newaxis])
+        mean = deviations.mean(axis=1)
+        deviations -= mean[:, np.newaxis]
+        squares = np.einsum("ij,ij->i", deviations, deviations)
+        # The rounded mean is off by the deviations' own mean; the identity
+        # Σ(x - m)² = Σ(x - c)² - n(m - c)² takes that out.
+        error = deviations.mean(axis=1)
+        return cls(count, exponent, mean + error, np.maximum(squares - count * error**2, 0.0))
+
+    def merge(self, other: Self) -> Self:
+        """Return the moments of these rows followed by the other's."""
+        if other.count == 0:
+            return self
+        if self.count == 0:
+            return other
+        count = self.count + other.count
+        exponent = np.maximum(self.exponent, other.exponent)
+        left_mean, left_squares = self._in_units(exponent)
+        right_mean, right_squares = other._in_units(exponent)
+        delta = right_mean - left_mean
+        share = other.count / count
+        squares = left_squares + right_squares + delta**2 * (self.count * share)
+        return type(self)(count, exponent, left_mean + delta * share, squares)
+
+    def _in_units(self, exponent: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        shift = self.exponent - exponent
+        return np.ldexp(self.scaled_mean, shift), np.ldexp(self.scaled_squares, 2 * shift)
+
+    @property
+    def mean(self) -> Floats:
+        """Means (d,); NaN of no rows."""
+        if self.count == 0:
+            return np.full(len(self.exponent), np.nan)
+        result: Floats = np.ldexp(self.scaled_mean, self.exponent)
+        return result
+
+    @property
+    def variance(self) -> Floats:
+        """Population variances (d,); NaN of no rows, infinite or 0 where float64 cannot hold it."""
+        if self.count == 0:
+            return np.full(len(self.exponent), np.nan)
+        with np.errstate(over="ignore", under="ignore"):
+            result: Floats = np.ldexp(self.scaled_squares / self.count, 2 * self.exponent)
+        return result

@@ -1,0 +1,96 @@
+"""Columns in the order a model wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmm.data.blocks import BlockGrid, Run
+from dgmm.data.dataset import Dataset, Rows
+from dgmm.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedFeatures:
+    """A data set whose columns are taken in another order."""
+
+    source: Dataset
+    columns: tuple[int, ...]
+
+    @property
+    def n_samples(self) -> int:
+        """Rows."""
+        return self.source.n_samples
+
+    @property
+    def n_features(self) -> int:
+        """Columns taken."""
+        return len(self.columns)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As stored."""
+        return self.source.dtype
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """In the order taken."""
+        return tuple(self.source.feature_names[i] for i in self.columns)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """As stored."""
+        return self.source.attributes
+
+    @property
+    def grid(self) -> BlockGrid:
+        """Blocks of the columns taken."""
+        return self.source.grid
+
+    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+        """Yield blocks with their columns in order."""
+        for block, rows in self.source.read_blocks(run):
+            yield block, np.ascontiguousarray(rows[:, self.columns])
+
+    def locate(self, row: int) -> str:
+        """Where the row is stored."""
+        return self.source.locate(row)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Of what is stored, and of the order."""
+        return self.source.fingerprint() | {"columns": list(self.columns)}
+
+    def check_unchanged(self) -> None:
+        """Ask what is stored."""
+        self.source.check_unchanged()
+
+
+def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, str | None]:
+    """The data set with its columns as the model has them, and what had to be said.
+
+    Data or models whose features bear no names of their own (x0, x1, …) go by position.
+
+    Raises
+    ------
+    DataError
+        If the number of features differs, or names are missing or strange.
+    """
+    own = dataset.feature_names
+    if len(own) != len(names):
+        raise DataError(f"the data have {len(own)} features, the model has {len(names)}")
+    if own == names:
+        return dataset, None
+    unnamed = tuple(f"x{i}" for i in range(len(names)))
+    if unnamed in {own, names}:
+        return dataset, None
+    missing, strange = sorted(set(names) - set(own)), sorted(set(own) - set(names))
+    if missing:
+        raise DataError(
+            f"the data lack the model's features {', '.join(missing[:10])}; "
+            f"they have {', '.join(strange[:10])} instead"
+        )
+    columns = tuple(own.index(name) for name in names)
+    return SelectedFeatures(dataset, columns), "the data's features were put in the model's order"

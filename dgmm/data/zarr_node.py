@@ -1,0 +1,211 @@
+"""Finding an array on disk: the folder, its raw metadata, and what to say when it is not there."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dgmm.data.feature_names import safe_text
+from dgmm.errors import DataError, InputNotFoundError
+
+T = TypeVar("T")
+_SHOWN = 20
+#: Folders looked at when the arrays of a group are listed for a message.
+_MOST_FOLDERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayNode:
+    """One array's folder and metadata as they stand on disk.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path.
+    zarr_format : int
+        2 or 3.
+    metadata, attributes : mapping
+        `.zarray` and `.zattrs`, or `zarr.json` and its `attributes`.
+    digest : str
+        SHA-256 of the metadata files.
+    """
+
+    folder: str
+    zarr_format: int
+    metadata: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    digest: str
+
+
+def find_array(path: str, array: str | None) -> ArrayNode:
+    """The array at `path`, or the array of that name in the group at `path`.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the path is absent, not readable, or not local.
+    DataError
+        If it is no Zarr array, or its metadata are damaged.
+    """
+    root = _local_folder(path)
+    if array is None:
+        node = _node(root)
+        if isinstance(node, ArrayNode):
+            return node
+        _refuse_sparse(node, root)
+        raise DataError(f"{root}: {_not_an_array(root, node)}")
+    return _array_in_group(root, array)
+
+
+def read_local(read: Callable[[], T], what: str) -> T | None:
+    """What `read` returns; None where there is nothing, other errors in words.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the operating system refuses.
+    """
+    try:
+        return read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        raise InputNotFoundError(
+            f"{what}: permission denied; it exists but is not yours to read"
+        ) from None
+    except OSError as error:
+        raise InputNotFoundError(f"{what}: cannot be read: {error.strerror or error}") from None
+
+
+def metadata_digest(folder: Path, zarr_format: int) -> str:
+    """SHA-256 of the metadata files as they stand now."""
+    names = ("zarr.json",) if zarr_format == 3 else (".zarray", ".zattrs")
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(name.encode() + b"\0" + (read_local((folder / name).read_bytes, name) or b""))
+    return digest.hexdigest()
+
+
+def _local_folder(path: str) -> Path:
+    if "://" in path or "::" in path:
+        raise InputNotFoundError(
+            f"{_without_secrets(path)}: URLs are not read; expected the path of a local folder. "
+            "Copy or mount the store"
+        )
+    root = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - resolve() would follow links
+    what = f"data.path {root}"
+    if read_local(root.stat, what) is None:
+        raise InputNotFoundError(f"{what} does not exist")
+    if not root.is_dir():
+        raise DataError(f"{what} is a file; expected the folder of a Zarr array or group")
+    return root
+
+
+def _without_secrets(url: str) -> str:
+    """Scheme and host; user, password and query stay out of messages."""
+    scheme, separator, rest = url.partition("://")
+    host = rest.split("?")[0].rpartition("@")[2]
+    return safe_text(scheme.split("?")[0] + separator + host)
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    """A JSON object; None where the file does not exist."""
+    content = read_local(path.read_bytes, str(path))
+    if content is None:
+        return None
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} is damaged: not valid JSON ({error}). Restore it from the array's source"
+        ) from None
+    if not isinstance(document, dict):
+        raise DataError(f"{path} is damaged: expected a JSON object")
+    return document
+
+
+def _node(folder: Path) -> ArrayNode | dict[str, Any] | None:
+    """The array in a folder, the attributes of the group in it, or None where there is neither."""
+    document = _document(folder / "zarr.json")
+    if document is not None:
+        attributes = _object(document.get("attributes"), folder / "zarr.json")
+        if document.get("node_type") == "group":
+            return attributes
+        return ArrayNode(str(folder), 3, document, attributes, metadata_digest(folder, 3))
+    document = _document(folder / ".zarray")
+    if document is not None:
+        attributes = _document(folder / ".zattrs") or {}
+        return ArrayNode(str(folder), 2, document, attributes, metadata_digest(folder, 2))
+    if (folder / ".zgroup").exists():
+        return _document(folder / ".zattrs") or {}
+    return None
+
+
+def _object(value: object, source: Path) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DataError(f"{source} is damaged: attributes are not a JSON object")
+    return value
+
+
+def _array_in_group(root: Path, array: str) -> ArrayNode:
+    if isinstance(_node(root), ArrayNode):
+        raise DataError(f"{root} is itself an array; remove data.array ({safe_text(array)!r})")
+    parts = [part for part in array.split("/") if part]
+    if parts and not any(part in {".", ".."} or "\0" in part for part in parts):
+        target = root.joinpath(*parts)
+        node = _node(target)
+        if isinstance(node, ArrayNode):
+            return node
+        _refuse_sparse(node, target)
+    names = list(_array_names(root))
+    close = difflib.get_close_matches(array, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise DataError(f"{root} has no array {safe_text(array)!r}.{hint} {_listed(names)}")
+
+
+def _not_an_array(root: Path, node: dict[str, Any] | None) -> str:
+    names = list(_array_names(root))
+    if node is None and not names:
+        return "no Zarr array: it holds neither zarr.json nor .zarray"
+    return f"is a group; name one of its arrays in data.array. {_listed(names)}"
+
+
+def _listed(names: list[str]) -> str:
+    if not names:
+        return "It holds no arrays"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "Its arrays: " + ", ".join(safe_text(name) for name in names[:_SHOWN]) + more
+
+
+def _array_names(root: Path) -> Iterator[str]:
+    """Names of the arrays below a folder, breadth first; arrays are not entered."""
+    waiting = [root]
+    for n_seen, folder in enumerate(waiting):
+        if n_seen > _MOST_FOLDERS:
+            return
+        try:
+            if folder != root and isinstance(_node(folder), ArrayNode):
+                yield folder.relative_to(root).as_posix()
+                continue
+            waiting += sorted(
+                Path(e.path) for e in os.scandir(folder) if e.is_dir(follow_symlinks=False)
+            )
+        except (OSError, DataError, InputNotFoundError):
+            continue  # the list is a help within a message; what cannot be read is left out of it
+
+
+def _refuse_sparse(node: object, folder: Path) -> None:
+    encoding = node.get("encoding-type") if isinstance(node, dict) else None
+    if encoding in {"csr_matrix", "csc_matrix"}:
+        raise DataError(
+            f"{folder} is an AnnData sparse matrix ({encoding}); expected a dense array. Write a "
+            "dense embedding (for instance obsm/X_pca), or X.toarray() in chunks, and name that"
+        )

@@ -1,0 +1,152 @@
+"""Standardised rows are nearly exact, finite for finite input, and robust against fill values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgmm.data.standardisation import Standardisation
+
+EPS = np.finfo(np.float64).eps
+
+
+def normal(m=10_000, d=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(m, d))
+
+
+def measured(sample, **options):
+    return Standardisation.from_sample(sample, **({"common_scale": False} | options))
+
+
+@pytest.mark.parametrize("common_scale", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1e8, -1e15])
+def test_y_is_exact_where_the_difference_is(offset, common_scale):
+    X = normal() * [0.01, 1, 100] + offset
+    found = measured(X, common_scale=common_scale)
+    exact = (X.astype(np.longdouble) - found.shift) / found.scale
+    # x - shift is rounded once, to half a unit in its own last place; the scale rounds nothing.
+    np.testing.assert_allclose(found.apply(X), exact.T.astype(float), rtol=EPS / 2, atol=0)
+
+
+def test_float32_rows_are_shifted_in_float32_without_loss():
+    X = (normal() + 1e4).astype(np.float32)
+    found = measured(X)
+    y = found.apply(X, np.float32)
+    assert y.dtype == np.float32
+    exact = (X.astype(np.float64) - found.shift) / found.scale
+    np.testing.assert_array_equal(y, exact.T)  # neighbours of the shift: Sterbenz's lemma
+
+
+@pytest.mark.parametrize("d", [1, 2, 31, 32, 33, 100])
+@pytest.mark.parametrize("b", [0, 1, 127, 300])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_come_out_features_first_whatever_their_layout(d, b, order):
+    X = np.asarray(normal(b, d), order=order)
+    found = measured(normal(50, d))
+    y = found.apply(X)
+    assert y.flags.c_contiguous
+    np.testing.assert_array_equal(y, ((X - found.shift) / found.scale).T)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int64", "float16", ">f4", ">f8"])
+@pytest.mark.parametrize("target", [np.float32, np.float64])
+def test_every_real_type_is_standardised(dtype, target):
+    X = np.random.default_rng(0).integers(0, 2, size=(500, 3)).astype(dtype)
+    found = measured(X)
+    expected = (X.astype(np.float64) - found.shift) / found.scale
+    np.testing.assert_array_equal(found.apply(X, target), expected.T)
+
+
+def test_the_scale_is_the_power_of_two_nearest_to_the_robust_sd():
+    widths = np.array([1e-12, 0.3, 1.0, 1.5, 1e12])
+    found = measured(normal(100_000, 5) * widths)
+    assert (np.frexp(found.scale)[0] == 0.5).all()
+    # IQR/1.349 of 100,000 normal values is within 5 · 1.36/√(2·10⁵) ≈ 1.5 % of the sd
+    np.testing.assert_allclose(found.variance, widths**2, rtol=0.031)
+    assert (found.standardised_variance >= 0.5 * 0.97).all()
+    assert (found.standardised_variance <= 2 * 1.03).all()
+
+
+def test_the_shift_is_a_value_of_the_sample():
+    X = normal(1001).astype(np.float32)
+    np.testing.assert_array_equal(measured(X).shift, np.median(X, axis=0))
+    assert (np.rint(measured(normal(), dtype=np.int32).shift) == 0).all()
+
+
+def test_one_fill_value_changes_nothing():
+    X = normal()
+    broken = X.copy()
+    broken[17] = 9.97e36
+    np.testing.assert_array_equal(measured(X).scale, measured(broken).scale)
+    # one value of 10,000 moves a quantile by at most one order statistic
+    np.testing.assert_allclose(measured(broken).shift, measured(X).shift, atol=1e-2)
+
+
+def test_a_common_scale_is_of_the_root_mean_robust_variance():
+    found = measured(normal(100_000) * [1, 1, 8], common_scale=True)
+    assert (found.scale == 4.0).all()  # √((1 + 1 + 64)/3) = 4.69
+    np.testing.assert_allclose(found.variance, [1, 1, 64], rtol=0.031)
+
+
+def test_constant_features_are_named_and_have_scale_one():
+    X = normal()
+    X[:, 1] = 7.25
+    for common_scale in (False, True):
+        found = measured(X * [1, 1, 1], common_scale=common_scale)
+        np.testing.assert_array_equal(found.is_constant, [False, True, False])
+        assert (found.apply(X)[1] == 0).all()
+        assert (found.variance > 0).all()
+    constant = measured(np.full((9, 2), 3e300), common_scale=True)
+    np.testing.assert_array_equal(constant.scale, 1.0)
+    np.testing.assert_array_equal(constant.shift, 3e300)
+
+
+def test_the_sd_is_taken_where_the_interquartile_range_is_zero():
+    X = np.zeros((1000, 1))
+    X[:100] = 1.0  # variance 0.1 · 0.9
+    found = measured(X)
+    np.testing.assert_allclose(found.variance, 0.09, rtol=8 * EPS)
+    assert not found.is_constant.any()
+
+
+@pytest.mark.parametrize("common_scale", [False, True])
+@pytest.mark.parametrize("unit", [1e308, 1e-310, 5e-324, 1e-12, 1e12])
+def test_extreme_units_are_standardised_like_others(unit, common_scale):
+    X = np.clip(normal(1000, 2) * 0.6, -1.7, 1.7) * unit
+    found = measured(X, common_scale=common_scale)
+    y = found.apply(X)
+    assert np.isfinite(y).all()
+    assert (found.scale > 0).all()
+    assert np.isfinite(found.standardised_variance).all()
+    if unit > 1e-320:
+        assert (y.std(axis=1) > 0.4).all()
+        assert (y.std(axis=1) < 1.6).all()
+
+
+@pytest.mark.parametrize("target", [np.float32, np.float64])
+def test_finite_rows_give_finite_results(target):
+    found = measured(normal(1000, 4) * [1e-300, 1e-12, 1.0, 1e300])
+    extreme = np.array([[1.7e308] * 4, [-1.7e308] * 4, [5e-324] * 4, [0.0] * 4])
+    for rows in (extreme, np.clip(extreme, -3e38, 3e38).astype(np.float32)):
+        assert np.isfinite(found.apply(rows, target)).all()
+
+
+def test_positions_travel_to_user_units_and_back():
+    found = measured(normal() * [1e-3, 1, 1e3] + [1e8, 0, 5])
+    positions = normal(7)
+    user = found.means_to_user(positions)
+    # y·scale + shift is rounded once, relative to the larger of shift and result
+    bound = EPS * (np.abs(found.shift) + np.abs(user)) / found.scale
+    assert (np.abs(found.means_from_user(user) - positions) <= 2 * bound).all()
+
+
+@pytest.mark.parametrize("sample", [np.empty((0, 2)), np.array([[1.0, np.nan]])])
+def test_a_sample_without_finite_rows_is_refused(sample):
+    with pytest.raises(ValueError, match="finite values only"):
+        measured(sample)
+
+
+def test_one_row_is_all_constant():
+    found = measured(np.array([[3.0, -2.0]]))
+    assert found.is_constant.all()
+    np.testing.assert_array_equal(found.shift, [3.0, -2.0])
