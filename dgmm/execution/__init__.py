@@ -1,0 +1,10 @@
+"""Where tasks run: threads of this process, or a Dask cluster. The only room that knows Dask.
+
+`open_executor(ClusterSettings(...))` gives the executor that a job asks for. `ThreadExecutor` alone
+serves a script: importing it loads nothing of Dask. `local_cluster` and `existing_cluster`, in
+`dgmm.execution.dask_cluster`, give Dask's. `map_reduce` reduces over any of them to the same bits.
+"""
+
+from dgmm.execution.opening import ClusterSettings, open_executor
+
+__all__ = ["ClusterSettings", "open_executor"]

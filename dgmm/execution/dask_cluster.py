@@ -1,0 +1,299 @@
+"""Executors on Dask: worker processes started here, or a cluster that somebody else started."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import dask
+from dask.utils import parse_bytes
+from distributed import Client, LocalCluster
+
+from dgmm.data.blocks import Run
+from dgmm.errors import JobFileError, UnavailableError
+from dgmm.execution.blas import single_blas_thread
+from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
+from dgmm.execution.dask_pass import DaskPass
+from dgmm.execution.environment import compare_environments, group_reports, process_environment
+from dgmm.execution.machine import available_memory
+from dgmm.execution.membership import Membership
+from dgmm.execution.threads import available_cpus
+from dgmm.execution.worker_setup import blas_plugin
+
+T = TypeVar("T")
+#: Level above CRITICAL: workers of a local cluster write nothing to the user's terminal.
+_SILENT = 60
+#: Else a worker that is down again 15 s after an earlier death is given up for good, with the
+#: process that is just restarting it.
+_KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "1 day"}
+
+
+class DaskExecutor:
+    """Runs tasks on the workers of a Dask cluster; made by `local_cluster` and `existing_cluster`.
+
+    A context manager. While it is open, BLAS has one thread in the driver and in every worker.
+    """
+
+    def __init__(
+        self, client: Any, members: Membership, resources: ExitStack, dashboard: str | None
+    ) -> None:
+        self._client = client
+        self._members = members
+        self._resources = resources
+        self._driver = process_environment()
+        self._dashboard = dashboard
+
+    @property
+    def n_threads(self) -> int:
+        """How many tasks can run at the same time; follows workers that join and leave."""
+        return max(1, sum(self._members.threads().values()))
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of Dask's dashboard; None where it could not serve a page (no Bokeh)."""
+        return self._dashboard
+
+    @property
+    def task_memory_limit(self) -> int | None:
+        """The smallest memory limit of any worker, in bytes; None where none has one."""
+        return min(self._members.memory_limits(), default=None)
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each way in which workers differ from the driver, or were refused."""
+        return [*self._compare()[1], *self._members.warnings]
+
+    def environment(self) -> dict[str, Any]:
+        """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
+        return {
+            "driver": self._driver,
+            "workers": group_reports(self._members.environments()),
+            "mixed": self._compare()[0],
+        }
+
+    def _compare(self) -> tuple[bool, list[str]]:
+        return compare_environments(self._driver, self._members.environments())
+
+    def run(
+        self, task: Callable[[Run], T], runs: Sequence[Run]
+    ) -> Generator[tuple[Run, T], None, None]:
+        """Yield (run, task(run)) as they complete, each run once, whatever happens to workers.
+
+        Raises
+        ------
+        UnavailableError
+            If the scheduler is lost or nobody works for `wait_workers_s`.
+        DgmmError
+            If a run keeps ending its workers; its blocks are named.
+        """
+        with closing(DaskPass(self._client, self._members, task, runs).results()) as results:
+            yield from results
+
+    def close(self) -> None:
+        """Disconnect, and stop what was started here."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def local_cluster(
+    n_workers: int | None = None,
+    threads_per_worker: int = 1,
+    memory_limit: int | str | None = "auto",
+    *,
+    wait_workers_s: float = 60.0,
+) -> DaskExecutor:
+    """Start worker processes on this machine, reachable from it alone.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Worker processes; by default one for each CPU this process may use.
+    threads_per_worker : int
+        Tasks at a time in one worker.
+    memory_limit : int or str, optional
+        Of one worker: bytes, a text such as "4 GB", "auto" (an equal share), None for no limit.
+    wait_workers_s : float
+        Seconds to wait for workers, at the start and when all have gone.
+
+    Raises
+    ------
+    UnavailableError
+        If the processes do not start.
+    JobFileError
+        If the memory limit is no number of bytes.
+    """
+    n_workers = n_workers or max(1, available_cpus() // threads_per_worker)
+    limit = _bytes_per_worker(memory_limit, n_workers)
+    has_dashboard = find_spec("bokeh") is not None
+    with ExitStack() as resources:
+        resources.enter_context(quiet_dask())
+        resources.enter_context(dask.config.set(_KEEP_NANNIES))
+        folder = tempfile.TemporaryDirectory(prefix="dgmm-workers-", ignore_cleanup_errors=True)
+        try:
+            cluster = LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=threads_per_worker,
+                processes=True,
+                host="127.0.0.1",
+                # Given in any case: without it the scheduler serves port 8787 of every interface.
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": has_dashboard},
+                memory_limit=limit,
+                local_directory=resources.enter_context(folder),
+                silence_logs=_SILENT,
+                preload=["dgmm.execution.worker_setup"],
+            )
+        except (OSError, RuntimeError) as error:
+            raise UnavailableError(
+                f"the local cluster of {n_workers} workers did not start: {error}. Try "
+                "cluster.kind: threads, or fewer workers."
+            ) from error
+        resources.callback(cluster.close, timeout=10)
+        dashboard = cluster.dashboard_link if has_dashboard else None
+        client = resources.enter_context(closing(Client(cluster, set_as_default=False)))
+        return _open(client, resources, wait_workers_s, n_workers, dashboard)
+
+
+def _bytes_per_worker(memory_limit: int | str | None, n_workers: int) -> int | None:
+    if memory_limit is None:
+        return None
+    if memory_limit == "auto":
+        return available_memory() // n_workers
+    try:
+        return int(parse_bytes(memory_limit))
+    except ValueError as error:
+        raise JobFileError(
+            f"cluster.memory_limit is {memory_limit!r}; expected a number of bytes, a text such as "
+            '"4 GB", or auto'
+        ) from error
+
+
+def existing_cluster(
+    address: str | None = None,
+    scheduler_file: str | None = None,
+    *,
+    timeout: float = 10.0,
+    wait_workers_s: float = 60.0,
+) -> DaskExecutor:
+    """Connect to a running Dask cluster; its workers are left as they were found.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of the scheduler, such as "tcp://10.0.0.1:8786".
+    scheduler_file : str, optional
+        What `dask scheduler --scheduler-file` wrote; used where no address is given.
+    timeout : float
+        Seconds to wait for the file and for the connection.
+    wait_workers_s : float
+        Seconds to wait for workers, at the start and when all have gone.
+
+    Raises
+    ------
+    UnavailableError
+        If no scheduler answers, no worker comes, or a worker cannot run this version of dgmm.
+    """
+    if address is None:
+        address = _read_address(Path(scheduler_file or ""), timeout)
+    with ExitStack() as resources:
+        resources.enter_context(quiet_dask())
+        client = resources.enter_context(closing(_connect(address, timeout)))
+        return _open(client, resources, wait_workers_s, 1, _foreign_dashboard(client))
+
+
+def _read_address(path: Path, timeout: float) -> str:
+    """The address in a scheduler file; batch systems may start us before the scheduler wrote it."""
+    deadline = time.monotonic() + timeout
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"there is no scheduler file {path} (waited {timeout:g} s); start the scheduler "
+                f"with: dask scheduler --scheduler-file {path}"
+            )
+        time.sleep(0.1)
+    try:
+        address = json.loads(path.read_text("utf-8"))["address"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(
+            f"{path} is not a scheduler file ({error!r}); expected the JSON that "
+            "dask scheduler --scheduler-file writes"
+        ) from error
+    return str(address)
+
+
+def _connect(address: str, timeout: float) -> Any:
+    # A client whose constructor fails stays half open and closes itself when it is collected; in
+    # the middle of another client's start that waits for a lock for ever. So it is ours from the
+    # first moment, and closed here.
+    client = Client.__new__(Client)
+    try:
+        with quiet_version_warnings():
+            client.__init__(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        _discard(client)
+        raise UnavailableError(
+            f"no Dask scheduler answered at {address} within {timeout:g} s ({error}); see whether "
+            "it runs, and whether address and port can be reached from here"
+        ) from error
+    return client
+
+
+def _discard(client: Any) -> None:
+    """Close a client that never connected, and leave nothing for the garbage collector to do."""
+    with suppress(Exception):  # whatever state it is in
+        client.close(timeout=1)
+    with suppress(Exception):
+        if client.status != "closed":
+            client.status = "closed"
+            client._loop_runner.stop()  # noqa: SLF001 - close() does it only where it succeeds
+
+
+def _foreign_dashboard(client: Any) -> str | None:
+    """The dashboard of a scheduler whose environment has Bokeh; without it the page is a notice."""
+    probe = "__import__('importlib.util').util.find_spec('bokeh') is not None"
+    with suppress(Exception):  # a locked-down scheduler may refuse: then there is no address
+        if client.run_on_scheduler(eval, probe):
+            return str(client.dashboard_link)
+    return None
+
+
+def _open(
+    client: Any,
+    resources: ExitStack,
+    wait_workers_s: float,
+    expected_workers: int,
+    dashboard: str | None,
+) -> DaskExecutor:
+    """Question the workers and set them up; the executor takes over what there is to close."""
+    members = Membership(client, wait_workers_s)
+    resources.callback(members.close)
+    members.open(expected_workers)
+    # A name of its own: on a shared cluster another driver's plugin must outlive ours.
+    name = f"dgmm-blas-{uuid.uuid4().hex[:8]}"
+    client.register_plugin(blas_plugin(), name=name)
+    resources.callback(_unregister, client, name)
+    resources.enter_context(single_blas_thread())
+    return DaskExecutor(client, members, resources.pop_all(), dashboard)
+
+
+def _unregister(client: Any, name: str) -> None:
+    with suppress(Exception):  # the scheduler may be gone, and the plugin with it
+        client.unregister_worker_plugin(name)

@@ -1,0 +1,200 @@
+"""Who is in the cluster: polled from the scheduler; newcomers are questioned before any run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from asyncio import wait_for
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+
+from dgmm.errors import UnavailableError
+from dgmm.execution.dask_logging import logger
+from dgmm.execution.environment import Environment
+from dgmm.execution.preflight import WorkerFacts, ask_workers, refusal_error
+
+#: Seconds between two looks at the scheduler's list of workers (a look takes a millisecond).
+POLL_S = 0.25
+#: Seconds a newcomer has to answer before it is asked again (it imports NumPy first).
+ANSWER_S = 30.0
+
+
+class Membership:
+    """Workers that may be given runs.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected; its loop does the polling.
+    wait_workers_s : float
+        How long nobody may be there, or the scheduler may keep silent, before that is an error.
+    """
+
+    def __init__(self, client: Any, wait_workers_s: float) -> None:
+        self._client = client
+        self._wait_s = wait_workers_s
+        self._lock = Lock()
+        self._present: dict[str, int] = {}
+        self._facts: dict[str, WorkerFacts] = {}
+        self._refused: dict[str, str] = {}
+        self._asking: set[str] = set()
+        self._resting: set[str] = set()
+        self._answered = self._manned = time.monotonic()
+        self._questions: set[asyncio.Task[None]] = set()
+        self._watch: Future[None] | None = None
+        self._reports: dict[str, WorkerFacts] = {}
+        #: One sentence for each worker that came later and was refused.
+        self.warnings: list[str] = []
+
+    def open(self, expected_workers: int = 1) -> None:
+        """Wait for workers, question all that are there, and begin to watch.
+
+        Raises
+        ------
+        UnavailableError
+            If none comes within the limit, or any cannot run this dgmm.
+        """
+        present = self._wait_for_workers(expected_workers)
+        facts, refused = self._client.sync(ask_workers, self._client, list(present))
+        if refused:
+            raise refusal_error(refused)
+        self._admit(facts)
+        self._present = present
+        self._watch = self._begin(self._keep_watching())
+
+    def _wait_for_workers(self, expected: int) -> dict[str, int]:
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            present: dict[str, int] = self._client.nthreads()
+            if len(present) >= expected or (present and time.monotonic() > deadline):
+                return present
+            if time.monotonic() > deadline:
+                raise self._nobody()
+            time.sleep(POLL_S / 5)
+
+    def _nobody(self) -> UnavailableError:
+        return UnavailableError(
+            f"the scheduler at {self._client.scheduler.address} had no workers for "
+            f"{self._wait_s:g} s; expected at least one. Start workers (dask worker ADDRESS), look "
+            "at their logs, or raise cluster.wait_workers_s."
+        )
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._client.loop.asyncio_loop)
+
+    async def _keep_watching(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                self._see(await self._client.nthreads())
+            except (
+                OSError
+            ) as error:  # closed connections included; `require` says how long it may last
+                logger.info("the scheduler does not answer: %s", error)
+
+    def _see(self, present: dict[str, int]) -> None:
+        """Take in a list of workers and question the new ones."""
+        now = time.monotonic()
+        with self._lock:
+            for address in self._present.keys() - present.keys():
+                logger.info("worker %s left", address)
+                self._facts.pop(address, None)
+                self._resting.discard(address)
+            self._present = dict(present)
+            self._answered = now
+            if self._facts:
+                self._manned = now
+            strangers = present.keys() - self._facts.keys() - self._refused.keys() - self._asking
+        if strangers:
+            self._question(strangers)
+
+    def _question(self, workers: set[str]) -> None:
+        """Ask on the loop, without waiting: a hung worker does not answer until it is removed."""
+        self._asking |= workers
+        for address in workers:
+            task = asyncio.ensure_future(self._ask(address))
+            self._questions.add(task)
+            task.add_done_callback(self._questions.discard)
+
+    async def _ask(self, address: str) -> None:
+        try:
+            facts, refused = await wait_for(ask_workers(self._client, [address]), ANSWER_S)
+        except (OSError, ValueError) as error:  # gone or hung; while it is there it is asked again
+            logger.info("worker %s did not answer: %s", address, error)
+        else:
+            self._admit(facts)
+            self._refuse(refused)
+        finally:
+            self._asking.discard(address)
+
+    def _admit(self, facts: dict[str, WorkerFacts]) -> None:
+        with self._lock:
+            self._facts |= facts
+            self._resting -= facts.keys()
+            for fact in facts.values():
+                is_same = self._reports.get(fact.name, fact).environment == fact.environment
+                self._reports[fact.name if is_same else f"{fact.name}, started again"] = fact
+
+    def _refuse(self, refused: dict[str, str]) -> None:
+        self._refused |= refused
+        for address, reason in refused.items():
+            logger.warning("worker %s gets no runs: %s", address, reason)
+            self.warnings.append(f"worker {address} joined and was given no runs: {reason}.")
+
+    def rest(self, address: str) -> None:
+        """Give a worker that was far slower than another no more runs until it has answered."""
+        with self._lock:
+            self._resting.add(address)
+        logger.warning("worker %s is late; it gets no more runs until it answers", address)
+        self._client.loop.add_callback(self._question, {address})
+
+    def threads(self) -> dict[str, int]:
+        """Threads of each worker that may be given runs, by address."""
+        with self._lock:
+            return {a: self._present[a] for a in self._facts if a in self._present}
+
+    def environments(self) -> dict[str, Environment]:
+        """What every worker that was ever given runs computes with, by name."""
+        with self._lock:
+            by_name = sorted(self._reports.items(), key=lambda item: (len(item[0]), item[0]))
+        return {name: facts.environment for name, facts in by_name}
+
+    def memory_limits(self) -> list[int]:
+        """Bytes, of those workers that have a limit."""
+        with self._lock:
+            return [facts.memory_limit for facts in self._reports.values() if facts.memory_limit]
+
+    def resting(self) -> frozenset[str]:
+        """Workers that shall be given no more runs for now."""
+        with self._lock:
+            return frozenset(self._resting)
+
+    def require(self) -> None:
+        """Say so if there is no scheduler, or nobody to work, for longer than may be.
+
+        Raises
+        ------
+        UnavailableError
+            In that case, with what to do.
+        """
+        now = time.monotonic()
+        address = self._client.scheduler.address if self._client.scheduler else "(closed)"
+        if self._client.status != "running" or now - self._answered > self._wait_s:
+            raise UnavailableError(
+                f"the connection to the Dask scheduler at {address} was lost; see whether it runs, "
+                "and run the same command again."
+            )
+        if now - self._manned > self._wait_s:
+            raise self._nobody()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+        self._client.loop.add_callback(self._cancel_questions)
+
+    def _cancel_questions(self) -> None:
+        for task in self._questions:
+            task.cancel()

@@ -1,0 +1,77 @@
+"""From the words of a job's `cluster:` section to the executor they ask for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+from dgmm.errors import UsageError
+from dgmm.execution.executor import OpenExecutor
+from dgmm.execution.threads import ThreadExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Where tasks shall run: exactly one of `kind`, `address` and `scheduler_file`.
+
+    Parameters
+    ----------
+    kind : {"local", "threads"}, optional
+        Worker processes on this machine, or threads of this process; "local" where all three are
+        None.
+    n_workers : int, optional
+        Worker processes, by default one for each available CPU. With kind "threads" the number of
+        threads is n_workers * threads_per_worker.
+    threads_per_worker : int
+        Tasks at a time in one worker.
+    memory_limit : int or str, optional
+        Of one worker: bytes, a text such as "4 GB", "auto" (an equal share) or None for no limit.
+    address : str, optional
+        Of a running Dask scheduler, such as "tcp://10.0.0.1:8786".
+    scheduler_file : str, optional
+        What `dask scheduler --scheduler-file` wrote.
+    wait_workers_s : float
+        Seconds to wait for a first worker, at the start and when all have gone.
+    """
+
+    kind: Literal["local", "threads"] | None = None
+    n_workers: int | None = None
+    threads_per_worker: int = 1
+    memory_limit: int | str | None = "auto"
+    address: str | None = None
+    scheduler_file: str | None = None
+    wait_workers_s: float = 60.0
+
+
+def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecutor]:
+    """Open the executor that the settings ask for; leaving the context closes what was started.
+
+    Raises
+    ------
+    UsageError
+        If the settings name two places.
+    UnavailableError
+        If no scheduler answers, no worker comes, or workers cannot run dgmm.
+    """
+    places = (settings.kind, settings.address, settings.scheduler_file)
+    if sum(place is not None for place in places) > 1:
+        raise UsageError("cluster: give one of kind, address and scheduler_file, not several")
+    if settings.kind == "threads":
+        return ThreadExecutor(_n_threads(settings))
+    from dgmm.execution import dask_cluster  # noqa: PLC0415 - threads must not load Dask (0.5 s)
+
+    if settings.address is None and settings.scheduler_file is None:
+        return dask_cluster.local_cluster(
+            settings.n_workers,
+            settings.threads_per_worker,
+            settings.memory_limit,
+            wait_workers_s=settings.wait_workers_s,
+        )
+    return dask_cluster.existing_cluster(
+        settings.address, settings.scheduler_file, wait_workers_s=settings.wait_workers_s
+    )
+
+
+def _n_threads(settings: ClusterSettings) -> int | None:
+    return settings.n_workers and settings.n_workers * settings.threads_per_worker

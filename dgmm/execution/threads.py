@@ -1,0 +1,120 @@
+"""Tasks on threads of this process: no cluster, no copies; NumPy and the codecs release the GIL."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from dgmm.data.blocks import Run
+from dgmm.errors import UsageError
+from dgmm.execution.blas import limit_this_thread, single_blas_thread
+from dgmm.execution.environment import process_environment
+
+T = TypeVar("T")
+#: Runs handed to the pool per thread: one that runs and one that waits for the thread to come free.
+IN_FLIGHT_PER_THREAD = 2
+
+
+def available_cpus() -> int:
+    """CPUs this process may use: its affinity mask, cut by a container's quota (cgroup v2)."""
+    has_mask = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if has_mask else os.cpu_count() or 1
+    return max(1, min(cpus, _cgroup_quota() or cpus))
+
+
+def _cgroup_quota() -> int | None:
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):  # another system, another hierarchy, or "max": no quota
+        return None
+
+
+class ThreadExecutor:
+    """Runs tasks on a fixed number of threads; BLAS has one thread while it is open.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        Threads; by default one for each CPU this process may use.
+
+    Raises
+    ------
+    UsageError
+        If `n_threads` is less than 1.
+
+    Examples
+    --------
+    >>> with ThreadExecutor(2) as executor:
+    ...     sorted(executor.run(lambda run: run.stop - run.start, [Run(0, 3), Run(3, 4)]))
+    [(Run(start=0, stop=3), 3), (Run(start=3, stop=4), 1)]
+    """
+
+    dashboard: str | None = None
+    #: No worker, so no limit of one.
+    task_memory_limit: int | None = None
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        if n_threads is not None and n_threads < 1:
+            raise UsageError(f"n_threads is {n_threads}; expected at least 1")
+        self._n_threads = n_threads or available_cpus()
+        self._blas = single_blas_thread()
+        self._driver = process_environment()  # before any thread runs: see blas._limit_libraries
+        self._pool = ThreadPoolExecutor(
+            self._n_threads, thread_name_prefix="dgmm", initializer=limit_this_thread
+        )
+
+    @property
+    def n_threads(self) -> int:
+        """How many tasks can run at the same time."""
+        return self._n_threads
+
+    @property
+    def warnings(self) -> list[str]:
+        """Nothing to warn of: one process cannot differ from itself."""
+        return []
+
+    def environment(self) -> dict[str, Any]:
+        """The driver's environment; there are no workers."""
+        return {"driver": self._driver, "workers": [], "mixed": False}
+
+    def run(self, task: Callable[[Run], T], runs: Sequence[Run]) -> Iterator[tuple[Run, T]]:
+        """Yield (run, task(run)) as they complete.
+
+        The first exception of a task is raised at once. Then, and when the iterator is closed
+        early, runs that have not begun are cancelled.
+        """
+        waiting = deque(runs)
+        in_flight: dict[Future[T], Run] = {}
+        try:
+            while waiting or in_flight:
+                while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
+                    run = waiting.popleft()
+                    in_flight[self._pool.submit(task, run)] = run
+                done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield in_flight.pop(future), future.result()
+        finally:
+            for future in in_flight:
+                future.cancel()
+
+    def close(self) -> None:
+        """Cancel what has not begun, wait for what has, and give BLAS its threads back."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._blas.restore()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
