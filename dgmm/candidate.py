@@ -1,0 +1,112 @@
+"""One start on its way to an outcome, and what all starts of a fit have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.collapse import CollapsePolicy, ComponentEvent
+from dgmm.kernels import Guard
+from dgmm.outcome import Outcome
+from dgmm.parameters import Estimate, Parameters
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What one fit's candidates have in common.
+
+    Attributes
+    ----------
+    tol
+        Bound of the change of the mean log-likelihood, nats a row.
+    max_iter
+        M-steps at most; 0 keeps the start.
+    collapse
+        Policy for lost components; knows the sample and the regularisation.
+    guard
+        What is known of the rows' range.
+    single
+        Early passes may use float32 tiles.
+    log_volume
+        Σ log scale: what standardising adds to a log density.
+    """
+
+    tol: float
+    max_iter: int
+    collapse: CollapsePolicy
+    guard: Guard
+    single: bool = False
+    log_volume: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One start on its way to an outcome.
+
+    Attributes
+    ----------
+    history
+        Mean log-likelihoods of the E-steps so far, user units.
+    is_comparable
+        Whether the last of them may be compared with the next: not after a start, a re-seed, a drop
+        or a change of kernel.
+    estimate
+        What the last M-step found before regularisation: how far the likelihood may fall by it.
+        None where the comparison starts anew.
+    previous
+        Parameters of the E-step before, kept for LOG_LIKELIHOOD_DECREASED.
+    stage
+        Candidates go down this ladder and never up: single, double, centred.
+    scatter
+        Packed total scatter about the origin once known (tied).
+    reseeds, used_rows, is_held
+        The collapse policy's memory (`dgmm.collapse.Settled`).
+    """
+
+    restart: int
+    parameters: Parameters
+    n_iter: int = 0
+    history: tuple[float, ...] = ()
+    is_comparable: bool = False
+    estimate: Estimate | None = None
+    previous: Parameters | None = None
+    stage: Literal["single", "double", "centred"] = "double"
+    kernel: str = ""
+    scatter: Array | None = None
+    reseeds: tuple[int, ...] = ()
+    used_rows: tuple[int, ...] = ()
+    events: tuple[ComponentEvent, ...] = ()
+    is_held: bool = False
+    outcome: Outcome | None = None
+
+    @classmethod
+    def at(cls, restart: int, parameters: Parameters, conditions: Conditions) -> Candidate:
+        """A candidate at its start."""
+        outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
+        stage: Literal["single", "double"] = "single" if conditions.single else "double"
+        reseeds = (0,) * parameters.n_components
+        return cls(restart, parameters, stage=stage, reseeds=reseeds, outcome=outcome)
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Of the last E-step, nats a row in user units; −inf before the first."""
+        return self.history[-1] if self.history else -float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """What a listener hears of one candidate's iteration."""
+
+    iteration: int
+    restart: int
+    mean_log_likelihood: float
+    change: float
+    kernel: str
+    dtype: str
+    seconds: float
+    rows: int

@@ -1,0 +1,238 @@
+"""Expectation-maximisation: one loop over a tuple of candidates, each a value until its outcome.
+
+One pass over the data feeds all candidates; their results are those of each candidate's run alone.
+Progress, logs and checkpoints listen to the loop; it knows none of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from dgmm.candidate import Candidate, Conditions, Iteration
+from dgmm.covariance.full import unpack
+from dgmm.expectation import PassStatistics
+from dgmm.kernels import Guard, Kernel, ProductKernel, choose
+from dgmm.outcome import Outcome
+from dgmm.parameters import explained_fall, m_step
+from dgmm.statistics import Statistics
+
+#: An EM that stops this early with all means this close (in sd) never left its start.
+_DEGENERATE_ITERATIONS, _DEGENERATE_SPREAD = 2, 0.05
+
+Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
+Listen = Callable[[Candidate, Iteration], None]
+
+
+def run(
+    candidates: tuple[Candidate, ...],
+    expectation: Expectation,
+    conditions: Conditions,
+    listen: Listen = lambda _candidate, _iteration: None,
+) -> tuple[Candidate, ...]:
+    """Advance all candidates to their outcomes.
+
+    Parameters
+    ----------
+    candidates
+        Starts; their places do not matter, their `restart` numbers do.
+    expectation
+        One pass over all rows: kernels to their statistics.
+    conditions
+        Tolerance, limits, policy.
+    listen
+        Called after each iteration of each candidate.
+    """
+    while any(c.outcome is None for c in candidates):
+        active = tuple(c for c in candidates if c.outcome is None)
+        kernels = tuple(_kernel(c, conditions) for c in active)
+        begun = time.perf_counter()
+        total = expectation(kernels)
+        seconds = time.perf_counter() - begun
+        advanced = {}
+        for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
+            new = advance(c, kernel, statistics, conditions)
+            advanced[c.restart] = new
+            if new.n_iter > c.n_iter or new.outcome is not None:
+                listen(new, _record(c, new, kernel, seconds, statistics.n_rows))
+        candidates = tuple(advanced.get(c.restart, c) for c in candidates)
+    return candidates
+
+
+def best(candidates: tuple[Candidate, ...]) -> Candidate:
+    """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
+
+    Candidates that ran into trouble (degenerate, collapsed) stand behind all others.
+    """
+
+    def rank(c: Candidate) -> tuple[bool, bool, float, int]:
+        outcome = c.outcome or Outcome.MAX_ITER_REACHED
+        sound = outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
+        return (outcome.is_usable, sound, c.mean_log_likelihood, -c.restart)
+
+    return max(candidates, key=rank)
+
+
+def _kernel(candidate: Candidate, conditions: Conditions) -> Kernel:
+    """The fastest kernel that guard and stage allow; the last iteration is never single."""
+    if candidate.stage == "centred":
+        return choose(candidate.parameters, Guard(float("inf")))
+    single = candidate.stage == "single" and candidate.n_iter + 1 < conditions.max_iter
+    is_stale = candidate.scatter is None or candidate.kernel.endswith("float32")
+    needs_scatter = candidate.parameters.family.pooled_scatter and is_stale
+    return choose(candidate.parameters, conditions.guard, single=single, with_scatter=needs_scatter)
+
+
+def advance(
+    candidate: Candidate, kernel: Kernel, statistics: Statistics, conditions: Conditions
+) -> Candidate:
+    """One iteration: judge the E-step, then take the M-step.
+
+    Where the guard refuses the new parameters, the old ones come back for a pass of the centred
+    kernel: `n_iter` has then not moved.
+    """
+    candidate = _taught(candidate, kernel, statistics)
+    mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
+    if not np.isfinite(mean):
+        return replace(candidate, outcome=Outcome.NON_FINITE)
+    if _has_fallen(candidate, mean, kernel, conditions):
+        return _restored(candidate)
+    converged = _has_converged(candidate, mean, kernel, conditions)
+    before = candidate
+    candidate = replace(candidate, history=(*candidate.history, mean), is_comparable=True)
+    candidate = _maximised(candidate, statistics, conditions)
+    if isinstance(kernel, ProductKernel) and not conditions.guard.allows(candidate.parameters):
+        # A component has tightened beyond what products can hold: its covariance is rounding.
+        return replace(before, stage="centred", is_comparable=False)
+    return _judged(candidate, converged and candidate.is_comparable, kernel, conditions)
+
+
+def _has_converged(
+    candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions
+) -> bool:
+    """Whether the change is below tol; float32 tiles settle no more than their own error."""
+    limit = conditions.tol
+    if kernel.dtype == np.float32:
+        limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
+    return candidate.is_comparable and abs(mean - candidate.history[-1]) < limit
+
+
+def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Candidate:
+    """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
+    label = f"{kernel.name}-{kernel.dtype}"
+    stage = candidate.stage
+    if kernel.name == "centred":
+        stage = "centred"
+    elif kernel.dtype == np.float64:
+        stage = "double"
+    scatter = candidate.scatter
+    if kernel.reference is None and statistics.scatter is not None:
+        scatter = statistics.scatter
+    comparable = candidate.is_comparable and label == candidate.kernel
+    return replace(candidate, kernel=label, stage=stage, scatter=scatter, is_comparable=comparable)
+
+
+def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> float:
+    """Nats a row, standardised, with the term −½ tr(Λ T) that the tied product leaves out."""
+    total = statistics.log_likelihood
+    if isinstance(kernel, ProductKernel) and kernel.family.pooled_scatter:
+        if candidate.scatter is None:
+            raise RuntimeError("the pooled scatter is not known")
+        U = candidate.parameters.precisions_cholesky
+        T = unpack(candidate.scatter, candidate.parameters.n_features)
+        total -= 0.5 * float(np.einsum("ij,ij->", U, T @ U))
+    return total / statistics.n_rows
+
+
+def _has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
+    if not candidate.is_comparable or candidate.stage == "single":
+        return False
+    # A log density's rounding grows with the condition of the covariances, whatever the kernel.
+    eps = float(np.finfo(np.float64).eps)
+    rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
+    if isinstance(kernel, ProductKernel):
+        rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
+    fall = candidate.history[-1] - mean - rounding
+    if fall <= 0.0:
+        return False
+    if candidate.estimate is None:
+        return not candidate.is_held
+    regularisation = conditions.collapse.regularisation
+    return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
+
+
+def _restored(candidate: Candidate) -> Candidate:
+    """The parameters before the fall."""
+    kept = candidate.previous or candidate.parameters
+    return replace(candidate, parameters=kept, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
+
+
+def _maximised(candidate: Candidate, statistics: Statistics, conditions: Conditions) -> Candidate:
+    """M-step, regularisation, and the policy for lost components."""
+    policy = conditions.collapse
+    estimate = m_step(candidate.parameters.family, statistics, candidate.scatter)
+    n_iter = candidate.n_iter + 1
+    settled = policy.settle(
+        estimate, candidate.reseeds, candidate.used_rows, n_iter, candidate.restart
+    )
+    moved = bool(settled.events) and not settled.is_held
+    events = () if settled.is_held and candidate.is_held else settled.events
+    return replace(
+        candidate,
+        n_iter=n_iter,
+        previous=candidate.parameters,
+        parameters=settled.parameters,
+        reseeds=settled.reseeds,
+        used_rows=settled.used_rows,
+        events=(*candidate.events, *events),
+        is_held=settled.is_held,
+        estimate=None if settled.events else estimate,
+        is_comparable=candidate.is_comparable and not moved,
+    )
+
+
+def _judged(
+    candidate: Candidate, converged: bool, kernel: Kernel, conditions: Conditions
+) -> Candidate:
+    """Set the outcome where there is one; a float32 stage only hands on to float64."""
+    if converged and kernel.dtype == np.float32:
+        return replace(candidate, stage="double", is_comparable=False)
+    if not converged and candidate.n_iter < conditions.max_iter:
+        return candidate
+    if candidate.is_held:
+        return replace(candidate, outcome=Outcome.COMPONENT_COLLAPSED)
+    if not converged:
+        return replace(candidate, outcome=Outcome.MAX_ITER_REACHED)
+    outcome = Outcome.DEGENERATE_START if _is_degenerate(candidate) else Outcome.CONVERGED
+    return replace(candidate, outcome=outcome)
+
+
+def _is_degenerate(candidate: Candidate) -> bool:
+    """Whether EM stopped at once with all means within 0.05 sd of each other."""
+    p = candidate.parameters
+    if candidate.n_iter > _DEGENERATE_ITERATIONS or p.n_components == 1:
+        return False
+    within = p.family.variances(p.covariances, p.n_components, p.n_features)
+    centre = p.weights @ p.means
+    sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
+    return bool((np.ptp(p.means, axis=0) <= _DEGENERATE_SPREAD * sd).all())
+
+
+def _record(
+    before: Candidate, after: Candidate, kernel: Kernel, seconds: float, rows: int
+) -> Iteration:
+    change = after.mean_log_likelihood - before.mean_log_likelihood
+    return Iteration(
+        iteration=after.n_iter,
+        restart=after.restart,
+        mean_log_likelihood=after.mean_log_likelihood,
+        change=change if before.history else float("nan"),
+        kernel=kernel.name,
+        dtype=str(kernel.dtype),
+        seconds=seconds,
+        rows=rows,
+    )

@@ -1,0 +1,52 @@
+"""k-means++ seeding: rows drawn in proportion to their squared distance from the seeds so far.
+
+Arthur & Vassilvitskii, *k-means++: the advantages of careful seeding* (SODA 2007), in its greedy
+variant: of 2 + ⌊log k⌋ draws the one that lowers the sum of squared distances most is taken, as in
+scikit-learn (the variant is the authors' own, §4 there).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.covariance.family import Array
+from dgmm.initialisation.request import StartRequest
+from dgmm.initialisation.rows import CentredRows, Labels
+from dgmm.parameters import Parameters
+
+
+def seeds(rows: CentredRows, k: int, rng: np.random.Generator) -> Labels:
+    """Indices of k seeds, all different."""
+    n_trials = 2 + int(np.log(k))
+    chosen = np.empty(k, dtype=np.intp)
+    chosen[0] = rng.integers(rows.n_rows)
+    closest = rows.squared_distances(rows.take(chosen[:1]))[0]
+    for i in range(1, k):
+        trials = _draw(closest, chosen[:i], n_trials, rng)
+        distances = rows.squared_distances(rows.take(trials))
+        np.minimum(distances, closest, out=distances)
+        best = int(distances.sum(axis=1).argmin())
+        chosen[i] = trials[best]
+        closest = distances[best].copy()
+        closest[chosen[: i + 1]] = 0.0
+    return chosen
+
+
+def _draw(weights: Array, taken: Labels, n_trials: int, rng: np.random.Generator) -> Labels:
+    """Rows drawn in proportion to weights; any row not yet taken where all weights are 0."""
+    cumulative = weights.cumsum()
+    total = cumulative[-1]
+    if total > 0:
+        # `right` steps over rows of weight 0, and a draw is always below the total.
+        drawn: Labels = cumulative.searchsorted(rng.random(n_trials) * total, side="right")
+        return drawn.clip(max=np.flatnonzero(weights)[-1])
+    left: Labels = np.setdiff1d(np.arange(len(weights)), taken, assume_unique=True)
+    anyone: Labels = left[rng.integers(len(left), size=1)]
+    return anyone
+
+
+def kmeans_plus_plus(request: StartRequest) -> Parameters:
+    """Seeds, and every row given to its nearest."""
+    rows = CentredRows.of(request.sample)
+    chosen = seeds(rows, request.n_components, request.rng)
+    return request.from_labels(rows.nearest(rows.take(chosen)))

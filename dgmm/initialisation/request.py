@@ -1,0 +1,50 @@
+"""What a start is asked for: the one argument of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dgmm.covariance.family import Array, Family
+from dgmm.initialisation.first_parameters import parameters_from_labels
+from dgmm.initialisation.rows import Labels
+from dgmm.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartRequest:
+    """A sample, and what is wanted of it.
+
+    Attributes
+    ----------
+    sample : (m, d)
+        Standardised rows, float64, m ≥ k.
+    family
+        Covariance family.
+    n_components
+        k.
+    regularisation : (d,)
+        Added to the variances.
+    rng
+        The start's own stream.
+    given
+        Parameters to take, for the method `given`.
+    """
+
+    sample: Array
+    family: Family
+    n_components: int
+    regularisation: Array
+    rng: np.random.Generator
+    given: Parameters | None = None
+
+    def from_labels(self, labels: Labels) -> Parameters:
+        """Parameters of hard labels on all rows of the sample."""
+        return parameters_from_labels(
+            self.family, self.sample, labels, self.n_components, self.regularisation
+        )
+
+
+Method = Callable[[StartRequest], Parameters]

@@ -1,0 +1,115 @@
+"""Rows of the sample laid out for distances: features first, about a robust centre, in tiles.
+
+‖x − c‖² = ‖x‖² − 2 x·c + ‖c‖² turns distances into matrix products. It loses digits far from the
+origin, hence the centre; a median, because a mean follows a single fill value of 9.97e36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.intp]
+
+_TILE_BYTES = 1024 * 1024
+_MIN_TILE, _MAX_TILE = 256, 8192
+_CENTRE_ROWS = 1001
+
+
+def tiles(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
+    """Cut rows into tiles near 1 MiB; a pure function of its arguments, since bits follow it."""
+    width = min(max(_TILE_BYTES // (8 * numbers_per_row), _MIN_TILE), _MAX_TILE)
+    for start in range(0, n_rows, width):
+        yield slice(start, min(start + width, n_rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CentredRows:
+    """A sample about its centre.
+
+    Attributes
+    ----------
+    values : (d, m)
+        Rows minus the centre, features first.
+    squares : (m,)
+        ‖x‖².
+    centre : (d,)
+        Median of at most 1,001 evenly spaced rows.
+    """
+
+    values: Array
+    squares: Array
+    centre: Array
+
+    @classmethod
+    def of(cls, sample: Array) -> Self:
+        """Copy a sample (m, d)."""
+        step = -(-len(sample) // _CENTRE_ROWS)
+        centre = np.median(sample[::step], axis=0)
+        values = np.empty(sample.shape[::-1])
+        np.subtract(sample.T, centre[:, None], out=values)
+        return cls(values, np.einsum("ij,ij->j", values, values), centre)
+
+    @property
+    def n_rows(self) -> int:
+        """m."""
+        return int(self.values.shape[1])
+
+    @property
+    def n_features(self) -> int:
+        """d."""
+        return int(self.values.shape[0])
+
+    def take(self, rows: Labels) -> Array:
+        """Some rows as points about the centre, (len(rows), d)."""
+        return np.ascontiguousarray(self.values[:, rows].T)
+
+    def nearest(self, points: Array) -> Labels:
+        """Index of the nearest of points (k, d), given about the centre, for every row, (m,).
+
+        The lowest index where several are equally near. argmin ‖x − c‖² = argmax (x·c − ½‖c‖²).
+        """
+        transposed, half_squares = points.T, 0.5 * np.einsum("ij,ij->i", points, points)
+        labels: Labels = np.empty(self.n_rows, dtype=np.intp)
+        for tile in tiles(self.n_rows, len(points)):
+            closeness = self.values[:, tile].T @ transposed
+            np.subtract(closeness, half_squares, out=closeness)
+            np.argmax(closeness, axis=1, out=labels[tile])
+        return labels
+
+    def squared_distances(self, points: Array) -> Array:
+        """‖x − c‖² for few points (t, d) about the centre, (t, m); 0 where it is mere rounding.
+
+        Duplicates of a far point would otherwise seem farther from it than all others from theirs:
+        the rounding of 9.97e36² is larger than any honest distance.
+        """
+        own = np.einsum("ij,ij->i", points, points)
+        rounding = 2.0 * (self.n_features + 2) * np.finfo(np.float64).eps
+        distances = np.empty((len(points), self.n_rows))
+        for tile in tiles(self.n_rows, self.n_features + 3 * len(points)):
+            size = own[:, None] + self.squares[tile]
+            part = np.matmul(points, self.values[:, tile], out=distances[:, tile])
+            np.multiply(part, -2.0, out=part)
+            np.add(part, size, out=part)
+            np.multiply(part, part > rounding * size, out=part)
+        return distances
+
+    def deviations(self, points: Array, labels: Labels) -> Array:
+        """‖x − c‖² from each row to its own point, (m,), by differences: no digit is lost."""
+        result = np.empty(self.n_rows)
+        for tile in tiles(self.n_rows, 2 * self.n_features):
+            difference = self.values[:, tile] - points[labels[tile]].T
+            result[tile] = np.einsum("ij,ij->j", difference, difference)
+        return result
+
+    def means(self, labels: Labels, counts: Labels, otherwise: Array) -> Array:
+        """Mean of each label's rows about the centre, (k, d); `otherwise` where it has none."""
+        k = len(counts)
+        sums = np.stack([np.bincount(labels, row, minlength=k) for row in self.values], axis=1)
+        held = counts[:, None] > 0
+        return np.where(held, sums / np.maximum(counts, 1)[:, None], otherwise)

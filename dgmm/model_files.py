@@ -1,0 +1,187 @@
+"""A model as a directory of plain files: model.json and arrays.npz, no pickle, checked on load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.covariance import family_named
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.model import MixtureModel
+from dgmm.parameters import Parameters
+from dgmm.persistence import read_arrays, read_json, sync_folder, write_arrays, write_json
+
+SCHEMA_VERSION = 1
+_ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
+
+
+def save_model(model: MixtureModel, path: str | Path, **about: Any) -> None:
+    """Write a model directory: arrays.npz and model.json, whole or not at all.
+
+    Parameters
+    ----------
+    model, path
+        What is saved where; an older model there is replaced.
+    **about
+        Further entries of model.json, for people.
+
+    Raises
+    ------
+    OutputFailedError
+        If it cannot be written.
+    """
+    path = Path(path)
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        arrays = _arrays(model)
+        write_arrays(aside / "arrays.npz", **arrays)
+        write_json(aside / "model.json", _description(model, arrays) | about)
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
+
+
+def load_model(path: str | Path) -> MixtureModel:
+    """Open a model directory that a job or `save_model` wrote, checked on load.
+
+    Parameters
+    ----------
+    path
+        The directory, or a run directory that holds it as `model/`.
+
+    Raises
+    ------
+    InputNotFoundError
+        If there is none.
+    DataError
+        If it is damaged, of a newer schema, or no mixture.
+    """
+    path = Path(path)
+    if not (path / "model.json").exists() and (path / "model" / "model.json").exists():
+        path = path / "model"
+    if not (path / "model.json").exists():
+        raise InputNotFoundError(f"no model at {path}: expected a directory with model.json")
+    description = read_json(path / "model.json")
+    arrays = read_arrays(path / "arrays.npz")
+    _check(description, arrays, path)
+    family = family_named(description["covariance_type"])
+    parameters = Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"])
+    if parameters.singular().any():
+        raise DataError(f"{path}: a covariance is not positive definite")
+    standardisation = Standardisation(
+        arrays["shift"], arrays["scale"], arrays["variance"], arrays["is_constant"]
+    )
+    return MixtureModel(
+        parameters,
+        standardisation,
+        tuple(description["feature_names"]),
+        description["anomaly_threshold"],
+        description["anomaly_quantile"],
+    )
+
+
+def arrays_digest(arrays: dict[str, NDArray[Any]]) -> str:
+    """sha256 over names, types, shapes and bytes: the model's identity."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {a.dtype.str} {a.shape};".encode())
+        digest.update(a.tobytes())
+    return digest.hexdigest()
+
+
+def model_digest(model: MixtureModel) -> str:
+    """Identity of a model as a start or for predictions: all that its directory describes."""
+    described = json.dumps(_description(model, _arrays(model)), sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
+    p, s = model.parameters, model.standardisation
+    return {
+        "weights": p.weights,
+        "means": p.means,
+        "covariances": p.covariances,
+        "shift": s.shift,
+        "scale": s.scale,
+        "variance": s.standardised_variance,
+        "is_constant": s.is_constant,
+    }
+
+
+def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {
+        "format": "dgmm-model",
+        "schema_version": SCHEMA_VERSION,
+        "covariance_type": model.covariance_type,
+        "n_components": model.n_components,
+        "n_features": model.n_features,
+        "feature_names": list(model.feature_names),
+        "units": "arrays.npz holds means and covariances of y = (x - shift)/scale",
+        "anomaly_threshold": model.anomaly_threshold,
+        "anomaly_quantile": model.anomaly_quantile,
+        "sha256": arrays_digest(arrays),
+    }
+
+
+def _check(description: Any, arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Refuse what is not a whole, sound model of this schema."""
+    if not isinstance(description, dict) or description.get("format") != "dgmm-model":
+        raise DataError(f"{path}/model.json does not describe a dgmm model")
+    version = description.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has model schema {version}; this dgmm reads {SCHEMA_VERSION}: update dgmm"
+        )
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing or arrays_digest(arrays) != description.get("sha256"):
+        what = f"lacks {', '.join(missing)}" if missing else "does not match its checksum"
+        raise DataError(f"{path}/arrays.npz {what}: the model is damaged")
+    _check_description(description, path)
+    k, d = description["n_components"], description["n_features"]
+    family = family_named(description["covariance_type"])
+    shapes = {
+        "weights": (k,),
+        "means": (k, d),
+        "covariances": family.covariance_shape(k, d),
+        **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise DataError(f"{path}/arrays.npz: {name} is not a finite array of shape {shape}")
+    if abs(arrays["weights"].sum() - 1.0) > 1e-6 or (arrays["weights"] < 0).any():
+        raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
+    if (arrays["scale"] <= 0).any():
+        raise DataError(f"{path}/arrays.npz: scale is not positive")
+
+
+def _check_description(description: dict[str, Any], path: Path) -> None:
+    """Refuse entries of model.json that are absent or of another kind."""
+    d = description.get("n_features")
+    names = description.get("feature_names")
+    sound = {
+        "covariance_type": isinstance(description.get("covariance_type"), str),
+        "n_components": isinstance(description.get("n_components"), int),
+        "n_features": isinstance(d, int),
+        "feature_names": isinstance(names, list)
+        and len(names) == d
+        and all(isinstance(name, str) for name in names),
+        **{
+            key: key in description and isinstance(description[key], float | int | None)
+            for key in ("anomaly_threshold", "anomaly_quantile")
+        },
+    }
+    wrong = [key for key, is_sound in sound.items() if not is_sound]
+    if wrong:
+        raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")

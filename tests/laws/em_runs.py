@@ -1,0 +1,69 @@
+"""EM over rows in memory, to state laws about whole iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from mixtures import Array, Scene
+
+from dgmm import em
+from dgmm.collapse import CollapsePolicy
+from dgmm.expectation import PassStatistics
+from dgmm.kernels import CentredKernel, Guard, Kernel, Workspace, e_step
+from dgmm.parameters import Parameters
+from dgmm.statistics import Statistics
+
+
+def one_pass(kernel: Kernel, Y: Array) -> Statistics:
+    """Statistics of rows Y (d, n) in the kernel's dtype."""
+    return e_step([kernel], Y.astype(kernel.dtype), Workspace())[0]
+
+
+def centred(parameters: Parameters) -> Kernel:
+    """The centred kernel of a mixture."""
+    return CentredKernel.of(parameters)
+
+
+class InMemory:
+    """An expectation over rows Y (d, n) in one piece."""
+
+    def __init__(self, Y: Array) -> None:
+        self._Y = Y
+
+    def __call__(self, kernels: Sequence[Kernel]) -> PassStatistics:
+        statistics = tuple(one_pass(kernel, self._Y) for kernel in kernels)
+        return PassStatistics(self._Y.shape[1], 0, statistics)
+
+
+def conditions(
+    Y: Array,
+    *,
+    max_iter: int = 50,
+    tol: float = 1e-9,
+    regularisation: float = 0.0,
+    on_collapse: Any = "reseed",
+) -> em.Conditions:
+    """Conditions of a fit to rows Y (d, n)."""
+    added = np.full(len(Y), regularisation)
+    policy = CollapsePolicy(on_collapse, np.ascontiguousarray(Y.T), added)
+    guard = Guard.of_range(Y.min(axis=1), Y.max(axis=1))
+    return em.Conditions(tol=tol, max_iter=max_iter, collapse=policy, guard=guard)
+
+
+def fit(
+    parameters: Parameters, Y: Array, settings: em.Conditions, *, centred: bool = False
+) -> em.Candidate:
+    """One candidate's run to its outcome."""
+    candidate = em.Candidate.at(0, parameters, settings)
+    if centred:
+        candidate = replace(candidate, stage="centred")
+    return em.run((candidate,), InMemory(Y), settings)[0]
+
+
+def em_step(scene: Scene, *, centred: bool = False) -> em.Candidate:
+    """One iteration without regularisation."""
+    settings = conditions(scene.Y, max_iter=1)
+    return fit(scene.parameters, scene.Y, settings, centred=centred)
