@@ -1,0 +1,172 @@
+"""What a fixed mixture says of each row of a block: label, posterior, log density, anomaly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.finite_rows import kept_rows
+from dgmm.digests import Digests, joined
+from dgmm.errors import DataError
+from dgmm.kernels import Workspace
+from dgmm.kernels.scoring import Scorer
+from dgmm.model import MixtureModel
+
+Array = NDArray[np.float64]
+
+#: name → (dtype, value of a dropped row)
+LAYOUT: dict[str, tuple[str, float]] = {
+    "labels": ("int32", -1),
+    "max_posterior": ("float32", float("nan")),
+    "log_density": ("float64", float("nan")),
+    "anomaly": ("int8", -1),
+    "responsibilities": ("float32", float("nan")),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WalkStatistics:
+    """What the walk counts; exact for the saved parameters.
+
+    Attributes
+    ----------
+    log_likelihood
+        Σ log p(x) in user units over rows with a finite log density.
+    entropy
+        −Σ r log r.
+    n_underflowed
+        Rows whose log density is −inf.
+    label_counts : (k,)
+        Rows of each label.
+    n_anomalies
+        Rows below the model's threshold, where it has one.
+    digests
+        Checksums of what was written of each array.
+    """
+
+    n_read: int
+    n_dropped: int
+    n_underflowed: int
+    log_likelihood: float
+    entropy: float
+    label_counts: NDArray[np.int64]
+    n_anomalies: int = 0
+    digests: Digests = field(default_factory=dict)
+
+    @property
+    def n_scored(self) -> int:
+        """Rows with a finite log density: those that the log-likelihood is a sum over."""
+        return self.n_read - self.n_dropped - self.n_underflowed
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        return type(self)(
+            self.n_read + other.n_read,
+            self.n_dropped + other.n_dropped,
+            self.n_underflowed + other.n_underflowed,
+            self.log_likelihood + other.log_likelihood,
+            self.entropy + other.entropy,
+            self.label_counts + other.label_counts,
+            self.n_anomalies + other.n_anomalies,
+            joined(self.digests, other.digests),
+        )
+
+
+def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
+    """A fit has counted them in its summary; a prediction meets them here."""
+    mask = kept_rows(rows)
+    if mask is None:
+        return
+    first = int(np.argmin(mask))
+    feature = dataset.feature_names[int(np.argmin(np.isfinite(rows[first])))]
+    raise DataError(
+        f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold values that are "
+        f"not finite, the first in {dataset.locate(start + first)}, feature {feature}. "
+        "Set data.missing to drop, or mend the array"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Values of one block by array name, and what they add up to."""
+
+    values: dict[str, NDArray[Any]]
+    statistics: WalkStatistics
+
+
+def score_block(
+    rows: NDArray[Any],
+    scorer: Scorer,
+    workspace: Workspace,
+    model: MixtureModel,
+    drop: bool,
+    posterior_dtype: DTypeLike | None,
+) -> Scored:
+    """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
+    mask = kept_rows(rows) if drop else None
+    kept = rows if mask is None else rows[mask]
+    values, entropy = _kept_scores(kept, scorer, workspace, model, posterior_dtype)
+    log_density = values["log_density"]
+    finite = np.isfinite(log_density)
+    statistics = WalkStatistics(
+        n_read=len(rows),
+        n_dropped=len(rows) - len(kept),
+        n_underflowed=len(kept) - int(finite.sum()),
+        log_likelihood=float(log_density[finite].sum()),
+        entropy=entropy,
+        label_counts=np.bincount(values["labels"], minlength=model.n_components),
+        n_anomalies=int(values["anomaly"].sum()) if "anomaly" in values else 0,
+    )
+    if mask is not None:
+        values = {name: _spread(name, v, mask) for name, v in values.items()}
+    return Scored(values, statistics)
+
+
+def _kept_scores(
+    rows: NDArray[Any],
+    scorer: Scorer,
+    workspace: Workspace,
+    model: MixtureModel,
+    posterior_dtype: DTypeLike | None,
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Values of rows without missing ones, by array name, and the entropy of their posteriors."""
+    n, k = len(rows), model.n_components
+    labels, top = np.empty(n, np.int32), np.empty(n, np.float32)
+    log_density = np.empty(n)
+    posteriors = None if posterior_dtype is None else np.empty((n, k), posterior_dtype)
+    entropy = 0.0
+    Y = model.standardisation.apply(rows, np.float64)
+    for tile, log_prob, R in scorer.score(Y, workspace):
+        labels[tile] = R.argmax(axis=0)
+        top[tile] = R.max(axis=0)
+        log_density[tile] = log_prob
+        if posteriors is not None:
+            posteriors[tile] = R.T
+        entropy += _entropy(R, workspace)
+    log_density -= model.log_volume
+    values: dict[str, NDArray[Any]] = {"labels": labels, "max_posterior": top}
+    values["log_density"] = log_density
+    if model.anomaly_threshold is not None:
+        values["anomaly"] = (log_density < model.anomaly_threshold).astype(np.int8)
+    if posteriors is not None:
+        values["responsibilities"] = posteriors
+    return values, entropy
+
+
+def _entropy(R: Array, workspace: Workspace) -> float:
+    """−Σ r log r, with 0 log 0 = 0."""
+    logs = workspace.array("entropy", R.shape)
+    np.maximum(R, np.finfo(np.float64).tiny, out=logs)
+    np.log(logs, out=logs)
+    return -float(np.einsum("kb,kb->", R, logs))
+
+
+def _spread(name: str, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Put the kept rows' values back in their places; dropped rows get the layout's value."""
+    out = np.full((len(mask), *values.shape[1:]), LAYOUT[name][1], values.dtype)
+    out[mask] = values
+    return out
