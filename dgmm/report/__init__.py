@@ -1,0 +1,14 @@
+"""The report: one self-contained page about a run, made from its directory alone.
+
+`write_report(run_directory)` writes `report.html` and the same figures as PNG files in `report/`.
+It is the only room that knows Matplotlib and Jinja2; Matplotlib is imported when a figure is drawn,
+never before, and without it `ReportUnavailableError` says how to get it.
+"""
+
+from __future__ import annotations
+
+from dgmm.report.page import write_report
+from dgmm.report.picture import ReportUnavailableError
+from dgmm.report.picture import matplotlib as check_available
+
+__all__ = ["ReportUnavailableError", "check_available", "write_report"]

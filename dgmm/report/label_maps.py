@@ -1,0 +1,180 @@
+"""Label maps: where rows are pixels, the labels as images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.report.component_paint import component_paint
+from dgmm.report.components import Components, Floats
+from dgmm.report.lettering import ordinal
+from dgmm.report.mosaic import Mosaic
+from dgmm.report.picture import Absent, Picture, picture, sentence
+from dgmm.report.thinning import CELL_LIMIT, StoredColumn, read_at
+
+_LABELS = "Label maps"
+_ANOMALIES = "Anomaly map"
+_MOST_IMAGES = 8
+_LONGEST_SIDE = 1200
+_LONGEST_LEGEND = 64
+_DROPPED = np.array([1.0, 1.0, 1.0])
+_FLAGGED = np.array([0.86, 0.10, 0.10])
+#: Dilation by one pixel each way: a single flagged pixel would be lost on a page.
+_MARK_RADIUS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which pixels of which images are shown.
+
+    Parameters
+    ----------
+    n_images, height, width : int
+        Of the data.
+    """
+
+    n_images: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Layout | None:
+        """The layout that `sample_dims` and `sample_shape` declare; None where they do not fit."""
+        attributes = data.get("attributes") or {}
+        dims, shape = attributes.get("sample_dims"), attributes.get("sample_shape")
+        if not isinstance(shape, list | tuple) or not all(type(s) is int and s > 0 for s in shape):
+            return None
+        if dims == ["row", "column"] and len(shape) == 2:
+            shape = [1, *shape]
+        elif dims != ["image", "row", "column"] or len(shape) != 3:
+            return None
+        return cls(*shape) if math.prod(shape) == data.get("n_samples") else None
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """The images that are shown, evenly spread."""
+        stride = -(-self.n_images // _MOST_IMAGES)
+        return np.arange(0, self.n_images, stride)
+
+    @property
+    def stride(self) -> int:
+        """Every how many lines and pixels of a line are shown."""
+        budget = CELL_LIMIT // self.shown.size
+        stride = max(1, -(-max(self.height, self.width) // _LONGEST_SIDE))
+        while -(-self.height // stride) * -(-self.width // stride) > budget:
+            stride += 1
+        return stride
+
+    def read(self, column: StoredColumn) -> list[NDArray[Any]]:
+        """One array (lines, pixels) an image shown."""
+        lines = np.arange(0, self.height, self.stride)
+        pixels = np.arange(0, self.width, self.stride)
+        offsets = (lines[:, None] * self.width + pixels).ravel()
+        size = self.height * self.width
+        return [
+            read_at(column, image * size + offsets).reshape(lines.size, pixels.size)
+            for image in self.shown
+        ]
+
+    @property
+    def titles(self) -> list[str]:
+        """One an image shown; none where there is one image."""
+        return [f"image {i}" for i in self.shown] if self.n_images > 1 else []
+
+    @property
+    def description(self) -> str:
+        """What is shown and what is not, for a caption."""
+        parts = []
+        if self.shown.size < self.n_images:
+            step = ordinal(int(self.shown[1]))
+            parts.append(f"Every {step} of {self.n_images:,} images is shown.")
+        if self.stride > 1:
+            parts.append(f"Every {ordinal(self.stride)} line and pixel is shown.")
+        size = f"{self.width:,} × {self.height:,} pixels"
+        whole = f"{self.n_images:,} images of {size}." if self.n_images > 1 else f"{size}."
+        return sentence(whole, *parts)
+
+
+def label_maps(
+    layout: Layout | None, components: Components | None, column: StoredColumn | None
+) -> Picture | Absent:
+    """The labels of every pixel, painted in component colours."""
+    if layout is None or components is None or column is None:
+        return Absent(
+            _LABELS, "they need labels and data that declare sample_dims and sample_shape"
+        )
+    paint = component_paint(components)
+    table = np.vstack([paint.colours, _DROPPED])
+    k = components.n_components
+    maps = _valid(layout.read(column), k)
+    images = [table[labels] for labels in maps]
+    legend = [(str(j), paint.colours[j]) for j in components.along_axis] if _legible(k) else []
+    caption = sentence(
+        paint.description,
+        "Dropped rows are white." if any((labels == k).any() for labels in maps) else "",
+        "Numbers below are component indices." if legend else "",
+        layout.description,
+    )
+    alt = f"{len(images)} images painted by component."
+    figure = Mosaic(images, layout.titles, legend).draw()
+    return picture(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
+
+
+def anomaly_maps(
+    layout: Layout | None,
+    components: Components | None,
+    labels: StoredColumn | None,
+    column: StoredColumn | None,
+) -> Picture | Absent:
+    """Flagged pixels in red over the grey label map."""
+    if layout is None or column is None:
+        return Absent(_ANOMALIES, "it needs output.anomaly_quantile and data that declare images")
+    flags = [np.asarray(image) == 1 for image in layout.read(column)]
+    grounds = _greys(layout, components, labels, flags)
+    images = []
+    for flag, ground in zip(flags, grounds, strict=True):
+        image = np.repeat(ground[:, :, None], 3, axis=2)
+        image[_widened(flag)] = _FLAGGED
+        images.append(image)
+    count = sum(int(flag.sum()) for flag in flags)
+    caption = sentence(
+        f"{count:,} pixels below the anomaly threshold in red, one pixel wider on each side "
+        "than they are, over the labels in grey.",
+        layout.description,
+    )
+    alt = f"{len(images)} images with {count:,} anomalous pixels marked."
+    figure = Mosaic(images, layout.titles).draw()
+    return picture(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
+
+
+def _legible(k: int) -> bool:
+    return 1 < k <= _LONGEST_LEGEND
+
+
+def _valid(images: list[NDArray[Any]], k: int) -> list[NDArray[np.int64]]:
+    # The table's last entry is the colour of dropped rows.
+    return [np.where((image >= 0) & (image < k), image, k).astype(np.int64) for image in images]
+
+
+def _greys(
+    layout: Layout, components: Components | None, labels: StoredColumn | None, flags: list[Any]
+) -> list[Floats]:
+    if components is None or labels is None:
+        return [np.full(flag.shape, 0.88) for flag in flags]
+    luminance = component_paint(components).colours @ np.array([0.299, 0.587, 0.114])
+    # Light greys only, so that red stands out.
+    table = np.append(0.5 + 0.42 * luminance, 1.0)
+    return [table[image] for image in _valid(layout.read(labels), components.n_components)]
+
+
+def _widened(flag: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    r = _MARK_RADIUS
+    padded = np.pad(flag, r)
+    height, width = flag.shape
+    shifts = [(i, j) for i in range(2 * r + 1) for j in range(2 * r + 1)]
+    widened = np.logical_or.reduce([padded[i : i + height, j : j + width] for i, j in shifts])
+    return np.asarray(widened, dtype=np.bool_)

@@ -1,0 +1,149 @@
+"""Numbers and names as a reader wants them: digits that mean something, text that stays text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_PLAIN_SCALAR = re.compile(r"[A-Za-z_/.][\w ./-]*[\w/]|[A-Za-z_]")
+_YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
+_LONGEST_STRING = 400
+_SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+MISSING = "—"
+
+
+def number(value: Any, digits: int = 5) -> str:
+    """A number with `digits` significant digits and thousands separators; — where there is none."""
+    if value is None or isinstance(value, bool):
+        return MISSING
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "−")
+    try:
+        value = float(value)  # run.json holds infinities as strings
+    except (TypeError, ValueError):
+        return shortened(str(value), 40)
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return _finite(value, digits).replace("-", "−")
+
+
+def _finite(value: float, digits: int) -> str:
+    size = abs(value)
+    if size and (size < 1e-4 or size >= 1e15):
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    if size >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits}g}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with three significant digits."""
+    return f"{number(100 * share, 3)} %"
+
+
+def size(n_bytes: Any) -> str:
+    """Bytes in decimal units."""
+    if n_bytes is None:
+        return MISSING
+    amount = float(n_bytes)
+    power = min(int(math.log10(max(amount, 1.0)) // 3), len(_SIZE_UNITS) - 1)
+    digits = f"{int(amount):,}" if power == 0 else number(amount / 1000.0**power, 3)
+    return f"{digits} {_SIZE_UNITS[power]}"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds in the unit a person would say."""
+    if seconds is None or not math.isfinite(float(seconds)):
+        return MISSING
+    seconds = float(seconds)
+    if seconds < 1:
+        return f"{number(1000 * seconds, 3)} ms"
+    if seconds < 60:
+        return f"{number(seconds, 3)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{number(minutes // 60)} h {minutes % 60} min"
+
+
+def ordinal(count: int) -> str:
+    """A count as an ordinal: 1st, 2nd, 3rd, 4th, 11th."""
+    suffix = "th" if count % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(count % 10)
+    return f"{count:,}{suffix or 'th'}"
+
+
+def printable(text: str) -> str:
+    """The text without control, formatting and surrogate characters; line breaks stay."""
+    return "".join(
+        c
+        if c == "\n" or unicodedata.category(c) not in _UNPRINTABLE
+        else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
+
+
+def shortened(text: str, width: int) -> str:
+    """The text in one line of at most `width` characters, without its middle where it is longer."""
+    # Cut before anything else looks at it: a name may have 10⁵ characters.
+    if len(text) > width:
+        head = (width - 1) * 2 // 3
+        text = text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+    return printable(text).replace("\n", " ")
+
+
+def literal(text: str, width: int) -> str:
+    r"""A name for a figure: shortened, and `$` escaped so that Matplotlib sets no mathematics."""
+    return shortened(text, width).replace("$", r"\$")
+
+
+def yaml_text(value: Any) -> str:
+    """A nest of dicts, lists and scalars as YAML 1.2, long strings shortened."""
+    return "\n".join(_lines(value, 0)) or "{}"
+
+
+def _lines(value: Any, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    entries = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for key, item in entries:
+        label = "- " if key is None else f"{_scalar(str(key))}: "
+        if _is_nested(item):
+            yield indent + label.rstrip()
+            yield from _lines(item, depth + 1)
+        else:
+            yield indent + label + _inline(item)
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(isinstance(item, dict | list | tuple) for item in value)
+    return isinstance(value, dict) and bool(value)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{}"
+    if isinstance(value, list | tuple):
+        shown = [_scalar(item) for item in value[:50]]
+        more = [f'"… {len(value) - 50:,} more"'] if len(value) > 50 else []
+        return f"[{', '.join(shown + more)}]"
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value, default=str)
+    text = shortened(value, _LONGEST_STRING)
+    plain = _PLAIN_SCALAR.fullmatch(text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,147 @@
+"""The order of the page: which pictures, tables and texts stand under which heading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from dgmm.report.convergence import convergence
+from dgmm.report.histograms import density_histogram, posterior_histogram
+from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
+from dgmm.report.lettering import yaml_text
+from dgmm.report.overlap import overlap
+from dgmm.report.pair_plot import pair_plot
+from dgmm.report.picture import Absent, Picture
+from dgmm.report.profiles import profile_heatmap, profile_panels
+from dgmm.report.run_record import RunRecord
+from dgmm.report.tables import (
+    Table,
+    component_log_table,
+    component_table,
+    criteria_table,
+    output_table,
+    restart_table,
+)
+from dgmm.report.timings import timings
+from dgmm.report.weights import weights
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One heading of the page and what stands below it.
+
+    Parameters
+    ----------
+    anchor, title : str
+    pictures : list of Picture
+    tables : list of Table
+    texts : list of (str, str)
+        Titles and preformatted texts.
+    absent : list of Absent
+        Figures that this run cannot have.
+    """
+
+    anchor: str
+    title: str
+    pictures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    absent: list[Absent] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has nothing to show."""
+        return not (self.pictures or self.tables or self.texts)
+
+
+def sections(record: RunRecord) -> list[Section]:
+    """Every section of the report, empty ones included."""
+    return [section(record) for section in _SECTIONS]
+
+
+def _section(
+    anchor: str,
+    title: str,
+    figures: Iterable[Picture | Absent],
+    tables: Iterable[Table | None] = (),
+) -> Section:
+    drawn = list(figures)
+    return Section(
+        anchor,
+        title,
+        pictures=[figure for figure in drawn if isinstance(figure, Picture)],
+        tables=[table for table in tables if table is not None],
+        absent=[figure for figure in drawn if isinstance(figure, Absent)],
+    )
+
+
+def _maps(record: RunRecord) -> Section:
+    layout = Layout.of(record.section("data"))
+    if layout is None:
+        return Section("images", "Images")
+    labels, anomaly = record.output("labels"), record.output("anomaly")
+    figures = [label_maps(layout, record.components, labels)]
+    if anomaly is not None:
+        figures.append(anomaly_maps(layout, record.components, labels, anomaly))
+    return _section("images", "Images", figures)
+
+
+def _fit(record: RunRecord) -> Section:
+    tables = [criteria_table(record), restart_table(record), component_log_table(record)]
+    return _section("fit", "The fit", [convergence(record)], tables)
+
+
+def _components(record: RunRecord) -> Section:
+    components = record.components
+    if components is None:
+        return _without_model("components", "Components", "Component weights and profiles")
+    figures = [weights(components), profile_heatmap(components), profile_panels(components)]
+    rows = record.section("rows")
+    kept = rows.get("read", record.section("data").get("n_samples"))
+    return _section("components", "Components", figures, [component_table(components, kept)])
+
+
+def _separation(record: RunRecord) -> Section:
+    components, model = record.components, record.model
+    if components is None or model is None:
+        return _without_model("separation", "Separation", "Pair plot and overlap")
+    rows, shares = record.sample.get("rows"), record.sample.get("overlap")
+    figures = [pair_plot(components, model, rows), overlap(components, shares)]
+    return _section("separation", "Separation", figures)
+
+
+def _without_model(anchor: str, title: str, figures: str) -> Section:
+    return Section(anchor, title, absent=[Absent(figures, "the run directory holds no model")])
+
+
+def _scores(record: RunRecord) -> Section:
+    threshold = record.section("anomaly").get("threshold")
+    if threshold is None and record.model is not None:
+        threshold = record.model.anomaly_threshold
+    k = record.components.n_components if record.components else None
+    figures = [
+        posterior_histogram(record.output("max_posterior"), k),
+        density_histogram(
+            record.output("log_density"), None if threshold is None else float(threshold)
+        ),
+    ]
+    return _section("scores", "Scores of the rows", figures)
+
+
+def _run(record: RunRecord) -> Section:
+    figures = [timings(record.section("timings"))]
+    section = _section("run", "The run", figures, [output_table(record)])
+    for name, title in (("job", "Resolved job"), ("environment", "Environment and versions")):
+        if record.section(name):
+            section.texts.append((title, yaml_text(record.section(name))))
+    return section
+
+
+_SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
+    _maps,
+    _fit,
+    _components,
+    _separation,
+    _scores,
+    _run,
+)

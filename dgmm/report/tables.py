@@ -1,0 +1,160 @@
+"""The report's tables: rows of text taken from run.json, numbers already lettered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmm.report.components import Components
+from dgmm.report.lettering import MISSING, number, percent, shortened, size
+from dgmm.report.run_record import RunRecord
+
+_MOST_ROWS = 100
+_WIDEST_CELL = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the page.
+
+    Parameters
+    ----------
+    title : str
+    header : tuple of str
+    rows : sequence of tuple of str
+        Cells, in the header's order.
+    numeric : frozenset of int
+        Columns that are set to the right.
+    note : str
+        What is left out or has to be known.
+    swatches : tuple of str
+        One colour a row (`#rrggbb`), drawn before its first cell; empty for none.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    numeric: frozenset[int] = frozenset()
+    note: str = ""
+    swatches: tuple[str, ...] = ()
+
+
+def component_table(components: Components, rows_kept: Any) -> Table:
+    """Weights of the components, heaviest first, with the colour that each has in every figure."""
+    shown = components.heaviest[:_MOST_ROWS]
+    kept = rows_kept if isinstance(rows_kept, int) else None
+    rows = [
+        (
+            str(j),
+            percent(float(components.weights[j])),
+            MISSING if kept is None else number(round(float(components.weights[j]) * kept)),
+            _extremes(components, int(j)),
+        )
+        for j in shown
+    ]
+    header = ("component", "weight", "expected rows", "features farthest from the mixture's mean")
+    return Table(
+        "Components",
+        header,
+        rows,
+        frozenset({1, 2}),
+        _left_out(components.n_components, "components, the lightest,"),
+        tuple(_hex(components.colours[j]) for j in shown),
+    )
+
+
+def _extremes(components: Components, j: int) -> str:
+    deviations = components.standardised_means[j]
+    most = np.argsort(-np.abs(deviations), kind="stable")[:3]
+    parts = [
+        f"{shortened(components.names[f], 32)} {'+' if deviations[f] >= 0 else '−'}"
+        f"{number(abs(float(deviations[f])), 2)} sd"
+        for f in most
+    ]
+    return ", ".join(parts)
+
+
+def _hex(colour: Any) -> str:
+    return "#" + "".join(f"{round(255 * float(c)):02x}" for c in colour)
+
+
+def restart_table(record: RunRecord) -> Table | None:
+    """How every restart ended."""
+    restarts = record.entries("restarts")
+    rows = [
+        (
+            number(restart.get("restart")) + (" (selected)" if restart.get("selected") else ""),
+            _words(restart.get("outcome")),
+            number(restart.get("n_iter")),
+            number(restart.get("mean_log_likelihood"), 7),
+            _words(restart.get("message")),
+        )
+        for restart in restarts[:_MOST_ROWS]
+    ]
+    header = ("restart", "outcome", "iterations", "mean log-likelihood", "message")
+    note = _left_out(len(restarts), "restarts")
+    return Table("Restarts", header, rows, frozenset({2, 3}), note) if rows else None
+
+
+def component_log_table(record: RunRecord) -> Table | None:
+    """What happened to single components: re-seeded, dropped, held up by regularisation."""
+    entries = record.entries("component_log")
+    rows = [
+        (
+            number(entry.get("iteration")),
+            number(entry.get("restart")),
+            number(entry.get("component")),
+            _words(entry.get("event")),
+            _words(entry.get("message")),
+        )
+        for entry in entries[:_MOST_ROWS]
+    ]
+    header = ("iteration", "restart", "component", "event", "message")
+    note = _left_out(len(entries), "entries")
+    return Table("Component log", header, rows, frozenset({0, 1, 2}), note) if rows else None
+
+
+def criteria_table(record: RunRecord) -> Table | None:
+    """Log-likelihood and information criteria, each explained in a line."""
+    facts, criteria = record.facts, record.section("criteria")
+    lines = (
+        ("mean log-likelihood", facts.get("mean_log_likelihood"), "nats per row; higher is better"),
+        ("log-likelihood", facts.get("log_likelihood"), "log L, the sum over all fitted rows"),
+        ("free parameters", facts.get("n_parameters"), "p"),
+        ("entropy", facts.get("entropy"), "E, of the posteriors, summed; 0: every row is certain"),
+        ("AIC", criteria.get("aic"), "2 p − 2 log L; lower is better"),
+        ("BIC", criteria.get("bic"), "p log n − 2 log L; lower is better; dearer per parameter"),
+        ("ICL", criteria.get("icl"), "BIC + 2 E; lower is better; prefers separated components"),
+    )
+    rows = [(name, number(value, 7), words) for name, value, words in lines if value is not None]
+    note = "Criteria compare fits of the same rows only."
+    return Table("Criteria", ("", "value", "meaning"), rows, frozenset({1}), note) if rows else None
+
+
+def output_table(record: RunRecord) -> Table | None:
+    """What was written, with sizes and hashes."""
+    rows = [
+        (
+            shortened(str(name), 80),
+            _words(entry.get("dtype")),
+            " × ".join(number(extent) for extent in entry.get("shape") or ()),
+            size(entry.get("bytes")),
+            _words(entry.get("sha256")),
+        )
+        for name, entry in record.section("outputs").items()
+        if isinstance(entry, dict)
+    ]
+    header = ("array", "type", "shape", "size", "SHA-256")
+    return Table("Outputs", header, rows, frozenset({2, 3})) if rows else None
+
+
+def _words(value: Any) -> str:
+    return MISSING if value in (None, "") else shortened(str(value), _WIDEST_CELL)
+
+
+def _left_out(count: int, what: str) -> str:
+    more = count - _MOST_ROWS
+    return f"{more:,} more {what} are left out." if more > 0 else ""
