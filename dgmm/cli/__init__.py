@@ -1,0 +1,8 @@
+"""The command line: words to jobs, ends to exit codes. The only room that knows click and rich.
+
+`main` is the console script. Nothing heavy is imported until a command needs it.
+"""
+
+from dgmm.cli.door import main
+
+__all__ = ["main"]

@@ -1,0 +1,148 @@
+"""The commands: each reads its words, calls one room, and returns how it ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from dgmm.cli.ending import Ending, Invocation
+from dgmm.cli.streams import say
+from dgmm.errors import ExitCode, InputNotFoundError
+from dgmm.version import __version__
+
+if TYPE_CHECKING:
+    from dgmm.config import Job
+
+_job_file = click.argument("job_file", metavar="JOB", type=click.Path())
+_overrides = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Replace one value of the job file (model.tol=1e-5); may be repeated.",
+)
+_quiet = click.option("--quiet", is_flag=True, help="Say only warnings and how it ended.")
+_EPILOGUE = (
+    "Exit codes: 0 done, 2 command line, 10 not converged where the job makes that an error, "
+    "65 data invalid, 66 input not found, 69 cluster or storage unavailable, 70 internal error, "
+    "73 output exists with another job, 74 output cannot be written, 75 stopped by a signal, "
+    "78 job file invalid."
+)
+
+
+@click.group(
+    no_args_is_help=False,
+    epilog=_EPILOGUE,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="dgmm")
+def commands() -> None:
+    """Gaussian mixtures for data that no machine can hold.
+
+    A job is a YAML file: which Zarr array to read, which mixture to fit, where to compute, what to
+    write. Paths in it are relative to the current directory.
+    """
+
+
+@commands.command()
+@_job_file
+@_overrides
+@_quiet
+@click.pass_obj
+def run(invocation: Invocation, job_file: str, overrides: tuple[str, ...], quiet: bool) -> Ending:
+    """Fit a mixture, label the rows, write model, outputs and report."""
+    job = _load(invocation, job_file, overrides, "run")
+    from dgmm.job import run_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
+
+    return _carry_out(run_job, job, quiet=quiet)
+
+
+@commands.command()
+@_job_file
+@_overrides
+@_quiet
+@click.pass_obj
+def predict(
+    invocation: Invocation, job_file: str, overrides: tuple[str, ...], quiet: bool
+) -> Ending:
+    """Label rows with a fitted model.
+
+    The job file says `model: {path: runs/photos/model}` in place of n_components.
+    """
+    job = _load(invocation, job_file, overrides, "predict")
+    from dgmm.job import predict_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
+
+    return _carry_out(predict_job, job, quiet=quiet)
+
+
+@commands.command()
+@_job_file
+@_overrides
+def plan(job_file: str, overrides: tuple[str, ...]) -> Ending:
+    """Show what a job will read, hold and write."""
+    job = _load(Invocation(), job_file, overrides, "any")
+    from dgmm.job import plan_job  # noqa: PLC0415 - loads NumPy and Zarr
+
+    plan = plan_job(job)
+    say(str(plan), sys.stdout)
+    if plan.fits:
+        return Ending(ExitCode.DONE, "done", "the job fits")
+    return Ending(ExitCode.JOB_FILE_INVALID, "failed", "the job does not fit, see the plan")
+
+
+@commands.command()
+@_job_file
+@_overrides
+@click.option("--resolved", is_flag=True, help="Print the job with every default.")
+def validate(job_file: str, overrides: tuple[str, ...], resolved: bool) -> None:
+    """Check a job file; name every fault, with line and column."""
+    from dgmm.config import to_yaml  # noqa: PLC0415 - loads pydantic
+
+    job = _load(Invocation(), job_file, overrides, "any")
+    say(to_yaml(job.resolved()).rstrip("\n") if resolved else f"{job_file}: valid", sys.stdout)
+
+
+@commands.command()
+@click.argument("run_directory", type=click.Path(path_type=Path))
+def report(run_directory: Path) -> Ending:
+    """Write report.html of a run directory anew."""
+    if not (run_directory / "run.json").is_file():
+        raise InputNotFoundError(f"{run_directory} is not a run directory: it has no run.json")
+    from dgmm.report import write_report  # noqa: PLC0415 - loads matplotlib
+
+    page = write_report(run_directory)
+    return Ending(ExitCode.DONE, "done", f"wrote {page}", run_directory)
+
+
+@commands.command()
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors."""
+    from dgmm.config import json_schema  # noqa: PLC0415 - loads pydantic
+
+    say(json.dumps(json_schema(), indent=2), sys.stdout)
+
+
+def _load(
+    invocation: Invocation,
+    job_file: str,
+    overrides: tuple[str, ...],
+    kind: Literal["run", "predict", "any"],
+) -> Job:
+    from dgmm.config import load_job  # noqa: PLC0415 - loads pydantic and ruamel.yaml
+
+    job = load_job(job_file, overrides, kind=kind)
+    invocation.directory = Path(job.output.path)
+    return job
+
+
+def _carry_out(story: Callable[..., Any], job: Job, *, quiet: bool) -> Ending:
+    from dgmm.cli.progress import progress  # noqa: PLC0415 - loads rich on a terminal
+
+    with progress(quiet=quiet, n_init=job.model.n_init) as listener:
+        result = story(job, listener)
+    return Ending(ExitCode(result.exit_code), result.status, result.message, Path(result.directory))

@@ -1,0 +1,148 @@
+"""What a user sees while a job runs: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dgmm.cli.streams import UnbreakableStream, say
+from dgmm.listener import Listener
+from dgmm.printable import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+@contextmanager
+def progress(*, quiet: bool = False, n_init: int = 1) -> Iterator[Listener]:
+    """The listener that fits stderr.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to say warnings only.
+    n_init : int
+        Restarts of the fit; with more than one, lines say which.
+    """
+    is_watched = UnbreakableStream(sys.stderr).isatty() and os.environ.get("TERM") != "dumb"
+    if quiet:
+        yield QuietLines()
+    elif is_watched:
+        with live_display() as display:
+            yield LiveProgress(display, n_init=n_init)
+    else:
+        yield PlainLines(n_init=n_init)
+
+
+class QuietLines:
+    """Says warnings and nothing else, on stderr."""
+
+    def stage(self, name: str, detail: str) -> None:
+        """Say nothing."""
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """Say nothing: the component log has it."""
+
+    def warning(self, text: str) -> None:
+        """Say the warning."""
+        self._line(f"warning: {text}")
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def _line(self, text: str) -> None:
+        say(printable(text), sys.stderr)
+
+
+class PlainLines(QuietLines):
+    """Says everything, a line each, on stderr.
+
+    Parameters
+    ----------
+    n_init : int
+        Restarts of the fit.
+    """
+
+    def __init__(self, n_init: int = 1) -> None:
+        self._n_init = n_init
+
+    def stage(self, name: str, detail: str) -> None:
+        """Say what begins."""
+        self._line(f"{name}: {detail}" if detail else name)
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """Say how far EM has come."""
+        self._line(iteration_words(record, self._n_init))
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """Say what happened to a component."""
+        self._line(str(record["message"]))
+
+    def note(self, text: str) -> None:
+        """Say the note."""
+        self._line(text)
+
+
+class LiveProgress(PlainLines):
+    """Says everything; iterations replace each other in one live line.
+
+    Parameters
+    ----------
+    display : rich.progress.Progress
+        Running.
+    n_init : int
+        Restarts of the fit.
+    """
+
+    def __init__(self, display: Progress, n_init: int = 1) -> None:
+        super().__init__(n_init)
+        self._display = display
+        self._task = display.add_task("starting", total=None)
+
+    def stage(self, name: str, detail: str) -> None:
+        """Say what begins, and let the live line follow it."""
+        super().stage(name, detail)
+        self._display.reset(self._task, total=None, description=printable(name))
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """Show how far EM has come."""
+        self._display.update(self._task, description=iteration_words(record, self._n_init))
+
+    def _line(self, text: str) -> None:
+        from rich.text import Text  # noqa: PLC0415 - only on a terminal
+
+        self._display.console.print(Text(printable(text)))
+
+
+@contextmanager
+def live_display() -> Iterator[Progress]:
+    """A bar without end (how many iterations EM needs is not known), the words, the time so far."""
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (
+        BarColumn(bar_width=12),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("ETA unknown"),
+    )
+    console = Console(file=UnbreakableStream(sys.stderr))  # type: ignore[arg-type] # writes text
+    with Progress(*columns, console=console, transient=True) as display:
+        yield display
+
+
+def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
+    """`iteration 12: mean log-likelihood -12.345678, change 1.2e-05, 812,000 rows/s`."""
+    start = f"restart {record['restart']}, " if n_init > 1 else ""
+    change = record.get("change")
+    moved = f"change {change:.2g}, " if change is not None and change == change else ""  # noqa: PLR0124 - NaN
+    seconds = record.get("seconds") or 0.0
+    rate = f"{record['rows'] / seconds:,.0f} rows/s" if seconds > 0 else "rate unknown"
+    likelihood = f"mean log-likelihood {record['mean_log_likelihood']:.6f}"
+    return f"{start}iteration {record['iteration']}: {likelihood}, {moved}{rate}"

@@ -1,0 +1,59 @@
+"""Writing to a terminal, a file or a pipe whose reader has gone: a job outlives its audience."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+
+class UnbreakableStream:
+    """A text stream that drops what nobody can read any more.
+
+    Parameters
+    ----------
+    stream : TextIO
+        Where the text goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write; characters that the stream has none of are spelled out."""
+        safe = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
+            self._stream.write(safe)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is buffered."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person may be watching."""
+        with suppress(OSError, ValueError):
+            return self._stream.isatty()
+        return False
+
+
+def say(text: str, stream: TextIO) -> None:
+    """Write text and a newline, at once."""
+    unbreakable = UnbreakableStream(stream)
+    unbreakable.write(f"{text}\n")
+    unbreakable.flush()
+
+
+def close_broken() -> None:
+    """Flush both streams; point one without a reader at nothing, or Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, stream.fileno())
+                os.close(nothing)

@@ -1,0 +1,166 @@
+"""A job file, its overrides and the environment to a frozen `Job`, or all faults at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dgmm.config.contradictions import Kind, contradictions
+from dgmm.config.faults import Fault, KeyPath, Place, is_secret, job_file_error
+from dgmm.config.later import later_key, later_value
+from dgmm.config.overrides import apply_overrides
+from dgmm.config.schema import Job
+from dgmm.config.source import Reading, SyntaxFaultError, read_yaml
+from dgmm.config.wording import (
+    choices_of,
+    expected,
+    keys_below,
+    known_prefix,
+    sections_with,
+    suggestion,
+)
+from dgmm.errors import InputNotFoundError
+from dgmm.printable import printable
+
+LARGEST_FILE = 1 << 20
+
+
+def load_job(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    kind: Kind = "run",
+    environment: Mapping[str, str] | None = None,
+) -> Job:
+    """Read a job file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, YAML 1.2 in UTF-8, at most 1 MiB. Paths in it are relative to the current
+        directory.
+    overrides : sequence of str
+        `key.path=value` each, as given to `--set`; the value is YAML.
+    kind : {"run", "predict", "any"}
+        What the job is for: `run` needs model.n_components, `predict` needs model.path.
+    environment : mapping, optional
+        Where `${NAME}` is looked up; the process's own by default.
+
+    Raises
+    ------
+    JobFileError
+        Naming every fault with file, line and column.
+    InputNotFoundError
+        If the file is absent, a directory or not readable.
+    UsageError
+        If an override has no `=`, names no key of a job, or is not YAML.
+    """
+    environment = os.environ if environment is None else environment
+    source = str(path)
+    try:
+        reading = read_yaml(_read_text(path), source, environment, lines=True)
+    except SyntaxFaultError as error:
+        raise job_file_error(source, [error.fault]) from None
+    _require_mapping(reading, source)
+    apply_overrides(reading, overrides, environment)
+    return _validated(reading, source, kind)
+
+
+def _validated(reading: Reading, source: str, kind: Kind) -> Job:
+    faults = [*reading.faults, *contradictions(reading, kind)]
+    try:
+        job = Job.model_validate(reading.value)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        broken = {fault.path for fault in reading.faults}
+        faults += [f for f in _schema_faults(reading, details) if f.path not in broken]
+        raise job_file_error(source, faults) from None
+    if faults:
+        raise job_file_error(source, faults)
+    return job
+
+
+def _schema_faults(reading: Reading, details: Sequence[ErrorDetails]) -> Iterator[Fault]:
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            path = tuple(detail["loc"])
+            yield Fault(reading.place_of(path, key=True), path, _unknown_key(path))
+            continue
+        path = known_prefix(detail["loc"])
+        yield Fault(reading.place_of(path), path, _wrong_value(reading, path, detail))
+
+
+def _unknown_key(path: KeyPath) -> str:
+    if is_secret(path[-1]):
+        return (
+            "secrets do not belong in a job file, and no key of this name exists: remove it, and "
+            "change the secret if others could read this file"
+        )
+    if (text := later_key(path)) is not None:
+        return text
+    key, siblings = str(path[-1]), keys_below(path[:-1])
+    hint = suggestion(key, siblings)
+    if not hint and (elsewhere := sections_with(key)):
+        hint = f" (did you mean {elsewhere[0]}?)"
+    return f"unknown key{hint}; the keys here are {', '.join(siblings)}"
+
+
+def _wrong_value(reading: Reading, path: KeyPath, detail: ErrorDetails) -> str:
+    if detail["type"] == "missing":
+        return f"missing, expected {expected(path)}"
+    value = _value_at(reading.value, path)
+    if (text := later_value(path, value)) is not None:
+        return text
+    found = reading.found(path, value)
+    if detail["type"] == "refused":
+        return f"found {found}; {detail['msg']}"
+    return f"found {found}, expected {expected(path)}{suggestion(value, choices_of(path))}"
+
+
+def _value_at(tree: Any, path: KeyPath) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def _require_mapping(reading: Reading, source: str) -> None:
+    if isinstance(reading.value, dict):
+        return
+    needed = "a job needs data.path, model.n_components and output.path"
+    text = f"found {reading.found((), reading.value)}, expected keys and values; {needed}"
+    if reading.value is None:
+        text = f"the file is empty; {needed}"
+    raise job_file_error(source, [*reading.faults, Fault(reading.place_of(()), (), text)])
+
+
+def _read_text(path: str | Path) -> str:
+    data = _read_bytes(path)
+    if len(data) > LARGEST_FILE:
+        text = f"larger than {LARGEST_FILE:,} bytes; is this a job file?"
+        raise job_file_error(str(path), [Fault(Place(str(path)), (), text)])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        column = error.start - before.rfind(b"\n")
+        place = Place(str(path), before.count(b"\n") + 1, column)
+        text = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise job_file_error(str(path), [Fault(place, (), text)]) from None
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(LARGEST_FILE + 1)
+    except IsADirectoryError:
+        reason = "it is a directory; expected a YAML file"
+    except FileNotFoundError:
+        reason = f"no such file (looked in {printable(str(Path.cwd()))})"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+    raise InputNotFoundError(f"cannot read the job file {printable(str(path))}: {reason}")

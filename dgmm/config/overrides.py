@@ -1,0 +1,85 @@
+"""`--set key.path=value`: single values of a job replaced from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dgmm.config.faults import KeyPath, Place, dotted, is_secret
+from dgmm.config.later import later_key
+from dgmm.config.source import Reading, SyntaxFaultError, read_yaml
+from dgmm.config.wording import keys_below, schema_of, suggestion
+from dgmm.errors import UsageError
+from dgmm.printable import printable
+
+
+def apply_overrides(
+    reading: Reading, overrides: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    """Put every override into the tree, in order; the last one for a key counts.
+
+    Raises
+    ------
+    UsageError
+        If an override has no `=`, names no key of a job, or its value is not YAML.
+    """
+    for override in overrides:
+        path, text = _split(override)
+        value = _read_value(path, text, environment)
+        _place_value(reading, path, value)
+
+
+def _split(override: str) -> tuple[KeyPath, str]:
+    name, equals, text = override.partition("=")
+    path = tuple(name.strip().split("."))
+    if not equals:
+        raise UsageError(f"--set {_shown_name(name)}: expected KEY=VALUE, as in model.tol=1e-5")
+    _require_known(path)
+    return path, text
+
+
+def _require_known(path: tuple[str, ...]) -> None:
+    if schema_of(path) is not None:
+        return
+    if any(map(is_secret, path)):
+        raise UsageError(f"--set {dotted(path)}: secrets do not belong in a job")
+    for depth in range(len(path)):
+        if schema_of(path[: depth + 1]) is None:
+            keys = keys_below(path[:depth])
+            known = f"the keys here are {', '.join(keys)}" if keys else "no keys lie below it"
+            text = later_key(path) or f"no such key{suggestion(path[depth], keys)}; {known}"
+            raise UsageError(f"--set {dotted(path)}: {text}")
+
+
+def _read_value(path: KeyPath, text: str, environment: Mapping[str, str]) -> Reading:
+    try:
+        reading = read_yaml(text, "--set", environment, lines=False)
+    except SyntaxFaultError as error:
+        raise UsageError(f"--set {dotted(path)}: {error.fault.message}") from None
+    if reading.faults:
+        raise UsageError(f"--set {dotted(path)}: {reading.faults[0].message}")
+    return reading
+
+
+def _place_value(reading: Reading, path: KeyPath, value: Reading) -> None:
+    """Replace one value and what the file said below it, by copies: aliases share their trees."""
+    for places in (reading.keys, reading.values, reading.written):
+        for old in [known for known in places if known[: len(path)] == path]:
+            del places[old]
+    reading.faults[:] = [fault for fault in reading.faults if fault.path[: len(path)] != path]
+    reading.keys[path] = Place("--set")
+    reading.keys |= {(*path, *below): place for below, place in value.keys.items()}
+    reading.values |= {(*path, *below): place for below, place in value.values.items()}
+    reading.written |= {(*path, *below): text for below, text in value.written.items()}
+    reading.value = _with_value(reading.value, path, value.value)
+
+
+def _with_value(tree: Any, path: KeyPath, value: Any) -> Any:
+    if not path:
+        return value
+    section = dict(tree) if isinstance(tree, dict) else {}
+    return section | {str(path[0]): _with_value(section.get(str(path[0])), path[1:], value)}
+
+
+def _shown_name(name: str) -> str:
+    return "***" if is_secret(name) else printable(name)

@@ -1,0 +1,189 @@
+"""What a job is: one frozen model a section, each key with its meaning, bounds and default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dgmm.config.values import (
+    WHOLE,
+    Address,
+    AutoCount,
+    Count,
+    Flag,
+    LocalPath,
+    MemoryLimit,
+    Name,
+    NotNegative,
+    Share,
+    Version,
+)
+
+Command = Literal["run", "predict"]
+
+
+class Settings(BaseModel):
+    """A section of a job file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_section(cls, value: Any) -> Any:
+        """`cluster:` with nothing below it is a section of defaults."""
+        return {} if value is None else value
+
+
+class DataSettings(Settings):
+    """The rows to read."""
+
+    path: LocalPath
+    """Zarr array (v2 or v3), or a group that holds it. Relative to the current directory."""
+    array: Name | None = None
+    """Name of the array where `path` is a group."""
+    missing: Literal["error", "drop"] = "error"
+    """Rows with NaN or infinity: `error` ends the run, `drop` leaves them out (label -1)."""
+    absent_chunks: Literal["error", "fill"] = "error"
+    """Chunks that are not stored: `error` ends the run, `fill` reads the array's fill value."""
+
+
+class ModelSettings(Settings):
+    """The mixture to fit (`dgmm run`), or where a fitted one lies (`dgmm predict`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["n_components"]}, {"required": ["path"]}]}
+    )
+
+    n_components: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = None
+    """Number of Gaussians. Required by `dgmm run`."""
+    covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
+    """Shape of the covariances: one each, one for all, axis-parallel, or round."""
+    tol: NotNegative = 1e-4
+    """EM has converged when the mean log-likelihood changes by less than this."""
+    max_iter: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), WHOLE] = 200
+    """Most EM iterations of one start; 0 only initialises and writes that model."""
+    n_init: Count = 1
+    """Starts; the best one is kept."""
+    reg_covar: NotNegative = 0.0
+    """Added to the diagonal of every covariance, in the data's units squared."""
+    reg_covar_relative: NotNegative = 1e-6
+    """Share of each feature's robust variance added to the diagonal of every covariance."""
+    on_collapse: Literal["reseed", "drop"] = "reseed"
+    """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
+    path: LocalPath | None = None
+    """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
+
+
+class InitialisationSettings(Settings):
+    """Where EM starts."""
+
+    method: Literal[
+        "kmeans", "k-means++", "random_from_data", "random", "hierarchical", "given"
+    ] = "kmeans"
+    """How the first parameters are found on a sample of the rows; `given` reads `model`."""
+    sample_rows: AutoCount = "auto"
+    """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
+    model: LocalPath | None = None
+    """A model directory to start from; needs `method: given`."""
+
+
+class ClusterSettings(Settings):
+    """Where the work is done: here (`kind`), or on a cluster that runs already."""
+
+    kind: Literal["local", "threads"] = "local"
+    """`local` starts worker processes on this machine, `threads` stays in this process."""
+    n_workers: AutoCount = "auto"
+    """Worker processes (`local`) or threads (`threads`); `auto` uses every CPU granted."""
+    threads_per_worker: Count = 1
+    """Threads in each worker process; for `threads` always 1."""
+    memory_limit: MemoryLimit = "auto"
+    """Memory of each worker: bytes or a size such as 4GiB; `auto` divides the machine's."""
+    address: Address | None = None
+    """A running scheduler, tcp://HOST:PORT; excludes every other key of this section."""
+    scheduler_file: LocalPath | None = None
+    """File in which a running scheduler left its address; excludes every other key."""
+
+
+class OutputSettings(Settings):
+    """What is written, and where."""
+
+    path: LocalPath
+    """The run directory. Relative to the current directory."""
+    if_exists: Literal["resume", "error"] = "resume"
+    """This very job lies there already: `resume` says it is done or starts over, `error` refuses.
+    Another job's directory is always refused; nothing is ever overwritten."""
+    labels: Flag = True
+    """Most probable component of each row, int32; -1 for dropped rows."""
+    max_posterior: Flag = True
+    """Probability of that component, float32."""
+    log_density: Flag = True
+    """Logarithm of the mixture's density at each row, float64."""
+    anomaly_quantile: Share | None = None
+    """Share of rows flagged as anomalies, those of lowest density; null flags none. Needs
+    `log_density`; `dgmm predict` takes the model's own threshold in its place."""
+    responsibilities: Flag = False
+    """Probability of every component for each row, float32: rows x components x 4 bytes."""
+    report: Literal["auto"] | Flag = "auto"
+    """report.html: `auto` writes it where matplotlib imports, `true` insists, `false` never."""
+
+
+class Job(Settings):
+    """One job of dgmm: what to read, what to fit, where to compute, what to write."""
+
+    version: Version = 1
+    """Version of this file's format."""
+    data: DataSettings
+    """The rows to read."""
+    model: ModelSettings
+    """The mixture to fit, or where a fitted one lies."""
+    initialisation: InitialisationSettings = InitialisationSettings()
+    """Where EM starts."""
+    cluster: ClusterSettings = ClusterSettings()
+    """Where the work is done."""
+    output: OutputSettings
+    """What is written, and where."""
+    on_not_converged: Literal["warn", "error", "ignore"] = "warn"
+    """Every end without convergence: `warn` warns and exits 0, `error` exits 10, `ignore` exits 0.
+    These ends are MAX_ITER_REACHED, LOG_LIKELIHOOD_DECREASED, COMPONENT_COLLAPSED and
+    DEGENERATE_START; the best model is written in every case."""
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), WHOLE] = 0
+    """Start of every random draw; the same seed gives the same bits."""
+
+    @property
+    def command(self) -> Command:
+        """`predict` where the job names a fitted model, otherwise `run`."""
+        return "run" if self.model.path is None else "predict"
+
+    def resolved(self) -> dict[str, Any]:
+        """Every value in force, defaults included; what another section excludes is left out."""
+        job = self.model_dump(mode="json")
+        if self.model.path is not None:
+            job["model"] = {"path": self.model.path}
+        for place in ("address", "scheduler_file"):
+            if job["cluster"].get(place) is not None:
+                job["cluster"] = {place: job["cluster"][place]}
+        return job
+
+    def fingerprint_fields(self) -> dict[str, Any]:
+        """What makes this job itself: data, model, start, seed and products.
+
+        Cluster, report, logging, `max_iter` and what to do without convergence may change between
+        two runs of the same job.
+        """
+        job = self.resolved()
+        job["model"].pop("max_iter", None)
+        products = {key: job["output"][key] for key in _PRODUCTS}
+        fields = {"data": job["data"], "model": job["model"], "outputs": products}
+        if self.command == "run":
+            fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
+        return fields
+
+
+_PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a job file, for editors: every key with description and default."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | Job.model_json_schema() | {"title": "dgmm job file"}

@@ -1,0 +1,97 @@
+"""The kinds of values a job file holds, each with one strict rule for what it accepts.
+
+A whole number may be written `8` or `8.0`; text is never read as a number (`"8"` is refused) and
+neither is `true`. Numbers are finite. Paths are local and plain.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_UNITS = {"": 1, "B": 1}
+_UNITS |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
+_UNITS |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]i?B|B)?")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ADDRESS = re.compile(r"(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}")
+
+
+def parse_bytes(text: str) -> int | None:
+    """The number of bytes in `4GiB` (1024³), `500 MB` (1000²) or `1000`; None if it is no size."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    unit = (match[2] or "").replace("KB", "kB").replace("kiB", "KiB")
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def refusal(text: str) -> PydanticCustomError:
+    """An error whose words go to the user as they stand."""
+    return PydanticCustomError("refused", "{text}", {"text": text})
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, str) and (n_bytes := parse_bytes(value)) is not None:
+        return n_bytes
+    return _whole(value)
+
+
+def _local_path(path: str) -> str:
+    if path.startswith("file://"):
+        raise refusal("expected a plain local path: leave out file://")
+    if _URL.match(path):
+        raise refusal("expected a local path: reading and writing by URL is not built yet")
+    if path.startswith("~"):
+        raise refusal("expected a path without ~, which is not expanded here: write ${HOME}")
+    if "\0" in path:
+        raise refusal("expected a path without a NUL character")
+    return path
+
+
+def _scheduler_address(address: str) -> str:
+    if address.startswith("tls://"):
+        raise refusal("expected tcp://HOST:PORT: encrypted clusters (tls) are not built yet")
+    if not _ADDRESS.fullmatch(address):
+        raise refusal("expected the scheduler's address, tcp://HOST:PORT")
+    return address
+
+
+def _known_version(version: int) -> int:
+    if version > 1:
+        raise refusal("this file was made for a newer dgmm; this one reads version 1. Upgrade dgmm")
+    return version
+
+
+#: Lets `8.0` stand for 8. Outermost, so that bounds reach the JSON Schema of the number within.
+WHOLE = BeforeValidator(_whole)
+
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Flag = Annotated[bool, Field(strict=True)]
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_local_path)]
+Name = Annotated[str, Field(min_length=1)]
+Address = Annotated[str, AfterValidator(_scheduler_address)]
+Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]
+Count = Annotated[int, Field(strict=True, ge=1), WHOLE]
+AutoCount = Literal["auto"] | Count
+MemoryLimit = Annotated[
+    Literal["auto"] | Annotated[int, Field(strict=True, ge=1)],
+    BeforeValidator(_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "auto"},
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["4GiB"]},
+            ]
+        }
+    ),
+]
