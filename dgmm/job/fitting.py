@@ -1,0 +1,274 @@
+"""`dgmm run`: summary, start, EM, model, last walk, anomalies, report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dgmm import anomaly
+from dgmm.config import Job
+from dgmm.criteria import criteria
+from dgmm.data.zarr_dataset import ZarrDataset
+from dgmm.data.zarr_output import OutputArray
+from dgmm.errors import DataError, ExitCode, JobFileError
+from dgmm.execution.executor import OpenExecutor
+from dgmm.fit import Fit, Given, fit
+from dgmm.job.directory import RunDirectory, RunResult, exit_code_of
+from dgmm.job.plan import plan_for
+from dgmm.job.recording import RecordingListener
+from dgmm.job.stages import (
+    Timer,
+    check_report,
+    describe_data,
+    open_data,
+    opened_executor,
+    output_attributes,
+    product_names,
+    publish_outputs,
+    walked,
+    warn_of_underflow,
+    write_report_if_asked,
+)
+from dgmm.listener import Listener
+from dgmm.model import MixtureModel
+from dgmm.model_files import load_model, model_digest, save_model
+from dgmm.outcome import Outcome
+from dgmm.outputs import Products, describe
+from dgmm.overlap import overlap
+from dgmm.persistence import write_arrays
+from dgmm.row_scores import WalkStatistics
+from dgmm.survey import FitSettings
+
+#: Rows kept for the report's pair plot, within this many numbers.
+_SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
+
+
+def run_job(job: Job, listener: Listener) -> RunResult:
+    """Fit the mixture that the job asks for and leave everything in its run directory.
+
+    Raises
+    ------
+    DgmmError
+        With the exit code of the command line; run.json says the same.
+    """
+    check_report(job)
+    with RunDirectory.opened(job) as directory:
+        if directory.is_finished:
+            result = directory.finished_before(_fingerprint(open_data(job), _given_model(job)))
+        else:
+            with directory.recorded("run", listener) as recording:
+                result = _run(job, directory, recording)
+        write_report_if_asked(job, directory, listener)
+        return result
+
+
+def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> RunResult:
+    """Everything but the report."""
+    dataset, start = open_data(job), _given_model(job)
+    _note_data(job, dataset, start, directory, recording)
+    plan = plan_for(job, dataset)
+    plan.check(plan.memory_limit)
+    timer = Timer(directory)
+    with opened_executor(job, directory, recording) as executor:
+        plan.check(executor.task_memory_limit)
+        result = fit(dataset, executor, _settings(job), recording, _given(job, start))
+        directory.record["timings"] |= result.timings
+        _note_fit(directory, result)
+        _save(directory, result.model, result)
+        recording.stage("last walk", "labels, posteriors and log densities of every row")
+        with timer.stage("last walk"):
+            total, model = _write_outputs(job, dataset, executor, result.model, directory)
+    _note_walk(directory, model, total, recording)
+    _save(directory, model, result)
+    _write_sample(directory.path / "sample.npz", result)
+    return directory.finish(*_conclusion(job, directory, result, recording))
+
+
+def _settings(job: Job) -> FitSettings:
+    m, start = job.model, job.initialisation
+    if m.n_components is None:
+        raise JobFileError("model.n_components is missing")
+    return FitSettings(
+        n_components=m.n_components,
+        covariance_type=m.covariance_type,
+        tol=m.tol,
+        max_iter=m.max_iter,
+        n_init=m.n_init,
+        reg_covar=m.reg_covar,
+        reg_covar_relative=m.reg_covar_relative,
+        on_collapse=m.on_collapse,
+        method=start.method,
+        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        missing=job.data.missing,
+        seed=job.seed,
+    )
+
+
+def _given_model(job: Job) -> MixtureModel | None:
+    """The saved model that the job starts from, if it names one."""
+    path = job.initialisation.model
+    return None if path is None else load_model(path)
+
+
+def _given(job: Job, start: MixtureModel | None) -> Given | None:
+    """The start that a saved model is."""
+    if start is None:
+        return None
+    wanted = (job.model.n_components, job.model.covariance_type)
+    if (start.n_components, start.covariance_type) != wanted:
+        raise DataError(
+            f"initialisation.model has {start.n_components} {start.covariance_type} components, "
+            f"the job asks for {wanted[0]} {wanted[1]}"
+        )
+    return start.standardised_parameters
+
+
+def _fingerprint(dataset: ZarrDataset, start: MixtureModel | None) -> dict[str, Any]:
+    """What a run read: the data, and the model it started from."""
+    own = {} if start is None else {"start": model_digest(start)}
+    return dataset.fingerprint() | own
+
+
+def _note_data(
+    job: Job,
+    dataset: ZarrDataset,
+    start: MixtureModel | None,
+    directory: RunDirectory,
+    listener: RecordingListener,
+) -> None:
+    fingerprint = _fingerprint(dataset, start)
+    directory.record["data"] = describe_data(job, dataset) | {"fingerprint": fingerprint}
+    directory.record["rows"]["total"] = dataset.n_samples
+    for text in dataset.warnings:
+        listener.warning(text)
+    directory.write()
+
+
+def _note_fit(directory: RunDirectory, result: Fit) -> None:
+    chosen = result.chosen
+    outcome = chosen.outcome or Outcome.MAX_ITER_REACHED
+    restarts = [
+        {
+            "restart": c.restart,
+            "outcome": c.outcome.name if c.outcome else None,
+            "message": c.outcome.value if c.outcome else "",
+            "n_iter": c.n_iter,
+            "mean_log_likelihood": c.mean_log_likelihood,
+            "selected": c.restart == chosen.restart,
+        }
+        for c in result.candidates
+    ]
+    restarts += [
+        {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
+        for restart, reason in result.failed_starts.items()
+    ]
+    directory.record |= {
+        "outcome": outcome.name,
+        "n_iter": chosen.n_iter,
+        "rows": {
+            "total": result.summary.n_read,
+            "read": result.summary.n_read,
+            "dropped": result.summary.n_dropped,
+        },
+        "restarts": restarts,
+        "component_log": [asdict(e) for e in result.events],
+    }
+    directory.write()
+
+
+def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
+    save_model(
+        model,
+        directory.path / "model",
+        n_rows=result.summary.n_kept,
+        mean_log_likelihood=directory.record["mean_log_likelihood"],
+        outcome=directory.record["outcome"],
+    )
+
+
+def _write_outputs(
+    job: Job,
+    dataset: ZarrDataset,
+    executor: OpenExecutor,
+    model: MixtureModel,
+    directory: RunDirectory,
+) -> tuple[WalkStatistics, MixtureModel]:
+    """The last walk and the anomaly flags, written aside and published whole."""
+    quantile = job.output.anomaly_quantile
+    names = product_names(job, anomaly=quantile is not None)
+    part = str(directory.path / "outputs.zarr.part")
+    products = Products(part, names)
+    walking = Products(part, tuple(n for n in names if n != "anomaly"))
+    products.create(dataset.grid, model.n_components, output_attributes(dataset))
+    total = walked(job, dataset, executor, model, walking)
+    digests = total.digests
+    if quantile is not None:
+        log_density = OutputArray(part, "log_density")
+        threshold = anomaly.threshold(log_density, dataset.grid, executor, quantile)
+        flagged = anomaly.flag(
+            log_density, OutputArray(part, "anomaly"), dataset.grid, executor, threshold
+        )
+        digests = {**digests, **flagged.digests}
+        model = model.with_threshold(threshold, quantile)
+        directory.record["anomaly"] = {
+            "quantile": quantile,
+            "threshold": threshold,
+            "n_anomalies": flagged.n_anomalies,
+        }
+    final = directory.path / "outputs.zarr"
+    publish_outputs(Path(part), final)
+    directory.record["outputs"] = describe(final, names, digests)
+    return total, model
+
+
+def _note_walk(
+    directory: RunDirectory,
+    model: MixtureModel,
+    total: WalkStatistics,
+    listener: RecordingListener,
+) -> None:
+    """Likelihood, entropy and criteria of the parameters that are saved."""
+    warn_of_underflow(total, listener)
+    n_rows = max(total.n_scored, 1)
+    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, n_rows)
+    directory.record |= {
+        "log_likelihood": total.log_likelihood,
+        "mean_log_likelihood": total.log_likelihood / n_rows,
+        "entropy": total.entropy,
+        "n_parameters": model.n_parameters,
+        "criteria": asdict(values),
+        "label_counts": total.label_counts.tolist(),
+        "rows_underflowed": total.n_underflowed,
+    }
+
+
+def _write_sample(path: Path, result: Fit) -> None:
+    """A fixed part of the sample, and the overlap of components on all of it, for the report."""
+    standardisation = result.model.standardisation
+    rows = result.sample
+    wanted = max(min(_SAMPLE_ROWS, _SAMPLE_NUMBERS // rows.shape[1]), 1)
+    places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.intp)
+    standardised = standardisation.apply(rows, np.float64).T
+    write_arrays(
+        path,
+        rows=rows[places].astype(np.float64),
+        overlap=overlap(result.model.parameters, standardised),
+    )
+
+
+def _conclusion(
+    job: Job, directory: RunDirectory, result: Fit, listener: RecordingListener
+) -> tuple[str, str, ExitCode]:
+    """Outcome, message and exit code."""
+    outcome = result.chosen.outcome or Outcome.MAX_ITER_REACHED
+    iterations = f"{result.chosen.n_iter} iteration{'s' * (result.chosen.n_iter != 1)}"
+    likelihood = f"mean log-likelihood {directory.record['mean_log_likelihood']:.6g}"
+    code = exit_code_of(outcome.name, job)
+    if outcome is Outcome.CONVERGED:
+        return outcome.name, f"converged after {iterations}: {likelihood}", code
+    if not outcome.has_converged and job.on_not_converged == "warn":
+        listener.warning(f"{outcome.name}: {outcome.value}")
+    return outcome.name, f"{outcome.name} after {iterations}: {likelihood}; {outcome.value}", code

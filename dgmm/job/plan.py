@@ -1,0 +1,229 @@
+"""`dgmm plan`: what a job will read, hold and write, before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.covariance import family_named
+from dgmm.data.zarr_dataset import ZarrDataset
+from dgmm.errors import JobFileError
+from dgmm.execution.machine import available_memory
+from dgmm.execution.threads import available_cpus
+from dgmm.job.stages import open_data, product_names
+from dgmm.memory import (
+    DRIVER_BASE,
+    MIB,
+    WORKER_BASE,
+    Term,
+    Work,
+    driver_terms,
+    task_terms,
+    tasks_of_a_pass,
+)
+from dgmm.model import MixtureModel
+from dgmm.model_files import load_model
+from dgmm.outputs import chunk_blocks, responsibilities_chunk_rows
+from dgmm.row_scores import LAYOUT
+from dgmm.survey import FitSettings, sample_rows
+
+#: Tasks take at most this share of a worker's memory limit: Dask pauses a worker at 80 %.
+_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes and memory of a job; its text is the table that `dgmm plan` prints.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the data.
+    n_workers, threads_per_worker
+        Worker processes (0: threads of this process) and threads in each.
+    task, driver
+        Memory terms of one task and of the driver.
+    memory_limit
+        Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
+    output_bytes
+        Bytes of all output arrays before compression.
+    n_passes
+        Reads of all rows at most: the summary, EM, the last walk.
+    """
+
+    shape: tuple[int, int]
+    dtype: str
+    n_blocks: int
+    n_workers: int
+    threads_per_worker: int
+    task: tuple[Term, ...]
+    driver: tuple[Term, ...]
+    memory_limit: int | None
+    output_bytes: int
+    n_passes: int
+
+    @property
+    def pass_bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
+
+    @property
+    def task_bytes(self) -> int:
+        """What the tasks of one worker hold at once."""
+        return self.threads_per_worker * sum(t.n_bytes for t in self.task)
+
+    @property
+    def worker_bytes(self) -> int:
+        """One worker process."""
+        return WORKER_BASE + self.task_bytes if self.n_workers else 0
+
+    @property
+    def driver_bytes(self) -> int:
+        """The driver process, with its tasks where it runs them itself."""
+        own = 0 if self.n_workers else self.task_bytes
+        return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
+
+    @property
+    def total_bytes(self) -> int:
+        """Driver and all workers."""
+        return self.driver_bytes + self.n_workers * self.worker_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether a worker's tasks stay within half of its limit, and the driver in the machine."""
+        limit = float("inf") if self.memory_limit is None else _SHARE * self.memory_limit
+        return self.task_bytes <= limit and self.driver_bytes <= available_memory()
+
+    def check(self, memory_limit: int | None) -> None:
+        """Refuse a job that does not fit, once a worker's limit is known (None: no limit).
+
+        Raises
+        ------
+        JobFileError
+            With the plan.
+        """
+        known = replace(self, memory_limit=memory_limit)
+        if not known.fits:
+            raise JobFileError(f"the job does not fit into memory:\n{known}")
+
+    def __str__(self) -> str:
+        """The table, in MiB."""
+        n, d = self.shape
+        lines = [f"data      {n:,} rows x {d} features, {self.dtype}, {self.n_blocks:,} blocks"]
+        lines.append(
+            f"reads     {self.pass_bytes / MIB:,.0f} MiB a pass before compression, "
+            f"{self.n_passes:,} passes at most"
+        )
+        where = f"{self.n_workers} workers of" if self.n_workers else "this process with"
+        lines.append(f"compute   {where} {self.threads_per_worker} threads")
+        lines.append("memory    MiB")
+        if self.n_workers:
+            lines += _table("one worker", WORKER_BASE, self.task, self.threads_per_worker)
+            lines.append(f"  {'sum':<38}{self.worker_bytes / MIB:>10,.0f}")
+        own = () if self.n_workers else self.task
+        lines += _table("driver", DRIVER_BASE, own, self.threads_per_worker)
+        lines += [_line(t, 1) for t in self.driver]
+        lines.append(f"  {'sum':<38}{self.driver_bytes / MIB:>10,.0f}")
+        lines.append(f"  {'all processes together':<38}{self.total_bytes / MIB:>10,.0f}")
+        limit = "the limit that workers have"
+        if self.memory_limit is not None:
+            limit = f"{self.memory_limit / MIB:,.0f}"
+        share = f"tasks may take {_SHARE:.0%} of {limit}"
+        verdict = "fits" if self.fits else "does NOT fit: lower n_components, or raise memory_limit"
+        lines.append(f"  {share}: {verdict}")
+        lines.append(f"outputs   {self.output_bytes / MIB:,.0f} MiB before compression")
+        return "\n".join(lines)
+
+
+def _table(title: str, base: int, terms: tuple[Term, ...], times: int) -> list[str]:
+    first = Term("interpreter and libraries", base, "measured")
+    return [f"  {title}", _line(first, 1), *(_line(t, times) for t in terms)]
+
+
+def _line(term: Term, times: int) -> str:
+    factor = f"{times} x " if times > 1 else ""
+    size = f"{times * term.n_bytes / MIB:>10,.1f}"
+    return f"    {term.name:<36}{size}   {factor}{term.formula}"
+
+
+def plan_job(job: Job) -> Plan:
+    """Reckon a job from its file and the metadata of its data."""
+    model = None if job.model.path is None else load_model(job.model.path)
+    return plan_for(job, open_data(job), model)
+
+
+def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
+    """Reckon a job whose data are open."""
+    n_workers, threads = _places(job)
+    work = _work(job, dataset, model, max(n_workers, 1) * threads)
+    driver = driver_terms(
+        work,
+        hierarchical=job.initialisation.method == "hierarchical",
+        report=job.output.report is not False,
+    )
+    names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
+    row_bytes = sum(_row_bytes(name, work.n_components) for name in names)
+    return Plan(
+        shape=(dataset.n_samples, dataset.n_features),
+        dtype=str(dataset.dtype),
+        n_blocks=dataset.grid.n_blocks,
+        n_workers=n_workers,
+        threads_per_worker=threads,
+        task=tuple(task_terms(work)),
+        driver=tuple(driver),
+        memory_limit=_memory_limit(job, n_workers),
+        output_bytes=row_bytes * dataset.n_samples,
+        n_passes=1 if model is not None else job.model.max_iter + 2,
+    )
+
+
+def _places(job: Job) -> tuple[int, int]:
+    """Workers (0: this process) and threads in each."""
+    c = job.cluster
+    count = available_cpus() if c.n_workers == "auto" else int(c.n_workers)
+    if c.address is None and c.scheduler_file is None and c.kind == "threads":
+        return 0, count
+    return count, c.threads_per_worker
+
+
+def _memory_limit(job: Job, n_workers: int) -> int | None:
+    """Bytes of one worker; None where somebody else's cluster decides."""
+    c = job.cluster
+    if c.address is not None or c.scheduler_file is not None:
+        return None
+    if c.memory_limit == "auto":
+        return available_memory() // max(n_workers, 1)
+    return int(c.memory_limit)
+
+
+def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads: int) -> Work:
+    m = job.model
+    k = model.n_components if model is not None else m.n_components or 1
+    name = model.covariance_type if model is not None else m.covariance_type
+    wanted = job.initialisation.sample_rows
+    settings = FitSettings(k, sample_rows=None if wanted == "auto" else int(wanted))
+    rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
+    grid = dataset.grid
+    per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
+    chunk = chunk_blocks(grid) * grid.rows_per_block * per_row
+    if job.output.responsibilities:
+        block = grid.rows_per_block * k * 4
+        chunk += block + responsibilities_chunk_rows(grid, k) * k * 4
+    return Work(
+        grid=grid,
+        itemsize=dataset.dtype.itemsize,
+        band_bytes=dataset.read_bytes,
+        family=family_named(name),
+        n_components=k,
+        n_candidates=1 if model is not None else m.n_init,
+        n_tasks=tasks_of_a_pass(n_threads, grid),
+        sample_rows=min(rows, dataset.n_samples),
+        output_chunk_bytes=chunk,
+    )
+
+
+def _row_bytes(name: str, k: int) -> int:
+    """Bytes of one row of an output array."""
+    return np.dtype(LAYOUT[name][0]).itemsize * (k if name == "responsibilities" else 1)

@@ -1,0 +1,113 @@
+"""`dgmm predict`: a saved model over other rows, the same outputs, the same ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dgmm.config import Job
+from dgmm.data.selected_features import in_model_order
+from dgmm.data.zarr_dataset import ZarrDataset
+from dgmm.errors import ExitCode, JobFileError
+from dgmm.job.directory import RunDirectory, RunResult
+from dgmm.job.plan import plan_for
+from dgmm.job.recording import RecordingListener
+from dgmm.job.stages import (
+    Timer,
+    check_report,
+    describe_data,
+    open_data,
+    opened_executor,
+    output_attributes,
+    product_names,
+    publish_outputs,
+    walked,
+    warn_of_underflow,
+    write_report_if_asked,
+)
+from dgmm.listener import Listener
+from dgmm.model import MixtureModel
+from dgmm.model_files import load_model, model_digest, save_model
+from dgmm.outputs import Products, describe
+from dgmm.row_scores import WalkStatistics
+
+
+def predict_job(job: Job, listener: Listener) -> RunResult:
+    """Apply a saved model to the job's rows.
+
+    Raises
+    ------
+    DgmmError
+        With the exit code of the command line; run.json says the same.
+    """
+    check_report(job)
+    with RunDirectory.opened(job) as directory:
+        if directory.is_finished:
+            result = directory.finished_before(_fingerprint(open_data(job), _model(job)))
+        else:
+            with directory.recorded("predict", listener) as recording:
+                result = _predict(job, directory, recording)
+        write_report_if_asked(job, directory, listener)
+        return result
+
+
+def _predict(job: Job, directory: RunDirectory, recording: RecordingListener) -> RunResult:
+    """Everything but the report."""
+    model, stored = _model(job), open_data(job)
+    dataset, note = in_model_order(stored, model.feature_names)
+    fingerprint = _fingerprint(stored, model)
+    directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
+    directory.record["rows"]["total"] = stored.n_samples
+    for text in (*stored.warnings, *([note] if note else [])):
+        recording.warning(text)
+    plan = plan_for(job, stored, model)
+    plan.check(plan.memory_limit)
+    products = Products(
+        str(directory.path / "outputs.zarr.part"),
+        product_names(job, anomaly=model.anomaly_threshold is not None),
+    )
+    with opened_executor(job, directory, recording) as executor:
+        plan.check(executor.task_memory_limit)
+        recording.stage("last walk", f"{dataset.n_samples:,} rows")
+        with Timer(directory).stage("last walk"):
+            products.create(dataset.grid, model.n_components, output_attributes(dataset))
+            total = walked(job, dataset, executor, model, products)
+    final = directory.path / "outputs.zarr"
+    publish_outputs(Path(products.path), final)
+    save_model(model, directory.path / "model")
+    directory.record["outputs"] = describe(final, products.names, total.digests)
+    warn_of_underflow(total, recording)
+    return directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
+
+
+def _fingerprint(dataset: ZarrDataset, model: MixtureModel) -> dict[str, Any]:
+    """What a prediction read: the data, and the model."""
+    return dataset.fingerprint() | {"model": model_digest(model)}
+
+
+def _model(job: Job) -> MixtureModel:
+    if job.model.path is None:
+        raise JobFileError("model.path is missing")
+    return load_model(Path(job.model.path))
+
+
+def _note(directory: RunDirectory, total: WalkStatistics, model: MixtureModel) -> str:
+    """Put the walk into the record; return the message."""
+    n_rows = total.n_read - total.n_dropped
+    mean = total.log_likelihood / total.n_scored if total.n_scored else None
+    shown = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
+    directory.record |= {
+        "rows": {"total": total.n_read, "read": total.n_read, "dropped": total.n_dropped},
+        "log_likelihood": total.log_likelihood,
+        "mean_log_likelihood": mean,
+        "entropy": total.entropy,
+        "label_counts": total.label_counts.tolist(),
+        "rows_underflowed": total.n_underflowed,
+    }
+    if model.anomaly_threshold is not None:
+        directory.record["anomaly"] = {
+            "quantile": model.anomaly_quantile,
+            "threshold": model.anomaly_threshold,
+            "n_anomalies": total.n_anomalies,
+        }
+    return f"predicted {n_rows:,} rows: {shown}"

@@ -1,0 +1,193 @@
+"""What fitting and predicting have in common: data, cluster, last walk, report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
+from dgmm.data.zarr_output import finish_outputs
+from dgmm.errors import DataError, OutputFailedError, StoppedError
+from dgmm.execution.executor import OpenExecutor
+from dgmm.execution.opening import ClusterSettings, open_executor
+from dgmm.job.directory import RunDirectory
+from dgmm.job.recording import RecordingListener
+from dgmm.listener import Listener
+from dgmm.model import MixtureModel
+from dgmm.outputs import Products, walk
+from dgmm.report import ReportUnavailableError, check_available, write_report
+from dgmm.row_scores import WalkStatistics
+
+_IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
+
+
+def open_data(job: Job) -> ZarrDataset:
+    """The job's data set; nothing but metadata and the chunk listing is read."""
+    path = str(Path(job.data.path).absolute())
+    return open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
+
+
+def describe_data(job: Job, dataset: ZarrDataset) -> dict[str, Any]:
+    """What run.json says of the data."""
+    return {
+        "path": job.data.path,
+        "array": job.data.array,
+        "n_samples": dataset.n_samples,
+        "n_features": dataset.n_features,
+        "dtype": str(dataset.dtype),
+        "feature_names": list(dataset.feature_names),
+        "attributes": {
+            key: dataset.attributes[key] for key in _IMAGE_ATTRIBUTES if key in dataset.attributes
+        },
+        "fingerprint": dataset.fingerprint(),
+    }
+
+
+def cluster_settings(job: Job) -> ClusterSettings:
+    """The job's cluster section in the execution room's words."""
+    c = job.cluster
+    elsewhere = c.address is not None or c.scheduler_file is not None
+    return ClusterSettings(
+        kind=None if elsewhere else c.kind,
+        n_workers=None if c.n_workers == "auto" else int(c.n_workers),
+        threads_per_worker=c.threads_per_worker,
+        memory_limit=c.memory_limit,
+        address=c.address,
+        scheduler_file=c.scheduler_file,
+    )
+
+
+@contextmanager
+def opened_executor(
+    job: Job, directory: RunDirectory, listener: RecordingListener
+) -> Iterator[OpenExecutor]:
+    """The job's executor; what it runs on stands in run.json before work starts."""
+    listener.stage("cluster", _where(job))
+    with open_executor(cluster_settings(job)) as executor:
+        directory.record["environment"] = executor.environment()
+        for text in executor.warnings:
+            listener.warning(text)
+        if executor.dashboard is not None:
+            listener.note(f"dashboard: {executor.dashboard}")
+        directory.write()
+        yield executor
+
+
+def _where(job: Job) -> str:
+    c = job.cluster
+    if c.address is not None:
+        return f"scheduler at {c.address}"
+    if c.scheduler_file is not None:
+        return f"scheduler of {c.scheduler_file}"
+    return "threads of this process" if c.kind == "threads" else "worker processes on this machine"
+
+
+def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
+    """Arrays that the job writes."""
+    wanted = {
+        "labels": job.output.labels,
+        "max_posterior": job.output.max_posterior,
+        "log_density": job.output.log_density,
+        "anomaly": anomaly,
+        "responsibilities": job.output.responsibilities,
+    }
+    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def walked(
+    job: Job,
+    dataset: Dataset,
+    executor: OpenExecutor,
+    model: MixtureModel,
+    products: Products,
+) -> WalkStatistics:
+    """The last walk into arrays made before, every row accounted for, of data that stood still."""
+    total = walk(dataset, executor, model, products, drop=job.data.missing == "drop")
+    if total.n_read != dataset.n_samples:
+        raise DataError(
+            f"the last walk read {total.n_read:,} rows of {dataset.n_samples:,}: the data changed"
+        )
+    dataset.check_unchanged()
+    return total
+
+
+def output_attributes(dataset: Dataset) -> dict[str, Any]:
+    """What the output group says of itself; the image geometry travels with it."""
+    kept = {k: dataset.attributes[k] for k in _IMAGE_ATTRIBUTES if k in dataset.attributes}
+    return {"written_by": "dgmm", "dropped_label": -1, **kept}
+
+
+def publish_outputs(part: Path, path: Path) -> None:
+    """Finish the group's metadata and give it its name: readers see all of it or nothing."""
+    if not part.exists():  # a job that asks for no array
+        return
+    finish_outputs(str(part))
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        part.rename(path)
+    except OSError as error:
+        raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
+
+
+class Timer:
+    """Adds seconds to the record's timings, stage by stage."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._timings = directory.record["timings"]
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        begun = time.perf_counter()
+        yield
+        self._timings[name] = time.perf_counter() - begun
+
+
+def warn_of_underflow(total: WalkStatistics, listener: Listener) -> None:
+    """Say how many rows the mean log-likelihood and the criteria leave out."""
+    if total.n_underflowed:
+        listener.warning(
+            f"{total.n_underflowed:,} rows lie so far out that their density underflows: "
+            "log_density is -inf there, and likelihood and criteria are of the other rows"
+        )
+
+
+def check_report(job: Job) -> None:
+    """Refuse a job that insists on a report where none can be drawn, before any work.
+
+    Raises
+    ------
+    ReportUnavailableError
+        If `output.report` is true and matplotlib is not installed.
+    """
+    if job.output.report is True:
+        check_available()
+
+
+def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener) -> None:
+    """Write report.html where the job wants one and none is there.
+
+    The run is done before: a report that fails is a warning in run.json, and `dgmm report` tries
+    again.
+    """
+    if job.output.report is False or (directory.path / "report.html").exists():
+        return
+    listener.stage("report", "report.html")
+    try:
+        with Timer(directory).stage("report"):
+            write_report(directory.path)
+    except ReportUnavailableError as error:
+        listener.note(f"no report: {error}")
+    except StoppedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a figure stumbles over, the results stand
+        text = f"no report: {error}. `dgmm report {job.output.path}` tries again"
+        directory.record["warnings"].append(text)
+        listener.warning(text)
+    directory.write()
