@@ -1,0 +1,312 @@
+"""scikit-learn's interface to the same rooms: arrays and Zarr in, results in memory."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dgmm import criteria
+from dgmm.covariance import family_named
+from dgmm.data.dataset import Dataset
+from dgmm.data.opening import as_dataset
+from dgmm.data.selected_features import in_model_order
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import ConvergenceWarning, DataError, NotFittedError
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fit import Adjust, Fit, Given, fit
+from dgmm.listener import SilentListener
+from dgmm.model import MixtureModel
+from dgmm.parameters import Parameters
+from dgmm.random_streams import RandomState, Stage, seed_from, stream
+from dgmm.scores import scores
+from dgmm.start_arrays import with_arrays
+from dgmm.survey import FitSettings, whole_number
+
+Array = NDArray[np.float64]
+
+
+class GaussianMixture:
+    """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
+
+    Rows are NumPy arrays, pandas DataFrames, or Zarr arrays by path or object; Zarr on disk is read
+    block by block. Results are arrays in memory; a job (`dgmm run`) writes them to disk.
+
+    Parameters
+    ----------
+    n_components : int
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    tol : float
+        Bound of the change of the mean log-likelihood, nats a row.
+    reg_covar : float
+        Added to every variance, user units.
+    max_iter, n_init : int
+    init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical"}
+    weights_init, means_init, precisions_init : array_like, optional
+        A start of one's own, whole or in part: (k,), (k, d), and precisions of the family's shape.
+    random_state : int, Generator, RandomState, optional
+        Equal integers give equal bits.
+    warm_start : bool
+        Begin where the last `fit` ended, if its mixture is of the shape asked for.
+    verbose, verbose_interval : int
+        Accepted for scikit-learn's sake; without effect.
+    reg_covar_relative, on_collapse
+        As in a job file.
+    missing : {"error", "drop"}
+        Rows with NaN or infinity: an error, or label −1 and NaN scores.
+    sample_rows : int, optional
+        Rows that the start is found on; by default max(100,000, 100·k).
+    n_threads : int, optional
+        Threads that passes run on; by default all CPUs.
+
+    Attributes
+    ----------
+    weights_, means_, covariances_, precisions_, precisions_cholesky_
+        In user units, shapes as in scikit-learn.
+    converged_, n_iter_, lower_bound_, lower_bounds_
+        Of the best start. `lower_bound_` is the mean log-likelihood of its last E-step, a bound
+        from below of that of the final parameters.
+    n_features_in_, feature_names_in_
+        The latter only where the data name their features.
+    model_
+        The fitted `dgmm.model.MixtureModel`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([rng.normal(-5, 1, (500, 2)), rng.normal(5, 1, (500, 2))])
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> np.bincount(mixture.predict(X)).tolist()
+    [500, 500]
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        reg_covar_relative: float = 0.0,
+        on_collapse: Literal["reseed", "drop"] = "reseed",
+        missing: Literal["error", "drop"] = "error",
+        sample_rows: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.reg_covar_relative = reg_covar_relative
+        self.on_collapse = on_collapse
+        self.missing = missing
+        self.sample_rows = sample_rows
+        self.n_threads = n_threads
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
+        """Parameters by name."""
+        return {name: getattr(self, name) for name in _parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        """
+        names = _parameter_names()
+        for name, value in params.items():
+            if name not in names:
+                raise ValueError(f"{name!r} is no parameter; these are: {', '.join(names)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Parameters that differ from their defaults."""
+        defaults = inspect.signature(type(self)).parameters
+        shown = [f"{n}={v!r}" for n, v in self.get_params().items() if v is not defaults[n].default]
+        return f"GaussianMixture({', '.join(shown)})"
+
+    def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+        """Fit the mixture to rows X (n, d) or a Zarr path.
+
+        Raises
+        ------
+        DataError
+            (a ValueError) If the data or the parameters cannot be used.
+        """
+        settings = self._settings()
+        dataset = as_dataset(X)
+        settings, given, adjust = self._start(settings, dataset.n_features)
+        with self._executor() as executor:
+            result = fit(dataset, executor, settings, _Warner(), given, adjust)
+        self._keep(result, dataset)
+        return self
+
+    def fit_predict(self, X: Any, y: object = None) -> NDArray[np.int32]:
+        """Fit, then label the same rows."""
+        return self.fit(X, y).predict(X)
+
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Most probable component (n,) of each row; −1 for rows dropped as missing."""
+        return self._scores(X, "labels")
+
+    def predict_proba(self, X: Any) -> Array:
+        """Posteriors (n, k)."""
+        return self._scores(X, "responsibilities")
+
+    def score_samples(self, X: Any) -> Array:
+        """Log density (n,) of each row, nats."""
+        return self._scores(X, "log_density")
+
+    def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002 - scikit-learn's signature
+        """Mean log density of the rows that are not dropped, nats a row."""
+        return float(self._kept_log_density(X).mean())
+
+    def bic(self, X: Any) -> float:
+        """Bayesian information criterion on X; smaller is better."""
+        return self._criteria(X).bic
+
+    def aic(self, X: Any) -> float:
+        """Akaike information criterion on X; smaller is better."""
+        return self._criteria(X).aic
+
+    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int32]]:
+        """Draw rows (n, d) and their components (n,); a ValueError below 1 row."""
+        n, seed = whole_number("n_samples", n_samples, 1), seed_from(self.random_state)
+        return self._model().sample(n, stream(Stage.SAMPLING, seed))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """What scikit-learn's `check_is_fitted` asks."""
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's tools ask; whoever asks has loaded the classes of the answer."""
+        sklearn = sys.modules["sklearn.utils"]
+        rows = sklearn.InputTags(allow_nan=self.missing == "drop")
+        target = sklearn.TargetTags(required=False)
+        return sklearn.Tags("density_estimator", target, input_tags=rows)
+
+    def _criteria(self, X: Any) -> criteria.Criteria:
+        log_density = self._kept_log_density(X)
+        total, free = float(log_density.sum()), self._model().n_parameters
+        return criteria.criteria(total, 0.0, free, len(log_density))
+
+    def _kept_log_density(self, X: Any) -> Array:
+        """Log densities of the rows that are not dropped, of which there must be one."""
+        log_density = self.score_samples(X)
+        kept = log_density[~np.isnan(log_density)]
+        if len(kept) == 0:
+            raise DataError(f"no row is left: all {len(log_density):,} hold NaN or infinite values")
+        return kept
+
+    def _scores(self, X: Any, name: str) -> NDArray[Any]:
+        model = self._model()
+        dataset, _ = in_model_order(as_dataset(X), model.feature_names)
+        with self._executor() as executor:
+            return scores(dataset, executor, model, (name,), drop=self.missing == "drop")[name]
+
+    def _executor(self) -> ThreadExecutor:
+        n = self.n_threads
+        return ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))
+
+    def _model(self) -> MixtureModel:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("this GaussianMixture is not fitted: call fit first")
+        return self.model_
+
+    def _settings(self) -> FitSettings:
+        others = {f.name for f in fields(FitSettings)} - {"method", "seed"}
+        same = {name: getattr(self, name) for name in others}
+        return FitSettings(**same, method=self.init_params, seed=seed_from(self.random_state))
+
+    def _start(
+        self, settings: FitSettings, n_features: int
+    ) -> tuple[FitSettings, Given | None, Adjust | None]:
+        """Where EM begins: at the last mixture, at arrays, or where a method and arrays say."""
+        whole = replace(settings, n_init=1, method="given")
+        if self.warm_start and hasattr(self, "model_"):
+            last = self.model_
+            asked = (settings.n_components, n_features, settings.covariance_type)
+            if (last.n_components, last.n_features, last.covariance_type) == asked:
+                return whole, last.standardised_parameters, None
+        arrays = (self.weights_init, self.means_init, self.precisions_init)
+        if all(array is not None for array in arrays):
+            return whole, lambda standardisation: self._adjusted(None, standardisation), None
+        return settings, None, self._adjusted
+
+    def _adjusted(self, drawn: Parameters | None, standardisation: Standardisation) -> Parameters:
+        """A method's start with the given arrays put in their places."""
+        return with_arrays(
+            drawn,
+            standardisation,
+            family_named(self.covariance_type),
+            self.n_components,
+            weights=self.weights_init,
+            means=self.means_init,
+            precisions=self.precisions_init,
+        )
+
+    def _keep(self, result: Fit, dataset: Dataset) -> None:
+        """Set the fitted attributes."""
+        model, chosen = result.model, result.chosen
+        self.model_ = model
+        self.weights_, self.means_ = model.weights, model.means
+        self.covariances_ = model.covariances
+        self.precisions_, self.precisions_cholesky_ = model.precisions, model.precisions_cholesky
+        self.converged_ = chosen.outcome is not None and chosen.outcome.has_converged
+        self.n_iter_, self.lower_bound_ = chosen.n_iter, chosen.mean_log_likelihood
+        self.lower_bounds_ = list(chosen.history)
+        self.n_features_in_ = dataset.n_features
+        vars(self).pop("feature_names_in_", None)  # of an earlier fit
+        if dataset.feature_names != tuple(f"x{i}" for i in range(dataset.n_features)):
+            self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
+        if not self.converged_ and chosen.outcome is not None:
+            warnings.warn(
+                f"{chosen.outcome.name}: {chosen.outcome.value}", ConvergenceWarning, stacklevel=3
+            )
+
+
+class _Warner(SilentListener):
+    """Turns a fit's warnings into Python's."""
+
+    def warning(self, text: str) -> None:
+        """Warn the caller of `fit`."""
+        warnings.warn(text, UserWarning, stacklevel=4)
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """Warn of a component that collapsed; regularisation is the caller's own choice."""
+        if record["event"] != "regularised":
+            warnings.warn(record["message"], UserWarning, stacklevel=4)
+
+
+def _parameter_names() -> list[str]:
+    return [n for n in inspect.signature(GaussianMixture.__init__).parameters if n != "self"]
