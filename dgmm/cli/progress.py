@@ -124,7 +124,12 @@ class LiveProgress(PlainLines):
 def live_display() -> Iterator[Progress]:
     """A bar without end (how many iterations EM needs is not known), the words, the time so far."""
     from rich.console import Console  # noqa: PLC0415 - only on a terminal
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415 - only on a terminal
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     columns = (
         BarColumn(bar_width=12),

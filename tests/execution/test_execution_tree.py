@@ -3,13 +3,14 @@ from __future__ import annotations
 import functools
 import operator
 import random
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 
-from dgmm.execution.executor import SubtreeTask, TreeReducer, split_runs
+from dgmm.execution.executor import Subtree, SubtreeTask, TreeReducer, split_runs
 
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
 
@@ -59,3 +60,24 @@ def test_a_missing_block_is_an_error_not_a_smaller_sum() -> None:
             reducer.add(subtree)
     with pytest.raises(RuntimeError, match="incomplete"):
         reducer.result()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Block numbers in the order they were merged; unlike a sum, merging does not commute."""
+
+    blocks: tuple[int, ...]
+
+    def merge(self, other: Places) -> Places:
+        return Places(self.blocks + other.blocks)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 5, 8, 37])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_merge_puts_earlier_blocks_first_whatever_arrives_first(
+    n_blocks: int, backwards: bool
+) -> None:
+    reducer: TreeReducer[Places] = TreeReducer(n_blocks)
+    for block in sorted(range(n_blocks), reverse=backwards):
+        reducer.add(Subtree(0, block, Places((block,))))
+    assert reducer.result().blocks == tuple(range(n_blocks))
