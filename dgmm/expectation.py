@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,10 +11,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import Arithmetic, fastest
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.finite_rows import kept_rows
 from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError
+from dgmm.execution.executor import Executor, map_reduce, tasks_per_thread
 from dgmm.kernels import Kernel, Workspace, e_step
 from dgmm.statistics import Statistics
 
@@ -44,29 +49,119 @@ class ExpectationPass:
 
     def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace = Workspace()
+        workspace = Workspace(fastest(self._numbers()))
         for block, rows in self.dataset.read_blocks(run):
             kept = drop_rows(rows) if self.drop else rows
             statistics = self._statistics(kept, workspace)
             yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics)
 
+    def _numbers(self) -> int:
+        """Numbers that a pass touches one by one: what compiled code would save time on."""
+        widths = (kernel.family.width(self.dataset.n_features) for kernel in self.kernels)
+        per_row = sum(kernel.n_components for kernel in self.kernels) + max(widths, default=0)
+        return self.dataset.n_samples * per_row
+
     def _statistics(self, rows: NDArray[Any], workspace: Workspace) -> tuple[Statistics, ...]:
-        standardised: dict[np.dtype[Any], NDArray[Any]] = {}
         groups: dict[tuple[Any, ...], list[int]] = {}
         for i, kernel in enumerate(self.kernels):
             groups.setdefault(kernel.sharing, []).append(i)
         results: dict[int, Statistics] = {}
         for members in groups.values():
             kernels = [self.kernels[i] for i in members]
-            dtype = kernels[0].dtype
-            if dtype not in standardised:
-                standardised[dtype] = self.standardisation.apply(rows, dtype)
-            values = e_step(kernels, standardised[dtype], workspace)
+            columns = StandardisedRows.of(rows, self.standardisation, kernels[0].dtype, workspace)
+            values = e_step(kernels, columns, workspace)
             results.update(zip(members, values, strict=True))
         return tuple(results[i] for i in range(len(self.kernels)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StandardisedRows:
+    """Rows of a block as columns in standardised units, made one tile at a time."""
+
+    rows: NDArray[Any]
+    standardisation: Standardisation
+    affine: tuple[NDArray[Any], NDArray[Any]] | None
+    arithmetic: Arithmetic
+
+    @classmethod
+    def of(
+        cls,
+        rows: NDArray[Any],
+        standardisation: Standardisation,
+        dtype: np.dtype[Any],
+        workspace: Workspace,
+    ) -> Self:
+        """For tiles of a dtype."""
+        affine = standardisation.affine(rows.dtype, dtype)
+        return cls(rows, standardisation, affine, workspace.arithmetic)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+        n, d = self.rows.shape
+        return d, n
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+        """Rows, factor and offset; None where standardising is more than that."""
+        return None if self.affine is None else (self.rows, *self.affine)
+
+    def write(self, rows: slice, out: NDArray[Any]) -> None:
+        """Standardise some rows into out (d, b).
+
+        Nothing is clipped here: the survey has refused rows whose squares overflow.
+        """
+        if self.affine is None:
+            np.copyto(out, self.standardisation.apply(self.rows[rows], out.dtype))
+        else:
+            self.arithmetic.standardise(self.rows[rows], *self.affine, out)
 
 
 def drop_rows(rows: NDArray[Any]) -> NDArray[Any]:
     """Rows without any value that is missing or infinite."""
     keep = kept_rows(rows)
     return rows if keep is None else rows[keep]
+
+
+class PassOverRows:
+    """The E-step of all candidates over all rows, every row accounted for.
+
+    Parameters
+    ----------
+    dataset, executor, standardisation
+        The rows, where passes over them run, and the units they are fitted in.
+    n_dropped
+        Rows that the summary has left out for what they lack.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        executor: Executor,
+        standardisation: Standardisation,
+        n_dropped: int = 0,
+    ) -> None:
+        self._dataset, self._executor = dataset, executor
+        self._standardisation, self._n_dropped = standardisation, n_dropped
+        self._last_s = math.inf
+
+    def __call__(self, kernels: tuple[Kernel, ...]) -> PassStatistics:
+        """Statistics of every candidate.
+
+        Raises
+        ------
+        DataError
+            If rows read and rows dropped are not those of the summary.
+        """
+        leaves = ExpectationPass(
+            self._dataset, self._standardisation, kernels, drop=self._n_dropped > 0
+        )
+        begun, tasks = time.perf_counter(), tasks_per_thread(self._last_s)
+        total = map_reduce(self._executor, leaves, self._dataset.grid.n_blocks, tasks=tasks)
+        self._last_s = time.perf_counter() - begun
+        expected = (self._dataset.n_samples, self._n_dropped)
+        if (total.n_read, total.n_dropped) != expected:
+            raise DataError(
+                f"a pass read {total.n_read:,} rows and left {total.n_dropped:,} out, expected "
+                f"{expected[0]:,} and {expected[1]:,}: the data changed during the run"
+            )
+        return total

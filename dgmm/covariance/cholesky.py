@@ -60,6 +60,22 @@ def _factor_or_nan(covariance: Array) -> Array:
         return np.full_like(covariance, np.nan)
 
 
+def log_factors(covariances: Array) -> Array:
+    """Lower factors L (k, d, d) of Σ = L Lᵀ with logarithms on the diagonal: any real numbers."""
+    values = lower_factors(covariances)
+    diagonal = np.arange(values.shape[-1])
+    values[:, diagonal, diagonal] = np.log(values[:, diagonal, diagonal])
+    return values
+
+
+def covariances_of_log_factors(values: Array) -> Array:
+    """L Lᵀ for factors as `log_factors` gives them."""
+    L = values.copy()
+    diagonal = np.arange(L.shape[-1])
+    L[:, diagonal, diagonal] = np.exp(L[:, diagonal, diagonal])
+    return np.asarray(L @ np.swapaxes(L, 1, 2))
+
+
 def precisions_cholesky(covariances: Array) -> Array:
     """Upper factors U (k, d, d) with Σ⁻¹ = U Uᵀ; NaN where Σ is numerically singular."""
     return np.ascontiguousarray(np.swapaxes(inverse_lower(lower_factors(covariances)), 1, 2))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dgmm.covariance.family import Array, Family, Moments, Tile
+from dgmm.arithmetic import Arithmetic
+from dgmm.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
 def inverse_roots(variances: Array, floor: Array | float = 0.0) -> Array:
@@ -20,12 +21,15 @@ class Diag(Family):
     """φ(y) = [y², y, 1]."""
 
     name = "diag"
+    form = "squares"
 
     def quadratic_width(self, d: int) -> int:
         """The number of features, d."""
         return d
 
-    def fill_quadratic(self, Y: Tile, out: Tile) -> None:
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
         """y²."""
         np.multiply(Y, Y, out=out)
 

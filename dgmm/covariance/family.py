@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import Arithmetic
+
 Array = NDArray[np.float64]
 Tile = NDArray[np.floating]
 
@@ -40,6 +42,21 @@ class Moments:
     scatter: Array | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class QuadraticPart:
+    """Rows [start, stop) of the quadratic part of φ, which features [first, last) give rise to."""
+
+    first: int
+    last: int
+    start: int
+    stop: int
+
+    @property
+    def height(self) -> int:
+        """Rows of φ."""
+        return self.stop - self.start
+
+
 @dataclass(frozen=True)
 class Family(ABC):
     """One way to share and shape covariances.
@@ -49,6 +66,8 @@ class Family(ABC):
     """
 
     name = ""
+    #: The quadratic part of φ as `dgmm.arithmetic` calls it.
+    form = "none"
     #: Invariant under a common scale of all features only, so y has one scale for all.
     common_scale = False
     #: The quadratic term is common to all components: left out of φ, kept as one pooled scatter.
@@ -58,9 +77,16 @@ class Family(ABC):
     def quadratic_width(self, d: int) -> int:
         """Rows of the quadratic part of φ."""
 
+    def quadratic_parts(self, d: int, most_rows: int) -> tuple[QuadraticPart, ...]:
+        """Cut the quadratic part of φ into parts of about that many rows; whole by default."""
+        del most_rows
+        return (QuadraticPart(0, d, 0, self.quadratic_width(d)),)
+
     @abstractmethod
-    def fill_quadratic(self, Y: Tile, out: Tile) -> None:
-        """Write the quadratic part of φ for rows Y (d, b) into out (q, b)."""
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """Write a part of the quadratic part of φ for rows Y (d, b) into out (height, b)."""
 
     @abstractmethod
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
@@ -133,6 +159,14 @@ class Family(ABC):
     def inverse(self, covariances: Array) -> Array:
         """Precisions from covariances, and back."""
         return 1.0 / covariances
+
+    def log_factors(self, covariances: Array) -> Array:
+        """Roots of the covariances, variances' in logarithms: no real number is out of bounds."""
+        return np.asarray(0.5 * np.log(covariances))
+
+    def covariances_of_log_factors(self, log_factors: Array) -> Array:
+        """Covariances from such roots."""
+        return np.asarray(np.exp(2.0 * log_factors))
 
     def take(self, covariances: Array, components: NDArray[np.intp]) -> Array:
         """Covariances of some of the components."""

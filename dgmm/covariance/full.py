@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dgmm.arithmetic import Arithmetic
 from dgmm.covariance import cholesky
-from dgmm.covariance.family import Array, Family, Moments, Tile
+from dgmm.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
 def pack(matrices: Array) -> Array:
@@ -30,17 +31,27 @@ class Full(Family):
     """φ(y) = [y_i y_j for i ≤ j, y, 1]."""
 
     name = "full"
+    form = "pairs"
 
     def quadratic_width(self, d: int) -> int:
         """d(d + 1)/2."""
         return d * (d + 1) // 2
 
-    def fill_quadratic(self, Y: Tile, out: Tile) -> None:
-        """y_i y_j for i ≤ j."""
-        d, row = Y.shape[0], 0
+    def quadratic_parts(self, d: int, most_rows: int) -> tuple[QuadraticPart, ...]:
+        """Whole features together: feature i gives d − i products."""
+        parts, first, start, row = [], 0, 0, 0
         for i in range(d):
-            np.multiply(Y[i], Y[i:], out=out[row : row + d - i])
+            if row > start and row + d - i - start > most_rows:
+                parts.append(QuadraticPart(first, i, start, row))
+                first, start = i, row
             row += d - i
+        return (*parts, QuadraticPart(first, d, start, row))
+
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """y_i y_j for i ≤ j."""
+        arithmetic.pairs(Y, part.first, part.last, out)
 
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
         """−½Λ, off-diagonals counted twice since φ holds each product once."""
@@ -105,6 +116,14 @@ class Full(Family):
         """Matrix inverses, made symmetric."""
         inverses = np.linalg.inv(covariances)
         return np.asarray((inverses + np.swapaxes(inverses, -1, -2)) / 2.0)
+
+    def log_factors(self, covariances: Array) -> Array:
+        """L_k with log diagonals, Σ_k = L_k L_kᵀ."""
+        return cholesky.log_factors(covariances)
+
+    def covariances_of_log_factors(self, log_factors: Array) -> Array:
+        """L_k L_kᵀ."""
+        return cholesky.covariances_of_log_factors(log_factors)
 
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""

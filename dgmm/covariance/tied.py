@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import Arithmetic
 from dgmm.covariance import cholesky
-from dgmm.covariance.family import Array, Family, Moments, Tile
+from dgmm.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class Tied(Family):
         """None."""
         return 0
 
-    def fill_quadratic(self, Y: Tile, out: Tile) -> None:
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
         """Nothing to fill."""
 
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
@@ -92,6 +95,14 @@ class Tied(Family):
         """Matrix inverses, made symmetric."""
         inverses = np.linalg.inv(covariances)
         return np.asarray((inverses + np.swapaxes(inverses, -1, -2)) / 2.0)
+
+    def log_factors(self, covariances: Array) -> Array:
+        """L with log diagonal, Σ = L Lᵀ."""
+        return np.asarray(cholesky.log_factors(covariances[None])[0])
+
+    def covariances_of_log_factors(self, log_factors: Array) -> Array:
+        """L Lᵀ."""
+        return np.asarray(cholesky.covariances_of_log_factors(log_factors[None])[0])
 
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""

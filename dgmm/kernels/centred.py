@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dgmm.covariance.family import LOG_2PI, Family
-from dgmm.kernels.tiles import Array, Tile, Workspace, tile_rows
+from dgmm.kernels.cutting import tile_of_numbers
+from dgmm.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.parameters import Parameters
 
 
@@ -56,7 +57,7 @@ class CentredKernel:
     def tile_rows(self) -> int:
         """Three arrays (d, b) and two (k, b) near 4 MiB."""
         k, d = self.means.shape
-        return tile_rows(3 * d + 2 * k, 8)
+        return tile_of_numbers(3 * d + 2 * k)
 
     @property
     def reference(self) -> Array:
@@ -73,10 +74,11 @@ class CentredKernel:
         """Tiles are used as they are."""
         return (self.name, self.tile_rows)
 
-    def prepare(self, Y: Tile, workspace: Workspace) -> Tile:
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """The tile itself, contiguous."""
-        tile = workspace.array("tile", Y.shape)
-        np.copyto(tile, Y)
+        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
+        tile = workspace.array("tile", (d, b))
+        Y.write(rows, tile)
         return tile
 
     def _deviations(self, Y: Tile, k: int, workspace: Workspace) -> Tile:
@@ -102,12 +104,16 @@ class CentredKernel:
         q = self.family.quadratic_width(d)
         for k in range(self.n_components):
             D = self._deviations(prepared, k, workspace)
-            sums[k, :q] += self.family.second_moment(D, R[k])
-            sums[k, q:-1] += D @ R[k]
-            sums[k, -1] += R[k].sum()
+            sums[:q, k] += self.family.second_moment(D, R[k])
+            sums[q:-1, k] += D @ R[k]
+            sums[-1, k] += R[k].sum()
             if scatter is not None:
                 scatter += (D * R[k]) @ D.T
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """Nothing."""
         return 0.0
+
+    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> None:
+        """Tile by tile."""
+        return

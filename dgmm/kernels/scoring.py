@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dgmm.kernels.centred import CentredKernel
 from dgmm.kernels.guard import TOLERANCE, Guard
 from dgmm.kernels.product import ProductKernel
-from dgmm.kernels.tiles import Array, Tile, Workspace, softmax, tiles
+from dgmm.kernels.tiles import Array, InMemory, Tile, Workspace, softmax, tiles
 from dgmm.parameters import Parameters
 
 
@@ -55,7 +55,8 @@ class Scorer:
         error = self._unit_error * Guard.of_tile(Y).squared_radius
         small = error <= TOLERANCE[np.dtype(np.float64)]
         kernel = self._product if small else self._centred
-        R = kernel.weighted_log_prob(kernel.prepare(Y, workspace), workspace)
+        tile = kernel.prepare(InMemory(Y), slice(None), workspace)
+        R = kernel.weighted_log_prob(tile, workspace)
         log_density = softmax(R, workspace) + kernel.common_log_prob(Y)
         lost = ~np.isfinite(log_density)
         if lost.any():

@@ -5,12 +5,14 @@ A tile is held features-major, (d, b), so that every elementwise step runs along
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import Arithmetic, Plain
 from dgmm.covariance.family import Family
 from dgmm.covariance.full import pack
 from dgmm.statistics import Statistics
@@ -18,34 +20,81 @@ from dgmm.statistics import Statistics
 Array = NDArray[np.float64]
 Tile = NDArray[Any]
 
-_TILE_BYTES = 4 * 1024 * 1024
-_MIN_TILE, _MAX_TILE = 256, 4096
+_ALIGNMENT = 64
 
 
-def tile_rows(numbers_per_row: int, itemsize: int) -> int:
-    """Rows of a tile: a power of two that keeps a tile's work near 4 MiB; it divides every block.
+def aligned(size: int, dtype: Any) -> NDArray[Any]:
+    """An empty array that begins at a line of cache, (size,).
 
-    A pure function of family, kernel, d, k and dtype (through `numbers_per_row`), since bits follow
-    it.
+    NumPy's begin 16 bytes behind one: every other vector of 512 bits then crosses a line, and a
+    multiplication takes twice as long.
     """
-    fitting = max(_TILE_BYTES // (itemsize * numbers_per_row), 1)
-    return int(min(max(1 << (fitting.bit_length() - 1), _MIN_TILE), _MAX_TILE))
+    n_bytes = size * np.dtype(dtype).itemsize
+    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    begin = -raw.ctypes.data % _ALIGNMENT
+    return raw[begin : begin + n_bytes].view(dtype)
 
 
 class Workspace:
-    """Buffers of one task, made once and used for every tile."""
+    """What one task works with: arithmetic operations, and buffers made once for all tiles."""
 
-    def __init__(self) -> None:
+    def __init__(self, arithmetic: Arithmetic | None = None) -> None:
+        self.arithmetic = arithmetic or Plain()
         self._buffers: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
+        self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
-        """A C-contiguous array over the buffer of that name; its content is undefined."""
-        size = int(np.prod(shape))
-        key = (name, np.dtype(dtype))
-        buffer = self._buffers.get(key)
+        """A C-contiguous array over the buffer of that name; its content is undefined.
+
+        It begins at a line of cache.
+        """
+        view = self._views.get((name, shape, dtype))  # asked for some ten times a tile
+        if view is None:
+            view = self._buffer(name, math.prod(shape), np.dtype(dtype)).reshape(shape)
+            self._views[name, shape, dtype] = view
+        return view
+
+    def _buffer(self, name: str, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
-            buffer = self._buffers[key] = np.empty(size, dtype)
-        return buffer[:size].reshape(shape)
+            buffer = self._buffers[name, dtype] = aligned(size, dtype)
+            self._views = {key: view for key, view in self._views.items() if key[0] != name}
+        return buffer[:size]
+
+
+class Columns(Protocol):
+    """Standardised rows of a block, features first, that exist one tile at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+
+    def write(self, rows: slice, out: Tile) -> None:
+        """Write some rows into out (d, b), in its dtype."""
+
+    def stored(self) -> tuple[Tile, Tile, Tile] | None:
+        """Rows (n, d) as stored, with factor and offset (d,) of standardising; None without."""
+
+
+class InMemory:
+    """Columns that are there already, (d, n)."""
+
+    def __init__(self, Y: Tile) -> None:
+        self._Y = Y
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+        d, n = self._Y.shape
+        return d, n
+
+    def write(self, rows: slice, out: Tile) -> None:
+        """Copy them."""
+        np.copyto(out, self._Y[:, rows])
+
+    def stored(self) -> None:
+        """They are standardised already."""
+        return
 
 
 class Kernel(Protocol):
@@ -83,8 +132,8 @@ class Kernel(Protocol):
     def sharing(self) -> tuple[Any, ...]:
         """Kernels with equal `sharing` prepare a tile alike: it is done once for all of them."""
 
-    def prepare(self, Y: Tile, workspace: Workspace) -> Tile:
-        """What log densities and moments are computed from, for a tile Y (d, b)."""
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+        """What log densities and moments are computed from, for some rows of a block."""
 
     def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
         """Log weight plus log density, (k, b), up to a term common to all components."""
@@ -92,20 +141,19 @@ class Kernel(Protocol):
     def accumulate(
         self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
     ) -> None:
-        """Add the tile's moments, weighted by R (k, b), to sums (k, p) and scatter (d, d)."""
+        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (d, d)."""
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """The term that `weighted_log_prob` leaves out, (b,) or 0."""
 
+    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
+        """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must."""
+
 
 def softmax(L: Tile, workspace: Workspace) -> Tile:
     """Turn weighted log densities (k, b) into responsibilities in place; return log-sum-exp."""
-    top = np.max(L, axis=0, out=workspace.array("top", (L.shape[1],), L.dtype))
-    np.subtract(L, top, out=L)
-    np.exp(L, out=L)
-    total = L.sum(axis=0)
-    np.divide(L, total, out=L)
-    return np.asarray(np.log(total, out=total) + top)
+    top, total = (workspace.array(name, L.shape[1:], L.dtype) for name in ("top", "total"))
+    return workspace.arithmetic.softmax(L, top, total)
 
 
 def tiles(n_rows: int, width: int) -> Iterator[slice]:
@@ -114,7 +162,7 @@ def tiles(n_rows: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + width, n_rows))
 
 
-def e_step(kernels: Sequence[Kernel], Y: Tile, workspace: Workspace) -> list[Statistics]:
+def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -> list[Statistics]:
     """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
 
     Parameters
@@ -123,24 +171,31 @@ def e_step(kernels: Sequence[Kernel], Y: Tile, workspace: Workspace) -> list[Sta
         Candidates that share preparation (never a product: a candidate's bits are those of its run
         alone).
     Y : (d, b)
-        Standardised rows of the kernels' dtype.
+        Standardised rows: an array of the kernels' dtype, or what writes them tile by tile.
     workspace
         Buffers to use.
     """
     first = kernels[0]
-    d, n = Y.shape
-    sums = [np.zeros((kernel.n_components, kernel.family.width(d))) for kernel in kernels]
+    columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
+    d, n = columns.shape
+    sums = [np.zeros((kernel.family.width(d), kernel.n_components)) for kernel in kernels]
     scatters = [np.zeros((d, d)) if kernel.with_scatter else None for kernel in kernels]
     totals = [0.0] * len(kernels)
     # A row so far out that its square overflows makes the log-likelihood non-finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for tile in tiles(n, first.tile_rows):
-            prepared = first.prepare(Y[:, tile], workspace)
+        lse = first.at_once(columns, sums[0], workspace) if len(kernels) == 1 else None
+        for rows in tiles(n, first.tile_rows):
+            if lse is not None:
+                totals[0] += float(np.add.reduce(lse[rows], dtype=np.float64))
+                continue
+            prepared = first.prepare(columns, rows, workspace)
             for i, kernel in enumerate(kernels):
                 L = kernel.weighted_log_prob(prepared, workspace)
-                totals[i] += float(softmax(L, workspace).sum(dtype=np.float64))
+                totals[i] += float(np.add.reduce(softmax(L, workspace), dtype=np.float64))
                 kernel.accumulate(prepared, L, sums[i], scatters[i], workspace)
     return [
-        Statistics(n, total, s, None if T is None else pack(T), kernel.reference)
+        Statistics(
+            n, total, np.ascontiguousarray(s.T), None if T is None else pack(T), kernel.reference
+        )
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]

@@ -8,6 +8,7 @@ import mixtures
 import numpy as np
 from mixtures import EPS, Array
 
+from dgmm.arithmetic import Plain
 from dgmm.covariance import Family, Moments
 from dgmm.criteria import n_parameters
 from dgmm.parameters import Parameters, m_step
@@ -31,7 +32,8 @@ def features_times_parameters_are_log_densities(
     Y = mixtures.draw(p, 200, rng)
     q = p.family.quadratic_width(p.n_features)
     Phi = np.ones((p.family.width(p.n_features), Y.shape[1]))
-    p.family.fill_quadratic(Y, Phi[:q])
+    for part in p.family.quadratic_parts(p.n_features, int(rng.integers(1, q + 2))):
+        p.family.fill_quadratic(Y, part, Phi[part.start : part.stop], Plain())
     Phi[q:-1] = Y
     left_out = np.zeros(Y.shape[1])
     if p.family.pooled_scatter:
@@ -127,6 +129,20 @@ def regularisation_is_added_to_variances(
         np.testing.assert_allclose(found, expected, rtol=4 * EPS)
 
 
+def roots_with_log_variances_give_the_covariances_back(
+    p: Parameters, condition: float, rng: np.random.Generator
+) -> None:
+    """Σ from its coordinates, and a covariance from any others."""
+    family, k, d = p.family, p.n_components, p.n_features
+    roots = family.log_factors(p.covariances)
+    assert roots.shape == family.covariance_shape(k, d)
+    found = family.covariances_of_log_factors(roots)
+    size = np.abs(p.covariances).max() * (1.0 + np.abs(roots).max())
+    assert np.abs(found - p.covariances).max() <= 4 * (d + 1) * EPS * size
+    moved = family.covariances_of_log_factors(roots + rng.normal(scale=0.1, size=roots.shape))
+    assert not Parameters.of(family, p.weights, p.means, moved).singular().any()
+
+
 def free_parameters_are_the_different_numbers(
     p: Parameters, condition: float, rng: np.random.Generator
 ) -> None:
@@ -187,6 +203,7 @@ LAWS: list[Callable[[Parameters, float, np.random.Generator], None]] = [
     moments_about_any_point_give_the_covariances,
     rescaling_features_rescales_covariances,
     regularisation_is_added_to_variances,
+    roots_with_log_variances_give_the_covariances_back,
     free_parameters_are_the_different_numbers,
     parts_of_a_mixture_keep_their_shapes,
     singular_covariances_are_found,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import em_runs
 import mixtures
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import Array, Scene
 
-from dgmm import em
+from dgmm import em, judgement
 from dgmm.covariance import FAMILIES, Family
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
@@ -67,7 +68,7 @@ def test_what_regularisation_takes_is_explained(family: Family, regularisation: 
 def test_a_fall_that_nothing_explains_ends_the_run(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(em, "explained_fall", lambda *_: 0.0)
+    monkeypatch.setattr(judgement, "explained_fall", lambda *_: 0.0)
     scene = _tight(family)
     done = em_runs.fit(
         scene.parameters, scene.Y, em_runs.conditions(scene.Y, max_iter=1, regularisation=10.0)
@@ -177,13 +178,15 @@ def test_a_component_that_tightens_keeps_its_digits(family: Family) -> None:
     assert mixtures.difference(product.parameters, centred.parameters) <= 1e-6
 
 
+@pytest.mark.parametrize("acceleration", ["none", "squarem"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type) -> None:
+def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration: Any) -> None:
     rng = np.random.default_rng(4)
     X = np.concatenate([c + rng.normal(size=(3000, 3)) for c in (-4.0, 0.0, 5.0)]).astype(dtype)
     standardisation = Standardisation.from_sample(X, common_scale=False)
     Y = standardisation.apply(X, np.float64)
-    shared = replace(em_runs.conditions(Y, max_iter=12, tol=1e-7), single=dtype == np.float32)
+    plain = em_runs.conditions(Y, max_iter=12, tol=1e-7)
+    shared = replace(plain, single=dtype == np.float32, acceleration=acceleration)
     starts = [
         mixtures.mixture(family, k, 3, rng, separation=1.0)
         for family, k in [*((f, 3) for f in FAMILIES.values()), (FAMILIES["full"], 5)]

@@ -49,6 +49,11 @@ class _AddedTwice(Full):
         return super().regularised(covariances, 2.0 * regularisation)
 
 
+class _ForgetsOffDiagonals(Full):
+    def log_factors(self, covariances):
+        return super().log_factors(covariances) * np.eye(covariances.shape[-1])
+
+
 class _CountsBothTriangles(Full):
     def n_parameters(self, k, d):
         return k * d * d
@@ -73,6 +78,7 @@ class _SeesNothing(Full):
         _RawMoments(),
         _ScaledOnce(),
         _AddedTwice(),
+        _ForgetsOffDiagonals(),
         _CountsBothTriangles(),
         _PoolsUnweighted(),
         _SeesNothing(),

@@ -16,7 +16,7 @@ from mixtures import EPS, Scene
 from dgmm.covariance import FAMILIES, Family
 from dgmm.kernels import CentredKernel, Guard, Kernel, ProductKernel, Workspace, choose, e_step
 from dgmm.kernels.scoring import Scorer
-from dgmm.kernels.tiles import softmax
+from dgmm.kernels.tiles import InMemory, softmax
 from dgmm.parameters import Parameters, m_step
 from dgmm.statistics import Statistics
 
@@ -30,7 +30,7 @@ def _product(parameters: Parameters, dtype: type = np.float64) -> ProductKernel:
 def _log_density(kernel: Kernel, Y: mixtures.Array) -> mixtures.Array:
     """Log density of rows (d, b) as the kernel computes it."""
     workspace, tile = Workspace(), Y.astype(kernel.dtype)
-    L = kernel.weighted_log_prob(kernel.prepare(tile, workspace), workspace)
+    L = kernel.weighted_log_prob(kernel.prepare(InMemory(tile), slice(None), workspace), workspace)
     return softmax(L, workspace) + kernel.common_log_prob(tile)
 
 

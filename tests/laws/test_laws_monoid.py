@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
+from dgmm.arithmetic import Plain
 from dgmm.covariance import FAMILIES
 from dgmm.data.blocks import ROW_QUANTUM
 from dgmm.data.summary import PartialSummary
@@ -110,7 +111,7 @@ def _summary_parts(at: list[int]) -> list[PartialSummary]:
     rule = SampleRule.expecting(50, ROW_QUANTUM, 0)
     pieces = pairwise(at)
     return [
-        PartialSummary.of_block(block, a, rows[a:b], rule)
+        PartialSummary.of_block(block, a, rows[a:b], rule, Plain())
         for block, (a, b) in enumerate(pieces)
         if b > a
     ]

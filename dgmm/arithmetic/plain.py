@@ -1,0 +1,161 @@
+"""The arithmetic in NumPy: the definition that every faster path is tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tile = NDArray[Any]
+
+#: Responsibilities with logarithms of at most these are 0: exp of less is subnormal, and one
+#: subnormal operand slows a matrix product a hundredfold. A component loses less than 1e-26 of a
+#: row. They are not made −∞ before exp, which NumPy takes five times as long for in float64.
+LOG_FLOOR = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A block's rows, what is to be computed of them, and where it is to be written.
+
+    Attributes
+    ----------
+    rows : (n, d)
+        As stored.
+    factor, offset : (d,)
+        Of standardising.
+    form
+        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`.
+    eta : (k, p)
+        Natural parameters.
+    tile_rows
+        Data rows of a tile.
+    cut
+        Columns of a product η Φ; rows and columns of a product Φ Rᵀ.
+    buffers
+        Flat: for Φ, for L, for a tile's sums and their inverses; and (p, k) for a product.
+    sums : (p, k)
+        Moments are added here.
+    lse : (n,)
+        Log-sum-exp of each row goes here.
+    """
+
+    rows: Tile
+    factor: Tile
+    offset: Tile
+    form: str
+    eta: Tile
+    tile_rows: int
+    cut: tuple[int, int, int]
+    buffers: tuple[Tile, Tile, Tile, Tile, Tile]
+    sums: Tile
+    lse: Tile
+
+
+class Arithmetic(Protocol):
+    """Operations on a tile of b rows; `out`, `top`, `total` and `product` are the caller's."""
+
+    @property
+    def name(self) -> str:
+        """`numpy` or `numba`."""
+
+    def standardise(self, rows: Tile, factor: Tile, offset: Tile, out: Tile) -> None:
+        """Write rows (b, d)·factor − offset, features first, into out (d, b)."""
+
+    def pairs(self, Y: Tile, first: int, last: int, out: Tile) -> None:
+        """Write y_i·y_j for first ≤ i < last and i ≤ j < d, row by row, for Y (d, b)."""
+
+    def log_prob(self, eta: Tile, Phi: Tile, out: Tile, columns: int) -> None:
+        """Write η Φ for η (k, p) and Φ (p, b) into out (k, b), that many columns a product."""
+
+    def softmax(self, L: Tile, top: Tile, total: Tile) -> Tile:
+        """Turn L (k, b) into its softmax over k in place; return log-sum-exp (b,).
+
+        `top` and `total` are (b,) of L's dtype; the result lies in one of them.
+        """
+
+    def moments(
+        self, Phi: Tile, R: Tile, sums: Tile, product: Tile, height: int, columns: int
+    ) -> None:
+        """Add Φ Rᵀ for Φ (p, b) and R (k, b) to sums (p, k), float64.
+
+        A product has `height` rows of Φ and `columns` of its columns; `product` (p, k), of R's
+        dtype, holds it before it is added.
+        """
+
+    def e_step(self, block: Block) -> bool:
+        """Do a block at once, with the bits of its tiles one by one; False where that cannot be."""
+
+
+@cache
+def lowest(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The floor of logarithms in that type, and exp of it as NumPy takes it of arrays."""
+    floor = np.full(8, LOG_FLOOR[dtype]).astype(dtype)
+    return floor[0], np.exp(floor)[0]
+
+
+def steps(length: int, step: int) -> Iterator[slice]:
+    """Cut a length into steps; the last may be shorter."""
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+class Plain:
+    """NumPy's."""
+
+    name = "numpy"
+
+    def standardise(self, rows: Tile, factor: Tile, offset: Tile, out: Tile) -> None:
+        """Two passes; the first transposes."""
+        wide = out if out.dtype == factor.dtype else np.empty(out.shape, factor.dtype)
+        np.multiply(rows.T, factor[:, None], out=wide, casting="unsafe")
+        np.subtract(wide, offset[:, None], out=wide)
+        if wide is not out:
+            np.copyto(out, wide, casting="same_kind")
+
+    def pairs(self, Y: Tile, first: int, last: int, out: Tile) -> None:
+        """For every i one product with the rows from it on."""
+        d, row = Y.shape[0], 0
+        for i in range(first, last):
+            np.multiply(Y[i], Y[i:], out=out[row : row + d - i])
+            row += d - i
+
+    def log_prob(self, eta: Tile, Phi: Tile, out: Tile, columns: int) -> None:
+        """Product after product."""
+        for some in steps(Phi.shape[1], columns):
+            np.matmul(eta, Phi[:, some], out=out[:, some])
+
+    def softmax(self, L: Tile, top: Tile, total: Tile) -> Tile:
+        """Max, subtract, exp, sum, scale."""
+        floor, least = lowest(L.dtype)
+        np.max(L, axis=0, out=top)
+        np.subtract(L, top, out=L)
+        is_low = not L.min() > floor  # also where a NaN hides what is low
+        if is_low:
+            np.maximum(L, floor, out=L)
+        np.exp(L, out=L)
+        if is_low:
+            np.copyto(L, 0.0, where=least >= L)
+        np.sum(L, axis=0, out=total)
+        log_total = np.log(total)
+        np.divide(1.0, total, out=total)
+        np.multiply(L, total, out=L)
+        return np.asarray(np.add(log_total, top, out=top))
+
+    def moments(
+        self, Phi: Tile, R: Tile, sums: Tile, product: Tile, height: int, columns: int
+    ) -> None:
+        """Product after product, added once all rows of Φ have theirs."""
+        for some in steps(Phi.shape[1], columns):
+            for few in steps(len(Phi), height):
+                np.matmul(Phi[few, some], R[:, some].T, out=product[few])
+            np.add(sums, product, out=sums)
+
+    def e_step(self, block: Block) -> bool:
+        """Never: tile by tile."""
+        del block
+        return False

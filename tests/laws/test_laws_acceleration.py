@@ -1,0 +1,255 @@
+"""Accelerated EM ends where EM ends, never falls, and every pass it takes is counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import em_runs
+import mixtures
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mixtures import Scene
+
+from dgmm import em
+from dgmm.acceleration import Cycle
+from dgmm.candidate import Iteration
+from dgmm.collapse import CollapsePolicy, ComponentEvent, Settled
+from dgmm.covariance import FAMILIES, Family
+from dgmm.kernels import Guard
+from dgmm.outcome import Outcome
+from dgmm.parameters import Estimate, Parameters
+
+FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+
+
+def conditions(scene: Scene, **options: Any) -> em.Conditions:
+    return replace(em_runs.conditions(scene.Y, **options), acceleration="squarem")
+
+
+def run(
+    scene: Scene, allowed: em.Conditions, *, centred: bool = False
+) -> tuple[em.Candidate, list[Iteration]]:
+    """A candidate's end, and what a listener heard; every pass is counted and heard."""
+    heard: list[Iteration] = []
+    passes = 0
+    in_memory = em_runs.InMemory(scene.Y)
+
+    def expectation(kernels: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        return in_memory(kernels)
+
+    start = em.Candidate.at(0, scene.parameters, allowed)
+    if centred:
+        start = replace(start, stage="centred")
+    (done,) = em.run((start,), expectation, allowed, lambda _, iteration: heard.append(iteration))
+    assert done.n_iter == passes == len(heard)
+    return done, heard
+
+
+def slow(family: Family, **options: Any) -> Scene:
+    """Components that overlap: EM takes many small steps."""
+    return mixtures.scene(family, n=3000, k=4, d=4, separation=1.0, **options)
+
+
+@FAMILY
+@pytest.mark.parametrize("centred", [False, True])
+@settings(deadline=None, max_examples=12)
+@given(
+    k=st.integers(1, 6),
+    d=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+    separation=st.sampled_from([0.5, 2.0, 8.0]),
+)
+def test_the_log_likelihood_never_falls(
+    family: Family, centred: bool, k: int, d: int, seed: int, separation: float
+) -> None:
+    scene = mixtures.scene(family, 300, k, d, seed, separation=separation)
+    done, _ = run(scene, conditions(scene, max_iter=60), centred=centred)
+    assert done.outcome in {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
+    if not done.events:
+        rises = [after - before for before, after in pairwise(done.history)]
+        assert min(rises, default=0.0) >= -(2.0 * scene.allowed() + 1e-12)
+
+
+@FAMILY
+@pytest.mark.parametrize(("regularisation", "share"), [(0.0, 0.7), (1e-2, 1.5)])
+def test_the_end_is_that_of_plain_em_in_fewer_passes(
+    family: Family, regularisation: float, share: float
+) -> None:
+    """A fixed point of accelerated steps is one of plain steps, regularisation included.
+
+    Where regularisation makes plain steps fall, the likelihood judges badly: two plain passes and
+    a refuted one are then the worst that a cycle costs.
+    """
+    scene = slow(family)
+    allowed = conditions(scene, max_iter=3000, tol=1e-13, regularisation=regularisation)
+    plain, _ = run(scene, replace(allowed, acceleration="none"))
+    found, heard = run(scene, allowed)
+    assert plain.outcome is found.outcome is Outcome.CONVERGED
+    # Where a step gains less than tol = 1e-13, parameters are within √tol, times what is left of a
+    # slow sequence, of the end.
+    assert mixtures.difference(found.parameters, plain.parameters) <= 1e-4
+    assert abs(found.mean_log_likelihood - plain.mean_log_likelihood) <= 1e-9
+    assert found.n_iter < share * plain.n_iter
+    assert Counter(i.step for i in heard)["accelerated"] >= 3
+
+
+@FAMILY
+def test_convergence_is_settled_by_two_plain_steps_after_an_accelerated_one(
+    family: Family,
+) -> None:
+    scene = slow(family)
+    done, heard = run(scene, conditions(scene, max_iter=400, tol=1e-6))
+    assert done.outcome is Outcome.CONVERGED
+    last = [i for i in heard if i.step != "refuted"][-2:]
+    assert [i.step for i in last] == ["plain", "plain"]
+    assert all(abs(i.change) < 1e-6 for i in last)
+
+
+@FAMILY
+def test_a_start_at_the_end_takes_no_more_passes_than_plain_em(family: Family) -> None:
+    scene = mixtures.scene(family, n=600, k=3, separation=40.0)
+    allowed = conditions(scene, tol=1e-6)
+    plain, _ = run(scene, replace(allowed, acceleration="none"))
+    found, _ = run(scene, allowed)
+    assert found.n_iter == plain.n_iter
+
+
+def _astray(cycle: Cycle, at: Parameters, to: Parameters, admits: Any) -> Any:
+    """Every second pass to parameters far from all rows."""
+    if cycle.start is None:
+        return replace(cycle, start=at), to
+    far = Parameters.of(to.family, to.weights, to.means + 50.0, to.covariances)
+    return replace(cycle, start=None, fallback=to), far
+
+
+@FAMILY
+def test_a_refuted_step_costs_its_pass_and_nothing_else(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = slow(family)
+    allowed = conditions(scene, max_iter=400, tol=1e-5)
+    plain, told = run(scene, replace(allowed, acceleration="none"))
+    monkeypatch.setattr(em, "next_point", _astray)
+    found, heard = run(scene, allowed)
+    steps = Counter(i.step for i in heard)
+    assert steps["refuted"] > 3
+    assert steps["accelerated"] == 0
+    assert found.n_iter == plain.n_iter + steps["refuted"]
+    assert found.history == plain.history
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(
+            getattr(found.parameters, name), getattr(plain.parameters, name)
+        )
+    kept = [i for i in heard if i.step == "plain"]
+    assert [i.change for i in kept[1:]] == [i.change for i in told[1:]]
+    refuted = [i for i in heard if i.step == "refuted"]
+    assert all(np.isnan(i.change) for i in refuted)
+    assert {i.mean_log_likelihood for i in refuted} <= set(plain.history)
+
+
+@FAMILY
+@pytest.mark.parametrize("max_iter", range(1, 12))
+def test_no_run_ends_on_parameters_that_no_pass_has_judged(family: Family, max_iter: int) -> None:
+    scene = slow(family)
+    done, heard = run(scene, conditions(scene, max_iter=max_iter, tol=0.0))
+    assert done.outcome is Outcome.MAX_ITER_REACHED
+    assert done.n_iter == max_iter
+    assert not done.cycle.is_extrapolated
+    after, _ = run(Scene(done.parameters, scene.Y), conditions(scene, max_iter=1))
+    assert after.history[0] >= done.history[-1]
+    assert "accelerated" not in {i.step for i in heard[:4]}
+
+
+def _tiny(cycle: Cycle, at: Parameters, to: Parameters, admits: Any) -> Any:
+    """Asks for a component without rows, for one on a point, and for one beyond the guard."""
+    weights, covariances = to.weights.copy(), to.covariances
+    weights[0] = 1e-9
+    asked = [
+        Parameters.of(to.family, weights / weights.sum(), to.means, covariances),
+        Parameters.of(to.family, to.weights, to.means, 1e-40 * covariances),
+        Parameters.of(to.family, to.weights, to.means, 1e-12 * covariances),
+    ]
+    assert admits(to)
+    assert [admits(p) for p in asked] == [False, False, False]
+    return cycle, to
+
+
+@FAMILY
+def test_a_step_that_would_lose_a_component_or_the_kernel_is_not_admitted(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = slow(family)
+    allowed = conditions(scene, max_iter=5, tol=0.0)
+    plain, _ = run(scene, replace(allowed, acceleration="none"))
+    monkeypatch.setattr(em, "next_point", _tiny)
+    found, _ = run(scene, allowed)
+    assert found.history == plain.history
+
+
+class _LosesOne(CollapsePolicy):
+    """Finds a component lost in the third M-step."""
+
+    def settle(
+        self,
+        estimate: Estimate,
+        reseeds: tuple[int, ...],
+        used_rows: tuple[int, ...],
+        iteration: int,
+        restart: int,
+    ) -> Settled:
+        settled = CollapsePolicy.settle(self, estimate, reseeds, used_rows, iteration, restart)
+        event = ComponentEvent(iteration, restart, 0, "reseeded", "component 0 collapsed")
+        return replace(settled, events=(event,)) if iteration == 3 else settled
+
+
+def _no_further(cycle: Cycle, at: Parameters, to: Parameters, admits: Any) -> Any:
+    """An extrapolation that goes as far as the plain step."""
+    if cycle.start is None:
+        return replace(cycle, start=at), to
+    return replace(cycle, start=None, fallback=to), to
+
+
+def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = slow(FAMILIES["full"])
+    allowed = conditions(scene, max_iter=5, tol=0.0)
+    policy = _LosesOne("reseed", allowed.collapse.sample, allowed.collapse.regularisation)
+    monkeypatch.setattr(em, "next_point", _no_further)
+    done, heard = run(scene, replace(allowed, collapse=policy))
+    assert [i.step for i in heard] == ["plain", "plain", "refuted", "plain", "plain"]
+    assert done.events == ()
+
+
+@FAMILY
+def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
+    scene = slow(family)
+    allowed = conditions(scene, max_iter=400, tol=1e-9)
+    started = em.Candidate.at(0, scene.parameters, allowed)
+    first = em_runs.InMemory(scene.Y)
+    kernel = em._kernel(started, allowed)
+    begun = em.advance(started, kernel, first((kernel,)).candidates[0], allowed)
+    assert begun.cycle.start is scene.parameters
+    # A guard that nothing passes: the next pass is the centred kernel's.
+    strict = replace(allowed, guard=Guard(float("inf")))
+    centred = em._kernel(begun, strict)
+    changed = em.advance(begun, centred, first((centred,)).candidates[0], strict)
+    assert changed.stage == "centred"
+    assert changed.cycle.start is begun.parameters
+    assert not changed.cycle.is_extrapolated
+
+
+@FAMILY
+def test_float32_passes_lead_to_the_maximum_of_float64_passes(family: Family) -> None:
+    scene = mixtures.scene(family, n=4000, condition=2.0, separation=3.0)
+    allowed = conditions(scene, max_iter=400, tol=1e-12)
+    expected, _ = run(scene, allowed)
+    found, heard = run(scene, replace(allowed, single=True))
+    assert {i.dtype for i in heard} == {"float32", "float64"}
+    assert found.outcome is expected.outcome is Outcome.CONVERGED
+    assert mixtures.difference(found.parameters, expected.parameters) <= 1e-4
