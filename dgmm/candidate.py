@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.acceleration import Acceleration, Cycle, Step
 from dgmm.collapse import CollapsePolicy, ComponentEvent
 from dgmm.kernels import Guard
 from dgmm.outcome import Outcome
@@ -34,6 +35,8 @@ class Conditions:
         Early passes may use float32 tiles.
     log_volume
         Σ log scale: what standardising adds to a log density.
+    acceleration
+        Whether passes may go to extrapolated parameters.
     """
 
     tol: float
@@ -42,6 +45,7 @@ class Conditions:
     guard: Guard
     single: bool = False
     log_volume: float = 0.0
+    acceleration: Acceleration = "none"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,15 +55,17 @@ class Candidate:
     Attributes
     ----------
     history
-        Mean log-likelihoods of the E-steps so far, user units.
+        Mean log-likelihoods of the E-steps so far, user units; those of refuted steps left out.
     is_comparable
-        Whether the last of them may be compared with the next: not after a start, a re-seed, a drop
-        or a change of kernel.
+        Whether the last of them and the next are a plain step apart: not after a start, a re-seed,
+        a drop, a change of kernel or an accelerated step.
     estimate
         What the last M-step found before regularisation: how far the likelihood may fall by it.
         None where the comparison starts anew.
     previous
         Parameters of the E-step before, kept for LOG_LIKELIHOOD_DECREASED.
+    cycle
+        Where the acceleration stands.
     stage
         Candidates go down this ladder and never up: single, double, centred.
     scatter
@@ -75,6 +81,7 @@ class Candidate:
     is_comparable: bool = False
     estimate: Estimate | None = None
     previous: Parameters | None = None
+    cycle: Cycle = field(default_factory=Cycle)
     stage: Literal["single", "double", "centred"] = "double"
     kernel: str = ""
     scatter: Array | None = None
@@ -100,7 +107,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """What a listener hears of one candidate's iteration."""
+    """What a listener hears of one candidate's iteration.
+
+    A refuted step leaves the likelihood that was known before it, and no change.
+    """
 
     iteration: int
     restart: int
@@ -110,3 +120,4 @@ class Iteration:
     dtype: str
     seconds: float
     rows: int
+    step: Step = "plain"

@@ -78,7 +78,7 @@ class CollapsePolicy:
     ) -> Settled:
         """Regularise an estimate and replace what is lost in it."""
         parameters = estimate.regularised(self.regularisation)
-        lost = parameters.singular() | _on_one_point(parameters) | (estimate.counts < EMPTY_COUNT)
+        lost = lost_components(parameters, estimate.counts)
         if not lost.any():
             return Settled(parameters, reseeds, used_rows)
         if lost.all():
@@ -174,6 +174,11 @@ class CollapsePolicy:
             for j in range(k)
         )
         return Settled(parameters, reseeds, used_rows, events, is_held=True)
+
+
+def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
+    """Components (k,) that describe nothing: singular, on one point, or without rows."""
+    return parameters.singular() | _on_one_point(parameters) | (counts < EMPTY_COUNT)
 
 
 def _keep(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:

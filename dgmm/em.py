@@ -12,12 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from dgmm.acceleration import Step, next_point
 from dgmm.candidate import Candidate, Conditions, Iteration
+from dgmm.collapse import lost_components
 from dgmm.covariance.full import unpack
 from dgmm.expectation import PassStatistics
+from dgmm.judgement import bears_out, has_fallen, has_settled
 from dgmm.kernels import Guard, Kernel, ProductKernel, choose
 from dgmm.outcome import Outcome
-from dgmm.parameters import explained_fall, m_step
+from dgmm.parameters import Parameters, m_step
 from dgmm.statistics import Statistics
 
 #: An EM that stops this early with all means this close (in sd) never left its start.
@@ -94,30 +97,30 @@ def advance(
     Where the guard refuses the new parameters, the old ones come back for a pass of the centred
     kernel: `n_iter` has then not moved.
     """
-    candidate = _taught(candidate, kernel, statistics)
+    origin, candidate = candidate, _taught(candidate, kernel, statistics)
     mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
+    extrapolated = origin.cycle.is_extrapolated
+    if extrapolated and not bears_out(origin, mean, kernel, conditions):
+        return _refuted(origin)
     if not np.isfinite(mean):
         return replace(candidate, outcome=Outcome.NON_FINITE)
-    if _has_fallen(candidate, mean, kernel, conditions):
+    if has_fallen(candidate, mean, kernel, conditions):
         return _restored(candidate)
-    converged = _has_converged(candidate, mean, kernel, conditions)
+    settled = has_settled(candidate, mean, kernel, conditions)
+    converged = settled and not candidate.cycle.is_fresh
     before = candidate
-    candidate = replace(candidate, history=(*candidate.history, mean), is_comparable=True)
+    cycle = candidate.cycle.settled() if settled else candidate.cycle
+    history = (*candidate.history, mean)
+    candidate = replace(candidate, history=history, is_comparable=True, cycle=cycle)
     candidate = _maximised(candidate, statistics, conditions)
+    if extrapolated and len(candidate.events) > len(before.events):
+        return _refuted(origin)  # components are to be lost by EM itself, or not at all
     if isinstance(kernel, ProductKernel) and not conditions.guard.allows(candidate.parameters):
         # A component has tightened beyond what products can hold: its covariance is rounding.
-        return replace(before, stage="centred", is_comparable=False)
-    return _judged(candidate, converged and candidate.is_comparable, kernel, conditions)
-
-
-def _has_converged(
-    candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions
-) -> bool:
-    """Whether the change is below tol; float32 tiles settle no more than their own error."""
-    limit = conditions.tol
-    if kernel.dtype == np.float32:
-        limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
-    return candidate.is_comparable and abs(mean - candidate.history[-1]) < limit
+        cycle = origin.cycle.interrupted()
+        return replace(before, stage="centred", is_comparable=False, cycle=cycle)
+    candidate = _judged(candidate, converged and candidate.is_comparable, kernel, conditions)
+    return _accelerated(origin, candidate, kernel, statistics.n_rows, conditions)
 
 
 def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Candidate:
@@ -131,8 +134,15 @@ def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Can
     scatter = candidate.scatter
     if kernel.reference is None and statistics.scatter is not None:
         scatter = statistics.scatter
-    comparable = candidate.is_comparable and label == candidate.kernel
-    return replace(candidate, kernel=label, stage=stage, scatter=scatter, is_comparable=comparable)
+    same = label == candidate.kernel
+    return replace(
+        candidate,
+        kernel=label,
+        stage=stage,
+        scatter=scatter,
+        is_comparable=candidate.is_comparable and same,
+        cycle=candidate.cycle if same else candidate.cycle.interrupted(),
+    )
 
 
 def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> float:
@@ -147,22 +157,41 @@ def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Stati
     return total / statistics.n_rows
 
 
-def _has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
-    """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
-    if not candidate.is_comparable or candidate.stage == "single":
-        return False
-    # A log density's rounding grows with the condition of the covariances, whatever the kernel.
-    eps = float(np.finfo(np.float64).eps)
-    rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
-    if isinstance(kernel, ProductKernel):
-        rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
-    fall = candidate.history[-1] - mean - rounding
-    if fall <= 0.0:
-        return False
-    if candidate.estimate is None:
-        return not candidate.is_held
-    regularisation = conditions.collapse.regularisation
-    return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
+def _refuted(candidate: Candidate) -> Candidate:
+    """Back to where plain steps had led, one pass poorer."""
+    return replace(
+        candidate,
+        parameters=candidate.cycle.fallback or candidate.parameters,
+        cycle=candidate.cycle.refuted(),
+        is_comparable=True,
+        n_iter=candidate.n_iter + 1,
+    )
+
+
+def _accelerated(
+    before: Candidate, after: Candidate, kernel: Kernel, n_rows: int, conditions: Conditions
+) -> Candidate:
+    """Let the next pass go further than the plain step, where the cycle says so.
+
+    Never the last pass: if it refuted the step, nothing would have come of it.
+    """
+    if conditions.acceleration == "none" or after.outcome is not None:
+        return after
+    if before.cycle.is_extrapolated:
+        return replace(after, cycle=before.cycle.accepted())
+    if not after.is_comparable or after.estimate is None:
+        return replace(after, cycle=after.cycle.interrupted())
+    if after.n_iter + 1 >= conditions.max_iter:
+        return after
+
+    def admits(parameters: Parameters) -> bool:
+        """No component lost, and no change of kernel."""
+        allowed = kernel.name == "centred" or conditions.guard.allows(parameters, kernel.dtype)
+        return allowed and not lost_components(parameters, n_rows * parameters.weights).any()
+
+    cycle, point = next_point(after.cycle, before.parameters, after.parameters, admits)
+    comparable = not cycle.is_extrapolated
+    return replace(after, parameters=point, cycle=cycle, is_comparable=comparable)
 
 
 def _restored(candidate: Candidate) -> Candidate:
@@ -226,13 +255,22 @@ def _record(
     before: Candidate, after: Candidate, kernel: Kernel, seconds: float, rows: int
 ) -> Iteration:
     change = after.mean_log_likelihood - before.mean_log_likelihood
+    step = _step(before, after)
     return Iteration(
         iteration=after.n_iter,
         restart=after.restart,
         mean_log_likelihood=after.mean_log_likelihood,
-        change=change if before.history else float("nan"),
+        change=change if before.history and step != "refuted" else float("nan"),
         kernel=kernel.name,
         dtype=str(kernel.dtype),
         seconds=seconds,
         rows=rows,
+        step=step,
     )
+
+
+def _step(before: Candidate, after: Candidate) -> Step:
+    """How the parameters of a pass came about, and what became of them."""
+    if not before.cycle.is_extrapolated:
+        return "plain"
+    return "accelerated" if len(after.history) > len(before.history) else "refuted"

@@ -12,6 +12,7 @@ from dgmm.persistence import CsvLines, JsonLines
 
 _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "seconds", "rows",
+    "step",
 )  # fmt: skip
 
 

@@ -1,0 +1,56 @@
+"""What a pass's likelihood says of the step before it: settled, fallen, or well extrapolated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.candidate import Candidate, Conditions
+from dgmm.kernels import Kernel, ProductKernel
+from dgmm.parameters import explained_fall
+
+
+def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether a plain step's change is below tol; float32 tiles settle no more than their error."""
+    limit = conditions.tol
+    if kernel.dtype == np.float32:
+        limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
+    return candidate.is_comparable and abs(mean - candidate.history[-1]) < limit
+
+
+def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
+    if not candidate.is_comparable or candidate.stage == "single":
+        return False
+    fall = candidate.history[-1] - mean - _rounding(candidate, mean, kernel, conditions)
+    if fall <= 0.0:
+        return False
+    if candidate.estimate is None:
+        return not candidate.is_held
+    regularisation = conditions.collapse.regularisation
+    return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
+
+
+def bears_out(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether an extrapolation holds good: it is no worse than where it set out from.
+
+    Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
+    """
+    if not np.isfinite(mean):
+        return False
+    before, last = candidate.history[-2:]
+    allowed = candidate.cycle.length * max(0.0, before - last)
+    if kernel.dtype == np.float64:  # the guard's bound for float32 is above many a gain
+        allowed += _rounding(candidate, mean, kernel, conditions)
+    return last - mean <= allowed
+
+
+def _rounding(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> float:
+    """What rounding may take from a mean log-likelihood.
+
+    A log density's rounding grows with the condition of the covariances, whatever the kernel.
+    """
+    eps = float(np.finfo(np.float64).eps)
+    rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
+    if isinstance(kernel, ProductKernel):
+        rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
+    return rounding
