@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,18 +12,18 @@ from dgmm import em
 from dgmm.candidate import Candidate, Iteration
 from dgmm.collapse import ComponentEvent
 from dgmm.data.dataset import Dataset
-from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import Summary
-from dgmm.errors import ComponentError, DataError, DgmmError
-from dgmm.execution.executor import Executor, map_reduce
-from dgmm.expectation import ExpectationPass, PassStatistics
-from dgmm.initialisation import start
-from dgmm.kernels import Kernel
+from dgmm.errors import ComponentError
+from dgmm.execution.executor import Executor
+from dgmm.execution.threads import in_this_process
+from dgmm.expectation import PassOverRows
+from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
-from dgmm.random_streams import Stage, stream
 from dgmm.regularisation import held_by_regularisation
+from dgmm.rehearsal import Rehearsal
+from dgmm.starts import Adjust, Given, Starts, starts_on_sample, starts_over_all_rows
 from dgmm.survey import FitSettings, Survey, survey
 
 Array = NDArray[np.float64]
@@ -48,10 +47,7 @@ class Fit:
     timings: dict[str, float] = field(default_factory=dict)
 
 
-#: Makes parameters under a standardisation: how a caller hands in a start of its own.
-Given = Callable[[Standardisation], Parameters]
-#: Changes a method's start: how a caller hands in a part of one.
-Adjust = Callable[[Parameters, Standardisation], Parameters]
+__all__ = ["Adjust", "Fit", "Given", "fit"]
 
 
 def fit(
@@ -75,7 +71,7 @@ def fit(
     given
         The start, for `method="given"`.
     adjust
-        Applied to every start that a method draws.
+        Applied to every start that a method draws; such starts are not rehearsed.
 
     Raises
     ------
@@ -91,21 +87,28 @@ def fit(
         listener.warning(text)
     clock.lap("summary")
 
-    listener.stage("initialisation", f"{settings.method} on {len(known.sample):,} sampled rows")
-    starts, failed = _starts(known, settings, given, adjust)
-    for restart, reason in failed.items():
-        listener.warning(f"start {restart} failed: {reason}")
-    clock.lap("initialisation")
+    with in_this_process(executor) as here:
+        rehearsal = None if adjust is not None else Rehearsal.of(known, settings)
+        if settings.method in METHODS_OVER_ALL_ROWS:
+            listener.stage("initialisation", f"{settings.method} on all rows")
+            drawn = starts_over_all_rows(dataset, executor, known, settings, adjust)
+        else:
+            drawn = _drawn(known, settings, rehearsal, here, listener, given, adjust)
+        clock.lap("initialisation")
+        starts = {restart: own[0] for restart, own in drawn.drawn.items()}
+        if rehearsal is not None:
+            starts = _rehearsed(rehearsal, drawn, here, listener)
+            clock.lap("sample")
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
     candidates = em.run(
         tuple(Candidate.at(i, p, known.conditions) for i, p in starts.items()),
-        _expectation(dataset, executor, known.standardisation, known.summary.n_dropped),
+        PassOverRows(dataset, executor, known.standardisation, known.summary.n_dropped),
         known.conditions,
         _listen(listener),
     )
     clock.lap("em")
-    return _concluded(dataset, known, candidates, failed, listener, clock.laps)
+    return _concluded(dataset, known, candidates, drawn.failed, listener, clock.laps)
 
 
 def _concluded(
@@ -140,54 +143,35 @@ def _check_outcome(chosen: Candidate) -> None:
         raise ComponentError(f"{chosen.outcome.name}: {chosen.outcome.value}")
 
 
-def _starts(
-    known: Survey, settings: FitSettings, given: Given | None, adjust: Adjust | None
-) -> tuple[dict[int, Parameters], dict[int, str]]:
-    """One start a restart; a failing one is noted and the others go on."""
-    starts: dict[int, Parameters] = {}
-    failed: dict[int, str] = {}
-    own = given(known.standardisation) if given is not None else None
-    for restart in range(settings.n_init):
-        rng = stream(Stage.INITIALISATION, settings.seed, settings.n_components, restart)
-        try:
-            drawn = start(
-                settings.method,
-                known.sample,
-                known.family,
-                settings.n_components,
-                known.regularisation,
-                rng,
-                given=own,
-            )
-            starts[restart] = drawn if adjust is None else adjust(drawn, known.standardisation)
-        except DgmmError as error:
-            failed[restart] = str(error)
-            if settings.n_init == 1:
-                raise
-    if not starts:
-        raise ComponentError(f"every start failed; the first: {next(iter(failed.values()))}")
-    return starts, failed
+def _drawn(
+    known: Survey,
+    settings: FitSettings,
+    rehearsal: Rehearsal | None,
+    here: Executor,
+    listener: Listener,
+    given: Given | None,
+    adjust: Adjust | None,
+) -> Starts:
+    """The method's starts of every restart, on the sample."""
+    rows, n = (known.sample, 0) if rehearsal is None else (rehearsal.few, rehearsal.n_starts)
+    times = f"{n} times " if n > 1 else ""
+    listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")
+    drawn = starts_on_sample(known, settings, rows, n, here, given, adjust)
+    for restart, reason in drawn.failed.items():
+        listener.warning(f"start {restart} failed: {reason}")
+    return drawn
 
 
-def _expectation(
-    dataset: Dataset,
-    executor: Executor,
-    standardisation: Standardisation,
-    n_dropped: int,
-) -> em.Expectation:
-    """One pass over all rows, every row accounted for, those left out by the summary as well."""
-
-    def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-        leaves = ExpectationPass(dataset, standardisation, kernels, n_dropped > 0)
-        total = map_reduce(executor, leaves, dataset.grid.n_blocks)
-        if (total.n_read, total.n_dropped) != (dataset.n_samples, n_dropped):
-            raise DataError(
-                f"a pass read {total.n_read:,} rows and left {total.n_dropped:,} out, expected "
-                f"{dataset.n_samples:,} and {n_dropped:,}: the data changed during the run"
-            )
-        return total
-
-    return expectation
+def _rehearsed(
+    rehearsal: Rehearsal, drawn: Starts, here: Executor, listener: Listener
+) -> dict[int, Parameters]:
+    """Where each restart begins on all rows, once EM has gone over the sample."""
+    n_starts = sum(len(own) for own in drawn.drawn.values())
+    listener.stage("sample", f"EM from {n_starts} starts on {len(rehearsal.sample):,} sampled rows")
+    refined = rehearsal.refine(drawn.drawn, here)
+    for restart, found in refined.items():
+        listener.note(f"restart {restart}: {found.describe()}")
+    return {restart: found.parameters for restart, found in refined.items()}
 
 
 def _listen(listener: Listener) -> em.Listen:

@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 
 #: Standardised values beyond this are cut off here: their squares, summed, must fit float64.
 _FAR = 1e100
+#: Rows whose moments are taken at a time: they stay in the cache.
+_TILE_ROWS = 4096
 #: Regularisation beyond this share of a component's smallest eigenvalue is noted.
 _NOTED_SHARE = 0.01
 
@@ -49,14 +51,17 @@ def regularisation_of(
 
 def _is_singular(family: Family, sample: Array, regularisation: Array) -> bool:
     """Whether one component over the whole sample would have a singular covariance."""
-    near = np.clip(sample, -_FAR, _FAR)
-    D, ones = (near - near.mean(axis=0)).T, np.ones(len(sample))
-    moments = Moments(
-        counts=np.array([float(len(sample))]),
-        first=np.zeros((1, len(D))),
-        second=family.second_moment(D, ones)[None],
-        scatter=D @ D.T,
-    )
+    m, d = sample.shape
+    if max(sample.max(), -sample.min()) > _FAR:
+        sample = np.clip(sample, -_FAR, _FAR)
+    centre = sample.mean(axis=0)
+    second, scatter = np.zeros(family.quadratic_width(d)), np.zeros((d, d))
+    for start in range(0, m, _TILE_ROWS):
+        D = np.ascontiguousarray((sample[start : start + _TILE_ROWS] - centre).T)
+        second += family.second_moment(D, np.ones(D.shape[1]))
+        if family.pooled_scatter:
+            scatter += D @ D.T
+    moments = Moments(np.array([float(m)]), np.zeros((1, d)), second[None], scatter)
     covariances = family.regularised(family.covariances(moments), regularisation)
     return bool(family.is_singular(family.precisions_cholesky(covariances), 1)[0])
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.acceleration import ACCELERATIONS, Acceleration
 from dgmm.candidate import Conditions
 from dgmm.collapse import CollapsePolicy
 from dgmm.covariance import FAMILIES, Family, family_named
@@ -20,7 +21,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import Summary, summarise
 from dgmm.errors import DataError
 from dgmm.execution.executor import Executor
-from dgmm.initialisation import METHODS
+from dgmm.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.kernels import Guard
 from dgmm.regularisation import regularisation_of
 
@@ -51,9 +52,11 @@ class FitSettings:
     n_init: int = 1
     reg_covar: float = 0.0
     reg_covar_relative: float = 1e-6
+    acceleration: Acceleration = "squarem"
     on_collapse: Literal["reseed", "drop"] = "reseed"
     method: str = "kmeans"
     sample_rows: int | None = None
+    sample_starts: int | None = None
     missing: Literal["error", "drop"] = "error"
     seed: int = 0
 
@@ -63,12 +66,15 @@ class FitSettings:
             checked[name] = whole_number(name, getattr(self, name), least)
         if self.sample_rows is not None:
             checked["sample_rows"] = whole_number("sample_rows", self.sample_rows, 1)
+        if self.sample_starts is not None:
+            checked["sample_starts"] = whole_number("sample_starts", self.sample_starts, 0)
         for name in ("tol", "reg_covar", "reg_covar_relative"):
             checked[name] = _number(name, getattr(self, name))
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         _check_choice("covariance_type", self.covariance_type, FAMILIES)
-        _check_choice("method (init_params)", self.method, METHODS)
+        _check_choice("method (init_params)", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
+        _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop"))
 
@@ -157,7 +163,7 @@ def survey(dataset: Dataset, executor: Executor, settings: FitSettings) -> Surve
         summary.sample, dataset.dtype, common_scale=family.common_scale
     )
     _check_range(summary, standardisation, dataset)
-    sample = np.ascontiguousarray(standardisation.apply(summary.sample, np.float64).T)
+    sample = standardisation.apply_to_sample(summary.sample)
     regularisation, floored = regularisation_of(
         family,
         standardisation,
@@ -211,4 +217,5 @@ def _conditions(
         guard=Guard.of_range(low, high),
         single=dataset.dtype == np.float32,
         log_volume=float(np.log(standardisation.scale).sum()),
+        acceleration=settings.acceleration,
     )

@@ -170,7 +170,8 @@ def test_the_sample_follows_the_job_and_the_data_alone(n_features, n_components,
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    "method", ["kmeans", "k-means++", "random_from_data", "hierarchical", "random"]
+    "method",
+    ["kmeans", "k-means++", "random_from_data", "hierarchical", "random", "kmeans_parallel"],
 )
 def test_every_start_leads_every_family_to_a_mixture(method: str, family: str) -> None:
     X, _ = gaussian_clusters(1200, 3)

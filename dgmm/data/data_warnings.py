@@ -15,6 +15,8 @@ from dgmm.data.summary import Summary
 #: Standard deviations per interquartile range from which a feature's tail is worth a warning.
 HEAVY_TAIL = 1e3
 _SHOWN = 10
+#: Rows that tell most features apart before the whole sample is compared.
+_HEAD = 100
 _EXACT_IN_FLOAT64 = 2.0**53
 
 
@@ -79,12 +81,15 @@ def _outlier(feature: int, summary: Summary, dataset: Dataset) -> str:
 
 def _repeated(sample: NDArray[Any], standardisation: Standardisation) -> Iterator[tuple[int, int]]:
     """Pairs (first, later) of features that are equal in every row and not constant."""
-    first: dict[bytes, int] = {}
-    for feature in np.flatnonzero(~standardisation.is_constant):
-        content = (sample[:, feature] + sample.dtype.type(0)).tobytes()  # -0.0 becomes 0.0
-        if content in first:
-            yield first[content], int(feature)
-        first.setdefault(content, int(feature))
+    first: dict[bytes, list[int]] = {}
+    for feature in map(int, np.flatnonzero(~standardisation.is_constant)):
+        head = (sample[:_HEAD, feature] + sample.dtype.type(0)).tobytes()  # -0.0 becomes 0.0
+        alike = first.setdefault(head, [])
+        same = [i for i in alike if np.array_equal(sample[:, i], sample[:, feature])]
+        if same:
+            yield same[0], feature
+        else:
+            alike.append(feature)
 
 
 def _beyond_float64(summary: Summary) -> NDArray[np.int64]:

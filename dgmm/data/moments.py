@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 #: Exponent of a column of zeros: below every other, so that merging takes the other's.
 _ZERO_EXPONENT = -1100
+#: Columns whose largest values lie between 2^-300 and 2^300 are measured as they are: neither their
+#: squares nor sums of those overflow, and what underflows is nothing beside the largest.
+_MODEST = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
     """Count, mean and summed squared deviations of d columns, each in units of a power of two.
 
-    The unit 2^exponent bounds the column's values, so that neither squares nor sums overflow.
+    The unit 2^exponent is 1 for columns of modest values and bounds all others, so that neither
+    squares nor sums overflow.
     Deviations are taken about each part's own mean, and parts are merged as in Chan, Golub and
     LeVeque (1983), "Algorithms for computing the sample variance", equation 2.1b.
 
@@ -44,16 +48,17 @@ class Moments:
         return cls(0, np.full(n_features, _ZERO_EXPONENT, dtype=np.int64), empty, empty)
 
     @classmethod
-    def of_columns(cls, columns: Floats) -> Self:
-        """Measure finite columns (d, b)."""
+    def of_columns(cls, columns: Floats, largest: Floats | None = None) -> Self:
+        """Measure finite columns (d, b), whose largest magnitudes (d,) may be known already."""
         n_features, count = columns.shape
         if count == 0:
             return cls.zero(n_features)
-        largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
-        exponent = np.where(largest == 0, _ZERO_EXPONENT, np.frexp(largest)[1]).astype(np.int64)
-        deviations = np.ldexp(columns, -exponent[:, np.newaxis])
-        mean = deviations.mean(axis=1)
-        deviations -= mean[:, np.newaxis]
+        if largest is None:
+            largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+        exponent = _units(largest)
+        scaled = _scaled(columns, exponent)
+        mean = scaled.mean(axis=1)
+        deviations = scaled - mean[:, np.newaxis]
         squares = np.einsum("ij,ij->i", deviations, deviations)
         # The rounded mean is off by the deviations' own mean; the identity
         # Σ(x - m)² = Σ(x - c)² - n(m - c)² takes that out.
@@ -95,3 +100,18 @@ class Moments:
         with np.errstate(over="ignore", under="ignore"):
             result: Floats = np.ldexp(self.scaled_squares / self.count, 2 * self.exponent)
         return result
+
+
+def _units(largest: Floats) -> NDArray[np.int64]:
+    """Exponents (d,) of the units in which columns of these largest magnitudes are measured."""
+    exponent = np.frexp(largest)[1].astype(np.int64)
+    modest = np.abs(exponent) <= _MODEST
+    return np.where(largest == 0, _ZERO_EXPONENT, np.where(modest, 0, exponent))
+
+
+def _scaled(columns: Floats, exponent: NDArray[np.int64]) -> Floats:
+    """Columns over 2^exponent; modest ones as they are (ldexp takes 8 ns a value)."""
+    if ((exponent == 0) | (exponent == _ZERO_EXPONENT)).all():
+        return columns
+    result: Floats = np.ldexp(columns, -exponent[:, np.newaxis])
+    return result

@@ -69,8 +69,9 @@ class Standardisation:
         columns = np.array(sample.T, dtype=np.float64, order="C")
         if columns.shape[1] == 0 or not np.isfinite(columns).all():
             raise ValueError("a standardisation needs at least one row, and finite values only")
-        shift = _rounded(_lower_median(columns), np.dtype(dtype or sample.dtype))
-        spread, exponent = _robust_spread(columns)
+        low, middle, high = _quartiles(columns)
+        shift = _rounded(middle, np.dtype(dtype or sample.dtype))
+        spread, exponent = _robust_spread(columns, low, high)
         is_constant = spread == 0
         chosen = _common(spread, exponent) if common_scale else _nearest_power(spread, exponent)
         chosen = np.where(is_constant & (not common_scale or is_constant.all()), 0, chosen)
@@ -81,6 +82,12 @@ class Standardisation:
             standardised_variance=np.where(is_constant, 1.0, variance),
             is_constant=is_constant,
         )
+
+    @classmethod
+    def identity(cls, n_features: int) -> Self:
+        """That of rows which are standardised already."""
+        zeros, ones = np.zeros(n_features), np.ones(n_features)
+        return cls(zeros, ones, ones, np.zeros(n_features, dtype=np.bool_))
 
     @property
     def n_features(self) -> int:
@@ -125,6 +132,33 @@ class Standardisation:
             columns -= (self.shift / self.scale).astype(work)[:, np.newaxis]
             return _kept_finite(columns, target)
 
+    def apply_to_sample(self, rows: NDArray[Any]) -> Floats:
+        """The standardised rows (b, d), float64, rows first; with the bits of `apply`."""
+        affine = self.affine(rows.dtype, np.float64)
+        if affine is None:
+            return np.ascontiguousarray(self.apply(rows, np.float64).T)
+        factor, offset = affine
+        standardised: Floats = rows * factor
+        standardised -= offset
+        return standardised
+
+    def affine(
+        self, stored: np.dtype[Any], dtype: DTypeLike
+    ) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Factor and offset (d,) with y = x·factor − offset, both in the type to compute in.
+
+        They give the bits of `apply` where nothing has to be clipped. None where a factor would
+        underflow or overflow.
+        """
+        target = np.dtype(dtype)
+        is_narrow = stored == np.float32 and _is_normal(self.scale, target)
+        work = target if is_narrow else np.dtype(np.float64)
+        with np.errstate(over="ignore"):
+            factor = 1.0 / self.scale
+        if not _is_normal(factor, work):
+            return None
+        return factor.astype(work), (self.shift / self.scale).astype(work)
+
     def means_to_user(self, means: Floats) -> Floats:
         """Return (…, d) standardised positions in user units: y·scale + shift."""
         return means * self.scale + self.shift
@@ -136,11 +170,18 @@ class Standardisation:
         return result - self.shift / self.scale
 
 
-def _lower_median(columns: Floats) -> Floats:
-    """The lower median of each row (d, m): a value of the data, so no average can overflow."""
-    middle = (columns.shape[1] - 1) // 2
-    result: Floats = np.partition(columns, middle, axis=1)[:, middle]
-    return result
+def _quartiles(columns: Floats) -> tuple[Floats, Floats, Floats]:
+    """Quartiles of each row (d, m): order statistics, so that no average can overflow.
+
+    The lower median parts the values; each half is then parted in its turn.
+    """
+    last = columns.shape[1] - 1
+    middle, quarter = last // 2, last // 4
+    ordered = np.partition(columns, middle, axis=1)
+    if middle > 0:
+        ordered[:, :middle].partition(quarter, axis=1)
+    ordered[:, middle:].partition(last - quarter - middle, axis=1)
+    return ordered[:, quarter].copy(), ordered[:, middle].copy(), ordered[:, last - quarter].copy()
 
 
 def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:
@@ -150,20 +191,18 @@ def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:
     return np.rint(values)
 
 
-def _robust_spread(columns: Floats) -> tuple[Floats, _Exponents]:
+def _robust_spread(columns: Floats, low: Floats, high: Floats) -> tuple[Floats, _Exponents]:
     """IQR/1.349 of each row (d, m), the standard deviation where that is 0, as s·2^e.
 
-    Quartiles are order statistics. Each feature is scaled by a power of two first, so that
-    neither 1e308 nor 1e-310 overflows or underflows on the way.
+    Each feature is scaled by a power of two first, so that neither 1e308 nor 1e-310 overflows or
+    underflows on the way.
     """
-    exponent = np.frexp(np.abs(columns).max(axis=1))[1].astype(np.int64)
-    scaled = np.ldexp(columns, -exponent[:, np.newaxis])
-    quarter = (scaled.shape[1] - 1) // 4
-    opposite = scaled.shape[1] - 1 - quarter
-    ordered = np.partition(scaled, (quarter, opposite), axis=1)
-    spread = (ordered[:, opposite] - ordered[:, quarter]) / NORMAL_QUARTILE_RANGE
+    largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+    exponent = np.frexp(largest)[1].astype(np.int64)
+    spread = (np.ldexp(high, -exponent) - np.ldexp(low, -exponent)) / NORMAL_QUARTILE_RANGE
     narrow = spread == 0
-    spread[narrow] = _standard_deviation(scaled[narrow])
+    scaled = np.ldexp(columns[narrow], -exponent[narrow, np.newaxis])
+    spread[narrow] = _standard_deviation(scaled)
     return spread, exponent
 
 

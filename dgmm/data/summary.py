@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import Arithmetic, fastest
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.extremes import Extremes
@@ -21,6 +22,9 @@ from dgmm.execution.executor import Executor, map_reduce
 #: A sample smaller than this share of what was asked for is drawn again.
 _SHORT_SAMPLE = 0.9
 _SHOWN = 10
+#: How often this pass and one of EM touch a number of the data, at least: what decides whether
+#: compiled code is worth loading.
+_TOUCHES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +90,24 @@ class PartialSummary:
     candidates: Candidates
 
     @classmethod
-    def of_block(cls, block: int, start: int, rows: NDArray[Any], rule: SampleRule) -> Self:
+    def of_block(
+        cls, block: int, start: int, rows: NDArray[Any], rule: SampleRule, arithmetic: Arithmetic
+    ) -> Self:
         """Measure the rows (b, d) of one block that begins at row `start`."""
         kept = kept_rows(rows)
         good = rows if kept is None else rows[kept]
-        columns = np.array(good.T, dtype=np.float64, order="C")
+        columns = _columns(good, arithmetic)
         numbers = None if kept is None else np.flatnonzero(kept)
         faults = np.zeros(rows.shape[1], np.int64)
+        extremes = Extremes.of_columns(columns, start, numbers)
+        largest = np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum))
         return cls(
             n_read=len(rows),
             n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
             n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
             first_faulty=None if kept is None else _first_faulty(rows, kept, start),
-            moments=Moments.of_columns(columns),
-            extremes=Extremes.of_columns(columns, start, numbers),
+            moments=Moments.of_columns(columns, largest),
+            extremes=extremes,
             candidates=rule.candidates(block, start, rows, kept),
         )
 
@@ -122,9 +130,10 @@ class _SummaryLeaves:
     rule: SampleRule
 
     def __call__(self, run: Run) -> Iterator[tuple[int, PartialSummary]]:
+        arithmetic = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
         for block, rows in self.dataset.read_blocks(run):
             start = self.dataset.grid.rows(block)[0]
-            yield block, PartialSummary.of_block(block, start, rows, self.rule)
+            yield block, PartialSummary.of_block(block, start, rows, self.rule, arithmetic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,14 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
         sample=sample[0],
         sample_numbers=sample[1],
     )
+
+
+def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
+    """Rows (b, d) features first, in float64."""
+    n_features = rows.shape[1]
+    columns = np.empty(rows.shape[::-1])
+    arithmetic.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
+    return columns
 
 
 def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:

@@ -51,8 +51,13 @@ class Candidates:
         keys = np.concatenate([part.keys for part in self.parts])
         numbers = np.concatenate([part.numbers for part in self.parts])
         rows = np.concatenate([part.rows for part in self.parts])
-        # A stable sort: of equal keys the earlier row wins. Parts come in row order.
-        chosen = np.sort(np.argsort(keys, kind="stable")[:n_rows])
+        if len(keys) <= n_rows:
+            return rows, numbers
+        highest = np.partition(keys, n_rows - 1)[n_rows - 1]
+        chosen = keys < highest
+        # Of equal keys the earlier row wins: parts come in row order.
+        equal = np.flatnonzero(keys == highest)
+        chosen[equal[: n_rows - np.count_nonzero(chosen)]] = True
         return rows[chosen], numbers[chosen]
 
 

@@ -39,7 +39,7 @@ def parameters_from_labels(
     regularisation : (d,)
         Added to the variances.
     """
-    return _mended(estimate_of_labels(family, sample, labels, n_components), sample, regularisation)
+    return mended(estimate_of_labels(family, sample, labels, n_components), sample, regularisation)
 
 
 def parameters_from_responsibilities(
@@ -70,7 +70,7 @@ def parameters_from_responsibilities(
         R = responsibilities
         of_tile = lambda rows: R[:, rows]  # noqa: E731 - a view of an array, not worth a name
     estimate = estimate_of_responsibilities(family, sample, of_tile, n_components)
-    return _mended(estimate, sample, regularisation)
+    return mended(estimate, sample, regularisation)
 
 
 def estimate_of_labels(
@@ -89,7 +89,7 @@ def estimate_of_labels(
             means[k] = _mean(sample, rows)
         for tile in tiles(len(rows), 3 * d):
             D = np.ascontiguousarray((sample[rows[tile]] - means[k]).T)
-            _add(family, D, np.ones(D.shape[1]), sums[k], scatter)
+            add_moments(family, D, np.ones(D.shape[1]), sums[k], scatter)
     return _estimate(family, m, means, sums, scatter)
 
 
@@ -111,7 +111,7 @@ def estimate_of_responsibilities(
     for tile in cut:
         R, Y = of_tile(tile), np.ascontiguousarray(sample[tile].T)
         for k in range(n_components):
-            _add(family, Y - means[k][:, None], R[k], sums[k], scatter)
+            add_moments(family, Y - means[k][:, None], R[k], sums[k], scatter)
     return _estimate(family, m, means, sums, scatter)
 
 
@@ -124,8 +124,8 @@ def _mean(sample: Array, rows: Labels) -> Array:
     return mean
 
 
-def _add(family: Family, D: Array, r: Array, sums: Array, scatter: Array | None) -> None:
-    """Add the weighted moments of deviations D (d, b) to one component's sums (p,)."""
+def add_moments(family: Family, D: Array, r: Array, sums: Array, scatter: Array | None) -> None:
+    """Add the weighted moments of deviations D (d, b) to one component's sums (p,), in place."""
     q = family.quadratic_width(len(D))
     sums[:q] += family.second_moment(D, r)
     sums[q:-1] += D @ r
@@ -141,7 +141,7 @@ def _estimate(
     return m_step(family, Statistics(n_rows, 0.0, sums, packed, means))
 
 
-def _mended(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
+def mended(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
     """Parameters with every component placed and every covariance invertible."""
     placed = _placed(estimate, sample)
     parameters = _with_pooled(placed, sample).regularised(regularisation)

@@ -15,21 +15,31 @@ from dgmm.initialisation.rows import CentredRows, Labels
 from dgmm.parameters import Parameters
 
 
-def seeds(rows: CentredRows, k: int, rng: np.random.Generator) -> Labels:
-    """Indices of k seeds, all different."""
+def seeds(
+    rows: CentredRows, k: int, rng: np.random.Generator, weights: Array | None = None
+) -> Labels:
+    """Indices of k seeds, all different; a row of weight w stands for w equal rows."""
     n_trials = 2 + int(np.log(k))
     chosen = np.empty(k, dtype=np.intp)
-    chosen[0] = rng.integers(rows.n_rows)
-    closest = rows.squared_distances(rows.take(chosen[:1]))[0]
+    chosen[:1] = (
+        rng.integers(rows.n_rows) if weights is None else _draw(weights, chosen[:0], 1, rng)
+    )
+    closest = _weighted(rows.squared_distances(rows.take(chosen[:1])), weights)[0]
     for i in range(1, k):
         trials = _draw(closest, chosen[:i], n_trials, rng)
-        distances = rows.squared_distances(rows.take(trials))
+        distances = _weighted(rows.squared_distances(rows.take(trials)), weights)
         np.minimum(distances, closest, out=distances)
         best = int(distances.sum(axis=1).argmin())
         chosen[i] = trials[best]
         closest = distances[best].copy()
         closest[chosen[: i + 1]] = 0.0
     return chosen
+
+
+def _weighted(distances: Array, weights: Array | None) -> Array:
+    if weights is not None:
+        distances *= weights
+    return distances
 
 
 def _draw(weights: Array, taken: Labels, n_trials: int, rng: np.random.Generator) -> Labels:

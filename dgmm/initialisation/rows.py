@@ -19,6 +19,8 @@ Labels = NDArray[np.intp]
 _TILE_BYTES = 1024 * 1024
 _MIN_TILE, _MAX_TILE = 256, 8192
 _CENTRE_ROWS = 1001
+#: Standardised values beyond this are cut off: their squares, summed, must fit float64.
+LARGEST_VALUE = 1e100
 
 
 def tiles(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
@@ -54,6 +56,16 @@ class CentredRows:
         values = np.empty(sample.shape[::-1])
         np.subtract(sample.T, centre[:, None], out=values)
         return cls(values, np.einsum("ij,ij->j", values, values), centre)
+
+    @classmethod
+    def about_origin(cls, columns: Array) -> Self:
+        """Take rows (d, m), features first, that lie about the origin as they are; not copied."""
+        return cls(columns, np.einsum("ij,ij->j", columns, columns), np.zeros(len(columns)))
+
+    def only(self, rows: Labels) -> Self:
+        """Some of the rows, about the same centre."""
+        values = np.ascontiguousarray(self.values[:, rows])
+        return type(self)(values, self.squares[rows], self.centre)
 
     @property
     def n_rows(self) -> int:
@@ -107,9 +119,14 @@ class CentredRows:
             result[tile] = np.einsum("ij,ij->j", difference, difference)
         return result
 
-    def means(self, labels: Labels, counts: Labels, otherwise: Array) -> Array:
+    def means(
+        self, labels: Labels, counts: Labels, otherwise: Array, weights: Array | None = None
+    ) -> Array:
         """Mean of each label's rows about the centre, (k, d); `otherwise` where it has none."""
-        k = len(counts)
-        sums = np.stack([np.bincount(labels, row, minlength=k) for row in self.values], axis=1)
-        held = counts[:, None] > 0
-        return np.where(held, sums / np.maximum(counts, 1)[:, None], otherwise)
+        k, held = len(counts), counts > 0
+        values, sizes = self.values, counts.astype(np.float64)
+        if weights is not None:
+            values, sizes = values * weights, np.bincount(labels, weights, k).astype(np.float64)
+        sums = np.stack([np.bincount(labels, row, minlength=k) for row in values], axis=1)
+        means = sums / np.where(held, sizes, 1.0)[:, None]
+        return np.where(held[:, None], means, otherwise)

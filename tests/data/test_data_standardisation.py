@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dgmm.data.standardisation import Standardisation
+from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
 
 EPS = np.finfo(np.float64).eps
 
@@ -150,3 +150,28 @@ def test_one_row_is_all_constant():
     found = measured(np.array([[3.0, -2.0]]))
     assert found.is_constant.all()
     np.testing.assert_array_equal(found.shift, [3.0, -2.0])
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 8, 100, 5003, 50_001])
+def test_shift_and_spread_are_order_statistics_of_a_sample_of_any_size(n_rows):
+    sample = np.random.default_rng(n_rows).normal(size=(n_rows, 3))
+    found = Standardisation.from_sample(sample, common_scale=False)
+    ordered = np.sort(sample, axis=0)
+    low, high = ordered[(n_rows - 1) // 4], ordered[n_rows - 1 - (n_rows - 1) // 4]
+    np.testing.assert_array_equal(found.shift, ordered[(n_rows - 1) // 2])
+    if n_rows > 1:
+        spread = (high - low) / NORMAL_QUARTILE_RANGE
+        np.testing.assert_allclose(found.variance, spread**2, rtol=8 * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int16", "bool"])
+def test_a_sample_is_standardised_with_the_bits_of_other_rows(dtype):
+    rows = (np.random.default_rng(0).normal(size=(500, 3)) * [1.0, 3.0, 9.0] + 5.0).astype(dtype)
+    found = Standardisation.from_sample(rows, common_scale=False)
+    np.testing.assert_array_equal(found.apply_to_sample(rows), found.apply(rows).T)
+
+
+def test_a_sample_whose_scale_has_no_reciprocal_is_standardised_too():
+    rows = np.random.default_rng(0).normal(size=(500, 2)) * [1e-310, 1.0]
+    found = Standardisation.from_sample(rows, common_scale=False)
+    np.testing.assert_array_equal(found.apply_to_sample(rows), found.apply(rows).T)

@@ -17,6 +17,7 @@ from dgmm.data.finite_rows import kept_rows
 from dgmm.data.moments import Moments
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import summarise
+from dgmm.data.uniform_sample import Candidates, SamplePart
 from dgmm.errors import DataError
 
 EPS = np.finfo(np.float64).eps
@@ -244,6 +245,31 @@ def test_a_fill_value_is_named_with_its_row(value):
     assert "feature x1" in warning
     assert "row 12345" in warning
     assert f"{value:.6g}" in warning
+
+
+def test_features_that_differ_in_one_late_row_are_not_repeated():
+    X = normal()
+    X[:, 2] = X[:, 0]
+    X[:, 1] = X[:, 0]
+    X[-1, 1] += 1.0
+    summary = summary_of(X, sample_rows=N)
+    standardisation = Standardisation.from_sample(summary.sample, common_scale=False)
+    assert summary.sample_numbers[-1] == N - 1
+    (text,) = data_warnings(summary, standardisation, ArrayDataset(X))
+    assert "x0 = x2" in text
+    assert "x1" not in text
+
+
+def test_of_rows_with_equal_keys_the_earlier_are_sampled():
+    def part(keys, first):
+        numbers = np.arange(first, first + len(keys))
+        return Candidates((SamplePart(np.array(keys, np.uint64), numbers, numbers[:, None] * 1.0),))
+
+    both = part([7, 3, 7], 0).merge(part([7, 1, 9], 3))
+    rows, numbers = both.smallest(4, 1, np.dtype(np.float64))
+    np.testing.assert_array_equal(numbers, [0, 1, 2, 4])
+    np.testing.assert_array_equal(rows[:, 0], numbers)
+    assert len(both.smallest(9, 1, np.dtype(np.float64))[0]) == 6
 
 
 def test_constant_and_repeated_features_are_named():
