@@ -1,4 +1,5 @@
-"""Where EM begins: parameters from a sample that the summary pass drew, on the driver.
+"""Where EM begins: parameters from a sample that the summary pass drew, on the driver, or from all
+rows.
 
 Which method to choose:
 
@@ -8,6 +9,8 @@ Which method to choose:
 - `random`: random responsibilities; all components start alike and EM parts them slowly, if at all.
 - `hierarchical`: Ward's tree; the same clusters whatever the seed on a small sample, and good where
   clusters differ much in size.
+- `kmeans_parallel`: k-means‖, which reads all rows seven times; for clusters so rare that a sample
+  holds next to none of their rows.
 - `given`: parameters as they are, from arrays or a saved model.
 
 In scikit-learn `k-means++` and `random_from_data` give responsibilities to the k chosen rows only,
@@ -21,10 +24,14 @@ of few or equal rows start with the pooled covariance within clusters, or with t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from dgmm.covariance.family import Array, Family
 from dgmm.errors import ComponentError, DataError
+from dgmm.initialisation.all_rows import AllRows
 from dgmm.initialisation.first_parameters import (
     parameters_from_labels,
     parameters_from_responsibilities,
@@ -32,10 +39,12 @@ from dgmm.initialisation.first_parameters import (
 from dgmm.initialisation.given import given as given_parameters
 from dgmm.initialisation.hierarchical import hierarchical
 from dgmm.initialisation.kmeans import kmeans
+from dgmm.initialisation.kmeans_parallel import kmeans_parallel
 from dgmm.initialisation.kmeans_plus_plus import kmeans_plus_plus
 from dgmm.initialisation.random_from_data import random_from_data
 from dgmm.initialisation.random_responsibilities import random_responsibilities
 from dgmm.initialisation.request import Method, StartRequest
+from dgmm.initialisation.rows import LARGEST_VALUE
 from dgmm.parameters import Parameters
 
 METHODS: dict[str, Method] = {
@@ -46,16 +55,18 @@ METHODS: dict[str, Method] = {
     "hierarchical": hierarchical,
     "given": given_parameters,
 }
-
-#: Standardised values beyond this are cut off: their squares, summed, must fit float64.
-LARGEST_VALUE = 1e100
+#: Methods that need more than the sample: see `start_over_all_rows`.
+METHODS_OVER_ALL_ROWS = {"kmeans_parallel": kmeans_parallel}
 
 __all__ = [
     "METHODS",
+    "METHODS_OVER_ALL_ROWS",
+    "AllRows",
     "StartRequest",
     "parameters_from_labels",
     "parameters_from_responsibilities",
     "start",
+    "start_over_all_rows",
 ]
 
 
@@ -103,6 +114,34 @@ def start(
         sample = _checked(sample, n_components)
     request = StartRequest(sample, family, n_components, regularisation, rng, given)
     return METHODS[method](request)
+
+
+def start_over_all_rows(
+    method: str, rows: AllRows, requests: Sequence[StartRequest], seed: int, restarts: Sequence[int]
+) -> list[Parameters]:
+    """Parameters of every restart, from reads that they share; the same bits as each alone.
+
+    Parameters
+    ----------
+    method
+        A key of `METHODS_OVER_ALL_ROWS`.
+    rows
+        All rows, standardised as the sample.
+    requests
+        What each restart asks for; they differ in their streams alone.
+    seed, restarts
+        The job's seed, and the restarts' numbers.
+
+    Raises
+    ------
+    DataError
+        If the sample is not finite, or the data changed since it was drawn.
+    ComponentError
+        If the sample has fewer rows than components.
+    """
+    sample = _checked(requests[0].sample, requests[0].n_components)
+    checked = [replace(request, sample=sample) for request in requests]
+    return METHODS_OVER_ALL_ROWS[method](rows, checked, seed, restarts)
 
 
 def _checked(sample: Array, n_components: int) -> Array:
