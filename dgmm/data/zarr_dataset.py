@@ -14,6 +14,7 @@ from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.chunk_listing import list_chunks
 from dgmm.data.chunk_reading import ChunkReader, check_openable
 from dgmm.data.dataset import Rows
+from dgmm.data.decoded_cache import decoded_cache
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.read_ahead import bands, read_ahead
 from dgmm.data.zarr_layout import layout_of
@@ -45,6 +46,8 @@ class ZarrDataset:
         SHA-256 of the chunks' keys, sizes and times.
     warnings : tuple of str
         What a user should know of how the array is stored.
+    cache_bytes : int
+        How many bytes of decoded rows each process that reads may keep for the next pass.
     """
 
     reader: ChunkReader
@@ -52,6 +55,7 @@ class ZarrDataset:
     attributes: Mapping[str, Any]
     chunks_digest: str
     warnings: tuple[str, ...]
+    cache_bytes: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -89,8 +93,14 @@ class ZarrDataset:
         rows = min(self.rows_per_read, layout.units[0] * unit_rows)
         return rows * layout.units[1] * unit_columns * layout.dtype.itemsize
 
+    def with_cache(self, n_bytes: int) -> ZarrDataset:
+        """The same rows; each process that reads them keeps so many bytes of them for later."""
+        return replace(self, cache_bytes=n_bytes)
+
     def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
-        """Yield (block, its rows (b, d)), decoding each chunk once and one read ahead.
+        """Yield (block, its rows (b, d), read only), decoding each chunk once and one read ahead.
+
+        Rows that the process holds since an earlier pass are not decoded again.
 
         Raises
         ------
@@ -100,7 +110,7 @@ class ZarrDataset:
             If a chunk cannot be read.
         """
         start, stop = self.grid.rows_of_run(run)
-        reads = read_ahead(self.reader.rows, bands(start, stop, self.rows_per_read))
+        reads = read_ahead(self._decoded, bands(start, stop, self.rows_per_read), self._held)
         band = np.empty((0, self.n_features), self.dtype)
         try:
             for block in range(run.start, run.stop):
@@ -114,6 +124,26 @@ class ZarrDataset:
                 yield block, _joined(parts)
         finally:
             reads.close()
+
+    def _held(self, start: int, stop: int) -> Rows | None:
+        """Rows [start, stop) of one band, where they were kept."""
+        if not self.cache_bytes:
+            return None
+        return decoded_cache.find(self._identity, start // self.rows_per_read, start, stop)
+
+    def _decoded(self, start: int, stop: int) -> Rows:
+        """Rows [start, stop) of one band, kept for the next pass while there is room."""
+        rows = self.reader.rows(start, stop)
+        rows.flags.writeable = False
+        if self.cache_bytes:
+            band = start // self.rows_per_read
+            decoded_cache.keep(self._identity, band, start, rows, self.cache_bytes)
+        return rows
+
+    @property
+    def _identity(self) -> tuple[str, str, str]:
+        """What decoded rows are told apart by: a chunk written again is another data set's."""
+        return self.reader.folder, self.reader.digest, self.chunks_digest
 
     def locate(self, row: int) -> str:
         """The chunk that holds a row."""

@@ -2,11 +2,13 @@
 
 Dask's own affinity is nearly a pin (eight of eight tasks stayed on the preferred worker of two),
 and a worker that dies takes innocent tasks with it. So the driver keeps at most two runs in flight
-per thread, hands waiting ones to whoever has room, and decides itself what is given out again.
+per thread, hands waiting ones to whoever has room, and decides itself what is given out again. A
+worker with room gets what it has read in an earlier pass and may hold; an idle one gets anything.
 """
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 
 from dgmm.data.blocks import Run
 from dgmm.errors import DgmmError
+from dgmm.execution.affinity import Homes, WaitingRuns
 
 #: One run that computes and one whose message is already there when it ends.
 IN_FLIGHT_PER_THREAD = 2
@@ -24,6 +27,8 @@ DEATHS_ALONE = 3
 #: A run is late after five times the median of those done, but never before this many seconds.
 LATE_S = 30.0
 LATE_MEDIANS = 5.0
+#: Seconds between two looks for late runs.
+LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class _Worker:
         return self.threads * IN_FLIGHT_PER_THREAD - len(self.tickets)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether a thread has nothing to do."""
+        return len(self.tickets) < self.threads
+
+    @property
     def load(self) -> float:
         return len(self.tickets) / self.threads
 
@@ -59,17 +69,26 @@ class Balance:
     ----------
     runs : sequence of Run
         What the pass consists of; each is done once, whatever happens to workers.
+    homes : Homes, optional
+        Who read which blocks in earlier passes; this one adds to it.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], homes: Homes | None = None) -> None:
         self._runs = tuple(runs)
-        self._waiting = deque(range(len(runs)))
+        self._homes = Homes() if homes is None else homes
+        self._waiting = WaitingRuns()
+        for index, run in enumerate(self._runs):
+            self._waiting.add(index, self._homes.of(run))
         self._suspects: deque[int] = deque()
         self._deaths = [0] * len(runs)
         self._deaths_alone = [0] * len(runs)
         self._unfinished = set(range(len(runs)))
         self._workers: dict[str, _Worker] = {}
+        self._threads: dict[str, int] = {}
+        self._with_room: set[str] = set()
         self._since: dict[Ticket, float] = {}
+        self._of_run: dict[int, list[Ticket]] = {}
+        self._late_at = 0.0
         self._durations: list[float] = []
         self._resting: frozenset[str] = frozenset()
         self._serial = 0
@@ -99,9 +118,16 @@ class Balance:
             If a run has taken `DEATHS_ALONE` workers with it while it was alone on them.
         """
         self._resting = frozenset(resting)
+        if threads == self._threads:  # as after nearly every result: nothing to look through
+            return []
+        self._threads = dict(threads)
         gone = [address for address in self._workers if address not in threads]
+        if threads.keys() != self._workers.keys():
+            self._homes.keep(threads)
+            self._waiting.keep(threads)
         for address, count in threads.items():
             self._workers.setdefault(address, _Worker(count)).threads = count
+        self._with_room = set(threads)
         return [
             ticket
             for address in gone
@@ -150,40 +176,56 @@ class Balance:
         """Drop a ticket; its run waits again, first in line, unless another copy is in flight."""
         self._remove(ticket, now)
         index = ticket.index
-        if index in self._unfinished and not self._copies(index):
-            (self._suspects if self._is_suspect(index) else self._waiting).appendleft(index)
+        if index not in self._unfinished or self._copies(index):
+            return
+        if self._is_suspect(index):
+            self._suspects.appendleft(index)
+        else:
+            self._waiting.add_first(index, self._homes.of(ticket.run))
 
     def _remove(self, ticket: Ticket, now: float) -> None:
         del self._since[ticket]
+        self._of_run[ticket.index].remove(ticket)
         worker = self._workers.get(ticket.worker)
         if worker is None or ticket not in worker.tickets:
             return
         worker.tickets.remove(ticket)
+        self._with_room.add(ticket.worker)
         for follower in worker.tickets[worker.threads - 1 : worker.threads]:
             self._since[follower] = now  # it begins to compute only now
 
     def _copies(self, index: int) -> list[Ticket]:
-        return [ticket for ticket in self._since if ticket.index == index]
+        return list(self._of_run.get(index, ()))
 
     def assign(self, now: float) -> list[Ticket]:
         """Give waiting runs to workers with room, the least loaded first."""
-        given: list[Ticket] = []
-        while self._waiting and (worker := self._with_room()):
-            given.append(self._give(self._waiting.popleft(), worker, now))
-        while self._suspects and (worker := self._idle()):
+        given = self._assign_waiting(now)
+        while not self._waiting and self._suspects and (worker := self._idle()):
             given.append(self._give(self._suspects.popleft(), worker, now))
         return given
 
-    def _with_room(self) -> str | None:
-        """The least loaded worker, unless all are full or keep company with a suspect."""
-        open_to_all = (
-            (worker.load, address)
-            for address, worker in self._workers.items()
-            if worker.room > 0
-            and address not in self._resting
-            and not any(self._is_suspect(ticket.index) for ticket in worker.tickets)
-        )
-        return min(open_to_all, default=(0.0, None))[1]
+    def _assign_waiting(self, now: float) -> list[Ticket]:
+        given: list[Ticket] = []
+        if not self._waiting:
+            return given
+        open_to_all = [(self._workers[a].load, a) for a in self._with_room if self._has_room(a)]
+        heapq.heapify(open_to_all)
+        while open_to_all and self._waiting:
+            _, address = heapq.heappop(open_to_all)
+            worker = self._workers[address]
+            index = self._waiting.take(address, is_idle=worker.is_idle)
+            if index is None:  # what waits will be taken by its own worker, or by an idle one
+                continue
+            given.append(self._give(index, address, now))
+            if worker.room > 0:
+                heapq.heappush(open_to_all, (worker.load, address))
+        return given
+
+    def _has_room(self, address: str) -> bool:
+        """Whether a worker may get one more run; those that keep company with a suspect may not."""
+        worker = self._workers[address]
+        is_alone = not any(self._is_suspect(ticket.index) for ticket in worker.tickets)
+        return worker.room > 0 and address not in self._resting and is_alone
 
     def _idle(self, *, besides: Collection[str] = ()) -> str | None:
         for address, worker in self._workers.items():
@@ -194,20 +236,31 @@ class Balance:
     def _give(self, index: int, address: str, now: float) -> Ticket:
         self._serial += 1
         ticket = Ticket(self._serial, index, self._runs[index], address)
-        self._workers[address].tickets.append(ticket)
+        worker = self._workers[address]
+        worker.tickets.append(ticket)
+        if worker.room <= 0:
+            self._with_room.discard(address)
         self._since[ticket] = now
+        self._of_run.setdefault(index, []).append(ticket)
         return ticket
 
     def reissue(self, now: float) -> list[Ticket]:
-        """Give late runs a second time, to workers that have nothing else to do."""
-        if self._waiting or self._suspects:
+        """Give late runs a second time, to workers that have nothing else to do.
+
+        It looks at all runs at most once in `LOOK_S`: after each of thousands of results it would
+        take longer than they do (1,000 workers: minutes a pass).
+        """
+        if self._waiting or self._suspects or now < self._late_at:
             return []
+        self._late_at = now + LOOK_S
         given: list[Ticket] = []
+        late_after = self._late_after()
         for index in sorted(self._unfinished):
             copies = self._copies(index)
-            is_late = all(now - self._since[ticket] > self._late_after() for ticket in copies)
+            if not copies or any(now - self._since[ticket] <= late_after for ticket in copies):
+                continue
             worker = self._idle(besides={ticket.worker for ticket in copies})
-            if copies and is_late and worker:
+            if worker:
                 given.append(self._give(index, worker, now))
         return given
 
@@ -229,6 +282,7 @@ class Balance:
             return None
         self._durations.append(now - self._since[ticket])
         self._unfinished.discard(ticket.index)
+        self._homes.settle(ticket.run, ticket.worker)
         self._remove(ticket, now)
         overtaken = self._copies(ticket.index)
         for copy in overtaken:

@@ -19,6 +19,7 @@ from distributed import Client, LocalCluster
 
 from dgmm.data.blocks import Run
 from dgmm.errors import JobFileError, UnavailableError
+from dgmm.execution.affinity import Homes
 from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
 from dgmm.execution.dask_pass import DaskPass
@@ -26,7 +27,7 @@ from dgmm.execution.environment import compare_environments, group_reports, proc
 from dgmm.execution.machine import available_memory
 from dgmm.execution.membership import Membership
 from dgmm.execution.threads import available_cpus
-from dgmm.execution.worker_setup import blas_plugin
+from dgmm.execution.worker_setup import worker_plugin
 
 T = TypeVar("T")
 #: Level above CRITICAL: workers of a local cluster write nothing to the user's terminal.
@@ -50,6 +51,8 @@ class DaskExecutor:
         self._resources = resources
         self._driver = process_environment()
         self._dashboard = dashboard
+        #: By number of blocks: passes over other rows say nothing of these.
+        self._homes: dict[int, Homes] = {}
 
     @property
     def n_threads(self) -> int:
@@ -65,6 +68,11 @@ class DaskExecutor:
     def task_memory_limit(self) -> int | None:
         """The smallest memory limit of any worker, in bytes; None where none has one."""
         return min(self._members.memory_limits(), default=None)
+
+    @property
+    def threads_per_worker(self) -> int:
+        """Threads of the worker that has most."""
+        return max(self._members.threads().values(), default=1)
 
     @property
     def warnings(self) -> list[str]:
@@ -94,7 +102,9 @@ class DaskExecutor:
         DgmmError
             If a run keeps ending its workers; its blocks are named.
         """
-        with closing(DaskPass(self._client, self._members, task, runs).results()) as results:
+        homes = self._homes.setdefault(max((run.stop for run in runs), default=0), Homes())
+        dask_pass = DaskPass(self._client, self._members, task, runs, homes)
+        with closing(dask_pass.results()) as results:
             yield from results
 
     def close(self) -> None:
@@ -287,8 +297,8 @@ def _open(
     resources.callback(members.close)
     members.open(expected_workers)
     # A name of its own: on a shared cluster another driver's plugin must outlive ours.
-    name = f"dgmm-blas-{uuid.uuid4().hex[:8]}"
-    client.register_plugin(blas_plugin(), name=name)
+    name = f"dgmm-{uuid.uuid4().hex[:8]}"
+    client.register_plugin(worker_plugin(), name=name)
     resources.callback(_unregister, client, name)
     resources.enter_context(single_blas_thread())
     return DaskExecutor(client, members, resources.pop_all(), dashboard)

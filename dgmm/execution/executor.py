@@ -49,6 +49,10 @@ class OpenExecutor(Executor, Protocol):
         """Bytes one worker may use; None where nothing limits it."""
 
     @property
+    def threads_per_worker(self) -> int:
+        """Most tasks that run at the same time in one process."""
+
+    @property
     def warnings(self) -> list[str]:
         """One sentence for each way in which driver and workers differ."""
 
@@ -138,6 +142,14 @@ def split_runs(n_blocks: int, n_tasks: int, align: int = 1) -> list[Run]:
 
 #: Tasks per thread and pass: enough to balance and to show progress, few enough for the scheduler.
 TASKS_PER_THREAD = 3
+#: A pass shorter than this is one task a thread: a task costs Dask some 5 ms, and there is nothing
+#: to watch or to balance.
+SHORT_PASS_S = 0.3
+
+
+def tasks_per_thread(last_s: float) -> int:
+    """Tasks a thread for a pass like one that took that many seconds; bits do not follow it."""
+    return 1 if last_s < SHORT_PASS_S else TASKS_PER_THREAD
 
 
 def map_reduce(
@@ -146,6 +158,7 @@ def map_reduce(
     n_blocks: int,
     *,
     align: int = 1,
+    tasks: int = TASKS_PER_THREAD,
 ) -> M:
     """Reduce `leaves` over all blocks; the same bits for any executor and any task size.
 
@@ -157,8 +170,10 @@ def map_reduce(
         Leaves of the tree, at least 1.
     align
         Runs start at multiples of this many blocks.
+    tasks
+        Tasks for each thread.
     """
-    runs = split_runs(n_blocks, executor.n_threads * TASKS_PER_THREAD, align)
+    runs = split_runs(n_blocks, executor.n_threads * tasks, align)
     reducer: TreeReducer[M] = TreeReducer(n_blocks)
     for _, subtrees in executor.run(SubtreeTask(leaves, n_blocks), runs):
         for subtree in subtrees:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
 
 
 def available_memory() -> int:
@@ -14,11 +15,33 @@ def available_memory() -> int:
     return min([machine, *_container_limits()])
 
 
+def free_memory() -> int:
+    """Bytes nobody uses at the moment, files cached by the system counted as free."""
+    return max(min([_unused_of_the_machine(), *_unused_of_the_container()]), 0)
+
+
+def _unused_of_the_machine() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
+    except (OSError, StopIteration):  # another system
+        return available_memory()
+
+
+def _unused_of_the_container() -> list[int]:
+    """Its files count as used here: too little is better than too much."""
+    return [limit - used for limit in _numbers(_CGROUP_LIMITS) for used in _numbers(_CGROUP_USED)]
+
+
 def _container_limits() -> list[int]:
-    limits = []
-    for path in _CGROUP_LIMITS:
+    return _numbers(_CGROUP_LIMITS)
+
+
+def _numbers(paths: tuple[str, ...]) -> list[int]:
+    numbers = []
+    for path in paths:
         try:
-            limits.append(int(Path(path).read_text("ascii")))
+            numbers.append(int(Path(path).read_text("ascii")))
         except (OSError, ValueError):  # another system, or "max": no limit
             continue
-    return limits
+    return numbers

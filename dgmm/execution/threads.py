@@ -6,14 +6,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dgmm.data.blocks import Run
+from dgmm.data.decoded_cache import decoded_cache
 from dgmm.errors import UsageError
 from dgmm.execution.blas import limit_this_thread, single_blas_thread
 from dgmm.execution.environment import process_environment
+from dgmm.execution.executor import Executor
 
 T = TypeVar("T")
 #: Runs handed to the pool per thread: one that runs and one that waits for the thread to come free.
@@ -75,6 +78,11 @@ class ThreadExecutor:
         return self._n_threads
 
     @property
+    def threads_per_worker(self) -> int:
+        """All of them: there is one process."""
+        return self._n_threads
+
+    @property
     def warnings(self) -> list[str]:
         """Nothing to warn of: one process cannot differ from itself."""
         return []
@@ -104,8 +112,9 @@ class ThreadExecutor:
                 future.cancel()
 
     def close(self) -> None:
-        """Cancel what has not begun, wait for what has, and give BLAS its threads back."""
+        """Cancel what has not begun, wait for what has; drop kept rows, give BLAS its threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        decoded_cache.drop()
         self._blas.restore()
 
     def __enter__(self) -> Self:
@@ -118,3 +127,11 @@ class ThreadExecutor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def in_this_process(executor: Executor) -> AbstractContextManager[Executor]:
+    """The executor where it runs tasks on threads of this process, otherwise one that does.
+
+    For work on what the driver holds; bits do not depend on the number of threads.
+    """
+    return nullcontext(executor) if isinstance(executor, ThreadExecutor) else ThreadExecutor()

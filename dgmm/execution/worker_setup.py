@@ -1,6 +1,6 @@
 """What is done to worker processes: one BLAS thread each; those on this machine ignore Ctrl-C.
 
-This module is imported by workers; the driver sends `blas_plugin()` by value.
+This module is imported by workers; the driver sends `worker_plugin()` by value.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Any
 from distributed import WorkerPlugin
 
 
-def blas_plugin() -> Any:
-    """A plugin that sets BLAS to one thread once per worker process, until it is unregistered.
+def worker_plugin() -> Any:
+    """A plugin for the length of a job: BLAS has one thread in each worker process until it is
+    unregistered, and then the rows that the process kept are dropped.
 
     Its class is local so that it travels by value: unpacked on a worker that joins a shared cluster
     without dgmm, a class sent by reference would end that worker.
     """
 
-    class BlasThreadPlugin(WorkerPlugin):  # type: ignore[misc] # distributed ships no types
+    class JobPlugin(WorkerPlugin):  # type: ignore[misc] # distributed ships no types
         def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
             self.limit = None
             try:
@@ -28,10 +29,14 @@ def blas_plugin() -> Any:
             self.limit = single_blas_thread()
 
         def teardown(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
-            if self.limit is not None:
-                self.limit.restore()
+            if self.limit is None:
+                return
+            from dgmm.data.decoded_cache import decoded_cache  # noqa: PLC0415 - as above
 
-    return BlasThreadPlugin()
+            decoded_cache.drop()
+            self.limit.restore()
+
+    return JobPlugin()
 
 
 def dask_setup(worker: Any) -> None:  # noqa: ARG001 - Dask's signature

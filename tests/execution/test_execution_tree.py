@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import random
 from dataclasses import dataclass
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 
-from dgmm.execution.executor import Subtree, SubtreeTask, TreeReducer, split_runs
+from dgmm.execution.executor import (
+    SHORT_PASS_S,
+    TASKS_PER_THREAD,
+    Subtree,
+    SubtreeTask,
+    TreeReducer,
+    split_runs,
+    tasks_per_thread,
+)
 
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
 
@@ -81,3 +90,8 @@ def test_a_merge_puts_earlier_blocks_first_whatever_arrives_first(
     for block in sorted(range(n_blocks), reverse=backwards):
         reducer.add(Subtree(0, block, Places((block,))))
     assert reducer.result().blocks == tuple(range(n_blocks))
+
+
+def test_a_short_pass_is_one_task_a_thread_and_a_long_one_several() -> None:
+    assert tasks_per_thread(SHORT_PASS_S / 2) == 1
+    assert tasks_per_thread(SHORT_PASS_S) == tasks_per_thread(math.inf) == TASKS_PER_THREAD
