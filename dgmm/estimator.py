@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm import criteria
+from dgmm.acceleration import Acceleration
 from dgmm.covariance import family_named
 from dgmm.data.dataset import Dataset
 from dgmm.data.opening import as_dataset
@@ -22,6 +23,7 @@ from dgmm.errors import ConvergenceWarning, DataError, NotFittedError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
 from dgmm.listener import SilentListener
+from dgmm.memory import keep_rows
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
@@ -47,7 +49,8 @@ class GaussianMixture:
     reg_covar : float
         Added to every variance, user units.
     max_iter, n_init : int
-    init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical"}
+    init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical", \
+"kmeans_parallel"}
     weights_init, means_init, precisions_init : array_like, optional
         A start of one's own, whole or in part: (k,), (k, d), and precisions of the family's shape.
     random_state : int, Generator, RandomState, optional
@@ -56,12 +59,10 @@ class GaussianMixture:
         Begin where the last `fit` ended, if its mixture is of the shape asked for.
     verbose, verbose_interval : int
         Accepted for scikit-learn's sake; without effect.
-    reg_covar_relative, on_collapse
-        As in a job file.
+    reg_covar_relative, acceleration, on_collapse, sample_rows, sample_starts
+        As in a job file (None is `auto`); `acceleration="none"` takes scikit-learn's own steps.
     missing : {"error", "drop"}
         Rows with NaN or infinity: an error, or label −1 and NaN scores.
-    sample_rows : int, optional
-        Rows that the start is found on; by default max(100,000, 100·k).
     n_threads : int, optional
         Threads that passes run on; by default all CPUs.
 
@@ -105,9 +106,11 @@ class GaussianMixture:
         verbose: int = 0,
         verbose_interval: int = 10,
         reg_covar_relative: float = 0.0,
+        acceleration: Acceleration = "squarem",
         on_collapse: Literal["reseed", "drop"] = "reseed",
         missing: Literal["error", "drop"] = "error",
         sample_rows: int | None = None,
+        sample_starts: int | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
@@ -125,9 +128,11 @@ class GaussianMixture:
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.reg_covar_relative = reg_covar_relative
+        self.acceleration = acceleration
         self.on_collapse = on_collapse
         self.missing = missing
         self.sample_rows = sample_rows
+        self.sample_starts = sample_starts
         self.n_threads = n_threads
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
@@ -161,13 +166,15 @@ class GaussianMixture:
         Raises
         ------
         DataError
-            (a ValueError) If the data or the parameters cannot be used.
+            (a ValueError) If the data or the parameters cannot be used, or stored rows changed.
         """
         settings = self._settings()
         dataset = as_dataset(X)
         settings, given, adjust = self._start(settings, dataset.n_features)
         with self._executor() as executor:
-            result = fit(dataset, executor, settings, _Warner(), given, adjust)
+            rows = keep_rows(dataset, executor.n_threads)
+            result = fit(rows, executor, settings, _Warner(), given, adjust)
+        dataset.check_unchanged()
         self._keep(result, dataset)
         return self
 

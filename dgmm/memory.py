@@ -11,19 +11,29 @@ from dataclasses import dataclass
 
 from dgmm.covariance import Family
 from dgmm.data.blocks import BlockGrid
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.execution.executor import TASKS_PER_THREAD
-from dgmm.kernels.tiles import tile_rows
+from dgmm.execution.machine import free_memory
+from dgmm.kernels.cutting import Cut
 
 MIB = 1024 * 1024
 
-#: Resident bytes of a worker, and of the driver with the scheduler, before any data.
-WORKER_BASE, DRIVER_BASE = 130 * MIB, 150 * MIB
+#: Tasks, and rows kept for the next pass, take at most this share of a worker's memory limit...
+SHARE = 0.5
+#: ...and the process with its libraries this much: Dask warns at 70 % and pauses a worker at 80 %.
+PROCESS_SHARE = 0.7
+#: Resident bytes of a worker, and of the driver with the scheduler, before any data; compiled code
+#: (Numba) is 120 MiB of either.
+WORKER_BASE, DRIVER_BASE = 210 * MIB, 250 * MIB
 #: matplotlib and one figure in the driver.
 REPORT_BYTES = 120 * MIB
 #: Ward's condensed distances among 5,000 rows, and a copy.
 HIERARCHICAL_BYTES = 5_000 * 5_000 * 8
 #: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
 BANDS = 4
+#: Rows of a tile of distances to very many points.
+_DISTANCE_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,10 @@ class Work:
         Tasks of a pass.
     sample_rows, output_chunk_bytes
         Rows the driver starts from, bytes of one output chunk.
+    start_candidates
+        Rows that a start over all rows draws for each start; 0 for other starts.
+    n_rehearsed, n_threads_here
+        Starts of all restarts that EM is rehearsed from, and threads of the driver that do so.
     """
 
     grid: BlockGrid
@@ -60,6 +74,9 @@ class Work:
     n_tasks: int
     sample_rows: int
     output_chunk_bytes: int
+    start_candidates: int = 0
+    n_rehearsed: int = 0
+    n_threads_here: int = 1
 
     @property
     def statistics_bytes(self) -> int:
@@ -73,21 +90,16 @@ def task_terms(work: Work) -> list[Term]:
     """What one task holds at most; times threads per worker."""
     d, k = work.grid.n_features, work.n_components
     rows, p = work.grid.rows_per_block, work.family.width(d)
-    blocks = max(work.grid.n_blocks // max(work.n_tasks, 1), 1)
+    blocks = max(work.grid.n_blocks * TASKS_PER_THREAD // max(work.n_tasks, 1), 1)
     held = 2 * math.ceil(math.log2(blocks + 1)) + 2
-    tile = tile_rows(p + 2 * k, 8)
-    return [
+    terms = [
         Term("decoded chunks", BANDS * work.band_bytes, f"{BANDS} bands"),
         Term(
             "block, stored and standardised",
             rows * d * (2 * work.itemsize + 16),
             f"{rows:,} rows x {d} features",
         ),
-        Term(
-            "tiles",
-            tile * 8 * (2 * p + 4 * k + 4 * d) + 8 * d * d,
-            f"{tile:,} rows x ({p} products, {k} components, {d} features)",
-        ),
+        _tiles_term(work),
         Term(
             "statistics",
             held * work.statistics_bytes * work.n_candidates,
@@ -100,6 +112,81 @@ def task_terms(work: Work) -> list[Term]:
         ),
         Term("output chunk", 2 * work.output_chunk_bytes, "collected and encoded"),
     ]
+    return terms + _candidates_terms(work)
+
+
+def _tiles_term(work: Work) -> Term:
+    """A tile's products, log densities and rows, of one thread."""
+    d, k = work.grid.n_features, work.n_components
+    p = work.family.width(d)
+    cut = Cut.of(p, k, 8)
+    tile, made = cut.tile_rows, min(p, cut.design_rows + 2 * d + 1)
+    return Term(
+        "tiles",
+        tile * 8 * (2 * made + 4 * k + 4 * d) + 8 * d * d,
+        f"{tile:,} rows x ({made} products, {k} components, {d} features)",
+    )
+
+
+def _rehearsal_terms(work: Work) -> list[Term]:
+    """EM on the sample: a share of its rows, again for each thread; tiles, statistics, starts."""
+    if work.n_rehearsed == 0:
+        return []
+    d, k = work.grid.n_features, work.n_components
+    share = work.sample_rows * d * 8 // 2 * (1 + work.n_threads_here)
+    tiles = work.n_threads_here * _tiles_term(work).n_bytes
+    held = work.sample_rows // work.grid.rows_per_block + 1 + 2 * work.n_threads_here
+    numbers = math.prod(work.family.covariance_shape(k, d))
+    each = held * work.statistics_bytes + 80 * numbers
+    formula = f"{work.n_rehearsed} starts on {work.n_threads_here} threads"
+    return [Term("rehearsal", share + tiles + each * work.n_rehearsed, formula)]
+
+
+def _candidates_terms(work: Work) -> list[Term]:
+    """Candidates of k-means‖ and those of a round as they are merged; a tile of distances."""
+    drawn, d = work.start_candidates, work.grid.n_features
+    if drawn == 0:
+        return []
+    n_bytes = 8 * drawn * (3 * d * work.n_candidates + _DISTANCE_ROWS) + MIB
+    formula = f"{drawn:,} rows x {d} features, {work.n_candidates} start(s)"
+    return [Term("candidates of k-means||", n_bytes, formula)]
+
+
+def kept_rows_term(*, limit: int, n_bytes_held: int, base: int, data_bytes: int) -> Term:
+    """Decoded rows that a process keeps for the next pass: what is left beside everything else.
+
+    Parameters
+    ----------
+    limit
+        Bytes the process may use.
+    n_bytes_held
+        What its tasks (and the driver's work, where it runs them) hold at most.
+    base
+        What it holds before any data.
+    data_bytes
+        All rows; no process keeps more.
+    """
+    room = min(SHARE * limit, PROCESS_SHARE * limit - base) - n_bytes_held
+    kept = min(max(int(room), 0), data_bytes)
+    share = f"{kept / max(data_bytes, 1):.0%} of all rows"
+    return Term("rows kept between passes", kept, share)
+
+
+def keep_rows(dataset: Dataset, n_threads: int) -> Dataset:
+    """The data set with its decoded rows kept by this process, within what is free at the moment.
+
+    For a fit without a job file, hence without a plan: of tasks only their bands are reckoned with,
+    and half of what is free is left for the rest.
+    """
+    if not isinstance(dataset, ZarrDataset):
+        return dataset
+    term = kept_rows_term(
+        limit=free_memory(),
+        n_bytes_held=n_threads * BANDS * dataset.read_bytes,
+        base=DRIVER_BASE,
+        data_bytes=dataset.n_samples * dataset.n_features * dataset.dtype.itemsize,
+    )
+    return dataset.with_cache(term.n_bytes)
 
 
 def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
@@ -111,6 +198,13 @@ def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
     if report:
         terms.append(Term("report", REPORT_BYTES, "matplotlib and one figure"))
     return terms
+
+
+def _m_step_bytes(work: Work, numbers: int) -> int:
+    """Parameters of every start, three generations of them, and one M-step's intermediates."""
+    d, k = work.grid.n_features, work.n_components
+    kept = (112 * numbers + 32 * k * d) * work.n_candidates
+    return kept + 80 * numbers + 128 * k * d + 128 * d * d
 
 
 def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
@@ -126,8 +220,9 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
             tree * work.statistics_bytes * work.n_candidates,
             f"{tree} subtrees",
         ),
-        Term("M-step", 80 * numbers * work.n_candidates + 128 * d * d, "factors of covariances"),
+        Term("M-step", _m_step_bytes(work, numbers), "factors of covariances, acceleration"),
     ]
+    terms += _candidates_terms(work) + _rehearsal_terms(work)
     if hierarchical:
         terms.append(Term("Ward's distances", HIERARCHICAL_BYTES, "5,000 rows"))
     return terms

@@ -51,7 +51,7 @@ def test_scikit_learn_and_matplotlib_are_extras() -> None:
     assert not names(PYPROJECT["project"]["dependencies"]) & {"scikit-learn", "matplotlib"}
     assert names(EXTRAS["report"]) == {"matplotlib"}
     assert "scikit-learn" in names(EXTRAS["demo"])
-    assert "dgmm[report]" in EXTRAS["demo"]
+    assert "dgmm[fast,report]" in EXTRAS["demo"]
     assert "dgmm[demo]" in EXTRAS["test"]
 
 

@@ -10,6 +10,7 @@ from dgmm.config.values import (
     WHOLE,
     Address,
     AutoCount,
+    AutoNumber,
     Count,
     Flag,
     LocalPath,
@@ -69,6 +70,8 @@ class ModelSettings(Settings):
     """Added to the diagonal of every covariance, in the data's units squared."""
     reg_covar_relative: NotNegative = 1e-6
     """Share of each feature's robust variance added to the diagonal of every covariance."""
+    acceleration: Literal["squarem", "none"] = "squarem"
+    """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
     on_collapse: Literal["reseed", "drop"] = "reseed"
     """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
     path: LocalPath | None = None
@@ -79,11 +82,21 @@ class InitialisationSettings(Settings):
     """Where EM starts."""
 
     method: Literal[
-        "kmeans", "k-means++", "random_from_data", "random", "hierarchical", "given"
+        "kmeans",
+        "k-means++",
+        "random_from_data",
+        "random",
+        "hierarchical",
+        "kmeans_parallel",
+        "given",
     ] = "kmeans"
-    """How the first parameters are found on a sample of the rows; `given` reads `model`."""
+    """How the first parameters are found on a sample of the rows; `kmeans_parallel` reads all rows
+    seven times, for clusters too rare for a sample; `given` reads `model`."""
     sample_rows: AutoCount = "auto"
     """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
+    sample_starts: AutoNumber = "auto"
+    """Starts that EM is rehearsed from on the sample, for each of `n_init`; 0 begins on all rows.
+    `auto` rehearses where the data are much larger than the sample."""
     model: LocalPath | None = None
     """A model directory to start from; needs `method: given`."""
 

@@ -82,6 +82,8 @@ Address = Annotated[str, AfterValidator(_scheduler_address)]
 Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]
 Count = Annotated[int, Field(strict=True, ge=1), WHOLE]
 AutoCount = Literal["auto"] | Count
+Number = Annotated[int, Field(strict=True, ge=0), WHOLE]
+AutoNumber = Literal["auto"] | Number
 MemoryLimit = Annotated[
     Literal["auto"] | Annotated[int, Field(strict=True, ge=1)],
     BeforeValidator(_size),

@@ -73,7 +73,9 @@ def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> Run
     plan.check(plan.memory_limit)
     timer = Timer(directory)
     with opened_executor(job, directory, recording) as executor:
+        plan = plan.found(executor.task_memory_limit, executor.threads_per_worker)
         plan.check(executor.task_memory_limit)
+        dataset = dataset.with_cache(plan.kept_rows.n_bytes)
         result = fit(dataset, executor, _settings(job), recording, _given(job, start))
         directory.record["timings"] |= result.timings
         _note_fit(directory, result)
@@ -99,9 +101,11 @@ def _settings(job: Job) -> FitSettings:
         n_init=m.n_init,
         reg_covar=m.reg_covar,
         reg_covar_relative=m.reg_covar_relative,
+        acceleration=m.acceleration,
         on_collapse=m.on_collapse,
         method=start.method,
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
         missing=job.data.missing,
         seed=job.seed,
     )

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dgmm.config import Job
 from dgmm.covariance import family_named
+from dgmm.criteria import n_parameters
+from dgmm.data.blocks import BlockGrid
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import JobFileError
-from dgmm.execution.machine import available_memory
+from dgmm.execution.machine import available_memory, free_memory
 from dgmm.execution.threads import available_cpus
+from dgmm.initialisation import METHODS_OVER_ALL_ROWS
+from dgmm.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
 from dgmm.job.stages import open_data, product_names
 from dgmm.memory import (
     DRIVER_BASE,
     MIB,
+    SHARE,
     WORKER_BASE,
     Term,
     Work,
     driver_terms,
+    kept_rows_term,
     task_terms,
     tasks_of_a_pass,
 )
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model
 from dgmm.outputs import chunk_blocks, responsibilities_chunk_rows
+from dgmm.rehearsal import n_sample_starts
 from dgmm.row_scores import LAYOUT
 from dgmm.survey import FitSettings, sample_rows
-
-#: Tasks take at most this share of a worker's memory limit: Dask pauses a worker at 80 %.
-_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,9 @@ class Plan:
         Memory terms of one task and of the driver.
     memory_limit
         Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
+    keep_limit
+        The same for the purpose of keeping rows between passes: no more than a share of what is
+        free, where nobody said how much memory the job may use.
     output_bytes
         Bytes of all output arrays before compression.
     n_passes
@@ -61,6 +69,7 @@ class Plan:
     task: tuple[Term, ...]
     driver: tuple[Term, ...]
     memory_limit: int | None
+    keep_limit: int | None
     output_bytes: int
     n_passes: int
 
@@ -75,14 +84,27 @@ class Plan:
         return self.threads_per_worker * sum(t.n_bytes for t in self.task)
 
     @property
+    def kept_rows(self) -> Term:
+        """What each process that reads keeps of the rows between passes; nothing for one pass."""
+        own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
+        return kept_rows_term(
+            limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
+            n_bytes_held=self.task_bytes + own,
+            base=WORKER_BASE if self.n_workers else DRIVER_BASE,
+            data_bytes=self.pass_bytes,
+        )
+
+    @property
     def worker_bytes(self) -> int:
         """One worker process."""
-        return WORKER_BASE + self.task_bytes if self.n_workers else 0
+        if not self.n_workers:
+            return 0
+        return WORKER_BASE + self.task_bytes + self.kept_rows.n_bytes
 
     @property
     def driver_bytes(self) -> int:
         """The driver process, with its tasks where it runs them itself."""
-        own = 0 if self.n_workers else self.task_bytes
+        own = 0 if self.n_workers else self.task_bytes + self.kept_rows.n_bytes
         return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
 
     @property
@@ -93,8 +115,19 @@ class Plan:
     @property
     def fits(self) -> bool:
         """Whether a worker's tasks stay within half of its limit, and the driver in the machine."""
-        limit = float("inf") if self.memory_limit is None else _SHARE * self.memory_limit
+        limit = float("inf") if self.memory_limit is None else SHARE * self.memory_limit
         return self.task_bytes <= limit and self.driver_bytes <= available_memory()
+
+    def found(self, memory_limit: int | None, threads_per_worker: int) -> Plan:
+        """The plan for workers as they are, where they are somebody else's and known only now."""
+        if self.memory_limit is not None:
+            return self
+        return replace(
+            self,
+            memory_limit=memory_limit,
+            keep_limit=memory_limit,
+            threads_per_worker=threads_per_worker,
+        )
 
     def check(self, memory_limit: int | None) -> None:
         """Refuse a job that does not fit, once a worker's limit is known (None: no limit).
@@ -121,16 +154,18 @@ class Plan:
         lines.append("memory    MiB")
         if self.n_workers:
             lines += _table("one worker", WORKER_BASE, self.task, self.threads_per_worker)
+            lines.append(_line(self.kept_rows, 1))
             lines.append(f"  {'sum':<38}{self.worker_bytes / MIB:>10,.0f}")
         own = () if self.n_workers else self.task
         lines += _table("driver", DRIVER_BASE, own, self.threads_per_worker)
+        lines += [] if self.n_workers else [_line(self.kept_rows, 1)]
         lines += [_line(t, 1) for t in self.driver]
         lines.append(f"  {'sum':<38}{self.driver_bytes / MIB:>10,.0f}")
         lines.append(f"  {'all processes together':<38}{self.total_bytes / MIB:>10,.0f}")
         limit = "the limit that workers have"
         if self.memory_limit is not None:
             limit = f"{self.memory_limit / MIB:,.0f}"
-        share = f"tasks may take {_SHARE:.0%} of {limit}"
+        share = f"tasks may take {SHARE:.0%} of {limit}"
         verdict = "fits" if self.fits else "does NOT fit: lower n_components, or raise memory_limit"
         lines.append(f"  {share}: {verdict}")
         lines.append(f"outputs   {self.output_bytes / MIB:,.0f} MiB before compression")
@@ -174,8 +209,9 @@ def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) 
         task=tuple(task_terms(work)),
         driver=tuple(driver),
         memory_limit=_memory_limit(job, n_workers),
+        keep_limit=_keep_limit(job, n_workers),
         output_bytes=row_bytes * dataset.n_samples,
-        n_passes=1 if model is not None else job.model.max_iter + 2,
+        n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
     )
 
 
@@ -198,12 +234,21 @@ def _memory_limit(job: Job, n_workers: int) -> int | None:
     return int(c.memory_limit)
 
 
+def _keep_limit(job: Job, n_workers: int) -> int | None:
+    """The memory limit, cut by what is free where it is the machine's own."""
+    limit = _memory_limit(job, n_workers)
+    if limit is None:
+        return None
+    if job.cluster.memory_limit != "auto":
+        return min(limit, available_memory() // max(n_workers, 1))
+    return min(limit, free_memory() // max(n_workers, 1))
+
+
 def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads: int) -> Work:
     m = job.model
     k = model.n_components if model is not None else m.n_components or 1
     name = model.covariance_type if model is not None else m.covariance_type
-    wanted = job.initialisation.sample_rows
-    settings = FitSettings(k, sample_rows=None if wanted == "auto" else int(wanted))
+    settings = _sizes(job, k)
     rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
     grid = dataset.grid
     per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
@@ -221,7 +266,43 @@ def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads:
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=chunk,
+        start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
+        n_rehearsed=0 if model is not None else _n_rehearsed(settings, grid, rows),
+        n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
     )
+
+
+def _sizes(job: Job, k: int) -> FitSettings:
+    """What sizes follow from, of all that is asked for."""
+    m, start = job.model, job.initialisation
+    return FitSettings(
+        k,
+        m.covariance_type,
+        max_iter=m.max_iter,
+        n_init=m.n_init,
+        method=start.method,
+        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
+    )
+
+
+def _n_rehearsed(settings: FitSettings, grid: BlockGrid, n_sampled: int) -> int:
+    """Starts of all restarts that EM is rehearsed from."""
+    family = family_named(settings.covariance_type)
+    n_free = n_parameters(family, settings.n_components, grid.n_features)
+    m = min(n_sampled, grid.n_samples)
+    return settings.n_init * n_sample_starts(settings, grid.n_samples, m, n_free)
+
+
+def _most(expected: int) -> int:
+    """What a sum of independent draws with that mean stays below, by five standard deviations."""
+    return expected + 5 * math.isqrt(expected) + 6
+
+
+def _reads_of_start(job: Job) -> int:
+    """Reads of all rows before EM, beside the summary's."""
+    over_all = job.command == "run" and job.initialisation.method in METHODS_OVER_ALL_ROWS
+    return N_READS if over_all else 0
 
 
 def _row_bytes(name: str, k: int) -> int:

@@ -45,10 +45,14 @@ def job_file(folder: Path, n: int, cluster: str) -> Path:
 
 
 # Rows beyond those of the sample and of figures, and tasks long enough to read ahead all the while:
-# only what follows N can differ. A process that runs its tasks itself is small and needs more.
+# only what follows N can differ. A process that runs its tasks itself is small and needs more. The
+# limit is one at which a process keeps fewer rows than the smaller array has for it.
 @pytest.mark.parametrize(
     ("cluster", "base"),
-    [("{kind: local, n_workers: 2}", 1_000_000), ("{kind: threads, n_workers: 2}", 2_000_000)],
+    [
+        ("{kind: local, n_workers: 2, memory_limit: 350 MiB}", 1_000_000),
+        ("{kind: threads, n_workers: 2, memory_limit: 785 MiB}", 2_000_000),
+    ],
     ids=["local", "threads"],
 )
 def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
@@ -59,7 +63,7 @@ def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
     base: int,
 ) -> None:
     peaks: list[Peak] = []
-    planned = []
+    planned, kept = [], []
     for name, factor in (("once", 1), ("sixteen", 16)):
         folder = tmp_path / name
         folder.mkdir()
@@ -67,6 +71,8 @@ def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
         monkeypatch.chdir(folder)
         plan = plan_job(load_job(file))
         planned.append(plan.total_bytes)
+        kept.append(plan.kept_rows.n_bytes)
+        assert 0 < kept[-1] < plan.pass_bytes / max(plan.n_workers, 1)
         printed = re.search(r"all processes together\s+([\d,]+)", str(plan))
         assert printed is not None
         assert abs(int(printed[1].replace(",", "")) * 2**20 - plan.total_bytes) <= 2**20
@@ -74,6 +80,7 @@ def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
         assert peaks[-1].returncode == 0, peaks[-1].stderr
     record_testsuite_property(f"{cluster} peak MiB", [p.resident >> 20 for p in peaks])
     record_testsuite_property(f"{cluster} planned MiB", [p >> 20 for p in planned])
+    record_testsuite_property(f"{cluster} kept MiB", [k >> 20 for k in kept])
     assert peaks[1].resident <= 1.10 * peaks[0].resident
     for peak, total in zip(peaks, planned, strict=True):
         assert peak.resident <= total

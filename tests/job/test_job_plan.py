@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.errors import JobFileError
 from dgmm.job import plan_job
+from dgmm.memory import DRIVER_BASE, PROCESS_SHARE, SHARE, WORKER_BASE
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +65,65 @@ def test_somebody_elses_cluster_is_asked_before_it_is_judged(tmp_path, data):
     assert "the limit that workers have" in str(plan)
     with pytest.raises(JobFileError):
         plan.check(1)
+
+
+LIMITED = {"kind": "local", "n_workers": 2, "memory_limit": 400 * 2**20}
+
+
+def test_rows_are_kept_in_what_is_left_of_half_the_limit_and_never_more_than_there_are(
+    tmp_path, data
+):
+    small = plan_job(job(data, tmp_path / "run", cluster=LIMITED))
+    room = min(SHARE * small.memory_limit, PROCESS_SHARE * small.memory_limit - WORKER_BASE)
+    large = replace(small, shape=(100 * small.shape[0], small.shape[1]))
+    assert small.kept_rows.n_bytes == small.pass_bytes
+    assert 0 < large.kept_rows.n_bytes < large.pass_bytes
+    assert large.kept_rows.n_bytes == int(room - large.task_bytes)
+    assert large.worker_bytes == WORKER_BASE + large.task_bytes + large.kept_rows.n_bytes
+    assert f"{large.kept_rows.n_bytes / 2**20:.1f}" in str(large)
+    assert large.fits
+
+
+def test_a_worker_that_its_tasks_fill_keeps_nothing(tmp_path, data):
+    plan = plan_job(job(data, tmp_path / "run", cluster=LIMITED))
+    full = replace(plan, memory_limit=2 * plan.task_bytes, keep_limit=2 * plan.task_bytes)
+    assert full.fits
+    assert full.kept_rows.n_bytes == 0
+
+
+def test_nothing_is_kept_for_a_single_pass(tmp_path, data):
+    plan = plan_job(job(data, tmp_path / "run"))
+    assert plan.kept_rows.n_bytes == plan.pass_bytes
+    assert replace(plan, n_passes=1).kept_rows.n_bytes == 0
+
+
+def test_threads_of_this_process_keep_no_more_than_half_of_what_is_free(
+    tmp_path, data, monkeypatch
+):
+    plan = plan_job(job(data, tmp_path / "run"))
+    held = plan.task_bytes + sum(t.n_bytes for t in plan.driver)
+    free = 2 * (held + DRIVER_BASE) + 2**20
+    monkeypatch.setattr("dgmm.job.plan.free_memory", lambda: free)
+    plan = plan_job(job(data, tmp_path / "run"))
+    assert 0 < plan.kept_rows.n_bytes <= free // 2 - held
+    assert plan.driver_bytes <= free
+
+
+def test_somebody_elses_workers_keep_rows_by_the_limit_and_the_threads_they_have(tmp_path, data):
+    plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
+    assert plan.kept_rows.n_bytes == 0
+    found = plan.found(10**9, 3)
+    assert found.kept_rows.n_bytes == plan.pass_bytes
+    assert found.task_bytes == 3 * plan.task_bytes
+    assert plan.found(None, 3).kept_rows.n_bytes == 0
+
+
+def test_a_start_over_all_rows_is_in_the_plan(tmp_path, data):
+    def text(method: str) -> str:
+        start = {"initialisation": {"method": method}, "model": {"max_iter": 7}}
+        return str(plan_job(job(data, tmp_path / "run", **start)))
+
+    assert "9 passes at most" in text("kmeans")
+    assert "16 passes at most" in text("kmeans_parallel")  # five rounds, the weights, the moments
+    assert "candidates of k-means||" in text("kmeans_parallel")
+    assert "candidates of k-means||" not in text("kmeans")

@@ -104,6 +104,8 @@ def test_events_and_metrics_tell_every_iteration(tmp_path, data):
     with (result.directory / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(iterations) == record(result)["n_iter"]
+    assert [r["step"] for r in rows] == [e["step"] for e in iterations]
+    assert {r["step"] for r in rows} <= {"plain", "accelerated", "refuted"}
     assert all(int(r["rows"]) == 9000 for r in rows)
     values = [float(r["mean_log_likelihood"]) for r in rows]
     assert values == sorted(values)
@@ -288,10 +290,10 @@ def test_a_saved_model_is_a_start(tmp_path, data):
 
 
 def test_one_failing_start_does_not_end_a_job_of_several(tmp_path, data, monkeypatch):
-    from dgmm import fit
+    from dgmm import starts
     from dgmm.errors import ComponentError
 
-    real, calls = fit.start, []
+    real, calls = starts.start, []
 
     def failing(*args, **options):
         calls.append(1)
@@ -299,7 +301,7 @@ def test_one_failing_start_does_not_end_a_job_of_several(tmp_path, data, monkeyp
             raise ComponentError("no luck")
         return real(*args, **options)
 
-    monkeypatch.setattr(fit, "start", failing)
+    monkeypatch.setattr(starts, "start", failing)
     result = run_job(job(data, tmp_path / "run", model={"n_init": 3}), QUIET)
     told = record(result)
     assert result.exit_code == 0
