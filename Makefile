@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint clean
+.PHONY: help run test lint bench clean
 
 # Scripts in .venv/bin begin with the path of their interpreter, which a space in it breaks: -m never does.
 python := .venv/bin/python
@@ -28,6 +28,7 @@ help:
 	@echo 'make run    fit a mixture to the sample photographs: runs/photos/report.html'
 	@echo 'make test   the whole test suite (ARGS="-k photos" goes to pytest)'
 	@echo 'make lint   style, format and types'
+	@echo 'make bench  measure against other libraries: docs/benchmarks.md (WHAT=pass, fit, disk, overhead or scale)'
 	@echo 'make clean  remove .venv, caches and the sample data; runs/ stays'
 
 run:
@@ -44,7 +45,12 @@ lint:
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy
 
+# A shell that forces a BLAS kernel would have it measured instead of the machine's own.
+bench:
+	@sh .ci/setup bench
+	@unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; $(python) -m benchmarks $(WHAT) $(ARGS)
+
 clean:
 	@rm -rf .venv .home .matplotlib .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
-	@rm -rf data/photos.zarr data/photos.zarr.partial
-	@find dgmm jobs tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	@rm -rf benchmarks/.peers benchmarks/.data data/photos.zarr data/photos.zarr.partial
+	@find dgmm jobs tests $(wildcard benchmarks) -type d -name __pycache__ -prune -exec rm -rf {} +

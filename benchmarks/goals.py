@@ -1,0 +1,72 @@
+"""What the measurements are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: How far apart the mean log-likelihoods of two sides may be after the same iterations, nats a row.
+SAME_LIKELIHOOD = 5e-6
+#: Ours in float32 against ours in float64.
+FLOAT32_GAIN = 1.6
+#: Spherical, 128 features, 1024 components, float32, two cores: rows a second.
+SPHERICAL_ROWS_PER_SECOND = 0.7e6
+
+#: Whole fits: time to scikit-learn's own final mean log-likelihood.
+FIT = {"full": 50.0, "tied": 200.0, "photographs": 15.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """n rows, d features, k components."""
+
+    n: int
+    d: int
+    k: int
+
+    def __str__(self) -> str:
+        return f"{self.n:,} × {self.d}, k = {self.k}"
+
+
+FULL = tuple(
+    Shape(*sizes)
+    for sizes in (
+        (400_000, 2, 8),
+        (400_000, 8, 16),
+        (200_000, 16, 32),
+        (65_536, 32, 64),
+        (100_000, 32, 128),
+        (50_000, 64, 32),
+        (20_000, 128, 16),
+    )
+)
+SIMPLER = (Shape(100_000, 32, 16), Shape(65_536, 32, 64), Shape(100_000, 64, 64))
+LARGE = Shape(40_000, 128, 1024)
+
+SHAPES: dict[str, tuple[Shape, ...]] = {
+    "full": FULL,
+    "tied": SIMPLER,
+    "diag": (*SIMPLER, LARGE),
+    "spherical": (*SIMPLER, LARGE),
+}
+
+
+def pass_goal(peer: str, covariance_type: str, d: int) -> float | None:
+    """How many times as fast as a peer an EM iteration is to be; None where no goal is set."""
+    if covariance_type == "full":
+        steps = _FULL.get(peer, ())
+        return next((goal for most, goal in steps if d <= most), None)
+    return _SIMPLER.get((peer, covariance_type))
+
+
+#: By peer: up to so many features, so many times as fast.
+_FULL: dict[str, tuple[tuple[float, float], ...]] = {
+    "scikit-learn": ((16, 20.0), (32, 10.0), (64, 5.5), (128, 2.7)),
+    "oneDAL": ((32, 2.5), (64, 2.0), (128, 1.6)),
+    "Spark": ((float("inf"), 20.0),),
+}
+_SIMPLER = {
+    ("scikit-learn", "tied"): 60.0,
+    ("scikit-learn", "diag"): 8.0,
+    ("scikit-learn", "spherical"): 12.0,
+    ("oneDAL", "diag"): 2.5,
+}

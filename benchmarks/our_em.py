@@ -1,0 +1,131 @@
+"""dgmm's side of a pass: one EM iteration at a time, from a start that both sides share."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from benchmarks.measuring import N_THREADS
+from benchmarks.mixtures import Mixture
+from dgmm import em
+from dgmm.candidate import Candidate, Iteration
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.expectation import PassOverRows, PassStatistics
+from dgmm.kernels import Guard, Kernel
+from dgmm.model import MixtureModel
+from dgmm.start_arrays import with_arrays
+from dgmm.survey import FitSettings, survey
+
+
+class _EnoughError(Exception):
+    """Ends EM after its first iteration."""
+
+
+class OurEM:
+    """EM of dgmm's own loop, held up after every iteration.
+
+    Parameters
+    ----------
+    X : (n, d)
+        Rows; float32 rows are worked on in float32 tiles, as early passes of a fit are. A fit's
+        guard may be stricter, and take float64: see `guard_allows`. Here the likelihoods that both
+        sides arrive at are compared instead.
+    start
+        Where EM begins.
+
+    Attributes
+    ----------
+    n_iterations : int
+        M-steps so far.
+    kernel : str
+        What the last pass ran on: `product-float64`.
+    """
+
+    def __init__(self, X: NDArray[Any], start: Mixture) -> None:
+        k = len(start.weights)
+        settings = FitSettings(
+            k, start.covariance_type, tol=0.0, reg_covar_relative=0.0, acceleration="none"
+        )
+        self._dataset = ArrayDataset(X)
+        self._executor = ThreadExecutor(N_THREADS)
+        known = survey(self._dataset, self._executor, settings)
+        self._standardisation = known.standardisation
+        self._pass = PassOverRows(self._dataset, self._executor, known.standardisation)
+        self._guard, open_guard = known.conditions.guard, Guard(0.0)
+        self._conditions = replace(known.conditions, max_iter=10**9, guard=open_guard)
+        parameters = with_arrays(
+            None,
+            known.standardisation,
+            known.family,
+            k,
+            weights=start.weights / start.weights.sum(),  # float32 weights may miss 1 by 1e-8
+            means=start.means,
+            precisions=start.precisions,
+        )
+        self._candidate = Candidate.at(0, parameters, self._conditions)
+        self.n_iterations = 0
+        self.kernel = ""
+
+    def step(self, times: int = 1) -> list[float]:
+        """Do the next iteration `times` times, and stay where we are; seconds of each."""
+        return [self._one()[0] for _ in range(times)]
+
+    def catch_up(self, n_iterations: int) -> None:
+        """Go on to where so many iterations lead."""
+        while self.n_iterations < n_iterations:
+            self._candidate = self._one()[1]
+            self.n_iterations += 1
+
+    def guard_allows(self) -> bool:
+        """Whether a fit would take this kernel for the next pass."""
+        return self._guard.allows(self._candidate.parameters, self.kernel.split("-")[1])
+
+    def mixture(self) -> Mixture:
+        """The parameters now, in the data's units."""
+        p = self._candidate.parameters
+        model = MixtureModel(p, self._standardisation, self._dataset.feature_names)
+        return Mixture(p.family.name, model.weights, model.means, model.covariances)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._executor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _one(self) -> tuple[float, Candidate]:
+        """The seconds of one iteration, E-step, M-step and choice of kernel, and where it led."""
+        heard: list[tuple[float, Candidate, Iteration]] = []
+
+        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
+            if heard:
+                raise _EnoughError
+            return self._pass(kernels)
+
+        def listen(candidate: Candidate, iteration: Iteration) -> None:
+            heard.append((time.perf_counter(), candidate, iteration))
+
+        begun = time.perf_counter()
+        with contextlib.suppress(_EnoughError):
+            em.run((self._candidate,), expectation, self._conditions, listen)
+        ended, candidate, iteration = heard[0]
+        if candidate.outcome is not None or candidate.events:
+            raise RuntimeError(f"EM of dgmm ended early: {candidate.outcome}, {candidate.events}")
+        self.kernel = f"{iteration.kernel}-{iteration.dtype}"
+        # Convergence hands a float32 stage on to float64; a benchmark of float32 stays there.
+        candidate = replace(candidate, stage="single" if self._conditions.single else "double")
+        return ended - begun, candidate
