@@ -84,7 +84,10 @@ def _kernel(candidate: Candidate, conditions: Conditions) -> Kernel:
     if candidate.stage == "centred":
         return choose(candidate.parameters, Guard(float("inf")))
     single = candidate.stage == "single" and candidate.n_iter + 1 < conditions.max_iter
-    is_stale = candidate.scatter is None or candidate.kernel.endswith("float32")
+    single = single and conditions.guard.allows(candidate.parameters, np.float32)
+    # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
+    was_single = candidate.kernel.endswith("float32")
+    is_stale = candidate.scatter is None or (was_single and not single)
     needs_scatter = candidate.parameters.family.pooled_scatter and is_stale
     return choose(candidate.parameters, conditions.guard, single=single, with_scatter=needs_scatter)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -274,3 +275,21 @@ def test_a_row_beyond_float64_is_an_outcome() -> None:
     Y[0, 0] = 1e200
     done = em_runs.fit(scene.parameters, Y, em_runs.conditions(Y))
     assert done.outcome is Outcome.NON_FINITE
+
+
+def test_the_total_scatter_is_taken_once_for_each_precision() -> None:
+    scene = mixtures.scene(FAMILIES["tied"], n=2000, condition=2.0, separation=3.0)
+    seen: list[tuple[np.dtype[Any], bool]] = []
+
+    class Watching(em_runs.InMemory):
+        def __call__(self, kernels: Sequence[Kernel]) -> PassStatistics:
+            seen.extend((kernel.dtype, kernel.with_scatter) for kernel in kernels)
+            return super().__call__(kernels)
+
+    shared = replace(em_runs.conditions(scene.Y, tol=1e-9, max_iter=300), single=True)
+    candidate = em.Candidate.at(0, scene.parameters, shared)
+    em.run((candidate,), Watching(scene.Y), shared)
+    for dtype in (np.float32, np.float64):
+        taken = [with_scatter for own, with_scatter in seen if own == dtype]
+        assert len(taken) > 1
+        assert taken == [True] + [False] * (len(taken) - 1)
