@@ -144,9 +144,9 @@ def test_matrix_products_have_the_same_bits_and_are_right(
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """A process that has not looked for Numba yet."""
-    arithmetic.compiled.cache_clear()
+    arithmetic.compiled_arithmetic.cache_clear()
     yield
-    arithmetic.compiled.cache_clear()
+    arithmetic.compiled_arithmetic.cache_clear()
 
 
 @pytest.mark.usefixtures("fresh")

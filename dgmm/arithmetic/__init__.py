@@ -27,13 +27,13 @@ def fastest(numbers: int) -> Arithmetic:
     numbers
         Rows times what is computed of each: features, products, components.
     """
-    if numbers < WORTH_COMPILING and not compiled.cache_info().currsize:
+    if numbers < WORTH_COMPILING and not compiled_arithmetic.cache_info().currsize:
         return Plain()
-    return compiled() or Plain()
+    return compiled_arithmetic() or Plain()
 
 
 @cache
-def compiled() -> Arithmetic | None:
+def compiled_arithmetic() -> Arithmetic | None:
     """The compiled arithmetic; None without Numba, or where NumPy cannot be called by address."""
     try:
         from dgmm.arithmetic.compiled import Compiled  # noqa: PLC0415 - optional, and slow to load
