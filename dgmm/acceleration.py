@@ -3,8 +3,7 @@
 With r = θ1 − θ0 and v = (θ2 − θ1) − r of two plain steps θ0 → θ1 → θ2, the next pass goes to
 θ0 − 2αr + α²v with α = −‖r‖/‖v‖ (Varadhan & Roland 2008, Scand. J. Statist. 35, step length S3);
 α = −1 gives θ2. As in their package, one plain step follows before a new pair is begun, and the
-length has a bound that grows fourfold where it was reached and
-shrinks where a step led astray.
+length has a bound that grows fourfold where it was reached and shrinks where a step led astray.
 
 Any point is as good a start for a plain step, so that the fixed points are those of plain EM,
 regularisation included, and an extrapolation costs no pass of its own: the E-step that would judge

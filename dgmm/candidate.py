@@ -109,7 +109,8 @@ class Candidate:
 class Iteration:
     """What a listener hears of one candidate's iteration.
 
-    A refuted step leaves the likelihood that was known before it, and no change.
+    A refuted step leaves the likelihood that was known before it, and no change. `seconds` and
+    `arithmetic` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
     """
 
     iteration: int
@@ -118,6 +119,7 @@ class Iteration:
     change: float
     kernel: str
     dtype: str
-    seconds: float
     rows: int
     step: Step = "plain"
+    seconds: float = 0.0
+    arithmetic: str = ""

@@ -55,12 +55,14 @@ def run(
         begun = time.perf_counter()
         total = expectation(kernels)
         seconds = time.perf_counter() - begun
+        used = " and ".join(sorted(total.arithmetic))
         advanced = {}
         for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
             new = advance(c, kernel, statistics, conditions)
             advanced[c.restart] = new
             if new.n_iter > c.n_iter or new.outcome is not None:
-                listen(new, _record(c, new, kernel, seconds, statistics.n_rows))
+                record = _record(c, new, kernel, statistics.n_rows)
+                listen(new, replace(record, seconds=seconds, arithmetic=used))
         candidates = tuple(advanced.get(c.restart, c) for c in candidates)
     return candidates
 
@@ -254,9 +256,7 @@ def _is_degenerate(candidate: Candidate) -> bool:
     return bool((np.ptp(p.means, axis=0) <= _DEGENERATE_SPREAD * sd).all())
 
 
-def _record(
-    before: Candidate, after: Candidate, kernel: Kernel, seconds: float, rows: int
-) -> Iteration:
+def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> Iteration:
     change = after.mean_log_likelihood - before.mean_log_likelihood
     step = _step(before, after)
     return Iteration(
@@ -266,7 +266,6 @@ def _record(
         change=change if before.history and step != "refuted" else float("nan"),
         kernel=kernel.name,
         dtype=str(kernel.dtype),
-        seconds=seconds,
         rows=rows,
         step=step,
     )

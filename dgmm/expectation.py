@@ -15,8 +15,8 @@ from dgmm.arithmetic import Arithmetic, fastest
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.finite_rows import kept_rows
+from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.errors import DataError
 from dgmm.execution.executor import Executor, map_reduce, tasks_per_thread
 from dgmm.kernels import Kernel, Workspace, e_step
 from dgmm.statistics import Statistics
@@ -24,17 +24,24 @@ from dgmm.statistics import Statistics
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassStatistics:
-    """What a pass returns: rows read and dropped, exactly, and one value a candidate."""
+    """What a pass returns: rows read and dropped, exactly, and one value a candidate.
+
+    `arithmetic` names what computed them, such as `numba`; bits do not follow it.
+    """
 
     n_read: int
     n_dropped: int
     candidates: tuple[Statistics, ...]
+    arithmetic: frozenset[str] = frozenset()
 
     def merge(self, other: Self) -> Self:
         """These blocks followed by the others."""
         merged = (a.merge(b) for a, b in zip(self.candidates, other.candidates, strict=True))
         return type(self)(
-            self.n_read + other.n_read, self.n_dropped + other.n_dropped, tuple(merged)
+            self.n_read + other.n_read,
+            self.n_dropped + other.n_dropped,
+            tuple(merged),
+            self.arithmetic | other.arithmetic,
         )
 
 
@@ -50,10 +57,11 @@ class ExpectationPass:
     def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
         workspace = Workspace(fastest(self._numbers()))
+        used = frozenset({workspace.arithmetic.name})
         for block, rows in self.dataset.read_blocks(run):
             kept = drop_rows(rows) if self.drop else rows
             statistics = self._statistics(kept, workspace)
-            yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics)
+            yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics, used)
 
     def _numbers(self) -> int:
         """Numbers that a pass touches one by one: what compiled code would save time on."""
@@ -158,10 +166,5 @@ class PassOverRows:
         begun, tasks = time.perf_counter(), tasks_per_thread(self._last_s)
         total = map_reduce(self._executor, leaves, self._dataset.grid.n_blocks, tasks=tasks)
         self._last_s = time.perf_counter() - begun
-        expected = (self._dataset.n_samples, self._n_dropped)
-        if (total.n_read, total.n_dropped) != expected:
-            raise DataError(
-                f"a pass read {total.n_read:,} rows and left {total.n_dropped:,} out, expected "
-                f"{expected[0]:,} and {expected[1]:,}: the data changed during the run"
-            )
+        require_all_rows(total, self._dataset, self._n_dropped)
         return total

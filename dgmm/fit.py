@@ -26,6 +26,8 @@ from dgmm.rehearsal import Rehearsal
 from dgmm.starts import Adjust, Given, Starts, starts_on_sample, starts_over_all_rows
 from dgmm.survey import FitSettings, Survey, survey
 
+__all__ = ["Adjust", "Fit", "Given", "fit"]
+
 Array = NDArray[np.float64]
 
 
@@ -45,9 +47,6 @@ class Fit:
     events: tuple[ComponentEvent, ...]
     warnings: tuple[str, ...]
     timings: dict[str, float] = field(default_factory=dict)
-
-
-__all__ = ["Adjust", "Fit", "Given", "fit"]
 
 
 def fit(

@@ -21,8 +21,8 @@ class Listener(Protocol):
         Parameters
         ----------
         record
-            Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, seconds, rows,
-            step (plain, accelerated, refuted).
+            Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, arithmetic (numpy,
+            numba), seconds, rows, step (plain, accelerated, refuted).
         """
 
     def component(self, record: Mapping[str, Any]) -> None:

@@ -77,17 +77,7 @@ def starts_on_sample(
 
     several = len(rows) < len(known.sample) and settings.method != "hierarchical"
     keys = _keys(settings.n_init, n_sample_starts)
-    found, faults = _attempted(draw, keys, here, side_by_side=several)
-    if not found:
-        raise _hopeless(faults, settings.n_init)
-    drawn: dict[int, tuple[Parameters, ...]] = {}
-    for key, parameters in found.items():
-        drawn[key[0]] = (*drawn.get(key[0], ()), parameters)
-    failed: dict[int, str] = {}
-    for key, error in faults.items():
-        if key[0] not in drawn:
-            failed.setdefault(key[0], str(error))
-    return Starts(drawn, failed)
+    return _sorted_out(_attempts(draw, keys, here, side_by_side=several))
 
 
 def starts_over_all_rows(
@@ -97,7 +87,15 @@ def starts_over_all_rows(
     settings: FitSettings,
     adjust: Adjust | None,
 ) -> Starts:
-    """One start of every restart, from reads that all of them share."""
+    """One start of every restart, from reads that all of them share.
+
+    Raises
+    ------
+    DgmmError
+        If the only restart's start is refused by `adjust`.
+    ComponentError
+        If every one is.
+    """
     k, restarts = settings.n_components, range(settings.n_init)
     requests = [
         StartRequest(
@@ -111,9 +109,12 @@ def starts_over_all_rows(
     ]
     rows = AllRows(dataset, executor, known.standardisation, known.summary.n_dropped)
     drawn = start_over_all_rows(settings.method, rows, requests, settings.seed, restarts)
-    change = adjust or (lambda parameters, _: parameters)
-    changed = (change(p, known.standardisation) for p in drawn)
-    return Starts({i: (p,) for i, p in zip(restarts, changed, strict=True)}, {})
+
+    def adjusted(key: Key) -> Parameters:
+        begun = drawn[key[0]]
+        return begun if adjust is None else adjust(begun, known.standardisation)
+
+    return _sorted_out({key: _or_error(adjusted, key) for key in _keys(settings.n_init, 0)})
 
 
 def _keys(n_init: int, n_sample_starts: int) -> list[Key]:
@@ -123,10 +124,10 @@ def _keys(n_init: int, n_sample_starts: int) -> list[Key]:
     return [(restart, number) for restart in range(n_init) for number in range(n_sample_starts)]
 
 
-def _attempted(
+def _attempts(
     draw: Callable[[Key], Parameters], keys: list[Key], here: Executor, *, side_by_side: bool
-) -> tuple[dict[Key, Parameters], dict[Key, DgmmError]]:
-    """What could be drawn, and what went wrong with the rest, in the order of the keys.
+) -> dict[Key, Parameters | DgmmError]:
+    """What was drawn, or what went wrong, in the order of the keys.
 
     Starts on a few rows are drawn side by side, those on the whole sample one by one, and Ward's
     trees as well: each holds a copy of its rows, or their distances.
@@ -137,10 +138,7 @@ def _attempted(
 
     runs = split_runs(len(keys), len(keys) if side_by_side else 1)
     ended = sorted(here.run(attempt, runs), key=lambda pair: pair[0])
-    results = dict(zip(keys, (result for _, own in ended for result in own), strict=True))
-    found = {key: r for key, r in results.items() if not isinstance(r, DgmmError)}
-    faults = {key: r for key, r in results.items() if isinstance(r, DgmmError)}
-    return found, faults
+    return dict(zip(keys, (result for _, own in ended for result in own), strict=True))
 
 
 def _or_error(draw: Callable[[Key], Parameters], key: Key) -> Parameters | DgmmError:
@@ -150,6 +148,18 @@ def _or_error(draw: Callable[[Key], Parameters], key: Key) -> Parameters | DgmmE
         return error
 
 
-def _hopeless(faults: dict[Key, DgmmError], n_init: int) -> DgmmError:
-    first = next(iter(faults.values()))
-    return first if n_init == 1 else ComponentError(f"every start failed; the first: {first}")
+def _sorted_out(attempts: dict[Key, Parameters | DgmmError]) -> Starts:
+    """Starts by restart; a restart has failed where none of its starts was drawn."""
+    drawn: dict[int, tuple[Parameters, ...]] = {}
+    faults: dict[int, DgmmError] = {}
+    for (restart, *_), result in attempts.items():
+        if isinstance(result, DgmmError):
+            faults.setdefault(restart, result)
+        else:
+            drawn[restart] = (*drawn.get(restart, ()), result)
+    if not drawn:
+        first = next(iter(faults.values()))
+        raise (
+            first if len(faults) == 1 else ComponentError(f"every start failed; the first: {first}")
+        )
+    return Starts(drawn, {i: str(error) for i, error in faults.items() if i not in drawn})

@@ -283,3 +283,19 @@ def test_a_start_that_the_caller_has_a_part_in_is_not_rehearsed() -> None:
         asked = settings(sample_starts=2)
         fit(ArrayDataset(rows()), executor, asked, heard, adjust=lambda p, _: p)
     assert "sample" not in heard.stages
+
+
+def test_a_change_that_is_refused_ends_one_restart_and_not_the_others() -> None:
+    calls = []
+
+    def refuse_the_first(parameters: Parameters, _: object) -> Parameters:
+        calls.append(parameters)
+        if len(calls) == 1:
+            raise ComponentError("told to fail")
+        return parameters
+
+    asked = settings(method="kmeans_parallel", n_init=2)
+    with ThreadExecutor(2) as executor:
+        result = fit(ArrayDataset(rows()), executor, asked, Heard(), adjust=refuse_the_first)
+    assert result.failed_starts == {0: "told to fail"}
+    assert [c.restart for c in result.candidates] == [1]

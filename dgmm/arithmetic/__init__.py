@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from dgmm.arithmetic.plain import Arithmetic, Block, Plain
+from dgmm.arithmetic.plain import Arithmetic, Block, Plain, steps
 
-__all__ = ["Arithmetic", "Block", "Plain", "fastest"]
+__all__ = ["Arithmetic", "Block", "Plain", "fastest", "steps"]
 
 #: Numbers a pass must touch before loading compiled code pays: it saves about a nanosecond each,
 #: a fit has some tens of passes, and loading takes half a second once in a process.

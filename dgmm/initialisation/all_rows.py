@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.finite_rows import kept_rows
+from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.errors import DataError
 from dgmm.execution.executor import Executor, Monoid, map_reduce
 from dgmm.initialisation.rows import LARGEST_VALUE, CentredRows
 
@@ -84,12 +84,7 @@ class AllRows:
         """
         leaves = _Leaves(self.dataset, self.standardisation, self.n_dropped > 0, measure)
         total = map_reduce(self.executor, leaves, self.dataset.grid.n_blocks)
-        if (total.n_read, total.n_dropped) != (self.dataset.n_samples, self.n_dropped):
-            raise DataError(
-                f"a pass read {total.n_read:,} rows and left {total.n_dropped:,} out, expected "
-                f"{self.dataset.n_samples:,} and {self.n_dropped:,}: the data changed during the "
-                "run"
-            )
+        require_all_rows(total, self.dataset, self.n_dropped)
         return total.value
 
 

@@ -11,8 +11,8 @@ from dgmm.listener import Listener
 from dgmm.persistence import CsvLines, JsonLines
 
 _METRICS = (
-    "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "seconds", "rows",
-    "step",
+    "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
+    "seconds", "rows", "step",
 )  # fmt: skip
 
 

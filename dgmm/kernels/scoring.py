@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.arithmetic import steps
 from dgmm.kernels.centred import CentredKernel
 from dgmm.kernels.guard import TOLERANCE, Guard
 from dgmm.kernels.product import ProductKernel
-from dgmm.kernels.tiles import Array, InMemory, Tile, Workspace, softmax, tiles
+from dgmm.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
 from dgmm.parameters import Parameters
 
 
@@ -32,7 +33,7 @@ class Scorer:
 
         The arrays are buffers: use them before the next tile.
         """
-        for rows in tiles(Y.shape[1], self._product.tile_rows):
+        for rows in steps(Y.shape[1], self._product.tile_rows):
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 log_density, R = self._tile(Y[:, rows], workspace)
             yield rows, log_density, R

@@ -6,13 +6,13 @@ A tile is held features-major, (d, b), so that every elementwise step runs along
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.arithmetic import Arithmetic, Plain
+from dgmm.arithmetic import Arithmetic, Plain, steps
 from dgmm.covariance.family import Family
 from dgmm.covariance.full import pack
 from dgmm.statistics import Statistics
@@ -156,12 +156,6 @@ def softmax(L: Tile, workspace: Workspace) -> Tile:
     return workspace.arithmetic.softmax(L, top, total)
 
 
-def tiles(n_rows: int, width: int) -> Iterator[slice]:
-    """Cut n_rows into tiles; the last may be narrower."""
-    for start in range(0, n_rows, width):
-        yield slice(start, min(start + width, n_rows))
-
-
 def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -> list[Statistics]:
     """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
 
@@ -184,7 +178,7 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
     # A row so far out that its square overflows makes the log-likelihood non-finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         lse = first.at_once(columns, sums[0], workspace) if len(kernels) == 1 else None
-        for rows in tiles(n, first.tile_rows):
+        for rows in steps(n, first.tile_rows):
             if lse is not None:
                 totals[0] += float(np.add.reduce(lse[rows], dtype=np.float64))
                 continue
