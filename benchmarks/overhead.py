@@ -54,7 +54,7 @@ ROWS_PER_CHUNK, N_FEATURES, N_COMPONENTS = 256, 8, 8
 CHUNKS = (10, 1_000, 10_000, 100_000)
 #: Seconds beyond compute and scan, by number of chunks.
 GOALS = {1_000: 0.030, 100_000: 0.5}
-REPEATS = {10: 15, 1_000: 15, 10_000: 7, 100_000: 3}
+REPEATS = {10: 25, 1_000: 25, 10_000: 7, 100_000: 3}
 START_GOAL, STARTS = 3.0, 5
 N_WORKERS = 2
 #: What a worker may keep: more than it reads.
@@ -81,7 +81,11 @@ def run(results: Results) -> None:
 
 @dataclass(frozen=True)
 class Times:
-    """Medians in seconds of one number of chunks."""
+    """Medians in seconds of one number of chunks.
+
+    `overhead` is the median of what each round gave, not a difference of medians: neighbours slow
+    all of a round down, and rounds differ by half.
+    """
 
     iteration: float
     scan: float
@@ -89,11 +93,15 @@ class Times:
     trivial: float
     kept: float
     empty: float
+    overhead: float
 
-    @property
-    def overhead(self) -> float:
-        """As defined above."""
-        return self.iteration - self.scan - self.compute
+    @classmethod
+    def of(cls, rounds: dict[str, list[float]]) -> Times:
+        """From the seconds of each figure in each round."""
+        parts = zip(rounds["iteration"], rounds["scan"], rounds["compute"], strict=True)
+        beyond = statistics.median(whole - scan - compute for whole, scan, compute in parts)
+        medians = {name: statistics.median(taken) for name, taken in rounds.items()}
+        return cls(**medians, overhead=beyond)
 
 
 def _measure(results: Results, executor: DaskExecutor, path: Path, n_chunks: int) -> None:
@@ -142,7 +150,7 @@ def measure(executor: DaskExecutor, path: Path, repeats: int) -> Times:
             taken = figure()
             if repeat > 0:  # the first fills the page cache and the workers' memory
                 seconds[name].append(taken)
-    return Times(**{name: statistics.median(taken) for name, taken in seconds.items()})
+    return Times.of(seconds)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ from dgmm.execution.threads import available_cpus
 from dgmm.execution.worker_setup import worker_plugin
 
 T = TypeVar("T")
+#: Seconds between two messages to the scheduler. Dask waits 10 ms, which is for drivers that submit
+#: thousands of tasks; a pass has a few, and the first would wait for the last one's farewell.
+_SEND_S = 0.001
 #: Level above CRITICAL: workers of a local cluster write nothing to the user's terminal.
 _SILENT = 60
 #: Else a worker that is down again 15 s after an earlier death is given up for good, with the
@@ -300,6 +303,8 @@ def _open(
     name = f"dgmm-{uuid.uuid4().hex[:8]}"
     client.register_plugin(worker_plugin(), name=name)
     resources.callback(_unregister, client, name)
+    with suppress(AttributeError):  # an attribute without a promise
+        client.scheduler_comm.interval = _SEND_S
     resources.enter_context(single_blas_thread())
     return DaskExecutor(client, members, resources.pop_all(), dashboard)
 

@@ -6,8 +6,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -76,7 +77,7 @@ class DaskPass(Generic[T]):
         self._balance = Balance(runs, homes)
         self._losses_left = _LOSSES_PER_RUN * len(runs)
         self._flights: dict[Ticket, _Flight] = {}
-        self._arrivals: SimpleQueue[tuple[Ticket, Future[payload.Reply]]] = SimpleQueue()
+        self._arrivals: SimpleQueue[tuple[Ticket, asyncio.Future[payload.Reply]]] = SimpleQueue()
         self._deliveries: dict[str, asyncio.Future[Any]] = {}
         self._lacking: set[str] = set()
 
@@ -109,14 +110,28 @@ class DaskPass(Generic[T]):
         if lost:
             logger.warning("%d runs are given out again: their workers left", len(lost))
         self._abandon(lost)
-        for ticket in (*self._balance.assign(now), *self._balance.reissue(now)):
-            self._send(ticket)
+        self._send([*self._balance.assign(now), *self._balance.reissue(now)])
 
-    def _send(self, ticket: Ticket) -> None:
-        flight = self._flights[ticket] = _Flight()
-        loop = self._client.loop.asyncio_loop
-        arrival = asyncio.run_coroutine_threadsafe(self._fly(ticket, flight), loop)
-        arrival.add_done_callback(lambda done: self._arrivals.put((ticket, done)))
+    def _send(self, tickets: Sequence[Ticket]) -> None:
+        """Let runs fly together: one message brings them all to the scheduler."""
+        for ticket in tickets:
+            self._flights[ticket] = _Flight()
+        if tickets:
+            self._client.loop.asyncio_loop.call_soon_threadsafe(self._depart, tickets)
+
+    def _depart(self, tickets: Sequence[Ticket]) -> None:
+        """On the client's loop."""
+        for ticket in tickets:
+            flight = self._flights.get(ticket)
+            if flight is None:  # given up in the meantime
+                continue
+            arrival = asyncio.ensure_future(self._fly(ticket, flight))
+            arrival.add_done_callback(partial(self._arrive, ticket))
+
+    def _arrive(self, ticket: Ticket, arrival: asyncio.Future[payload.Reply]) -> None:
+        if not arrival.cancelled():
+            arrival.exception()  # asked for here: nobody may be waiting for this copy any more
+        self._arrivals.put((ticket, arrival))
 
     async def _fly(self, ticket: Ticket, flight: _Flight) -> payload.Reply:
         """Send a run and fetch its result, on the client's loop."""
@@ -151,7 +166,9 @@ class DaskPass(Generic[T]):
                 pure=False,
             )
 
-    def _take_in(self, ticket: Ticket, arrival: Future[payload.Reply]) -> Iterator[tuple[Run, T]]:
+    def _take_in(
+        self, ticket: Ticket, arrival: asyncio.Future[payload.Reply]
+    ) -> Iterator[tuple[Run, T]]:
         flight = self._flights.pop(ticket, None)
         if flight is None:
             return  # given up: another copy was first, or its worker left
