@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.fit_data import FitData
 from benchmarks.measuring import processor
-from benchmarks.mixtures import start_near
+from benchmarks.mixtures import Mixture
 from benchmarks.peers.process import PeerProcess
 from benchmarks.results import FOLDER, write_json
 
@@ -79,6 +79,7 @@ class KeptFits:
 
     def make(self, seed: int) -> ScikitLearnFit:
         """Let scikit-learn fit now, and keep what it gives."""
+        pace = self.pace_now()
         with tempfile.TemporaryDirectory(prefix="dgmm-fit-") as folder:
             rows = Path(folder) / "rows.npy"
             np.save(rows, self._X)
@@ -89,7 +90,7 @@ class KeptFits:
                 seed=seed,
             )
         date = datetime.now(UTC).strftime("%Y-%m-%d")
-        made = ScikitLearnFit(seed=seed, **answer, seconds_an_iteration=self.pace_now(), date=date)
+        made = ScikitLearnFit(seed=seed, **answer, seconds_an_iteration=pace, date=date)
         if self._path is not None:
             everything = self._all()
             everything.setdefault(self._key, {})[str(seed)] = asdict(made)
@@ -104,12 +105,21 @@ class KeptFits:
     def pace_now(self) -> float:
         """Seconds of one iteration of scikit-learn on these rows; measured once."""
         if not self._pace:
-            start = start_near(
-                self._X[: self._data.n_components].astype(np.float64), self._data.covariance_type
-            )
-            self._peer.prepare(self._X, start)
+            self._peer.prepare(self._X, self._start())
             self._pace = median(self._peer.step() + self._peer.step())
         return self._pace
+
+    def _start(self) -> Mixture:
+        """Rows from all over the data, and the covariance of all rows for every component."""
+        k, n = self._data.n_components, len(self._X)
+        covariance = np.cov(self._X, rowvar=False)
+        is_full = self._data.covariance_type == "full"
+        return Mixture(
+            self._data.covariance_type,
+            np.full(k, 1.0 / k),
+            self._X[:: n // k][:k].astype(np.float64),
+            np.repeat(covariance[None], k, axis=0) if is_full else covariance,
+        )
 
     def _all(self) -> dict[str, Any]:
         if self._path is None or not self._path.is_file():
