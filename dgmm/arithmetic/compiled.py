@@ -175,6 +175,23 @@ def _norms(Y: Any, out: Any) -> None:
 
 
 @compiled
+def _fill(form: int, Y: Any, first: int, last: int, out: Any) -> None:
+    """A part of the quadratic part of Φ."""
+    if form == 1:
+        _pairs(Y, first, last, out)
+    elif form == 2:
+        _squares(Y, out)
+    elif form == 3:
+        _norms(Y, out)
+
+
+@compiled
+def _add(x: Any, y: Any) -> None:
+    for i in range(x.size):
+        x[i] += y[i]
+
+
+@compiled
 def _e_step(
     address: int,
     one: Any,
@@ -185,6 +202,7 @@ def _e_step(
     factor: Any,
     offset: Any,
     form: int,
+    parts: Any,
     eta: Any,
     cut: Any,
     buffers: Any,
@@ -194,30 +212,42 @@ def _e_step(
     n, d = rows.shape
     k, p = eta.shape
     width, columns, height, moment_columns = cut
-    design, logits, total, inverse, product = buffers
+    design, logits, addend, total, inverse, product = buffers
     words = np.empty(5, np.int64)
+    room, n_parts = np.max(parts[:, 3] - parts[:, 2]), len(parts)
     for start in range(0, n, width):
         b = min(width, n - start)
-        Phi = design[: p * b].reshape(p, b)
+        Phi = design[: (room + d + 1) * b].reshape(room + d + 1, b)
         L = logits[: k * b].reshape(k, b)
         top, s = lse[start : start + b], total[:b]
-        Y = Phi[p - 1 - d : p - 1]
+        Y = Phi[room : room + d]
         _standardise(rows[start : start + b], factor, offset, Y)
-        Phi[p - 1] = one
-        if form == 1:
-            _pairs(Y, 0, d, Phi)
-        elif form == 2:
-            _squares(Y, Phi)
-        elif form == 3:
-            _norms(Y, Phi)
-        _log_prob(address, one, eta, Phi, L, columns)
+        Phi[room + d] = one
+        for i in range(n_parts):
+            first, last, begin, end = parts[i]
+            _fill(form, Y, first, last, Phi[room - (end - begin) : room])
+            stop, upto = (p, room + d + 1) if i == n_parts - 1 else (end, room)
+            out = L if i == 0 else addend[: k * b].reshape(k, b)
+            part = Phi[room - (end - begin) : upto]
+            _log_prob(address, one, eta[:, begin:stop], part, out, columns)
+            if i > 0:
+                _add(logits[: k * b], addend[: k * b])
         _below_top(L, top, lows[0])
         _apply(exp, L, words)
         _normalise(L, s, inverse, lows[1])
         _apply(log, s, words)
         for c in range(b):
             top[c] = s[c] + top[c]
-        _moments(address, one, Phi, L, sums, product, height, moment_columns)
+        for i in range(n_parts):
+            first, last, begin, end = parts[i]
+            if n_parts > 1:
+                _fill(form, Y, first, last, Phi[room - (end - begin) : room])
+            stop, upto = (p, room + d + 1) if i == n_parts - 1 else (end, room)
+            part = Phi[room - (end - begin) : upto]
+            _moments(
+                *(address, one, part, L, sums[begin:stop], product[begin:stop]),
+                *(height, moment_columns),
+            )
 
 
 class Compiled:
@@ -278,16 +308,20 @@ class Compiled:
         """A block in one call, outside Python's lock; its tiles' operations in their order."""
         rows, eta, cut = block.rows, block.eta, block.cut
         k, p = eta.shape
-        ends = [len(rows) % block.tile_rows or block.tile_rows]
-        ends += [end % step or step for end, step in ((ends[0], cut[0]), (ends[0], cut[2]))]
-        if min(k, p, p % cut[1] or cut[1], *ends) == 1:  # NumPy would not call gemm
+        heights = [stop - start for _, _, start, stop in block.parts[:-1].tolist()]
+        heights.append(p - sum(heights))
+        last = len(rows) % block.tile_rows or block.tile_rows
+        steps = [(last, cut[0]), (last, cut[2]), *((height, cut[1]) for height in heights)]
+        ends = [end % step or step for end, step in steps]
+        if min(k, last, *heights, *ends) == 1:  # NumPy would not call gemm
             return False
         if rows.dtype not in _FLOATS or not rows.flags.c_contiguous:
             return False
         exp, log = self._loops[eta.dtype]
         _e_step(
             *(*self._gemm[eta.dtype], exp, log, lowest(eta.dtype)),
-            *(rows, block.factor, block.offset, _FORMS[block.form], eta),
+            *(rows, block.factor, block.offset),
+            *(_FORMS[block.form], block.parts, eta),
             *((block.tile_rows, *cut), block.buffers, block.sums, block.lse),
         )
         return True

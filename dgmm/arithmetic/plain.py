@@ -30,6 +30,9 @@ class Block:
         Of standardising.
     form
         The quadratic part of φ: `none`, `pairs`, `squares` or `norm`.
+    parts : (·, 4) int64
+        How the quadratic part is cut: of each part the features [first, last) that it is made of,
+        and its rows [start, stop) of φ. Where there are several, each is made twice a tile.
     eta : (k, p)
         Natural parameters.
     tile_rows
@@ -37,7 +40,8 @@ class Block:
     cut
         Columns of a product η Φ; rows and columns of a product Φ Rᵀ.
     buffers
-        Flat: for Φ, for L, for a tile's sums and their inverses; and (p, k) for a product.
+        Flat: for Φ (its largest part, then [y, 1]), for L and for what is added to it, for a tile's
+        sums and their inverses; and (p, k) for a product.
     sums : (p, k)
         Moments are added here.
     lse : (n,)
@@ -48,10 +52,11 @@ class Block:
     factor: Tile
     offset: Tile
     form: str
+    parts: NDArray[np.int64]
     eta: Tile
     tile_rows: int
     cut: tuple[int, int, int]
-    buffers: tuple[Tile, Tile, Tile, Tile, Tile]
+    buffers: tuple[Tile, Tile, Tile, Tile, Tile, Tile]
     sums: Tile
     lse: Tile
 

@@ -139,11 +139,12 @@ class ProductKernel:
         return np.asarray(-0.5 * np.einsum("ij,ij->j", Z, Z))
 
     def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
-        """A block whose Φ is whole and whose scatter is known, where the arithmetic can."""
+        """A block whose scatter is known, where the arithmetic can."""
         stored = Y.stored()
-        if stored is None or len(self.parts) > 1 or self.with_scatter:
+        if stored is None or self.with_scatter:
             return None
-        (p, k), n, b = sums.shape, Y.shape[1], self.cut.tile_rows
+        (p, k), (d, n), b = sums.shape, Y.shape, self.cut.tile_rows
+        height = max(part.height for part in self.parts)
         cut = self.cut
 
         def flat(name: str, size: int) -> Tile:
@@ -152,12 +153,14 @@ class ProductKernel:
         block = Block(
             *stored,
             form=self.family.form,
+            parts=np.array([(x.first, x.last, x.start, x.stop) for x in self.parts]),
             eta=self.natural_parameters,
             tile_rows=b,
             cut=(cut.columns, cut.moment_rows, cut.moment_columns),
             buffers=(
-                flat("design", p * b),
+                flat("design", (height + d + 1) * b),
                 flat("log_prob", k * b),
+                flat("addend", k * b if len(self.parts) > 1 else 0),
                 flat("total", b),
                 flat("inverse", b),
                 workspace.array("moments", (p, k), self.dtype),

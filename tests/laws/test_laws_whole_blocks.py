@@ -65,6 +65,23 @@ def test_a_block_at_once_has_the_bits_of_its_tiles(
         assert fast.blocks == 2
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [258, 4096])
+@pytest.mark.parametrize(("d", "k"), [(64, 5), (70, 32), (90, 3)])
+def test_a_block_whose_phi_is_made_in_parts_has_the_bits_of_its_tiles(
+    d: int, k: int, n: int, dtype: type
+) -> None:
+    rng = np.random.default_rng(d)
+    parameters = mixtures.mixture(FAMILIES["full"], k, d, rng, condition=10.0)
+    assert len(ProductKernel.of(parameters, dtype).parts) > 1
+    rows = np.ascontiguousarray(mixtures.draw(parameters, n, rng).T)
+    fast = Counting()
+    found, expected = (_statistics(a, rows, parameters, dtype) for a in (fast, Plain()))
+    assert found.log_likelihood == expected.log_likelihood
+    np.testing.assert_array_equal(found.sums, expected.sums)
+    assert fast.blocks == 2
+
+
 def test_rows_that_compiled_code_does_not_take_go_tile_by_tile() -> None:
     rng = np.random.default_rng(0)
     parameters = mixtures.mixture(FAMILIES["full"], 3, 2, rng, condition=2.0)
