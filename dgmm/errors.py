@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     """What the command line returns, one code for each end."""
 
     DONE = 0
+    SKIPPED = 99
     USAGE = 2
     NOT_CONVERGED = 10
     DATA_INVALID = 65
@@ -67,8 +68,11 @@ class OutputFailedError(DgmmError):
     exit_code = ExitCode.OUTPUT_FAILED
 
 
-class StoppedError(DgmmError):
-    """A signal ended the command; an unfinished run starts over."""
+class StoppedError(BaseException):
+    """A signal ended the command; the same command goes on.
+
+    Like KeyboardInterrupt no Exception: whoever handles errors of data or of Dask lets it pass.
+    """
 
     exit_code = ExitCode.STOPPED
 

@@ -73,7 +73,7 @@ def ending_of(error: BaseException, invocation: Invocation) -> Ending:
 def _stop_reason(error: BaseException, directory: Path | None) -> str:
     """The signal's name; and what to do, where it is a run that was stopped."""
     reason = "Ctrl-C received" if isinstance(error, KeyboardInterrupt) else str(error)
-    return reason if directory is None else f"{reason}; run the same command again: it starts over"
+    return reason if directory is None else f"{reason}; run the same command again to go on"
 
 
 def _trace_place(error: BaseException, invocation: Invocation) -> str:
