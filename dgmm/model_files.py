@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.array_files import read_arrays, write_arrays
 from dgmm.covariance import family_named
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
-from dgmm.persistence import read_arrays, read_json, sync_folder, write_arrays, write_json
+from dgmm.persistence import read_json, sync_folder, write_json
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")

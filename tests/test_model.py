@@ -12,9 +12,10 @@ import pytest
 from clusters import gaussian_clusters, write_zarr
 
 import dgmm
+from dgmm.array_files import read_arrays, write_arrays
 from dgmm.errors import DataError, InputNotFoundError
 from dgmm.model_files import arrays_digest, load_model, save_model
-from dgmm.persistence import read_arrays, read_json, write_arrays, write_json
+from dgmm.persistence import read_json, write_json
 
 FAMILIES = ["full", "tied", "diag", "spherical"]
 

@@ -14,19 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dgmm.array_files import read_arrays, write_arrays
 from dgmm.errors import DataError, ExitCode, InputNotFoundError, OutputFailedError
-from dgmm.persistence import (
-    CsvLines,
-    JsonLines,
-    plain,
-    read_arrays,
-    read_json,
-    sync_folder,
-    write_arrays,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from dgmm.line_files import CsvLines, JsonLines
+from dgmm.persistence import plain, read_json, sync_folder, write_bytes, write_json, write_text
 
 
 class Code(enum.IntEnum):

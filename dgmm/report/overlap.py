@@ -36,7 +36,9 @@ def overlap(components: Components, shares: Floats | None) -> Picture | Absent:
     if k == 1:
         return Absent(_TITLE, "the mixture has one component")
     if shares is None or shares.shape != (k, k):
-        return Absent(_TITLE, "sample.npz holds no overlap of these components")
+        return Absent(
+            _TITLE, "sample.npz holds no overlap of these components (it does for at most 1,024)"
+        )
     kept = np.sort(components.heaviest[:_MOST_CELLS_A_SIDE])
     order = components.along_axis[np.isin(components.along_axis, kept)]
     figure = _heatmap(shares[np.ix_(order, order)], [str(j) for j in order])

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.array_files import read_arrays
 from dgmm.data.zarr_output import OutputArray
 from dgmm.errors import DataError
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model
-from dgmm.persistence import read_arrays, read_json
+from dgmm.persistence import read_json
 from dgmm.report.components import Components
 
 

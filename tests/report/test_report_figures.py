@@ -9,9 +9,10 @@ from fabricated_runs import facts, mixture, run_directory, write_outputs
 from page_reading import Page
 from PIL import Image
 
+from dgmm.array_files import write_arrays
 from dgmm.data.zarr_output import OutputArray
 from dgmm.model_files import load_model, save_model
-from dgmm.persistence import write_arrays, write_json
+from dgmm.persistence import write_json
 from dgmm.report import write_report
 
 

@@ -1,0 +1,156 @@
+"""Arrays in npz files without pickle, with the same bytes for the same arrays; sealed or not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.errors import DataError, InputNotFoundError
+from dgmm.persistence import reason, written_aside
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: bytes must not tell the time
+
+
+def write_arrays(path: str | Path, **arrays: NDArray[Any]) -> None:
+    """Write an uncompressed npz; the same arrays give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        If an array holds Python objects: that would be pickle.
+    OutputFailedError
+        If the file cannot be written.
+    """
+    with written_aside(Path(path)) as file:
+        _write_members(file, arrays)
+
+
+def write_sealed(path: str | Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays as `write_arrays` does, and behind them the SHA-256 of all bytes before it.
+
+    Raises
+    ------
+    ValueError
+        If an array holds Python objects.
+    OutputFailedError
+        If the file cannot be written.
+    """
+    with written_aside(Path(path)) as file:
+        hashing = _Hashing(file)
+        _write_members(hashing, arrays)
+        file.write(hashing.sha256.digest() + _SEAL)
+
+
+def read_sealed(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read what `write_sealed` wrote.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file is absent or cannot be read.
+    DataError
+        If a single bit of it is not as it was written.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            _check_seal(path, file)
+    except OSError as error:
+        raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
+    return read_arrays(path)
+
+
+def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read what `write_arrays` wrote, refusing anything else.
+
+    Raises
+    ------
+    InputNotFoundError
+        If the file is absent or cannot be read.
+    DataError
+        If it is cut short, corrupted, holds pickle, or names its members by a path.
+    """
+    try:
+        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+            return {_array_name(path, m): _read_member(archive, m) for m in archive.infolist()}
+    except DataError:
+        raise
+    except OSError as error:
+        raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
+    except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, MemoryError) as error:
+        raise DataError(
+            f"{path} is not an intact npz file of plain arrays: {error}. "
+            "Write it again, or take it from a backup."
+        ) from error
+
+
+#: The last bytes of a sealed file.
+_SEAL = b"dgmmseal"
+_HASHED_AT_ONCE = 1 << 20
+
+
+class _Hashing:
+    """A stream for a zip archive that hashes what passes; it cannot go back."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _check_seal(path: str | Path, file: BinaryIO) -> None:
+    left = file.seek(0, os.SEEK_END) - len(_SEAL) - hashlib.sha256().digest_size
+    file.seek(0)
+    found = hashlib.sha256()
+    while left > 0:
+        data = file.read(min(left, _HASHED_AT_ONCE))
+        if not data:
+            break
+        found.update(data)
+        left -= len(data)
+    if left != 0 or file.read() != found.digest() + _SEAL:
+        raise DataError(f"{path} is damaged: its checksum is not that of its bytes")
+
+
+def _write_members(file: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", _ZIP_EPOCH)
+            member.create_system, member.external_attr = 3, 0o644 << 16  # Unix, on any system
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, _little_endian(array), allow_pickle=False)
+
+
+def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
+    """C order and one byte order, so that equal arrays are equal bytes on every machine."""
+    array = np.asarray(array, order="C")
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+def _array_name(path: str | Path, member: zipfile.ZipInfo) -> str:
+    name, dot, extension = member.filename.rpartition(".")
+    if not dot or extension != "npy" or not name.isidentifier():
+        raise DataError(f"{path} holds a member named {member.filename!r}; a plain NAME.npy is due")
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise DataError(f"{path}: {member.filename} is compressed; dgmm writes plain arrays")
+    return name
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(member) as stream:
+        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+        if stream.read(1):  # reading to the end also checks the sum
+            raise ValueError(f"{member.filename} is longer than its array")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

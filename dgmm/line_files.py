@@ -1,0 +1,121 @@
+"""Text files that grow line by line; each line is one write, so none is ever half there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from dgmm.errors import OutputFailedError
+from dgmm.persistence import encoded, output_errors, plain
+
+
+class _Lines:
+    """A text file that grows line by line; each line is one write, so none is ever half there.
+
+    Parameters
+    ----------
+    path : str or Path
+        Created when absent, appended to when there.
+
+    Raises
+    ------
+    OutputFailedError
+        If the file cannot be opened or a line cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with output_errors(self.path):
+            self._file = self.path.open("ab", buffering=0)
+            self._is_empty = self._file.tell() == 0
+            if not self._is_empty and not _ends_with_newline(self.path):
+                self._write_line("")  # a killed run left half a line: end it there
+
+    def _write_line(self, line: str) -> None:
+        data = encoded(line) + b"\n"
+        with output_errors(self.path):
+            if self._file.write(data) != len(data):
+                raise OSError("the line was written only in part (is the disk full?)")
+
+    def close(self) -> None:
+        """Bring the lines to disk and close the file; may be called again."""
+        if not self._file.closed:
+            with output_errors(self.path), self._file:
+                os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(OutputFailedError) if error is not None else nullcontext():
+            self.close()  # what ended the body matters more
+
+
+class JsonLines(_Lines):
+    """Appends one JSON object a line."""
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record; it is in the file when this returns."""
+        self._write_line(json.dumps(plain(record), allow_nan=False, ensure_ascii=False))
+
+
+class CsvLines(_Lines):
+    """Appends one row a line under a fixed heading; None and NaN are empty cells.
+
+    Parameters
+    ----------
+    path : str or Path
+        Created when absent, appended to when there.
+    columns : sequence of str
+        The heading, written when the file is new.
+    """
+
+    def __init__(self, path: str | Path, columns: Sequence[str]) -> None:
+        super().__init__(path)
+        self.columns = tuple(columns)
+        if self._is_empty:
+            self._write_line(_csv_line(self.columns))
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one row; it is in the file when this returns.
+
+        Raises
+        ------
+        ValueError
+            If the record has a key that is no column.
+        """
+        if unknown := set(record) - set(self.columns):
+            raise ValueError(f"{self.path} has no column {', '.join(sorted(unknown))}")
+        self._write_line(_csv_line([_cell(record.get(name)) for name in self.columns]))
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return "" if value is None or value != value else value  # noqa: PLR0124 - NaN alone is not itself
