@@ -20,9 +20,10 @@ from dgmm.execution.affinity import Homes, WaitingRuns
 
 #: One run that computes and one whose message is already there when it ends.
 IN_FLIGHT_PER_THREAD = 2
-#: A run that was on this many dying workers gets a worker to itself from then on...
+#: A run that was on this many dying workers gets a worker to itself from then on; if that worker
+#: dies too, the run is cut in halves...
 DEATHS_IN_COMPANY = 3
-#: ...and is called poison when it has taken this many workers with it while alone on them.
+#: ...until one that cannot be cut has taken this many workers with it: that one is poison.
 DEATHS_ALONE = 3
 #: A run is late after five times the median of those done, but never before this many seconds.
 LATE_S = 30.0
@@ -71,10 +72,12 @@ class Balance:
         What the pass consists of; each is done once, whatever happens to workers.
     homes : Homes, optional
         Who read which blocks in earlier passes; this one adds to it.
+    align : int
+        Runs may be cut at multiples of this many blocks.
     """
 
-    def __init__(self, runs: Sequence[Run], homes: Homes | None = None) -> None:
-        self._runs = tuple(runs)
+    def __init__(self, runs: Sequence[Run], homes: Homes | None = None, *, align: int = 1) -> None:
+        self._runs, self._align = list(runs), align
         self._homes = Homes() if homes is None else homes
         self._waiting = WaitingRuns()
         for index, run in enumerate(self._runs):
@@ -92,6 +95,11 @@ class Balance:
         self._durations: list[float] = []
         self._resting: frozenset[str] = frozenset()
         self._serial = 0
+
+    @property
+    def n_runs(self) -> int:
+        """Runs, done or not."""
+        return len(self._runs)
 
     @property
     def is_finished(self) -> bool:
@@ -115,7 +123,8 @@ class Balance:
         Raises
         ------
         DgmmError
-            If a run has taken `DEATHS_ALONE` workers with it while it was alone on them.
+            If a run that cannot be cut has taken `DEATHS_ALONE` workers with it while it was alone
+            on them.
         """
         self._resting = frozenset(resting)
         if threads == self._threads:  # as after nearly every result: nothing to look through
@@ -144,21 +153,41 @@ class Balance:
         return tickets
 
     def _blame(self, ticket: Ticket, *, alone: bool) -> None:
-        if alone and self._is_suspect(ticket.index):
-            self._deaths_alone[ticket.index] += 1
-            self._refuse_poison(ticket)
-        self._deaths[ticket.index] += 1
+        index, was_suspect = ticket.index, self._is_suspect(ticket.index)
+        self._deaths[index] += 1
+        if not (alone and was_suspect):
+            return
+        self._deaths_alone[index] += 1
+        if ticket.run.stop - ticket.run.start > self._align:
+            self._cut(ticket)
+        elif self._deaths_alone[index] >= DEATHS_ALONE:
+            raise self._poison(ticket)
 
-    def _refuse_poison(self, ticket: Ticket) -> None:
-        if self._deaths_alone[ticket.index] >= DEATHS_ALONE:
-            start, stop = ticket.run
-            blocks = f"block {start}" if stop == start + 1 else f"blocks {start} to {stop - 1}"
-            raise DgmmError(
-                f"{blocks} ended {DEATHS_ALONE} workers while alone on them "
-                f"({self._deaths[ticket.index] + 1} workers in all). Expected workers to survive "
-                "every block: raise cluster.memory_limit if they ran out of memory, else look for "
-                "a damaged chunk or a crashing codec in these blocks."
-            )
+    def _cut(self, ticket: Ticket) -> None:
+        """Two halves in place of a run: one of them may be innocent, and both are smaller."""
+        if len(self._copies(ticket.index)) > 1:  # another worker may come through
+            return
+        start, stop = ticket.run
+        units = -(-(stop - start) // self._align)
+        middle = start + units // 2 * self._align
+        self._unfinished.discard(ticket.index)
+        for half in (Run(middle, stop), Run(start, middle)):
+            index = len(self._runs)
+            self._runs.append(half)
+            self._deaths.append(self._deaths[ticket.index])
+            self._deaths_alone.append(0)
+            self._unfinished.add(index)
+            self._suspects.appendleft(index)
+
+    def _poison(self, ticket: Ticket) -> DgmmError:
+        start, stop = ticket.run
+        blocks = f"block {start}" if stop == start + 1 else f"blocks {start} to {stop - 1}"
+        return DgmmError(
+            f"{blocks} ended {DEATHS_ALONE} workers while alone on them "
+            f"({self._deaths[ticket.index]} workers in all). Expected workers to survive "
+            "every block: raise cluster.memory_limit if they ran out of memory, else look for "
+            "a damaged chunk or a crashing codec in these blocks."
+        )
 
     def _is_suspect(self, index: int) -> bool:
         return self._deaths[index] >= DEATHS_IN_COMPANY

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -20,12 +18,15 @@ from distributed import Client, LocalCluster
 from dgmm.data.blocks import Run
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.execution.affinity import Homes
+from dgmm.execution.balance import Balance
 from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
 from dgmm.execution.dask_pass import DaskPass
 from dgmm.execution.environment import compare_environments, group_reports, process_environment
 from dgmm.execution.machine import available_memory
 from dgmm.execution.membership import Membership
+from dgmm.execution.scheduler_address import exposure, read_address
+from dgmm.execution.telling import tell_workers
 from dgmm.execution.threads import available_cpus
 from dgmm.execution.worker_setup import worker_plugin
 
@@ -47,13 +48,19 @@ class DaskExecutor:
     """
 
     def __init__(
-        self, client: Any, members: Membership, resources: ExitStack, dashboard: str | None
+        self,
+        client: Any,
+        members: Membership,
+        resources: ExitStack,
+        dashboard: str | None,
+        notice: str | None = None,
     ) -> None:
         self._client = client
         self._members = members
         self._resources = resources
         self._driver = process_environment()
         self._dashboard = dashboard
+        self._notices = [] if notice is None else [notice]
         #: By number of blocks: passes over other rows say nothing of these.
         self._homes: dict[int, Homes] = {}
 
@@ -79,8 +86,10 @@ class DaskExecutor:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each way in which workers differ from the driver, or were refused."""
-        return [*self._compare()[1], *self._members.warnings]
+        """One sentence for each way in which workers differ from the driver, or were refused, and
+        one where others may reach a scheduler that a file named.
+        """
+        return [*self._notices, *self._compare()[1], *self._members.warnings]
 
     def environment(self) -> dict[str, Any]:
         """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
@@ -94,19 +103,22 @@ class DaskExecutor:
         return compare_environments(self._driver, self._members.environments())
 
     def run(
-        self, task: Callable[[Run], T], runs: Sequence[Run]
+        self, task: Callable[[Run], T], runs: Sequence[Run], *, align: int = 1
     ) -> Generator[tuple[Run, T], None, None]:
-        """Yield (run, task(run)) as they complete, each run once, whatever happens to workers.
+        """Yield (run, task(run)) as they complete, each block once, whatever happens to workers.
+
+        A run that keeps ending its workers is cut at multiples of `align` blocks.
 
         Raises
         ------
         UnavailableError
             If the scheduler is lost or nobody works for `wait_workers_s`.
         DgmmError
-            If a run keeps ending its workers; its blocks are named.
+            If blocks keep ending their workers; they are named.
         """
         homes = self._homes.setdefault(max((run.stop for run in runs), default=0), Homes())
-        dask_pass = DaskPass(self._client, self._members, task, runs, homes)
+        balance = Balance(runs, homes, align=align)
+        dask_pass = DaskPass(self._client, self._members, task, balance)
         with closing(dask_pass.results()) as results:
             yield from results
 
@@ -224,32 +236,14 @@ def existing_cluster(
     UnavailableError
         If no scheduler answers, no worker comes, or a worker cannot run this version of dgmm.
     """
+    notice = None
     if address is None:
-        address = _read_address(Path(scheduler_file or ""), timeout)
+        address = read_address(Path(scheduler_file or ""), timeout)
+        notice = exposure(address)  # of an address that was given, whoever reads the job says so
     with ExitStack() as resources:
         resources.enter_context(quiet_dask())
         client = resources.enter_context(closing(_connect(address, timeout)))
-        return _open(client, resources, wait_workers_s, 1, _foreign_dashboard(client))
-
-
-def _read_address(path: Path, timeout: float) -> str:
-    """The address in a scheduler file; batch systems may start us before the scheduler wrote it."""
-    deadline = time.monotonic() + timeout
-    while not path.is_file():
-        if time.monotonic() > deadline:
-            raise UnavailableError(
-                f"there is no scheduler file {path} (waited {timeout:g} s); start the scheduler "
-                f"with: dask scheduler --scheduler-file {path}"
-            )
-        time.sleep(0.1)
-    try:
-        address = json.loads(path.read_text("utf-8"))["address"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnavailableError(
-            f"{path} is not a scheduler file ({error!r}); expected the JSON that "
-            "dask scheduler --scheduler-file writes"
-        ) from error
-    return str(address)
+        return _open(client, resources, wait_workers_s, 1, _foreign_dashboard(client), notice)
 
 
 def _connect(address: str, timeout: float) -> Any:
@@ -294,6 +288,7 @@ def _open(
     wait_workers_s: float,
     expected_workers: int,
     dashboard: str | None,
+    notice: str | None = None,
 ) -> DaskExecutor:
     """Question the workers and set them up; the executor takes over what there is to close."""
     members = Membership(client, wait_workers_s)
@@ -301,14 +296,14 @@ def _open(
     members.open(expected_workers)
     # A name of its own: on a shared cluster another driver's plugin must outlive ours.
     name = f"dgmm-{uuid.uuid4().hex[:8]}"
-    client.register_plugin(worker_plugin(), name=name)
+    tell_workers(client, lambda: client.register_plugin(worker_plugin(), name=name))
     resources.callback(_unregister, client, name)
     with suppress(AttributeError):  # an attribute without a promise
         client.scheduler_comm.interval = _SEND_S
     resources.enter_context(single_blas_thread())
-    return DaskExecutor(client, members, resources.pop_all(), dashboard)
+    return DaskExecutor(client, members, resources.pop_all(), dashboard, notice)
 
 
 def _unregister(client: Any, name: str) -> None:
     with suppress(Exception):  # the scheduler may be gone, and the plugin with it
-        client.unregister_worker_plugin(name)
+        tell_workers(client, lambda: client.unregister_worker_plugin(name))

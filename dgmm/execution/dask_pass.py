@@ -18,7 +18,6 @@ from distributed import KilledWorker
 from dgmm.data.blocks import Run
 from dgmm.errors import UnavailableError
 from dgmm.execution import payload
-from dgmm.execution.affinity import Homes
 from dgmm.execution.balance import Balance, Ticket
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.membership import POLL_S, Membership
@@ -55,10 +54,8 @@ class DaskPass(Generic[T]):
         Who may be given runs.
     task : callable
         Picklable; called with a Run on a worker.
-    runs : sequence of Run
-        What to do.
-    homes : Homes
-        Who read which blocks in earlier passes.
+    balance : Balance
+        The runs, and who gets which.
     """
 
     def __init__(
@@ -66,16 +63,15 @@ class DaskPass(Generic[T]):
         client: Any,
         members: Membership,
         task: Callable[[Run], T],
-        runs: Sequence[Run],
-        homes: Homes,
+        balance: Balance,
     ) -> None:
         self._client = client
         self._members = members
         self._key = f"dgmm-{uuid.uuid4().hex}"
         self._packed = payload.pack_task(task)
-        self._is_inline = len(self._packed) * len(runs) <= payload.INLINE_BYTES
-        self._balance = Balance(runs, homes)
-        self._losses_left = _LOSSES_PER_RUN * len(runs)
+        self._is_inline = len(self._packed) * balance.n_runs <= payload.INLINE_BYTES
+        self._balance = balance
+        self._losses_left = _LOSSES_PER_RUN * balance.n_runs
         self._flights: dict[Ticket, _Flight] = {}
         self._arrivals: SimpleQueue[tuple[Ticket, asyncio.Future[payload.Reply]]] = SimpleQueue()
         self._deliveries: dict[str, asyncio.Future[Any]] = {}

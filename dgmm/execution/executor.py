@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from dgmm import stopping
 from dgmm.data.blocks import Run
+from dgmm.errors import StoppedError
 
 
 class Monoid(Protocol):
@@ -33,8 +35,14 @@ class Executor(Protocol):
     def n_threads(self) -> int:
         """How many tasks can run at the same time."""
 
-    def run(self, task: Callable[[Run], T], runs: Sequence[Run]) -> Iterator[tuple[Run, T]]:
-        """Yield (run, task(run)) as they complete; an exception of a task is raised here."""
+    def run(
+        self, task: Callable[[Run], T], runs: Sequence[Run], *, align: int = 1
+    ) -> Iterator[tuple[Run, T]]:
+        """Yield (run, task(run)) as they complete; an exception of a task is raised here.
+
+        A run that ends its workers may be cut at multiples of `align` blocks, and its parts yielded
+        in its place.
+        """
 
 
 class OpenExecutor(Executor, Protocol):
@@ -71,6 +79,23 @@ class Subtree(Generic[M]):
     index: int
     value: M
 
+    def blocks(self, n_blocks: int) -> Run:
+        """The blocks it covers, of so many."""
+        return Run(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
+
+
+class PassProgress(Protocol[M]):
+    """Keeps the finished subtrees of one pass, for the case that it does not come to its end."""
+
+    def finished(self) -> list[Subtree[M]]:
+        """What an earlier attempt at this pass has finished."""
+
+    def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """More is finished; `subtrees` tells what, if it is to be kept now."""
+
+    def interrupted(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """The pass ends here, unfinished."""
+
 
 class TreeReducer(Generic[M]):
     """Merges subtrees, in whatever order they arrive, into the one value of the fixed tree.
@@ -104,6 +129,16 @@ class TreeReducer(Generic[M]):
         held = sorted(self._waiting.items(), key=lambda item: item[0][1] << item[0][0])
         return [Subtree(level, index, value) for (level, index), value in held]
 
+    def missing(self) -> list[Run]:
+        """The blocks that are in no subtree yet, as runs."""
+        gaps, reached = [], 0
+        for subtree in self.subtrees():
+            start, stop = subtree.blocks(self._n_blocks)
+            gaps.append(Run(reached, start))
+            reached = stop
+        gaps.append(Run(reached, self._n_blocks))
+        return [gap for gap in gaps if gap.start < gap.stop]
+
     def result(self) -> M:
         """The value of the whole tree.
 
@@ -128,20 +163,38 @@ class SubtreeTask(Generic[M]):
         """Reduce one run of blocks."""
         reducer: TreeReducer[M] = TreeReducer(self.n_blocks)
         for block, value in self.leaves(run):
+            if stopping.requested.is_set():
+                raise StoppedError("stopped in the middle of a task")
             reducer.add(Subtree(0, block, value))
         return reducer.subtrees()
 
 
-def split_runs(n_blocks: int, n_tasks: int, align: int = 1) -> list[Run]:
-    """At most `n_tasks` runs of near-equal length that start at multiples of `align` blocks."""
+def split_runs(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> list[Run]:
+    """At most `n_tasks` runs of near-equal length that start at multiples of `align` blocks.
+
+    They cover blocks [start, start + n_blocks); `start` is such a multiple.
+    """
     units = -(-n_blocks // align)
     n_runs = max(1, min(n_tasks, units))
-    cuts = [min(i * units // n_runs * align, n_blocks) for i in range(n_runs + 1)]
+    cuts = [start + min(i * units // n_runs * align, n_blocks) for i in range(n_runs + 1)]
     return [Run(a, b) for a, b in itertools.pairwise(cuts) if a < b]
+
+
+def _split_gaps(gaps: Sequence[Run], n_tasks: int, align: int) -> list[Run]:
+    """Runs over all gaps; each gap has its share of the tasks, at least one."""
+    total = sum(gap.stop - gap.start for gap in gaps)
+    runs = []
+    for gap in gaps:
+        length = gap.stop - gap.start
+        runs += split_runs(length, -(-n_tasks * length // total), align, gap.start)
+    return runs
 
 
 #: Tasks per thread and pass: enough to balance and to show progress, few enough for the scheduler.
 TASKS_PER_THREAD = 3
+#: Blocks of one task at most: at 2 MiB each, some seconds of reading. A run that is killed goes on
+#: from the last finished tasks of its pass, so that they must not take hours.
+MOST_BLOCKS = 2048
 #: A pass shorter than this is one task a thread: a task costs Dask some 5 ms, and there is nothing
 #: to watch or to balance.
 SHORT_PASS_S = 0.3
@@ -159,6 +212,8 @@ def map_reduce(
     *,
     align: int = 1,
     tasks: int = TASKS_PER_THREAD,
+    most_blocks: int = MOST_BLOCKS,
+    progress: PassProgress[M] | None = None,
 ) -> M:
     """Reduce `leaves` over all blocks; the same bits for any executor and any task size.
 
@@ -172,10 +227,26 @@ def map_reduce(
         Runs start at multiples of this many blocks.
     tasks
         Tasks for each thread.
+    most_blocks
+        Of one task: what is lost when a run is killed in it.
+    progress
+        Keeps what is finished and knows what an earlier attempt has finished: it is not done again.
     """
-    runs = split_runs(n_blocks, executor.n_threads * tasks, align)
     reducer: TreeReducer[M] = TreeReducer(n_blocks)
-    for _, subtrees in executor.run(SubtreeTask(leaves, n_blocks), runs):
-        for subtree in subtrees:
-            reducer.add(subtree)
+    for subtree in progress.finished() if progress is not None else ():
+        reducer.add(subtree)
+    gaps = reducer.missing()
+    n_tasks = max(executor.n_threads * tasks, -(-n_blocks // most_blocks))
+    runs = _split_gaps(gaps, n_tasks, align) if gaps else []
+    try:
+        task = SubtreeTask(leaves, n_blocks)
+        for _, subtrees in executor.run(task, runs, align=align) if runs else ():
+            for subtree in subtrees:
+                reducer.add(subtree)
+            if progress is not None:
+                progress.advanced(reducer.subtrees)
+    except BaseException:
+        if progress is not None:
+            progress.interrupted(reducer.subtrees)
+        raise
     return reducer.result()

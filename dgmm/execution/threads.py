@@ -91,7 +91,13 @@ class ThreadExecutor:
         """The driver's environment; there are no workers."""
         return {"driver": self._driver, "workers": [], "mixed": False}
 
-    def run(self, task: Callable[[Run], T], runs: Sequence[Run]) -> Iterator[tuple[Run, T]]:
+    def run(
+        self,
+        task: Callable[[Run], T],
+        runs: Sequence[Run],
+        *,
+        align: int = 1,  # noqa: ARG002 - the protocol's: what ends a thread ends everything
+    ) -> Iterator[tuple[Run, T]]:
         """Yield (run, task(run)) as they complete.
 
         The first exception of a task is raised at once. Then, and when the iterator is closed

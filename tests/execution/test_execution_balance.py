@@ -95,29 +95,32 @@ def test_a_run_that_saw_three_deaths_is_alone_on_its_worker() -> None:
     assert len(balance.assign(1.0)) == 1
 
 
-def test_a_run_that_kills_while_alone_is_named_and_the_others_are_done_first() -> None:
-    balance = Balance([Run(4 * i, 4 * i + 4) for i in range(8)])
+@pytest.mark.parametrize(("align", "named"), [(1, "block 9"), (2, "blocks 8 to 9")])
+def test_the_block_that_kills_while_alone_is_named_and_all_others_are_done_first(
+    align: int, named: str
+) -> None:
+    balance = Balance([Run(4 * i, 4 * i + 4) for i in range(8)], align=align)
     balance.follow({"a": 1, "b": 1}, 0.0)
-    finished = set()
-    poison = Run(8, 12)
+    finished: set[int] = set()
 
     def one_round() -> None:
         for ticket in balance.assign(0.0):
             in_flight.add(ticket)
         for ticket in sorted(in_flight, key=lambda ticket: ticket.serial):
-            if ticket in in_flight and ticket.run != poison:
+            if ticket in in_flight and 9 not in range(*ticket.run):
                 in_flight.discard(ticket)
                 if balance.complete(ticket, 0.0) is not None:
-                    finished.add(ticket.run)
+                    assert finished.isdisjoint(range(*ticket.run))
+                    finished.update(range(*ticket.run))
             elif ticket in in_flight:
                 other = {"a": "b", "b": "a"}[ticket.worker]
                 in_flight.difference_update(balance.follow({other: 1}, 0.0))
                 balance.follow({"a": 1, "b": 1}, 0.0)
 
     in_flight: set[Ticket] = set()
-    with pytest.raises(DgmmError, match="blocks 8 to 11 ended 3 workers while alone"):
+    with pytest.raises(DgmmError, match=f"{named} ended 3 workers while alone"):
         collections.deque((one_round() for _ in range(100)), maxlen=0)
-    assert len(finished) == 7
+    assert finished == set(range(32)) - set(range(10 - align, 10))
 
 
 def test_workers_that_die_together_accuse_no_run() -> None:

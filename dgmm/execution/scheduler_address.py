@@ -1,0 +1,66 @@
+"""Where a scheduler is: the address in its file, the schemes that are spoken, and who may hear."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from pathlib import Path
+
+from dgmm.errors import UnavailableError
+
+
+def read_address(path: Path, timeout: float) -> str:
+    """The address in a scheduler file; batch systems may start us before the scheduler wrote it.
+
+    Raises
+    ------
+    UnavailableError
+        If the file does not come, is none, or names a scheme that is not spoken.
+    """
+    deadline = time.monotonic() + timeout
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise UnavailableError(
+                f"there is no scheduler file {path} (waited {timeout:g} s); start the scheduler "
+                f"with: dask scheduler --scheduler-file {path}"
+            )
+        time.sleep(0.1)
+    try:
+        address = str(json.loads(path.read_text("utf-8"))["address"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnavailableError(
+            f"{path} is not a scheduler file ({error!r}); expected the JSON that "
+            "dask scheduler --scheduler-file writes"
+        ) from error
+    _refuse_scheme(address, path)
+    return address
+
+
+def _refuse_scheme(address: str, path: Path) -> None:
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme != "tcp":
+        reason = "encrypted clusters (tls) are" if scheme == "tls" else "such clusters are"
+        raise UnavailableError(
+            f"the scheduler of {path} is at {address!r}; expected tcp://HOST:PORT: {reason} not "
+            "built yet"
+        )
+
+
+def exposure(address: str) -> str | None:
+    """What to say of a scheduler that others may reach; None for one on this machine's loopback."""
+    host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    if host == "localhost" or _is_loopback(host):
+        return None
+    return (
+        f"the scheduler at {address} is reached over a network without encryption or "
+        "authentication: whoever reaches it can read the rows and run code on the workers. Use it "
+        "within a network you trust"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
