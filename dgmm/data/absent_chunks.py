@@ -101,16 +101,20 @@ def _units_in_shard(path: Path, layout: ArrayLayout) -> NDArray[np.bool_]:
 
     def read() -> bytes:
         with path.open("rb") as shard:
-            if not layout.index_at_start:
-                end = shard.seek(0, os.SEEK_END)
-                shard.seek(max(end - size - checksum, 0))
+            end = shard.seek(0, os.SEEK_END)
+            if end < size:  # asked first: metadata may claim an index that no memory holds
+                return b""
+            shard.seek(0 if layout.index_at_start else max(end - size - checksum, 0))
             return shard.read(size)
 
     content = read_local(read, str(path))
     if content is None:
         return np.zeros(shape, np.bool_)
     if len(content) < size:
-        raise DataError(f"{path} is damaged: too short for the index of a shard. Write it again")
+        raise DataError(
+            f"{path} is damaged: too short for the index of a shard, which takes {size:,} bytes "
+            f"for {shape[0]:,} × {shape[1]:,} inner chunks. Write it again"
+        )
     pairs = np.frombuffer(content, dtype="<u8").reshape(*shape, 2)
     present: NDArray[np.bool_] = ~(pairs == _ABSENT).all(axis=2)
     return present

@@ -25,6 +25,9 @@ _ADMITTED = frozenset(
     + [np.dtype(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)]
     + [np.dtype(f"float{bits}") for bits in (16, 32, 64)]
 )
+#: More are no features but an exchanged or damaged shape, and fit no machine.
+MOST_FEATURES = 1_000_000
+_FEWEST_ROWS, _BYTES = 4096, 8
 ADMITTED_NAMES = frozenset(dtype.name for dtype in _ADMITTED)
 
 
@@ -78,3 +81,9 @@ def check_shape(shape: Sequence[int], source: str) -> None:
         raise DataError(f"{found}; it has no rows")
     if shape[1] == 0:
         raise DataError(f"{found}; it has no features")
+    if shape[1] > MOST_FEATURES:
+        n_bytes = _FEWEST_ROWS * shape[1] * _BYTES
+        raise DataError(
+            f"{found}; at most {MOST_FEATURES:,} features are read, and {shape[1]:,} make one "
+            f"block of {_FEWEST_ROWS:,} rows {n_bytes:.3g} bytes. Are rows and features exchanged?"
+        )

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from dgmm.data.absent_chunks import AbsentChunks, units_in_file
 from dgmm.data.feature_names import safe_text
+from dgmm.data.patience import is_transient, patiently
 from dgmm.data.zarr_layout import ArrayLayout, Pair
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
-from dgmm.errors import DataError, InputNotFoundError
+from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"  # a string: not every zarr 3.1 can be subscripted
 
@@ -66,6 +67,8 @@ class ChunkReader:
     layout : ArrayLayout
     absent : AbsentChunks
         What did not exist when the chunks were listed.
+    retry_s : float
+        Seconds for which a read that fails transiently is tried again.
     """
 
     folder: str
@@ -73,6 +76,7 @@ class ChunkReader:
     digest: str
     layout: ArrayLayout
     absent: AbsentChunks
+    retry_s: float = 0.0
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Rows [start, stop) as (b, d), native byte order, C order.
@@ -83,21 +87,19 @@ class ChunkReader:
             If a chunk is damaged, or was listed and is gone; it is named.
         InputNotFoundError
             If a chunk cannot be read.
+        UnavailableError
+            If storage keeps failing for `retry_s`.
         """
         array = opened(self.folder, self.zarr_format, self.digest)
         try:
-            values = array[start:stop, :]
-        except MemoryError:
-            raise
+            values = patiently(lambda: array[start:stop, :], self.retry_s)
         except Exception as error:  # noqa: BLE001 - codecs raise anything on damaged bytes
             raise self._explained(array, start, stop, error) from None
         rows = np.ascontiguousarray(values, dtype=self.layout.dtype)
         self._check_none_vanished(rows, start, array.fill_value)
         return rows
 
-    def _explained(
-        self, array: ZarrArray, start: int, stop: int, error: Exception
-    ) -> DataError | InputNotFoundError:
+    def _explained(self, array: ZarrArray, start: int, stop: int, error: Exception) -> DgmmError:
         """The error of the first chunk that cannot be read, found one by one."""
         unit_rows, unit_columns = self.layout.unit_shape
         for i in range(start // unit_rows, -(-stop // unit_rows)):
@@ -109,10 +111,26 @@ class ChunkReader:
                     ]
                 except Exception as fault:  # noqa: BLE001 - as above; this one is to be named
                     return self._fault((i, j), fault)
-        return DataError(f"{self.folder}: rows {start} to {stop} cannot be read: {_words(error)}")
+        return self._sorted(f"rows {start} to {stop} of {self.folder}", error)
 
-    def _fault(self, unit: Pair, error: Exception) -> DataError | InputNotFoundError:
-        where = f"{self.layout.name(unit)} of {self.folder}"
+    def _fault(self, unit: Pair, error: Exception) -> DgmmError:
+        return self._sorted(f"{self.layout.name(unit)} of {self.folder}", error)
+
+    def _sorted(self, where: str, error: Exception) -> DgmmError:
+        """The way in which a run ends for such an error."""
+        if is_transient(error):
+            return UnavailableError(
+                f"{where} cannot be read: {_words(error)}, for {self.retry_s:g} s "
+                "(storage.retry_s). Run the same command again when the storage is back"
+            )
+        if isinstance(error, MemoryError):
+            rows, columns = self.layout.unit_shape
+            n_bytes = rows * columns * self.layout.dtype.itemsize
+            return DataError(
+                f"{where} asks for more memory than there is, where its metadata make a chunk "
+                f"{n_bytes:,} bytes: it is damaged, or this machine too small for it. Restore it, "
+                "or write the array again in smaller chunks"
+            )
         if isinstance(error, OSError) and error.errno is not None:
             return InputNotFoundError(f"{where} cannot be read: {_words(error)}")
         return DataError(

@@ -167,7 +167,8 @@ class Standardisation:
         """Return (…, d) positions in user units standardised: (x - shift)/scale, in float64."""
         with np.errstate(over="ignore"):
             result: Floats = np.asarray(means, dtype=np.float64) / self.scale
-        return result - self.shift / self.scale
+            result -= self.shift / self.scale
+        return result
 
 
 def _quartiles(columns: Floats) -> tuple[Floats, Floats, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -17,7 +17,7 @@ from dgmm.data.finite_rows import kept_rows
 from dgmm.data.moments import Floats, Moments
 from dgmm.data.uniform_sample import Candidates, SampleRule
 from dgmm.errors import DataError
-from dgmm.execution.executor import Executor, map_reduce
+from dgmm.execution.executor import Executor, PassProgress, map_reduce
 
 #: A sample smaller than this share of what was asked for is drawn again.
 _SHORT_SAMPLE = 0.9
@@ -154,6 +154,7 @@ def summarise(
     missing: Literal["error", "drop"],
     sample_rows: int,
     seed: int,
+    of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
 ) -> Summary:
     """Read all rows once.
 
@@ -167,14 +168,18 @@ def summarise(
         Size of the sample, at least 1; fewer where fewer rows are kept.
     seed
         The job's seed.
+    of_pass
+        Gives who keeps the finished parts of a pass, by its name.
 
     Raises
     ------
     DataError
         If a value is not finite and `missing` is `error`, or if no row is kept.
     """
+    n_blocks = dataset.grid.n_blocks
     rule = SampleRule.expecting(sample_rows, dataset.n_samples, seed)
-    part = map_reduce(executor, _SummaryLeaves(dataset, rule), dataset.grid.n_blocks)
+    leaves = _SummaryLeaves(dataset, rule)
+    part = map_reduce(executor, leaves, n_blocks, progress=of_pass("summary"))
     if part.n_read != dataset.n_samples:
         raise RuntimeError(f"read {part.n_read} of {dataset.n_samples} rows")
     if missing == "error" and part.first_faulty is not None:
@@ -182,12 +187,15 @@ def summarise(
     n_kept = part.moments.count
     if n_kept == 0:
         raise DataError(
-            _faults(part, dataset) + f"None of {part.n_read} rows is free of them, so none is left"
+            _faults(part, dataset)
+            + f"None of {part.n_read} rows is free of them, so none is left"
+            + _empty_features(part, dataset)
         )
     candidates = part.candidates
     if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
         rule = SampleRule.expecting(sample_rows, n_kept, seed)
-        candidates = map_reduce(executor, _SampleLeaves(dataset, rule), dataset.grid.n_blocks)
+        again = _SampleLeaves(dataset, rule)
+        candidates = map_reduce(executor, again, n_blocks, progress=of_pass("second sample"))
     return _finished(part, candidates.smallest(sample_rows, dataset.n_features, dataset.dtype))
 
 
@@ -219,6 +227,15 @@ def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
 def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:
     place = int(np.argmin(kept))
     return start + place, int(np.argmin(np.isfinite(rows[place])))
+
+
+def _empty_features(part: PartialSummary, dataset: Dataset) -> str:
+    """Which features alone would leave no row."""
+    empty = np.flatnonzero(part.n_nan + part.n_inf == part.n_read)
+    if not len(empty):
+        return ""
+    names = ", ".join(dataset.feature_names[i] for i in empty[:_SHOWN])
+    return f": {names} has no finite value at all. Leave such features out of the array"
 
 
 def _faults(part: PartialSummary, dataset: Dataset) -> str:

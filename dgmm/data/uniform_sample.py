@@ -18,6 +18,8 @@ from dgmm.random_streams import Stage, stream
 _KEYS = 2**64
 #: Standard deviations of the number of candidates by which the threshold is set too high.
 _MARGIN = 5.0
+#: Parts that are kept apart: a checkpoint writes each as three arrays.
+_MOST_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,17 @@ class SamplePart:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Candidates of several blocks; merging joins tuples and copies no row."""
+    """Candidates of several blocks; merging joins tuples, and copies rows once they are many."""
 
     parts: tuple[SamplePart, ...] = ()
 
     def merge(self, other: Self) -> Self:
         """Return these candidates followed by the other's."""
-        return type(self)(self.parts + other.parts)
+        parts = self.parts + other.parts
+        if len(parts) <= _MOST_PARTS:
+            return type(self)(parts)
+        columns = zip(*((part.keys, part.numbers, part.rows) for part in parts), strict=True)
+        return type(self)((SamplePart(*(np.concatenate(column) for column in columns)),))
 
     def __len__(self) -> int:
         return sum(len(part.keys) for part in self.parts)

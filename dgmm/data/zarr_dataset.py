@@ -97,6 +97,10 @@ class ZarrDataset:
         """The same rows; each process that reads them keeps so many bytes of them for later."""
         return replace(self, cache_bytes=n_bytes)
 
+    def with_retries(self, seconds: float) -> ZarrDataset:
+        """The same rows; reads that fail transiently are tried again for so long."""
+        return replace(self, reader=replace(self.reader, retry_s=seconds))
+
     def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
         """Yield (block, its rows (b, d), read only), decoding each chunk once and one read ahead.
 

@@ -30,7 +30,7 @@ class SerialExecutor:
     def __init__(self, n_threads=1):
         self.n_threads = n_threads
 
-    def run(self, task, runs):
+    def run(self, task, runs, **_):
         copy = pickle.loads(pickle.dumps(task))  # noqa: S301 - ours
         for run in reversed(runs):
             yield run, copy(run)
