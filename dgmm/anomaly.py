@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.zarr_output import OutputArray
 from dgmm.digests import Digests, digest_of, joined
-from dgmm.execution.executor import TASKS_PER_THREAD, Executor, map_reduce, split_runs
+from dgmm.execution.executor import (
+    TASKS_PER_THREAD,
+    Executor,
+    PassProgress,
+    map_reduce,
+    split_runs,
+)
 from dgmm.outputs import chunk_blocks
 
 _DIGIT_BITS = 16
@@ -139,10 +145,11 @@ def flag(
     grid: BlockGrid,
     executor: Executor,
     threshold: float,
+    progress: PassProgress[Flagged] | None = None,
 ) -> Flagged:
     """Write 1 where the log density lies below the threshold, 0 elsewhere, −1 for dropped rows."""
-    leaves = _Flag(log_density, anomaly, grid, threshold)
-    return map_reduce(executor, leaves, grid.n_blocks, align=chunk_blocks(grid))
+    leaves, align = _Flag(log_density, anomaly, grid, threshold), chunk_blocks(grid)
+    return map_reduce(executor, leaves, grid.n_blocks, align=align, progress=progress)
 
 
 def _chunks(grid: BlockGrid, run: Run) -> list[tuple[int, int]]:
@@ -157,8 +164,9 @@ def _total(
     executor: Executor, grid: BlockGrid, task: Callable[[Run], NDArray[np.int64]]
 ) -> NDArray[np.int64]:
     """Sum of the tasks' counts: integers, so the order does not matter."""
-    runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD, chunk_blocks(grid))
+    align = chunk_blocks(grid)
+    runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD, align)
     total = np.zeros(1 << _DIGIT_BITS, np.int64)
-    for _, counts in executor.run(task, runs):
+    for _, counts in executor.run(task, runs, align=align):
         total += counts
     return total

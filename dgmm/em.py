@@ -35,6 +35,7 @@ def run(
     expectation: Expectation,
     conditions: Conditions,
     listen: Listen = lambda _candidate, _iteration: None,
+    keep: Callable[[tuple[Candidate, ...]], None] = lambda _candidates: None,
 ) -> tuple[Candidate, ...]:
     """Advance all candidates to their outcomes.
 
@@ -48,6 +49,8 @@ def run(
         Tolerance, limits, policy.
     listen
         Called after each iteration of each candidate.
+    keep
+        Given all candidates after each pass: what a run that was killed can go on from.
     """
     while any(c.outcome is None for c in candidates):
         active = tuple(c for c in candidates if c.outcome is None)
@@ -64,6 +67,7 @@ def run(
                 record = _record(c, new, kernel, statistics.n_rows)
                 listen(new, replace(record, seconds=seconds, arithmetic=used))
         candidates = tuple(advanced.get(c.restart, c) for c in candidates)
+        keep(candidates)
     return candidates
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,14 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.arithmetic import Arithmetic, fastest
-from dgmm.data.blocks import Run
+from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.finite_rows import kept_rows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.execution.executor import Executor, map_reduce, tasks_per_thread
+from dgmm.execution.executor import (
+    MOST_BLOCKS,
+    Executor,
+    PassProgress,
+    map_reduce,
+    tasks_per_thread,
+)
 from dgmm.kernels import Kernel, Workspace, e_step
 from dgmm.statistics import Statistics
+
+#: Multiplications and additions of one task at most: 10 to 30 seconds of one thread.
+_TASK_FLOPS = 5e11
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +148,10 @@ class PassOverRows:
         The rows, where passes over them run, and the units they are fitted in.
     n_dropped
         Rows that the summary has left out for what they lack.
+    of_pass
+        Gives who keeps the finished parts of a pass, by its name.
+    n_passes
+        Passes made in earlier attempts; counts on from there.
     """
 
     def __init__(
@@ -147,9 +160,13 @@ class PassOverRows:
         executor: Executor,
         standardisation: Standardisation,
         n_dropped: int = 0,
+        *,
+        of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
+        n_passes: int = 0,
     ) -> None:
         self._dataset, self._executor = dataset, executor
         self._standardisation, self._n_dropped = standardisation, n_dropped
+        self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
     def __call__(self, kernels: tuple[Kernel, ...]) -> PassStatistics:
@@ -163,8 +180,34 @@ class PassOverRows:
         leaves = ExpectationPass(
             self._dataset, self._standardisation, kernels, drop=self._n_dropped > 0
         )
-        begun, tasks = time.perf_counter(), tasks_per_thread(self._last_s)
-        total = map_reduce(self._executor, leaves, self._dataset.grid.n_blocks, tasks=tasks)
+        begun, grid = time.perf_counter(), self._dataset.grid
+        total: PassStatistics = map_reduce(
+            self._executor,
+            leaves,
+            grid.n_blocks,
+            tasks=tasks_per_thread(self._last_s),
+            most_blocks=most_blocks(_flops(kernels, grid.n_features), grid),
+            progress=self._of_pass(f"em {self.n_passes}"),
+        )
         self._last_s = time.perf_counter() - begun
+        self.n_passes += 1
         require_all_rows(total, self._dataset, self._n_dropped)
         return total
+
+
+def _flops(kernels: tuple[Kernel, ...], d: int) -> float:
+    """Multiplications and additions of a row, in the products alone."""
+    return sum(4.0 * kernel.n_components * kernel.family.width(d) for kernel in kernels)
+
+
+def most_blocks(flops: float, grid: BlockGrid) -> int:
+    """Blocks of one task at most, so that what a killed run does again takes some seconds.
+
+    Parameters
+    ----------
+    flops
+        Multiplications and additions of one row.
+    grid
+        The blocks.
+    """
+    return min(max(int(_TASK_FLOPS / (flops * grid.rows_per_block)), 1), MOST_BLOCKS)

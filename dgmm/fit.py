@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 from dgmm.regularisation import held_by_regularisation
 from dgmm.rehearsal import Rehearsal
+from dgmm.resumption import NOTHING_KEPT, EmState, Resumption
 from dgmm.starts import Adjust, Given, Starts, starts_on_sample, starts_over_all_rows
 from dgmm.survey import FitSettings, Survey, survey
 
@@ -56,6 +58,7 @@ def fit(
     listener: Listener,
     given: Given | None = None,
     adjust: Adjust | None = None,
+    kept: Resumption = NOTHING_KEPT,
 ) -> Fit:
     """Fit a mixture to a data set.
 
@@ -71,6 +74,8 @@ def fit(
         The start, for `method="given"`.
     adjust
         Applied to every start that a method draws; such starts are not rehearsed.
+    kept
+        Keeps what is done, and knows what an earlier attempt at this very fit has done.
 
     Raises
     ------
@@ -81,33 +86,63 @@ def fit(
     """
     clock = _Clock()
     listener.stage("summary", f"{dataset.n_samples:,} rows of {dataset.n_features} features")
-    known = survey(dataset, executor, settings)
+    known = survey(dataset, executor, settings, kept)
     for text in known.warnings:
         listener.warning(text)
     clock.lap("summary")
 
     with in_this_process(executor) as here:
         rehearsal = None if adjust is not None else Rehearsal.of(known, settings)
-        if settings.method in METHODS_OVER_ALL_ROWS:
-            listener.stage("initialisation", f"{settings.method} on all rows")
-            drawn = starts_over_all_rows(dataset, executor, known, settings, adjust)
-        else:
-            drawn = _drawn(known, settings, rehearsal, here, listener, given, adjust)
+
+        def draw() -> Starts:
+            if settings.method in METHODS_OVER_ALL_ROWS:
+                listener.stage("initialisation", f"{settings.method} on all rows")
+                return starts_over_all_rows(dataset, executor, known, settings, adjust, kept)
+            return _drawn(known, settings, rehearsal, here, listener, given, adjust)
+
+        # Without iterations one start is drawn and none rehearsed: it is not those of a longer run.
+        drawn = kept.once("starts" if settings.max_iter else "starts-alone", draw)
+        for restart, reason in drawn.failed.items():
+            listener.warning(f"start {restart} failed: {reason}")
         clock.lap("initialisation")
         starts = {restart: own[0] for restart, own in drawn.drawn.items()}
         if rehearsal is not None:
-            starts = _rehearsed(rehearsal, drawn, here, listener)
+            rehearse = partial(_rehearsed, rehearsal, drawn, here, listener)
+            starts = kept.once("rehearsed-starts", rehearse)
             clock.lap("sample")
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
-    candidates = em.run(
-        tuple(Candidate.at(i, p, known.conditions) for i, p in starts.items()),
-        PassOverRows(dataset, executor, known.standardisation, known.summary.n_dropped),
-        known.conditions,
-        _listen(listener),
-    )
+    candidates = _iterated(dataset, executor, known, starts, listener, kept)
     clock.lap("em")
     return _concluded(dataset, known, candidates, drawn.failed, listener, clock.laps)
+
+
+def _iterated(
+    dataset: Dataset,
+    executor: Executor,
+    known: Survey,
+    starts: dict[int, Parameters],
+    listener: Listener,
+    kept: Resumption,
+) -> tuple[Candidate, ...]:
+    """All restarts to their ends, from where an earlier attempt was."""
+    at_start = tuple(Candidate.at(i, p, known.conditions) for i, p in starts.items())
+    state = kept.em_state() or EmState(at_start, 0)
+    if state.n_passes:
+        listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
+    expectation = PassOverRows(
+        dataset,
+        executor,
+        known.standardisation,
+        known.summary.n_dropped,
+        of_pass=kept.of_pass,
+        n_passes=state.n_passes,
+    )
+
+    def keep(candidates: tuple[Candidate, ...]) -> None:
+        kept.keep_em_state(EmState(candidates, expectation.n_passes))
+
+    return em.run(state.candidates, expectation, known.conditions, _listen(listener, state), keep)
 
 
 def _concluded(
@@ -155,10 +190,7 @@ def _drawn(
     rows, n = (known.sample, 0) if rehearsal is None else (rehearsal.few, rehearsal.n_starts)
     times = f"{n} times " if n > 1 else ""
     listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")
-    drawn = starts_on_sample(known, settings, rows, n, here, given, adjust)
-    for restart, reason in drawn.failed.items():
-        listener.warning(f"start {restart} failed: {reason}")
-    return drawn
+    return starts_on_sample(known, settings, rows, n, here, given, adjust)
 
 
 def _rehearsed(
@@ -173,9 +205,9 @@ def _rehearsed(
     return {restart: found.parameters for restart, found in refined.items()}
 
 
-def _listen(listener: Listener) -> em.Listen:
+def _listen(listener: Listener, state: EmState) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
-    told: dict[int, int] = {}
+    told = {candidate.restart: len(candidate.events) for candidate in state.candidates}
 
     def listen(candidate: Candidate, iteration: Iteration) -> None:
         listener.iteration(asdict(iteration))

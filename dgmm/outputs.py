@@ -19,7 +19,8 @@ from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.zarr_output import OutputArray
 from dgmm.digests import Digests, digest_of
-from dgmm.execution.executor import Executor, map_reduce
+from dgmm.execution.executor import Executor, PassProgress, map_reduce
+from dgmm.expectation import most_blocks
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
@@ -102,7 +103,13 @@ class LastWalk:
 
 
 def walk(
-    dataset: Dataset, executor: Executor, model: MixtureModel, products: Products, *, drop: bool
+    dataset: Dataset,
+    executor: Executor,
+    model: MixtureModel,
+    products: Products,
+    *,
+    drop: bool,
+    progress: PassProgress[WalkStatistics] | None = None,
 ) -> WalkStatistics:
     """Read all rows once, write all products, return the exact statistics of the saved parameters.
 
@@ -116,9 +123,19 @@ def walk(
         The arrays to write, made before.
     drop
         Rows with missing values get label −1 and NaN scores.
+    progress
+        Keeps the finished parts: their chunks are on disk, and are not written again.
     """
-    leaves = LastWalk(dataset, model, products, drop)
-    return map_reduce(executor, leaves, dataset.grid.n_blocks, align=chunk_blocks(dataset.grid))
+    leaves, grid = LastWalk(dataset, model, products, drop), dataset.grid
+    flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
+    return map_reduce(
+        executor,
+        leaves,
+        grid.n_blocks,
+        align=chunk_blocks(grid),
+        most_blocks=most_blocks(flops, grid),
+        progress=progress,
+    )
 
 
 class _ChunkWriter:

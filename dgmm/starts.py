@@ -16,6 +16,7 @@ from dgmm.execution.executor import Executor, split_runs
 from dgmm.initialisation import AllRows, StartRequest, start, start_over_all_rows
 from dgmm.parameters import Parameters
 from dgmm.random_streams import Stage, stream
+from dgmm.resumption import Resumption
 from dgmm.survey import FitSettings, Survey
 
 #: Makes parameters under a standardisation: how a caller hands in a start of its own.
@@ -86,6 +87,7 @@ def starts_over_all_rows(
     known: Survey,
     settings: FitSettings,
     adjust: Adjust | None,
+    kept: Resumption,
 ) -> Starts:
     """One start of every restart, from reads that all of them share.
 
@@ -107,7 +109,8 @@ def starts_over_all_rows(
         )
         for restart in restarts
     ]
-    rows = AllRows(dataset, executor, known.standardisation, known.summary.n_dropped)
+    n_dropped = known.summary.n_dropped
+    rows = AllRows(dataset, executor, known.standardisation, n_dropped, kept)
     drawn = start_over_all_rows(settings.method, rows, requests, settings.seed, restarts)
 
     def adjusted(key: Key) -> Parameters:

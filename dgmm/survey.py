@@ -24,6 +24,7 @@ from dgmm.execution.executor import Executor
 from dgmm.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.kernels import Guard
 from dgmm.regularisation import regularisation_of
+from dgmm.resumption import NOTHING_KEPT, Resumption
 
 Array = NDArray[np.float64]
 
@@ -141,7 +142,12 @@ def sample_rows(settings: FitSettings, n_features: int) -> int:
     return max(min(wanted, _SAMPLE_BYTES // (8 * n_features)), 1000)
 
 
-def survey(dataset: Dataset, executor: Executor, settings: FitSettings) -> Survey:
+def survey(
+    dataset: Dataset,
+    executor: Executor,
+    settings: FitSettings,
+    kept: Resumption = NOTHING_KEPT,
+) -> Survey:
     """Read all rows once and settle units, regularisation and the guard.
 
     Raises
@@ -151,13 +157,18 @@ def survey(dataset: Dataset, executor: Executor, settings: FitSettings) -> Surve
     """
     family = family_named(settings.covariance_type)
     _check_sizes(dataset.n_samples, settings)
-    summary = summarise(
-        dataset,
-        executor,
-        missing=settings.missing,
-        sample_rows=sample_rows(settings, dataset.n_features),
-        seed=settings.seed,
-    )
+
+    def read() -> Summary:
+        return summarise(
+            dataset,
+            executor,
+            missing=settings.missing,
+            sample_rows=sample_rows(settings, dataset.n_features),
+            seed=settings.seed,
+            of_pass=kept.of_pass,
+        )
+
+    summary = kept.once("summary", read)
     _check_sizes(summary.n_kept, settings)
     standardisation = Standardisation.from_sample(
         summary.sample, dataset.dtype, common_scale=family.common_scale
@@ -193,6 +204,8 @@ def _check_range(summary: Summary, standardisation: Standardisation, dataset: Da
 
 
 def _check_sizes(n_rows: int, settings: FitSettings) -> None:
+    if n_rows == 1:
+        raise DataError("one row has no variance (n_samples=1), expected at least 2 rows")
     if n_rows < settings.n_components:
         raise DataError(
             f"{n_rows:,} rows cannot be parted into {settings.n_components} components: "

@@ -72,7 +72,9 @@ class OneByOne:
 
     n_threads = 3
 
-    def run(self, task: Callable[[Run], Any], runs: Sequence[Run]) -> Iterator[tuple[Run, Any]]:
+    def run(
+        self, task: Callable[[Run], Any], runs: Sequence[Run], **_: object
+    ) -> Iterator[tuple[Run, Any]]:
         for run in reversed(runs):
             yield run, task(run)
 

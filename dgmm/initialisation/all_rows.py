@@ -20,6 +20,7 @@ from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.executor import Executor, Monoid, map_reduce
 from dgmm.initialisation.rows import LARGEST_VALUE, CentredRows
+from dgmm.resumption import NOTHING_KEPT, Resumption
 
 M = TypeVar("M", bound=Monoid)
 
@@ -62,20 +63,25 @@ class AllRows:
         Of the data.
     n_dropped : int
         Rows that the summary left out, and that every pass leaves out.
+    kept : Resumption
+        Keeps what each read has found, and the finished parts of one.
     """
 
     dataset: Dataset
     executor: Executor
     standardisation: Standardisation
     n_dropped: int
+    kept: Resumption = NOTHING_KEPT
 
-    def reduce(self, measure: Callable[[Block], M]) -> M:
+    def reduce(self, measure: Callable[[Block], M], name: str) -> M:
         """Measure every block and merge in the fixed tree: one read of the data.
 
         Parameters
         ----------
         measure
             Picklable.
+        name
+            Of this read, unlike that of any other: small letters, digits and hyphens.
 
         Raises
         ------
@@ -83,7 +89,12 @@ class AllRows:
             If other rows are there than the summary counted.
         """
         leaves = _Leaves(self.dataset, self.standardisation, self.n_dropped > 0, measure)
-        total = map_reduce(self.executor, leaves, self.dataset.grid.n_blocks)
+
+        def read() -> Accounted[M]:
+            n_blocks, progress = self.dataset.grid.n_blocks, self.kept.of_pass(name)
+            return map_reduce(self.executor, leaves, n_blocks, progress=progress)
+
+        total = self.kept.once(f"start-{name}", read)
         require_all_rows(total, self.dataset, self.n_dropped)
         return total.value
 
@@ -101,7 +112,7 @@ class Together(Generic[M]):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Accounted(Generic[M]):
+class Accounted(Generic[M]):
     """A value, and how many rows it is of."""
 
     n_read: int
@@ -109,6 +120,7 @@ class _Accounted(Generic[M]):
     value: M
 
     def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
         return type(self)(
             self.n_read + other.n_read,
             self.n_dropped + other.n_dropped,
@@ -125,7 +137,7 @@ class _Leaves(Generic[M]):
     drop: bool
     measure: Callable[[Block], M]
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, _Accounted[M]]]:
+    def __call__(self, run: Run) -> Iterator[tuple[int, Accounted[M]]]:
         for number, rows in self.dataset.read_blocks(run):
             kept = kept_rows(rows) if self.drop else None
             fitted = rows if kept is None else rows[kept]
@@ -133,4 +145,4 @@ class _Leaves(Generic[M]):
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
             block = Block(number, CentredRows.about_origin(columns), kept)
             n_dropped = len(rows) - len(fitted)
-            yield number, _Accounted(len(rows), n_dropped, self.measure(block))
+            yield number, Accounted(len(rows), n_dropped, self.measure(block))

@@ -61,12 +61,12 @@ def kmeans_parallel(
     """
     first = requests[0]
     candidates = draw_candidates(rows, requests, seed, restarts)
-    weights = rows.reduce(CountMeasure(tuple(candidates))).values
+    weights = rows.reduce(CountMeasure(tuple(candidates)), "weights").values
     centres = tuple(
         cluster(C, w.values.astype(np.float64), request)
         for C, w, request in zip(candidates, weights, requests, strict=True)
     )
-    statistics = rows.reduce(ClusterMeasure(first.family, centres)).values
+    statistics = rows.reduce(ClusterMeasure(first.family, centres), "moments").values
     return [mended(m_step(first.family, s), first.sample, first.regularisation) for s in statistics]
 
 
@@ -80,7 +80,7 @@ def draw_candidates(
     for n in range(1, MOST_ROUNDS + 1):
         keys = tuple((k, restarts[i], n) for i in going)
         measure = RoundMeasure(seed, keys, tuple(candidates[i] for i in going), OVERSAMPLING * k)
-        drawn = dict(zip(going, rows.reduce(measure).values, strict=True))
+        drawn = dict(zip(going, rows.reduce(measure, f"round-{n}").values, strict=True))
         for i, found in drawn.items():
             candidates[i] = np.concatenate([candidates[i], found.rows])
         if n >= ROUNDS:

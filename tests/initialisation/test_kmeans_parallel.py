@@ -100,7 +100,7 @@ def test_a_round_takes_each_row_with_the_probability_of_the_paper(executor: Thre
     rows = _rows(X, executor)
     for seed in range(n_seeds):
         measure = RoundMeasure(seed, ((3, 0, 1),), (candidates,), oversampling)
-        drawn = rows.reduce(measure).values[0]
+        drawn = rows.reduce(measure, "read").values[0]
         assert drawn.cost == pytest.approx(distances.sum(), rel=len(X) * EPS)
         times += (X[:, None, 0] == drawn.rows[None, :, 0]).any(axis=1)
     deviation = np.sqrt(expected * (1 - expected) / n_seeds)
@@ -114,7 +114,7 @@ def test_a_round_takes_about_l_rows_however_many_blocks_there_are(executor: Thre
     assert rows.dataset.grid.n_blocks == 9
     candidates, oversampling = np.zeros((1, 64)), 64.0
     measure = RoundMeasure(0, ((32, 0, 1),), (candidates,), oversampling)
-    drawn = rows.reduce(measure).values[0]
+    drawn = rows.reduce(measure, "read").values[0]
     assert abs(len(drawn.rows) - oversampling) <= 5 * np.sqrt(oversampling)
 
 
@@ -125,7 +125,7 @@ def test_one_read_takes_the_rows_that_two_reads_would(executor: ThreadExecutor) 
     X = scales * rng.normal(size=(4 * ROW_QUANTUM, 64))
     rows, oversampling = _rows(X, executor), 40.0
     measure = RoundMeasure(7, ((20, 3, 2),), (np.zeros((1, 64)),), oversampling)
-    drawn = rows.reduce(measure).values[0]
+    drawn = rows.reduce(measure, "read").values[0]
     streams = [stream(Stage.INITIALISATION, 7, 20, 3, 2, block) for block in range(4)]
     numbers = np.concatenate([rng.random(ROW_QUANTUM) for rng in streams])
     distances = (X**2).sum(axis=1)
@@ -149,7 +149,7 @@ class _LastFirst:
 
     n_threads = 1000
 
-    def run(self, task: object, runs: Sequence[Run]) -> Iterator[tuple[Run, object]]:
+    def run(self, task: object, runs: Sequence[Run], **_: object) -> Iterator[tuple[Run, object]]:
         for run in reversed(runs):
             yield run, task(run)  # type: ignore[operator]
 
@@ -192,7 +192,7 @@ class _Counting(ThreadExecutor):
         super().__init__(2)
         self.n_passes = 0
 
-    def run(self, task: object, runs: Sequence[Run]) -> Iterator[tuple[Run, object]]:  # type: ignore[override]
+    def run(self, task: object, runs: Sequence[Run], **_: object) -> Iterator[tuple[Run, object]]:  # type: ignore[override]
         self.n_passes += 1
         return super().run(task, runs)  # type: ignore[arg-type]
 
@@ -200,7 +200,7 @@ class _Counting(ThreadExecutor):
 def test_weights_are_numbers_of_rows_and_sum_to_all_of_them(executor: ThreadExecutor) -> None:
     X = _clusters(30_000, 6, 5)
     candidates = X[::3000].copy()
-    (counts,) = _rows(X, executor).reduce(CountMeasure((candidates,))).values
+    (counts,) = _rows(X, executor).reduce(CountMeasure((candidates,)), "read").values
     nearest = ((X[:, None] - candidates[None]) ** 2).sum(axis=2).argmin(axis=1)
     np.testing.assert_array_equal(counts.values, np.bincount(nearest, minlength=len(candidates)))
     assert counts.values.sum() == len(X)
@@ -278,7 +278,7 @@ def test_components_start_with_the_moments_of_all_rows_nearest_to_a_centre(
 ) -> None:
     X = _clusters(2 * ROW_QUANTUM + 5, 3, 64)
     centres = X[:3].copy()
-    (found,) = _rows(X, executor).reduce(ClusterMeasure(family, (centres,))).values  # type: ignore[arg-type]
+    (found,) = _rows(X, executor).reduce(ClusterMeasure(family, (centres,)), "read").values  # type: ignore[arg-type]
     labels = ((X[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
     estimate = m_step(family, found)  # type: ignore[arg-type]
     for j in range(3):
@@ -307,13 +307,13 @@ def test_dropped_rows_are_left_out_and_change_no_other_rows_draw(executor: Threa
     n_dropped = len(hole[1::7])
     kept = np.delete(X, np.arange(1, len(X), 7), axis=0)
     measure = RoundMeasure(0, ((3, 0, 1),), (kept[:1],), 30.0)
-    drawn = _rows(hole, executor, n_dropped).reduce(measure).values[0]
+    drawn = _rows(hole, executor, n_dropped).reduce(measure, "read").values[0]
     assert np.isfinite(drawn.rows).all()
     assert drawn.cost == pytest.approx(_sum_of_squares(kept, kept[:1]), rel=len(X) * EPS)
-    whole = _rows(X, executor).reduce(measure).values[0]
+    whole = _rows(X, executor).reduce(measure, "read").values[0]
     expected = whole.keys[~np.isin(whole.rows[:, 0], X[1::7, 0])]
     assert set(expected) <= set(drawn.keys)  # φ is smaller without them: no fewer are taken
-    (counts,) = _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],))).values
+    (counts,) = _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],)), "read").values
     assert counts.values.sum() == len(kept)
 
 
@@ -321,7 +321,7 @@ def test_data_that_change_between_reads_are_refused(executor: ThreadExecutor) ->
     X = _clusters(500, 2, 2)
     X[3] = np.nan
     with pytest.raises(DataError, match="the data changed during the run"):
-        _rows(X, executor, n_dropped=2).reduce(CountMeasure((X[:1],)))
+        _rows(X, executor, n_dropped=2).reduce(CountMeasure((X[:1],)), "read")
 
 
 @pytest.mark.parametrize("n_distinct", [1, 2, 5])

@@ -1,0 +1,6 @@
+"""A run's state on disk, from which the same command goes on with the same bits."""
+
+from dgmm.checkpoint.run_state import RunState
+from dgmm.checkpoint.store import FORMAT, CheckpointStore
+
+__all__ = ["FORMAT", "CheckpointStore", "RunState"]

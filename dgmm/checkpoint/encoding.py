@@ -1,0 +1,168 @@
+"""Values as a tree of JSON and a list of arrays, and back: plain data, never pickle.
+
+A *record* is an instance of one of the classes below, taken apart into its fields and built from
+them again; nothing else is ever built from what a file says. Floats come back with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.acceleration import Cycle
+from dgmm.anomaly import Flagged
+from dgmm.candidate import Candidate
+from dgmm.collapse import ComponentEvent
+from dgmm.covariance import FAMILIES
+from dgmm.covariance.family import Family
+from dgmm.data.extremes import Extremes
+from dgmm.data.moments import Moments
+from dgmm.data.summary import PartialSummary, Summary
+from dgmm.data.uniform_sample import Candidates, SamplePart
+from dgmm.errors import DataError
+from dgmm.execution.executor import Subtree
+from dgmm.expectation import PassStatistics
+from dgmm.initialisation.all_rows import Accounted, Together
+from dgmm.initialisation.oversampling import Counts, Drawn
+from dgmm.outcome import Outcome
+from dgmm.parameters import Estimate, Parameters
+from dgmm.row_scores import WalkStatistics
+from dgmm.starts import Starts
+from dgmm.statistics import Statistics
+
+#: The classes that a checkpoint may hold, by name.
+RECORDS: dict[str, type] = {
+    record.__name__: record
+    for record in (
+        *(Candidate, ComponentEvent, Cycle, Estimate, Parameters, Starts),
+        *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart),
+        *(PassStatistics, Statistics, WalkStatistics, Flagged, Subtree),
+        *(Accounted, Together, Drawn, Counts),
+    )
+}
+
+
+class Encoded(NamedTuple):
+    """A tree that JSON can hold, and the arrays that it refers to by place."""
+
+    tree: Any
+    arrays: list[NDArray[Any]]
+
+
+_LEAVES = (np.ndarray, np.generic, bool, int, float, str, Outcome, Family)
+
+
+def _fields_of(record: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record))
+
+
+def encode(value: Any) -> Encoded:
+    """Take a value apart.
+
+    Raises
+    ------
+    TypeError
+        If it holds anything but records, families, outcomes, arrays, numbers, texts and containers
+        of these.
+    """
+    encoder = _Encoder()
+    tree = encoder.encoded(value)
+    return Encoded(tree, encoder.arrays)
+
+
+class _Encoder:
+    """Equal arrays are found by identity: parameters stand in a candidate several times."""
+
+    def __init__(self) -> None:
+        self.arrays: list[NDArray[Any]] = []
+        self._places: dict[int, int] = {}
+
+    def encoded(self, value: Any) -> Any:
+        if value is None or isinstance(value, _LEAVES):
+            return self._leaf(value)
+        if isinstance(value, list | tuple | frozenset | Mapping):
+            return self._container(value)
+        return self._record(value)
+
+    def _leaf(self, value: Any) -> Any:
+        match value:
+            case np.ndarray():
+                return {"array": self._place(value)}
+            case np.generic():  # before float, which np.float64 is too
+                return {"scalar": self._place(value)}
+            case float():
+                return value if math.isfinite(value) else {"float": repr(value)}
+            case Outcome():
+                return {"outcome": value.name}
+            case Family():
+                return {"family": value.name}
+        return value
+
+    def _container(self, value: Any) -> Any:
+        match value:
+            case list():
+                return [self.encoded(item) for item in value]
+            case tuple():
+                return {"tuple": [self.encoded(item) for item in value]}
+            case frozenset():
+                return {"set": sorted(value)}
+        return {"map": [[self.encoded(k), self.encoded(v)] for k, v in value.items()]}
+
+    def _record(self, value: Any) -> dict[str, Any]:
+        record = type(value)
+        if RECORDS.get(record.__name__) is not record:
+            raise TypeError(f"{record} has no place in a checkpoint")
+        own = {name: self.encoded(getattr(value, name)) for name in _fields_of(record)}
+        return {"record": record.__name__, "fields": own}
+
+    def _place(self, value: NDArray[Any] | np.generic) -> int:
+        place = self._places.get(id(value))
+        if place is None:
+            place = self._places[id(value)] = len(self.arrays)
+            self.arrays.append(np.asarray(value))
+        return place
+
+
+def decode(encoded: Encoded) -> Any:
+    """Build the value again.
+
+    Raises
+    ------
+    DataError
+        If the tree names what no checkpoint holds.
+    """
+    try:
+        return _decoded(*encoded)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"the tree of values cannot be read: {error!r}") from error
+
+
+def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
+    if isinstance(tree, list):
+        return [_decoded(item, arrays) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if "record" in tree:
+        own = {name: _decoded(item, arrays) for name, item in tree["fields"].items()}
+        return RECORDS[tree["record"]](**own)
+    ((kind, content),) = tree.items()
+    return _BUILDERS[kind](content, arrays)
+
+
+_BUILDERS: dict[str, Callable[[Any, list[NDArray[Any]]], Any]] = {
+    "array": lambda place, arrays: arrays[place],
+    "scalar": lambda place, arrays: arrays[place][()],
+    "float": lambda text, _: float(text),
+    "outcome": lambda name, _: Outcome[name],
+    "family": lambda name, _: FAMILIES[name],
+    "tuple": lambda items, arrays: tuple(_decoded(item, arrays) for item in items),
+    "set": lambda items, _: frozenset(items),
+    "map": lambda pairs, arrays: {
+        _decoded(key, arrays): _decoded(item, arrays) for key, item in pairs
+    },
+}

@@ -1,0 +1,148 @@
+"""The state of one run on disk: what it has made, where EM is, how far a long pass has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from dgmm.checkpoint.store import CheckpointStore
+from dgmm.execution.executor import Monoid, Subtree
+from dgmm.resumption import EmState
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Monoid)
+
+#: Seconds between two states of EM at least: writing and syncing one takes some milliseconds.
+EM_EVERY_S = 1.0
+#: Where one takes longer than that, so many times as long passes between two.
+_SAVING_SHARE = 10.0
+#: A pass that is interrupted keeps its finished parts if it has taken longer than this.
+_WORTH_KEEPING_S = 1.0
+
+
+class RunState:
+    """Keeps what a run has done, and gives it back to the run that goes on.
+
+    A context manager: at the end of the body, whatever ends it, the newest state of EM is on disk.
+
+    Parameters
+    ----------
+    store
+        Where states are kept.
+    every_s
+        Seconds between two states of one pass.
+    max_iter
+        The job's: the last state that it has no influence on is kept for a run with a larger one.
+    """
+
+    def __init__(self, store: CheckpointStore, *, every_s: float, max_iter: int) -> None:
+        self._store, self._every_s, self._max_iter = store, every_s, max_iter
+        self._loaded: tuple[EmState | None] | None = None
+        self._waiting: EmState | None = None
+        self._due_at = 0.0
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives; loaded where an earlier attempt has made it."""
+        held = self._store.load(name)
+        if held is not None:
+            value: T = held[0]
+            return value
+        made = make()
+        self._store.save(name, (made,))  # in a tuple: None is a value too
+        self._store.discard("pass")
+        return made
+
+    def has(self, name: str) -> bool:
+        """Whether `once` would load what is kept under a name."""
+        return self._store.load(name) is not None
+
+    def forget(self, name: str) -> None:
+        """What was kept under a name is not true any more."""
+        self._store.discard(name)
+
+    def of_pass(self, name: str) -> KeptPass[Any]:
+        """Who keeps the finished parts of a pass."""
+        return KeptPass(self._store, name, self._every_s)
+
+    def em_state(self) -> EmState | None:
+        """Where EM was.
+
+        A state that knew of a smaller max_iter is no part of a run with this one: then it goes on
+        from the last state that max_iter had no influence on.
+        """
+        if self._loaded is None:
+            self._loaded = (self._load_em_state(),)
+        return self._loaded[0]
+
+    def _load_em_state(self) -> EmState | None:
+        held = self._store.load("em")
+        if held is not None and held["max_iter"] < self._max_iter:
+            held = self._store.load("em-before-the-end") or (held if _is_early(held) else None)
+            self._store.discard("pass")  # it may be of a pass that this run will not make
+        return None if held is None else EmState(held["candidates"], held["n_passes"])
+
+    def keep_em_state(self, state: EmState) -> None:
+        """Save it, at most once in a while; the newest one in any case before the run ends."""
+        if max(c.n_iter for c in state.candidates) == self._max_iter - 2:
+            self._store.save("em-before-the-end", self._content(state))
+        self._waiting = state
+        if time.monotonic() >= self._due_at or all(c.outcome is not None for c in state.candidates):
+            self.flush()
+
+    def flush(self) -> None:
+        """Save what waits."""
+        if self._waiting is not None:
+            begun = time.monotonic()
+            self._store.save("em", self._content(self._waiting))
+            self._waiting, now = None, time.monotonic()
+            is_slow = now - begun > EM_EVERY_S
+            self._due_at = now + (_SAVING_SHARE * (now - begun) if is_slow else EM_EVERY_S)
+
+    def _content(self, state: EmState) -> dict[str, Any]:
+        return {**state._asdict(), "max_iter": self._max_iter}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+
+def _is_early(held: dict[str, Any]) -> bool:
+    """Whether all candidates are where the max_iter of their run had no influence yet."""
+    return bool(max(c.n_iter for c in held["candidates"]) <= held["max_iter"] - 2)
+
+
+class KeptPass(Generic[M]):
+    """The finished subtrees of one pass."""
+
+    def __init__(self, store: CheckpointStore, name: str, every_s: float) -> None:
+        self._store, self._name, self._every_s = store, name, every_s
+        self._begun = self._saved_at = time.monotonic()
+
+    def finished(self) -> list[Subtree[M]]:
+        """What an earlier attempt at this very pass has finished."""
+        held = self._store.load("pass")
+        return held["subtrees"] if held is not None and held["name"] == self._name else []
+
+    def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """Keep what is finished, every so many seconds."""
+        if time.monotonic() - self._saved_at >= self._every_s:
+            self._save(subtrees())
+
+    def interrupted(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """Keep what is finished, if it took a while."""
+        if time.monotonic() - self._begun >= _WORTH_KEEPING_S:
+            self._save(subtrees())
+
+    def _save(self, subtrees: list[Subtree[M]]) -> None:
+        if subtrees:
+            self._store.save("pass", {"name": self._name, "subtrees": subtrees})
+            self._saved_at = time.monotonic()
