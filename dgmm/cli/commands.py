@@ -26,12 +26,20 @@ _overrides = click.option(
     multiple=True,
     help="Replace one value of the job file (model.tol=1e-5); may be repeated.",
 )
+_accept_versions = click.option(
+    "--accept-versions",
+    is_flag=True,
+    help="Go on with a run that other versions of dgmm, NumPy, SciPy or Numba began.",
+)
+_exit_skip = click.option(
+    "--exit-skip", is_flag=True, help="Exit with 99 where the job was finished before."
+)
 _quiet = click.option("--quiet", is_flag=True, help="Say only warnings and how it ended.")
 _EPILOGUE = (
     "Exit codes: 0 done, 2 command line, 10 not converged where the job makes that an error, "
     "65 data invalid, 66 input not found, 69 cluster or storage unavailable, 70 internal error, "
     "73 output exists with another job, 74 output cannot be written, 75 stopped by a signal, "
-    "78 job file invalid."
+    "78 job file invalid, 99 finished before (with --exit-skip)."
 )
 
 
@@ -52,23 +60,32 @@ def commands() -> None:
 @commands.command()
 @_job_file
 @_overrides
+@_accept_versions
+@_exit_skip
 @_quiet
 @click.pass_obj
-def run(invocation: Invocation, job_file: str, overrides: tuple[str, ...], quiet: bool) -> Ending:
-    """Fit a mixture, label the rows, write model, outputs and report."""
+def run(
+    invocation: Invocation, /, job_file: str, overrides: tuple[str, ...], **how: bool
+) -> Ending:
+    """Fit a mixture, label the rows, write model, outputs and report.
+
+    A run that was stopped or killed goes on with the same command, and ends with the same bits.
+    """
     job = _load(invocation, job_file, overrides, "run")
     from dgmm.job import run_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
 
-    return _carry_out(run_job, job, quiet=quiet)
+    return _carry_out(run_job, job, **how)
 
 
 @commands.command()
 @_job_file
 @_overrides
+@_accept_versions
+@_exit_skip
 @_quiet
 @click.pass_obj
 def predict(
-    invocation: Invocation, job_file: str, overrides: tuple[str, ...], quiet: bool
+    invocation: Invocation, /, job_file: str, overrides: tuple[str, ...], **how: bool
 ) -> Ending:
     """Label rows with a fitted model.
 
@@ -77,7 +94,7 @@ def predict(
     job = _load(invocation, job_file, overrides, "predict")
     from dgmm.job import predict_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
 
-    return _carry_out(predict_job, job, quiet=quiet)
+    return _carry_out(predict_job, job, **how)
 
 
 @commands.command()
@@ -140,9 +157,13 @@ def _load(
     return job
 
 
-def _carry_out(story: Callable[..., Any], job: Job, *, quiet: bool) -> Ending:
+def _carry_out(
+    story: Callable[..., Any], job: Job, *, quiet: bool, accept_versions: bool, exit_skip: bool
+) -> Ending:
     from dgmm.cli.progress import progress  # noqa: PLC0415 - loads rich on a terminal
 
     with progress(quiet=quiet, n_init=job.model.n_init) as listener:
-        result = story(job, listener)
-    return Ending(ExitCode(result.exit_code), result.status, result.message, Path(result.directory))
+        result = story(job, listener, accept_versions=accept_versions)
+    skipped = exit_skip and result.was_finished
+    code = ExitCode.SKIPPED if skipped else ExitCode(result.exit_code)
+    return Ending(code, result.status, result.message, Path(result.directory))

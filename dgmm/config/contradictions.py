@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from dgmm.config.faults import Fault, KeyPath
 from dgmm.config.source import Reading
-from dgmm.config.wording import expected
+from dgmm.config.wording import expected, schema_of
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
@@ -58,7 +58,7 @@ def _fitted_model(reading: Reading, model: Mapping[str, Any], kind: Kind) -> Ite
         text = "names a fitted model: use `dgmm predict`, or give n_components in its place"
         yield _fault(reading, ("model", "path"), text)
     for key in model:
-        if key != "path" and expected(("model", key)):
+        if key != "path" and schema_of(("model", key)) is not None:
             text = "contradicts model.path: a fitted model has its own; remove one of them"
             yield _fault(reading, ("model", key), text)
 

@@ -13,11 +13,16 @@ from dgmm.printable import printable
 #: Keys from the top of the file down to a value; an item of a list counts from 0.
 KeyPath = tuple[str | int, ...]
 
-_SECRET = re.compile(
-    r"pass(word|wd|phrase)|secret|token|credential|(api|access|private|account)_?key|^key$",
-    re.IGNORECASE,
+_CONFIDENTIAL = (
+    r"(?:pass(?:word|wd|phrase)|secret|token|credential|(?:api|access|private|account)[_-]?key)"
 )
+_SECRET = re.compile(rf"{_CONFIDENTIAL}|^key$", re.IGNORECASE)
+#: `password:hunter2` and `?token=hunter2`, within a text.
+_ASSIGNED = re.compile(rf"{_CONFIDENTIAL}[\w-]*\s*[:=]", re.IGNORECASE)
 _USER_INFO = re.compile(r"//[^/@\s]*@")
+#: Signatures and tokens stand in a URL's query, under any name.
+_QUERY = re.compile(r"(://[^?#\s]*[?#]).*", re.DOTALL)
+_NAME = re.compile(r"[\w-]*")
 _LONGEST_SHOWN = 80
 
 
@@ -59,20 +64,35 @@ def job_file_error(source: str, faults: Iterable[Fault]) -> JobFileError:
 
 
 def dotted(path: KeyPath) -> str:
-    """`model.n_components`; names are made safe for a terminal."""
-    return ".".join(printable(str(key)) for key in path)
+    """`model.n_components`; names are made safe for a terminal, and tell no secret."""
+    return ".".join(printable(str(_name(key))) for key in path)
+
+
+def _name(key: str | int) -> str | int:
+    """A key; of `password=hunter2`, which YAML takes for one where a space is missing, the name."""
+    if not isinstance(key, str) or not is_secret(key):
+        return key
+    name = _NAME.match(key)
+    return key if name is None or name.end() == len(key) else f"{name[0]}***"
 
 
 def shown(value: Any) -> str:
-    """A found value in words, short, safe for a terminal, without the user part of a URL."""
+    """A found value in words, short, safe for a terminal, without what may be a secret in it."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
     if value is None or isinstance(value, bool):
         return {None: "nothing (null)", True: "true", False: "false"}[value]
-    text = shortened(_USER_INFO.sub("//***@", str(value)))
+    text = shortened(without_secrets(str(value)))
     return f'"{text}"' if isinstance(value, str) else text
+
+
+def without_secrets(text: str) -> str:
+    """Text without user and query of a URL, and without what follows `password:` and its like."""
+    hidden = _QUERY.sub(r"\1***", _USER_INFO.sub("//***@", text))
+    found = _ASSIGNED.search(hidden)
+    return hidden if found is None else f"{hidden[: found.end()]}***"
 
 
 def shortened(text: str) -> str:

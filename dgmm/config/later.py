@@ -15,9 +15,7 @@ _KEYS = {
     "data.storage": "object storage is",
     "data.storage_options": "object storage is",
     "data.verify": "checking data against a manifest is",
-    "storage": "object storage is",
-    "checkpoint": "checkpointing is",
-    "output.checkpoint": "checkpointing is",
+    "storage.options": "object storage is",
     "selection": "choosing a model among several is",
     "sweep": "choosing a model among several is",
     "cluster.tls": "encrypted clusters are",
@@ -27,6 +25,7 @@ _INSTEAD = {
     "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
     "model.random_state": "the key is seed, at the top",
     "model.init_params": "the key is initialisation.method",
+    "output.checkpoint": "the key is checkpoint, at the top",
     "output.overwrite": "nothing is ever overwritten: remove the directory, or choose another path",
 }
 

@@ -124,7 +124,7 @@ class OutputSettings(Settings):
     path: LocalPath
     """The run directory. Relative to the current directory."""
     if_exists: Literal["resume", "error"] = "resume"
-    """This very job lies there already: `resume` says it is done or starts over, `error` refuses.
+    """This very job lies there already: `resume` says it is done or goes on, `error` refuses.
     Another job's directory is always refused; nothing is ever overwritten."""
     labels: Flag = True
     """Most probable component of each row, int32; -1 for dropped rows."""
@@ -139,6 +139,22 @@ class OutputSettings(Settings):
     """Probability of every component for each row, float32: rows x components x 4 bytes."""
     report: Literal["auto"] | Flag = "auto"
     """report.html: `auto` writes it where matplotlib imports, `true` insists, `false` never."""
+
+
+class CheckpointSettings(Settings):
+    """How often the state of a run is kept, from which the same command goes on."""
+
+    every_s: Annotated[float, Field(strict=False, gt=0.0, le=86_400.0, allow_inf_nan=False)] = 60.0
+    """Seconds between two states within one pass over the data; between passes it is kept at
+    least once a second."""
+
+
+class StorageSettings(Settings):
+    """What to do when storage fails for a while."""
+
+    retry_s: Annotated[float, Field(strict=False, ge=0.0, le=86_400.0, allow_inf_nan=False)] = 600.0
+    """Seconds for which a read that fails is tried again, ever more slowly; then the run ends with
+    exit code 69 and goes on with the same command. Damaged and vanished chunks are not retried."""
 
 
 class Job(Settings):
@@ -156,6 +172,10 @@ class Job(Settings):
     """Where the work is done."""
     output: OutputSettings
     """What is written, and where."""
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    """How often the state of a run is kept."""
+    storage: StorageSettings = StorageSettings()
+    """What to do when storage fails for a while."""
     on_not_converged: Literal["warn", "error", "ignore"] = "warn"
     """Every end without convergence: `warn` warns and exits 0, `error` exits 10, `ignore` exits 0.
     These ends are MAX_ITER_REACHED, LOG_LIKELIHOOD_DECREASED, COMPONENT_COLLAPSED and
@@ -181,8 +201,8 @@ class Job(Settings):
     def fingerprint_fields(self) -> dict[str, Any]:
         """What makes this job itself: data, model, start, seed and products.
 
-        Cluster, report, logging, `max_iter` and what to do without convergence may change between
-        two runs of the same job.
+        Cluster, report, checkpoints, a larger `max_iter` and what to do without convergence may
+        change between two runs of the same job.
         """
         job = self.resolved()
         job["model"].pop("max_iter", None)

@@ -163,7 +163,8 @@ class _Composer:
         if (tag := event.tag) is not None:
             self._skip(event, path)
             name = printable(str(tag).replace(_STANDARD_TAG, "!!"))
-            return self._broken(place, path, f"tags are not accepted: remove {name}")
+            shown_name = _hidden(path, name)
+            return self._broken(place, path, f"tags are not accepted: remove {shown_name}")
         if isinstance(event, ScalarEvent):
             return self._scalar(event, path, place)
         return self._collection(event, path)
@@ -214,7 +215,7 @@ class _Composer:
                 return value
             replaced = substitute(value, self._environment)
         except AmbiguousScalarError as error:
-            found = "***" if any(map(is_secret, path)) else shortened(event.value)
+            found = _hidden(path, shortened(event.value))
             return self._broken(place, path, f"found {found}, {error}; write it without")
         except UnsetVariableError as error:
             return self._broken(place, path, str(error))
@@ -224,7 +225,8 @@ class _Composer:
 
     def _alias(self, event: AliasEvent, path: KeyPath, place: Place) -> Any:
         if event.anchor not in self._anchors:
-            return self._broken(place, path, f"*{event.anchor} is not defined above this line")
+            name = _hidden(path, f"*{event.anchor}")  # a password may begin with a star
+            return self._broken(place, path, f"{name} is not defined above this line")
         value, size = self._anchors[event.anchor]
         self._count(size, event)
         return value
@@ -278,3 +280,8 @@ class _Composer:
         if "${" in found:
             return '; inside {…} put quotes around text with ${NAME}: "${NAME}"'
         return ""
+
+
+def _hidden(path: KeyPath, text: str) -> str:
+    """What stands at a key, unless its name says that it is a secret."""
+    return "***" if any(map(is_secret, path)) else text

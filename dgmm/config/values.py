@@ -6,6 +6,7 @@ neither is `true`. Numbers are finite. Paths are local and plain.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -16,17 +17,25 @@ _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
 _UNITS |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMGT]i?B|B)?")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Schemes, and chains of file systems such as `simplecache::s3://bucket`: no scheme is read yet.
+_URL = re.compile(r"://|::")
+#: Counts beyond this are slips of the pen, and make sizes that no float holds.
+_MOST = 1_000_000_000
+_MOST_BYTES = 2**63 - 1
 _ADDRESS = re.compile(r"(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}")
 
 
 def parse_bytes(text: str) -> int | None:
-    """The number of bytes in `4GiB` (1024³), `500 MB` (1000²) or `1000`; None if it is no size."""
+    """The number of bytes in `4GiB` (1024³), `500 MB` (1000²) or `1000`.
+
+    None if it is no size, or one that no float holds.
+    """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         return None
     unit = (match[2] or "").replace("KB", "kB").replace("kiB", "KiB")
-    return int(float(match[1]) * _UNITS[unit])
+    n_bytes = float(match[1]) * _UNITS[unit]
+    return int(n_bytes) if math.isfinite(n_bytes) else None
 
 
 def refusal(text: str) -> PydanticCustomError:
@@ -47,8 +56,10 @@ def _size(value: Any) -> Any:
 def _local_path(path: str) -> str:
     if path.startswith("file://"):
         raise refusal("expected a plain local path: leave out file://")
-    if _URL.match(path):
-        raise refusal("expected a local path: reading and writing by URL is not built yet")
+    if _URL.search(path):
+        raise refusal(
+            "expected a local path (no :// and no ::): reading and writing by URL is not built yet"
+        )
     if path.startswith("~"):
         raise refusal("expected a path without ~, which is not expanded here: write ${HOME}")
     if "\0" in path:
@@ -80,18 +91,18 @@ LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_local_path)]
 Name = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, AfterValidator(_scheduler_address)]
 Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]
-Count = Annotated[int, Field(strict=True, ge=1), WHOLE]
+Count = Annotated[int, Field(strict=True, ge=1, le=_MOST), WHOLE]
 AutoCount = Literal["auto"] | Count
-Number = Annotated[int, Field(strict=True, ge=0), WHOLE]
+Number = Annotated[int, Field(strict=True, ge=0, le=_MOST), WHOLE]
 AutoNumber = Literal["auto"] | Number
 MemoryLimit = Annotated[
-    Literal["auto"] | Annotated[int, Field(strict=True, ge=1)],
+    Literal["auto"] | Annotated[int, Field(strict=True, ge=1, le=_MOST_BYTES)],
     BeforeValidator(_size),
     WithJsonSchema(
         {
             "anyOf": [
                 {"const": "auto"},
-                {"type": "integer", "minimum": 1},
+                {"type": "integer", "minimum": 1, "maximum": _MOST_BYTES},
                 {"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["4GiB"]},
             ]
         }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,8 +20,9 @@ from dgmm.errors import (
     OutputExistsError,
     StoppedError,
 )
+from dgmm.job.identity import difference, fingerprint, identity
 from dgmm.job.lock import NAME as LOCK
-from dgmm.job.lock import locked
+from dgmm.job.lock import Lock, locked
 from dgmm.job.recording import RecordingListener, now
 from dgmm.listener import Listener
 from dgmm.outcome import Outcome
@@ -29,47 +30,27 @@ from dgmm.persistence import read_json, write_json
 from dgmm.version import __version__
 
 SCHEMA_VERSION = 1
-#: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`.
-_PATHS = {"path", "model"}
-#: What a run leaves beside run.json; an unfinished run's are removed when it starts over.
+#: What a run leaves beside run.json; all of it goes where a run starts over...
 _PRODUCTS = (
-    "events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt",
+    "events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt", "checkpoint",
     "model", "model.part", "outputs.zarr", "outputs.zarr.part", "report",
 )  # fmt: skip
+_STALE_STATE = ".checkpoint.tmp"
+#: ...and this where it goes on.
+_ENDINGS = ("report.html", "report", "error.txt", "model.part")
+CHECKPOINT = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a job ended."""
+    """How a job ended; `was_finished` where it had before, and there was nothing to do."""
 
     exit_code: int
     status: str
     outcome: str
     message: str
     directory: Path
-
-
-def identity(job: Job) -> dict[str, Any]:
-    """What makes two jobs the same: data, model, start, seed and products."""
-    fields = job.fingerprint_fields()
-    if job.command == "run":
-        fields = fields | {"model": {**fields["model"], "max_iter": job.model.max_iter}}
-    return {
-        name: {k: _absolute(v) if k in _PATHS else v for k, v in section.items()}
-        if isinstance(section, Mapping)
-        else section
-        for name, section in fields.items()
-    }
-
-
-def _absolute(path: str | None) -> str | None:
-    """However a path is written, it names one place."""
-    return None if path is None else str(Path(path).absolute().resolve())
-
-
-def fingerprint(fields: Mapping[str, Any]) -> str:
-    """sha256 of a job's identity."""
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    was_finished: bool = False
 
 
 def exit_code_of(outcome: str, job: Job) -> ExitCode:
@@ -95,26 +76,41 @@ class RunDirectory:
     """
 
     def __init__(self, job: Job) -> None:
-        self.path = Path(job.output.path).absolute()
-        self._shown = Path(job.output.path)
-        self._identity = identity(job)
+        # Links followed and `..` taken out: mkdir would make the `a` of `a/../b` too.
+        self.path = Path(os.path.realpath(job.output.path))
+        self.shown = Path(job.output.path)
+        self.identity = identity(job)
         self._job = job
         self.previous = self._claim(job)
         self.record: dict[str, Any] = {}
+        self._taken_over: list[str] = []
+        self._lock: Lock | None = None
 
     @classmethod
     @contextmanager
-    def opened(cls, job: Job) -> Iterator[Self]:
+    def opened(cls, job: Job, listener: Listener) -> Iterator[Self]:
         """Claim the directory and keep other runs out of it until the end."""
         refused_or_ours = cls(job)  # a lock file is put into no directory that is not a run's
-        with locked(refused_or_ours.path, refused_or_ours._shown):
-            yield cls(job)
+        said: list[str] = []
+        with locked(refused_or_ours.path, refused_or_ours.shown, said.append) as lock:
+            for text in said:
+                listener.warning(text)
+            directory = cls(job)
+            directory._taken_over, directory._lock = said, lock
+            yield directory
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an earlier attempt at this very job has left a state to go on from."""
+        return self.previous is not None and (self.path / CHECKPOINT).is_dir()
 
     @property
     def is_finished(self) -> bool:
         """Whether this very job ended here before, and what it left is still there."""
         if self.previous is None or self.previous.get("status") != "done":
             return False
+        if self.goes_on and _max_iter(self.previous) < self._job.model.max_iter:
+            return False  # it stopped at a max_iter that has been raised
         outputs = [f"outputs.zarr/{name}" for name in self.previous.get("outputs", {})]
         return all((self.path / name).is_dir() for name in ("model", *outputs))
 
@@ -130,7 +126,7 @@ class RunDirectory:
         seen = previous.get("data", {}).get("fingerprint")
         if seen != json.loads(json.dumps(data_fingerprint)):
             raise OutputExistsError(
-                f"{self._shown} holds a finished run on other data: {self._job.data.path} "
+                f"{self.shown} holds a finished run on other data: {self._job.data.path} "
                 f"has changed since {previous.get('ended')}. Choose another output.path"
             )
         self.record = previous
@@ -139,13 +135,17 @@ class RunDirectory:
             "done",
             str(previous.get("outcome")),
             f"finished before ({previous.get('ended')}), nothing to do",
-            self._shown,
+            self.shown,
+            was_finished=True,
         )
 
     @contextmanager
     def recorded(self, command: str, listener: Listener) -> Iterator[RecordingListener]:
         """Write run.json now and at the end, whatever the end is; yield who keeps the logs."""
-        self._start_over()
+        attempts = self._attempts() if self.goes_on else []
+        before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
+        self._remove(_ENDINGS if self.goes_on else _PRODUCTS)
+        self._sweep()
         self.record = {
             "schema_version": SCHEMA_VERSION,
             "command": command,
@@ -155,19 +155,20 @@ class RunDirectory:
             "message": "running",
             "started": now(),
             "ended": None,
+            "attempts": attempts,
             "dgmm_version": __version__,
             "job": self._job.resolved(),
-            "job_identity": self._identity,
-            "job_fingerprint": fingerprint(self._identity),
-            "data": None,
+            "job_identity": self.identity,
+            "job_fingerprint": fingerprint(self.identity),
+            "data": before.get("data"),  # what the state is of, until it is looked at again
             "rows": {"total": None, "read": 0, "dropped": 0},
             "mean_log_likelihood": None,
-            "warnings": [],
+            "warnings": [*before.get("warnings", []), *self._taken_over],
             "component_log": [],
             "outputs": {},
             "anomaly": None,
             "timings": {},
-            "environment": None,
+            "environment": before.get("environment"),
             "seed": self._job.seed,
         }
         self.write()
@@ -188,13 +189,29 @@ class RunDirectory:
             "ended": now(),
         }
         self.write()
-        return RunResult(int(exit_code), "done", outcome, message, self._shown)
+        return RunResult(int(exit_code), "done", outcome, message, self.shown)
+
+    def forget_state(self) -> None:
+        """Remove the state that a run goes on from, whole: half of one would mislead."""
+        aside = self.path / _STALE_STATE
+        with suppress(OSError):
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.path / CHECKPOINT).rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run has taken this directory over: nothing may be written any more."""
+        return self._lock is not None and self._lock.is_lost
 
     def write(self) -> None:
         """Write run.json, whole or not at all."""
-        write_json(self.path / "run.json", self.record)
+        if not self.is_lost:
+            write_json(self.path / "run.json", self.record)
 
     def _fail(self, error: BaseException) -> None:
+        if self.record.get("status") == "done":
+            return  # nothing that happens after the end undoes it
         stopped = isinstance(error, StoppedError | KeyboardInterrupt)
         code = ExitCode.STOPPED if stopped else getattr(error, "exit_code", ExitCode.INTERNAL)
         message = str(error) if isinstance(error, DgmmError) else f"{type(error).__name__}: {error}"
@@ -215,25 +232,41 @@ class RunDirectory:
         if previous is None:
             return None
         there = previous.get("job_identity") or {}
-        if there != json.loads(json.dumps(self._identity)):
+        is_ours = there == json.loads(json.dumps(self.identity))
+        if not is_ours and previous.get("status") == "failed" and not self._holds_work(previous):
+            return None  # a mistake, such as a wrong data.path, and nothing that could be lost
+        if not is_ours:
             raise OutputExistsError(
-                f"{self._shown} holds another job: {_difference(there, self._identity)}. "
+                f"{self.shown} holds another job: {difference(there, self.identity)}. "
                 "Choose another output.path, or remove that directory"
+            )
+        if job.command == "run" and job.model.max_iter < _max_iter(previous):
+            raise OutputExistsError(
+                f"{self.shown} holds this job with model.max_iter {_max_iter(previous)}, here it "
+                f"is {job.model.max_iter}: it may be raised and not lowered. Choose another "
+                "output.path"
             )
         if job.output.if_exists == "error":
             raise OutputExistsError(
-                f"{self._shown} exists and output.if_exists is error (status there: "
+                f"{self.shown} exists and output.if_exists is error (status there: "
                 f"{previous.get('status')})"
             )
         return previous
 
+    def _holds_work(self, previous: Mapping[str, Any]) -> bool:
+        """Whether an earlier run has left more than its record here."""
+        names = ["model", "outputs.zarr", "outputs.zarr.part"]
+        if previous.get("exit_code") != ExitCode.DATA_INVALID:
+            names.append(CHECKPOINT)  # of invalid data it is worth nothing to another job
+        return any((self.path / name).exists() for name in names)
+
     def _read_previous(self) -> dict[str, Any] | None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            names = sorted(p.name for p in self.path.iterdir() if p.name != LOCK)
+            names = sorted(p.name for p in self.path.iterdir() if not _is_noise(p.name))
         except OSError as error:
             raise OutputExistsError(
-                f"cannot create the run directory {self._shown}: {error.strerror or error}"
+                f"cannot create the run directory {self.shown}: {error.strerror or error}"
             ) from error
         if not names:
             return None
@@ -241,15 +274,28 @@ class RunDirectory:
             record = read_json(self.path / "run.json")
         except (DataError, InputNotFoundError) as error:
             raise OutputExistsError(
-                f"{self._shown} holds files but no readable run.json ({', '.join(names[:3])}): "
+                f"{self.shown} holds files but no readable run.json ({', '.join(names[:3])}): "
                 "it is not a run of dgmm. Choose another output.path"
             ) from error
         return record if isinstance(record, dict) else {}
 
-    def _start_over(self) -> None:
-        """Remove what an unfinished run left; whatever else lies here is not dgmm's and stays."""
+    def _attempts(self) -> list[dict[str, Any]]:
+        """The earlier attempts at this job, with how each ended; a killed one did not say."""
+        previous = self.previous or {}
+        last = {key: previous.get(key) for key in ("started", "ended", "status", "message")}
+        return [*previous.get("attempts", []), last]
+
+    def _sweep(self) -> None:
+        """Remove files that a killed run did not finish; no other run is here."""
+        for folder in (self.path, self.path / CHECKPOINT):
+            for unfinished in folder.glob(".*.tmp"):
+                with suppress(OSError):
+                    shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+
+    def _remove(self, names: tuple[str, ...]) -> None:
+        """Remove what an earlier run left; whatever else lies here is not dgmm's and stays."""
         try:
-            for name in _PRODUCTS:
+            for name in names:
                 product = self.path / name
                 if product.is_dir():
                     shutil.rmtree(product)
@@ -257,25 +303,17 @@ class RunDirectory:
                     product.unlink(missing_ok=True)
         except OSError as error:
             raise OutputExistsError(
-                f"cannot remove the unfinished run in {self._shown}: {error.strerror or error}"
+                f"cannot remove the unfinished run in {self.shown}: {error.strerror or error}"
             ) from error
 
 
-def _difference(there: Any, here: Any, limit: int = 6) -> str:
-    """Which keys differ, in words."""
-    old, new = dict(_flat(there)), dict(_flat(here))
-    lines = [
-        f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here"
-        for key in sorted({*old, *new})
-        if old.get(key, "absent") != new.get(key, "absent")
-    ]
-    more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
-    return "; ".join(lines[:limit]) + more
+def _is_noise(name: str) -> bool:
+    """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
+    return name == LOCK or (name.startswith(".") and name.endswith(".tmp"))
 
 
-def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(tree, Mapping):
-        yield prefix.removesuffix("."), tree
-        return
-    for key, value in tree.items():
-        yield from _flat(value, f"{prefix}{key}.")
+def _max_iter(record: Mapping[str, Any]) -> int:
+    """The max_iter of the run that a record tells of; 0 where it does not say."""
+    model = (record.get("job") or {}).get("model") or {}
+    value = model.get("max_iter")
+    return value if isinstance(value, int) else 0

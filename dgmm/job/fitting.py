@@ -8,27 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from dgmm import anomaly
+from dgmm.array_files import write_arrays
 from dgmm.config import Job
 from dgmm.criteria import criteria
 from dgmm.data.zarr_dataset import ZarrDataset
-from dgmm.data.zarr_output import OutputArray
-from dgmm.errors import DataError, ExitCode, JobFileError
-from dgmm.execution.executor import OpenExecutor
+from dgmm.errors import ExitCode, JobFileError
 from dgmm.fit import Fit, Given, fit
+from dgmm.job.cautions import cautions
 from dgmm.job.directory import RunDirectory, RunResult, exit_code_of
+from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
+from dgmm.job.resuming import accepted_changes, run_state
 from dgmm.job.stages import (
     Timer,
     check_report,
     describe_data,
     open_data,
     opened_executor,
-    output_attributes,
-    product_names,
-    publish_outputs,
-    walked,
     warn_of_underflow,
     write_report_if_asked,
 )
@@ -36,18 +33,27 @@ from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model, model_digest, save_model
 from dgmm.outcome import Outcome
-from dgmm.outputs import Products, describe
-from dgmm.overlap import overlap
-from dgmm.persistence import write_arrays
+from dgmm.overlap import MOST_COMPONENTS, overlap
+from dgmm.resumption import EmState
 from dgmm.row_scores import WalkStatistics
 from dgmm.survey import FitSettings
 
 #: Rows kept for the report's pair plot, within this many numbers.
 _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 
+#: Ends of a restart that a larger max_iter would move.
+_MAY_GO_ON = {Outcome.MAX_ITER_REACHED, Outcome.INITIALISED}
 
-def run_job(job: Job, listener: Listener) -> RunResult:
+
+def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
     """Fit the mixture that the job asks for and leave everything in its run directory.
+
+    Parameters
+    ----------
+    job, listener
+        What to do, and who hears of it.
+    accept_versions
+        Go on with a run that was begun with other versions of the software.
 
     Raises
     ------
@@ -55,11 +61,14 @@ def run_job(job: Job, listener: Listener) -> RunResult:
         With the exit code of the command line; run.json says the same.
     """
     check_report(job)
-    with RunDirectory.opened(job) as directory:
+    with RunDirectory.opened(job, listener) as directory:
         if directory.is_finished:
             result = directory.finished_before(_fingerprint(open_data(job), _given_model(job)))
         else:
+            changes = accepted_changes(directory, accept_versions, lambda: _inputs(job)[2])
             with directory.recorded("run", listener) as recording:
+                for text in changes:
+                    recording.warning(text)
                 result = _run(job, directory, recording)
         write_report_if_asked(job, directory, listener)
         return result
@@ -67,26 +76,47 @@ def run_job(job: Job, listener: Listener) -> RunResult:
 
 def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> RunResult:
     """Everything but the report."""
-    dataset, start = open_data(job), _given_model(job)
-    _note_data(job, dataset, start, directory, recording)
+    dataset, start, data = _inputs(job)
+    _note_data(job, dataset, data, directory, recording)
     plan = plan_for(job, dataset)
     plan.check(plan.memory_limit)
     timer = Timer(directory)
-    with opened_executor(job, directory, recording) as executor:
+    with (
+        run_state(job, directory, data, recording) as state,
+        opened_executor(job, directory, recording) as executor,
+    ):
         plan = plan.found(executor.task_memory_limit, executor.threads_per_worker)
         plan.check(executor.task_memory_limit)
         dataset = dataset.with_cache(plan.kept_rows.n_bytes)
-        result = fit(dataset, executor, _settings(job), recording, _given(job, start))
+        recording.rewind(_reached(state.em_state()))
+        result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
         directory.record["timings"] |= result.timings
+        for text in cautions(result.model, result.summary.n_kept):
+            recording.warning(text)
         _note_fit(directory, result)
         _save(directory, result.model, result)
         recording.stage("last walk", "labels, posteriors and log densities of every row")
         with timer.stage("last walk"):
-            total, model = _write_outputs(job, dataset, executor, result.model, directory)
+            last_walk = LastWalk(job, directory, dataset, executor, result.model, state)
+            total, model = last_walk.write(quantile=job.output.anomaly_quantile)
     _note_walk(directory, model, total, recording)
     _save(directory, model, result)
     _write_sample(directory.path / "sample.npz", result)
-    return directory.finish(*_conclusion(job, directory, result, recording))
+    ended = directory.finish(*_conclusion(job, directory, result, recording))
+    if not any(c.outcome in _MAY_GO_ON for c in result.candidates):
+        directory.forget_state()  # else a larger max_iter goes on from it
+    return ended
+
+
+def _reached(state: EmState | None) -> dict[int, int]:
+    """The iterations that an earlier attempt has made for good, by restart."""
+    return {} if state is None else {c.restart: c.n_iter for c in state.candidates}
+
+
+def _inputs(job: Job) -> tuple[ZarrDataset, MixtureModel | None, dict[str, Any]]:
+    """The data, the model that the job starts from, and the fingerprint of both."""
+    dataset, start = open_data(job), _given_model(job)
+    return dataset, start, _fingerprint(dataset, start)
 
 
 def _settings(job: Job) -> FitSettings:
@@ -112,22 +142,29 @@ def _settings(job: Job) -> FitSettings:
 
 
 def _given_model(job: Job) -> MixtureModel | None:
-    """The saved model that the job starts from, if it names one."""
+    """The saved model that the job starts from, if it names one.
+
+    Raises
+    ------
+    JobFileError
+        If the job asks for another mixture than that.
+    """
     path = job.initialisation.model
-    return None if path is None else load_model(path)
-
-
-def _given(job: Job, start: MixtureModel | None) -> Given | None:
-    """The start that a saved model is."""
-    if start is None:
+    if path is None:
         return None
-    wanted = (job.model.n_components, job.model.covariance_type)
+    start, wanted = load_model(path), (job.model.n_components, job.model.covariance_type)
     if (start.n_components, start.covariance_type) != wanted:
-        raise DataError(
-            f"initialisation.model has {start.n_components} {start.covariance_type} components, "
-            f"the job asks for {wanted[0]} {wanted[1]}"
+        raise JobFileError(
+            f"initialisation.model {path} has {start.n_components} {start.covariance_type} "
+            f"components, model.n_components and model.covariance_type ask for {wanted[0]} "
+            f"{wanted[1]}: make them agree"
         )
-    return start.standardised_parameters
+    return start
+
+
+def _given(start: MixtureModel | None) -> Given | None:
+    """The start that a saved model is."""
+    return None if start is None else start.standardised_parameters
 
 
 def _fingerprint(dataset: ZarrDataset, start: MixtureModel | None) -> dict[str, Any]:
@@ -139,11 +176,10 @@ def _fingerprint(dataset: ZarrDataset, start: MixtureModel | None) -> dict[str, 
 def _note_data(
     job: Job,
     dataset: ZarrDataset,
-    start: MixtureModel | None,
+    fingerprint: dict[str, Any],
     directory: RunDirectory,
     listener: RecordingListener,
 ) -> None:
-    fingerprint = _fingerprint(dataset, start)
     directory.record["data"] = describe_data(job, dataset) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = dataset.n_samples
     for text in dataset.warnings:
@@ -193,41 +229,6 @@ def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
     )
 
 
-def _write_outputs(
-    job: Job,
-    dataset: ZarrDataset,
-    executor: OpenExecutor,
-    model: MixtureModel,
-    directory: RunDirectory,
-) -> tuple[WalkStatistics, MixtureModel]:
-    """The last walk and the anomaly flags, written aside and published whole."""
-    quantile = job.output.anomaly_quantile
-    names = product_names(job, anomaly=quantile is not None)
-    part = str(directory.path / "outputs.zarr.part")
-    products = Products(part, names)
-    walking = Products(part, tuple(n for n in names if n != "anomaly"))
-    products.create(dataset.grid, model.n_components, output_attributes(dataset))
-    total = walked(job, dataset, executor, model, walking)
-    digests = total.digests
-    if quantile is not None:
-        log_density = OutputArray(part, "log_density")
-        threshold = anomaly.threshold(log_density, dataset.grid, executor, quantile)
-        flagged = anomaly.flag(
-            log_density, OutputArray(part, "anomaly"), dataset.grid, executor, threshold
-        )
-        digests = {**digests, **flagged.digests}
-        model = model.with_threshold(threshold, quantile)
-        directory.record["anomaly"] = {
-            "quantile": quantile,
-            "threshold": threshold,
-            "n_anomalies": flagged.n_anomalies,
-        }
-    final = directory.path / "outputs.zarr"
-    publish_outputs(Path(part), final)
-    directory.record["outputs"] = describe(final, names, digests)
-    return total, model
-
-
 def _note_walk(
     directory: RunDirectory,
     model: MixtureModel,
@@ -255,12 +256,11 @@ def _write_sample(path: Path, result: Fit) -> None:
     rows = result.sample
     wanted = max(min(_SAMPLE_ROWS, _SAMPLE_NUMBERS // rows.shape[1]), 1)
     places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.intp)
-    standardised = standardisation.apply(rows, np.float64).T
-    write_arrays(
-        path,
-        rows=rows[places].astype(np.float64),
-        overlap=overlap(result.model.parameters, standardised),
-    )
+    arrays = {"rows": rows[places].astype(np.float64)}
+    if result.model.n_components <= MOST_COMPONENTS:
+        standardised = standardisation.apply(rows, np.float64).T
+        arrays["overlap"] = overlap(result.model.parameters, standardised)
+    write_arrays(path, **arrays)
 
 
 def _conclusion(

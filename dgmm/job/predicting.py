@@ -10,30 +10,34 @@ from dgmm.data.selected_features import in_model_order
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.job.directory import RunDirectory, RunResult
+from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
+from dgmm.job.resuming import accepted_changes, run_state
 from dgmm.job.stages import (
     Timer,
     check_report,
     describe_data,
     open_data,
     opened_executor,
-    output_attributes,
-    product_names,
-    publish_outputs,
-    walked,
     warn_of_underflow,
     write_report_if_asked,
 )
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model, model_digest, save_model
-from dgmm.outputs import Products, describe
 from dgmm.row_scores import WalkStatistics
 
 
-def predict_job(job: Job, listener: Listener) -> RunResult:
+def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
     """Apply a saved model to the job's rows.
+
+    Parameters
+    ----------
+    job, listener
+        What to do, and who hears of it.
+    accept_versions
+        Go on with a prediction that was begun with other versions of the software.
 
     Raises
     ------
@@ -41,11 +45,16 @@ def predict_job(job: Job, listener: Listener) -> RunResult:
         With the exit code of the command line; run.json says the same.
     """
     check_report(job)
-    with RunDirectory.opened(job) as directory:
+    with RunDirectory.opened(job, listener) as directory:
         if directory.is_finished:
             result = directory.finished_before(_fingerprint(open_data(job), _model(job)))
         else:
+            changes = accepted_changes(
+                directory, accept_versions, lambda: _fingerprint(open_data(job), _model(job))
+            )
             with directory.recorded("predict", listener) as recording:
+                for text in changes:
+                    recording.warning(text)
                 result = _predict(job, directory, recording)
         write_report_if_asked(job, directory, listener)
         return result
@@ -62,22 +71,20 @@ def _predict(job: Job, directory: RunDirectory, recording: RecordingListener) ->
         recording.warning(text)
     plan = plan_for(job, stored, model)
     plan.check(plan.memory_limit)
-    products = Products(
-        str(directory.path / "outputs.zarr.part"),
-        product_names(job, anomaly=model.anomaly_threshold is not None),
-    )
-    with opened_executor(job, directory, recording) as executor:
+    with (
+        run_state(job, directory, fingerprint, recording) as state,
+        opened_executor(job, directory, recording) as executor,
+    ):
         plan.check(executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")
         with Timer(directory).stage("last walk"):
-            products.create(dataset.grid, model.n_components, output_attributes(dataset))
-            total = walked(job, dataset, executor, model, products)
-    final = directory.path / "outputs.zarr"
-    publish_outputs(Path(products.path), final)
+            last_walk = LastWalk(job, directory, dataset, executor, model, state)
+            total, _ = last_walk.write(quantile=None)
     save_model(model, directory.path / "model")
-    directory.record["outputs"] = describe(final, products.names, total.digests)
     warn_of_underflow(total, recording)
-    return directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
+    ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
+    directory.forget_state()
+    return ended
 
 
 def _fingerprint(dataset: ZarrDataset, model: MixtureModel) -> dict[str, Any]:

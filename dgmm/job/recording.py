@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
+from dgmm.line_files import CsvLines, JsonLines
 from dgmm.listener import Listener
-from dgmm.persistence import CsvLines, JsonLines
+from dgmm.persistence import write_text
 
 _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
@@ -27,17 +30,41 @@ class RecordingListener:
     def __init__(self, directory: Path, warnings: list[str], listener: Listener) -> None:
         self._warnings = warnings
         self._listener = listener
-        self._events = JsonLines(directory / "events.jsonl")
-        self._metrics = CsvLines(directory / "metrics.csv", _METRICS)
+        self._metrics_path = directory / "metrics.csv"
+        with ExitStack() as opened:
+            self._events = opened.enter_context(JsonLines(directory / "events.jsonl"))
+            self._metrics = CsvLines(self._metrics_path, _METRICS)
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         """Keep both files open."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close them."""
-        self._events.close()
+        try:
+            self._events.__exit__(kind, error, trace)
+        finally:
+            self._metrics.__exit__(kind, error, trace)
+
+    def rewind(self, reached: Mapping[int, int]) -> None:
+        """Take back the metrics of iterations that will be made again.
+
+        Parameters
+        ----------
+        reached
+            The last iteration that stands, by restart; restarts that are not named have none.
+        """
         self._metrics.close()
+        heading, *lines = self._metrics_path.read_text("utf-8").splitlines() or [""]
+        kept = [line for line in lines if heading == ",".join(_METRICS) and _stands(line, reached)]
+        write_text(self._metrics_path, "\n".join([",".join(_METRICS), *kept, ""]))
+        self._metrics = CsvLines(self._metrics_path, _METRICS)
 
     def stage(self, name: str, detail: str) -> None:
         """A stage begins."""
@@ -56,9 +83,10 @@ class RecordingListener:
         self._listener.component(record)
 
     def warning(self, text: str) -> None:
-        """Something the user should look at."""
+        """Something the user should look at; an earlier attempt may have said it."""
         self._log("warning", text=text)
-        self._warnings.append(text)
+        if text not in self._warnings:
+            self._warnings.append(text)
         self._listener.warning(text)
 
     def note(self, text: str) -> None:
@@ -68,3 +96,11 @@ class RecordingListener:
 
     def _log(self, event: str, **fields: Any) -> None:
         self._events.append({"time": now(), "event": event, **fields})
+
+
+def _stands(line: str, reached: Mapping[int, int]) -> bool:
+    """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
+    cells = line.split(",")
+    if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
+        return False
+    return int(cells[0]) <= reached.get(int(cells[1]), 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,25 @@ from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
 from dgmm.data.zarr_output import finish_outputs
-from dgmm.errors import DataError, OutputFailedError, StoppedError
+from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.opening import ClusterSettings, open_executor
+from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
 from dgmm.job.recording import RecordingListener
 from dgmm.listener import Listener
-from dgmm.model import MixtureModel
-from dgmm.outputs import Products, walk
 from dgmm.report import ReportUnavailableError, check_available, write_report
 from dgmm.row_scores import WalkStatistics
 
 _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
+_SHOWN = 10
 
 
 def open_data(job: Job) -> ZarrDataset:
     """The job's data set; nothing but metadata and the chunk listing is read."""
     path = str(Path(job.data.path).absolute())
-    return open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
+    dataset = open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
+    return dataset.with_retries(job.storage.retry_s)
 
 
 def describe_data(job: Job, dataset: ZarrDataset) -> dict[str, Any]:
@@ -69,6 +70,8 @@ def opened_executor(
 ) -> Iterator[OpenExecutor]:
     """The job's executor; what it runs on stands in run.json before work starts."""
     listener.stage("cluster", _where(job))
+    if job.cluster.address is not None and (text := exposure(job.cluster.address)) is not None:
+        listener.warning(text)
     with open_executor(cluster_settings(job)) as executor:
         directory.record["environment"] = executor.environment()
         for text in executor.warnings:
@@ -100,23 +103,6 @@ def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-def walked(
-    job: Job,
-    dataset: Dataset,
-    executor: OpenExecutor,
-    model: MixtureModel,
-    products: Products,
-) -> WalkStatistics:
-    """The last walk into arrays made before, every row accounted for, of data that stood still."""
-    total = walk(dataset, executor, model, products, drop=job.data.missing == "drop")
-    if total.n_read != dataset.n_samples:
-        raise DataError(
-            f"the last walk read {total.n_read:,} rows of {dataset.n_samples:,}: the data changed"
-        )
-    dataset.check_unchanged()
-    return total
-
-
 def output_attributes(dataset: Dataset) -> dict[str, Any]:
     """What the output group says of itself; the image geometry travels with it."""
     kept = {k: dataset.attributes[k] for k in _IMAGE_ATTRIBUTES if k in dataset.attributes}
@@ -127,6 +113,9 @@ def publish_outputs(part: Path, path: Path) -> None:
     """Finish the group's metadata and give it its name: readers see all of it or nothing."""
     if not part.exists():  # a job that asks for no array
         return
+    for unfinished in part.rglob("*.partial"):  # of a chunk whose writer was killed
+        with suppress(OSError):
+            unfinished.unlink()
     finish_outputs(str(part))
     try:
         shutil.rmtree(path, ignore_errors=True)

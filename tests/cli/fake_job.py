@@ -34,6 +34,7 @@ class Result:
     outcome: str
     message: str
     directory: Path
+    was_finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Plan:
         return "tiles  4 MiB"
 
 
-def run_job(job: Job, listener: Listener) -> Result:
+def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> Result:
     listener.stage("summary", "400,000 rows of 3 features")
     listener.note("dashboard at http://127.0.0.1:8787")
     listener.iteration(ITERATION)
@@ -83,7 +84,7 @@ def _end(job: Job) -> Result:
     return Result(0, "done", "CONVERGED", message, directory)
 
 
-def predict_job(job: Job, _listener: Listener) -> Result:
+def predict_job(job: Job, _listener: Listener, *, accept_versions: bool = False) -> Result:
     return Result(0, "done", "PREDICTED", f"labelled by {job.model.path}", Path(job.output.path))
 
 

@@ -159,7 +159,7 @@ def test_a_signal_ends_a_run_with_75(number, name):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75
     assert err.splitlines()[-1] == (
-        f"stopped: {name} received; run the same command again: it starts over (runs/waits)"
+        f"stopped: {name} received; run the same command again to go on (runs/waits)"
     )
 
 

@@ -185,7 +185,7 @@ CASES = {
     "marginalise": (JOB.replace("x.zarr", "x.zarr, missing: marginalise"), "is not built yet"),
     "overwrite": (JOB.replace("runs/x", "runs/x, if_exists: overwrite"), "remove the directory"),
     "weights": (JOB.replace("x.zarr", "x.zarr, weights: w"), "sample weights are not built yet"),
-    "checkpoint": (JOB + "checkpoint: {every: 5}\n", "checkpointing is not built yet"),
+    "checkpoint": (JOB + "checkpoint: {every: 5}\n", "4:14: ", "(did you mean every_s?)"),
     "escape sequence in a key": (JOB + '"\\e[31mred": 1\n', "4:1: \\x1b[31mred: unknown key"),
     "long value": (with_model(f"n_components: {'x' * 9999}"), "… (9999 characters)"),
 }

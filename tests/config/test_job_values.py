@@ -74,6 +74,8 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "responsibilities": False,
             "report": "auto",
         },
+        "checkpoint": {"every_s": 60.0},
+        "storage": {"retry_s": 600.0},
         "on_not_converged": "warn",
         "seed": 0,
     }

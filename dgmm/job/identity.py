@@ -1,0 +1,55 @@
+"""What makes two jobs, or two data sets, the same, and in what they differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dgmm.config import Job
+
+#: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`.
+_PATHS = {"path", "model"}
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """What makes two jobs the same: data, model, start, seed and products."""
+    fields = job.fingerprint_fields()
+    return {
+        name: {k: _absolute(v) if k in _PATHS else v for k, v in section.items()}
+        if isinstance(section, Mapping)
+        else section
+        for name, section in fields.items()
+    }
+
+
+def _absolute(path: str | None) -> str | None:
+    """However a path is written, it names one place."""
+    return None if path is None else os.path.realpath(path)  # Path.resolve() fails on a loop
+
+
+def fingerprint(fields: Mapping[str, Any]) -> str:
+    """sha256 of a job's identity."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def difference(there: Any, here: Any, limit: int = 6) -> str:
+    """Which keys differ, in words."""
+    old, new = dict(_flat(there)), dict(_flat(here))
+    lines = [
+        f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here"
+        for key in sorted({*old, *new})
+        if old.get(key, "absent") != new.get(key, "absent")
+    ]
+    more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
+    return "; ".join(lines[:limit]) + more
+
+
+def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(tree, Mapping):
+        yield prefix.removesuffix("."), tree
+        return
+    for key, value in tree.items():
+        yield from _flat(value, f"{prefix}{key}.")

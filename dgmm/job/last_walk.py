@@ -1,0 +1,148 @@
+"""The arrays that a job writes: made once, filled by a walk that can go on, published whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dgmm import anomaly
+from dgmm.checkpoint import RunState
+from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr_output import OutputArray
+from dgmm.digests import Digests
+from dgmm.errors import DataError, DgmmError
+from dgmm.execution.executor import OpenExecutor
+from dgmm.job.directory import RunDirectory
+from dgmm.job.stages import output_attributes, product_names, publish_outputs
+from dgmm.model import MixtureModel
+from dgmm.model_files import model_digest
+from dgmm.outputs import Products, describe, walk
+from dgmm.persistence import read_json
+from dgmm.row_scores import WalkStatistics
+
+#: Attribute of the group: whose outputs these are.
+_MODEL = "model_sha256"
+
+
+class LastWalk:
+    """The last walk of one job over one model's rows.
+
+    Parameters
+    ----------
+    job, directory
+        What is wanted, and where it goes.
+    dataset, executor
+        What is read, and where.
+    model
+        The model that is saved; rows are flagged in the walk where it has a threshold.
+    state
+        Keeps what is done.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        directory: RunDirectory,
+        dataset: Dataset,
+        executor: OpenExecutor,
+        model: MixtureModel,
+        state: RunState,
+    ) -> None:
+        self._job, self._directory, self._state = job, directory, state
+        self._dataset, self._executor, self._model = dataset, executor, model
+        self._part = directory.path / "outputs.zarr.part"
+        self._final = directory.path / "outputs.zarr"
+        self._digest = model_digest(model)
+        self._slots = {n: f"{n}-{self._digest[:16]}" for n in ("walk", "threshold", "flags")}
+
+    def write(self, *, quantile: float | None) -> tuple[WalkStatistics, MixtureModel]:
+        """Write all arrays and publish them; what was counted, and the model with its threshold.
+
+        Parameters
+        ----------
+        quantile
+            Share of rows to flag once their densities are known; None where the model's own
+            threshold, or none, is meant.
+        """
+        flagged_later = quantile is not None
+        flagged = flagged_later or self._model.anomaly_threshold is not None
+        names = product_names(self._job, anomaly=flagged)
+        self._prepare(names, quantile)
+        walked = tuple(n for n in names if not (flagged_later and n == "anomaly"))
+        total = self._state.once(self._slots["walk"], lambda: self._walked(walked))
+        digests: Digests = total.digests
+        model = self._model
+        if quantile is not None:
+            flags, model = self._flagged(quantile)
+            digests = {**digests, **flags.digests}
+        self._dataset.check_unchanged()
+        publish_outputs(self._part, self._final)
+        self._directory.record["outputs"] = describe(self._final, names, digests)
+        return total, model
+
+    def _prepare(self, names: tuple[str, ...], quantile: float | None) -> None:
+        """Make the arrays, unless an earlier attempt has made them."""
+        if not names or _holds(self._part, self._digest, names):
+            return
+        needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
+        if _holds(self._final, self._digest, names) and all(map(self._state.has, needed)):
+            return  # killed between publishing them and saying so
+        for slot in ("pass", *self._slots.values()):
+            self._state.forget(slot)
+        attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
+        products = Products(str(self._part), names)
+        products.create(self._dataset.grid, self._model.n_components, attributes)
+
+    def _walked(self, names: tuple[str, ...]) -> WalkStatistics:
+        """Every row accounted for."""
+        total = walk(
+            self._dataset,
+            self._executor,
+            self._model,
+            Products(str(self._part), names),
+            drop=self._job.data.missing == "drop",
+            progress=self._state.of_pass(self._slots["walk"]),
+        )
+        if total.n_read != self._dataset.n_samples:
+            raise DataError(
+                f"the last walk read {total.n_read:,} rows of {self._dataset.n_samples:,}: the "
+                "data changed"
+            )
+        return total
+
+    def _flagged(self, quantile: float) -> tuple[anomaly.Flagged, MixtureModel]:
+        """Flag the rows below the quantile of what was written."""
+        log_density = OutputArray(self._part, "log_density")
+        grid, executor = self._dataset.grid, self._executor
+        threshold = self._state.once(
+            self._slots["threshold"],
+            lambda: anomaly.threshold(log_density, grid, executor, quantile),
+        )
+        flags = self._state.once(
+            self._slots["flags"],
+            lambda: anomaly.flag(
+                log_density,
+                OutputArray(self._part, "anomaly"),
+                grid,
+                executor,
+                threshold,
+                self._state.of_pass(self._slots["flags"]),
+            ),
+        )
+        self._directory.record["anomaly"] = {
+            "quantile": quantile,
+            "threshold": threshold,
+            "n_anomalies": flags.n_anomalies,
+        }
+        return flags, self._model.with_threshold(threshold, quantile)
+
+
+def _holds(folder: Path, digest: str, names: tuple[str, ...]) -> bool:
+    """Whether a folder holds the arrays of this very model."""
+    try:
+        metadata: dict[str, Any] = read_json(folder / "zarr.json")
+    except DgmmError:
+        return False
+    own = metadata.get("attributes", {}).get(_MODEL) == digest
+    return own and all((folder / name / "zarr.json").is_file() for name in names)

@@ -1,0 +1,106 @@
+"""`dgmm run` that kills itself with SIGKILL at a chosen point: python killed_run.py POINT N JOB.
+
+POINT names a place of `POINTS`; the Nth time the run comes by it, the process dies as a machine
+that loses its power does. EM's state is kept after every pass, and a pass's after every task.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from dgmm import array_files, expectation, outputs
+from dgmm.checkpoint import run_state
+from dgmm.cli.door import run
+from dgmm.data import summary, zarr_output
+from dgmm.execution.executor import TreeReducer
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.job import directory, fitting, last_walk
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dies_at(
+    owner: Any, name: str, *, after: bool = False, half: bool = False
+) -> Callable[[int], None]:
+    """Make the nth call of a function the last thing that this process does."""
+
+    def arm(nth: int) -> None:
+        function = getattr(owner, name)
+        calls = 0
+
+        @wraps(function)
+        def deadly(*arguments: Any, **words: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == nth:
+                if half:  # the stream and its data: half of it reaches the file
+                    stream, data = arguments
+                    function(stream, bytes(data)[: len(data) // 2])
+                    stream.flush()
+                elif after:
+                    function(*arguments, **words)
+                die()
+            return function(*arguments, **words)
+
+        setattr(owner, name, deadly)
+
+    return arm
+
+
+def dies_in_leaves(owner: Any) -> Callable[[int], None]:
+    """Die in the middle of a map: when the nth block of all is done."""
+
+    def arm(nth: int) -> None:
+        call = owner.__call__
+        blocks = 0
+
+        def deadly(self: Any, part: Any) -> Any:
+            nonlocal blocks
+            for pair in call(self, part):
+                blocks += 1
+                if blocks == nth:
+                    die()
+                yield pair
+
+        owner.__call__ = deadly
+
+    return arm
+
+
+POINTS: dict[str, Callable[[int], None]] = {
+    "before a map": dies_at(ThreadExecutor, "run"),
+    "inside the summary": dies_in_leaves(summary._SummaryLeaves),
+    "inside an E-step": dies_in_leaves(expectation.ExpectationPass),
+    "inside the last walk": dies_in_leaves(outputs.LastWalk),
+    "after a reduce": dies_at(TreeReducer, "result", after=True),
+    "half-way through a checkpoint": dies_at(array_files._Hashing, "write", half=True),
+    "before a file gets its name": dies_at(Path, "replace"),
+    "after a file got its name": dies_at(Path, "replace", after=True),
+    "between outputs": dies_at(zarr_output.OutputArray, "write"),
+    "after an output, before it is synced": dies_at(zarr_output.OutputArray, "sync"),
+    "before outputs are published": dies_at(last_walk, "publish_outputs"),
+    "after outputs are published": dies_at(last_walk, "publish_outputs", after=True),
+    "before the model is saved": dies_at(fitting, "_save"),
+    "before the end is told": dies_at(directory.RunDirectory, "finish"),
+    "after the end is told": dies_at(directory.RunDirectory, "finish", after=True),
+}
+
+
+def main(point: str, nth: str, job: str, *words: str) -> int:
+    """Run the job, deadly."""
+    run_state.EM_EVERY_S = 0.0
+    run_state._WORTH_KEEPING_S = 0.0
+    POINTS[point](int(nth))
+    return run(["run", "--quiet", *words, job])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
