@@ -11,9 +11,14 @@ from dgmm.parameters import Parameters
 
 Array = NDArray[np.float64]
 
+#: Components up to which (k, k) numbers are held and kept: 8 MiB.
+MOST_COMPONENTS = 1024
+
 
 def overlap(parameters: Parameters, sample: Array) -> Array:
     """Mean responsibility (k, k) of component l among the sample rows labelled k; NaN without rows.
+
+    For at most `MOST_COMPONENTS` components: nothing else of a fit grows with the square of k.
 
     Parameters
     ----------
@@ -26,7 +31,9 @@ def overlap(parameters: Parameters, sample: Array) -> Array:
     sums, counts = np.zeros((k, k)), np.zeros(k)
     for _, _, R in Scorer(parameters).score(sample.T, Workspace()):
         labels = R.argmax(axis=0)
-        np.add.at(sums, labels, R.T)
+        order = np.argsort(labels, kind="stable")
+        present, starts = np.unique(labels[order], return_index=True)
+        sums[present] += np.add.reduceat(R[:, order], starts, axis=1).T
         counts += np.bincount(labels, minlength=k)
     with np.errstate(invalid="ignore"):
         return np.asarray(sums / counts[:, None])

@@ -33,10 +33,12 @@ def regularisation_of(
     Where the data's own covariance is singular, so would be every component's: the floor goes in
     for all.
     """
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
         absolute = reg_covar / standardisation.scale / standardisation.scale
-    added = absolute + reg_covar_relative * standardisation.standardised_variance
-    added = np.minimum(added, np.finfo(np.float64).max ** 0.25)
+        added = absolute + reg_covar_relative * standardisation.standardised_variance
+    most = np.finfo(np.float64).max ** 0.25
+    # What adds less than 1e-77 adds nothing, but would make a precision that overflows.
+    added = np.where(added < 1.0 / most, 0.0, np.minimum(added, most))
     if not _is_singular(family, sample, added):
         return added, []
     spread = sample.var(axis=0)

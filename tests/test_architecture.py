@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Imports point down this table, or sideways where no circle comes of it. The package itself (the
 # room "") is the plate on the door: what stands in it is imported when it is first asked for.
 LAYERS = {
-    "door": ["", "__main__", "cli", "job", "estimator", "config"],
+    "door": ["", "__main__", "cli", "job", "checkpoint", "estimator", "config"],
     "products": ["scores", "row_scores", "outputs", "anomaly", "overlap", "digests", "report"],
     "method": [
         "fit",
@@ -37,10 +37,20 @@ LAYERS = {
         "model_files",
         "regularisation",
         "rehearsal",
+        "resumption",
         "starts",
         "start_arrays",
     ],
-    "ground": ["data", "data.blocks", "data.decoded_cache", "execution", "memory", "persistence"],
+    "ground": [
+        "data",
+        "data.blocks",
+        "data.decoded_cache",
+        "execution",
+        "memory",
+        "persistence",
+        "array_files",
+        "line_files",
+    ],
     "mathematics": [
         "arithmetic",
         "covariance",
@@ -50,7 +60,7 @@ LAYERS = {
         "criteria",
         "random_streams",
     ],
-    "words": ["errors", "outcome", "listener", "printable", "version"],
+    "words": ["errors", "outcome", "listener", "printable", "stopping", "version"],
 }
 HEIGHT = {
     room: -depth for depth, rooms in enumerate(LAYERS.values()) for room in rooms

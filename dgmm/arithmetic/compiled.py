@@ -6,12 +6,11 @@ exp is NumPy's own: LLVM's, for vectors of 256 bits, took 2.1 ns a number where 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
+from dgmm.arithmetic.compiling import compiled
 from dgmm.arithmetic.numpy_blas import (
     PLAIN,
     TRANSPOSED,
@@ -22,23 +21,12 @@ from dgmm.arithmetic.numpy_blas import (
 )
 from dgmm.arithmetic.plain import Block, Plain, Tile, lowest
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 #: Columns worked on at a time: with k rows they stay in the first caches.
 _STRIP = 256
 #: Rows transposed at a time: two lines of cache of float64.
 _BAND = 16
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 _FORMS = {"none": 0, "pairs": 1, "squares": 2, "norm": 3}
-
-
-def compiled(function: F) -> F:
-    """Compile a function; its machine code is kept on disk where some folder can hold it."""
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return] # no types
-    except RuntimeError:  # no folder to write to
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
 
 
 @compiled

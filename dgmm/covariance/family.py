@@ -148,6 +148,11 @@ class Family(ABC):
     def n_parameters(self, k: int, d: int) -> int:
         """Free numbers in the covariances."""
 
+    def least_rows(self, k: int, d: int) -> int:
+        """Rows without which some covariance is singular, however they are parted."""
+        del d
+        return 2 * k
+
     @abstractmethod
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """Shape of `covariances`."""

@@ -133,6 +133,10 @@ class Full(Family):
         """k·d(d + 1)/2."""
         return k * d * (d + 1) // 2
 
+    def least_rows(self, k: int, d: int) -> int:
+        """k·(d + 1): a component's rows have to span all d directions from its mean."""
+        return k * (d + 1)
+
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d, d)."""
         return (k, d, d)

@@ -112,6 +112,10 @@ class Tied(Family):
         """d(d + 1)/2."""
         return d * (d + 1) // 2
 
+    def least_rows(self, k: int, d: int) -> int:
+        """k + d: deviations from k means have to span all d directions."""
+        return k + d
+
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(d, d)."""
         return (d, d)
