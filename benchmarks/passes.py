@@ -27,9 +27,9 @@ from benchmarks.results import Results
 from benchmarks.sampling import in_words, shares_of_time
 
 #: A peer without goals is left out once this much time has gone.
-_SECONDS_FOR_ALL = 13 * 60.0
+_SECONDS_FOR_ALL = 12 * 60.0
 #: No round of a pair is begun after this, once there are enough of them.
-_SECONDS_FOR_A_PAIR = 5.0
+_SECONDS_FOR_A_PAIR = 2.5
 #: A side whose turn takes longer than this has two rounds, any other three at least.
 _LONG_TURN = 12.0
 #: gmmx holds an array n × k × d and copies of it.
@@ -117,7 +117,7 @@ class _Bench:
                 em.catch_up(1)
             times = times_within(median(ours.step(2)), 0.05)
             sides = [lambda s=s: s.step(times) for s in (ours, ours32, products, products32)]
-            rounds = alternate(sides, budget=3.0, most=9)
+            rounds = alternate(sides, budget=1.5, most=7)
             self._report_precisions(double, rounds, ours32)
 
     def _report_precisions(self, case: Case, rounds: list[list[float]], ours32: OurEM) -> None:
