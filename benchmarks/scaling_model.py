@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dgmm.data.blocks import BlockGrid
 from dgmm.execution.executor import TASKS_PER_THREAD, split_runs
+from dgmm.expectation import most_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,12 @@ class Problem:
 
     @property
     def n_tasks(self) -> int:
-        """Tasks of a pass."""
-        return min(TASKS_PER_THREAD * self.n_workers, self.n_blocks)
+        """Tasks of a pass: a few a thread, more where one would take too long to be lost."""
+        grid = BlockGrid(self.n_rows, self.n_features)
+        flops = 4.0 * self.n_components * self.width
+        most = most_blocks(flops, self.statistics_bytes, grid, self.n_workers)
+        wanted = max(TASKS_PER_THREAD * self.n_workers, -(-self.n_blocks // most))
+        return min(wanted, self.n_blocks)
 
     @property
     def statistics_bytes(self) -> int:

@@ -27,8 +27,12 @@ from dgmm.execution.executor import (
 from dgmm.kernels import Kernel, Workspace, e_step
 from dgmm.statistics import Statistics
 
-#: Multiplications and additions of one task at most: 10 to 30 seconds of one thread.
-_TASK_FLOPS = 5e11
+#: Multiplications and additions of one task at most: about half a minute of one thread.
+_TASK_FLOPS = 1e12
+#: What one thread does in a second, and what a task and a byte of its result cost the scheduler and
+#: the driver together.
+_FLOPS_A_SECOND, _TASK_S, _BYTE_S, _SUBTREES_A_TASK = 4e10, 5e-3, 3.2e-9, 9
+_MESSAGES_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,13 +184,14 @@ class PassOverRows:
         leaves = ExpectationPass(
             self._dataset, self._standardisation, kernels, drop=self._n_dropped > 0
         )
-        begun, grid = time.perf_counter(), self._dataset.grid
+        begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
+        widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)
         total: PassStatistics = map_reduce(
             self._executor,
             leaves,
             grid.n_blocks,
             tasks=tasks_per_thread(self._last_s),
-            most_blocks=most_blocks(_flops(kernels, grid.n_features), grid),
+            most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
             progress=self._of_pass(f"em {self.n_passes}"),
         )
         self._last_s = time.perf_counter() - begun
@@ -195,19 +200,23 @@ class PassOverRows:
         return total
 
 
-def _flops(kernels: tuple[Kernel, ...], d: int) -> float:
-    """Multiplications and additions of a row, in the products alone."""
-    return sum(4.0 * kernel.n_components * kernel.family.width(d) for kernel in kernels)
+def most_blocks(flops: float, result_bytes: int, grid: BlockGrid, n_threads: int) -> int:
+    """Blocks of one task at most, so that what a killed run does again takes half a minute.
 
-
-def most_blocks(flops: float, grid: BlockGrid) -> int:
-    """Blocks of one task at most, so that what a killed run does again takes some seconds.
+    More where the messages of so many tasks, which all pass through one thread of the scheduler and
+    one of the driver, would take more than a tenth of the pass (figures: docs/scaling.md).
 
     Parameters
     ----------
     flops
         Multiplications and additions of one row.
-    grid
-        The blocks.
+    result_bytes
+        Of one subtree.
+    grid, n_threads
+        The blocks, and how many tasks run at the same time.
     """
-    return min(max(int(_TASK_FLOPS / (flops * grid.rows_per_block)), 1), MOST_BLOCKS)
+    wanted = min(_TASK_FLOPS / (flops * grid.rows_per_block), MOST_BLOCKS)
+    pass_s = grid.n_samples * flops / _FLOPS_A_SECOND / n_threads
+    message_s = _TASK_S + _SUBTREES_A_TASK * result_bytes * _BYTE_S
+    bearable = _MESSAGES_SHARE * pass_s / message_s
+    return max(int(wanted), int(grid.n_blocks / max(bearable, 1.0)), 1)

@@ -133,7 +133,7 @@ def walk(
         leaves,
         grid.n_blocks,
         align=chunk_blocks(grid),
-        most_blocks=most_blocks(flops, grid),
+        most_blocks=most_blocks(flops, 8 * model.n_components, grid, executor.n_threads),
         progress=progress,
     )
 
