@@ -35,6 +35,7 @@ def stopped_by_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+        stopping.requested.clear()  # this process may go on with something else
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:

@@ -14,6 +14,7 @@ from pathlib import Path
 import fake_job
 import pytest
 
+from dgmm import stopping
 from dgmm.cli.progress import iteration_words, live_display
 from dgmm.cli.signals import stopped_by_signals
 from dgmm.cli.streams import UnbreakableStream, say
@@ -169,7 +170,9 @@ def test_a_second_signal_is_left_to_kill_and_the_old_handlers_come_back():
         with pytest.raises(StoppedError, match="SIGTERM received"):
             os.kill(os.getpid(), signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert stopping.requested.is_set()
     assert signal.getsignal(signal.SIGTERM) is before
+    assert not stopping.requested.is_set(), "whoever fits next in this process would be stopped"
 
 
 def test_a_run_that_was_asked_to_outlive_its_terminal_does():
