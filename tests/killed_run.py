@@ -81,6 +81,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "inside an E-step": dies_in_leaves(expectation.ExpectationPass),
     "inside the last walk": dies_in_leaves(outputs.LastWalk),
     "after a reduce": dies_at(TreeReducer, "result", after=True),
+    "before the state of EM is kept": dies_at(run_state.RunState, "keep_em_state"),
     "half-way through a checkpoint": dies_at(array_files._Hashing, "write", half=True),
     "before a file gets its name": dies_at(Path, "replace"),
     "after a file got its name": dies_at(Path, "replace", after=True),

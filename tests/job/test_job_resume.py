@@ -105,6 +105,7 @@ KILLS = [
     ("inside the last walk", 6),
     ("after a reduce", 1),
     ("after a reduce", 4),
+    ("before the state of EM is kept", 3),
     ("half-way through a checkpoint", 7),
     ("half-way through a checkpoint", 60),
     ("before a file gets its name", 4),
