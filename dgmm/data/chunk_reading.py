@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.absent_chunks import AbsentChunks, units_in_file
 from dgmm.data.feature_names import safe_text
-from dgmm.data.patience import is_transient, patiently
+from dgmm.data.patience import is_transient, patient_for, patiently
 from dgmm.data.zarr_layout import ArrayLayout, Pair
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
 from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
@@ -90,9 +90,13 @@ class ChunkReader:
         UnavailableError
             If storage keeps failing for `retry_s`.
         """
+        with patient_for(self.retry_s):
+            return self._rows(start, stop)
+
+    def _rows(self, start: int, stop: int) -> NDArray[Any]:
         array = opened(self.folder, self.zarr_format, self.digest)
         try:
-            values = patiently(lambda: array[start:stop, :], self.retry_s)
+            values = patiently(lambda: array[start:stop, :])
         except Exception as error:  # noqa: BLE001 - codecs raise anything on damaged bytes
             raise self._explained(array, start, stop, error) from None
         rows = np.ascontiguousarray(values, dtype=self.layout.dtype)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from dgmm import stopping
@@ -22,6 +24,18 @@ TRANSIENT = frozenset(
     if hasattr(errno, name)
 )
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _GROWTH = 0.1, 30.0, 2.0
+#: For how long reads of this thread are tried again.
+_limit: ContextVar[float] = ContextVar("seconds of patience", default=0.0)
+
+
+@contextmanager
+def patient_for(seconds: float) -> Iterator[None]:
+    """Let reads inside be tried again for so long."""
+    token = _limit.set(seconds)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -29,17 +43,12 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in TRANSIENT
 
 
-def patiently(read: Callable[[], T], seconds: float) -> T:
-    """What `read` gives, tried again while it fails transiently.
+def patiently(read: Callable[[], T]) -> T:
+    """What `read` gives, tried again while it fails transiently, for as long as `patient_for` says.
 
-    Parameters
-    ----------
-    read
-        Called at least once.
-    seconds
-        After which the failure is raised as it is.
+    It is called at least once; the failure is raised as it is.
     """
-    deadline, wait = time.monotonic() + seconds, _FIRST_WAIT_S
+    deadline, wait = time.monotonic() + _limit.get(), _FIRST_WAIT_S
     while True:
         try:
             return read()

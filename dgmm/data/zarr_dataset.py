@@ -16,6 +16,7 @@ from dgmm.data.chunk_reading import ChunkReader, check_openable
 from dgmm.data.dataset import Rows
 from dgmm.data.decoded_cache import decoded_cache
 from dgmm.data.feature_names import feature_names_from
+from dgmm.data.patience import patient_for
 from dgmm.data.read_ahead import bands, read_ahead
 from dgmm.data.zarr_layout import layout_of
 from dgmm.data.zarr_node import ArrayNode, find_array
@@ -172,7 +173,9 @@ class ZarrDataset:
             If a chunk was added, removed or written since the array was opened.
         """
         folder = self.reader.folder
-        if list_chunks(Path(folder), self.reader.layout).digest != self.chunks_digest:
+        with patient_for(self.reader.retry_s):
+            listing = list_chunks(Path(folder), self.reader.layout)
+        if listing.digest != self.chunks_digest:
             raise DataError(
                 f"{folder} changed during the run: chunks were written, added or removed since it "
                 "was opened. Run again when nothing writes to it"

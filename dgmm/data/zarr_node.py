@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dgmm.data.feature_names import safe_text
-from dgmm.errors import DataError, InputNotFoundError
+from dgmm.data.patience import is_transient, patiently
+from dgmm.errors import DataError, InputNotFoundError, UnavailableError
 
 T = TypeVar("T")
 _SHOWN = 20
@@ -70,9 +71,11 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
     ------
     InputNotFoundError
         If the operating system refuses.
+    UnavailableError
+        If storage fails in a way that may pass, for longer than it is waited for.
     """
     try:
-        return read()
+        return patiently(read)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
@@ -80,7 +83,13 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
             f"{what}: permission denied; it exists but is not yours to read"
         ) from None
     except OSError as error:
-        raise InputNotFoundError(f"{what}: cannot be read: {error.strerror or error}") from None
+        reason = f"{what}: cannot be read: {error.strerror or error}"
+        if is_transient(error):
+            raise UnavailableError(
+                f"{reason}. Run the same command again when the storage is back "
+                "(storage.retry_s: how long it is waited for)"
+            ) from None
+        raise InputNotFoundError(reason) from None
 
 
 def metadata_digest(folder: Path, zarr_format: int) -> str:

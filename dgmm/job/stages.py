@@ -11,6 +11,7 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
+from dgmm.data.patience import patient_for
 from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
 from dgmm.data.zarr_output import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
@@ -30,7 +31,8 @@ _SHOWN = 10
 def open_data(job: Job) -> ZarrDataset:
     """The job's data set; nothing but metadata and the chunk listing is read."""
     path = str(Path(job.data.path).absolute())
-    dataset = open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
+    with patient_for(job.storage.retry_s):
+        dataset = open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
     return dataset.with_retries(job.storage.retry_s)
 
 

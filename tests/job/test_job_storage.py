@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from clusters import gaussian_clusters, write_zarr
 
 from dgmm.checkpoint import run_state
 from dgmm.cli.door import run
-from dgmm.data import patience
+from dgmm.data import chunk_listing, patience
 from dgmm.expectation import ExpectationPass
 from dgmm.persistence import read_json
 
@@ -190,6 +191,28 @@ def test_storage_that_stays_away_ends_the_run_and_the_same_command_goes_on(
     assert "storage.retry_s" in said
     assert run(["run", "--quiet", str(job)]) == 0
     assert bits(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("call", ["listdir", "stat"])
+def test_listing_that_fails_for_a_while_is_tried_again(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    monkeypatch.setattr(patience, "_FIRST_WAIT_S", 0.01)
+    job = job_file(tmp_path, storage={"retry_s": 20})
+    function = FailingCalls(getattr(chunk_listing.os, call), errno.ESTALE, first=2, last=4)
+    with monkeypatch.context() as patched:
+        patched.setattr(chunk_listing, "os", SimpleNamespace(**{**vars(os), call: function}))
+        assert run(["run", "--quiet", str(job)]) == 0
+    assert function.calls > 4
+
+
+def test_a_listing_that_keeps_failing_ends_with_69(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = FailingCalls(os.stat, errno.EIO, first=1, last=np.inf)
+    monkeypatch.setattr(chunk_listing, "os", SimpleNamespace(**{**vars(os), "stat": failing}))
+    assert run(["run", "--quiet", str(job_file(tmp_path, storage={"retry_s": 0.3}))]) == 69
+    assert "storage.retry_s" in capsys.readouterr().err
 
 
 def test_errors_that_will_not_pass_are_not_tried_again(
