@@ -1,6 +1,7 @@
 """The story of one job, stage by stage: `run_job` fits, `predict_job` applies, `plan_job` reckons.
 
-`directory` owns what a run leaves on disk; `fitting` and `predicting` tell the two stories.
+`story` is what every job has in common, `fitting` and `predicting` are the two kinds of work, and
+`directory` owns what a run leaves on disk.
 """
 
 from dgmm.job.directory import RunResult

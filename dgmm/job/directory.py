@@ -114,7 +114,7 @@ class RunDirectory:
         outputs = [f"outputs.zarr/{name}" for name in self.previous.get("outputs", {})]
         return all((self.path / name).is_dir() for name in ("model", *outputs))
 
-    def finished_before(self, data_fingerprint: dict[str, Any]) -> RunResult:
+    def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """Return what to say when there is nothing to do.
 
         Raises
@@ -167,7 +167,7 @@ class RunDirectory:
             "component_log": [],
             "outputs": {},
             "anomaly": None,
-            "timings": {},
+            "timings": dict(before.get("timings", {})),
             "environment": before.get("environment"),
             "seed": self._job.seed,
         }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,16 +19,15 @@ from dgmm.job.directory import RunDirectory, RunResult, exit_code_of
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
-from dgmm.job.resuming import accepted_changes, run_state
+from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
     Timer,
-    check_report,
     describe_data,
     open_data,
     opened_executor,
     warn_of_underflow,
-    write_report_if_asked,
 )
+from dgmm.job.story import tell
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model, model_digest, save_model
@@ -60,23 +59,29 @@ def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> R
     DgmmError
         With the exit code of the command line; run.json says the same.
     """
-    check_report(job)
-    with RunDirectory.opened(job, listener) as directory:
-        if directory.is_finished:
-            result = directory.finished_before(_fingerprint(open_data(job), _given_model(job)))
-        else:
-            changes = accepted_changes(directory, accept_versions, lambda: _inputs(job)[2])
-            with directory.recorded("run", listener) as recording:
-                for text in changes:
-                    recording.warning(text)
-                result = _run(job, directory, recording)
-        write_report_if_asked(job, directory, listener)
-        return result
+    return tell(job, listener, _Inputs.of, _run, accept_versions=accept_versions)
 
 
-def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> RunResult:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """The data, the model that the job starts from if it names one, and what tells them apart."""
+
+    dataset: ZarrDataset
+    start: MixtureModel | None
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        dataset, start = open_data(job), _given_model(job)
+        own = {} if start is None else {"start": model_digest(start)}
+        return cls(dataset, start, dataset.fingerprint() | own)
+
+
+def _run(
+    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
     """Everything but the report."""
-    dataset, start, data = _inputs(job)
+    dataset, start, data = inputs.dataset, inputs.start, inputs.fingerprint
     _note_data(job, dataset, data, directory, recording)
     plan = plan_for(job, dataset)
     plan.check(plan.memory_limit)
@@ -90,7 +95,8 @@ def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> Run
         dataset = dataset.with_cache(plan.kept_rows.n_bytes)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
-        directory.record["timings"] |= result.timings
+        for stage, seconds in result.timings.items():
+            timer.add(stage, seconds)
         for text in cautions(result.model, result.summary.n_kept):
             recording.warning(text)
         _note_fit(directory, result)
@@ -111,12 +117,6 @@ def _run(job: Job, directory: RunDirectory, recording: RecordingListener) -> Run
 def _reached(state: EmState | None) -> dict[int, int]:
     """The iterations that an earlier attempt has made for good, by restart."""
     return {} if state is None else {c.restart: c.n_iter for c in state.candidates}
-
-
-def _inputs(job: Job) -> tuple[ZarrDataset, MixtureModel | None, dict[str, Any]]:
-    """The data, the model that the job starts from, and the fingerprint of both."""
-    dataset, start = open_data(job), _given_model(job)
-    return dataset, start, _fingerprint(dataset, start)
 
 
 def _settings(job: Job) -> FitSettings:
@@ -165,12 +165,6 @@ def _given_model(job: Job) -> MixtureModel | None:
 def _given(start: MixtureModel | None) -> Given | None:
     """The start that a saved model is."""
     return None if start is None else start.standardised_parameters
-
-
-def _fingerprint(dataset: ZarrDataset, start: MixtureModel | None) -> dict[str, Any]:
-    """What a run read: the data, and the model it started from."""
-    own = {} if start is None else {"start": model_digest(start)}
-    return dataset.fingerprint() | own
 
 
 def _note_data(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.data.selected_features import in_model_order
@@ -13,16 +14,15 @@ from dgmm.job.directory import RunDirectory, RunResult
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
-from dgmm.job.resuming import accepted_changes, run_state
+from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
     Timer,
-    check_report,
     describe_data,
     open_data,
     opened_executor,
     warn_of_underflow,
-    write_report_if_asked,
 )
+from dgmm.job.story import tell
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model, model_digest, save_model
@@ -44,27 +44,29 @@ def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) 
     DgmmError
         With the exit code of the command line; run.json says the same.
     """
-    check_report(job)
-    with RunDirectory.opened(job, listener) as directory:
-        if directory.is_finished:
-            result = directory.finished_before(_fingerprint(open_data(job), _model(job)))
-        else:
-            changes = accepted_changes(
-                directory, accept_versions, lambda: _fingerprint(open_data(job), _model(job))
-            )
-            with directory.recorded("predict", listener) as recording:
-                for text in changes:
-                    recording.warning(text)
-                result = _predict(job, directory, recording)
-        write_report_if_asked(job, directory, listener)
-        return result
+    return tell(job, listener, _Inputs.of, _predict, accept_versions=accept_versions)
 
 
-def _predict(job: Job, directory: RunDirectory, recording: RecordingListener) -> RunResult:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """The data, the model, and what tells them apart."""
+
+    dataset: ZarrDataset
+    model: MixtureModel
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        dataset, model = open_data(job), _model(job)
+        return cls(dataset, model, dataset.fingerprint() | {"model": model_digest(model)})
+
+
+def _predict(
+    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
     """Everything but the report."""
-    model, stored = _model(job), open_data(job)
+    model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
     dataset, note = in_model_order(stored, model.feature_names)
-    fingerprint = _fingerprint(stored, model)
     directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = stored.n_samples
     for text in (*stored.warnings, *([note] if note else [])):
@@ -85,11 +87,6 @@ def _predict(job: Job, directory: RunDirectory, recording: RecordingListener) ->
     ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
     directory.forget_state()
     return ended
-
-
-def _fingerprint(dataset: ZarrDataset, model: MixtureModel) -> dict[str, Any]:
-    """What a prediction read: the data, and the model."""
-    return dataset.fingerprint() | {"model": model_digest(model)}
 
 
 def _model(job: Job) -> MixtureModel:

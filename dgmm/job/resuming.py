@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,10 @@ from dgmm.persistence import plain
 _DECIDING = ("dgmm", "numpy", "scipy", "numba")
 
 
-def check_may_go_on(
-    directory: RunDirectory, data: Mapping[str, Any], *, accept_versions: bool
+def accepted_changes(
+    directory: RunDirectory, data: Mapping[str, Any], accept_versions: bool
 ) -> list[str]:
-    """Compare what an earlier attempt read and ran on with what is here.
+    """What is not as it was in an earlier attempt and may be gone on with; the rest is refused.
 
     Nothing is written; the state of an attempt that ended because its data were invalid is removed
     where they have been mended.
@@ -78,15 +78,6 @@ def check_may_go_on(
 def _kernels(environment: Mapping[str, Any]) -> list[Any]:
     blas = environment.get("blas") or []
     return sorted({str(b.get("architecture")) for b in blas if b.get("package") == "numpy"})
-
-
-def accepted_changes(
-    directory: RunDirectory, accept_versions: bool, data: Callable[[], Mapping[str, Any]]
-) -> list[str]:
-    """What has changed since an earlier attempt and was accepted; nothing where there is none."""
-    if not directory.goes_on:
-        return []
-    return check_may_go_on(directory, data(), accept_versions=accept_versions)
 
 
 @contextmanager

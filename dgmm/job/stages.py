@@ -137,7 +137,11 @@ class Timer:
         """Time what happens inside."""
         begun = time.perf_counter()
         yield
-        self._timings[name] = time.perf_counter() - begun
+        self.add(name, time.perf_counter() - begun)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds to a stage; those of earlier attempts are there already."""
+        self._timings[name] = self._timings.get(name, 0.0) + seconds
 
 
 def warn_of_underflow(total: WalkStatistics, listener: Listener) -> None:

@@ -136,15 +136,24 @@ def test_a_run_killed_at_any_point_ends_with_the_same_bits(
     assert leftovers == []
 
 
-def test_a_run_that_is_killed_again_and_again_comes_to_its_end(tmp_path: Path, data: Path) -> None:
-    start = {"sample_starts": 0}  # EM on the sample is on the driver, some seconds at most
+@pytest.mark.parametrize(
+    ("start", "nth"),
+    [
+        ({"sample_starts": 0}, 2),  # EM on the sample is on the driver, some seconds at most
+        ({"method": "kmeans_parallel"}, 3),
+    ],
+    ids=["kmeans", "kmeans_parallel"],
+)
+def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
+    tmp_path: Path, data: Path, start: dict[str, Any], nth: int
+) -> None:
     reference = job_file(tmp_path / "reference", data, initialisation=start)
     assert dgmm(reference).returncode == 0
     job = job_file(tmp_path, data, initialisation=start)
     kills = 0
-    while (code := killed(job, "after a reduce", 2)) == -signal.SIGKILL:
+    while (code := killed(job, "after a reduce", nth)) == -signal.SIGKILL:
         kills += 1
-        assert kills < 40, "the run does not get on"
+        assert kills < 20, "the run does not get on"
     assert code == 0
     assert kills >= 5
     assert bits(job) == bits(reference)
@@ -371,20 +380,6 @@ def _is_of(process: psutil.Process, folder: Path) -> bool:
         return process.environ().get("DGMM_TEST_FOLDER") == str(folder)
     except psutil.Error:
         return False
-
-
-def test_a_start_over_all_rows_goes_on_read_by_read(tmp_path: Path, data: Path) -> None:
-    start = {"method": "kmeans_parallel"}
-    reference = job_file(tmp_path / "reference", data, initialisation=start)
-    assert dgmm(reference).returncode == 0
-    job = job_file(tmp_path, data, initialisation=start)
-    kills = 0
-    while (code := killed(job, "after a reduce", 3)) == -signal.SIGKILL:
-        kills += 1
-        assert kills < 20, "the run does not get on"
-    assert code == 0
-    assert kills >= 5
-    assert bits(job) == bits(reference)
 
 
 def test_a_signal_ends_a_run_in_the_middle_of_a_long_task(tmp_path: Path, data: Path) -> None:
