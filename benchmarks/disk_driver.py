@@ -53,7 +53,7 @@ def main(job_file: str) -> None:
     with open_executor(cluster_settings(job)) as executor:
         _say({"kept": plan.kept_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes})
         for line in sys.stdin:
-            leaves = ExpectationPass(dataset, units(), (kernel(line.strip()),), drop=False)
+            leaves = ExpectationPass(dataset, units(), (kernel(line.strip()),), "numba", drop=False)
             begun = time.perf_counter()
             total = map_reduce(executor, leaves, dataset.grid.n_blocks)
             seconds = time.perf_counter() - begun

@@ -126,7 +126,7 @@ def hold(which: int, path: str, n_rows: int) -> None:
 def compute(which: int, covariance_type: str) -> None:  # noqa: ARG001 - each holds its own half
     """Make an EM pass over the rows held, merged as a task of dgmm's merges them."""
     dataset = _held["rows"]
-    leaves = ExpectationPass(dataset, units(), (kernel(covariance_type),), drop=False)
+    leaves = ExpectationPass(dataset, units(), (kernel(covariance_type),), "numba", drop=False)
     n_blocks = dataset.grid.n_blocks
     SubtreeTask(leaves, n_blocks)(Run(0, n_blocks))
 

@@ -56,7 +56,9 @@ class OurEM:
         self._executor = ThreadExecutor(N_THREADS)
         known = survey(self._dataset, self._executor, settings)
         self._standardisation = known.standardisation
-        self._pass = PassOverRows(self._dataset, self._executor, known.standardisation)
+        self._pass = PassOverRows(
+            self._dataset, self._executor, known.standardisation, known.arithmetic
+        )
         self._guard, open_guard = known.conditions.guard, Guard(0.0)
         self._conditions = replace(known.conditions, max_iter=10**9, guard=open_guard)
         parameters = with_arrays(

@@ -168,7 +168,7 @@ class EmptyPass:
 
 
 def _pass(dataset: ZarrDataset, kernel: ProductKernel) -> ExpectationPass:
-    return ExpectationPass(dataset, _units(), (kernel,), drop=False)
+    return ExpectationPass(dataset, _units(), (kernel,), "numba", drop=False)
 
 
 class _Iteration:
@@ -272,7 +272,7 @@ def compute_half(which: int, path: str, kernel: ProductKernel) -> float:
     if len(rows) == 0:
         return 0.0
     dataset = ArrayDataset(rows)
-    leaves = ExpectationPass(dataset, _units(), (kernel,), drop=False)
+    leaves = ExpectationPass(dataset, _units(), (kernel,), "numba", drop=False)
     begun = time.perf_counter()
     for _ in leaves(Run(0, dataset.grid.n_blocks)):
         pass

@@ -89,7 +89,7 @@ def _speed_up(
 ) -> Passes:
     """Passes on one worker and on two, alternately; beside them, one thread's E-step alone."""
     dataset = _written(shape, path)
-    leaves = ExpectationPass(dataset, _units(shape.d), (kernel_of(shape),), drop=False)
+    leaves = ExpectationPass(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
 
     def side(executor: DaskExecutor) -> list[float]:
         begun = time.perf_counter()
@@ -136,7 +136,7 @@ def _row_seconds(dataset: ZarrDataset, leaves: ExpectationPass, blocks: int = 12
     run = Run(0, min(blocks, grid.n_blocks))
     rows = np.concatenate([rows for _, rows in dataset.read_blocks(run)])
     held = ArrayDataset(rows)
-    alone = ExpectationPass(held, leaves.standardisation, leaves.kernels, drop=False)
+    alone = ExpectationPass(held, leaves.standardisation, leaves.kernels, "numba", drop=False)
     taken = []
     with single_blas_thread():
         for _ in range(4):

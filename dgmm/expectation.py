@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.arithmetic import Arithmetic, fastest
+from dgmm.arithmetic import Arithmetic, named
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.finite_rows import kept_rows
@@ -39,7 +39,7 @@ _MESSAGES_SHARE = 0.1
 class PassStatistics:
     """What a pass returns: rows read and dropped, exactly, and one value a candidate.
 
-    `arithmetic` names what computed them, such as `numba`; bits do not follow it.
+    `arithmetic` names what computed them, such as `numba`.
     """
 
     n_read: int
@@ -60,27 +60,25 @@ class PassStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectationPass:
-    """The E-step of all candidates over a run of blocks; picklable."""
+    """The E-step of all candidates over a run of blocks; picklable.
+
+    `arithmetic` is the name of what computes it (`dgmm.arithmetic.chosen`), the same for all tasks.
+    """
 
     dataset: Dataset
     standardisation: Standardisation
     kernels: tuple[Kernel, ...]
+    arithmetic: str
     drop: bool
 
     def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace = Workspace(fastest(self._numbers()))
+        workspace = Workspace(named(self.arithmetic))
         used = frozenset({workspace.arithmetic.name})
         for block, rows in self.dataset.read_blocks(run):
             kept = drop_rows(rows) if self.drop else rows
             statistics = self._statistics(kept, workspace)
             yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics, used)
-
-    def _numbers(self) -> int:
-        """Numbers that a pass touches one by one: what compiled code would save time on."""
-        widths = (kernel.family.width(self.dataset.n_features) for kernel in self.kernels)
-        per_row = sum(kernel.n_components for kernel in self.kernels) + max(widths, default=0)
-        return self.dataset.n_samples * per_row
 
     def _statistics(self, rows: NDArray[Any], workspace: Workspace) -> tuple[Statistics, ...]:
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -150,6 +148,8 @@ class PassOverRows:
     ----------
     dataset, executor, standardisation
         The rows, where passes over them run, and the units they are fitted in.
+    arithmetic
+        What computes a pass, by its name.
     n_dropped
         Rows that the summary has left out for what they lack.
     of_pass
@@ -163,13 +163,15 @@ class PassOverRows:
         dataset: Dataset,
         executor: Executor,
         standardisation: Standardisation,
-        n_dropped: int = 0,
+        arithmetic: str,
         *,
+        n_dropped: int = 0,
         of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
         n_passes: int = 0,
     ) -> None:
         self._dataset, self._executor = dataset, executor
-        self._standardisation, self._n_dropped = standardisation, n_dropped
+        self._standardisation, self._arithmetic = standardisation, arithmetic
+        self._n_dropped = n_dropped
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
@@ -182,7 +184,8 @@ class PassOverRows:
             If rows read and rows dropped are not those of the summary.
         """
         leaves = ExpectationPass(
-            self._dataset, self._standardisation, kernels, drop=self._n_dropped > 0
+            *(self._dataset, self._standardisation, kernels, self._arithmetic),
+            drop=self._n_dropped > 0,
         )
         begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
         widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)

@@ -134,7 +134,8 @@ def _iterated(
         dataset,
         executor,
         known.standardisation,
-        known.summary.n_dropped,
+        known.arithmetic,
+        n_dropped=known.summary.n_dropped,
         of_pass=kept.of_pass,
         n_passes=state.n_passes,
     )

@@ -32,6 +32,8 @@ REPORT_BYTES = 120 * MIB
 HIERARCHICAL_BYTES = 5_000 * 5_000 * 8
 #: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
 BANDS = 4
+#: Components, and rows of φ, that compiled products take together at most.
+_GROUP = 16
 #: Rows of a tile of distances to very many points.
 _DISTANCE_ROWS = 256
 
@@ -100,6 +102,11 @@ def task_terms(work: Work) -> list[Term]:
             f"{rows:,} rows x {d} features",
         ),
         _tiles_term(work),
+        Term(
+            "products of a block",
+            2 * 8 * (p + _GROUP) * (k + _GROUP),
+            f"natural parameters and sums, {k} x {p} float64 in whole groups",
+        ),
         Term(
             "statistics",
             held * work.statistics_bytes * work.n_candidates,

@@ -64,6 +64,8 @@ class Rehearsal:
         Those of the fit.
     n_parameters : int
         Free numbers of the mixture.
+    arithmetic : str
+        That of the fit.
     """
 
     n_starts: int
@@ -71,6 +73,7 @@ class Rehearsal:
     sample: Array
     conditions: Conditions
     n_parameters: int
+    arithmetic: str
 
     @classmethod
     def of(cls, known: Survey, settings: FitSettings) -> Rehearsal | None:
@@ -84,7 +87,7 @@ class Rehearsal:
         if n_starts == 0:
             return None
         few = _few(known.sample, p, settings)
-        return cls(n_starts, few, known.sample, known.conditions, p)
+        return cls(n_starts, few, known.sample, known.conditions, p, known.arithmetic)
 
     def refine(
         self, starts: Mapping[int, tuple[Parameters, ...]], here: Executor
@@ -98,11 +101,35 @@ class Rehearsal:
         here
             Runs tasks in this process, where the sample is.
         """
-        tried = _run(self.few, self._conditions(self.few, TRIED_ITERATIONS), starts, here)
+        tried = self._run(self.few, TRIED_ITERATIONS, starts, here)
         likeliest = {i: _likeliest(c, starts[i][0].n_components) for i, c in tried.items()}
         chosen = {i: (c.parameters,) for i, c in likeliest.items() if c is not None}
-        settled = _run(self.sample, self._conditions(self.sample, MAX_ITERATIONS), chosen, here)
+        settled = self._run(self.sample, MAX_ITERATIONS, chosen, here)
         return {i: _refined(own, settled.get(i, ())) for i, own in starts.items()}
+
+    def _run(
+        self,
+        rows: Array,
+        max_iter: int,
+        starts: Mapping[int, tuple[Parameters, ...]],
+        here: Executor,
+    ) -> dict[int, tuple[Candidate, ...]]:
+        """All starts of all restarts to their ends, each pass shared."""
+        dataset, conditions = ArrayDataset(rows), self._conditions(rows, max_iter)
+        identity = Standardisation.identity(dataset.n_features)
+
+        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
+            leaves = ExpectationPass(dataset, identity, kernels, self.arithmetic, drop=False)
+            return map_reduce(here, leaves, dataset.grid.n_blocks)
+
+        owners = [restart for restart, own in starts.items() for _ in own]
+        drawn = [parameters for own in starts.values() for parameters in own]
+        begun = tuple(Candidate.at(i, p, conditions) for i, p in enumerate(drawn))
+        ended = em.run(begun, expectation, conditions)
+        return {
+            restart: tuple(c for c, owner in zip(ended, owners, strict=True) if owner == restart)
+            for restart in starts
+        }
 
     def _conditions(self, rows: Array, max_iter: int) -> Conditions:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
@@ -169,30 +196,6 @@ def _few(sample: Array, n_free: int, settings: FitSettings) -> Array:
     rng = stream(Stage.REHEARSAL, settings.seed, settings.n_components)
     rows: Array = sample[np.sort(rng.choice(len(sample), wanted, replace=False))]
     return rows
-
-
-def _run(
-    rows: Array,
-    conditions: Conditions,
-    starts: Mapping[int, tuple[Parameters, ...]],
-    here: Executor,
-) -> dict[int, tuple[Candidate, ...]]:
-    """All starts of all restarts to their ends, each pass shared."""
-    dataset = ArrayDataset(rows)
-    identity = Standardisation.identity(dataset.n_features)
-
-    def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-        leaves = ExpectationPass(dataset, identity, kernels, drop=False)
-        return map_reduce(here, leaves, dataset.grid.n_blocks)
-
-    owners = [restart for restart, own in starts.items() for _ in own]
-    drawn = [parameters for own in starts.values() for parameters in own]
-    begun = tuple(Candidate.at(i, p, conditions) for i, p in enumerate(drawn))
-    ended = em.run(begun, expectation, conditions)
-    return {
-        restart: tuple(c for c, owner in zip(ended, owners, strict=True) if owner == restart)
-        for restart in starts
-    }
 
 
 def _likeliest(candidates: tuple[Candidate, ...], n_components: int) -> Candidate | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.acceleration import ACCELERATIONS, Acceleration
+from dgmm.arithmetic import chosen
 from dgmm.candidate import Conditions
 from dgmm.collapse import CollapsePolicy
 from dgmm.covariance import FAMILIES, Family, family_named
@@ -114,6 +115,8 @@ class Survey:
         Standardised, float64.
     conditions
         What all candidates have in common.
+    arithmetic
+        What computes the passes of this fit, by its name: chosen once, for all workers.
     warnings
         What a user should know of the data.
     """
@@ -123,6 +126,7 @@ class Survey:
     standardisation: Standardisation
     sample: Array
     conditions: Conditions
+    arithmetic: str
     warnings: tuple[str, ...]
 
     @property
@@ -184,7 +188,9 @@ def survey(
     )
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     warnings = (*data_warnings(summary, standardisation, dataset), *floored)
-    return Survey(family, summary, standardisation, sample, conditions, warnings)
+    per_row = settings.n_components + family.width(dataset.n_features)
+    arithmetic = chosen(dataset.n_samples * per_row)
+    return Survey(family, summary, standardisation, sample, conditions, arithmetic, warnings)
 
 
 def _check_range(summary: Summary, standardisation: Standardisation, dataset: Dataset) -> None:

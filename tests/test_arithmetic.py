@@ -1,4 +1,4 @@
-"""The compiled arithmetic has the bits of the plain one, which does what it says."""
+"""The plain arithmetic does what it says; the compiled one has its bits where it promises them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from dgmm.execution.blas import single_blas_thread
 from dgmm.kernels.cutting import Cut
 
 compiled = pytest.importorskip("dgmm.arithmetic.compiled", reason="Numba is optional")
-numpy_blas = pytest.importorskip("dgmm.arithmetic.numpy_blas", reason="it needs Numba too")
+numpy_loops = pytest.importorskip("dgmm.arithmetic.numpy_loops", reason="it needs Numba too")
+vectors = pytest.importorskip("dgmm.arithmetic.vectors", reason="it needs Numba too")
 
 DTYPES = [np.float64, np.float32]
 SIZES = st.sampled_from([1, 2, 3, 7, 16, 17, 255, 256, 257, 600])
@@ -88,7 +89,7 @@ def test_responsibilities_are_never_subnormal(dtype: type) -> None:
     seed=st.integers(0, 99),
     every=st.sampled_from([1, 2]),
 )
-def test_standardising_and_products_have_the_same_bits(
+def test_standardising_has_the_same_bits(
     dtype: type, stored: str, b: int, d: int, seed: int, every: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -99,13 +100,17 @@ def test_standardising_and_products_have_the_same_bits(
     for a in (Plain(), compiled.Compiled()):
         Y = np.empty((d, b), dtype)
         a.standardise(rows, factor.astype(work), offset.astype(work), Y)
-        pairs = np.empty((d * (d + 1) // 2, b), dtype)
-        a.pairs(Y, 0, d, pairs)
-        results.append((Y, pairs))
-    assert _equal(results[0][0], results[1][0])
-    assert _equal(results[0][1], results[1][1])
+        results.append(Y)
+    assert _equal(*results)
     expected = rows.astype(np.float64) * factor - offset
-    np.testing.assert_allclose(results[0][0].T, expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(results[0].T, expected, rtol=1e-6, atol=1e-4)
+
+
+def test_pairs_are_products_of_features_in_the_order_of_the_upper_triangle() -> None:
+    Y = np.random.default_rng(0).normal(size=(5, 7))
+    some, i, j = np.empty((7, 7)), *np.triu_indices(5)
+    Plain().pairs(Y, 1, 3, some)  # 4 and 3 products
+    np.testing.assert_array_equal(some, (Y[i] * Y[j])[5:12])
 
 
 @both_dtypes
@@ -115,25 +120,16 @@ def test_standardising_and_products_have_the_same_bits(
     p=st.sampled_from([1, 2, 6, 45, 65, 153, 561]),
     b=st.sampled_from([1, 2, 255, 512, 1000, 1025]),
 )
-def test_matrix_products_have_the_same_bits_and_are_right(
-    dtype: type, k: int, p: int, b: int
-) -> None:
+def test_matrix_products_are_right(dtype: type, k: int, p: int, b: int) -> None:
     rng = np.random.default_rng([k, p, b])
     cut = Cut.of(p, k, np.dtype(dtype).itemsize)
     eta = rng.normal(size=(k, p + 5)).astype(dtype)[:, 2:-3]  # a part of natural parameters
     Phi = rng.normal(size=(p, b)).astype(dtype)
-    found = []
+    L, sums, product = np.empty((k, b), dtype), np.ones((p, k)), np.empty((p, k), dtype)
     with single_blas_thread():
-        for a in (Plain(), compiled.Compiled()):
-            L, sums = np.empty((k, b), dtype), np.ones((p, k))
-            a.log_prob(eta, Phi, L, cut.columns)
-            product = np.empty((p, k), dtype)
-            a.moments(Phi, L, sums, product, cut.moment_rows, cut.moment_columns)
-            found.append((L, sums))
-    assert _equal(found[0][0], found[1][0])
-    assert _equal(found[0][1], found[1][1])
+        Plain().log_prob(eta, Phi, L, cut.columns)
+        Plain().moments(Phi, L, sums, product, cut.moment_rows, cut.moment_columns)
     wide, eps = Phi.astype(np.float64), float(np.finfo(dtype).eps)
-    L, sums = found[0]
     error = eps * p * (np.abs(eta).astype(np.float64) @ np.abs(wide)).max()
     np.testing.assert_allclose(L, eta.astype(np.float64) @ wide, rtol=0, atol=error)
     error = eps * b * (np.abs(wide) @ np.abs(L.T.astype(np.float64))).max()
@@ -149,34 +145,42 @@ def fresh() -> Iterator[None]:
     arithmetic.compiled_arithmetic.cache_clear()
 
 
+WORTH = arithmetic.WORTH_COMPILING
+
+
 @pytest.mark.usefixtures("fresh")
 def test_small_passes_do_not_load_numba() -> None:
-    assert arithmetic.fastest(arithmetic.WORTH_COMPILING - 1).name == "numpy"
-    assert arithmetic.fastest(arithmetic.WORTH_COMPILING).name == "numba"
+    assert arithmetic.fastest(WORTH - 1).name == arithmetic.chosen(WORTH - 1) == "numpy"
+    assert arithmetic.fastest(WORTH).name == arithmetic.chosen(WORTH) == "numba"
     assert arithmetic.fastest(1).name == "numba"  # it is there now
+    assert arithmetic.chosen(WORTH - 1) == "numpy"  # bits do not follow what ran before
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, compiled.__name__, None)
-    assert arithmetic.fastest(arithmetic.WORTH_COMPILING).name == "numpy"
+    assert arithmetic.fastest(WORTH).name == arithmetic.chosen(WORTH) == "numpy"
+    assert arithmetic.named("numba").name == "numpy"
 
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(
     "change",
     [
-        lambda patch: patch.setitem(numpy_blas._NAMES, "float32", "no_such_gemm"),
-        lambda patch: patch.setattr(numpy_blas, "_LOOPS", {"exp": np.log, "log": np.log}),
-        lambda patch: patch.setattr(numpy_blas, "_SMALLEST_NUMPY", "99.0.0"),
+        lambda patch: patch.setattr(numpy_loops, "_LOOPS", {"exp": np.log, "log": np.log}),
+        lambda patch: patch.setattr(numpy_loops, "_SMALLEST_NUMPY", "99.0.0"),
+        lambda patch: (
+            patch.setattr(vectors.platform, "machine", lambda: "x86_64"),
+            patch.setattr(vectors.binding, "get_host_cpu_features", lambda: {"fma": False}),
+        ),
     ],
-    ids=["no BLAS of NumPy's", "another loop", "another NumPy"],
+    ids=["another loop", "another NumPy", "a processor without fused multiplication"],
 )
-def test_a_numpy_that_cannot_be_called_by_address_is_asked_by_name(
+def test_what_compiled_code_cannot_do_here_numpy_does(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     change(monkeypatch)
-    assert arithmetic.fastest(arithmetic.WORTH_COMPILING).name == "numpy"
+    assert arithmetic.chosen(WORTH) == "numpy"
 
 
 @pytest.mark.parametrize("k", [1, 3, 16, 64, 1024])

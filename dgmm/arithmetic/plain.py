@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -30,18 +30,11 @@ class Block:
         Of standardising.
     form
         The quadratic part of φ: `none`, `pairs`, `squares` or `norm`.
-    parts : (·, 4) int64
-        How the quadratic part is cut: of each part the features [first, last) that it is made of,
-        and its rows [start, stop) of φ. Where there are several, each is made twice a tile.
     eta : (k, p)
-        Natural parameters.
-    tile_rows
-        Data rows of a tile.
-    cut
-        Columns of a product η Φ; rows and columns of a product Φ Rᵀ.
-    buffers
-        Flat: for Φ (its largest part, then [y, 1]), for L and for what is added to it, for a tile's
-        sums and their inverses; and (p, k) for a product.
+        Natural parameters, of the tiles' dtype.
+    room
+        Gives a flat buffer of that dtype by a name of its own and its size; its content is
+        undefined.
     sums : (p, k)
         Moments are added here.
     lse : (n,)
@@ -52,11 +45,8 @@ class Block:
     factor: Tile
     offset: Tile
     form: str
-    parts: NDArray[np.int64]
     eta: Tile
-    tile_rows: int
-    cut: tuple[int, int, int]
-    buffers: tuple[Tile, Tile, Tile, Tile, Tile, Tile]
+    room: Callable[[str, int], Tile]
     sums: Tile
     lse: Tile
 
@@ -93,7 +83,7 @@ class Arithmetic(Protocol):
         """
 
     def e_step(self, block: Block) -> bool:
-        """Do a block at once, with the bits of its tiles one by one; False where that cannot be."""
+        """Do a block at once; False where that cannot be: it goes tile by tile then."""
 
 
 @cache

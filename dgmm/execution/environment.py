@@ -13,9 +13,7 @@ from dgmm.execution.blas import blas_report
 from dgmm.version import __version__
 
 #: Distributions whose versions decide bits or the way tasks travel.
-PACKAGES = ("dgmm", "numpy", "scipy", "zarr", "dask", "distributed")
-#: Recorded as well; Numba is given NumPy's bits, so one process may lack it.
-OPTIONAL_PACKAGES = ("numba",)
+PACKAGES = ("dgmm", "numpy", "numba", "scipy", "zarr", "dask", "distributed")
 #: Variables that steer BLAS; recorded, never set.
 VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS")
 
@@ -35,7 +33,7 @@ def process_environment() -> Environment:
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        **{package: _version(package) for package in (*PACKAGES, *OPTIONAL_PACKAGES)},
+        **{package: _version(package) for package in PACKAGES},
         "blas": blas_report(),
         "cpu_features": cpu_features(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},

@@ -143,29 +143,10 @@ class ProductKernel:
         stored = Y.stored()
         if stored is None or self.with_scatter:
             return None
-        (p, k), (d, n), b = sums.shape, Y.shape, self.cut.tile_rows
-        height = max(part.height for part in self.parts)
-        cut = self.cut
 
-        def flat(name: str, size: int) -> Tile:
+        def room(name: str, size: int) -> Tile:
             return workspace.array(name, (size,), self.dtype)
 
-        block = Block(
-            *stored,
-            form=self.family.form,
-            parts=np.array([(x.first, x.last, x.start, x.stop) for x in self.parts]),
-            eta=self.natural_parameters,
-            tile_rows=b,
-            cut=(cut.columns, cut.moment_rows, cut.moment_columns),
-            buffers=(
-                flat("design", (height + d + 1) * b),
-                flat("log_prob", k * b),
-                flat("addend", k * b if len(self.parts) > 1 else 0),
-                flat("total", b),
-                flat("inverse", b),
-                workspace.array("moments", (p, k), self.dtype),
-            ),
-            sums=sums,
-            lse=flat("lse", n),
-        )
-        return block.lse if workspace.arithmetic.e_step(block) else None
+        lse = room("lse", Y.shape[1])
+        block = Block(*stored, self.family.form, self.natural_parameters, room, sums, lse)
+        return lse if workspace.arithmetic.e_step(block) else None

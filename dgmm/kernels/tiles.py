@@ -177,16 +177,19 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
     totals = [0.0] * len(kernels)
     # A row so far out that its square overflows makes the log-likelihood non-finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        lse = first.at_once(columns, sums[0], workspace) if len(kernels) == 1 else None
-        for rows in steps(n, first.tile_rows):
-            if lse is not None:
-                totals[0] += float(np.add.reduce(lse[rows], dtype=np.float64))
-                continue
+        by_tiles = []
+        for i, kernel in enumerate(kernels):
+            lse = kernel.at_once(columns, sums[i], workspace)
+            if lse is None:
+                by_tiles.append(i)
+            else:
+                totals[i] = float(np.add.reduce(lse, dtype=np.float64))
+        for rows in steps(n if by_tiles else 0, first.tile_rows):
             prepared = first.prepare(columns, rows, workspace)
-            for i, kernel in enumerate(kernels):
-                L = kernel.weighted_log_prob(prepared, workspace)
+            for i in by_tiles:
+                L = kernels[i].weighted_log_prob(prepared, workspace)
                 totals[i] += float(np.add.reduce(softmax(L, workspace), dtype=np.float64))
-                kernel.accumulate(prepared, L, sums[i], scatters[i], workspace)
+                kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace)
     return [
         Statistics(
             n, total, np.ascontiguousarray(s.T), None if T is None else pack(T), kernel.reference

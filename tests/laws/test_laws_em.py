@@ -197,7 +197,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     with ThreadExecutor(2) as executor:
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = ExpectationPass(dataset, standardisation, kernels, drop=False)
+            leaves = ExpectationPass(dataset, standardisation, kernels, "numba", drop=False)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)

@@ -1,0 +1,297 @@
+"""What the compiler is told in its own language: products held in registers, exchanges of lanes.
+
+Numba's vectors have 256 bits, and no products that stay in registers. Here they are written for
+LLVM as vectors of a fixed number of lanes, which it maps to what the processor has. Each number of
+a product is one chain of fused multiplications and additions in the order of its terms, so that
+its bits follow neither the processor nor the shape of what is held in registers.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+#: Rows exchanged at a time.
+TURNED = 8
+
+_INTEGER = types.int64
+#: What platform.machine() says of processors that have it by definition.
+_ALWAYS_FUSED = {"aarch64", "arm64"}
+
+
+def lanes_of(itemsize: int) -> int:
+    """Numbers of a vector: 512 bits."""
+    return 64 // itemsize
+
+
+def require_fused_multiplication() -> None:
+    """Refuse a processor that multiplies and adds in two roundings: here it would be emulated.
+
+    Raises
+    ------
+    ImportError
+        On x86 before 2013.
+    """
+    if platform.machine().lower() in _ALWAYS_FUSED:
+        return
+    if not binding.get_host_cpu_features().get("fma", False):
+        raise ImportError("this processor has no fused multiplication and addition")
+
+
+def multiplication(height: int, vectors: int) -> Callable[..., Any]:
+    """A product of `height` rows by so many vectors of columns, as a function for compiled code.
+
+    The function takes (one, A, A_step, B, B_step, C, C_step, n) and adds Σ_q A[i, q]·B[q, j] over
+    q < n to C[i, j] in float64. Addresses and steps are integers, in bytes; a row's numbers lie one
+    behind the other; `one` is of the type of A and B.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+    def multiply(
+        typing_context: Any,
+        one: Any,
+        A: Any,
+        A_step: Any,
+        B: Any,
+        B_step: Any,
+        C: Any,
+        C_step: Any,
+        n: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            _, A, A_step, B, B_step, C, C_step, n = args
+            code = _Multiplication(builder, one, (height, vectors), (A, A_step), (C, C_step))
+            code.add_to_float64(_Stored(code.vectors, vectors, B, B_step), n)
+            return context.get_dummy_value()
+
+        return types.void(one, *(_INTEGER,) * 7), generate
+
+    return multiply  # type: ignore[no-any-return] # no types
+
+
+def chained_multiplication(height: int, vectors: int, *, forms: bool) -> Callable[..., Any]:
+    """The same for C of the type of A and B, whose numbers begin the chains of additions.
+
+    The function takes (one, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step). Where it
+    `forms` B, that is written first, row by row, as products of two rows of Y, whose numbers
+    (int64) lie at `left` and `right`; else the last four are not looked at.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+    def multiply(
+        typing_context: Any,
+        one: Any,
+        A: Any,
+        A_step: Any,
+        B: Any,
+        B_step: Any,
+        C: Any,
+        C_step: Any,
+        n: Any,
+        left: Any,
+        right: Any,
+        Y: Any,
+        Y_step: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            _, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step = args
+            code = _Multiplication(builder, one, (height, vectors), (A, A_step), (C, C_step))
+            rows = _Stored(code.vectors, vectors, B, B_step)
+            if forms:
+                rows = _Formed(code.vectors, vectors, B, B_step, (left, right), (Y, Y_step))
+            code.go_on(rows, n)
+            return context.get_dummy_value()
+
+        return types.void(one, *(_INTEGER,) * 11), generate
+
+    return multiply  # type: ignore[no-any-return] # no types
+
+
+class _Vectors:
+    """Code for vectors of one type of numbers."""
+
+    def __init__(self, builder: Any, number: Any, lanes: int) -> None:
+        self.builder, self.lanes = builder, lanes
+        self.number = ir.DoubleType() if number == types.float64 else ir.FloatType()
+        self.itemsize = number.bitwidth // 8
+        self.type = ir.VectorType(self.number, lanes)
+        self.size = lanes * self.itemsize
+
+    def at(self, address: Any, offset: int = 0) -> Any:
+        """The vector's place in memory; it need not begin at a line of cache."""
+        address = self.builder.add(address, ir.IntType(64)(offset))
+        return self.builder.inttoptr(address, self.type.as_pointer())
+
+    def load(self, address: Any, offset: int = 0) -> Any:
+        """A vector from memory."""
+        return self.builder.load(self.at(address, offset), align=self.itemsize)
+
+    def store(self, value: Any, address: Any, offset: int = 0) -> None:
+        """A vector to memory."""
+        self.builder.store(value, self.at(address, offset), align=self.itemsize)
+
+    def spread(self, address: Any) -> Any:
+        """One number of memory in all lanes."""
+        place = self.builder.inttoptr(address, self.number.as_pointer())
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(
+            undefined, self.builder.load(place, align=self.itemsize), ir.IntType(32)(0)
+        )
+        return self.exchange(first, undefined, [0] * self.lanes)
+
+    def add_wide(self, value: Any, address: Any, column: int) -> None:
+        """Add a vector to float64 numbers in memory, from that column on."""
+        wide = _Vectors(self.builder, types.float64, self.lanes)
+        if self.number != wide.number:
+            value = self.builder.fpext(value, wide.type)
+        offset = column * wide.itemsize
+        wide.store(self.builder.fadd(wide.load(address, offset), value), address, offset)
+
+    def exchange(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """Lanes of a, then of b, by their numbers."""
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """a·b + c, rounded once."""
+        name = f"llvm.fma.v{self.lanes}f{8 * self.itemsize}"
+        function_type = ir.FunctionType(self.type, [self.type] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
+        return self.builder.call(function, [a, b, c])
+
+
+class _Stored:
+    """Rows of the right operand, in memory one behind the other."""
+
+    def __init__(self, vectors: _Vectors, n: int, address: Any, step: Any) -> None:
+        self.vectors, self.n, self.address, self.step = vectors, n, address, step
+
+    def row(self, q: Any) -> list[Any]:
+        """The vectors of a row."""
+        place = self._place(q)
+        return [self.vectors.load(place, j * self.vectors.size) for j in range(self.n)]
+
+    def _place(self, q: Any) -> Any:
+        builder = self.vectors.builder
+        return builder.add(self.address, builder.mul(q, self.step))
+
+
+class _Formed(_Stored):
+    """Rows that are made when they are first used, and then in memory for the next use."""
+
+    def __init__(
+        self, vectors: _Vectors, n: int, address: Any, step: Any, which: Any, source: Any
+    ) -> None:
+        super().__init__(vectors, n, address, step)
+        self._which, self._source = which, source
+
+    def row(self, q: Any) -> list[Any]:
+        """The product of the two rows that a row is made of."""
+        v, (Y, Y_step) = self.vectors, self._source
+        places = [self._place_in(Y, Y_step, numbers, q) for numbers in self._which]
+        row = []
+        for j in range(self.n):
+            a, b = (v.load(place, j * v.size) for place in places)
+            row.append(v.builder.fmul(a, b))
+            v.store(row[-1], self._place(q), j * v.size)
+        return row
+
+    def _place_in(self, Y: Any, Y_step: Any, numbers: Any, q: Any) -> Any:
+        builder, size = self.vectors.builder, ir.IntType(64)
+        place = builder.add(numbers, builder.mul(q, size(8)))
+        number = builder.load(builder.inttoptr(place, size.as_pointer()))
+        return builder.add(Y, builder.mul(number, Y_step))
+
+
+class _Multiplication:
+    """The code of one multiplication: sums stay in registers while both operands go by."""
+
+    def __init__(
+        self, builder: Any, number: Any, shape: tuple[int, int], left: Any, result: Any
+    ) -> None:
+        self.vectors = _Vectors(builder, number, lanes_of(number.bitwidth // 8))
+        self._builder, self._height, self._left = builder, shape[0], left
+        self._places = [(i, j) for i in range(shape[0]) for j in range(shape[1])]
+        C, C_step = result
+        self._rows = [self._add(C, C_step, i) for i in range(shape[0])]
+
+    def go_on(self, right: _Stored, n: Any) -> None:
+        """Begin with what the result holds, and leave it the end."""
+        v = self.vectors
+        begin = [v.load(self._rows[i], j * v.size) for i, j in self._places]
+        for (i, j), value in zip(self._places, self._sums(right, n, begin), strict=True):
+            v.store(value, self._rows[i], j * v.size)
+
+    def add_to_float64(self, right: _Stored, n: Any) -> None:
+        """Begin with 0, and add the end to a result in float64."""
+        v = self.vectors
+        zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
+        sums = self._sums(right, n, [zero] * len(self._places))
+        for (i, j), value in zip(self._places, sums, strict=True):
+            v.add_wide(value, self._rows[i], j * v.lanes)
+
+    def _sums(self, right: _Stored, n: Any, begin: list[Any]) -> list[Any]:
+        v, builder, size = self.vectors, self._builder, ir.IntType(64)
+        before, loop, after = builder.block, *map(builder.append_basic_block, ("terms", "done"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        q = builder.phi(size)
+        sums = [builder.phi(v.type) for _ in self._places]
+        A, A_step = self._left
+        column = builder.add(A, builder.mul(q, size(v.itemsize)))
+        b = right.row(q)
+        a = [v.spread(self._add(column, A_step, i)) for i in range(self._height)]
+        new = [v.fused(a[i], b[j], s) for (i, j), s in zip(self._places, sums, strict=True)]
+        following = builder.add(q, size(1))
+        for phi, first, later in zip([q, *sums], [size(0), *begin], [following, *new], strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(later, loop)
+        builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+        builder.position_at_end(after)
+        return new
+
+    def _add(self, address: Any, step: Any, times: int) -> Any:
+        return self._builder.add(address, self._builder.mul(step, ir.IntType(64)(times)))
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def multiply_pairwise(typing_context: Any, one: Any, a: Any, b: Any, out: Any) -> Any:
+    """out = a·b for three vectors of numbers each, by their addresses; `one` is of their type."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        v = _Vectors(builder, one, lanes_of(one.bitwidth // 8))
+        for offset in (0, v.size, 2 * v.size):
+            v.store(builder.fmul(v.load(args[1], offset), v.load(args[2], offset)), args[3], offset)
+        return context.get_dummy_value()
+
+    return types.void(one, _INTEGER, _INTEGER, _INTEGER), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
+    """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        v, size = _Vectors(builder, one, TURNED), ir.IntType(64)
+
+        def row(address: Any, step: Any, i: int) -> Any:
+            return builder.add(address, builder.mul(step, size(i)))
+
+        block = [v.load(row(args[1], args[2], i)) for i in range(TURNED)]
+        for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
+            low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
+            high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
+            for i in range(TURNED):
+                if not i & span:
+                    a, b = block[i], block[i + span]
+                    block[i], block[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)
+        for i, value in enumerate(block):
+            v.store(value, row(args[3], args[4], i))
+        return context.get_dummy_value()
+
+    return types.void(one, *(_INTEGER,) * 4), generate
