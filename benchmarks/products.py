@@ -1,8 +1,8 @@
-"""The limit of a pass: its pair of matrix products alone, L = η Φ and S = R Φᵀ, on two threads.
+"""What to hold a pass against: its pair of products alone, by NumPy, L = η Φ and S = R Φᵀ.
 
 Nothing else is done: one tile per thread is multiplied again and again, as often as there are
-tiles, at the width that is fastest. A pass that does the same products, and φ and exp besides,
-cannot be quicker unless it multiplies less.
+tiles, at the width that is fastest. Quicker than that is only who multiplies less, or better than
+NumPy's BLAS does.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ Array = NDArray[np.float64]
 class Fit:
     """What a fit leaves: the model, how it came about, and the sample it started from.
 
-    `sample` is (m, d) in the data's own units and dtype.
+    `sample` is (m, d) in the data's own units and dtype; `arithmetic` names what computed the
+    passes, `numpy` or `numba`.
     """
 
     model: MixtureModel
@@ -48,6 +49,7 @@ class Fit:
     sample: NDArray[np.generic]
     events: tuple[ComponentEvent, ...]
     warnings: tuple[str, ...]
+    arithmetic: str
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -169,6 +171,7 @@ def _concluded(
         sample=known.summary.sample,
         events=(*(e for c in candidates for e in c.events), *noted),
         warnings=known.warnings,
+        arithmetic=known.arithmetic,
         timings=timings,
     )
 

@@ -21,6 +21,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import Summary, summarise
 from dgmm.errors import DataError
+from dgmm.execution.environment import have_the_same
 from dgmm.execution.executor import Executor
 from dgmm.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.kernels import Guard
@@ -116,7 +117,7 @@ class Survey:
     conditions
         What all candidates have in common.
     arithmetic
-        What computes the passes of this fit, by its name: chosen once, for all workers.
+        What computes the passes of this fit, by its name: chosen once, for all workers, and kept.
     warnings
         What a user should know of the data.
     """
@@ -188,8 +189,14 @@ def survey(
     )
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     warnings = (*data_warnings(summary, standardisation, dataset), *floored)
-    per_row = settings.n_components + family.width(dataset.n_features)
-    arithmetic = chosen(dataset.n_samples * per_row)
+
+    def choose() -> str:
+        """Numba's only where everyone has the same: bits follow it."""
+        per_row = settings.n_components + family.width(dataset.n_features)
+        agreed = have_the_same(executor.environment(), "numba")
+        return chosen(dataset.n_samples * per_row if agreed else 0)
+
+    arithmetic = kept.once("arithmetic", choose)
     return Survey(family, summary, standardisation, sample, conditions, arithmetic, warnings)
 
 

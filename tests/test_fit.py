@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pytest
 from clusters import gaussian_clusters
 
+from dgmm import arithmetic
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Fit, fit
 from dgmm.listener import SilentListener
 from dgmm.outcome import Outcome
+from dgmm.resumption import NothingKept
 from dgmm.survey import FitSettings, sample_rows
 
 FAMILIES = ["full", "tied", "diag", "spherical"]
@@ -62,6 +67,20 @@ ODD = {
     "a pile of equal rows": np.concatenate([rows(900), np.zeros((600, 3))]),
     "minus zero": np.where(np.arange(1500)[:, None] % 2, 0.0, -0.0) + rows(),
 }
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small passes compiled too."""
+    pytest.importorskip("numba", reason="Numba is optional")
+    monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 1)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ODD)
+def test_odd_data_end_with_finite_parameters_in_compiled_passes(name: str, family: str) -> None:
+    test_odd_data_end_with_finite_parameters(name, family, regularised=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -194,3 +213,43 @@ def test_a_row_whose_square_overflows_is_named() -> None:
     X[700, 1] = -1e200
     with pytest.raises(DataError, match=r"x1 is -1e\+200 in row 700"):
         fitted(X)
+
+
+class WithWorker(ThreadExecutor):
+    """Reports a worker with that Numba."""
+
+    numba = ""
+
+    def environment(self) -> dict[str, Any]:
+        own = super().environment()
+        return own | {"workers": [{"environment": own["driver"] | {"numba": self.numba}}]}
+
+
+@pytest.mark.usefixtures("compiled")
+def test_passes_are_compiled_only_where_every_worker_has_the_same_numba() -> None:
+    X = rows()
+    assert fitted(X, max_iter=2).arithmetic == "numba"
+    with WithWorker(1) as executor:
+        for executor.numba, expected in ((version("numba"), "numba"), ("0.1", "numpy")):
+            found = fit(ArrayDataset(X), executor, FitSettings(3, max_iter=2), SilentListener())
+            assert found.arithmetic == expected
+
+
+class Kept(NothingKept):
+    """Gives back what an earlier attempt has kept."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        return self.values.setdefault(name, make())
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, X, settings = Kept(), rows(), FitSettings(3, max_iter=2)
+    with ThreadExecutor(1) as executor:
+        for _ in range(2):
+            found = fit(ArrayDataset(X), executor, settings, SilentListener(), kept=kept)
+            assert found.arithmetic == "numba"
+            monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 10**9)

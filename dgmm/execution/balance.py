@@ -202,13 +202,16 @@ class Balance:
         self._forget(ticket, now)
 
     def _forget(self, ticket: Ticket, now: float) -> None:
-        """Drop a ticket; its run waits again, first in line, unless another copy is in flight."""
+        """Drop a ticket; its run waits again unless another copy is in flight.
+
+        First in line, but a suspect behind the others: they may be innocent, and are done then.
+        """
         self._remove(ticket, now)
         index = ticket.index
         if index not in self._unfinished or self._copies(index):
             return
         if self._is_suspect(index):
-            self._suspects.appendleft(index)
+            self._suspects.append(index)
         else:
             self._waiting.add_first(index, self._homes.of(ticket.run))
 

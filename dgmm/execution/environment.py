@@ -92,6 +92,20 @@ def compare_environments(
     return bool(sentences), sentences
 
 
+def have_the_same(environment: Mapping[str, Any], package: str) -> bool:
+    """Whether driver and workers all report one version of a package, or all none.
+
+    Parameters
+    ----------
+    environment : mapping
+        An executor's `environment()`.
+    package : str
+        One of `PACKAGES`.
+    """
+    reports = (environment["driver"], *(group["environment"] for group in environment["workers"]))
+    return len({report[package] for report in reports}) == 1
+
+
 def _what_decides_bits(report: Environment) -> dict[str, str]:
     """Topic to value in words; SciPy's own BLAS is left out: nothing is computed with it."""
     blas = [

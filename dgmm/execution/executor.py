@@ -35,6 +35,9 @@ class Executor(Protocol):
     def n_threads(self) -> int:
         """How many tasks can run at the same time."""
 
+    def environment(self) -> dict[str, Any]:
+        """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
+
     def run(
         self, task: Callable[[Run], T], runs: Sequence[Run], *, align: int = 1
     ) -> Iterator[tuple[Run, T]]:
@@ -63,9 +66,6 @@ class OpenExecutor(Executor, Protocol):
     @property
     def warnings(self) -> list[str]:
         """One sentence for each way in which driver and workers differ."""
-
-    def environment(self) -> dict[str, Any]:
-        """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
 
     def close(self) -> None:
         """Stop what was started; further runs are refused."""

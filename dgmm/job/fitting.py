@@ -202,6 +202,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
     directory.record |= {
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,
+        "arithmetic": result.arithmetic,
         "rows": {
             "total": result.summary.n_read,
             "read": result.summary.n_read,

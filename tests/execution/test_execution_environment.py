@@ -10,6 +10,7 @@ from dgmm.execution.environment import (
     VARIABLES,
     compare_environments,
     group_reports,
+    have_the_same,
     process_environment,
 )
 
@@ -82,3 +83,14 @@ def test_equal_reports_are_grouped() -> None:
     a, b = {"numpy": "1"}, {"numpy": "2"}
     groups = group_reports({"0": a, "1": b, "2": a})
     assert [(group["workers"], group["count"]) for group in groups] == [(["0", "2"], 2), (["1"], 1)]
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [([], True), (["1.0", "1.0"], True), (["1.0", "2.0"], False), ([None, "1.0"], False)],
+)
+def test_one_version_is_everyones_or_it_is_not(versions: list[str | None], expected: bool) -> None:
+    driver = process_environment() | {"numba": "1.0"}
+    workers = {str(i): driver | {"numba": version} for i, version in enumerate(versions)}
+    environment = {"driver": driver, "workers": group_reports(workers)}
+    assert have_the_same(environment, "numba") is expected

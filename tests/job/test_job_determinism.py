@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def bits(data: Path, directory: Path, **sections: dict) -> dict[str, str]:
     told = json.loads((directory / "run.json").read_text())
     assert result.exit_code == 0
     assert told["environment"]["mixed"] is False
+    assert told["arithmetic"] == ("numba" if find_spec("numba") else "numpy")
     model = hashlib.sha256((directory / "model" / "arrays.npz").read_bytes()).hexdigest()
     outputs = {name: array["sha256"] for name, array in told["outputs"].items()}
     return {"model": model, "likelihood": float(told["log_likelihood"]).hex()} | outputs
