@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
@@ -50,7 +49,6 @@ class Fit:
     events: tuple[ComponentEvent, ...]
     warnings: tuple[str, ...]
     arithmetic: str
-    timings: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -86,12 +84,10 @@ def fit(
     ComponentError
         If every start fails.
     """
-    clock = _Clock()
     listener.stage("summary", f"{dataset.n_samples:,} rows of {dataset.n_features} features")
     known = survey(dataset, executor, settings, kept)
     for text in known.warnings:
         listener.warning(text)
-    clock.lap("summary")
 
     with in_this_process(executor) as here:
         rehearsal = None if adjust is not None else Rehearsal.of(known, settings)
@@ -106,17 +102,14 @@ def fit(
         drawn = kept.once("starts" if settings.max_iter else "starts-alone", draw)
         for restart, reason in drawn.failed.items():
             listener.warning(f"start {restart} failed: {reason}")
-        clock.lap("initialisation")
         starts = {restart: own[0] for restart, own in drawn.drawn.items()}
         if rehearsal is not None:
             rehearse = partial(_rehearsed, rehearsal, drawn, here, listener)
             starts = kept.once("rehearsed-starts", rehearse)
-            clock.lap("sample")
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
     candidates = _iterated(dataset, executor, known, starts, listener, kept)
-    clock.lap("em")
-    return _concluded(dataset, known, candidates, drawn.failed, listener, clock.laps)
+    return _concluded(dataset, known, candidates, drawn.failed, listener)
 
 
 def _iterated(
@@ -154,7 +147,6 @@ def _concluded(
     candidates: tuple[Candidate, ...],
     failed: dict[int, str],
     listener: Listener,
-    timings: dict[str, float],
 ) -> Fit:
     """The best candidate as a model."""
     chosen = em.best(candidates)
@@ -172,7 +164,6 @@ def _concluded(
         events=(*(e for c in candidates for e in c.events), *noted),
         warnings=known.warnings,
         arithmetic=known.arithmetic,
-        timings=timings,
     )
 
 
@@ -220,17 +211,3 @@ def _listen(listener: Listener, state: EmState) -> em.Listen:
         told[candidate.restart] = len(candidate.events)
 
     return listen
-
-
-class _Clock:
-    """Seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
-        self._last = now

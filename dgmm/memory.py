@@ -102,11 +102,7 @@ def task_terms(work: Work) -> list[Term]:
             f"{rows:,} rows x {d} features",
         ),
         _tiles_term(work),
-        Term(
-            "products of a block",
-            2 * 8 * (p + _GROUP) * (k + _GROUP),
-            f"natural parameters and sums, {k} x {p} float64 in whole groups",
-        ),
+        _products_term(work),
         Term(
             "statistics",
             held * work.statistics_bytes * work.n_candidates,
@@ -135,13 +131,20 @@ def _tiles_term(work: Work) -> Term:
     )
 
 
+def _products_term(work: Work) -> Term:
+    """What compiled products of one thread need beside a tile: parameters and sums of a block."""
+    k, p = work.n_components, work.family.width(work.grid.n_features)
+    n_bytes = 2 * 8 * (p + _GROUP) * (k + _GROUP)
+    return Term("products of a block", n_bytes, f"2 x {k} x {p} float64, in whole groups")
+
+
 def _rehearsal_terms(work: Work) -> list[Term]:
     """EM on the sample: a share of its rows, again for each thread; tiles, statistics, starts."""
     if work.n_rehearsed == 0:
         return []
     d, k = work.grid.n_features, work.n_components
     share = work.sample_rows * d * 8 // 2 * (1 + work.n_threads_here)
-    tiles = work.n_threads_here * _tiles_term(work).n_bytes
+    tiles = work.n_threads_here * (_tiles_term(work).n_bytes + _products_term(work).n_bytes)
     held = work.sample_rows // work.grid.rows_per_block + 1 + 2 * work.n_threads_here
     numbers = math.prod(work.family.covariance_shape(k, d))
     each = held * work.statistics_bytes + 80 * numbers

@@ -21,7 +21,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import Summary, summarise
 from dgmm.errors import DataError
-from dgmm.execution.environment import have_the_same
+from dgmm.execution.environment import all_compile_alike
 from dgmm.execution.executor import Executor
 from dgmm.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.kernels import Guard
@@ -191,9 +191,9 @@ def survey(
     warnings = (*data_warnings(summary, standardisation, dataset), *floored)
 
     def choose() -> str:
-        """Numba's only where everyone has the same: bits follow it."""
+        """Compiled only where everyone can, with the same: bits follow it."""
         per_row = settings.n_components + family.width(dataset.n_features)
-        agreed = have_the_same(executor.environment(), "numba")
+        agreed = all_compile_alike(executor.environment())
         return chosen(dataset.n_samples * per_row if agreed else 0)
 
     arithmetic = kept.once("arithmetic", choose)

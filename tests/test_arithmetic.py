@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dgmm import arithmetic
 from dgmm.arithmetic.plain import LOG_FLOOR, Arithmetic, Plain
+from dgmm.errors import UnavailableError
 from dgmm.execution.blas import single_blas_thread
 from dgmm.kernels.cutting import Cut
 
@@ -160,7 +161,8 @@ def test_small_passes_do_not_load_numba() -> None:
 def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, compiled.__name__, None)
     assert arithmetic.fastest(WORTH).name == arithmetic.chosen(WORTH) == "numpy"
-    assert arithmetic.named("numba").name == "numpy"
+    with pytest.raises(UnavailableError, match=r"dgmm\[fast\]"):
+        arithmetic.named("numba")
 
 
 @pytest.mark.usefixtures("fresh")

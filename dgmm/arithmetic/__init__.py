@@ -1,16 +1,18 @@
 """What is computed on the rows of a block, in two ways.
 
-`plain` is NumPy and the definition. `compiled` is Numba's, where that is installed: a whole block
-in one call outside Python's lock, with products whose sums stay in registers. Standardising and
-softmax have the same bits in both (tests/test_arithmetic.py), products do not: which of the two a
-fit's passes use is chosen once, by the driver, for all workers.
+`plain` is NumPy, tile by tile. `compiled` is Numba's, where that is installed: a whole block in one
+call outside Python's lock, with products whose sums stay in registers. Standardising and softmax
+have the same bits in both (tests/test_arithmetic.py), products do not: which of the two a fit's
+passes use is chosen once, by the driver, for all workers.
 """
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 
 from dgmm.arithmetic.plain import Arithmetic, Block, Plain, steps
+from dgmm.errors import UnavailableError
 
 __all__ = ["Arithmetic", "Block", "Plain", "chosen", "fastest", "named", "steps"]
 
@@ -29,16 +31,28 @@ def chosen(numbers: int) -> str:
     numbers
         Rows times what is computed of each: products, components.
     """
-    return named("numba" if numbers >= WORTH_COMPILING else "numpy").name
+    pays = numbers >= WORTH_COMPILING and compiled_arithmetic() is not None
+    return "numba" if pays else "numpy"
 
 
 def named(name: str) -> Arithmetic:
-    """The arithmetic of that name; NumPy's where it cannot be had here.
+    """The arithmetic of that name.
 
-    A cluster whose workers lack what the driver has is warned of when a run begins
-    (`dgmm.execution.environment`), and a pass names what computed it.
+    Raises
+    ------
+    UnavailableError
+        If it cannot be had here: another in its place would give other bits.
     """
-    return (compiled_arithmetic() if name == "numba" else None) or Plain()
+    if name != "numba":
+        return Plain()
+    found = compiled_arithmetic()
+    if found is None:
+        raise UnavailableError(
+            f"{platform.node()} cannot compute the compiled passes that this run began with: it "
+            "lacks Numba, or fused multiplication. Install dgmm[fast] there (pip install "
+            "'dgmm[fast]') as on the driver, and run the same command again"
+        )
+    return found
 
 
 def fastest(numbers: int) -> Arithmetic:

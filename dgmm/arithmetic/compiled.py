@@ -190,10 +190,9 @@ class Compiled(Plain):
 
     def e_step(self, block: Block) -> bool:
         """A block in one call, outside Python's lock."""
-        rows, (k, p), dtype = block.rows, block.eta.shape, block.eta.dtype
-        if rows.dtype not in _FLOATS or not rows.flags.c_contiguous:
-            return False
-        d = rows.shape[1]
+        (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
+        stored = block.rows.dtype
+        rows = np.ascontiguousarray(block.rows, stored if stored in _FLOATS else np.float64)
         which, order = factors(block.form, d)
         eta, wide, buffers = workplace(block.room, d, k, p, dtype)
         np.take(block.eta, order, axis=1, out=eta[:k], mode="clip")  # other modes copy it first

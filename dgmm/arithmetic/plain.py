@@ -1,4 +1,4 @@
-"""The arithmetic in NumPy: the definition that every faster path is tested against."""
+"""The arithmetic in NumPy, tile by tile: what compiled code is tested against."""
 
 from __future__ import annotations
 

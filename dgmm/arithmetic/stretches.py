@@ -1,8 +1,8 @@
 """The two products of an EM pass over a stretch of rows, compiled: L = η Φ and S = Φ Rᵀ.
 
 A row of Φ is the product of two rows of Y = [y, 1, Σ y²], and Φ exists only as far as the first
-cache holds it: 64 rows of a panel in one product, twelve rows of the stretch in the other. Sums
-stay in registers (`vectors`) while their terms come from that cache.
+cache holds it: 64 rows of a panel in one product, some rows of the stretch in the other. Sums stay
+in registers (`vectors`) while their terms come from that cache.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +18,60 @@ from numpy.typing import NDArray
 from dgmm.arithmetic.compiling import compiled
 from dgmm.arithmetic.plain import Tile
 from dgmm.arithmetic.vectors import (
+    MULTIPLIED,
     TURNED,
-    chained_multiplication,
     lanes_of,
     multiplication,
     multiply_pairwise,
+    registers_hold_many,
     turn,
 )
 
-#: Rows of a stretch; a moment is summed over these in the tiles' type, then in float64.
+#: Rows of a stretch; a moment is one chain over these in the tiles' type, added in float64.
 STRETCH = 96
-#: Vectors of data rows in a panel, and rows of Φ: two panels stay in the first cache, and η is read
-#: once for both.
-_WIDE = 3
-_PANEL = 64
+#: Rows of Φ in a panel, over which a log density is one chain.
+PANEL = 64
+#: Panels made together: they stay in the first cache, and η is read once for all.
 _PANELS = 2
-#: Components multiplied at a time, and rows of Φ whose moments are taken at a time.
-_MANY, _FEW = 8, 4
-_ROWS, _FEW_ROWS = 12, 6
 #: Features of a square of products.
 _SQUARE = 16
 
-_form_and_add_many = chained_multiplication(_MANY, _WIDE, forms=True)
-_form_and_add_few = chained_multiplication(_FEW, _WIDE, forms=True)
-_add_many = chained_multiplication(_MANY, _WIDE, forms=False)
-_add_few = chained_multiplication(_FEW, _WIDE, forms=False)
-_many_by_two = multiplication(_ROWS, 2)
-_many_by_one = multiplication(_ROWS, 1)
-_few_by_two = multiplication(_FEW_ROWS, 2)
-_few_by_one = multiplication(_FEW_ROWS, 1)
+
+class _Shape(NamedTuple):
+    """What is held in registers at a time; no bit follows it.
+
+    Attributes
+    ----------
+    panel
+        Vectors of data rows in a panel.
+    many, few
+        Components multiplied with them.
+    high, low
+        Rows of Φ whose moments are taken.
+    group
+        Vectors of components that these are taken with.
+    """
+
+    panel: int
+    many: int
+    few: int
+    high: int
+    low: int
+    group: int
+
+
+_SHAPE = _Shape(3, 8, 4, 12, 6, 2) if registers_hold_many() else _Shape(1, 6, 3, 6, 3, 1)
+_WIDE, _FEW, _MANY = _SHAPE.panel, _SHAPE.few, _SHAPE.many
+_HIGH, _LOW, _GROUP = _SHAPE.high, _SHAPE.low, _SHAPE.group
+
+_form_many = multiplication(_MANY, _WIDE, forms=True)
+_form_few = multiplication(_FEW, _WIDE, forms=True)
+_many = multiplication(_MANY, _WIDE)
+_few = multiplication(_FEW, _WIDE)
+_high_by_group = multiplication(_HIGH, _GROUP, widens=True)
+_high_by_one = multiplication(_HIGH, 1, widens=True)
+_low_by_group = multiplication(_LOW, _GROUP, widens=True)
+_low_by_one = multiplication(_LOW, 1, widens=True)
 
 
 @cache
@@ -64,8 +89,8 @@ def factors(form: str, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         "norm": (one[:1], norm),
     }[form]
     order = np.lexsort((j, i, j // _SQUARE, i // _SQUARE))
-    which = np.array([[*i[order], *one], [*j[order], *y, d]])
-    return which, np.array([*order, *range(len(order), which.shape[1])])
+    which = np.stack([np.concatenate([i[order], one]), np.concatenate([j[order], y, [d]])])
+    return which, np.concatenate([order, np.arange(len(order), which.shape[1])])
 
 
 def workplace(
@@ -73,23 +98,22 @@ def workplace(
 ) -> tuple[Tile, NDArray[np.float64], tuple[Tile, ...]]:
     """Arrays for the natural parameters, for the sums of moments, and for what a stretch needs.
 
-    That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. All but
-    natural parameters are 0: what is left in a buffer is multiplied too, and must be numbers. Rows
-    are a vector longer than a stretch: a power of two apart, they would share lines of a cache.
+    That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. They
+    begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
+    Rows are a vector longer than a stretch: a power of two apart, they would share lines of cache.
     """
     lanes = lanes_of(dtype.itemsize)
-    step, whole = STRETCH + lanes, _in_whole(k, lanes)
+    step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), _in_whole(k, _FEW)
     shapes = [
-        *((d + 2, step), (whole, step), (whole * STRETCH,), (_ROWS, step)),
-        *((_PANELS * _PANEL * _WIDE * lanes,), (step,), (step,)),
+        *((d + 2, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
+        *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
     buffers = tuple(room(f"stretch {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes))
     for buffer in buffers:
         buffer.fill(0.0)
     buffers[0][d] = 1.0
-    high = _in_whole(k, _FEW)
-    eta = room("eta", high * p).reshape(high, p)
-    return eta, np.zeros((_in_whole(p, _ROWS), whole)), buffers
+    eta = room("eta", groups * p).reshape(groups, p)
+    return eta, np.zeros((_in_whole(p, _HIGH), whole)), buffers
 
 
 def _in_whole(number: int, step: int) -> int:
@@ -102,46 +126,43 @@ def log_prob(one: Any, eta: Any, which: Any, Y: Any, L: Any, panels: Any, b: int
     """Add η Φ to L for b columns, and for those up to the end of the last panel."""
     k, p = eta.shape
     size = Y.itemsize
-    width = _WIDE * (64 // size)
     eta_step, B_step, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
-    n_panels = -(-b // width)
+    n_panels = -(-b * size // B_step)
     for begin in range(0, n_panels, _PANELS):
         end = min(begin + _PANELS, n_panels)
-        for first in range(0, p, _PANEL):
-            n = min(_PANEL, p - first)
+        for first in range(0, p, PANEL):
+            n = min(PANEL, p - first)
             left = which.ctypes.data + 8 * first
             right = left + 8 * p
             for row in range(0, k, _MANY):
                 A = eta.ctypes.data + row * eta_step + first * size
+                is_many = row + _MANY <= k
                 for i in range(begin, end):
                     y = Y.ctypes.data + i * B_step
-                    B = panels.ctypes.data + (i - begin) * _PANEL * B_step
+                    B = panels.ctypes.data + (i - begin) * PANEL * B_step
                     C = L.ctypes.data + row * L_step + i * B_step
-                    is_many = row + _MANY <= k
-                    if row == 0 and is_many:
-                        _form_and_add_many(
-                            *(one, A, eta_step, B, B_step, C, L_step, n, left, right, y, Y_step)
-                        )
-                    elif row == 0:
-                        _form_and_add_few(
-                            *(one, A, eta_step, B, B_step, C, L_step, n, left, right, y, Y_step)
-                        )
+                    if row == 0:
+                        of = (left, right, y, Y_step)
+                        if is_many:
+                            _form_many(one, A, eta_step, B, B_step, C, L_step, n, *of)
+                        else:
+                            _form_few(one, A, eta_step, B, B_step, C, L_step, n, *of)
                     elif is_many:
-                        _add_many(*(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0))
+                        _many(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
                     else:
-                        _add_few(*(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0))
+                        _few(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
 
 
 @compiled
 def turned(one: Any, R: Any, out: Any, b: int) -> None:
-    """R (k, b) with components side by side: two vectors of them a group, the last maybe one."""
-    k = len(R)
+    """R (k, b) with components side by side: some vectors of them a group, the last maybe one."""
+    k = out.size // STRETCH
     size = R.itemsize
     lanes = 64 // size
     source, step = R.ctypes.data, R.shape[1] * size
     for j in range(0, k, TURNED):
-        group = j // (2 * lanes) * (2 * lanes)
-        width = min(2 * lanes, k - group)
+        group = j // (_GROUP * lanes) * (_GROUP * lanes)
+        width = min(_GROUP * lanes, k - group)
         target = out.ctypes.data + (group * STRETCH + j - group) * size
         for c in range(0, b, TURNED):
             turn(one, source + j * step + c * size, step, target + c * width * size, width * size)
@@ -155,23 +176,24 @@ def moments(one: Any, which: Any, Y: Any, R: Any, Phi: Any, sums: Any, b: int) -
     lanes = 64 // size
     Y_step, Phi_step, sums_step = Y.shape[1] * size, Phi.shape[1] * size, k * 8
     rows, design = Y.ctypes.data, Phi.ctypes.data
-    for first in range(0, p, _ROWS):
-        last = min(first + _ROWS, p)
+    for first in range(0, p, _HIGH):
+        last = min(first + _HIGH, p)
         for q in range(first, last):
             a, c = rows + which[0, q] * Y_step, rows + which[1, q] * Y_step
             out = design + (q - first) * Phi_step
-            for offset in range(0, b * size, 64 * _WIDE):
+            for offset in range(0, b * size, 64 * MULTIPLIED):
                 multiply_pairwise(one, a + offset, c + offset, out + offset)
-        is_few = last - first <= _FEW_ROWS
-        for group in range(0, k, 2 * lanes):
-            width = min(2 * lanes, k - group)
+        is_low = last - first <= _LOW
+        for group in range(0, k, _GROUP * lanes):
+            width = min(_GROUP * lanes, k - group)
             B, step = R.ctypes.data + group * STRETCH * size, width * size
             C = sums.ctypes.data + first * sums_step + group * 8
-            if is_few and width == lanes:
-                _few_by_one(one, design, Phi_step, B, step, C, sums_step, b)
-            elif is_few:
-                _few_by_two(one, design, Phi_step, B, step, C, sums_step, b)
-            elif width == lanes:
-                _many_by_one(one, design, Phi_step, B, step, C, sums_step, b)
+            is_group = width == _GROUP * lanes
+            if is_low and is_group:
+                _low_by_group(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+            elif is_low:
+                _low_by_one(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+            elif is_group:
+                _high_by_group(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
             else:
-                _many_by_two(one, design, Phi_step, B, step, C, sums_step, b)
+                _high_by_one(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)

@@ -1,9 +1,9 @@
 """What the compiler is told in its own language: products held in registers, exchanges of lanes.
 
-Numba's vectors have 256 bits, and no products that stay in registers. Here they are written for
-LLVM as vectors of a fixed number of lanes, which it maps to what the processor has. Each number of
-a product is one chain of fused multiplications and additions in the order of its terms, so that
-its bits follow neither the processor nor the shape of what is held in registers.
+Numba's vectors have 256 bits, and its products write every sum back to memory. Here they are
+written for LLVM as vectors of 512 bits, which it maps to what the processor has. Each number of a
+product is one chain of fused multiplications and additions in the order of its terms, so that its
+bits follow neither the processor nor the shape of what is held in registers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-#: Rows exchanged at a time.
-TURNED = 8
+#: Rows exchanged, and vectors multiplied, at a time.
+TURNED, MULTIPLIED = 8, 3
 
 _INTEGER = types.int64
 #: What platform.machine() says of processors that have it by definition.
@@ -37,49 +37,30 @@ def require_fused_multiplication() -> None:
     ImportError
         On x86 before 2013.
     """
-    if platform.machine().lower() in _ALWAYS_FUSED:
-        return
-    if not binding.get_host_cpu_features().get("fma", False):
+    if platform.machine().lower() not in _ALWAYS_FUSED and not _has("fma"):
         raise ImportError("this processor has no fused multiplication and addition")
 
 
-def multiplication(height: int, vectors: int) -> Callable[..., Any]:
+def registers_hold_many() -> bool:
+    """Whether this processor has 32 registers of 512 bits, not a half or a quarter of that."""
+    return _has("avx512f")
+
+
+def _has(feature: str) -> bool:
+    return bool(binding.get_host_cpu_features().get(feature, False))
+
+
+def multiplication(
+    height: int, vectors: int, *, widens: bool = False, forms: bool = False
+) -> Callable[..., Any]:
     """A product of `height` rows by so many vectors of columns, as a function for compiled code.
 
-    The function takes (one, A, A_step, B, B_step, C, C_step, n) and adds Σ_q A[i, q]·B[q, j] over
-    q < n to C[i, j] in float64. Addresses and steps are integers, in bytes; a row's numbers lie one
-    behind the other; `one` is of the type of A and B.
-    """
-
-    @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-    def multiply(
-        typing_context: Any,
-        one: Any,
-        A: Any,
-        A_step: Any,
-        B: Any,
-        B_step: Any,
-        C: Any,
-        C_step: Any,
-        n: Any,
-    ) -> Any:
-        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            _, A, A_step, B, B_step, C, C_step, n = args
-            code = _Multiplication(builder, one, (height, vectors), (A, A_step), (C, C_step))
-            code.add_to_float64(_Stored(code.vectors, vectors, B, B_step), n)
-            return context.get_dummy_value()
-
-        return types.void(one, *(_INTEGER,) * 7), generate
-
-    return multiply  # type: ignore[no-any-return] # no types
-
-
-def chained_multiplication(height: int, vectors: int, *, forms: bool) -> Callable[..., Any]:
-    """The same for C of the type of A and B, whose numbers begin the chains of additions.
-
-    The function takes (one, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step). Where it
-    `forms` B, that is written first, row by row, as products of two rows of Y, whose numbers
-    (int64) lie at `left` and `right`; else the last four are not looked at.
+    The function takes (one, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step) and adds
+    Σ_q A[i, q]·B[q, j] over q < n, a chain that begins at 0, to C[i, j]. C is of the type of A, B
+    and `one`, or float64 where it `widens`. Addresses and steps are integers, in bytes; a row's
+    numbers lie one behind the other. Where it `forms` B, that is written first, row by row, as
+    products of two rows of Y, whose numbers (int64) lie at `left` and `right`; else the last four
+    are not looked at.
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
@@ -100,11 +81,11 @@ def chained_multiplication(height: int, vectors: int, *, forms: bool) -> Callabl
     ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             _, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step = args
-            code = _Multiplication(builder, one, (height, vectors), (A, A_step), (C, C_step))
+            code = _Multiplication(builder, one, height, vectors)
             rows = _Stored(code.vectors, vectors, B, B_step)
             if forms:
                 rows = _Formed(code.vectors, vectors, B, B_step, (left, right), (Y, Y_step))
-            code.go_on(rows, n)
+            code.add_product((A, A_step), rows, n, (C, C_step), widens=widens)
             return context.get_dummy_value()
 
         return types.void(one, *(_INTEGER,) * 11), generate
@@ -144,13 +125,10 @@ class _Vectors:
         )
         return self.exchange(first, undefined, [0] * self.lanes)
 
-    def add_wide(self, value: Any, address: Any, column: int) -> None:
-        """Add a vector to float64 numbers in memory, from that column on."""
-        wide = _Vectors(self.builder, types.float64, self.lanes)
-        if self.number != wide.number:
-            value = self.builder.fpext(value, wide.type)
-        offset = column * wide.itemsize
-        wide.store(self.builder.fadd(wide.load(address, offset), value), address, offset)
+    def add_to(self, address: Any, column: int, value: Any) -> None:
+        """Add a vector to numbers in memory, from that column on."""
+        offset = column * self.itemsize
+        self.store(self.builder.fadd(self.load(address, offset), value), address, offset)
 
     def exchange(self, a: Any, b: Any, lanes: list[int]) -> Any:
         """Lanes of a, then of b, by their numbers."""
@@ -211,62 +189,58 @@ class _Formed(_Stored):
 class _Multiplication:
     """The code of one multiplication: sums stay in registers while both operands go by."""
 
-    def __init__(
-        self, builder: Any, number: Any, shape: tuple[int, int], left: Any, result: Any
-    ) -> None:
+    def __init__(self, builder: Any, number: Any, height: int, n_vectors: int) -> None:
         self.vectors = _Vectors(builder, number, lanes_of(number.bitwidth // 8))
-        self._builder, self._height, self._left = builder, shape[0], left
-        self._places = [(i, j) for i in range(shape[0]) for j in range(shape[1])]
-        C, C_step = result
-        self._rows = [self._add(C, C_step, i) for i in range(shape[0])]
+        self._height = height
+        self._places = [(i, j) for i in range(height) for j in range(n_vectors)]
 
-    def go_on(self, right: _Stored, n: Any) -> None:
-        """Begin with what the result holds, and leave it the end."""
-        v = self.vectors
-        begin = [v.load(self._rows[i], j * v.size) for i, j in self._places]
-        for (i, j), value in zip(self._places, self._sums(right, n, begin), strict=True):
-            v.store(value, self._rows[i], j * v.size)
+    def add_product(self, A: Any, B: _Stored, n: Any, C: Any, *, widens: bool) -> None:
+        """Add A B to C; A and C are addresses with the steps of their rows."""
+        builder, v, (address, step) = self.vectors.builder, self.vectors, C
+        target = _Vectors(builder, types.float64, v.lanes) if widens else v
+        rows = [self._row(address, step, i) for i in range(self._height)]
+        for (i, j), value in zip(self._places, self._sums(A, B, n), strict=True):
+            is_narrow = target.number != v.number
+            added = builder.fpext(value, target.type) if is_narrow else value
+            target.add_to(rows[i], j * v.lanes, added)
 
-    def add_to_float64(self, right: _Stored, n: Any) -> None:
-        """Begin with 0, and add the end to a result in float64."""
-        v = self.vectors
-        zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
-        sums = self._sums(right, n, [zero] * len(self._places))
-        for (i, j), value in zip(self._places, sums, strict=True):
-            v.add_wide(value, self._rows[i], j * v.lanes)
-
-    def _sums(self, right: _Stored, n: Any, begin: list[Any]) -> list[Any]:
-        v, builder, size = self.vectors, self._builder, ir.IntType(64)
+    def _sums(self, A: Any, B: _Stored, n: Any) -> list[Any]:
+        v, builder, size = self.vectors, self.vectors.builder, ir.IntType(64)
         before, loop, after = builder.block, *map(builder.append_basic_block, ("terms", "done"))
         builder.branch(loop)
         builder.position_at_end(loop)
         q = builder.phi(size)
         sums = [builder.phi(v.type) for _ in self._places]
-        A, A_step = self._left
-        column = builder.add(A, builder.mul(q, size(v.itemsize)))
-        b = right.row(q)
-        a = [v.spread(self._add(column, A_step, i)) for i in range(self._height)]
+        address, step = A
+        column = builder.add(address, builder.mul(q, size(v.itemsize)))
+        b = B.row(q)
+        a = [v.spread(self._row(column, step, i)) for i in range(self._height)]
         new = [v.fused(a[i], b[j], s) for (i, j), s in zip(self._places, sums, strict=True)]
         following = builder.add(q, size(1))
-        for phi, first, later in zip([q, *sums], [size(0), *begin], [following, *new], strict=True):
-            phi.add_incoming(first, before)
+        zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
+        q.add_incoming(size(0), before)
+        q.add_incoming(following, loop)
+        for phi, later in zip(sums, new, strict=True):
+            phi.add_incoming(zero, before)
             phi.add_incoming(later, loop)
         builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
         builder.position_at_end(after)
         return new
 
-    def _add(self, address: Any, step: Any, times: int) -> Any:
-        return self._builder.add(address, self._builder.mul(step, ir.IntType(64)(times)))
+    def _row(self, address: Any, step: Any, i: int) -> Any:
+        builder = self.vectors.builder
+        return builder.add(address, builder.mul(step, ir.IntType(64)(i)))
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
 def multiply_pairwise(typing_context: Any, one: Any, a: Any, b: Any, out: Any) -> Any:
-    """out = a·b for three vectors of numbers each, by their addresses; `one` is of their type."""
+    """out = a·b for so many vectors each, by their addresses; `one` is of their numbers' type."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         v = _Vectors(builder, one, lanes_of(one.bitwidth // 8))
-        for offset in (0, v.size, 2 * v.size):
-            v.store(builder.fmul(v.load(args[1], offset), v.load(args[2], offset)), args[3], offset)
+        for offset in range(0, MULTIPLIED * v.size, v.size):
+            a, b = (v.load(address, offset) for address in args[1:3])
+            v.store(builder.fmul(a, b), args[3], offset)
         return context.get_dummy_value()
 
     return types.void(one, _INTEGER, _INTEGER, _INTEGER), generate

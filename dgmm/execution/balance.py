@@ -146,9 +146,10 @@ class Balance:
 
     def _bury(self, worker: _Worker, *, accuses: bool, now: float) -> list[Ticket]:
         """Blame a dead worker's runs and let them wait again, in their old order."""
-        tickets = list(worker.tickets)
-        for ticket in reversed(tickets):
+        for ticket in (tickets := list(worker.tickets)):
             self._blame(ticket, alone=accuses and len(tickets) == 1)
+        suspects = [ticket for ticket in tickets if self._is_suspect(ticket.index)]
+        for ticket in (*suspects, *reversed([t for t in tickets if t not in suspects])):
             self._forget(ticket, now)
         return tickets
 
@@ -171,13 +172,13 @@ class Balance:
         units = -(-(stop - start) // self._align)
         middle = start + units // 2 * self._align
         self._unfinished.discard(ticket.index)
-        for half in (Run(middle, stop), Run(start, middle)):
+        for half in (Run(start, middle), Run(middle, stop)):
             index = len(self._runs)
             self._runs.append(half)
             self._deaths.append(self._deaths[ticket.index])
             self._deaths_alone.append(0)
             self._unfinished.add(index)
-            self._suspects.appendleft(index)
+            self._suspects.append(index)
 
     def _poison(self, ticket: Ticket) -> DgmmError:
         start, stop = ticket.run
@@ -202,10 +203,7 @@ class Balance:
         self._forget(ticket, now)
 
     def _forget(self, ticket: Ticket, now: float) -> None:
-        """Drop a ticket; its run waits again unless another copy is in flight.
-
-        First in line, but a suspect behind the others: they may be innocent, and are done then.
-        """
+        """Drop a ticket; its run waits again, a suspect last in line: others may be innocent."""
         self._remove(ticket, now)
         index = ticket.index
         if index not in self._unfinished or self._copies(index):

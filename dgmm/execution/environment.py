@@ -26,7 +26,8 @@ def process_environment() -> Environment:
     Returns
     -------
     dict
-        `python`, `machine`, one version per package of `PACKAGES` (None where absent), `blas` (see
+        `python`, `machine`, one version per package of `PACKAGES` (None where absent), `compiled`
+        (what compiled passes would be computed with; None where they cannot be), `blas` (see
         `blas_report`), `cpu_features` (sorted names NumPy found) and `variables` (those set of
         `VARIABLES`).
     """
@@ -34,10 +35,18 @@ def process_environment() -> Environment:
         "python": platform.python_version(),
         "machine": platform.machine(),
         **{package: _version(package) for package in PACKAGES},
+        "compiled": _compiled(),
         "blas": blas_report(),
         "cpu_features": cpu_features(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
+
+
+def _compiled() -> str | None:
+    """Numba with its version, on processors with fused multiplication, told without loading it."""
+    version, features = _version("numba"), cpu_features()
+    is_old_x86 = any(name.startswith("SSE") for name in features) and "FMA3" not in features
+    return None if version is None or is_old_x86 else f"Numba {version}"
 
 
 def _version(package: str) -> str | None:
@@ -92,18 +101,17 @@ def compare_environments(
     return bool(sentences), sentences
 
 
-def have_the_same(environment: Mapping[str, Any], package: str) -> bool:
-    """Whether driver and workers all report one version of a package, or all none.
+def all_compile_alike(environment: Mapping[str, Any]) -> bool:
+    """Whether driver and workers would all compute compiled passes with the same.
 
     Parameters
     ----------
     environment : mapping
         An executor's `environment()`.
-    package : str
-        One of `PACKAGES`.
     """
     reports = (environment["driver"], *(group["environment"] for group in environment["workers"]))
-    return len({report[package] for report in reports}) == 1
+    found = {report["compiled"] for report in reports}
+    return len(found) == 1 and None not in found
 
 
 def _what_decides_bits(report: Environment) -> dict[str, str]:

@@ -124,10 +124,23 @@ class Membership:
         except (OSError, ValueError) as error:  # gone or hung; while it is there it is asked again
             logger.info("worker %s did not answer: %s", address, error)
         else:
-            self._admit(facts)
-            self._refuse(refused)
+            others = self._with_other_bits(facts)
+            self._admit({a: fact for a, fact in facts.items() if a not in others})
+            self._refuse(refused | others)
         finally:
             self._asking.discard(address)
+
+    def _with_other_bits(self, newcomers: dict[str, WorkerFacts]) -> dict[str, str]:
+        """Those that cannot compute the passes which all who are here would."""
+        with self._lock:
+            here = {facts.environment["compiled"] for facts in self._reports.values()}
+        return {
+            address: f"it computes with {found or 'NumPy alone'} instead of {expected}"
+            for expected in here
+            if len(here) == 1 and expected is not None
+            for address, facts in newcomers.items()
+            if (found := facts.environment["compiled"]) != expected
+        }
 
     def _admit(self, facts: dict[str, WorkerFacts]) -> None:
         with self._lock:

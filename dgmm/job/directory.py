@@ -173,7 +173,8 @@ class RunDirectory:
         }
         self.write()
         try:
-            with RecordingListener(self.path, self.record["warnings"], listener) as recording:
+            said, timed = self.record["warnings"], self.record["timings"]
+            with RecordingListener(self.path, said, timed, listener) as recording:
                 yield recording
         except BaseException as error:
             self._fail(error)

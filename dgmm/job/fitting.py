@@ -21,7 +21,6 @@ from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
-    Timer,
     describe_data,
     open_data,
     opened_executor,
@@ -85,7 +84,6 @@ def _run(
     _note_data(job, dataset, data, directory, recording)
     plan = plan_for(job, dataset)
     plan.check(plan.memory_limit)
-    timer = Timer(directory)
     with (
         run_state(job, directory, data, recording) as state,
         opened_executor(job, directory, recording) as executor,
@@ -95,16 +93,14 @@ def _run(
         dataset = dataset.with_cache(plan.kept_rows.n_bytes)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
-        for stage, seconds in result.timings.items():
-            timer.add(stage, seconds)
         for text in cautions(result.model, result.summary.n_kept):
             recording.warning(text)
         _note_fit(directory, result)
         _save(directory, result.model, result)
         recording.stage("last walk", "labels, posteriors and log densities of every row")
-        with timer.stage("last walk"):
-            last_walk = LastWalk(job, directory, dataset, executor, result.model, state)
-            total, model = last_walk.write(quantile=job.output.anomaly_quantile)
+        last_walk = LastWalk(job, directory, dataset, executor, result.model, state)
+        total, model = last_walk.write(quantile=job.output.anomaly_quantile)
+        recording.end_stage()
     _note_walk(directory, model, total, recording)
     _save(directory, model, result)
     _write_sample(directory.path / "sample.npz", result)

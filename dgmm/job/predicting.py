@@ -16,7 +16,6 @@ from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
-    Timer,
     describe_data,
     open_data,
     opened_executor,
@@ -79,9 +78,8 @@ def _predict(
     ):
         plan.check(executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")
-        with Timer(directory).stage("last walk"):
-            last_walk = LastWalk(job, directory, dataset, executor, model, state)
-            total, _ = last_walk.write(quantile=None)
+        total, _ = LastWalk(job, directory, dataset, executor, model, state).write(quantile=None)
+        recording.end_stage()
     save_model(model, directory.path / "model")
     warn_of_underflow(total, recording)
     ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -25,10 +26,28 @@ def now() -> str:
 
 
 class RecordingListener:
-    """Passes everything on and keeps it; `warnings` is the record's list."""
+    """Passes everything on and keeps it.
 
-    def __init__(self, directory: Path, warnings: list[str], listener: Listener) -> None:
-        self._warnings = warnings
+    Parameters
+    ----------
+    directory
+        Where the logs lie.
+    warnings, timings
+        The record's: what is said is added to the one, each stage's seconds to the other, which
+        may hold those of earlier attempts.
+    listener
+        Hears everything too.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        warnings: list[str],
+        timings: dict[str, float],
+        listener: Listener,
+    ) -> None:
+        self._warnings, self._timings = warnings, timings
+        self._running: tuple[str, float] | None = None
         self._listener = listener
         self._metrics_path = directory / "metrics.csv"
         with ExitStack() as opened:
@@ -46,7 +65,8 @@ class RecordingListener:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close them."""
+        """Close them; a stage that runs still ends here."""
+        self.end_stage()
         try:
             self._events.__exit__(kind, error, trace)
         finally:
@@ -67,9 +87,18 @@ class RecordingListener:
         self._metrics = CsvLines(self._metrics_path, _METRICS)
 
     def stage(self, name: str, detail: str) -> None:
-        """A stage begins."""
+        """A stage begins; the one before has ended."""
+        self.end_stage()
+        self._running = (name, time.monotonic())
         self._log("stage", name=name, detail=detail)
         self._listener.stage(name, detail)
+
+    def end_stage(self) -> None:
+        """Count the seconds of the stage that runs, if one does."""
+        if self._running is not None:
+            name, begun = self._running
+            self._timings[name] = self._timings.get(name, 0.0) + time.monotonic() - begun
+        self._running = None
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """A pass has ended."""

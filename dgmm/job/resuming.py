@@ -20,7 +20,7 @@ _DECIDING = ("dgmm", "numpy", "scipy", "numba")
 
 
 def accepted_changes(
-    directory: RunDirectory, data: Mapping[str, Any], accept_versions: bool
+    directory: RunDirectory, data: Mapping[str, Any], *, accept_versions: bool
 ) -> list[str]:
     """What is not as it was in an earlier attempt and may be gone on with; the rest is refused.
 

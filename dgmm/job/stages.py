@@ -126,24 +126,6 @@ def publish_outputs(part: Path, path: Path) -> None:
         raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
 
 
-class Timer:
-    """Adds seconds to the record's timings, stage by stage."""
-
-    def __init__(self, directory: RunDirectory) -> None:
-        self._timings = directory.record["timings"]
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
-        begun = time.perf_counter()
-        yield
-        self.add(name, time.perf_counter() - begun)
-
-    def add(self, name: str, seconds: float) -> None:
-        """Count seconds to a stage; those of earlier attempts are there already."""
-        self._timings[name] = self._timings.get(name, 0.0) + seconds
-
-
 def warn_of_underflow(total: WalkStatistics, listener: Listener) -> None:
     """Say how many rows the mean log-likelihood and the criteria leave out."""
     if total.n_underflowed:
@@ -175,8 +157,9 @@ def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener)
         return
     listener.stage("report", "report.html")
     try:
-        with Timer(directory).stage("report"):
-            write_report(directory.path)
+        begun = time.monotonic()
+        write_report(directory.path)
+        directory.record["timings"]["report"] = time.monotonic() - begun
     except ReportUnavailableError as error:
         listener.note(f"no report: {error}")
     except StoppedError:

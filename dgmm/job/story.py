@@ -39,7 +39,7 @@ def tell(
     job, listener
         What to do, and who hears of it.
     read
-        Opens the inputs; nothing but metadata and listings is read.
+        Opens the inputs; of the data nothing but metadata and listings is read.
     work
         Everything but the report.
     accept_versions
@@ -59,7 +59,9 @@ def tell(
             seen = read(job) if directory.goes_on else None
             changes: list[str] = []
             if seen is not None:
-                changes = accepted_changes(directory, seen.fingerprint, accept_versions)
+                changes = accepted_changes(
+                    directory, seen.fingerprint, accept_versions=accept_versions
+                )
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:
                     recording.warning(text)

@@ -1,6 +1,7 @@
 """How wide tiles are, and how their products are cut: functions of shapes alone, since bits follow.
 
-What OpenBLAS does with small matrices decides (figures: docs/performance.md):
+This is for products by NumPy; compiled ones have their own cut (`dgmm.arithmetic.stretches`). What
+OpenBLAS does with small matrices decides (figures: docs/performance.md):
 
 - it multiplies up to 100³ multiplications as they lie, more after a copy, and with few components
   the copy takes as long as the product;

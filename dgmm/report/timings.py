@@ -36,6 +36,6 @@ def timings(stages: dict[str, Any]) -> Picture | Absent:
             va="center", fontsize=8,
         )  # fmt: skip
     slowest = max(seconds, key=lambda name: seconds[name])
-    caption = "Wall-clock time of each stage, in the order in which the stages ran."
+    caption = "Wall-clock time of each stage, all attempts together."
     alt = f"Bars of stage times; the longest is {slowest} with {duration(seconds[slowest])}."
     return picture(figure, "timings", title=_TITLE, caption=caption, alt=alt)

@@ -123,6 +123,20 @@ def test_the_block_that_kills_while_alone_is_named_and_all_others_are_done_first
     assert finished == set(range(32)) - set(range(10 - align, 10))
 
 
+def test_suspects_that_may_be_innocent_are_done_before_the_next_dies_again() -> None:
+    balance, given = started(2, {"a": 1})
+    for _ in range(DEATHS_IN_COMPANY):  # both are suspects now
+        kill(balance, "a", {})
+        given = balance.assign(0.0)
+    (first,) = given
+    kill(balance, "a", {})
+    (second,) = balance.assign(0.0)
+    assert second.run != first.run
+    assert balance.complete(second, 1.0) is not None
+    (again,) = balance.assign(1.0)
+    assert again.run == first.run
+
+
 def test_workers_that_die_together_accuse_no_run() -> None:
     balance, _ = started(2, {"a": 1, "b": 1})
     for _ in range(4 * (DEATHS_IN_COMPANY + DEATHS_ALONE)):

@@ -5,12 +5,13 @@ import json
 
 import pytest
 
+from dgmm.execution import environment as environment_module
 from dgmm.execution.environment import (
     PACKAGES,
     VARIABLES,
+    all_compile_alike,
     compare_environments,
     group_reports,
-    have_the_same,
     process_environment,
 )
 
@@ -89,8 +90,15 @@ def test_equal_reports_are_grouped() -> None:
     ("versions", "expected"),
     [([], True), (["1.0", "1.0"], True), (["1.0", "2.0"], False), ([None, "1.0"], False)],
 )
-def test_one_version_is_everyones_or_it_is_not(versions: list[str | None], expected: bool) -> None:
-    driver = process_environment() | {"numba": "1.0"}
-    workers = {str(i): driver | {"numba": version} for i, version in enumerate(versions)}
+def test_all_compile_alike_or_they_do_not(versions: list[str | None], expected: bool) -> None:
+    driver = process_environment() | {"compiled": "1.0"}
+    workers = {str(i): driver | {"compiled": version} for i, version in enumerate(versions)}
     environment = {"driver": driver, "workers": group_reports(workers)}
-    assert have_the_same(environment, "numba") is expected
+    assert all_compile_alike(environment) is expected
+
+
+def test_nobody_compiles_alike_where_nobody_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment_module, "cpu_features", lambda: ["AVX", "SSE42"])
+    driver = process_environment()
+    assert driver["compiled"] is None
+    assert not all_compile_alike({"driver": driver, "workers": []})

@@ -83,6 +83,15 @@ class NoDgmm:
             raise ModuleNotFoundError("No module named 'dgmm'", name="dgmm")
 sys.meta_path.insert(0, NoDgmm())
 """
+WITHOUT_NUMBA = """
+from importlib import metadata
+version = metadata.version
+def without(name):
+    if name == "numba":
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+metadata.version = without
+"""
 ANOTHER_DGMM = """
 import sys, types
 sys.modules["dgmm"] = module = types.ModuleType("dgmm")
@@ -124,9 +133,17 @@ def test_workers_that_cannot_run_this_dgmm_are_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("start_up_folder", [WITHOUT_DGMM], indirect=True)
-def test_a_worker_without_dgmm_that_joins_later_is_left_alone_and_named(
-    tmp_path: Path, start_up_folder: Path
+@pytest.mark.parametrize(
+    ("start_up_folder", "reason"),
+    [
+        (WITHOUT_DGMM, "dgmm is not installed"),
+        (WITHOUT_NUMBA, "it computes with NumPy alone instead of Numba"),
+    ],
+    ids=["dgmm", "numba"],
+    indirect=["start_up_folder"],
+)
+def test_a_worker_without_what_the_others_have_that_joins_later_is_left_alone_and_named(
+    tmp_path: Path, start_up_folder: Path, reason: str
 ) -> None:
     values = awkward_values(20)
     spoilt = {"PYTHONPATH": str(start_up_folder)}
@@ -141,7 +158,7 @@ def test_a_worker_without_dgmm_that_joins_later_is_left_alone_and_named(
             time.sleep(0.05)
         total = map_reduce(executor, Leaves(values), 20)
         assert executor.n_threads == 1
-        assert "was given no runs: dgmm is not installed" in executor.warnings[0]
+        assert f"was given no runs: {reason}" in executor.warnings[0]
     assert total.value.hex() == plain_tree(values).hex()
 
 

@@ -18,6 +18,7 @@ from sklearn.mixture import GaussianMixture as Peer
 
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
 from dgmm.job import RunResult, predict_job, run_job
+from dgmm.job.recording import RecordingListener
 from dgmm.listener import SilentListener
 from dgmm.model_files import load_model, save_model
 from dgmm.report import ReportUnavailableError
@@ -419,3 +420,12 @@ def test_a_job_that_asks_for_no_array_leaves_none(tmp_path, data):
     assert record(result)["outputs"] == {}
     assert not (result.directory / "outputs.zarr").exists()
     assert record(result)["log_likelihood"] is not None
+
+
+def test_seconds_of_a_stage_add_up_over_attempts_and_interruptions(tmp_path):
+    timings = {"em": 100.0}
+    with RecordingListener(tmp_path, [], timings, QUIET) as recording:
+        recording.stage("summary", "")
+        recording.stage("em", "")  # never ended: a signal
+    assert 0 <= timings["summary"] < 50
+    assert 100 < timings["em"] < 150

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mixtures import Array, Scene
 
 from dgmm import em, judgement
+from dgmm.arithmetic import chosen
 from dgmm.covariance import FAMILIES, Family
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
@@ -197,7 +198,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     with ThreadExecutor(2) as executor:
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = ExpectationPass(dataset, standardisation, kernels, "numba", drop=False)
+            leaves = ExpectationPass(dataset, standardisation, kernels, chosen(10**9), drop=False)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
 from dgmm.covariance import FAMILIES, Family
+from dgmm.data.standardisation import Standardisation
+from dgmm.expectation import StandardisedRows
 from dgmm.kernels import CentredKernel, Guard, Kernel, ProductKernel, Workspace, choose, e_step
 from dgmm.kernels.scoring import Scorer
 from dgmm.kernels.tiles import InMemory, softmax
@@ -206,6 +208,29 @@ def test_the_guard_bounds_the_error_of_the_products(
     product = _log_density(_product(scene.parameters, dtype), rows)
     centred = _log_density(CentredKernel.of(scene.parameters), rows)
     bound = scene.guard.log_prob_error(scene.parameters, dtype)
+    own = 8 * np.finfo(dtype).eps * (d + np.abs(centred).max())
+    assert np.abs(product - centred).max() <= bound + own
+
+
+@pytest.mark.parametrize("d", [8, 32, 64, 128])
+@pytest.mark.parametrize("noise", [1.0, 0.1, 0.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_guard_bounds_the_error_of_compiled_products(d: int, noise: float, dtype: type) -> None:
+    compiled = pytest.importorskip("dgmm.arithmetic.compiled", reason="Numba is optional")
+    rng = np.random.default_rng(d)
+    # Terms of one sign: the tight direction lies along the rows.
+    rows = (1.37 + noise * rng.normal(size=(300, d))).astype(dtype).astype(np.float64)
+    precision = 0.1 * np.eye(d) + 0.037
+    parameters = Parameters.of(
+        FAMILIES["full"], np.ones(1), np.full((1, d), 0.3), np.linalg.inv(precision)[None]
+    )
+    kernel, workspace = ProductKernel.of(parameters, dtype), Workspace(compiled.Compiled())
+    identity = Standardisation.identity(d)
+    columns = StandardisedRows.of(rows, identity, kernel.dtype, workspace)
+    width = FAMILIES["full"].width(d)
+    product = kernel.at_once(columns, np.zeros((width, 1)), workspace)  # of one component
+    centred = _log_density(CentredKernel.of(parameters), np.ascontiguousarray(rows.T))
+    bound = Guard.of_tile(rows.T).log_prob_error(parameters, dtype)
     own = 8 * np.finfo(dtype).eps * (d + np.abs(centred).max())
     assert np.abs(product - centred).max() <= bound + own
 
