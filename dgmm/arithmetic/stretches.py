@@ -1,8 +1,8 @@
 """The two products of an EM pass over a stretch of rows, compiled: L = η Φ and S = Φ Rᵀ.
 
-A row of Φ is the product of two rows of Y = [y, 1, Σ y²], and Φ exists only as far as the first
-cache holds it: 64 rows of a panel in one product, some rows of the stretch in the other. Sums stay
-in registers (`vectors`) while their terms come from that cache.
+A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two. Products
+exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the stretch
+for S. Sums stay in registers (`vectors`) while their terms come from that cache.
 """
 
 from __future__ import annotations
@@ -74,23 +74,35 @@ _low_by_group = multiplication(_LOW, _GROUP, widens=True)
 _low_by_one = multiplication(_LOW, 1, widens=True)
 
 
-@cache
-def factors(form: str, d: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which two rows of Y = [y, 1, Σ y²] the rows of Φ are made of, (2, p), and an order, (p,).
+class Factors(NamedTuple):
+    """What the p rows of Φ are made of, products first, then rows of Y from its first one on.
 
-    Row i is row order[i] of φ = [quadratic(y), y, 1]: products come in squares of features, whose
-    rows of Y stay in the first cache.
+    Attributes
+    ----------
+    which : (2, p)
+        The two rows of Y that each is the product of; one of a row of Y is 1.
+    order : (p,)
+        Which row of φ = [quadratic(y), y, 1] each is.
+    n_products
+        How many are more than a row of Y.
     """
-    y, one, norm = np.arange(d), np.full(d + 1, d), np.array([d + 1])
-    i, j = {
-        "none": (y[:0], y[:0]),
-        "pairs": np.triu_indices(d),
-        "squares": (y, y),
-        "norm": (one[:1], norm),
-    }[form]
-    order = np.lexsort((j, i, j // _SQUARE, i // _SQUARE))
-    which = np.stack([np.concatenate([i[order], one]), np.concatenate([j[order], y, [d]])])
-    return which, np.concatenate([order, np.arange(len(order), which.shape[1])])
+
+    which: NDArray[np.int64]
+    order: NDArray[np.int64]
+    n_products: int
+
+
+@cache
+def factors(form: str, d: int) -> Factors:
+    """Those of a quadratic form: products in squares of features, whose rows stay in the cache."""
+    y = np.arange(d)
+    i, j = {"pairs": np.triu_indices(d), "squares": (y, y)}.get(form, (y[:0], y[:0]))
+    squares = np.lexsort((j, i, j // _SQUARE, i // _SQUARE))
+    has_norm = form == "norm"
+    rows = np.arange(d + 1 + has_norm)
+    linear = np.where(rows > d, 0, rows + len(squares) + has_norm)  # of φ, where Σ y² is the first
+    which = np.concatenate([[i[squares], j[squares]], [np.full_like(rows, d), rows]], axis=1)
+    return Factors(which, np.concatenate([squares, linear]), len(squares))
 
 
 def workplace(
@@ -101,11 +113,12 @@ def workplace(
     That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. They
     begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
     Rows are a vector longer than a stretch: a power of two apart, they would share lines of cache.
+    Y ends with rows of 0 that a last group of moments reads.
     """
     lanes = lanes_of(dtype.itemsize)
     step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), _in_whole(k, _FEW)
     shapes = [
-        *((d + 2, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
+        *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
     buffers = tuple(room(f"stretch {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes))
@@ -122,26 +135,42 @@ def _in_whole(number: int, step: int) -> int:
 
 
 @compiled
-def log_prob(one: Any, eta: Any, which: Any, Y: Any, L: Any, panels: Any, b: int) -> None:
+def end_of_chain(first: int, n_products: int, p: int) -> int:
+    """Where the chain of a log density that begins at row `first` of Φ ends.
+
+    After a panel, or after the products: the next is read in another place. Few rows are one chain.
+    """
+    last = min(first + PANEL, p)
+    return n_products if first < n_products < last and p > PANEL else last
+
+
+@compiled
+def log_prob(
+    one: Any, eta: Any, which: Any, n_products: int, Y: Any, L: Any, panels: Any, b: int
+) -> None:
     """Add η Φ to L for b columns, and for those up to the end of the last panel."""
     k, p = eta.shape
     size = Y.itemsize
-    eta_step, B_step, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
-    n_panels = -(-b * size // B_step)
+    eta_step, width, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
+    n_panels = -(-b * size // width)
     for begin in range(0, n_panels, _PANELS):
         end = min(begin + _PANELS, n_panels)
-        for first in range(0, p, PANEL):
-            n = min(PANEL, p - first)
+        first = 0
+        while first < p:
+            last = end_of_chain(first, n_products, p)
+            n, is_made = last - first, first < n_products
             left = which.ctypes.data + 8 * first
             right = left + 8 * p
             for row in range(0, k, _MANY):
                 A = eta.ctypes.data + row * eta_step + first * size
                 is_many = row + _MANY <= k
                 for i in range(begin, end):
-                    y = Y.ctypes.data + i * B_step
-                    B = panels.ctypes.data + (i - begin) * PANEL * B_step
-                    C = L.ctypes.data + row * L_step + i * B_step
-                    if row == 0:
+                    y = Y.ctypes.data + i * width
+                    B, B_step = panels.ctypes.data + (i - begin) * PANEL * width, width
+                    if not is_made:
+                        B, B_step = y + (first - n_products) * Y_step, Y_step
+                    C = L.ctypes.data + row * L_step + i * width
+                    if row == 0 and is_made:
                         of = (left, right, y, Y_step)
                         if is_many:
                             _form_many(one, A, eta_step, B, B_step, C, L_step, n, *of)
@@ -151,6 +180,7 @@ def log_prob(one: Any, eta: Any, which: Any, Y: Any, L: Any, panels: Any, b: int
                         _many(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
                     else:
                         _few(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
+            first = last
 
 
 @compiled
@@ -169,20 +199,24 @@ def turned(one: Any, R: Any, out: Any, b: int) -> None:
 
 
 @compiled
-def moments(one: Any, which: Any, Y: Any, R: Any, Phi: Any, sums: Any, b: int) -> None:
+def moments(
+    one: Any, which: Any, n_products: int, Y: Any, R: Any, Phi: Any, sums: Any, b: int
+) -> None:
     """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `turned` leaves it."""
     p, (_, k) = which.shape[1], sums.shape
     size = Y.itemsize
     lanes = 64 // size
-    Y_step, Phi_step, sums_step = Y.shape[1] * size, Phi.shape[1] * size, k * 8
-    rows, design = Y.ctypes.data, Phi.ctypes.data
+    Y_step, sums_step, rows = Y.shape[1] * size, k * 8, Y.ctypes.data
     for first in range(0, p, _HIGH):
         last = min(first + _HIGH, p)
-        for q in range(first, last):
-            a, c = rows + which[0, q] * Y_step, rows + which[1, q] * Y_step
-            out = design + (q - first) * Phi_step
-            for offset in range(0, b * size, 64 * MULTIPLIED):
-                multiply_pairwise(one, a + offset, c + offset, out + offset)
+        A, A_step = rows + (first - n_products) * Y_step, Y_step
+        if first < n_products:
+            A, A_step = Phi.ctypes.data, Phi.shape[1] * size
+            for q in range(first, last):
+                a, c = rows + which[0, q] * Y_step, rows + which[1, q] * Y_step
+                out = A + (q - first) * A_step
+                for offset in range(0, b * size, 64 * MULTIPLIED):
+                    multiply_pairwise(one, a + offset, c + offset, out + offset)
         is_low = last - first <= _LOW
         for group in range(0, k, _GROUP * lanes):
             width = min(_GROUP * lanes, k - group)
@@ -190,10 +224,10 @@ def moments(one: Any, which: Any, Y: Any, R: Any, Phi: Any, sums: Any, b: int) -
             C = sums.ctypes.data + first * sums_step + group * 8
             is_group = width == _GROUP * lanes
             if is_low and is_group:
-                _low_by_group(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _low_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
             elif is_low:
-                _low_by_one(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _low_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
             elif is_group:
-                _high_by_group(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _high_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
             else:
-                _high_by_one(one, design, Phi_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _high_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)

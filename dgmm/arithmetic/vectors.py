@@ -135,6 +135,13 @@ class _Vectors:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes)
         return self.builder.shuffle_vector(a, b, mask)
 
+    def converted(self, value: Any, of: _Vectors) -> Any:
+        """A vector of another type's numbers in this one's."""
+        if self.itemsize == of.itemsize:
+            return value
+        convert = self.builder.fpext if self.itemsize > of.itemsize else self.builder.fptrunc
+        return convert(value, self.type)
+
     def fused(self, a: Any, b: Any, c: Any) -> Any:
         """a·b + c, rounded once."""
         name = f"llvm.fma.v{self.lanes}f{8 * self.itemsize}"
@@ -200,9 +207,7 @@ class _Multiplication:
         target = _Vectors(builder, types.float64, v.lanes) if widens else v
         rows = [self._row(address, step, i) for i in range(self._height)]
         for (i, j), value in zip(self._places, self._sums(A, B, n), strict=True):
-            is_narrow = target.number != v.number
-            added = builder.fpext(value, target.type) if is_narrow else value
-            target.add_to(rows[i], j * v.lanes, added)
+            target.add_to(rows[i], j * v.lanes, target.converted(value, v))
 
     def _sums(self, A: Any, B: _Stored, n: Any) -> list[Any]:
         v, builder, size = self.vectors, self.vectors.builder, ir.IntType(64)
@@ -251,21 +256,58 @@ def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step:
     """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        v, size = _Vectors(builder, one, TURNED), ir.IntType(64)
-
-        def row(address: Any, step: Any, i: int) -> Any:
-            return builder.add(address, builder.mul(step, size(i)))
-
-        block = [v.load(row(args[1], args[2], i)) for i in range(TURNED)]
-        for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
-            low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
-            high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
-            for i in range(TURNED):
-                if not i & span:
-                    a, b = block[i], block[i + span]
-                    block[i], block[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)
-        for i, value in enumerate(block):
-            v.store(value, row(args[3], args[4], i))
+        v = _Vectors(builder, one, TURNED)
+        square = [v.load(row) for row in _eight(builder, *args[1:3])]
+        _store_turned(v, square, _eight(builder, *args[3:]))
         return context.get_dummy_value()
 
     return types.void(one, *(_INTEGER,) * 4), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def turn_standardised(
+    typing_context: Any,
+    stored: Any,
+    work: Any,
+    one: Any,
+    a: Any,
+    a_step: Any,
+    factor: Any,
+    offset: Any,
+    out: Any,
+    out_step: Any,
+) -> Any:
+    """Eight rows of eight numbers, times factor less offset, each rounded, as columns.
+
+    `stored`, `work` and `one` are of the types of rows, of factor and offset, and of the result.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        source, v, target = (_Vectors(builder, t, TURNED) for t in (stored, work, one))
+        f, o = (v.load(address) for address in args[5:7])
+        square = []
+        for row in _eight(builder, *args[3:5]):
+            x = v.converted(source.load(row), source)
+            square.append(target.converted(builder.fsub(builder.fmul(x, f), o), v))
+        _store_turned(target, square, _eight(builder, *args[7:]))
+        return context.get_dummy_value()
+
+    return types.void(stored, work, one, *(_INTEGER,) * 6), generate
+
+
+def _eight(builder: Any, address: Any, step: Any) -> list[Any]:
+    """The addresses of eight rows."""
+    return [builder.add(address, builder.mul(step, ir.IntType(64)(i))) for i in range(TURNED)]
+
+
+def _store_turned(v: _Vectors, square: list[Any], rows: list[Any]) -> None:
+    """The columns of a square as rows in memory."""
+    for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
+        low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
+        high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
+        for i in range(TURNED):
+            if not i & span:
+                a, b = square[i], square[i + span]
+                square[i], square[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)
+    for value, row in zip(square, rows, strict=True):
+        v.store(value, row)

@@ -64,7 +64,7 @@ def _drawn(
 @given(
     n=st.sampled_from([1, 2, S - 1, S, S + 1, 2 * S, 300, 4097]),
     k=st.sampled_from([1, 2, 4, 5, 8, 9, 16, 17, 33, 40]),
-    d=st.sampled_from([1, 2, 3, 5, 17, 33]),
+    d=st.sampled_from([1, 2, 3, 5, 17, 33, 70]),
     stored=st.sampled_from([np.float32, np.float64]),
     dtype=st.sampled_from([np.float32, np.float64]),
     spread=st.sampled_from([1.0, 4.0]),
@@ -113,10 +113,12 @@ def _chain(a: Any, b: Any) -> Any:
 def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]:
     """Log-likelihood and sums (k, p) of columns Φ, number by number."""
     (k, p), n, dtype = kernel.natural_parameters.shape, Phi.shape[1], Phi.dtype
-    _, order = stretches.factors(kernel.family.form, d)
+    _, order, n_products = stretches.factors(kernel.family.form, d)
     eta, ordered = kernel.natural_parameters[:, order], Phi[order]
-    L = np.zeros((k, n), dtype)
-    for panel in steps(p, stretches.PANEL):
+    L, ends = np.zeros((k, n), dtype), [0]
+    while ends[-1] < p:
+        ends.append(stretches.end_of_chain(ends[-1], n_products, p))
+    for panel in map(slice, ends, ends[1:]):
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
@@ -136,6 +138,9 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
         *((family, S + 5, 5, 3, np.float32) for family in FAMILIES),
         ("full", S + 2, 9, 17, np.float64),  # groups, panels, and squares of products
         ("full", S + 2, 17, 12, np.float32),
+        ("tied", S + 2, 3, 70, np.float64),  # rows of y in more than one panel
+        ("spherical", S + 2, 3, 70, np.float32),
+        ("diag", S + 2, 3, 70, np.float64),
     ],
 )
 def test_the_bits_of_a_block_are_chains_of_fused_multiplications(
@@ -177,7 +182,9 @@ def other_registers() -> Any:
 
 @FAMILY
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "k", "d"), [(S + 7, 1, 1), (3 * S, 16, 8), (500, 37, 20)])
+@pytest.mark.parametrize(
+    ("n", "k", "d"), [(S + 7, 1, 1), (3 * S, 16, 8), (500, 37, 20), (S, 9, 70)]
+)
 def test_bits_do_not_follow_the_registers(
     family: Family, n: int, k: int, d: int, dtype: type, other_registers: Any
 ) -> None:
