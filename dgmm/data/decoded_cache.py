@@ -9,11 +9,13 @@ found here are the bytes that decoding gives.
 
 from __future__ import annotations
 
+import mmap
 import threading
 import time
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[Any]
@@ -69,28 +71,38 @@ class DecodedCache:
     def keep(self, source: Hashable, band: int, start: int, rows: Rows, limit: int) -> None:
         """Hold the rows of a band from row `start` on, if all that is held stays within the limit.
 
-        Rows of a data set that another one has replaced in the meantime are not held.
+        Rows of a data set that another one has replaced in the meantime are not held, nor are any
+        where the system gives no memory for them.
         """
+        if rows.nbytes == 0 or self._has_no_room(source, band, rows.nbytes, limit):
+            return
+        try:
+            copy = _in_own_pages(rows)
+        except (MemoryError, OSError):
+            return
         with self._lock:
             if self._source is None:
                 self._source = source
-            stop = start + len(rows)
+            stop = start + len(copy)
             parts = self._bands.get(band, [])
             outside = [p for p in parts if p[0] < start or p[0] + len(p[1]) > stop]
             freed = _size(parts) - _size(outside)
             is_known = any(first <= start and stop <= first + len(part) for first, part in parts)
             if source != self._source or is_known:
                 return
-            if self._n_bytes - freed + rows.nbytes > limit:
+            if self._n_bytes - freed + copy.nbytes > limit:
                 return
-            if not rows.flags.owndata:
-                rows = rows.copy()  # a view would keep alive, uncounted, what it is a view of
-            rows.flags.writeable = False
-            self._bands[band] = [*outside, (start, rows)]
-            self._n_bytes += rows.nbytes - freed
+            self._bands[band] = [*outside, (start, copy)]
+            self._n_bytes += copy.nbytes - freed
             self._last_used = time.monotonic()
             if self._watch is None:
                 self._watch_for(IDLE_S)
+
+    def _has_no_room(self, source: Hashable, band: int, n_bytes: int, limit: int) -> bool:
+        """Whether copying rows would be in vain, as far as can be said beforehand."""
+        with self._lock:
+            is_full = self._n_bytes + n_bytes > limit and band not in self._bands
+            return is_full or self._source not in {None, source}
 
     def drop(self) -> None:
         """Hold nothing any more."""
@@ -117,6 +129,20 @@ class DecodedCache:
                 self._watch_for(left)
             else:
                 self._clear()
+
+
+def _in_own_pages(rows: Rows) -> Rows:
+    """A copy outside the allocator's memory, read only.
+
+    Among chunks that come and go, rows that stay leave gaps which the next chunk does not fit into:
+    with 16 MiB chunks a worker grew by as much again as it kept.
+    """
+    flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+    anonymous = {"flags": flags} if flags else {}  # Windows has neither
+    copy = np.frombuffer(mmap.mmap(-1, rows.nbytes, **anonymous), rows.dtype).reshape(rows.shape)
+    np.copyto(copy, rows)
+    copy.flags.writeable = False
+    return copy
 
 
 def _size(parts: list[tuple[int, Rows]]) -> int:

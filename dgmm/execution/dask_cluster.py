@@ -18,6 +18,7 @@ from distributed import Client, LocalCluster
 from dgmm.data.blocks import Run
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.execution.affinity import Homes
+from dgmm.execution.allocator import environment_of_workers
 from dgmm.execution.balance import Balance
 from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
@@ -171,6 +172,7 @@ def local_cluster(
     with ExitStack() as resources:
         resources.enter_context(quiet_dask())
         resources.enter_context(dask.config.set(_KEEP_NANNIES))
+        resources.enter_context(environment_of_workers())
         folder = tempfile.TemporaryDirectory(prefix="dgmm-workers-", ignore_cleanup_errors=True)
         try:
             cluster = LocalCluster(

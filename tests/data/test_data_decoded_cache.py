@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import threading
 from pathlib import Path
 
@@ -196,6 +198,27 @@ def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
     found = cache.find("photos", 0, 0, 10)
     assert found is not None
     assert not np.shares_memory(found, whole)
+
+
+def test_what_is_kept_lies_outside_the_memory_that_chunks_come_from():
+    cache = DecodedCache()
+    cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
+    found = cache.find("photos", 0, 0, 10)
+    while isinstance(found, np.ndarray):
+        found = found.base
+    assert isinstance(found.obj if isinstance(found, memoryview) else found, mmap.mmap)
+
+
+def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
+    def refused(*_, **__):
+        raise OSError(errno.ENOMEM, "no memory")
+
+    cache = DecodedCache()
+    monkeypatch.setattr("dgmm.data.decoded_cache.mmap.mmap", refused)
+    cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
+    cache.keep("photos", 1, 10, np.ones((0, 2)), limit=1000)
+    assert cache.n_bytes == 0
+    assert cache.find("photos", 0, 0, 10) is None
 
 
 def test_many_threads_never_keep_more_than_the_limit():
