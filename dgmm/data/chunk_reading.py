@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import zarr
-import zarr.storage
 from numpy.typing import NDArray
 
 from dgmm.data.absent_chunks import AbsentChunks, units_in_file
 from dgmm.data.feature_names import safe_text
 from dgmm.data.patience import is_transient, patient_for, patiently
+from dgmm.data.small_files import SmallFilesStore
 from dgmm.data.zarr_layout import ArrayLayout, Pair
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
 from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
@@ -34,7 +34,7 @@ def opened(folder: str, zarr_format: int, digest: str) -> ZarrArray:
     """
     if metadata_digest(Path(folder), zarr_format) != digest:
         raise DataError(f"{folder}: metadata changed after the run had begun; start it again")
-    store = zarr.storage.LocalStore(folder, read_only=True)
+    store = SmallFilesStore(folder, read_only=True)
     try:
         return zarr.open_array(store, mode="r", zarr_format=3 if zarr_format == 3 else 2)
     except Exception as error:  # noqa: BLE001 - zarr raises anything on metadata it cannot read

@@ -259,6 +259,6 @@ def test_an_unreadable_chunk_is_input_not_found(tmp_path, monkeypatch):
     async def denied(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("zarr.storage.LocalStore.get", denied)
+    monkeypatch.setattr("dgmm.data.small_files.SmallFilesStore.get", denied)
     with pytest.raises(InputNotFoundError, match=r"c/0/0 .*Permission denied"):
         read(dataset)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-import zarr.storage
 from clusters import gaussian_clusters, write_zarr
 
 from dgmm.checkpoint import run_state
 from dgmm.cli.door import run
 from dgmm.data import chunk_listing, patience
+from dgmm.data.small_files import SmallFilesStore
 from dgmm.expectation import ExpectationPass
 from dgmm.persistence import read_json
 
@@ -148,7 +148,7 @@ def test_a_real_limit_of_file_sizes_ends_with_74(
 
 def failing_gets(monkeypatch: pytest.MonkeyPatch, error: int, first: int, last: float) -> list[int]:
     """Let reads of chunks fail as those of a network file system do."""
-    get, calls = zarr.storage.LocalStore.get, [0]
+    get, calls = SmallFilesStore.get, [0]
 
     async def failing(self: Any, key: str, *arguments: Any, **words: Any) -> Any:
         if "/c/" in f"/{key}" and str(self.root).endswith("rows.zarr"):
@@ -157,7 +157,7 @@ def failing_gets(monkeypatch: pytest.MonkeyPatch, error: int, first: int, last: 
                 raise OSError(error, os.strerror(error), key)
         return await get(self, key, *arguments, **words)
 
-    monkeypatch.setattr(zarr.storage.LocalStore, "get", failing)
+    monkeypatch.setattr(SmallFilesStore, "get", failing)
     return calls
 
 
