@@ -17,7 +17,7 @@ import traceback
 for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(_name, None)
 
-from benchmarks.measuring import machine, machine_in_words  # noqa: E402 - see above
+from benchmarks.measuring import hold_to_two_cores, machine, machine_in_words  # noqa: E402 - see above
 from benchmarks.results import Results  # noqa: E402 - the same
 
 #: What `make bench WHAT=` takes, and the module it runs.
@@ -67,7 +67,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _run(name: str, *, is_trial: bool) -> bool:
-    """Whether a benchmark ran to its end; what it measured is saved then, and only then."""
+    """Whether a benchmark ran to its end; what it measured is saved then, else kept aside."""
+    hold_to_two_cores()
     results = Results(name, machine(), is_trial=is_trial)
     print(f"{name}: {machine_in_words(results.about)}", flush=True)
     begun = time.monotonic()
@@ -75,6 +76,8 @@ def _run(name: str, *, is_trial: bool) -> bool:
         importlib.import_module(f"benchmarks.{BENCHMARKS[name]}").run(results)
     except Exception:  # noqa: BLE001 - the others are to run all the same
         traceback.print_exc()
+        if not is_trial:
+            print(f"{name}: what it measured until then is in {results.save_aside()}")
         return False
     results.about["minutes"] = round((time.monotonic() - begun) / 60.0, 1)
     goals = [m for m in results.measurements if m.goal is not None]

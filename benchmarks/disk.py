@@ -249,9 +249,3 @@ def whole_run(results: Results, stored: Stored, path: Path) -> None:
         at_least=False,
         note=f"diag, k = 4, two iterations, outputs, report; {time.perf_counter() - begun:.0f} s",
     )
-
-
-if __name__ == "__main__":
-    from benchmarks.results import Results
-
-    run(Results("disk"))

@@ -91,11 +91,12 @@ def machine() -> dict[str, Any]:
 
 def machine_in_words(about: dict[str, Any]) -> str:
     """The machine in one line, for a page."""
-    kernels = sorted({blas_kernels(about["dgmm"]["blas"])} - {""})
+    ours = about["dgmm"]
+    kernels = sorted({blas_kernels(ours["blas"])} - {""})
     return (
         f"{about['cores']} cores of {about['processor']}, {about['memory_GiB']} GiB, "
-        f"{about['system']}; Python {about['dgmm']['python']}, NumPy {about['dgmm']['numpy']}"
-        f"{', ' if kernels else ''}{', '.join(kernels)}"
+        f"{about['system']}; Python {ours['python']}, NumPy {ours['numpy']}"
+        f"{', ' if kernels else ''}{', '.join(kernels)}, Numba {ours.get('numba', 'absent')}"
     )
 
 

@@ -6,16 +6,19 @@ that nobody's own sums, or precision, decide whether two sides agree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+#: ½ log |Λ| − ½ (x − μ)ᵀΛ(x − μ) of rows (b, d), as (b, k).
+Exponents: TypeAlias = Callable[[Array], Array]
 
-_JUDGED_AT_A_TIME = 4 * 2**20  # numbers: whitened rows of a tile, all components
+_JUDGED_AT_A_TIME = 4 * 2**20  # numbers that a tile of rows becomes, all components
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,42 +52,40 @@ class Mixture:
     def mean_log_likelihood(self, X: NDArray[Any]) -> float:
         """Nats a row, in float64."""
         k, d = self.means.shape
-        factors = self._factors()  # (k, d, d) or (k, d): Uᵀ(x − μ) is white
-        whitened_means = (
-            np.einsum("kd,kde->ke", self.means, factors)
-            if factors.ndim == 3
-            else self.means * factors
-        )
-        log_det = np.log(
-            np.diagonal(factors, axis1=1, axis2=2) if factors.ndim == 3 else factors
-        ).sum(axis=1)
-        constants = np.log(self.weights) + log_det - 0.5 * d * np.log(2.0 * np.pi)
-        rows = max(_JUDGED_AT_A_TIME // (k * d), 16)
+        is_along_axes = self.covariance_type in {"diag", "spherical"}
+        exponents = self._along_axes() if is_along_axes else self._by_factors()
+        constants = np.log(self.weights) - 0.5 * d * np.log(2.0 * np.pi)
+        rows = max(_JUDGED_AT_A_TIME // (k if is_along_axes else k * d), 16)
         total = 0.0
         for begin in range(0, len(X), rows):
             Y = X[begin : begin + rows].astype(np.float64)
-            Z = _whitened(Y, factors)
-            Z -= whitened_means
-            total += _log_sum_exp(constants - 0.5 * np.einsum("bkd,bkd->bk", Z, Z)).sum()
+            total += _log_sum_exp(constants + exponents(Y)).sum()
         return float(total / len(X))
 
-    def _factors(self) -> Array:
+    def _along_axes(self) -> Exponents:
+        """By two products: rows lie near the origin, where differences of squares keep digits."""
         k, d = self.means.shape
-        if self.covariance_type == "diag":
-            return 1.0 / np.sqrt(self.covariances)
-        if self.covariance_type == "spherical":
-            return np.repeat(1.0 / np.sqrt(self.covariances)[:, None], d, axis=1)
+        precisions = np.broadcast_to(self.precisions.reshape(k, -1), (k, d))
+        scaled = self.means * precisions
+        constants = 0.5 * (np.log(precisions) - self.means * scaled).sum(axis=1)
+        return lambda Y: constants + Y @ scaled.T - 0.5 * (Y * Y) @ precisions.T
+
+    def _by_factors(self) -> Exponents:
+        """By rows that each component's factor makes white: Uᵀ(x − μ)."""
+        k, d = self.means.shape
         full = self.covariances if self.covariance_type == "full" else self.covariances[None]
         factors = np.linalg.inv(np.linalg.cholesky(full)).transpose(0, 2, 1)
-        return np.broadcast_to(factors, (k, d, d))
+        factors = np.broadcast_to(factors, (k, d, d))
+        whitened_means = np.einsum("kd,kde->ke", self.means, factors)
+        log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        side_by_side = factors.transpose(1, 0, 2).reshape(d, k * d)
 
+        def exponents(Y: Array) -> Array:
+            Z = (Y @ side_by_side).reshape(len(Y), k, d) - whitened_means
+            found: Array = log_det - 0.5 * np.einsum("bkd,bkd->bk", Z, Z)
+            return found
 
-def _whitened(Y: Array, factors: Array) -> Array:
-    """Rows under every component's factor, (b, k, d)."""
-    if factors.ndim == 2:
-        return Y[:, None, :] * factors
-    k, d = factors.shape[:2]
-    return (Y @ factors.transpose(1, 0, 2).reshape(d, k * d)).reshape(len(Y), k, d)
+        return exponents
 
 
 def _log_sum_exp(L: Array) -> Array:

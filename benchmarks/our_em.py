@@ -38,6 +38,8 @@ class OurEM:
         sides arrive at are compared instead.
     start
         Where EM begins.
+    arithmetic
+        What computes, by its name; else what a fit would choose.
 
     Attributes
     ----------
@@ -45,9 +47,11 @@ class OurEM:
         M-steps so far.
     kernel : str
         What the last pass ran on: `product-float64`.
+    arithmetic : str
+        What computed it: `numba` or `numpy`.
     """
 
-    def __init__(self, X: NDArray[Any], start: Mixture) -> None:
+    def __init__(self, X: NDArray[Any], start: Mixture, arithmetic: str | None = None) -> None:
         k = len(start.weights)
         settings = FitSettings(
             k, start.covariance_type, tol=0.0, reg_covar_relative=0.0, acceleration="none"
@@ -56,8 +60,9 @@ class OurEM:
         self._executor = ThreadExecutor(N_THREADS)
         known = survey(self._dataset, self._executor, settings)
         self._standardisation = known.standardisation
+        self.arithmetic = arithmetic or known.arithmetic
         self._pass = PassOverRows(
-            self._dataset, self._executor, known.standardisation, known.arithmetic
+            self._dataset, self._executor, known.standardisation, self.arithmetic
         )
         self._guard, open_guard = known.conditions.guard, Guard(0.0)
         self._conditions = replace(known.conditions, max_iter=10**9, guard=open_guard)

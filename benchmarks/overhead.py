@@ -13,7 +13,7 @@ rows that workers kept from the one before, less compute alone; and the pass who
 read nor compute but return statistics of the true size: messages, scheduler, merging and M-step.
 
 Rows are proportional to chunks, so that 30 ms can be told from the rest: 256 rows of 8 float32
-features (8 kB) a chunk, uncompressed. Run by itself with `python -m benchmarks.overhead`.
+features (8 kB) a chunk, uncompressed.
 """
 
 from __future__ import annotations
@@ -316,9 +316,3 @@ def _environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parent.parent)
     forced = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}
     return {k: v for k, v in os.environ.items() if k not in forced} | {"PYTHONPATH": root}
-
-
-if __name__ == "__main__":
-    from benchmarks.results import Results
-
-    run(Results())

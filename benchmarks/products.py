@@ -1,15 +1,16 @@
-"""What to hold a pass against: its pair of products alone, by NumPy, L = η Φ and S = R Φᵀ.
+"""What to hold a pass against: its pair of products alone, by NumPy, L = η Φ and S = Φ Rᵀ or R Φᵀ.
 
 Nothing else is done: one tile per thread is multiplied again and again, as often as there are
-tiles, at the width that is fastest. Quicker than that is only who multiplies less, or better than
-NumPy's BLAS does.
+tiles, in the width and the orientation that are fastest. Quicker than that is only who multiplies
+less, or better than NumPy's BLAS does.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,17 @@ from benchmarks.measuring import N_THREADS, seconds
 from dgmm.execution.blas import single_blas_thread
 
 TILES = (256, 512, 1024, 2048, 4096)
+#: Rows that each way is tried on: a few of the widest tiles for each thread.
+_TRIED = 4 * N_THREADS * TILES[-1]
 
-Tile = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+Tile = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+class Way(NamedTuple):
+    """Columns of a tile, and whether S is R Φᵀ."""
+
+    tile: int
+    is_wide: bool
 
 
 def features_wide(covariance_type: str, d: int) -> int:
@@ -33,45 +43,52 @@ class Products:
 
     Attributes
     ----------
-    tile : int
-        The width: the fastest one here, unless it is given.
+    way : Way
+        The fastest one here, unless it is given.
     """
 
-    def __init__(self, n: int, k: int, p: int, dtype: Any, tile: int | None = None) -> None:
+    def __init__(self, n: int, k: int, p: int, dtype: Any, way: Way | None = None) -> None:
         self._n, self._k, self._p, self._dtype = n, k, p, np.dtype(dtype)
         self._blas = single_blas_thread()
         self._pool = ThreadPoolExecutor(N_THREADS)
-        self._use(tile or self._fastest())
-        self._once()
+        self._use(way or self._fastest())
+        self.step()
 
-    def _fastest(self) -> int:
-        found = {}
-        for tile in TILES:
-            self._use(tile)
-            self._once()
-            found[tile] = min(seconds(self._once) for _ in range(3))
-        return min(found, key=lambda tile: found[tile])
+    def _fastest(self) -> Way:
+        """The way whose products of some of the rows take least."""
+        found, n = {}, min(self._n, _TRIED)
+        for way in (Way(*both) for both in product(TILES, (False, True))):
+            self._use(way)
+            found[way] = min(self._seconds_of(n) for _ in range(4))
+        return min(found, key=lambda way: found[way])
 
-    def _use(self, tile: int) -> None:
+    def _use(self, way: Way) -> None:
         rng = np.random.default_rng(0)
         k, p = self._k, self._p
 
         def made(*shape: int) -> NDArray[Any]:
             return rng.random(shape).astype(self._dtype)
 
-        self.tile = tile
+        self.way = way
+        sizes = ((k, p), (p, way.tile), (k, way.tile))
         self._tiles: list[Tile] = [
-            (made(k, p), made(p, tile), made(k, tile), made(k, p)) for _ in range(N_THREADS)
+            (made(*sizes[0]), made(*sizes[1]), made(*sizes[2])) for _ in range(N_THREADS)
         ]
 
     def step(self, times: int = 1) -> list[float]:
         """Seconds of the products of all rows, `times` times."""
-        return [seconds(self._once) for _ in range(times)]
+        return [self._seconds_of(self._n) for _ in range(times)]
 
-    def _once(self) -> None:
-        repeats = max(round(self._n / self.tile / N_THREADS), 1)
-        for future in [self._pool.submit(_multiply, tile, repeats) for tile in self._tiles]:
-            future.result()
+    def _seconds_of(self, n: int) -> float:
+        """Of n rows, from those of as many whole tiles as come nearest."""
+        repeats = max(round(n / self.way.tile / N_THREADS), 1)
+
+        def once() -> None:
+            work = [self._pool.submit(_multiply, t, repeats, self.way) for t in self._tiles]
+            for future in work:
+                future.result()
+
+        return seconds(once) * n / (repeats * self.way.tile * N_THREADS)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -90,8 +107,10 @@ class Products:
         self.close()
 
 
-def _multiply(tile: Tile, repeats: int) -> None:
-    eta, Phi, L, S = tile
+def _multiply(tile: Tile, repeats: int, way: Way) -> None:
+    eta, Phi, L = tile
+    left, right = (L, Phi.T) if way.is_wide else (Phi, L.T)
+    S = np.empty((len(left), right.shape[1]), eta.dtype)
     for _ in range(repeats):
         np.matmul(eta, Phi, out=L)
-        np.matmul(L, Phi.T, out=S)
+        np.matmul(left, right, out=S)

@@ -121,13 +121,19 @@ class Results:
 
     def save(self) -> Path:
         """Write the file, whole or not at all."""
-        saved = {
+        return write_json(self.path, self._saved())
+
+    def save_aside(self) -> Path:
+        """Write what a benchmark that broke had measured, where no page takes it from."""
+        return write_json(self.path.parent / "broken" / self.path.name, self._saved())
+
+    def _saved(self) -> dict[str, Any]:
+        return {
             "name": self.name,
             "about": self.about,
             "measurements": [asdict(m) for m in self.measurements],
             "remarks": self.remarks,
         }
-        return write_json(self.path, saved)
 
 
 def write_json(path: Path, content: Any) -> Path:

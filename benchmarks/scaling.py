@@ -2,7 +2,7 @@
 
 Three parts: passes on one worker and on two; the constants of `scaling_model`; and a simulated
 cluster (`crowd`), whose workers do nothing, against which the model is checked. `docs/scaling.md`
-says what follows. Run by itself with `python -m benchmarks.scaling`.
+says what follows.
 """
 
 from __future__ import annotations
@@ -11,21 +11,26 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from benchmarks.crowd import Seconds, crowd
 from benchmarks.measuring import alternate
-from benchmarks.scaling_model import Constants, Problem, predict
+from benchmarks.scaling_limit import speed_up
+from benchmarks.scaling_model import Constants, Problem, Shape, predict
+from benchmarks.scaling_pages import CHECKED, CONSTANTS, PREDICTED, predict_all
 from dgmm.covariance import family_named
-from dgmm.data.blocks import Run
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.blocks import BlockGrid, Run
+from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
+from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.execution.executor import map_reduce
 from dgmm.expectation import ExpectationPass
@@ -41,21 +46,10 @@ GOAL = 1.85
 BUDGET_SECONDS = 60.0
 #: Workers of the simulated cluster; three tasks each.
 CROWDS = (30, 100, 300, 1000)
+#: Blocks of rows that one thread's E-step is timed on.
+BLOCKS = 12
 #: (k, p) of the statistics that a task sends: full covariance with d = 8 and d = 32.
 SMALL, LARGE = (8, 45), (64, 561)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A pass whose time is computing."""
-
-    covariance_type: str
-    n: int
-    d: int
-    k: int
-
-    def __str__(self) -> str:
-        return f"{self.covariance_type}, {self.n:,} × {self.d}, k = {self.k}"
 
 
 SHAPES = (
@@ -79,6 +73,8 @@ def run(results: Results) -> None:
     _check_crowds(results, crowds, constants)
     for shape, row_seconds, seconds in passes:
         _check_passes(results, shape, row_seconds, seconds, constants)
+    for shape in PREDICTED:
+        predict_all(results, shape, _row_seconds_of(shape), _m_step_seconds(shape), constants)
 
 
 Passes = tuple[Shape, float, dict[int, float]]
@@ -87,9 +83,9 @@ Passes = tuple[Shape, float, dict[int, float]]
 def _speed_up(
     results: Results, shape: Shape, path: Path, one: DaskExecutor, two: DaskExecutor
 ) -> Passes:
-    """Passes on one worker and on two, alternately; beside them, one thread's E-step alone."""
+    """Passes on one worker and on two, alternately; beside them what only computing takes."""
     dataset = _written(shape, path)
-    leaves = ExpectationPass(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
+    leaves = _leaves(shape, dataset)
 
     def side(executor: DaskExecutor) -> list[float]:
         begun = time.perf_counter()
@@ -102,7 +98,11 @@ def _speed_up(
     ratio = median(a / b for a, b in zip(alone, both, strict=True))
     note = f"{median(alone):.3f} s and {median(both):.3f} s, {len(alone)} rounds"
     results.measured(PART, f"1 to 2 workers: {shape}", ratio, "×", goal=GOAL, note=note)
-    row_seconds = _row_seconds(dataset, leaves)
+    what = f"1 to 2 processes that only compute: {shape}"
+    results.measured(PART, what, speed_up(str(path), leaves), "×")
+    run = Run(0, min(BLOCKS, dataset.grid.n_blocks))
+    held = np.concatenate([rows for _, rows in dataset.read_blocks(run)])
+    row_seconds = _row_seconds(shape, held)
     results.measured(PART, f"one thread's E-step: {shape}", 1e9 * row_seconds, "ns/row")
     return shape, row_seconds, {1: median(alone), 2: median(both)}
 
@@ -127,21 +127,26 @@ def kernel_of(shape: Shape) -> ProductKernel:
     return ProductKernel.of(Parameters.of(family, np.full(k, 1 / k), means, covariances))
 
 
-def _row_seconds(dataset: ZarrDataset, leaves: ExpectationPass, blocks: int = 12) -> float:
-    """One thread's E-step in this process, reading included in neither numerator: rows are held."""
-    from dgmm.data.array_dataset import ArrayDataset  # noqa: PLC0415 - for this alone
-    from dgmm.execution.blas import single_blas_thread  # noqa: PLC0415 - the same
+def _leaves(shape: Shape, dataset: Dataset) -> ExpectationPass:
+    return ExpectationPass(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
 
-    grid = dataset.grid
-    run = Run(0, min(blocks, grid.n_blocks))
-    rows = np.concatenate([rows for _, rows in dataset.read_blocks(run)])
-    held = ArrayDataset(rows)
-    alone = ExpectationPass(held, leaves.standardisation, leaves.kernels, "numba", drop=False)
-    taken = []
+
+def _row_seconds_of(shape: Shape) -> float:
+    """For rows that are not on disk: as many as are needed."""
+    n = BLOCKS * BlockGrid(shape.n, shape.d).rows_per_block
+    return _row_seconds(
+        shape, np.random.default_rng(0).standard_normal((n, shape.d), dtype=np.float32)
+    )
+
+
+def _row_seconds(shape: Shape, rows: NDArray[np.float32]) -> float:
+    """One row's E-step on one thread of this process, over rows in memory."""
+    held, taken = ArrayDataset(rows), []
+    leaves = _leaves(shape, held)
     with single_blas_thread():
         for _ in range(4):
             begun = time.perf_counter()
-            for _ in alone(Run(0, held.grid.n_blocks)):
+            for _ in leaves(Run(0, held.grid.n_blocks)):
                 pass
             taken.append(time.perf_counter() - begun)
     return median(taken[1:]) / len(rows)
@@ -193,8 +198,8 @@ def _median_of(passes: Sequence[Seconds]) -> Seconds:
 
 
 def _constants(results: Results, crowds: Crowds, read_byte: float) -> Constants:
-    """A task's and a byte's cost, from the difference of small and large results at 100 workers."""
-    small, large = crowds[100][SMALL], crowds[100][LARGE]
+    """A task's and a byte's cost: from small and large results of the largest crowd."""
+    small, large = crowds[CROWDS[-1]][SMALL], crowds[CROWDS[-1]][LARGE]
     few, many = (8 * k * p for k, p in (SMALL, LARGE))
     sent = small.n_tasks * (many - few)
     driver_byte = max(large.driver - small.driver, 0.0) / sent
@@ -205,22 +210,18 @@ def _constants(results: Results, crowds: Crowds, read_byte: float) -> Constants:
         driver_byte=driver_byte,
         scheduler_byte=scheduler_byte,
         read_byte=read_byte,
-        latency=_latency(results),
+        latency=_latency(),
     )
-    for name, value, unit in (
-        ("driver, a task", 1e3 * constants.driver_task, "ms"),
-        ("scheduler, a task", 1e3 * constants.scheduler_task, "ms"),
-        ("driver, a byte of a result", 1e9 * constants.driver_byte, "ns"),
-        ("scheduler, a byte of a result", 1e9 * constants.scheduler_byte, "ns"),
-    ):
-        results.measured(PART, name, value, unit)
+    for name, (unit, scale, words) in CONSTANTS.items():
+        value = scale * getattr(constants, name)
+        results.measured(PART, words, value, unit, detail={"constant": name})
     _merge_rate(results)
     for shape in SHAPES:
         results.measured(PART, f"M-step: {shape}", _m_step_seconds(shape), "s")
     return constants
 
 
-def _latency(results: Results) -> float:
+def _latency() -> float:
     """A pass of one block that is nothing."""
     from benchmarks.crowd import Ones  # noqa: PLC0415 - it travels to workers by its module
 
@@ -230,7 +231,6 @@ def _latency(results: Results) -> float:
             begun = time.perf_counter()
             map_reduce(executor, Ones(*SMALL), 1)
             taken.append(time.perf_counter() - begun)
-    results.measured(PART, "pass of one empty task, two workers", median(taken[5:]), "s")
     return median(taken[5:])
 
 
@@ -263,17 +263,20 @@ def _m_step_seconds(shape: Shape) -> float:
 
 
 def _check_crowds(results: Results, crowds: Crowds, constants: Constants) -> None:
-    """What the model says of each simulated pass, over what was measured."""
-    for n_workers, sizes in crowds.items():
+    """What the model says of each simulated pass but the one it is from, over what was measured."""
+    for n_workers, sizes in list(crowds.items())[:-1]:
         for (k, p), taken in sizes.items():
             n_bytes = taken.n_tasks * 8 * k * p
             driver = taken.n_tasks * constants.driver_task + n_bytes * constants.driver_byte
-            what = f"model over measured, driver, {n_workers:,} workers, {8 * k * p:,} bytes"
-            results.measured(PART, what, driver / taken.driver, "×")
             scheduler = taken.n_tasks * constants.scheduler_task
             scheduler += n_bytes * constants.scheduler_byte
-            what = what.replace("driver", "scheduler")
-            results.measured(PART, what, scheduler / taken.scheduler, "×")
+            for role, said, measured in (
+                ("driver", driver, taken.driver),
+                ("scheduler", scheduler, taken.scheduler),
+            ):
+                what = f"{role}, {n_workers:,} workers, {8 * k * p:,} bytes a task"
+                note = f"{said:.2f} s and {measured:.2f} s"
+                results.measured(CHECKED, what, said / measured, "×", note=note)
 
 
 def _check_passes(
@@ -289,12 +292,6 @@ def _check_passes(
         sizes = (shape.n, shape.d, shape.k, width)
         problem = Problem(*sizes, row_seconds, 0.0, n_workers)
         predicted = predict(problem, constants).total
-        what = f"model over measured, {n_workers} worker(s): {shape}"
+        what = f"whole pass, {n_workers} worker(s): {shape}"
         note = f"{predicted:.3f} s and {measured:.3f} s"
-        results.measured(PART, what, predicted / measured, "×", note=note)
-
-
-if __name__ == "__main__":
-    from benchmarks.results import Results
-
-    run(Results("scaling"))
+        results.measured(CHECKED, what, predicted / measured, "×", note=note)

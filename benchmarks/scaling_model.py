@@ -41,6 +41,19 @@ class Constants:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A mixture of k components over n rows of d features."""
+
+    covariance_type: str
+    n: int
+    d: int
+    k: int
+
+    def __str__(self) -> str:
+        return f"{self.covariance_type}, {self.n:,} × {self.d}, k = {self.k}"
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """What is fitted where.
 

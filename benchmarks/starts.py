@@ -160,9 +160,3 @@ class _CostMeasure:
 
     def __call__(self, block: Block) -> _Cost:
         return _Cost(float(squared_distances(block.rows, self.centres).sum()))
-
-
-if __name__ == "__main__":
-    from benchmarks.results import Results
-
-    run(Results("starts"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +20,8 @@ from scipy.stats import multivariate_normal
 from benchmarks import __main__ as door
 from benchmarks import goals, passes
 from benchmarks.fit_data import FitData
-from benchmarks.kept_fits import KeptFits
+from benchmarks.fits import Race
+from benchmarks.kept_fits import KeptFits, ScikitLearnFit
 from benchmarks.measuring import alternate, machine, machine_in_words, ratio_of_pairs, times_within
 from benchmarks.mixtures import Mixture, clustered_rows, overlapping_rows, start_near
 from benchmarks.our_em import OurEM
@@ -27,11 +30,23 @@ from benchmarks.peers import environments, process
 from benchmarks.peers.environments import PEERS, MissingPeerError, PeerSpec, interpreter
 from benchmarks.peers.process import PeerError, PeerProcess
 from benchmarks.picture import draw
-from benchmarks.products import Products, features_wide
+from benchmarks.products import TILES, Products, Way, features_wide
 from benchmarks.results import FOLDER, Results, load
 from benchmarks.sampling import in_words, shares_of_time
-from benchmarks.tables import BEGIN, END, NAMES, page, readme_section, with_section, write_pages
+from benchmarks.scaling_model import Constants, Problem, predict, subtrees_of
+from benchmarks.scaling_pages import MARKS, section
+from benchmarks.tables import (
+    BEGIN,
+    END,
+    NAMES,
+    SCALING_PAGE,
+    page,
+    readme_section,
+    with_section,
+    write_pages,
+)
 from dgmm.covariance import FAMILIES, family_named
+from dgmm.execution.executor import Subtree, TreeReducer
 
 PROJECT = Path(__file__).resolve().parent.parent
 ABOUT = {"processor": "P", "cores": 2, "memory_GiB": 8, "system": "S", "date": "D", "commit": "C"}
@@ -40,9 +55,12 @@ ABOUT |= {"dgmm": {"blas": [], "python": "3", "numpy": "2"}, "peers": {}}
 
 def results(tmp_path: Path, name: str = "pass") -> Results:
     found = Results(name, ABOUT, tmp_path)
-    found.measured("scikit-learn, full, float64", "a shape", 25.0, "×", goal=20.0, note="n")
-    found.measured("scikit-learn, full, float64", "another", 7.0, "×", goal=20.0)
-    found.measured("scikit-learn, full, float64", "unset", 1.5, "×")
+    took = {"theirs_ms": 50.0, "log_likelihood_ours": -1.0, "log_likelihood_theirs": -1.0}
+    part = "scikit-learn, full, float64"
+    found.measured(part, "a shape", 25.0, "×", goal=20.0, note="n", detail=took)
+    found.measured(part, "another", 7.0, "×", goal=20.0, detail=took)
+    found.measured(part, "unset", 1.5, "×", detail=took)
+    found.measured(part, "apart", 9.0, "×", goal=1.0, detail=took | {"log_likelihood_ours": -2.0})
     return found
 
 
@@ -122,9 +140,12 @@ def test_the_limit_multiplies_by_as_many_features_as_the_family_has(family: str)
 
 
 def test_the_limit_runs_the_products_of_all_rows() -> None:
-    with Products(5000, 3, 6, np.float32, tile=512) as products:
+    way = Way(512, is_wide=True)
+    with Products(5000, 3, 6, np.float32, way) as products:
         assert len(products.step(2)) == 2
-        assert products.tile == 512
+        assert products.way == way
+    with Products(5000, 3, 6, np.float64) as products:
+        assert products.way.tile in TILES
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -356,7 +377,7 @@ def test_the_page_shows_every_measurement_with_goal_and_verdict(tmp_path: Path) 
 def test_the_readme_gets_one_table_and_one_picture_and_keeps_the_rest(tmp_path: Path) -> None:
     section = readme_section([results(tmp_path)])
     assert section.count("![") == 1
-    assert "| scikit-learn | full | float64 | 1.5 to 25 | 1 of 2 |" in section
+    assert "| scikit-learn | full | float64 | 1.5 to 25 | 1 of 3 |" in section
     text = with_section(f"above\n{BEGIN}\nold\n{END}\nbelow\n", section)
     assert "old" not in text
     assert text.startswith("above\n")
@@ -380,6 +401,68 @@ def test_pages_are_what_the_saved_results_say(tmp_path: Path) -> None:
     if any(saved.name == "pass" for saved in found):
         readme = (PROJECT / "README.md").read_text(encoding="utf-8")
         assert with_section(readme, readme_section(found)) == readme
+    scaled = next((saved for saved in found if saved.name == "scale"), None)
+    if scaled is not None:
+        text = (PROJECT / SCALING_PAGE).read_text(encoding="utf-8")
+        assert with_section(text, section(scaled), MARKS) == text
+
+
+@pytest.mark.parametrize(("now", "counted"), [(2.0, 100.0), (1.0, 50.0), (4.0, 100.0)])
+def test_a_kept_time_of_a_slower_hour_counts_as_less(now: float, counted: float) -> None:
+    theirs = ScikitLearnFit(0, 100.0, -1.0, 5, is_converged=True, seconds_an_iteration=2.0, date="")
+    ours = OurFit(10.0, -0.5, (Point(4.0, -1.5), Point(5.0, -0.9)))
+    race = Race(ours, theirs, now)
+    assert race.their_seconds == counted
+    assert race.ratio == counted / 5.0
+
+
+def test_a_peer_that_does_not_answer_is_ended(scikit_learn: PeerSpec) -> None:
+    with PeerProcess(scikit_learn) as peer:
+        peer._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(PeerError, match=r"did not answer within 0\.1 s"):
+            peer._ask(0.1, do="about")
+        assert not peer.is_alive
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_parts_of_a_stretch_are_timed(family: str, dtype: str) -> None:
+    stages = pytest.importorskip("benchmarks.stages", reason="it needs Numba, which is optional")
+    parts = stages.nanoseconds_a_row(family, 3, 5, dtype)
+    assert {"standardising", "log densities", "exponentials", "moments"} <= set(parts)
+    assert ("norms" in parts) == (family == "spherical")
+    assert all(taken > 0.0 for taken in parts.values())
+
+
+def test_a_prediction_follows_the_slowest_role() -> None:
+    """By hand: the workers' half, and a third of what the other two do beside them."""
+    constants = Constants(0.001, 0.002, 0.0, 0.0, read_byte=1e-9, latency=0.01)
+    problem = Problem(10**9, 16, 32, 153, row_seconds=1e-6, m_step=0.5, n_workers=10)
+    said = predict(problem, constants)
+    assert said.worker == pytest.approx(10**9 * (1e-6 + 16 * 4 * 1e-9) / 10)
+    assert said.scheduler == pytest.approx(0.002 * problem.n_tasks)
+    assert said.bound_by == "worker"
+    waves = (said.scheduler + said.driver) / 3
+    assert said.total == pytest.approx(said.worker + waves + 0.5 + 0.01)
+    crowded = predict(replace(problem, n_workers=10**6, n_rows=10**8), constants)
+    assert crowded.bound_by == "scheduler"
+
+
+@pytest.mark.parametrize(("run", "count"), [((0, 8), 1), ((1, 8), 3), ((3, 4), 1), ((5, 13), 4)])
+def test_runs_are_so_many_subtrees(run: tuple[int, int], count: int) -> None:
+    """5; 6-7; 8-11; 12."""
+    assert subtrees_of(*run) == count
+    whole = TreeReducer[Ones](16)
+    for block in range(*run):
+        whole.add(Subtree(0, block, Ones()))
+    assert len(whole.subtrees()) == count
+
+
+class Ones:
+    """A value whose merging is nothing."""
+
+    def merge(self, _: Ones) -> Ones:
+        return self
 
 
 def test_the_machine_is_told_in_plain_values() -> None:
@@ -401,8 +484,12 @@ def test_a_benchmark_that_breaks_does_not_stop_the_others(
 
     monkeypatch.setattr(door.importlib, "import_module", lambda _: SimpleNamespace(run=run))
     monkeypatch.setattr(Results, "save", lambda found: tmp_path / found.name)
+    monkeypatch.setattr(Results, "path", property(lambda found: tmp_path / f"{found.name}.json"))
     monkeypatch.setattr(door, "_write_pages", lambda: None)
     assert door.main(["all"]) == 1
+    aside = load("pass", tmp_path / "broken")
+    assert aside is not None
+    assert [m.what for m in aside.measurements] == ["what"]
     assert ran == list(door.BENCHMARKS)
     assert "did not run to the end: pass" in capsys.readouterr().err
     assert door.main(["fit"]) == 0  # a missed goal is no failure

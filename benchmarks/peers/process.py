@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +26,7 @@ from benchmarks.peers.environments import (
 )
 
 _PATIENCE = 30.0  # seconds to end by itself
+_PATIENT_S = 300.0  # for one answer, but whole fits
 
 
 class PeerError(Exception):
@@ -91,24 +95,58 @@ class PeerProcess:
 
     def fit(self, rows: Path, **words: Any) -> dict[str, Any]:
         """A whole fit; see the peer's own `fit`."""
-        return self._ask(do="fit", rows=str(rows), **words)
+        return self._ask(math.inf, do="fit", rows=str(rows), **words)
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, seconds: float = _PATIENT_S, **request: Any) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise PeerError(f"{self.name} has no pipes")
         try:
-            stdin.write(json.dumps(request) + "\n")
-            stdin.flush()
-            line = stdout.readline()
+            with self._ended_after(seconds):
+                stdin.write(json.dumps(request) + "\n")
+                stdin.flush()
+                line = stdout.readline()
         except OSError as error:
             raise PeerError(f"{self.name} went away: {self._last_words()}") from error
         if not line:
             raise PeerError(f"{self.name} went away: {self._last_words()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise PeerError(f"{self.name} answered with no JSON: {line[:80]!r}") from error
         if "error" in answer:
             raise PeerError(f"{self.name}: {last_line(answer['error'])}")
         return answer
+
+    @contextlib.contextmanager
+    def _ended_after(self, seconds: float) -> Iterator[None]:
+        """End the peer if it has not answered by then.
+
+        Raises
+        ------
+        PeerError
+            If it was ended.
+        """
+        if math.isinf(seconds):
+            yield
+            return
+        is_late = threading.Event()
+
+        def end() -> None:
+            is_late.set()
+            self._process.kill()
+            self._process.wait()
+
+        watch = threading.Timer(seconds, end)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+            watch.join()
+        if is_late.is_set():
+            raise PeerError(f"{self.name} did not answer within {seconds:g} s")
 
     def _last_words(self) -> str:
         self._log.flush()

@@ -12,7 +12,10 @@ _STORAGE = {"full": "full", "diag": "diagonal"}
 
 
 class OneDal:
-    """One iteration is one call with `maxIterations=1`, from arrays to arrays."""
+    """An iteration's seconds are half of what a call with three takes beyond a call with one.
+
+    What a call does before and after its iterations, tables from arrays and back, is nobody's EM.
+    """
 
     packages = ("scikit-learn-intelex", "daal")
 
@@ -35,20 +38,24 @@ class OneDal:
 
     def step(self, times: int) -> list[float]:
         """One iteration."""
-        k = len(self._state[1])
         taken = []
         for _ in range(times):
-            algorithm = daal4py.em_gmm(
-                k,
-                maxIterations=1,
-                accuracyThreshold=0.0,
-                covarianceStorage=_STORAGE[self._type],
-            )
-            spent, result = clocked(lambda: algorithm.compute(self._X, *self._state))  # noqa: B023
-            taken.append(spent)
+            whole, _ = self._run(3)
+            first, result = self._run(1)
+            taken.append(max(whole - first, 0.0) / 2.0)
         self._state = self._tables(result.weights, result.means, result.covariances)
         self.n_iterations += 1
         return taken
+
+    def _run(self, n_iterations: int) -> tuple[float, Any]:
+        """Seconds and result of one call."""
+        algorithm = daal4py.em_gmm(
+            len(self._state[1]),
+            maxIterations=n_iterations,
+            accuracyThreshold=0.0,
+            covarianceStorage=_STORAGE[self._type],
+        )
+        return clocked(lambda: algorithm.compute(self._X, *self._state))
 
     def mixture(self) -> dict[str, Any]:
         """Without the extra axes."""

@@ -64,7 +64,7 @@ class ScikitLearn:
             taken, _ = clocked(lambda: model.fit(X))
         return {
             "seconds": taken,
-            "mean_log_likelihood": float(np.mean(model.score_samples(X), dtype=np.float64)),
+            "mean_log_likelihood": float(np.mean(model.score_samples(X.astype(np.float64)))),
             "n_iterations": int(model.n_iter_),
             "is_converged": bool(model.converged_),
         }

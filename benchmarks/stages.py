@@ -1,0 +1,125 @@
+"""Where the time of a pass goes: what its threads are found in, and the parts of compiled code.
+
+A sampling profiler sees one frame of the latter; they are timed one by one, on one thread. Each is
+repeated on rows that the first cache holds: what a pass takes beyond their sum is memory, threads
+that wait, and the driver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numba
+import numpy as np
+
+from benchmarks.goals import Shape
+from benchmarks.measuring import N_THREADS
+from benchmarks.our_em import OurEM
+from benchmarks.sampling import in_words, shares_of_time
+from dgmm.arithmetic import compiled, stretches
+from dgmm.arithmetic.numpy_loops import loop_address
+from dgmm.arithmetic.plain import lowest
+
+_FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
+_SECONDS = 0.02
+
+
+def profile(
+    covariance_type: str, shape: Shape, n_rows: int, ours: OurEM, products_ms: float
+) -> str:
+    """In words, of iterations for a second and of a stretch."""
+    taken: list[float] = []
+
+    def for_a_second() -> None:
+        while sum(taken) < 1.0:
+            taken.extend(ours.step())
+
+    shares, ms = shares_of_time(for_a_second), 1e3 * median(taken)
+    dtype = ours.kernel.split("-")[1]
+    parts = nanoseconds_a_row(covariance_type, shape.d, shape.k, dtype)
+    longest = sorted(parts.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {part:.1f}" for name, part in longest)
+    return (
+        f"missed: {covariance_type}, {shape}, {dtype}: an iteration takes {ms:.1f} ms, which is "
+        f"{1e6 * ms * N_THREADS / n_rows:.0f} ns of {N_THREADS} threads a row; NumPy's products "
+        f"alone {products_ms:.1f} ms. Alone, and in its cache, one thread takes "
+        f"{sum(parts.values()):.0f} ns a row: {told}. The threads were found in {in_words(shares)}"
+    )
+
+
+def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[str, float]:
+    """What each part takes, for rows stored in the dtype that they are computed in."""
+    form, dtype = _FORMS[covariance_type], np.dtype(dtype)
+    which, order, n_products = stretches.factors(form, d)
+    n, one, rng = stretches.STRETCH, dtype.type(1.0), np.random.default_rng(0)
+    eta, sums, buffers = stretches.workplace(_room(dtype), d, k, len(order), dtype)
+    eta[:k] = 0.1 * rng.normal(size=(k, len(order)))
+    Y, L, R, Phi, panels, total, inverse = buffers
+    rows = rng.normal(size=(n, d)).astype(dtype)
+    factor, offset = np.ones(d, dtype), np.zeros(d, dtype)
+    top, words, used = np.empty(n, dtype), np.empty(5, np.int64), k * L.shape[1]
+    floor, least = lowest(dtype)
+    exp = loop_address("exp", dtype)
+    logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
+    parts: dict[str, tuple[Any, ...]] = {
+        "standardising": (compiled._standardise, rows, factor, offset, Y),
+        "log densities": (stretches.log_prob, one, eta, which, n_products, Y, L, panels, n),
+        "maxima": (compiled._below_top, L, k, n, top, floor),
+        "exponentials": (_exponentials, exp, logits, L, used, words),
+        "sums": (compiled._normalise, L, k, n, total, inverse, least),
+        "turning": (stretches.turned, one, L, R, n),
+        "moments": (stretches.moments, one, which, n_products, Y, R, Phi, sums, n),
+    }
+    if form == "norm":
+        parts["norms"] = (compiled._norms, Y, d, n)
+    found = {}
+    for name, (function, *arguments) in parts.items():
+        L.fill(0.0)
+        found[name] = 1e9 * _seconds(_repeated(function), arguments) / n
+    return found
+
+
+def _room(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
+    return lambda _, size: np.empty(size, dtype)
+
+
+@numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+def _exponentials(exp: Any, logits: Any, L: Any, n: int, words: Any) -> None:
+    """Of numbers as they occur, the copying included: infinite ones would take longer."""
+    source, target = logits.ravel(), L.ravel()
+    for i in range(n):
+        target[i] = source[i]
+    compiled._apply(exp, L, n, words)
+
+
+@cache
+def _repeated(function: Any) -> Any:
+    @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator] # no types
+    def repeat(times: int, *arguments: Any) -> None:
+        for _ in range(times):
+            function(*arguments)
+
+    return repeat
+
+
+def _seconds(repeat: Any, arguments: list[Any]) -> float:
+    """Of one call: the least of three, each of as many as take a fiftieth of a second."""
+    repeat(1, *arguments)  # compiles
+    times = 1
+    while True:
+        begun = time.perf_counter()
+        repeat(times, *arguments)
+        taken = time.perf_counter() - begun
+        if taken >= _SECONDS:
+            break
+        times *= 2
+    best = taken
+    for _ in range(2):
+        begun = time.perf_counter()
+        repeat(times, *arguments)
+        best = min(best, time.perf_counter() - begun)
+    return best / times
