@@ -31,6 +31,7 @@ from benchmarks.our_fits import NEAR, OurFit, our_fit, passes_to_optimum
 from benchmarks.peers.environments import PEERS, MissingPeerError
 from benchmarks.peers.process import PeerError, PeerProcess
 from benchmarks.results import Results
+from benchmarks.sampling import in_words, shares_of_time
 
 SEEDS = range(5)
 #: No fit of scikit-learn is begun after this much time; what is kept needs none.
@@ -53,6 +54,8 @@ def run(results: Results) -> None:
             results.remark(f"{data.name}: {error}")
             continue
         _report(results, data, [race for race in races if race is not None])
+        if any(m.is_met is False for m in results.measurements if m.part == data.part):
+            results.remark(profile(data, X))
         _report_passes(results, data, X)
 
 
@@ -159,6 +162,19 @@ def _report(results: Results, data: FitData, races: list[Race]) -> None:
         "nats",
         goal=0.0,
         note=f"{median(ours):.5f} against {median(theirs):.5f}",
+    )
+
+
+def profile(data: FitData, X: Any) -> str:
+    """Where the time of a fit goes, in words."""
+    fits: list[OurFit] = []
+    shares = shares_of_time(
+        lambda: fits.append(our_fit(X, data.n_components, data.covariance_type, SEEDS[0]))
+    )
+    ended = ", ".join(f"{point.seconds:.2f}" for point in fits[0].points)
+    return (
+        f"missed: {data.name}: a fit takes {fits[0].seconds:.2f} s; its passes over all rows ended "
+        f"after {ended} s; the threads were found in {in_words(shares, most=12)}"
     )
 
 

@@ -122,8 +122,8 @@ def kernel_of(shape: Shape) -> ProductKernel:
     """Some parameters; which ones does not matter to time."""
     family, (k, d) = family_named(shape.covariance_type), (shape.k, shape.d)
     means = np.random.default_rng(2).normal(size=(k, d))
-    one = np.eye(d) if shape.covariance_type == "full" else np.ones(d)
-    covariances = np.stack([one] * k)
+    one = {"full": np.eye(d), "diag": np.ones(d), "spherical": 1.0}[shape.covariance_type]
+    covariances = np.stack([np.asarray(one)] * k)
     return ProductKernel.of(Parameters.of(family, np.full(k, 1 / k), means, covariances))
 
 

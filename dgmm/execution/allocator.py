@@ -50,8 +50,8 @@ def environment_of_workers() -> Generator[None]:
                 os.environ[name] = value
 
 
-def watch_memory(worker: Any) -> None:
-    """Give freed memory back whenever this Dask worker has too much; called in its event loop."""
+def dask_setup(worker: Any) -> None:
+    """Give freed memory back whenever this worker has too much (called by Dask, see `preload`)."""
     loop = asyncio.get_running_loop()
 
     def look() -> None:

@@ -186,7 +186,7 @@ def local_cluster(
                 memory_limit=limit,
                 local_directory=resources.enter_context(folder),
                 silence_logs=_SILENT,
-                preload=["dgmm.execution.worker_setup"],
+                preload=["dgmm.execution.worker_setup", "dgmm.execution.allocator"],
             )
         except (OSError, RuntimeError) as error:
             raise UnavailableError(

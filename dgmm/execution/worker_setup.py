@@ -1,5 +1,4 @@
-"""What is done to worker processes: one BLAS thread each; those on this machine ignore Ctrl-C, and
-give back what they have freed when memory is short.
+"""What is done to worker processes: one BLAS thread each; those on this machine ignore Ctrl-C.
 
 This module is imported by workers; the driver sends `worker_plugin()` by value.
 """
@@ -10,8 +9,6 @@ import signal
 from typing import Any
 
 from distributed import WorkerPlugin
-
-from dgmm.execution.allocator import watch_memory
 
 
 def worker_plugin() -> Any:
@@ -42,11 +39,9 @@ def worker_plugin() -> Any:
     return JobPlugin()
 
 
-def dask_setup(worker: Any) -> None:
-    """Ignore SIGINT in a worker of a local cluster, and watch its memory.
+def dask_setup(worker: Any) -> None:  # noqa: ARG001 - Dask's signature
+    """Ignore SIGINT in a worker of a local cluster (Dask calls this, see `preload`).
 
-    Dask calls this (`preload`). A terminal sends Ctrl-C to the whole process group; the driver
-    decides when workers end.
+    A terminal sends Ctrl-C to the whole process group; the driver decides when workers end.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watch_memory(worker)

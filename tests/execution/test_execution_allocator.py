@@ -83,7 +83,7 @@ def test_the_looks_go_on_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def watched() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        allocator.watch_memory(object())
+        allocator.dask_setup(object())
         while len(looks) < 3:
             await asyncio.sleep(0.01)
 
