@@ -125,7 +125,7 @@ def _started(dataset: Dataset, executor: ThreadExecutor, settings: FitSettings) 
     begun = time.perf_counter()
     parameters = _start(known, rows, settings)
     seconds = time.perf_counter() - begun
-    cost = rows.reduce(_CostMeasure(parameters.means))
+    cost = rows.reduce(_CostMeasure(parameters.means), "cost")
     begun = time.perf_counter()
     given = replace(settings, method="given")
     fitted = fit(dataset, executor, given, SilentListener(), lambda _: parameters)

@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from benchmarks import __main__ as door
-from benchmarks import goals, passes
+from benchmarks import goals, passes, starts
 from benchmarks.fit_data import FitData
 from benchmarks.fits import Race
 from benchmarks.kept_fits import KeptFits, ScikitLearnFit
@@ -46,7 +46,10 @@ from benchmarks.tables import (
     write_pages,
 )
 from dgmm.covariance import FAMILIES, family_named
+from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.executor import Subtree, TreeReducer
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.survey import FitSettings
 
 PROJECT = Path(__file__).resolve().parent.parent
 ABOUT = {"processor": "P", "cores": 2, "memory_GiB": 8, "system": "S", "date": "D", "commit": "C"}
@@ -499,3 +502,13 @@ def test_a_benchmark_that_breaks_does_not_stop_the_others(
 
 def test_every_benchmark_has_its_place_on_the_page() -> None:
     assert tuple(door.BENCHMARKS) == NAMES
+
+
+@pytest.mark.parametrize("method", ["kmeans", "kmeans_parallel"])
+def test_a_start_is_told_with_its_cost_and_where_em_ends(method: str) -> None:
+    X, _ = clustered_rows(3000, 2, 3)
+    with ThreadExecutor(1) as executor:
+        found = starts._started(ArrayDataset(X), executor, FitSettings(3, "full", method=method))
+    assert 0.0 < found.sum_of_squares < 4.0
+    assert found.log_likelihood > -6.0
+    assert found.n_iterations > 0
