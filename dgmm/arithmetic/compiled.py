@@ -22,7 +22,8 @@ from dgmm.arithmetic.stretches import (
     turned,
     workplace,
 )
-from dgmm.arithmetic.vectors import TURNED, require_fused_multiplication, turn_standardised
+from dgmm.arithmetic.turning import TURNED, turn_standardised
+from dgmm.arithmetic.vectors import require_fused_multiplication
 
 #: Columns worked on at a time: with k rows they stay in the first caches.
 _STRIP = 256

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from dgmm.arithmetic.compiling import compiled
 from dgmm.arithmetic.plain import Tile
+from dgmm.arithmetic.turning import TURNED, turn
 from dgmm.arithmetic.vectors import (
     MULTIPLIED,
-    TURNED,
     lanes_of,
     multiplication,
     multiply_pairwise,
     registers_hold_many,
-    turn,
 )
 
 #: Rows of a stretch; a moment is one chain over these in the tiles' type, added in float64.

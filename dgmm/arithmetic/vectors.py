@@ -1,4 +1,4 @@
-"""What the compiler is told in its own language: products held in registers, exchanges of lanes.
+"""What the compiler is told in its own language: vectors, and products held in registers.
 
 Numba's vectors have 256 bits, and its products write every sum back to memory. Here they are
 written for LLVM as vectors of 512 bits, which it maps to what the processor has. Each number of a
@@ -16,10 +16,10 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-#: Rows exchanged, and vectors multiplied, at a time.
-TURNED, MULTIPLIED = 8, 3
-
-_INTEGER = types.int64
+#: Vectors multiplied at a time.
+MULTIPLIED = 3
+#: An address, or a step between two.
+INTEGER = types.int64
 #: What platform.machine() says of processors that have it by definition.
 _ALWAYS_FUSED = {"aarch64", "arm64"}
 
@@ -88,12 +88,12 @@ def multiplication(
             code.add_product((A, A_step), rows, n, (C, C_step), widens=widens)
             return context.get_dummy_value()
 
-        return types.void(one, *(_INTEGER,) * 11), generate
+        return types.void(one, *(INTEGER,) * 11), generate
 
     return multiply  # type: ignore[no-any-return] # no types
 
 
-class _Vectors:
+class Vectors:
     """Code for vectors of one type of numbers."""
 
     def __init__(self, builder: Any, number: Any, lanes: int) -> None:
@@ -135,7 +135,7 @@ class _Vectors:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes)
         return self.builder.shuffle_vector(a, b, mask)
 
-    def converted(self, value: Any, of: _Vectors) -> Any:
+    def converted(self, value: Any, of: Vectors) -> Any:
         """A vector of another type's numbers in this one's."""
         if self.itemsize == of.itemsize:
             return value
@@ -153,7 +153,7 @@ class _Vectors:
 class _Stored:
     """Rows of the right operand, in memory one behind the other."""
 
-    def __init__(self, vectors: _Vectors, n: int, address: Any, step: Any) -> None:
+    def __init__(self, vectors: Vectors, n: int, address: Any, step: Any) -> None:
         self.vectors, self.n, self.address, self.step = vectors, n, address, step
 
     def row(self, q: Any) -> list[Any]:
@@ -170,7 +170,7 @@ class _Formed(_Stored):
     """Rows that are made when they are first used, and then in memory for the next use."""
 
     def __init__(
-        self, vectors: _Vectors, n: int, address: Any, step: Any, which: Any, source: Any
+        self, vectors: Vectors, n: int, address: Any, step: Any, which: Any, source: Any
     ) -> None:
         super().__init__(vectors, n, address, step)
         self._which, self._source = which, source
@@ -197,14 +197,14 @@ class _Multiplication:
     """The code of one multiplication: sums stay in registers while both operands go by."""
 
     def __init__(self, builder: Any, number: Any, height: int, n_vectors: int) -> None:
-        self.vectors = _Vectors(builder, number, lanes_of(number.bitwidth // 8))
+        self.vectors = Vectors(builder, number, lanes_of(number.bitwidth // 8))
         self._height = height
         self._places = [(i, j) for i in range(height) for j in range(n_vectors)]
 
     def add_product(self, A: Any, B: _Stored, n: Any, C: Any, *, widens: bool) -> None:
         """Add A B to C; A and C are addresses with the steps of their rows."""
         builder, v, (address, step) = self.vectors.builder, self.vectors, C
-        target = _Vectors(builder, types.float64, v.lanes) if widens else v
+        target = Vectors(builder, types.float64, v.lanes) if widens else v
         rows = [self._row(address, step, i) for i in range(self._height)]
         for (i, j), value in zip(self._places, self._sums(A, B, n), strict=True):
             target.add_to(rows[i], j * v.lanes, target.converted(value, v))
@@ -242,72 +242,10 @@ def multiply_pairwise(typing_context: Any, one: Any, a: Any, b: Any, out: Any) -
     """out = a·b for so many vectors each, by their addresses; `one` is of their numbers' type."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        v = _Vectors(builder, one, lanes_of(one.bitwidth // 8))
+        v = Vectors(builder, one, lanes_of(one.bitwidth // 8))
         for offset in range(0, MULTIPLIED * v.size, v.size):
             a, b = (v.load(address, offset) for address in args[1:3])
             v.store(builder.fmul(a, b), args[3], offset)
         return context.get_dummy_value()
 
-    return types.void(one, _INTEGER, _INTEGER, _INTEGER), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
-    """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        v = _Vectors(builder, one, TURNED)
-        square = [v.load(row) for row in _eight(builder, *args[1:3])]
-        _store_turned(v, square, _eight(builder, *args[3:]))
-        return context.get_dummy_value()
-
-    return types.void(one, *(_INTEGER,) * 4), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def turn_standardised(
-    typing_context: Any,
-    stored: Any,
-    work: Any,
-    one: Any,
-    a: Any,
-    a_step: Any,
-    factor: Any,
-    offset: Any,
-    out: Any,
-    out_step: Any,
-) -> Any:
-    """Eight rows of eight numbers, times factor less offset, each rounded, as columns.
-
-    `stored`, `work` and `one` are of the types of rows, of factor and offset, and of the result.
-    """
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        source, v, target = (_Vectors(builder, t, TURNED) for t in (stored, work, one))
-        f, o = (v.load(address) for address in args[5:7])
-        square = []
-        for row in _eight(builder, *args[3:5]):
-            x = v.converted(source.load(row), source)
-            square.append(target.converted(builder.fsub(builder.fmul(x, f), o), v))
-        _store_turned(target, square, _eight(builder, *args[7:]))
-        return context.get_dummy_value()
-
-    return types.void(stored, work, one, *(_INTEGER,) * 6), generate
-
-
-def _eight(builder: Any, address: Any, step: Any) -> list[Any]:
-    """The addresses of eight rows."""
-    return [builder.add(address, builder.mul(step, ir.IntType(64)(i))) for i in range(TURNED)]
-
-
-def _store_turned(v: _Vectors, square: list[Any], rows: list[Any]) -> None:
-    """The columns of a square as rows in memory."""
-    for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
-        low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
-        high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
-        for i in range(TURNED):
-            if not i & span:
-                a, b = square[i], square[i + span]
-                square[i], square[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)
-    for value, row in zip(square, rows, strict=True):
-        v.store(value, row)
+    return types.void(one, INTEGER, INTEGER, INTEGER), generate
