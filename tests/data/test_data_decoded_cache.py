@@ -236,3 +236,11 @@ def test_many_threads_never_keep_more_than_the_limit():
     held = sum(cache.find("photos", b, 10 * b, 10 * b + 10) is not None for b in range(200))
     assert cache.n_bytes == 160 * held
     assert held == 5000 // 160
+
+
+def test_a_band_that_grows_stays_within_the_limit():
+    cache = DecodedCache()
+    cache.keep("photos", 0, 0, np.zeros((10, 2)), limit=200)
+    cache.keep("photos", 0, 0, np.zeros((20, 2)), limit=200)
+    assert cache.n_bytes == 160
+    assert cache.find("photos", 0, 0, 20) is None
