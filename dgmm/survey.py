@@ -175,17 +175,23 @@ def survey(
 
     summary = kept.once("summary", read)
     _check_sizes(summary.n_kept, settings)
-    standardisation = Standardisation.from_sample(
-        summary.sample, dataset.dtype, common_scale=family.common_scale
+    standardisation = kept.once(
+        "standardisation",
+        lambda: Standardisation.from_sample(
+            summary.sample, dataset.dtype, common_scale=family.common_scale
+        ),
     )
     _check_range(summary, standardisation, dataset)
     sample = standardisation.apply_to_sample(summary.sample)
-    regularisation, floored = regularisation_of(
-        family,
-        standardisation,
-        sample,
-        reg_covar=settings.reg_covar,
-        reg_covar_relative=settings.reg_covar_relative,
+    regularisation, floored = kept.once(
+        "regularisation",
+        lambda: regularisation_of(
+            family,
+            standardisation,
+            sample,
+            reg_covar=settings.reg_covar,
+            reg_covar_relative=settings.reg_covar_relative,
+        ),
     )
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     warnings = (*data_warnings(summary, standardisation, dataset), *floored)

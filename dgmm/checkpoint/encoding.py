@@ -22,6 +22,7 @@ from dgmm.covariance import FAMILIES
 from dgmm.covariance.family import Family
 from dgmm.data.extremes import Extremes
 from dgmm.data.moments import Moments
+from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import PartialSummary, Summary
 from dgmm.data.uniform_sample import Candidates, SamplePart
 from dgmm.errors import DataError
@@ -40,7 +41,7 @@ RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
         *(Candidate, ComponentEvent, Cycle, Estimate, Parameters, Starts),
-        *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart),
+        *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart, Standardisation),
         *(PassStatistics, Statistics, WalkStatistics, Flagged, Subtree),
         *(Accounted, Together, Drawn, Counts),
     )

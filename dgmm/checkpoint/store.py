@@ -21,7 +21,7 @@ from dgmm.errors import DataError, OutputExistsError, OutputFailedError
 from dgmm.persistence import sync_folder
 
 #: Version of what files hold and how; another one is refused.
-FORMAT = 1
+FORMAT = 2
 _KEPT = 2
 _FILE = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<generation>[0-9]+)\.checkpoint")
 

@@ -172,17 +172,28 @@ class Standardisation:
 
 
 def _quartiles(columns: Floats) -> tuple[Floats, Floats, Floats]:
-    """Quartiles of each row (d, m): order statistics, so that no average can overflow.
+    """Lower quartile, lower median and upper quartile of each row (d, m), as order statistics.
 
-    The lower median parts the values; each half is then parted in its turn.
+    Order statistics need no average, which could overflow. The median separates the values; the
+    part below and the part above are then partitioned on their own. A partition may move every
+    value of its part, so that neither includes the median's place. Zeros come back positive: which
+    of −0 and 0 stands first depends on the processor.
     """
     last = columns.shape[1] - 1
     middle, quarter = last // 2, last // 4
     ordered = np.partition(columns, middle, axis=1)
-    if middle > 0:
-        ordered[:, :middle].partition(quarter, axis=1)
-    ordered[:, middle:].partition(last - quarter - middle, axis=1)
-    return ordered[:, quarter].copy(), ordered[:, middle].copy(), ordered[:, last - quarter].copy()
+    median = ordered[:, middle] + 0.0
+    low = _order_statistic(ordered[:, :middle], quarter, median)
+    high = _order_statistic(ordered[:, middle + 1 :], last - quarter - middle - 1, median)
+    return low, median, high
+
+
+def _order_statistic(part: Floats, place: int, median: Floats) -> Floats:
+    """The value at `place` of each row of a part, partitioned in place; the median beyond it."""
+    if not 0 <= place < part.shape[1]:
+        return median.copy()
+    part.partition(place, axis=1)
+    return part[:, place] + 0.0
 
 
 def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:

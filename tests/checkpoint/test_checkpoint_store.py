@@ -80,7 +80,9 @@ def test_a_state_of_another_format_is_refused_with_both(
     with monkeypatch.context() as patched:
         patched.setattr(store, "FORMAT", 99)
         opened(tmp_path).save("em", 1)
-    with pytest.raises(OutputExistsError, match="has format 99, this dgmm reads format 1"):
+    with pytest.raises(
+        OutputExistsError, match=f"has format 99, this dgmm reads format {store.FORMAT}"
+    ):
         opened(tmp_path).load("em")
 
 

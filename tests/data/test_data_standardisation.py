@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
+from dgmm.execution.environment import cpu_features
 
 EPS = np.finfo(np.float64).eps
 
@@ -175,3 +180,73 @@ def test_a_sample_whose_scale_has_no_reciprocal_is_standardised_too():
     rows = np.random.default_rng(0).normal(size=(500, 2)) * [1e-310, 1.0]
     found = Standardisation.from_sample(rows, common_scale=False)
     np.testing.assert_array_equal(found.apply_to_sample(rows), found.apply(rows).T)
+
+
+def tied(m, d, kind, seed):
+    """Rows with ties of every kind: none, many, a constant, both zeros, ordered either way."""
+    g = np.random.default_rng(seed)
+    X = g.normal(size=(m, d))
+    if kind == "ties":
+        return np.rint(2 * X)
+    if kind == "zeros":
+        return np.where(g.random((m, d)) < 0.5, 0.0, -0.0)
+    if kind == "constant":
+        return np.full((m, d), 7.5)
+    return {"random": X, "sorted": np.sort(X, axis=0), "reversed": -np.sort(X, axis=0)}[kind]
+
+
+def by_sorting(X):
+    """Shift and robust spread as the sorted columns give them."""
+    ordered, last = np.sort(X.astype(np.float64), axis=0), len(X) - 1
+    low, middle, high = ordered[last // 4], ordered[last // 2], ordered[last - last // 4]
+    return middle, (high - low) / NORMAL_QUARTILE_RANGE
+
+
+@pytest.mark.parametrize("kind", ["random", "ties", "zeros", "constant", "sorted", "reversed"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, ">f8"])
+def test_shift_and_spread_are_those_of_the_sorted_sample(kind, dtype):
+    for m in (*range(1, 34), 63, 64, 65, 127, 128, 129, 257, 600, 1023, 1025, 3001):
+        X = tied(m, 1 + m % 7, kind, m).astype(dtype)
+        found = measured(X)
+        middle, spread = by_sorting(X)
+        np.testing.assert_array_equal(found.shift, middle, err_msg=f"{m} rows")
+        assert not np.signbit(found.shift[found.shift == 0]).any()
+        known = spread > 0
+        own = np.sqrt(found.variance)[known]
+        np.testing.assert_allclose(own, spread[known], rtol=8 * EPS, err_msg=f"{m} rows")
+
+
+_PRINT_BITS = """
+import hashlib, numpy as np
+from dgmm.data.standardisation import Standardisation
+found = hashlib.sha256()
+for m in (*range(1, 40), 130, 257, 600, 1000, 1025, 4001, 20000):
+    for kind in (np.float64, np.float32, np.int8):
+        X = (20 * np.random.default_rng(m).normal(size=(m, 5))).astype(kind)
+        own = Standardisation.from_sample(X, common_scale=bool(m % 2))
+        for name in ("shift", "scale", "standardised_variance", "is_constant"):
+            found.update(getattr(own, name).tobytes())
+print(found.hexdigest())
+"""
+
+
+def test_a_standardisation_has_the_same_bits_on_every_processor():
+    all_off = " ".join(set(cpu_features()) - cpu_baseline())
+    groups = ("", "X86_V4 AVX512_ICL AVX512_SPR", "X86_V4 AVX512_ICL AVX512_SPR X86_V3", all_off)
+    found = {features: _bits_without(features) for features in groups}
+    assert len(set(found.values())) == 1, found
+
+
+def cpu_baseline():
+    import numpy._core._multiarray_umath as umath
+
+    return set(umath.__cpu_baseline__)
+
+
+def _bits_without(features):
+    environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": features}
+    command = [sys.executable, "-W", "ignore", "-c", _PRINT_BITS]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout.strip()
