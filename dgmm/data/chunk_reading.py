@@ -41,8 +41,8 @@ def opened(folder: str, zarr_format: int, digest: str) -> ZarrArray:
         raise DataError(f"{folder}: zarr cannot open this array: {_words(error)}") from None
 
 
-def check_openable(node: ArrayNode, layout: ArrayLayout) -> None:
-    """Open an array once where a refusal costs nothing.
+def check_openable(node: ArrayNode, layout: ArrayLayout) -> Any:
+    """Open an array once where a refusal costs nothing; its fill value, None where it has none.
 
     Raises
     ------
@@ -54,6 +54,7 @@ def check_openable(node: ArrayNode, layout: ArrayLayout) -> None:
         raise DataError(
             f"{node.folder}: zarr sees {seen.shape} {seen.dtype}, the metadata say {layout.claim()}"
         )
+    return seen.fill_value
 
 
 @dataclass(frozen=True, slots=True)

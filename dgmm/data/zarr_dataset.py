@@ -18,13 +18,12 @@ from dgmm.data.decoded_cache import decoded_cache
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.patience import patient_for
 from dgmm.data.read_ahead import bands, read_ahead
+from dgmm.data.zarr_conventions import FillValue, fill_value_of, refuse_encoded, refuse_map
 from dgmm.data.zarr_layout import layout_of
-from dgmm.data.zarr_node import ArrayNode, find_array
+from dgmm.data.zarr_node import find_array
 from dgmm.errors import DataError
 
 AbsentPolicy = Literal["error", "fill"]
-#: Attributes that say the stored numbers are not the values meant (CF conventions).
-_ENCODINGS = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 #: A read larger than the first is worth a warning; one larger than the second fits no machine.
 _WARNED_READ_BYTES, _MOST_READ_BYTES = 2**30, 2**40
 #: Chunks this small and this many make reading slower than computing.
@@ -49,6 +48,8 @@ class ZarrDataset:
         What a user should know of how the array is stored.
     cache_bytes : int
         How many bytes of decoded rows each process that reads may keep for the next pass.
+    fill_value : FillValue, optional
+        What stands where nothing was written, unless that is NaN.
     """
 
     reader: ChunkReader
@@ -57,6 +58,7 @@ class ZarrDataset:
     chunks_digest: str
     warnings: tuple[str, ...]
     cache_bytes: int = 0
+    fill_value: FillValue | None = None
 
     @property
     def n_samples(self) -> int:
@@ -199,24 +201,34 @@ def open_zarr(
     Raises
     ------
     DataError
-        If it is no array of rows × features of real numbers, is damaged, lacks chunks, or is
-        encoded (scale_factor, add_offset, _FillValue, missing_value).
+        If it is no array of rows × features of real numbers, is damaged, lacks chunks, is encoded
+        (scale_factor, add_offset, _FillValue, missing_value), or is a map of one variable.
     InputNotFoundError
         If the path is absent or not readable.
     """
     node = find_array(path, array)
     layout = layout_of(node)
-    _refuse_encoded(node)
+    refuse_encoded(node.folder, node.attributes, layout.dtype.kind)
+    refuse_map(node, layout.shape)
     names = feature_names_from(
         node.attributes.get("feature_names"),
         layout.shape[1],
         f"{node.folder}: attribute feature_names",
     )
-    check_openable(node, layout)
+    fill = fill_value_of(
+        node.folder, node.zarr_format, check_openable(node, layout), node.attributes
+    )
     listing = list_chunks(Path(node.folder), layout)
     absent = find_absent(Path(node.folder), layout, listing, fill=absent_chunks == "fill")
     reader = ChunkReader(node.folder, node.zarr_format, node.digest, layout, absent)
-    dataset = ZarrDataset(reader, names, node.attributes, listing.digest, warnings=())
+    dataset = ZarrDataset(
+        reader,
+        names,
+        node.attributes,
+        listing.digest,
+        warnings=(),
+        fill_value=fill,
+    )
     _refuse_giant(dataset)
     return replace(dataset, warnings=tuple(_warnings(dataset)))
 
@@ -225,17 +237,6 @@ def _joined(parts: list[Rows]) -> Rows:
     """Consecutive rows as one array: a view where they lie in one band."""
     filled = [part for part in parts if len(part)]
     return filled[0] if len(filled) == 1 else np.concatenate(filled)
-
-
-def _refuse_encoded(node: ArrayNode) -> None:
-    found = [name for name in _ENCODINGS if name in node.attributes]
-    if found:
-        raise DataError(
-            f"{node.folder}: attributes {', '.join(found)} say that the stored numbers are "
-            "encoded, and dgmm does not decode them yet. Write the decoded values (NaN where they "
-            "are missing) without these attributes; from xarray: "
-            "ds.drop_encoding().to_zarr(path, encoding={name: {'_FillValue': None}})"
-        )
 
 
 def _refuse_giant(dataset: ZarrDataset) -> None:

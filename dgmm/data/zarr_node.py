@@ -64,6 +64,17 @@ def find_array(path: str, array: str | None) -> ArrayNode:
     return _array_in_group(root, array)
 
 
+def array_beside(node: ArrayNode, name: str) -> ArrayNode | None:
+    """The array of that name in the group that holds this one; None where none can be read."""
+    if not name or "/" in name or "\0" in name or name in {".", ".."}:
+        return None
+    try:
+        beside = _node(Path(node.folder).parent / name)
+    except (DataError, InputNotFoundError, OSError):
+        return None
+    return beside if isinstance(beside, ArrayNode) else None
+
+
 def read_local(read: Callable[[], T], what: str) -> T | None:
     """What `read` returns; None where there is nothing, other errors in words.
 
