@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
@@ -22,10 +21,10 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import ConvergenceWarning, DataError, NotFittedError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
-from dgmm.listener import SilentListener
 from dgmm.memory import keep_rows
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
+from dgmm.python_warnings import WarningListener, warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
 from dgmm.scores import scores
 from dgmm.start_arrays import with_arrays
@@ -170,10 +169,11 @@ class GaussianMixture:
         """
         settings = self._settings()
         dataset = as_dataset(X)
+        warn(dataset.warnings)
         settings, given, adjust = self._start(settings, dataset.n_features)
         with self._executor() as executor:
             rows = keep_rows(dataset, executor.n_threads)
-            result = fit(rows, executor, settings, _Warner(), given, adjust)
+            result = fit(rows, executor, settings, WarningListener(), given, adjust)
         dataset.check_unchanged()
         self._keep(result, dataset)
         return self
@@ -237,7 +237,8 @@ class GaussianMixture:
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:
         model = self._model()
-        dataset, _ = in_model_order(as_dataset(X), model.feature_names)
+        dataset, note = in_model_order(as_dataset(X), model.feature_names)
+        warn((*dataset.warnings, *([note] if note else [])))
         with self._executor() as executor:
             return scores(dataset, executor, model, (name,), drop=self.missing == "drop")[name]
 
@@ -300,19 +301,6 @@ class GaussianMixture:
             warnings.warn(
                 f"{chosen.outcome.name}: {chosen.outcome.value}", ConvergenceWarning, stacklevel=3
             )
-
-
-class _Warner(SilentListener):
-    """Turns a fit's warnings into Python's."""
-
-    def warning(self, text: str) -> None:
-        """Warn the caller of `fit`."""
-        warnings.warn(text, UserWarning, stacklevel=4)
-
-    def component(self, record: Mapping[str, Any]) -> None:
-        """Warn of a component that collapsed; regularisation is the caller's own choice."""
-        if record["event"] != "regularised":
-            warnings.warn(record["message"], UserWarning, stacklevel=4)
 
 
 def _parameter_names() -> list[str]:

@@ -17,6 +17,7 @@ from dgmm.errors import ComponentError
 from dgmm.execution.executor import Executor
 from dgmm.execution.threads import in_this_process
 from dgmm.expectation import PassOverRows
+from dgmm.fit_warnings import fit_warnings
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
@@ -109,7 +110,10 @@ def fit(
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
     candidates = _iterated(dataset, executor, known, starts, listener, kept)
-    return _concluded(dataset, known, candidates, drawn.failed, listener)
+    result = _concluded(dataset, known, candidates, drawn.failed, listener)
+    for text in result.warnings[len(known.warnings) :]:
+        listener.warning(text)
+    return result
 
 
 def _iterated(
@@ -154,15 +158,16 @@ def _concluded(
     noted = held_by_regularisation(chosen, known.regularisation)
     for event in noted:
         listener.component(asdict(event))
+    model = MixtureModel(chosen.parameters, known.standardisation, dataset.feature_names)
     return Fit(
-        model=MixtureModel(chosen.parameters, known.standardisation, dataset.feature_names),
+        model=model,
         chosen=chosen,
         candidates=candidates,
         failed_starts=failed,
         summary=known.summary,
         sample=known.summary.sample,
         events=(*(e for c in candidates for e in c.events), *noted),
-        warnings=known.warnings,
+        warnings=(*known.warnings, *fit_warnings(model, known.summary.n_kept, chosen.events)),
         arithmetic=known.arithmetic,
     )
 

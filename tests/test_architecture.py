@@ -21,10 +21,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Imports point down this table, or sideways where no circle comes of it. The package itself (the
 # room "") is the plate on the door: what stands in it is imported when it is first asked for.
 LAYERS = {
-    "door": ["", "__main__", "cli", "job", "checkpoint", "estimator", "config"],
+    "door": ["", "__main__", "cli", "job", "checkpoint", "estimator", "python_warnings", "config"],
     "products": ["scores", "row_scores", "outputs", "anomaly", "overlap", "digests", "report"],
     "method": [
         "fit",
+        "fit_warnings",
         "em",
         "acceleration",
         "judgement",

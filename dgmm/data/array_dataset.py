@@ -69,6 +69,11 @@ class ArrayDataset:
         return native(self.X.dtype)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """Nothing: the rows lie in memory."""
+        return ()
+
+    @property
     def grid(self) -> BlockGrid:
         """How the rows are cut into blocks."""
         return BlockGrid(self.n_samples, self.n_features)

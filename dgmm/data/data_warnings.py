@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import listed
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
 from dgmm.data.summary import Summary
 
 #: Standard deviations per interquartile range from which a feature's tail is worth a warning.
 HEAVY_TAIL = 1e3
-_SHOWN = 10
 #: Rows that tell most features apart before the whole sample is compared.
 _HEAD = 100
 _EXACT_IN_FLOAT64 = 2.0**53
@@ -34,17 +34,17 @@ def data_warnings(
         For names and places.
     """
     names = dataset.feature_names
-    found = [_outlier(i, summary, dataset) for i in _heavy_tailed(summary, standardisation)]
+    found = list(_outliers(_heavy_tailed(summary, standardisation), summary, dataset))
     constant = [names[i] for i in np.flatnonzero(standardisation.is_constant)]
     if constant:
         found.append(
-            f"constant in the sample, so they tell nothing apart: {_listed(constant)}. "
+            f"constant in the sample, so they tell nothing apart: {listed(constant)}. "
             "Consider leaving them out"
         )
     pairs = [f"{names[i]} = {names[j]}" for i, j in _repeated(summary.sample, standardisation)]
     if pairs:
         found.append(
-            f"features with equal values in the whole sample: {_listed(pairs)}. Full and tied "
+            f"features with equal values in the whole sample: {listed(pairs)}. Full and tied "
             "covariances are singular without regularisation; leave one of each out"
         )
     if summary.n_dropped:
@@ -53,7 +53,9 @@ def data_warnings(
             "are left out"
         )
     if dataset.dtype.kind in "iu":
-        found += [_rounded(names[i]) for i in _beyond_float64(summary)[:_SHOWN]]
+        large = _beyond_float64(summary)
+        if len(large):
+            found.append(_rounded([names[i] for i in large]))
     return found
 
 
@@ -65,18 +67,33 @@ def _heavy_tailed(summary: Summary, standardisation: Standardisation) -> NDArray
     return np.flatnonzero(is_heavy & ~standardisation.is_constant)
 
 
-def _outlier(feature: int, summary: Summary, dataset: Dataset) -> str:
+def _outliers(features: NDArray[np.int64], summary: Summary, dataset: Dataset) -> Iterator[str]:
+    """One line, however many features have outliers."""
+    names = dataset.feature_names
+    tail = f"is more than {HEAVY_TAIL:.0f} times the interquartile range"
+    remedy = "Is it a fill value? Write NaN there and set data.missing to drop"
+    if len(features) == 1:
+        i = int(features[0])
+        yield (
+            f"feature {names[i]}: standard deviation {np.sqrt(summary.variance[i]):.3g} {tail}; "
+            f"the value farthest out is {_farthest(i, summary, dataset)}. {remedy}"
+        )
+    elif len(features):
+        each = listed(f"{names[i]} ({_farthest(int(i), summary, dataset)})" for i in features)
+        yield (
+            f"{len(features):,} features whose standard deviation {tail}, with the value farthest "
+            f"out: {each}. {remedy}"
+        )
+
+
+def _farthest(feature: int, summary: Summary, dataset: Dataset) -> str:
+    """The value farthest from the median, and where it lies."""
     low, high = summary.minimum[feature], summary.maximum[feature]
     middle = float(np.sort(summary.sample[:, feature])[len(summary.sample) // 2])
     is_high = high / 2 - middle / 2 >= middle / 2 - low / 2
     value, row = (high, summary.maximum_row) if is_high else (low, summary.minimum_row)
-    return (
-        f"feature {dataset.feature_names[feature]}: standard deviation "
-        f"{np.sqrt(summary.variance[feature]):.3g} is more than {HEAVY_TAIL:.0f} times the "
-        f"interquartile range; the value farthest out is {value:.6g} in "
-        f"{dataset.locate(int(row[feature]))}. Is it a fill value? Write NaN there and set "
-        "data.missing to drop"
-    )
+    place = dataset.locate(int(row[feature]))
+    return f"{value:.6g} in {place}"
 
 
 def _repeated(sample: NDArray[Any], standardisation: Standardisation) -> Iterator[tuple[int, int]]:
@@ -97,13 +114,8 @@ def _beyond_float64(summary: Summary) -> NDArray[np.int64]:
     return np.flatnonzero(largest > _EXACT_IN_FLOAT64)
 
 
-def _rounded(name: str) -> str:
+def _rounded(names: list[str]) -> str:
     return (
-        f"feature {name}: integers beyond 2^53 are rounded when they become float64; subtract an "
-        "offset before they are stored"
+        f"feature{'s' * (len(names) > 1)} {listed(names)}: integers beyond 2^53 are rounded when "
+        "they become float64; subtract an offset before they are stored"
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

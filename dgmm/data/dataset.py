@@ -37,6 +37,10 @@ class Dataset(Protocol):
         """What the array says of itself (`sample_dims`, `sample_shape`, …)."""
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know of how the rows are stored."""
+
+    @property
     def grid(self) -> BlockGrid:
         """How the rows are cut into blocks."""
 

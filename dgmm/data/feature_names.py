@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dgmm.errors import DataError
 
@@ -51,6 +51,13 @@ def feature_names_from(given: object, n_features: int, source: str) -> tuple[str
         shown = ", ".join(repr(safe_text(name)) for name in repeated[:_SHOWN])
         raise DataError(f"{source}: names have to be unique, found more than once: {shown}")
     return _told_apart([safe_text(name) for name in given])
+
+
+def listed(words: Iterable[str], most: int = 10) -> str:
+    """The first of some words and how many more there are."""
+    every = list(words)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def safe_text(text: str) -> str:

@@ -46,6 +46,11 @@ class SelectedFeatures:
         return self.source.attributes
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """As stored."""
+        return self.source.warnings
+
+    @property
     def grid(self) -> BlockGrid:
         """Blocks of the columns taken."""
         return self.source.grid

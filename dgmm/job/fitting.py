@@ -14,7 +14,6 @@ from dgmm.criteria import criteria
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.fit import Fit, Given, fit
-from dgmm.job.cautions import cautions
 from dgmm.job.directory import RunDirectory, RunResult, exit_code_of
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
@@ -93,8 +92,6 @@ def _run(
         dataset = dataset.with_cache(plan.kept_rows.n_bytes)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
-        for text in cautions(result.model, result.summary.n_kept):
-            recording.warning(text)
         _note_fit(directory, result)
         _save(directory, result.model, result)
         recording.stage("last walk", "labels, posteriors and log densities of every row")

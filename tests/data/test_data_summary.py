@@ -247,6 +247,15 @@ def test_a_fill_value_is_named_with_its_row(value):
     assert f"{value:.6g}" in warning
 
 
+def test_many_features_with_outliers_are_one_warning():
+    X = normal(d=14)
+    X[123, 2:] = -7e20
+    (warning,) = warnings_of(X)
+    assert warning.startswith("12 features whose standard deviation is more than 1000 times")
+    assert "x2 (-7e+20 in row 123), x3 (" in warning
+    assert "and 2 more" in warning
+
+
 def test_features_that_differ_in_one_late_row_are_not_repeated():
     X = normal()
     X[:, 2] = X[:, 0]

@@ -71,12 +71,16 @@ def _(desk: Desk) -> None:
     desk.job(65, *said, model={"n_components": 5})
 
 
-@CASES.case(37, "fewer rows than full covariances need", 0)
+@CASES.case(37, "fewer than five rows for each free parameter", 0)
 def _(desk: Desk) -> None:
-    X = two_clusters(11, 5)
-    desk.fits(X, "11 rows are too few for 2 full covariances of 5 features", "at least 12")
-    desk.fits(X, name="diag", model={"covariance_type": "diag"})
-    assert "too few" not in Path("runs/diag/run.json").read_text()
+    # 1 weight, 2·5 means and 2·15 covariances.
+    said = "rows are too few for the 41 free parameters of a mixture of 2 full covariances"
+    desk.fits(two_clusters(204, 5), f"204 {said}", "at least 205, 5 for each. ")
+    desk.fits(two_clusters(11, 5), f"11 {said}", "below 12 regularisation alone", name="fewer")
+    desk.fits(two_clusters(205, 5), name="enough")
+    desk.fits(two_clusters(204, 5), name="diag", model={"covariance_type": "diag"})
+    for name in ("enough", "diag"):
+        assert "too few" not in Path(f"runs/{name}/run.json").read_text()
 
 
 @CASES.case(38, "one row", 65)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dgmm.collapse import ComponentEvent
 from dgmm.covariance import FAMILIES, Family, Moments, family_named
 from dgmm.data.standardisation import Standardisation
-from dgmm.job.cautions import cautions
+from dgmm.fit_warnings import fit_warnings
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 
@@ -55,27 +56,48 @@ def test_one_row_less_than_the_least_makes_a_covariance_singular(name):
 
 
 def test_a_sound_mixture_needs_no_caution():
-    assert list(cautions(model(), 8)) == []
+    # 1 weight, 2·3 means and 2·6 covariances: 19 free parameters.
+    assert list(fit_warnings(model(), 95)) == []
 
 
-def test_too_few_rows_are_said_with_the_number_needed():
-    (said,) = cautions(model(), 7)
-    assert said.startswith("7 rows are too few for 2 full covariances of 3 features, which need at")
-    assert "at least 8: " in said
+def test_less_than_five_rows_for_each_free_parameter_are_too_few():
+    (said,) = fit_warnings(model(), 94)
+    assert said.startswith("94 rows are too few for the 19 free parameters of a mixture of 2 full ")
+    assert "expected at least 95, 5 for each. " in said
+
+
+def test_too_few_rows_for_covariances_are_said_with_the_number_needed():
+    (said,) = fit_warnings(model(), 7)
+    assert "5 for each; below 8 regularisation alone holds covariances up. " in said
+
+
+def event(kind: str, component: int = 0) -> ComponentEvent:
+    return ComponentEvent(3, 0, component, kind, f"component {component} {kind}")
+
+
+def test_one_lost_component_is_said_as_it_was_logged():
+    said = list(fit_warnings(model(), 100, [event("regularised"), event("dropped", 5)]))
+    assert said == ["component 5 dropped"]
+
+
+def test_many_lost_components_are_one_line_with_a_count():
+    events = [*(event("reseeded", j) for j in range(30)), event("dropped", 4), event("dropped", 2)]
+    (said,) = fit_warnings(model(), 100, events)
+    assert "emptied 32 times (re-seeded 30, dropped 2); the first: component 0 reseeded" in said
 
 
 def test_components_of_one_row_are_named():
-    (said,) = cautions(model(weights=(0.99, 0.01)), 100)
+    (said,) = fit_warnings(model(weights=(0.99, 0.01)), 100)
     assert said.startswith("each of these components has fewer than 2 of 100 rows: 1 (of 2). ")
-    assert list(cautions(model(weights=(0.98, 0.02)), 100)) == []
+    assert list(fit_warnings(model(weights=(0.98, 0.02)), 100)) == []
 
 
 def test_many_of_them_are_counted():
-    (said,) = cautions(model(40, weights=(0.61, *[0.01] * 39)), 160)
+    (said,) = fit_warnings(model(40, weights=(0.9649, *[0.0009] * 39)), 2000)
     assert ": 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 29 more (of 40)" in said
 
 
 @pytest.mark.parametrize(("scale", "size"), [(2.0**600, "large"), (2.0**-600, "small")])
 def test_variances_beyond_float64_are_said_with_their_features(scale, size):
-    (said,) = cautions(model(scale=scale), 100)
+    (said,) = fit_warnings(model(scale=scale), 100)
     assert said.startswith(f"variances of x0, x1, x2 are too {size} for float64 in the data's unit")

@@ -1,0 +1,93 @@
+"""What a user should know of a fitted mixture before trusting it, for jobs and in Python alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from dgmm.collapse import ComponentEvent
+from dgmm.data.feature_names import listed
+from dgmm.model import MixtureModel
+
+#: With fewer rows a component is one row's, and has no variance of its own.
+_FEWEST_ROWS = 2
+#: With fewer rows for each free parameter a likelihood says little of other rows.
+ROWS_PER_PARAMETER = 5
+#: Events that changed what the mixture is; of regularisation the component log tells.
+_CHANGES = {"reseeded": "re-seeded", "dropped": "dropped", "held": "held up by a floor"}
+
+
+def fit_warnings(
+    model: MixtureModel, n_rows: int, events: Iterable[ComponentEvent] = ()
+) -> Iterator[str]:
+    """Too few rows, lost components, components of one row, variances beyond float64, in words.
+
+    Parameters
+    ----------
+    model
+        As fitted.
+    n_rows
+        Rows it was fitted to.
+    events
+        What happened to its components.
+    """
+    yield from _too_few_rows(model, n_rows)
+    yield from _lost_components([event for event in events if event.event in _CHANGES])
+    yield from _single_rows(model, n_rows)
+    yield from _beyond_float64(model)
+
+
+def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
+    free = model.n_parameters
+    if n_rows >= ROWS_PER_PARAMETER * free:
+        return
+    k, d = model.n_components, model.n_features
+    least = model.parameters.family.least_rows(k, d)
+    held = f"; below {least:,} regularisation alone holds covariances up" if n_rows < least else ""
+    yield (
+        f"{n_rows:,} rows are too few for the {free:,} free parameters of a mixture of {k} "
+        f"{model.covariance_type} covariances of {d} features: expected at least "
+        f"{ROWS_PER_PARAMETER * free:,}, {ROWS_PER_PARAMETER} for each{held}. Its likelihood says "
+        "little of other rows. Lower model.n_components, or choose a simpler "
+        "model.covariance_type"
+    )
+
+
+def _lost_components(events: list[ComponentEvent]) -> Iterator[str]:
+    """One line, however many components were lost how often."""
+    if len(events) == 1:
+        yield events[0].message
+    elif events:
+        kinds = [event.event for event in events]
+        counts = ", ".join(
+            f"{words} {kinds.count(kind)}" for kind, words in _CHANGES.items() if kind in kinds
+        )
+        yield (
+            f"components collapsed or emptied {len(events)} times ({counts}); the first: "
+            f"{events[0].message}"
+        )
+
+
+def _single_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
+    found = np.flatnonzero(model.weights * n_rows < _FEWEST_ROWS)
+    if len(found):
+        yield (
+            f"each of these components has fewer than {_FEWEST_ROWS} of {n_rows:,} rows: "
+            f"{listed(map(str, found))} (of {model.n_components}). Outliers have taken them, or "
+            "no rows were left for them: look at the rows with these labels and mend or drop them, "
+            "or lower model.n_components"
+        )
+
+
+def _beyond_float64(model: MixtureModel) -> Iterator[str]:
+    variances = model.feature_variances()
+    too_large = ~np.isfinite(variances).all(axis=0)
+    too_small = (variances < np.finfo(np.float64).tiny).any(axis=0)
+    for found, size in ((too_large, "large"), (too_small, "small")):
+        if found.any():
+            names = listed(model.feature_names[i] for i in np.flatnonzero(found))
+            yield (
+                f"variances of {names} are too {size} for float64 in the data's units; the model "
+                "holds them in standardised units, with shift and scale. Choose other units"
+            )
