@@ -113,7 +113,9 @@ def _(desk: Desk) -> None:
     flags = np.random.default_rng(0).random((200, 3)) < 0.5
     assert bits(desk.fits(flags, name="bool")) == bits(desk.fits(flags.astype(float), name="0or1"))
     beyond = X.astype(np.int64) + 2**60
-    desk.fits(beyond, "features x0, x1: integers beyond 2^53 are rounded", "subtract an", name="large")
+    desk.fits(
+        beyond, "features x0, x1: integers beyond 2^53 are rounded", "subtract an", name="large"
+    )
 
 
 def same_result(desk: Desk, *said: str, n: int = 120, **options: object) -> None:
