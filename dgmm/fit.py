@@ -12,12 +12,13 @@ from dgmm import em
 from dgmm.candidate import Candidate, Iteration
 from dgmm.collapse import ComponentEvent
 from dgmm.data.dataset import Dataset
+from dgmm.data.repeated_values import RepeatedValue
 from dgmm.data.summary import Summary
 from dgmm.errors import ComponentError
 from dgmm.execution.executor import Executor
 from dgmm.execution.threads import in_this_process
 from dgmm.expectation import PassOverRows
-from dgmm.fit_warnings import fit_warnings
+from dgmm.fit_warnings import fit_warnings, spike_warnings
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
@@ -50,6 +51,7 @@ class Fit:
     events: tuple[ComponentEvent, ...]
     warnings: tuple[str, ...]
     arithmetic: str
+    repeated_values: tuple[RepeatedValue, ...]
 
 
 def fit(
@@ -167,8 +169,13 @@ def _concluded(
         summary=known.summary,
         sample=known.summary.sample,
         events=(*(e for c in candidates for e in c.events), *noted),
-        warnings=(*known.warnings, *fit_warnings(model, known.summary.n_kept, chosen.events)),
+        warnings=(
+            *known.warnings,
+            *fit_warnings(model, known.summary.n_kept, chosen.events),
+            *spike_warnings(model, known.summary.sample, known.repeated_values),
+        ),
         arithmetic=known.arithmetic,
+        repeated_values=known.repeated_values,
     )
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.collapse import ComponentEvent
 from dgmm.data.feature_names import listed
+from dgmm.data.repeated_values import RepeatedValue
+from dgmm.kernels import Workspace
+from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
 
 #: With fewer rows a component is one row's, and has no variance of its own.
 _FEWEST_ROWS = 2
 #: With fewer rows for each free parameter a likelihood says little of other rows.
 ROWS_PER_PARAMETER = 5
+#: Sample rows whose components are looked at.
+_SPIKE_ROWS = 20_000
+#: Components stand for a value if it is so large a share of their rows, and they hold so large a
+#: share of the rows that have it.
+_SPIKE_SHARE, _SPIKE_HELD = 0.99, 0.9
 #: Events that changed what the mixture is; of regularisation the component log tells.
 _CHANGES = {"reseeded": "re-seeded", "dropped": "dropped", "held": "held up by a floor"}
 
@@ -36,6 +46,55 @@ def fit_warnings(
     yield from _lost_components([event for event in events if event.event in _CHANGES])
     yield from _single_rows(model, n_rows)
     yield from _beyond_float64(model)
+
+
+def spike_warnings(
+    model: MixtureModel, sample: NDArray[Any], values: Sequence[RepeatedValue]
+) -> Iterator[str]:
+    """Components that stand for a repeated value alone, in words: all their rows share it.
+
+    Parameters
+    ----------
+    model
+        As fitted.
+    sample : (m, d)
+        Rows in the data's units and type.
+    values
+        What many rows share; levels of a feature are as good as any other value.
+    """
+    spikes = [value for value in values if value.kind != "level"]
+    if not spikes:
+        return
+    places = np.linspace(0, len(sample) - 1, min(len(sample), _SPIKE_ROWS)).astype(np.intp)
+    rows = sample[places]
+    labels = _labels(model, rows)
+    counts = np.bincount(labels, minlength=model.n_components)
+    alone: dict[int, list[str]] = {}
+    for spike in spikes:
+        own = labels[rows[:, spike.feature] == spike.value]
+        shared = np.bincount(own, minlength=model.n_components)
+        is_alone = (shared > 0) & (shared >= _SPIKE_SHARE * counts)
+        # Else the value is a common one that other components hold as well.
+        if shared[is_alone].sum() >= _SPIKE_HELD * shared.sum() and not is_alone.all():
+            text = f"{model.feature_names[spike.feature]} = {spike.value:.6g}"
+            for k in np.flatnonzero(is_alone):
+                alone.setdefault(int(k), []).append(text)
+    if alone:
+        each = listed(f"{k} ({listed(texts, 3)})" for k, texts in sorted(alone.items()))
+        yield (
+            f"these components stand for a repeated value alone, which all their rows share: {each}"
+            f" (of {model.n_components}). The other components describe the remaining rows. "
+            "If the value is no measurement, write NaN there and set data.missing to drop"
+        )
+
+
+def _labels(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.intp]:
+    """The most probable component of each row."""
+    Y = model.standardisation.apply(rows, np.float64)
+    labels = np.empty(len(rows), np.intp)
+    for tile, _, R in Scorer(model.parameters).score(Y, Workspace()):
+        labels[tile] = R.argmax(axis=0)
+    return labels
 
 
 def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:

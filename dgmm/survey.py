@@ -18,6 +18,7 @@ from dgmm.collapse import CollapsePolicy
 from dgmm.covariance import FAMILIES, Family, family_named
 from dgmm.data.data_warnings import data_warnings
 from dgmm.data.dataset import Dataset
+from dgmm.data.repeated_values import RepeatedValue, repeated_values, repetition_warnings
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary import Summary, summarise
 from dgmm.errors import DataError
@@ -120,6 +121,8 @@ class Survey:
         What computes the passes of this fit, by its name: chosen once, for all workers, and kept.
     warnings
         What a user should know of the data.
+    repeated_values
+        Values that many rows share, and cells equal to the array's fill value.
     """
 
     family: Family
@@ -129,6 +132,7 @@ class Survey:
     conditions: Conditions
     arithmetic: str
     warnings: tuple[str, ...]
+    repeated_values: tuple[RepeatedValue, ...]
 
     @property
     def regularisation(self) -> Array:
@@ -194,7 +198,13 @@ def survey(
         ),
     )
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
-    warnings = (*data_warnings(summary, standardisation, dataset), *floored)
+    fill_value = None if dataset.fill_value is None else dataset.fill_value.value
+    repeated = repeated_values(summary, standardisation.is_constant, fill_value)
+    warnings = (
+        *data_warnings(summary, standardisation, dataset),
+        *repetition_warnings(repeated, dataset.feature_names),
+        *floored,
+    )
 
     def choose() -> str:
         """Compiled only where everyone can, with the same: bits follow it."""
@@ -203,7 +213,9 @@ def survey(
         return chosen(dataset.n_samples * per_row if agreed else 0)
 
     arithmetic = kept.once("arithmetic", choose)
-    return Survey(family, summary, standardisation, sample, conditions, arithmetic, warnings)
+    return Survey(
+        family, summary, standardisation, sample, conditions, arithmetic, warnings, repeated
+    )
 
 
 def _check_range(summary: Summary, standardisation: Standardisation, dataset: Dataset) -> None:

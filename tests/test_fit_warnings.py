@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
+import zarr
+from numpy.typing import NDArray
 
+from dgmm import GaussianMixture
 from dgmm.collapse import ComponentEvent
+from dgmm.config import Job
 from dgmm.covariance import FAMILIES, Family, Moments, family_named
+from dgmm.data.repeated_values import RepeatedValue
 from dgmm.data.standardisation import Standardisation
-from dgmm.fit_warnings import fit_warnings
+from dgmm.fit_warnings import fit_warnings, spike_warnings
+from dgmm.job import run_job
+from dgmm.listener import SilentListener
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 
@@ -101,3 +113,88 @@ def test_many_of_them_are_counted():
 def test_variances_beyond_float64_are_said_with_their_features(scale, size):
     (said,) = fit_warnings(model(scale=scale), 100)
     assert said.startswith(f"variances of x0, x1, x2 are too {size} for float64 in the data's unit")
+
+
+def spiked(share: float, value: float, columns: slice) -> NDArray[np.float64]:
+    """Rows of two clusters, some of which have one value in some features."""
+    rng = np.random.default_rng(7)
+    X = np.concatenate([rng.normal(0.0, 1.0, (900, 2)), rng.normal(8.0, 1.0, (900, 2))])
+    X[rng.random(1800) < share, columns] = value
+    return X
+
+
+def warned_of(X: object, k: int, **options: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GaussianMixture(k, random_state=0, **options).fit(X)
+    return [str(w.message) for w in caught]
+
+
+@pytest.mark.parametrize("share", [0.07, 0.25, 0.4])
+def test_a_component_of_one_repeated_value_is_named(share):
+    said = warned_of(spiked(share, -45.0, slice(None)), 3)
+    assert "x0 = -45 (" in said[0]
+    assert len(said) == 2
+    assert said[1].startswith("these components stand for a repeated value alone, which all their")
+    assert "(x0 = -45, x1 = -45) (of 3). " in said[1]
+
+
+def test_a_rare_fill_value_with_a_component_of_its_own_is_named(tmp_path):
+    X = spiked(0.02, 77.5, slice(None))
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=X, fill_value=77.5)
+    said = warned_of(tmp_path / "rows.zarr", 3)
+    n_rows = int((X == 77.5).all(axis=1).sum())
+    assert f"own fill value, 77.5, are fitted as values: x0 ({n_rows / 18:.3g} %, " in said[0]
+    assert "(x0 = 77.5, x1 = 77.5) (of 3)" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [
+        ((1.0, 0.0), "0 (x1 = 0.5) (of 2)"),
+        ((0.05, 0.999), "1 (x1 = 0.5) (of 2)"),
+        ((0.95, 0.0), None),  # rows of other values too
+        ((1.0, 0.5), None),  # the other component has many such rows as well
+        ((0.999, 0.998), None),  # a common value of all rows
+    ],
+)
+def test_components_are_named_where_they_alone_hold_a_value(shares, named):
+    rng = np.random.default_rng(2)
+    means = np.array([[-6.0, 0.5], [6.0, 0.5]])
+    sample = np.repeat(means, 5000, axis=0) + rng.normal(size=(10_000, 2))
+    sample[rng.random(10_000) < np.repeat(shares, 5000), 1] = 0.5
+    covariances = np.broadcast_to(np.eye(2), (2, 2, 2))
+    parameters = Parameters.of(family_named("full"), np.full(2, 0.5), means, covariances)
+    mixture = MixtureModel(parameters, model(d=2).standardisation, ("x0", "x1"))
+    value = RepeatedValue(1, 0.5, 5000, 0.5, True, "spike")
+    said = list(spike_warnings(mixture, sample, [value]))
+    assert len(said) == (named is not None)
+    assert all(f"all their rows share: {named}. " in text for text in said)
+    assert list(spike_warnings(mixture, sample, [replace(value, kind="level")])) == []
+
+
+def test_a_job_records_repeated_values_and_gives_the_same_warnings(tmp_path):
+    X = spiked(0.3, -45.0, slice(0, 1))
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=X, fill_value=-45.0)
+    sections = {
+        "data": {"path": str(tmp_path / "rows.zarr")},
+        "model": {"n_components": 3, "tol": 1e-3, "reg_covar": 1e-6, "reg_covar_relative": 0},
+        "cluster": {"kind": "threads"},
+        "output": {"path": str(tmp_path / "run"), "report": True},
+    }
+    run_job(Job.model_validate(sections), SilentListener())
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["warnings"] == warned_of(tmp_path / "rows.zarr", 3)
+    n_rows = int((X[:, 0] == -45.0).sum())
+    (value,) = record["repeated_values"]
+    assert value == {
+        "feature": "x0",
+        "value": -45.0,
+        "n_rows": n_rows,
+        "share": n_rows / 1800,
+        "is_exact": True,
+        "kind": "fill",
+    }
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Values that many rows share" in page
+    assert f"<td>{n_rows:,}</td>" in page or f">{n_rows:,}<" in page

@@ -13,6 +13,7 @@ from dgmm.data.admission import check_dtype, check_shape, native
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Rows
 from dgmm.data.feature_names import feature_names_from
+from dgmm.data.fill_value import FillValue
 from dgmm.errors import DataError
 
 _SOURCE = "X"
@@ -28,6 +29,8 @@ class ArrayDataset:
         Booleans, integers, or floats of 16, 32 or 64 bits; it is not copied.
     feature_names : sequence of str, optional
         One unique name a column; x0, x1, … by default.
+    fill_value : FillValue, optional
+        Of the stored array that X was read from.
 
     Raises
     ------
@@ -43,8 +46,14 @@ class ArrayDataset:
     X: Rows
     feature_names: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    fill_value: FillValue | None = None
 
-    def __init__(self, X: object, feature_names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        X: object,
+        feature_names: Sequence[str] | None = None,
+        fill_value: FillValue | None = None,
+    ) -> None:
         values = _as_array(X)
         check_dtype(values.dtype, _SOURCE)
         check_shape(values.shape, _SOURCE)
@@ -52,6 +61,7 @@ class ArrayDataset:
         object.__setattr__(self, "X", values)
         object.__setattr__(self, "feature_names", names)
         object.__setattr__(self, "attributes", {})
+        object.__setattr__(self, "fill_value", fill_value)
 
     @property
     def n_samples(self) -> int:

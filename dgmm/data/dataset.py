@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.blocks import BlockGrid, Run
+from dgmm.data.fill_value import FillValue
 
 Rows = NDArray[Any]
 
@@ -39,6 +40,10 @@ class Dataset(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know of how the rows are stored."""
+
+    @property
+    def fill_value(self) -> FillValue | None:
+        """What stands where nothing was written, unless that is NaN; None where nothing does."""
 
     @property
     def grid(self) -> BlockGrid:

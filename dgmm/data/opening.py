@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
+from dgmm.data.zarr_conventions import Neighbour, fill_value_of, refuse_encoded, refuse_map_of
 from dgmm.data.zarr_dataset import open_zarr
 
 
@@ -35,8 +37,32 @@ def as_dataset(X: Any) -> Dataset:
         root = getattr(X.store, "root", None)
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
-        return ArrayDataset(np.asarray(X[...]))
+        return _read_whole(X)
+    _refuse_labelled_map(X)
     columns = getattr(X, "columns", None)
     if columns is not None and all(isinstance(name, str) for name in columns):
         return ArrayDataset(np.asarray(X), [str(name) for name in columns])
     return ArrayDataset(X)
+
+
+def _read_whole(X: Any) -> ArrayDataset:
+    """A Zarr array that lies in no folder, held to the same conventions as one that does."""
+    attributes = X.attrs.asdict()
+    refuse_encoded("X", attributes, X.dtype.kind)
+    fill = fill_value_of("X", X.metadata.zarr_format, X.fill_value, attributes)
+    return ArrayDataset(np.asarray(X[...]), attributes.get("feature_names"), fill)
+
+
+def _refuse_labelled_map(X: Any) -> None:
+    """Refuse an xarray.DataArray that is a map of one variable, or whose numbers are encoded."""
+    dims, coords = getattr(X, "dims", None), getattr(X, "coords", None)
+    if not isinstance(coords, Mapping) or not isinstance(dims, tuple) or len(dims) != 2:
+        return
+
+    def beside(name: str) -> Neighbour | None:
+        found = coords.get(name)
+        return None if found is None else Neighbour(list(found.shape), found.dtype.kind)
+
+    refuse_encoded("X", X.attrs, X.dtype.kind)
+    others = " ".join(name for name in coords if isinstance(name, str) and name not in dims)
+    refuse_map_of("X", dims, tuple(X.shape), {**X.attrs, "coordinates": others}, beside)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset, Rows
+from dgmm.data.fill_value import FillValue
 from dgmm.errors import DataError
 
 
@@ -49,6 +50,11 @@ class SelectedFeatures:
     def warnings(self) -> tuple[str, ...]:
         """As stored."""
         return self.source.warnings
+
+    @property
+    def fill_value(self) -> FillValue | None:
+        """As stored."""
+        return self.source.fill_value
 
     @property
     def grid(self) -> BlockGrid:

@@ -13,6 +13,7 @@ from dgmm.arithmetic import Arithmetic, fastest
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.extremes import Extremes
+from dgmm.data.feature_names import listed
 from dgmm.data.finite_rows import kept_rows
 from dgmm.data.moments import Floats, Moments
 from dgmm.data.uniform_sample import Candidates, SampleRule
@@ -37,6 +38,8 @@ class Summary:
         Rows, and rows without a value that is not finite.
     n_nan, n_inf : (d,) int64
         NaN and ±infinity per feature, over all rows.
+    n_fill : (d,) int64
+        Values equal to the array's own fill value; 0 where it has none, or NaN.
     minimum, maximum, mean, variance : (d,) float64
         `variance` is the population's; infinite or 0 where float64 cannot hold it.
     minimum_row, maximum_row : (d,) int64
@@ -51,6 +54,7 @@ class Summary:
     n_kept: int
     n_nan: NDArray[np.int64]
     n_inf: NDArray[np.int64]
+    n_fill: NDArray[np.int64]
     minimum: Floats
     maximum: Floats
     minimum_row: NDArray[np.int64]
@@ -77,6 +81,8 @@ class PartialSummary:
     n_nan, n_inf : (d,) int64
     first_faulty : (row, feature) or None
         The first value that is not finite.
+    n_fill : (d,) int64
+        Values equal to the fill value, in the kept rows.
     moments, extremes, candidates
         Of the kept rows.
     """
@@ -84,6 +90,7 @@ class PartialSummary:
     n_read: int
     n_nan: NDArray[np.int64]
     n_inf: NDArray[np.int64]
+    n_fill: NDArray[np.int64]
     first_faulty: tuple[int, int] | None
     moments: Moments
     extremes: Extremes
@@ -91,7 +98,13 @@ class PartialSummary:
 
     @classmethod
     def of_block(
-        cls, block: int, start: int, rows: NDArray[Any], rule: SampleRule, arithmetic: Arithmetic
+        cls,
+        block: int,
+        start: int,
+        rows: NDArray[Any],
+        rule: SampleRule,
+        arithmetic: Arithmetic,
+        fill_value: float | None = None,
     ) -> Self:
         """Measure the rows (b, d) of one block that begins at row `start`."""
         kept = kept_rows(rows)
@@ -105,6 +118,7 @@ class PartialSummary:
             n_read=len(rows),
             n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
             n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
+            n_fill=_count_equal(columns, extremes, fill_value),
             first_faulty=None if kept is None else _first_faulty(rows, kept, start),
             moments=Moments.of_columns(columns, largest),
             extremes=extremes,
@@ -117,6 +131,7 @@ class PartialSummary:
             n_read=self.n_read + other.n_read,
             n_nan=self.n_nan + other.n_nan,
             n_inf=self.n_inf + other.n_inf,
+            n_fill=self.n_fill + other.n_fill,
             first_faulty=self.first_faulty or other.first_faulty,
             moments=self.moments.merge(other.moments),
             extremes=self.extremes.merge(other.extremes),
@@ -131,9 +146,10 @@ class _SummaryLeaves:
 
     def __call__(self, run: Run) -> Iterator[tuple[int, PartialSummary]]:
         arithmetic = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
+        fill = None if self.dataset.fill_value is None else self.dataset.fill_value.value
         for block, rows in self.dataset.read_blocks(run):
             start = self.dataset.grid.rows(block)[0]
-            yield block, PartialSummary.of_block(block, start, rows, self.rule, arithmetic)
+            yield block, PartialSummary.of_block(block, start, rows, self.rule, arithmetic, fill)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +207,7 @@ def summarise(
             + f"None of {part.n_read} rows is free of them, so none is left"
             + _empty_features(part, dataset)
         )
+    _refuse_mask(part, dataset)
     candidates = part.candidates
     if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
         rule = SampleRule.expecting(sample_rows, n_kept, seed)
@@ -205,6 +222,7 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
         n_kept=part.moments.count,
         n_nan=part.n_nan,
         n_inf=part.n_inf,
+        n_fill=part.n_fill,
         minimum=part.extremes.minimum,
         maximum=part.extremes.maximum,
         minimum_row=part.extremes.minimum_row,
@@ -222,6 +240,34 @@ def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
     columns = np.empty(rows.shape[::-1])
     arithmetic.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
     return columns
+
+
+def _count_equal(
+    columns: Floats, extremes: Extremes, fill_value: float | None
+) -> NDArray[np.int64]:
+    """How many values of each column (d, b) equal the fill value.
+
+    Features are gone through only where one is found: most blocks hold none.
+    """
+    counts = np.zeros(len(columns), np.int64)
+    if fill_value is not None and np.count_nonzero(columns == fill_value):
+        within = (extremes.minimum <= fill_value) & (fill_value <= extremes.maximum)
+        for feature in np.flatnonzero(within):
+            counts[feature] = np.count_nonzero(columns[feature] == fill_value)
+    return counts
+
+
+def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
+    """Refuse cells that xarray would read as missing."""
+    fill, found = dataset.fill_value, np.flatnonzero(part.n_fill)
+    if fill is not None and fill.is_mask and len(found):
+        counts = listed(f"{dataset.feature_names[i]} {part.n_fill[i]:,}" for i in found)
+        raise DataError(
+            f"cells equal the array's fill value {fill.value:.6g}, which xarray reads as missing "
+            f"in Zarr version 2, in {part.moments.count:,} rows: {counts}. dgmm does not decode "
+            "them yet. Write NaN where they are missing, or set fill_value to null in .zarray if "
+            "they are data"
+        )
 
 
 def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:

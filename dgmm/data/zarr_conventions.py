@@ -11,12 +11,12 @@ import binascii
 import math
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from dgmm.data.feature_names import safe_text
+from dgmm.data.fill_value import FillValue
 from dgmm.data.zarr_node import ArrayNode, array_beside
 from dgmm.errors import DataError
 
@@ -39,22 +39,6 @@ class Neighbour(NamedTuple):
 
     shape: object
     kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class FillValue:
-    """The number that Zarr returns where nothing was written.
-
-    Parameters
-    ----------
-    value : float
-        Of the array's type, not NaN.
-    is_mask : bool
-        Whether xarray reads it as missing, so that cells equal to it may be no data.
-    """
-
-    value: float
-    is_mask: bool = False
 
 
 def refuse_encoded(folder: str, attributes: Mapping[str, Any], kind: str) -> None:

@@ -16,9 +16,10 @@ from dgmm.data.chunk_reading import ChunkReader, check_openable
 from dgmm.data.dataset import Rows
 from dgmm.data.decoded_cache import decoded_cache
 from dgmm.data.feature_names import feature_names_from
+from dgmm.data.fill_value import FillValue
 from dgmm.data.patience import patient_for
 from dgmm.data.read_ahead import bands, read_ahead
-from dgmm.data.zarr_conventions import FillValue, fill_value_of, refuse_encoded, refuse_map
+from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded, refuse_map
 from dgmm.data.zarr_layout import layout_of
 from dgmm.data.zarr_node import find_array
 from dgmm.errors import DataError

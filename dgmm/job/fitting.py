@@ -38,6 +38,9 @@ from dgmm.survey import FitSettings
 #: Rows kept for the report's pair plot, within this many numbers.
 _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 
+#: Repeated values that run.json names.
+_MOST_VALUES = 1000
+
 #: Ends of a restart that a larger max_iter would move.
 _MAY_GO_ON = {Outcome.MAX_ITER_REACHED, Outcome.INITIALISED}
 
@@ -202,6 +205,10 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
             "dropped": result.summary.n_dropped,
         },
         "restarts": restarts,
+        "repeated_values": [
+            asdict(v) | {"feature": result.model.feature_names[v.feature]}
+            for v in result.repeated_values[:_MOST_VALUES]
+        ],
         "component_log": [asdict(e) for e in result.events],
     }
     directory.write()

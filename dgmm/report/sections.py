@@ -20,6 +20,7 @@ from dgmm.report.tables import (
     component_table,
     criteria_table,
     output_table,
+    repeated_values_table,
     restart_table,
 )
 from dgmm.report.timings import timings
@@ -130,7 +131,8 @@ def _scores(record: RunRecord) -> Section:
 
 def _run(record: RunRecord) -> Section:
     figures = [timings(record.section("timings"))]
-    section = _section("run", "The run", figures, [output_table(record)])
+    tables = [repeated_values_table(record), output_table(record)]
+    section = _section("run", "The run", figures, tables)
     for name, title in (("job", "Resolved job"), ("environment", "Environment and versions")):
         if record.section(name):
             section.texts.append((title, yaml_text(record.section(name))))

@@ -14,6 +14,11 @@ from dgmm.report.run_record import RunRecord
 
 _MOST_ROWS = 100
 _WIDEST_CELL = 300
+_KINDS = {
+    "fill": "the array's fill value",
+    "spike": "one value among many",
+    "level": "one of a few values",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,30 @@ def criteria_table(record: RunRecord) -> Table | None:
     rows = [(name, number(value, 7), words) for name, value, words in lines if value is not None]
     note = "Criteria compare fits of the same rows only."
     return Table("Criteria", ("", "value", "meaning"), rows, frozenset({1}), note) if rows else None
+
+
+def repeated_values_table(record: RunRecord) -> Table | None:
+    """Values that many rows of a feature share, and cells equal to the array's fill value."""
+    entries = [entry for entry in record.entries("repeated_values") if isinstance(entry, dict)]
+    rows = [
+        (
+            shortened(str(entry.get("feature")), 80),
+            number(entry.get("value"), 6),
+            _KINDS.get(str(entry.get("kind")), MISSING),
+            number(entry.get("n_rows")),
+            percent(float(entry.get("share", float("nan")))),
+        )
+        for entry in entries[:_MOST_ROWS]
+    ]
+    notes = [
+        "Rows and shares are those of a sample where not all rows were counted."
+        if not all(entry.get("is_exact") for entry in entries)
+        else "",
+        f"{len(entries) - _MOST_ROWS:,} more are in run.json." if len(entries) > _MOST_ROWS else "",
+    ]
+    header = ("feature", "value", "what it is", "rows", "share of rows")
+    title, note = "Values that many rows share", " ".join(filter(None, notes))
+    return Table(title, header, rows, frozenset({1, 3, 4}), note) if rows else None
 
 
 def output_table(record: RunRecord) -> Table | None:

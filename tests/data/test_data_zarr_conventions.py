@@ -11,7 +11,7 @@ import xarray
 import zarr
 
 from dgmm.data.blocks import Run
-from dgmm.data.zarr_conventions import FillValue
+from dgmm.data.fill_value import FillValue
 from dgmm.data.zarr_dataset import open_zarr
 from dgmm.errors import DataError
 
