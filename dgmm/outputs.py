@@ -18,13 +18,20 @@ from dgmm.data import zarr_output
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.zarr_output import OutputArray
+from dgmm.data.zarr_versions import ZarrFormat
 from dgmm.digests import Digests, digest_of
 from dgmm.execution.executor import Executor, PassProgress, map_reduce
 from dgmm.expectation import most_blocks
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
-from dgmm.row_scores import LAYOUT, WalkStatistics, refuse_missing, score_block
+from dgmm.row_scores import (
+    LAYOUT,
+    WalkStatistics,
+    array_attributes,
+    refuse_missing,
+    score_block,
+)
 
 _MIN_CHUNK_ROWS, _MAX_CHUNK_ROWS, _FEW_CHUNKS = 131_072, 1_048_576, 4096
 _RESPONSIBILITIES_BYTES = 16 * 1024 * 1024
@@ -55,11 +62,17 @@ class Products:
     path: str
     names: tuple[str, ...]
 
-    def create(self, grid: BlockGrid, n_components: int, attributes: dict[str, Any]) -> None:
+    def create(
+        self,
+        grid: BlockGrid,
+        n_components: int,
+        attributes: dict[str, Any],
+        zarr_format: ZarrFormat = 3,
+    ) -> None:
         """Make the group and its empty arrays; nothing where none is wanted."""
         if not self.names:
             return
-        zarr_output.create_outputs(self.path, attributes)
+        zarr_output.create_outputs(self.path, attributes, zarr_format)
         chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
         for name in self.names:
             dtype, fill = LAYOUT[name]
@@ -73,6 +86,8 @@ class Products:
                 dtype=dtype,
                 dimension_names=("row", "component") if wide else ("row",),
                 fill_value=fill,
+                attributes=array_attributes(name, n_components),
+                zarr_format=zarr_format,
             )
 
 

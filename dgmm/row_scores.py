@@ -26,6 +26,33 @@ LAYOUT: dict[str, tuple[str, float]] = {
     "anomaly": ("int8", -1),
     "responsibilities": ("float32", float("nan")),
 }
+#: More components than these are not listed as flags one by one.
+_LISTED_COMPONENTS = 256
+_LONG_NAMES = {
+    "labels": "most probable component of the mixture",
+    "max_posterior": "posterior probability of the most probable component",
+    "log_density": "natural logarithm of the probability density of the mixture (nats)",
+    "anomaly": "whether the density lies below the anomaly threshold",
+    "responsibilities": "posterior probability of each component",
+}
+
+
+def array_attributes(name: str, n_components: int) -> dict[str, Any]:
+    """What an output array says of itself, by the CF conventions.
+
+    The log density is of the features in the data's own units: its unit is 1.
+    """
+    attributes: dict[str, Any] = {"long_name": _LONG_NAMES[name], "units": "1"}
+    flags: dict[int, str] = {}
+    if name == "labels":
+        flags = {-1: "row_left_out"}
+        if n_components <= _LISTED_COMPONENTS:
+            flags |= {k: f"component_{k}" for k in range(n_components)}
+    elif name == "anomaly":
+        flags = {-1: "row_left_out", 0: "no_anomaly", 1: "anomaly"}
+    if flags:
+        attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
+    return attributes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

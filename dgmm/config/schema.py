@@ -135,6 +135,8 @@ class OutputSettings(Settings):
     anomaly_quantile: Share | None = None
     """Share of rows flagged as anomalies, those of lowest density; null flags none. Needs
     `log_density`; `dgmm predict` takes the model's own threshold in its place."""
+    zarr_format: Annotated[Literal["auto", 2, 3], WHOLE] = "auto"
+    """Zarr format of the output arrays; `auto` takes that of the input. zarr-python 2 reads 2."""
     responsibilities: Flag = False
     """Probability of every component for each row, float32: rows x components x 4 bytes."""
     report: Literal["auto"] | Flag = "auto"
@@ -207,6 +209,10 @@ class Job(Settings):
         job = self.resolved()
         job["model"].pop("max_iter", None)
         products = {key: job["output"][key] for key in _PRODUCTS}
+        if (
+            job["output"]["zarr_format"] != "auto"
+        ):  # so that jobs without the key stay what they were
+            products["zarr_format"] = job["output"]["zarr_format"]
         fields = {"data": job["data"], "model": job["model"], "outputs": products}
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}

@@ -93,7 +93,7 @@ def _words(schema: Schema) -> str:
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
-        return f"one of {', '.join(schema['enum'])}"
+        return f"one of {', '.join(map(str, schema['enum']))}"
     if "examples" in schema:
         return f"a size such as {schema['examples'][0]}"
     nouns = {

@@ -82,6 +82,11 @@ class ZarrDataset:
         return BlockGrid(self.n_samples, self.n_features)
 
     @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """The version in which the array is stored."""
+        return 2 if self.reader.zarr_format == 2 else 3
+
+    @property
     def rows_per_read(self) -> int:
         """Rows decoded at once: whole chunks, at least a block's rows."""
         unit_rows = self.reader.layout.unit_shape[0]

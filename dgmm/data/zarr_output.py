@@ -19,12 +19,14 @@ import numpy as np
 import zarr
 import zarr.storage
 from numpy.typing import DTypeLike, NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from dgmm.data.zarr_versions import METADATA, ZarrFormat, creation_options, format_of
 from dgmm.errors import OutputExistsError, OutputFailedError
 
 
-def create_outputs(path: str | Path, attributes: Mapping[str, Any]) -> None:
+def create_outputs(
+    path: str | Path, attributes: Mapping[str, Any], zarr_format: ZarrFormat = 3
+) -> None:
     """Create the empty group of a run's outputs; a group that is there already is replaced.
 
     Raises
@@ -39,9 +41,10 @@ def create_outputs(path: str | Path, attributes: Mapping[str, Any]) -> None:
         if folder.exists() and not _is_replaceable(folder):
             raise OutputExistsError(f"{folder} exists and is no Zarr group; move it away")
         store = zarr.storage.LocalStore(folder)
-        zarr.create_group(store, overwrite=True, zarr_format=3, attributes=dict(attributes))
-        _sync_file(folder / "zarr.json")
-        _sync_folders(folder, folder.parent)
+        zarr.create_group(
+            store, overwrite=True, zarr_format=zarr_format, attributes=dict(attributes)
+        )
+        _sync_metadata(folder)
 
 
 def create_array(
@@ -54,15 +57,20 @@ def create_array(
     dimension_names: Sequence[str],
     fill_value: float,
     attributes: Mapping[str, Any] | None = None,
+    zarr_format: ZarrFormat = 3,
 ) -> OutputArray:
-    """Create one array of the group at `path`: zstd level 1, then a CRC-32C of the bytes.
+    """Create one array of the group at `path`: zstd level 1 and a checksum of each chunk.
+
+    In version 3 a CRC-32C of the compressed bytes, in version 2 zstd's own of the values, which
+    every reader of zstd checks.
 
     Parameters
     ----------
     shape, chunks, dimension_names
         One entry a dimension; the first is rows.
     fill_value
-        What readers other than dgmm see where nothing was written.
+        What readers other than dgmm see where nothing was written; in version 2 integers have
+        none, because xarray would read values equal to it as missing.
 
     Raises
     ------
@@ -76,16 +84,13 @@ def create_array(
             shape=tuple(shape),
             chunks=tuple(chunks),
             dtype=np.dtype(dtype),
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
-            fill_value=fill_value,
-            zarr_format=3,
-            attributes=dict(attributes or {}),
-            dimension_names=tuple(dimension_names),
             config={"write_empty_chunks": True},
+            zarr_format=zarr_format,
+            **creation_options(
+                zarr_format, dtype, dimension_names, fill_value, dict(attributes or {})
+            ),
         )
-        folder = Path(path) / name
-        _sync_file(folder / "zarr.json")
-        _sync_folders(folder, folder.parent)
+        _sync_metadata(Path(path) / name)
     return OutputArray(path, name)
 
 
@@ -101,8 +106,9 @@ def finish_outputs(path: str | Path) -> None:
         # Consolidated metadata are an extension of version 3 that every reader of it ignores or
         # understands; xarray warns where they are absent, zarr where they are written.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(zarr.storage.LocalStore(path), zarr_format=3)
-        _sync_file(Path(path) / "zarr.json")
+        zarr_format = format_of(Path(path))
+        zarr.consolidate_metadata(zarr.storage.LocalStore(path), zarr_format=zarr_format)
+        _sync_file(Path(path) / ("zarr.json" if zarr_format == 3 else ".zmetadata"))
         _sync_folders(Path(path))
 
 
@@ -128,7 +134,8 @@ class OutputArray:
     def _array(self) -> zarr.Array[Any]:
         store = zarr.storage.LocalStore(self._folder)
         with _failures(f"{self._folder} cannot be opened"):
-            array: zarr.Array[Any] = zarr.open_array(store, mode="r+", zarr_format=3)
+            zarr_format = format_of(self._folder)
+            array: zarr.Array[Any] = zarr.open_array(store, mode="r+", zarr_format=zarr_format)
         # A chunk of fill values is written like any other, so that a missing file always means
         # lost rows. zarr does not keep this in the metadata: every opener has to ask for it.
         return array.with_config({"write_empty_chunks": True})
@@ -199,7 +206,8 @@ class OutputArray:
             files = list(self._chunk_files(start, stop))
             for file in files:
                 _sync_file(file)
-            _sync_folders(*{file.parent for file in files}, self._folder / "c", self._folder)
+            folders = {folder for file in files for folder in file.parents}
+            _sync_folders(*(f for f in folders if f.is_relative_to(self._folder)))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows [start, stop) as they were written.
@@ -229,11 +237,22 @@ class OutputArray:
             for size, chunk in zip(self.shape[1:], self._array.chunks[1:], strict=True)
         )
         for place in product(rows, *others):
-            yield self._folder.joinpath("c", *map(str, place))
+            if self._array.metadata.zarr_format == 3:
+                yield self._folder.joinpath("c", *map(str, place))
+            else:
+                yield self._folder / ".".join(map(str, place))
 
 
 def _is_replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "zarr.json").is_file() or not any(folder.iterdir()))
+    return folder.is_dir() and (format_of(folder) is not None or not any(folder.iterdir()))
+
+
+def _sync_metadata(folder: Path) -> None:
+    """Make a new group or array durable: its metadata, and its name in the folder above."""
+    for name in METADATA:
+        if (folder / name).is_file():
+            _sync_file(folder / name)
+    _sync_folders(folder, folder.parent)
 
 
 def _sync_file(path: Path) -> None:

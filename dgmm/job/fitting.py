@@ -23,6 +23,7 @@ from dgmm.job.stages import (
     describe_data,
     open_data,
     opened_executor,
+    output_format,
     warn_of_underflow,
 )
 from dgmm.job.story import tell
@@ -98,7 +99,8 @@ def _run(
         _note_fit(directory, result)
         _save(directory, result.model, result)
         recording.stage("last walk", "labels, posteriors and log densities of every row")
-        last_walk = LastWalk(job, directory, dataset, executor, result.model, state)
+        written = output_format(job, dataset)
+        last_walk = LastWalk(job, directory, dataset, executor, result.model, state, written)
         total, model = last_walk.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
     _note_walk(directory, model, total, recording)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from dgmm import anomaly
 from dgmm.checkpoint import RunState
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.zarr_output import OutputArray
+from dgmm.data.zarr_versions import ZarrFormat, format_of, group_attributes
 from dgmm.digests import Digests
-from dgmm.errors import DataError, DgmmError
+from dgmm.errors import DataError
 from dgmm.execution.executor import OpenExecutor
 from dgmm.job.directory import RunDirectory
 from dgmm.job.stages import output_attributes, product_names, publish_outputs
 from dgmm.model import MixtureModel
 from dgmm.model_files import model_digest
 from dgmm.outputs import Products, describe, walk
-from dgmm.persistence import read_json
 from dgmm.row_scores import WalkStatistics
 
 #: Attribute of the group: whose outputs these are.
@@ -38,6 +37,8 @@ class LastWalk:
         The model that is saved; rows are flagged in the walk where it has a threshold.
     state
         Keeps what is done.
+    zarr_format
+        Of the arrays.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class LastWalk:
         executor: OpenExecutor,
         model: MixtureModel,
         state: RunState,
+        zarr_format: ZarrFormat = 3,
     ) -> None:
         self._job, self._directory, self._state = job, directory, state
         self._dataset, self._executor, self._model = dataset, executor, model
+        self._zarr_format = zarr_format
         self._part = directory.path / "outputs.zarr.part"
         self._final = directory.path / "outputs.zarr"
         self._digest = model_digest(model)
@@ -92,7 +95,8 @@ class LastWalk:
             self._state.forget(slot)
         attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
         products = Products(str(self._part), names)
-        products.create(self._dataset.grid, self._model.n_components, attributes)
+        grid, k = self._dataset.grid, self._model.n_components
+        products.create(grid, k, attributes, self._zarr_format)
 
     def _walked(self, names: tuple[str, ...]) -> WalkStatistics:
         """Every row accounted for."""
@@ -140,9 +144,5 @@ class LastWalk:
 
 def _holds(folder: Path, digest: str, names: tuple[str, ...]) -> bool:
     """Whether a folder holds the arrays of this very model."""
-    try:
-        metadata: dict[str, Any] = read_json(folder / "zarr.json")
-    except DgmmError:
-        return False
-    own = metadata.get("attributes", {}).get(_MODEL) == digest
-    return own and all((folder / name / "zarr.json").is_file() for name in names)
+    own = group_attributes(folder).get(_MODEL) == digest
+    return own and all(format_of(folder / name) is not None for name in names)

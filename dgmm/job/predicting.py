@@ -19,6 +19,7 @@ from dgmm.job.stages import (
     describe_data,
     open_data,
     opened_executor,
+    output_format,
     warn_of_underflow,
 )
 from dgmm.job.story import tell
@@ -78,7 +79,9 @@ def _predict(
     ):
         plan.check(executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")
-        total, _ = LastWalk(job, directory, dataset, executor, model, state).write(quantile=None)
+        written = output_format(job, stored)
+        last_walk = LastWalk(job, directory, dataset, executor, model, state, written)
+        total, _ = last_walk.write(quantile=None)
         recording.end_stage()
     save_model(model, directory.path / "model")
     warn_of_underflow(total, recording)

@@ -14,6 +14,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.patience import patient_for
 from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
 from dgmm.data.zarr_output import finish_outputs
+from dgmm.data.zarr_versions import ZarrFormat
 from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.opening import ClusterSettings, open_executor
@@ -103,6 +104,12 @@ def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
         "responsibilities": job.output.responsibilities,
     }
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+
+
+def output_format(job: Job, dataset: ZarrDataset) -> ZarrFormat:
+    """The Zarr format of what the job writes."""
+    wanted = job.output.zarr_format
+    return dataset.zarr_format if wanted == "auto" else wanted
 
 
 def output_attributes(dataset: Dataset) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "max_posterior": True,
             "log_density": True,
             "anomaly_quantile": None,
+            "zarr_format": "auto",
             "responsibilities": False,
             "report": "auto",
         },
@@ -261,6 +262,7 @@ ANOTHER_JOB = [
     "output.log_density=false",
     "output.anomaly_quantile=0.1",
     "output.responsibilities=true",
+    "output.zarr_format=2",
     "seed=1",
 ]
 

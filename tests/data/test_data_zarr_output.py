@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,14 @@ from dgmm.errors import OutputExistsError, OutputFailedError
 N, ROWS = 10_000, 4096
 
 
+@pytest.fixture(params=[2, 3])
+def zarr_format(request):
+    return request.param
+
+
 @pytest.fixture
-def labels(tmp_path):
-    create_outputs(tmp_path / "outputs.zarr", {"run": "photos"})
+def labels(tmp_path, zarr_format):
+    create_outputs(tmp_path / "outputs.zarr", {"run": "photos"}, zarr_format)
     return create_array(
         tmp_path / "outputs.zarr",
         "labels",
@@ -30,10 +36,17 @@ def labels(tmp_path):
         dimension_names=("row",),
         fill_value=-1,
         attributes={"meaning": "component"},
+        zarr_format=zarr_format,
     )
 
 
-def test_what_is_written_is_read_by_others(labels):
+def chunk_file(labels, number):
+    """The file of one chunk of a single column."""
+    folder = Path(labels.path, labels.name)
+    return folder / "c" / str(number) if (folder / "c").is_dir() else folder / str(number)
+
+
+def test_what_is_written_is_read_by_others(labels, zarr_format):
     create_array(
         labels.path,
         "responsibilities",
@@ -42,6 +55,7 @@ def test_what_is_written_is_read_by_others(labels):
         dtype="float32",
         dimension_names=("row", "component"),
         fill_value=np.nan,
+        zarr_format=zarr_format,
     )
     values = np.arange(N, dtype=np.int32)
     shares = np.random.default_rng(0).random((N, 4), dtype=np.float32)
@@ -63,6 +77,7 @@ def test_what_is_written_is_read_by_others(labels):
     )
 
 
+@pytest.mark.parametrize("zarr_format", [3], indirect=True)
 def test_the_checksum_is_the_last_codec_and_there_are_no_shards(labels):
     with open(f"{labels.path}/labels/zarr.json") as file:  # noqa: PTH123 - a short path
         document = json.load(file)
@@ -71,11 +86,22 @@ def test_the_checksum_is_the_last_codec_and_there_are_no_shards(labels):
     assert document["dimension_names"] == ["row"]
 
 
-def test_chunks_of_fill_values_are_written(labels, tmp_path):
+@pytest.mark.parametrize("zarr_format", [2], indirect=True)
+def test_version_2_holds_what_its_readers_know(labels):
+    group = Path(labels.path)
+    finish_outputs(group)
+    document = json.loads((group / "labels/.zarray").read_text())
+    assert document["compressor"] == {"id": "zstd", "level": 1, "checksum": True}
+    assert document["fill_value"] is None  # xarray would read rows of that label as missing
+    assert json.loads((group / "labels/.zattrs").read_text())["_ARRAY_DIMENSIONS"] == ["row"]
+    assert set(json.loads((group / ".zmetadata").read_text())["metadata"]) >= {"labels/.zarray"}
+    assert not list(group.rglob("zarr.json"))
+
+
+def test_chunks_of_fill_values_are_written(labels):
     labels.write(0, np.full(ROWS, -1, np.int32))
     OutputArray(labels.path, "labels").write(ROWS, np.full(ROWS, -1, np.int32))
-    chunks = tmp_path / "outputs.zarr/labels/c"
-    assert sorted(chunk.name for chunk in chunks.iterdir()) == ["0", "1"]
+    assert [chunk_file(labels, i).is_file() for i in range(3)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +136,9 @@ def test_a_chunk_that_was_not_written_is_never_read_as_fill_values(labels):
         labels.sync(0, ROWS + 1)
 
 
-def test_a_flipped_bit_is_found(labels, tmp_path):
+def test_a_flipped_bit_is_found(labels):
     labels.write(0, np.arange(ROWS, dtype=np.int32))
-    chunk = tmp_path / "outputs.zarr/labels/c/0"
+    chunk = chunk_file(labels, 0)
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
@@ -134,9 +160,9 @@ def test_sync_reaches_files_and_folders(labels, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     labels.write(0, np.zeros(2 * ROWS, np.int32))
     labels.sync(0, 2 * ROWS)
-    folder = f"{labels.path}/labels"
-    expected = {os.stat(f"{folder}/{name}").st_ino for name in ("c/0", "c/1", "c", "")}  # noqa: PTH116 - inode
-    assert expected == set(synced)
+    files = [chunk_file(labels, i) for i in range(2)]
+    expected = {*files, files[0].parent, Path(labels.path, labels.name)}
+    assert {path.stat().st_ino for path in expected} == set(synced)
 
 
 def test_outputs_replace_outputs_and_nothing_else(labels, tmp_path):

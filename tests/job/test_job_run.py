@@ -22,6 +22,7 @@ from dgmm.job.recording import RecordingListener
 from dgmm.listener import SilentListener
 from dgmm.model_files import load_model, save_model
 from dgmm.report import ReportUnavailableError
+from dgmm.row_scores import array_attributes
 
 QUIET = SilentListener()
 
@@ -429,3 +430,52 @@ def test_seconds_of_a_stage_add_up_over_attempts_and_interruptions(tmp_path):
         recording.stage("em", "")  # never ended: a signal
     assert 0 <= timings["summary"] < 50
     assert 100 < timings["em"] < 150
+
+
+@pytest.mark.parametrize("stored", [2, 3])
+@pytest.mark.parametrize("wanted", ["auto", 2, 3])
+def test_outputs_have_the_format_asked_for_else_that_of_the_data(
+    tmp_path, clusters, stored, wanted
+):
+    X = clusters[0].copy()
+    X[5] = np.nan
+    data = write_zarr(tmp_path / "rows.zarr", X, zarr_format=stored)
+    output = {"zarr_format": wanted, "anomaly_quantile": 0.02, "responsibilities": True}
+    sections = {"data": {"missing": "drop"}, "output": output}
+    result = run_job(job(data, tmp_path / "run", **sections), QUIET)
+    group = result.directory / "outputs.zarr"
+    found = 3 if (group / "zarr.json").exists() else 2
+    assert found == (stored if wanted == "auto" else wanted)
+    plain = job(data, tmp_path / "plain", **sections | {"output": output | {"zarr_format": 3}})
+    expected = record(run_job(plain, QUIET))["outputs"]
+    told = record(result)["outputs"]
+    assert {n: told[n]["sha256"] for n in told} == {n: expected[n]["sha256"] for n in expected}
+    with xr.open_zarr(group) as outputs, xr.open_zarr(tmp_path / "plain/outputs.zarr") as others:
+        xr.testing.assert_identical(outputs.load(), others.load())
+        assert outputs["labels"].dtype == np.int32
+        assert outputs["labels"].values[5] == -1
+        for array in outputs.values():
+            assert array.attrs["long_name"]
+            assert array.attrs["units"] == "1"
+        assert outputs["labels"].attrs["flag_values"] == [-1, 0, 1, 2]
+        meanings = outputs["labels"].attrs["flag_meanings"]
+        assert meanings.split() == ["row_left_out", "component_0", "component_1", "component_2"]
+        assert outputs["anomaly"].attrs["flag_meanings"] == "row_left_out no_anomaly anomaly"
+    model = {"path": str(result.directory / "model")}
+    again = predict_job(job(data, tmp_path / "again", **sections | {"model": model}), QUIET)
+    predicted = record(again)["outputs"]
+    assert predicted["labels"]["sha256"] == told["labels"]["sha256"]
+    assert (again.directory / "outputs.zarr/.zgroup").exists() == (found == 2)
+
+
+def test_another_format_of_the_outputs_is_another_job(tmp_path, data):
+    run_job(job(data, tmp_path / "run"), QUIET)
+    assert run_job(job(data, tmp_path / "run"), QUIET).exit_code == 0
+    with pytest.raises(OutputExistsError, match="zarr_format"):
+        run_job(job(data, tmp_path / "run", output={"zarr_format": 2}), QUIET)
+
+
+def test_labels_of_very_many_components_are_not_listed_one_by_one():
+    attributes = array_attributes("labels", 257)
+    assert attributes["flag_values"] == [-1]
+    assert len(array_attributes("labels", 256)["flag_meanings"].split()) == 257

@@ -1,0 +1,62 @@
+"""The two versions of Zarr that arrays are written in, and what they hold in different places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from dgmm.data.zarr_conventions import V2_DIMENSIONS
+from dgmm.errors import DgmmError
+from dgmm.persistence import read_json
+
+ZarrFormat = Literal[2, 3]
+#: Names of metadata files of groups and arrays.
+METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def creation_options(
+    zarr_format: ZarrFormat,
+    dtype: DTypeLike,
+    dimension_names: Sequence[str],
+    fill_value: float,
+    attributes: dict[str, Any],
+) -> dict[str, Any]:
+    """What the versions of Zarr hold in different places."""
+    if zarr_format == 3:
+        return {
+            "compressors": [ZstdCodec(level=1), Crc32cCodec()],
+            "dimension_names": tuple(dimension_names),
+            "fill_value": fill_value,
+            "attributes": attributes,
+        }
+    is_float = np.dtype(dtype).kind == "f"
+    return {
+        "compressors": {"id": "zstd", "level": 1, "checksum": True},
+        "fill_value": fill_value if is_float else None,
+        "attributes": attributes | {V2_DIMENSIONS: list(dimension_names)},
+    }
+
+
+def format_of(folder: Path) -> ZarrFormat | None:
+    """The version of the group or array in a folder; None where there is neither."""
+    if (folder / "zarr.json").is_file():
+        return 3
+    return 2 if any((folder / name).is_file() for name in (".zarray", ".zgroup")) else None
+
+
+def group_attributes(path: Path) -> Mapping[str, Any]:
+    """What a group of outputs says of itself; nothing where there is none that can be read."""
+    zarr_format = format_of(path)
+    try:
+        if zarr_format == 3:
+            found = read_json(path / "zarr.json").get("attributes", {})
+        else:
+            found = read_json(path / ".zattrs") if zarr_format == 2 else {}
+    except (DgmmError, AttributeError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
