@@ -29,7 +29,8 @@ _overrides = click.option(
 _accept_versions = click.option(
     "--accept-versions",
     is_flag=True,
-    help="Go on with a run that other versions of dgmm, NumPy, SciPy or Numba began.",
+    help="Go on with a run that was begun with other versions of dgmm, NumPy, SciPy or Numba, or "
+    "on another processor.",
 )
 _exit_skip = click.option(
     "--exit-skip", is_flag=True, help="Exit with 99 where the job was finished before."

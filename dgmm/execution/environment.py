@@ -15,7 +15,10 @@ from dgmm.version import __version__
 #: Distributions whose versions decide bits or the way tasks travel.
 PACKAGES = ("dgmm", "numpy", "numba", "scipy", "zarr", "dask", "distributed")
 #: Variables that steer BLAS; recorded, never set.
-VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS")
+VARIABLES = (
+    *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS"),
+    *("NPY_DISABLE_CPU_FEATURES", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_DISABLE_JIT"),
+)
 
 Environment = dict[str, Any]
 
@@ -99,6 +102,42 @@ def compare_environments(
         for (topic, found), names in differing.items()
     ]
     return bool(sentences), sentences
+
+
+def environment_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """In what two reports differ that decides bits, in words; empty where bits are the same.
+
+    Compared are dgmm and the libraries that compute, the machine, the kernels of NumPy's BLAS, the
+    CPU features that NumPy uses, and the processor that Numba is told to compile for.
+    """
+    old, new = _topics(then), _topics(now)
+    parts = [
+        f"{topic} is {old[topic]!r} there, {new[topic]!r} here"
+        for topic in old
+        if old[topic] != new[topic]
+    ]
+    there, here = set(then.get("cpu_features") or ()), set(now.get("cpu_features") or ())
+    if there - here:
+        parts.append(f"the CPU features {', '.join(sorted(there - here))} are there, not here")
+    if here - there:
+        parts.append(f"the CPU features {', '.join(sorted(here - there))} are here, not there")
+    return "; ".join(parts)
+
+
+def _topics(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What else decides bits on resume, by name."""
+    blas, variables = report.get("blas") or [], report.get("variables") or {}
+    kernels = {
+        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
+        for library in blas
+        if library.get("package") == "numpy"
+    }
+    return {
+        **{package: report.get(package) for package in ("dgmm", "numpy", "scipy", "numba")},
+        "machine": report.get("machine"),
+        "BLAS": " + ".join(sorted(kernels)) or None,
+        **{name: variables.get(name) for name in VARIABLES if name.startswith("NUMBA")},
+    }
 
 
 def all_compile_alike(environment: Mapping[str, Any]) -> bool:

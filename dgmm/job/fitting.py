@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,14 +55,16 @@ def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> R
     job, listener
         What to do, and who hears of it.
     accept_versions
-        Go on with a run that was begun with other versions of the software.
+        Go on with a run that was begun with other versions of the software, or on another
+        processor.
 
     Raises
     ------
     DgmmError
         With the exit code of the command line; run.json says the same.
     """
-    return tell(job, listener, _Inputs.of, _run, accept_versions=accept_versions)
+    work = partial(_run, accept_versions=accept_versions)
+    return tell(job, listener, _Inputs.of, work, accept_versions=accept_versions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +83,12 @@ class _Inputs:
 
 
 def _run(
-    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+    job: Job,
+    inputs: _Inputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
 ) -> RunResult:
     """Everything but the report."""
     dataset, start, data = inputs.dataset, inputs.start, inputs.fingerprint
@@ -89,7 +97,7 @@ def _run(
     plan.check(plan.memory_limit)
     with (
         run_state(job, directory, data, recording) as state,
-        opened_executor(job, directory, recording) as executor,
+        opened_executor(job, directory, recording, accept_versions=accept_versions) as executor,
     ):
         plan = plan.found(executor.task_memory_limit, executor.threads_per_worker)
         plan.check(executor.task_memory_limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,14 +38,16 @@ def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) 
     job, listener
         What to do, and who hears of it.
     accept_versions
-        Go on with a prediction that was begun with other versions of the software.
+        Go on with a prediction that was begun with other versions of the software, or on another
+        processor.
 
     Raises
     ------
     DgmmError
         With the exit code of the command line; run.json says the same.
     """
-    return tell(job, listener, _Inputs.of, _predict, accept_versions=accept_versions)
+    work = partial(_predict, accept_versions=accept_versions)
+    return tell(job, listener, _Inputs.of, work, accept_versions=accept_versions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +65,12 @@ class _Inputs:
 
 
 def _predict(
-    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+    job: Job,
+    inputs: _Inputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
 ) -> RunResult:
     """Everything but the report."""
     model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
@@ -75,7 +83,7 @@ def _predict(
     plan.check(plan.memory_limit)
     with (
         run_state(job, directory, fingerprint, recording) as state,
-        opened_executor(job, directory, recording) as executor,
+        opened_executor(job, directory, recording, accept_versions=accept_versions) as executor,
     ):
         plan.check(executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")

@@ -9,14 +9,11 @@ from typing import Any
 from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
-from dgmm.execution.environment import process_environment
+from dgmm.execution.environment import environment_difference, process_environment
 from dgmm.job.directory import CHECKPOINT, RunDirectory
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.recording import RecordingListener
 from dgmm.persistence import plain
-
-#: Other versions of these may give other bits.
-_DECIDING = ("dgmm", "numpy", "scipy", "numba")
 
 
 def accepted_changes(
@@ -34,7 +31,8 @@ def accepted_changes(
     data
         The fingerprint of the data now, and of the model that it starts from.
     accept_versions
-        Go on with other versions; bits are then not those of an undisturbed run.
+        Go on with other versions or on another processor; bits are then not those of an
+        undisturbed run.
 
     Returns
     -------
@@ -59,25 +57,63 @@ def accepted_changes(
     then = (previous.get("environment") or {}).get("driver")
     if then is None:
         return []
-    now = process_environment()
-    changed = difference({p: then.get(p) for p in _DECIDING}, {p: now[p] for p in _DECIDING})
-    if changed and not accept_versions:
+    return _accepted(
+        directory, environment_difference(then, process_environment()), accept_versions
+    )
+
+
+def accepted_workers(
+    directory: RunDirectory, environment: Mapping[str, Any], *, accept_versions: bool
+) -> list[str]:
+    """How the workers differ from all that computed in earlier attempts, where that is accepted.
+
+    Parameters
+    ----------
+    directory
+        With the earlier record.
+    environment
+        The executor's of now: `driver` and groups of `workers`.
+    accept_versions
+        As in `accepted_changes`.
+
+    Raises
+    ------
+    OutputExistsError
+        With what differs and which worker it is.
+    """
+    then = (directory.previous or {}).get("environment") if directory.goes_on else None
+    now = environment["driver"]
+    if then is None or not (then.get("workers") or environment["workers"]):
+        return []  # the driver computes alone, and was compared before anything was written
+    is_other_driver = environment_difference(then.get("driver") or now, now) != ""
+    before = _computing(then)
+    for name, report in _computing(environment).items():
+        if is_other_driver and not environment_difference(now, report):
+            continue  # said of the driver
+        texts = [environment_difference(earlier, report) for earlier in before.values()]
+        if all(texts):
+            return _accepted(directory, f"{name}: {min(texts, key=len)}", accept_versions)
+    return []
+
+
+def _computing(environment: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The reports of those that compute passes, by name: the workers, or the driver alone."""
+    groups = environment.get("workers") or []
+    own = {f"worker {group['workers'][0]}": group["environment"] for group in groups}
+    return own or {"this process": environment["driver"]}
+
+
+def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> list[str]:
+    if not changed:
+        return []
+    if not accept_versions:
         raise OutputExistsError(
-            f"{directory.shown} holds the state of a run with other versions: {changed}. Go on "
-            "with those, or give --accept-versions: then bits are not those of an undisturbed run"
+            f"{directory.shown} holds the state of a run with other versions or on another "
+            f"processor: {changed}. Go on with those, or give --accept-versions: then bits are "
+            "not those of an undisturbed run"
         )
-    kernels = difference({"BLAS": _kernels(then)}, {"BLAS": _kernels(now)})
-    return [
-        f"the run goes on with other software or another processor than before ({text}): its bits "
-        "are not those of an undisturbed run"
-        for text in (changed, kernels)
-        if text
-    ]
-
-
-def _kernels(environment: Mapping[str, Any]) -> list[Any]:
-    blas = environment.get("blas") or []
-    return sorted({str(b.get("architecture")) for b in blas if b.get("package") == "numpy"})
+    text = f"the run goes on with other software or another processor than before ({changed}): "
+    return [text + "its bits are not those of an undisturbed run"]
 
 
 @contextmanager

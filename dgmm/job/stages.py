@@ -21,6 +21,7 @@ from dgmm.execution.opening import ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
 from dgmm.job.recording import RecordingListener
+from dgmm.job.resuming import accepted_workers
 from dgmm.listener import Listener
 from dgmm.report import ReportUnavailableError, check_available, write_report
 from dgmm.row_scores import WalkStatistics
@@ -69,14 +70,23 @@ def cluster_settings(job: Job) -> ClusterSettings:
 
 @contextmanager
 def opened_executor(
-    job: Job, directory: RunDirectory, listener: RecordingListener
+    job: Job, directory: RunDirectory, listener: RecordingListener, *, accept_versions: bool = False
 ) -> Iterator[OpenExecutor]:
-    """The job's executor; what it runs on stands in run.json before work starts."""
+    """The job's executor; what it runs on stands in run.json before work starts.
+
+    Raises
+    ------
+    OutputExistsError
+        If it has workers whose bits are not those of an earlier attempt, unless that is accepted.
+    """
     listener.stage("cluster", _where(job))
     if job.cluster.address is not None and (text := exposure(job.cluster.address)) is not None:
         listener.warning(text)
     with open_executor(cluster_settings(job)) as executor:
-        directory.record["environment"] = executor.environment()
+        environment = executor.environment()
+        for text in accepted_workers(directory, environment, accept_versions=accept_versions):
+            listener.warning(text)
+        directory.record["environment"] = environment
         for text in executor.warnings:
             listener.warning(text)
         if executor.dashboard is not None:

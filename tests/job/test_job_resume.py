@@ -6,11 +6,14 @@ import csv
 import hashlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,10 @@ import psutil
 import pytest
 from clusters import gaussian_clusters, write_zarr
 
+from dgmm import load_model
+from dgmm.errors import OutputExistsError
+from dgmm.execution.environment import cpu_features, process_environment
+from dgmm.job.resuming import accepted_workers
 from dgmm.persistence import read_json
 
 pytestmark = [
@@ -55,9 +62,18 @@ def job_file(folder: Path, data: Path, **sections: Any) -> Path:
     return path
 
 
-def dgmm(job: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dgmm", "run", *words, str(job)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+def dgmm(
+    job: Path, *words: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "dgmm", "run", *words, str(job)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def killed(job: Path, point: str, nth: int) -> int:
@@ -270,6 +286,87 @@ def test_other_versions_are_refused_unless_they_are_accepted(tmp_path: Path, dat
     assert dgmm(job, "--accept-versions").returncode == 0
     warnings = read_json(path)["warnings"]
     assert any("not those of an undisturbed run" in text for text in warnings)
+
+
+def _edited(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change what run.json says of the driver that began the run."""
+    told = read_json(path)
+    edit(told["environment"]["driver"])
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda d: d["cpu_features"].append("XYZ512"), "CPU features XYZ512 are there, not here"),
+        (lambda d: d["cpu_features"].remove("POPCNT"), "CPU features POPCNT are here, not there"),
+        (lambda d: d.update(machine="sparc"), "machine is 'sparc' there"),
+        (lambda d: d["blas"][0].update(architecture="Prescott"), "BLAS is"),
+        (lambda d: d["variables"].update(NUMBA_CPU_NAME="generic"), "NUMBA_CPU_NAME is 'generic'"),
+    ],
+    ids=["feature less", "feature more", "machine", "BLAS kernel", "Numba's target"],
+)
+def test_another_processor_is_refused_by_what_differs(
+    tmp_path: Path, data: Path, edit: Callable[[dict[str, Any]], None], named: str
+) -> None:
+    if platform.machine() not in {"x86_64", "AMD64"}:
+        pytest.skip("the names are those of x86")
+    job, path = job_file(tmp_path, data), tmp_path / "run" / "run.json"
+    assert killed(job, "inside the last walk", 1) == -signal.SIGKILL
+    _edited(path, edit)
+    refused = dgmm(job)
+    assert refused.returncode == 73
+    assert named in refused.stderr
+    assert "--accept-versions" in refused.stderr
+    assert dgmm(job, "--accept-versions").returncode == 0
+    assert any("another processor" in text for text in read_json(path)["warnings"])
+
+
+def test_a_run_that_goes_on_without_avx2_is_refused_or_keeps_its_units(
+    tmp_path: Path, data: Path
+) -> None:
+    whole = job_file(tmp_path / "whole", data)
+    assert dgmm(whole).returncode == 0
+    job = job_file(tmp_path / "cut", data)
+    assert killed(job, "inside the last walk", 1) == -signal.SIGKILL
+    off = {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}
+    assert dgmm(job, env=off).returncode == (73 if _has_avx2() else 0)
+    ended = dgmm(job, "--accept-versions", env=off)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (load_model(tmp_path / name / "run" / "model") for name in ("whole", "cut"))
+    # The parameters were kept: only the standardised last walk is computed elsewhere.
+    np.testing.assert_array_equal(second.means, first.means)
+    np.testing.assert_array_equal(second.standardisation.shift, first.standardisation.shift)
+
+
+def _opened_again(*workers: dict[str, Any]) -> SimpleNamespace:
+    """A run directory whose earlier attempt ran on such workers; none: in the driver."""
+    groups = [{"workers": [str(i)], "count": 1, "environment": w} for i, w in enumerate(workers)]
+    record = {"environment": {"driver": process_environment(), "workers": groups, "mixed": False}}
+    return SimpleNamespace(previous=record, goes_on=True, shown="runs/one")
+
+
+def _now(*workers: dict[str, Any]) -> dict[str, Any]:
+    environment: dict[str, Any] = _opened_again(*workers).previous["environment"]
+    return environment
+
+
+def test_workers_on_another_processor_than_before_are_refused_or_recorded() -> None:
+    here = process_environment()
+    other = here | {"cpu_features": [*here["cpu_features"], "ABC9"]}
+    for before, now in (((), (other,)), ((here,), (here, other)), ((other,), ())):
+        directory = _opened_again(*before)
+        with pytest.raises(OutputExistsError, match=r"worker|this process"):
+            accepted_workers(directory, _now(*now), accept_versions=False)
+        (text,) = accepted_workers(directory, _now(*now), accept_versions=True)
+        assert "ABC9" in text
+        assert "not those of an undisturbed run" in text
+    for before, now in (((), (here,)), ((here,), ()), ((here, other), (other, here))):
+        assert accepted_workers(_opened_again(*before), _now(*now), accept_versions=False) == []
+
+
+def _has_avx2() -> bool:
+    return "AVX2" in cpu_features()
 
 
 def hashed(path: Path) -> str:
