@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,8 +16,27 @@ from numpy.typing import NDArray
 
 from dgmm.errors import DataError, InputNotFoundError
 from dgmm.persistence import reason, written_aside
+from dgmm.regular_files import IrregularFileError, open_regular
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: bytes must not tell the time
+
+
+#: Called with name, shape and type of an array.
+Admit = Callable[[str, tuple[int, ...], np.dtype[Any]], None]
+#: What reading a damaged archive raises: zip's flags may ask for a password or another version.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    KeyError,
+    struct.error,
+)
 
 
 def write_arrays(path: str | Path, **arrays: NDArray[Any]) -> None:
@@ -59,31 +80,48 @@ def read_sealed(path: str | Path) -> dict[str, NDArray[Any]]:
         If a single bit of it is not as it was written.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(path) as file:
             _check_seal(path, file)
+    except (IrregularFileError, IsADirectoryError) as error:
+        raise DataError(f"{path} is damaged: {reason(error)}") from error
     except OSError as error:
         raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
     return read_arrays(path)
 
 
-def read_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: str | Path, admit: Admit | None = None) -> dict[str, NDArray[Any]]:
     """Read what `write_arrays` wrote, refusing anything else.
+
+    Parameters
+    ----------
+    path
+        The file.
+    admit
+        Called with name, shape and type of each array before it is read; raises where it is not
+        one that is expected.
 
     Raises
     ------
     InputNotFoundError
-        If the file is absent or cannot be read.
+        If the file is absent, no regular file, or cannot be read.
     DataError
         If it is cut short, corrupted, holds pickle, or names its members by a path.
     """
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
-            return {_array_name(path, m): _read_member(archive, m) for m in archive.infolist()}
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            names = [_array_name(path, member) for member in members]
+            _check_sizes(members, os.fstat(file.fileno()).st_size)
+            for name, member in zip(names, members, strict=True):
+                claimed = _header(archive, member)
+                if admit is not None:
+                    admit(name, *claimed)
+            return {n: _read_member(archive, m) for n, m in zip(names, members, strict=True)}
     except DataError:
         raise
     except OSError as error:
         raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
-    except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, MemoryError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{path} is not an intact npz file of plain arrays: {error}. "
             "Write it again, or take it from a backup."
@@ -146,6 +184,30 @@ def _array_name(path: str | Path, member: zipfile.ZipInfo) -> str:
     if member.compress_type != zipfile.ZIP_STORED:
         raise DataError(f"{path}: {member.filename} is compressed; dgmm writes plain arrays")
     return name
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo], n_bytes: int) -> None:
+    """Refuse members that overlap: together they would be larger than the archive."""
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two arrays have one name")
+    if sum(member.file_size for member in members) > n_bytes:
+        raise ValueError("its arrays are together larger than the file")
+
+
+def _header(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an array claims."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        known = {(1, 0): np.lib.format.read_array_header_1_0}
+        read = known.get(version, np.lib.format.read_array_header_2_0)
+        shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds Python objects, which are pickle")
+    if math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename} claims more numbers than it has bytes for")
+    return shape, dtype
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.array_files import read_arrays, write_arrays
+from dgmm.array_files import Admit, read_arrays, write_arrays
 from dgmm.covariance import family_named
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
@@ -74,7 +74,8 @@ def load_model(path: str | Path) -> MixtureModel:
     if not (path / "model.json").exists():
         raise InputNotFoundError(f"no model at {path}: expected a directory with model.json")
     description = read_json(path / "model.json")
-    arrays = read_arrays(path / "arrays.npz")
+    _check_description(description, path)
+    arrays = read_arrays(path / "arrays.npz", _expected_arrays(description, path))
     _check(description, arrays, path)
     family = family_named(description["covariance_type"])
     parameters = Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"])
@@ -136,8 +137,48 @@ def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[s
     }
 
 
-def _check(description: Any, arrays: dict[str, NDArray[Any]], path: Path) -> None:
-    """Refuse what is not a whole, sound model of this schema."""
+def _check(description: dict[str, Any], arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Refuse arrays that are not those of a whole, sound model."""
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing or arrays_digest(arrays) != description.get("sha256"):
+        what = f"lacks {', '.join(missing)}" if missing else "does not match its checksum"
+        raise DataError(f"{path}/arrays.npz {what}: the model is damaged")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(
+                f"{path}/arrays.npz: {name} is not a finite array of shape {array.shape}"
+            )
+    if abs(arrays["weights"].sum() - 1.0) > 1e-6 or (arrays["weights"] < 0).any():
+        raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
+    if (arrays["scale"] <= 0).any():
+        raise DataError(f"{path}/arrays.npz: scale is not positive")
+
+
+def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:
+    """Refuses an array before it is read, unless it has the shape and type that the model's has."""
+    k, d = description["n_components"], description["n_features"]
+    shapes = {
+        "weights": (k,),
+        "means": (k, d),
+        "covariances": family_named(description["covariance_type"]).covariance_shape(k, d),
+        **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),
+    }
+
+    def admit(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if name not in shapes:
+            raise DataError(f"{path}/arrays.npz holds an array {name!r} that no model has")
+        due = np.dtype(np.bool_ if name == "is_constant" else np.float64)
+        if shape != shapes[name] or dtype.newbyteorder("=") != due:
+            raise DataError(
+                f"{path}/arrays.npz: {name} is not a finite array of shape {shapes[name]} and type "
+                f"{due}, but {dtype} of shape {shape}: the model is damaged"
+            )
+
+    return admit
+
+
+def _check_description(description: Any, path: Path) -> None:
+    """Refuse what is not a model of this schema, and entries that are absent or of another kind."""
     if not isinstance(description, dict) or description.get("format") != "dgmm-model":
         raise DataError(f"{path}/model.json does not describe a dgmm model")
     version = description.get("schema_version")
@@ -145,36 +186,12 @@ def _check(description: Any, arrays: dict[str, NDArray[Any]], path: Path) -> Non
         raise DataError(
             f"{path} has model schema {version}; this dgmm reads {SCHEMA_VERSION}: update dgmm"
         )
-    missing = [name for name in _ARRAYS if name not in arrays]
-    if missing or arrays_digest(arrays) != description.get("sha256"):
-        what = f"lacks {', '.join(missing)}" if missing else "does not match its checksum"
-        raise DataError(f"{path}/arrays.npz {what}: the model is damaged")
-    _check_description(description, path)
-    k, d = description["n_components"], description["n_features"]
-    family = family_named(description["covariance_type"])
-    shapes = {
-        "weights": (k,),
-        "means": (k, d),
-        "covariances": family.covariance_shape(k, d),
-        **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),
-    }
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise DataError(f"{path}/arrays.npz: {name} is not a finite array of shape {shape}")
-    if abs(arrays["weights"].sum() - 1.0) > 1e-6 or (arrays["weights"] < 0).any():
-        raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
-    if (arrays["scale"] <= 0).any():
-        raise DataError(f"{path}/arrays.npz: scale is not positive")
-
-
-def _check_description(description: dict[str, Any], path: Path) -> None:
-    """Refuse entries of model.json that are absent or of another kind."""
     d = description.get("n_features")
     names = description.get("feature_names")
     sound = {
         "covariance_type": isinstance(description.get("covariance_type"), str),
-        "n_components": isinstance(description.get("n_components"), int),
-        "n_features": isinstance(d, int),
+        "n_components": _is_count(description.get("n_components")),
+        "n_features": _is_count(d),
         "feature_names": isinstance(names, list)
         and len(names) == d
         and all(isinstance(name, str) for name in names),
@@ -186,3 +203,7 @@ def _check_description(description: dict[str, Any], path: Path) -> None:
     wrong = [key for key, is_sound in sound.items() if not is_sound]
     if wrong:
         raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
+
+#: JSON documents with more lists and objects, or deeper ones, are refused.
+_MOST_CONTAINERS, _DEEPEST = 500_000, 64
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -41,8 +45,8 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read JSON.
+def read_json(path: str | Path, *, most_bytes: int = MOST_METADATA_BYTES) -> Any:
+    """Read JSON from a regular file of at most so many bytes.
 
     Raises
     ------
@@ -52,14 +56,48 @@ def read_json(path: str | Path) -> Any:
         If it is not strict JSON (`NaN` literals included); line and column are named.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return json.loads(text, parse_constant=_refuse_constant)
+        text = read_regular(path, most_bytes).decode("utf-8")
+        return parse_json(text, parse_constant=_refuse_constant)
     except OSError as error:
         raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not valid JSON: {error}. Was it cut short or edited?"
         ) from error
+
+
+def parse_json(content: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """What a JSON document of bounded depth and size says.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, nested more than 64 deep, or has more than 500,000 lists and objects:
+        parsed, each takes twenty times the bytes that it takes in the file.
+    RecursionError
+        If it is nested deeper than Python's parser goes.
+    """
+    opening: tuple[Any, ...] = ("[", "{") if isinstance(content, str) else (b"[", b"{")
+    if sum(map(content.count, opening)) > _MOST_CONTAINERS:
+        raise ValueError(f"it has more than {_MOST_CONTAINERS:,} lists and objects")
+    value = json.loads(content, parse_constant=parse_constant)
+    _check_depth(value)
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [item for node in level for item in _items(node)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")
+
+
+def _items(node: Any) -> list[Any]:
+    """The lists and objects right below a list or object."""
+    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [item for item in below if isinstance(item, dict | list)]
 
 
 def plain(value: Any) -> Any:

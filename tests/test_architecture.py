@@ -51,6 +51,7 @@ LAYERS = {
         "persistence",
         "array_files",
         "line_files",
+        "regular_files",
     ],
     "mathematics": [
         "arithmetic",

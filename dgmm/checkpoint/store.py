@@ -101,10 +101,14 @@ class CheckpointStore:
                 self._path(name, generation).unlink()
 
     def _opened(self, path: Path, arrays: dict[str, Any]) -> Any:
-        content = json.loads(arrays.pop("tree").tobytes())
-        if content["format"] != FORMAT:
+        try:
+            content = json.loads(arrays.pop("tree").tobytes())
+            written = content["format"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{path} is damaged: {error!r}") from error
+        if written != FORMAT:
             raise OutputExistsError(
-                f"{path} has format {content['format']}, this dgmm reads format {FORMAT}: go on "
+                f"{path} has format {written}, this dgmm reads format {FORMAT}: go on "
                 "with the version that wrote it, or choose another output.path"
             )
         held = decode(Encoded(content["tree"], [arrays[f"a{i}"] for i in range(len(arrays))]))

@@ -114,9 +114,23 @@ def _paths(reading: Reading) -> Iterator[Fault]:
         return
     for path in (("data", "path"), ("model", "path"), ("initialisation", "model")):
         given = _section(reading, path[0]).get(path[1])
-        if isinstance(given, str) and given and _overlap(output, given):
+        if not isinstance(given, str) or not given:
+            continue
+        if any(_overlap(output, place) for place in _places(given, reading, path)):
             text = f"lies at, in or around {'.'.join(path)}; expected a directory apart from it"
             yield Fault(reading.place_of(("output", "path")), ("output", "path"), text)
+
+
+def _places(given: str, reading: Reading, path: KeyPath) -> list[str]:
+    """Where an input lies: within its folder, parts of it may be links to elsewhere."""
+    if path != ("data", "path"):
+        return [given, os.path.join(given, "model")]  # noqa: PTH118 - as realpath takes it
+    array = _section(reading, "data").get("array")
+    parts = [part for part in array.split("/") if part] if isinstance(array, str) else []
+    if {".", ".."} & {*parts}:
+        return [given]  # no array's name: refused when the data are opened
+    own = os.path.join(given, *parts)  # noqa: PTH118
+    return [given, own, os.path.join(own, "c")]  # noqa: PTH118 - as above
 
 
 def _overlap(one: str, other: str) -> bool:

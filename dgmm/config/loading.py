@@ -26,6 +26,7 @@ from dgmm.config.wording import (
 )
 from dgmm.errors import InputNotFoundError
 from dgmm.printable import printable
+from dgmm.regular_files import OversizedFileError, read_regular_or_pipe
 
 LARGEST_FILE = 1 << 20
 
@@ -140,9 +141,6 @@ def _require_mapping(reading: Reading, source: str) -> None:
 
 def _read_text(path: str | Path) -> str:
     data = _read_bytes(path)
-    if len(data) > LARGEST_FILE:
-        text = f"larger than {LARGEST_FILE:,} bytes; is this a job file?"
-        raise job_file_error(str(path), [Fault(Place(str(path)), (), text)])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -155,8 +153,10 @@ def _read_text(path: str | Path) -> str:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            return file.read(LARGEST_FILE + 1)
+        return read_regular_or_pipe(path, LARGEST_FILE)
+    except OversizedFileError:
+        text = f"larger than {LARGEST_FILE:,} bytes; is this a job file?"
+        raise job_file_error(str(path), [Fault(Place(str(path)), (), text)]) from None
     except IsADirectoryError:
         reason = "it is a directory; expected a YAML file"
     except FileNotFoundError:

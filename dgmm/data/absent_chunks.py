@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.chunk_listing import Listing
-from dgmm.data.zarr_layout import ArrayLayout, Pair
+from dgmm.data.zarr_layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr_node import read_local
 from dgmm.errors import DataError
+from dgmm.regular_files import open_regular
 
 #: Most units for which a map of the present ones is made (16 MiB as bits).
 MOST_UNITS = 2**27
@@ -86,25 +87,26 @@ def units_in_file(folder: Path, layout: ArrayLayout, file: Pair) -> NDArray[np.b
         return np.zeros(layout.units_per_file, np.bool_)
     if not _has_readable_shards(layout):
         return np.ones(layout.units_per_file, np.bool_)
-    return _units_in_shard(path, layout)
+    return _units_in_shard(folder, layout, file)
 
 
 def _has_readable_shards(layout: ArrayLayout) -> bool:
     return layout.is_sharded and layout.is_index_readable
 
 
-def _units_in_shard(path: Path, layout: ArrayLayout) -> NDArray[np.bool_]:
+def _units_in_shard(folder: Path, layout: ArrayLayout, file: Pair) -> NDArray[np.bool_]:
     """Read a shard's index: offset and length of each inner chunk, 2^64 - 1 where it is absent."""
+    path = folder / layout.key(file)
     shape = layout.units_per_file
     size = 16 * shape[0] * shape[1]
-    checksum = 4
+    checksum, end = 4, [0]
 
     def read() -> bytes:
-        with path.open("rb") as shard:
-            end = shard.seek(0, os.SEEK_END)
-            if end < size:  # asked first: metadata may claim an index that no memory holds
+        with open_regular(path) as shard:
+            end[0] = shard.seek(0, os.SEEK_END)
+            if end[0] < size:  # asked first: metadata may claim an index that no memory holds
                 return b""
-            shard.seek(0 if layout.index_at_start else max(end - size - checksum, 0))
+            shard.seek(0 if layout.index_at_start else max(end[0] - size - checksum, 0))
             return shard.read(size)
 
     content = read_local(read, str(path))
@@ -117,7 +119,22 @@ def _units_in_shard(path: Path, layout: ArrayLayout) -> NDArray[np.bool_]:
         )
     pairs = np.frombuffer(content, dtype="<u8").reshape(*shape, 2)
     present: NDArray[np.bool_] = ~(pairs == _ABSENT).all(axis=2)
+    fault = _fault_of_index(layout, pairs[present], end[0])
+    if fault is not None:
+        raise DataError(f"shard {layout.key(file)} of {folder} is damaged: {fault}. Write it again")
     return present
+
+
+def _fault_of_index(layout: ArrayLayout, pairs: NDArray[np.uint64], size: int) -> str | None:
+    """Whether inner chunks lie beyond the file's bytes, or take more than any encoding of them."""
+    most = np.uint64(most_encoded_bytes(layout.unit_shape, layout.dtype))
+    offsets, lengths = pairs[:, 0], pairs[:, 1]
+    room = np.uint64(size) - np.minimum(offsets, np.uint64(size))
+    if (lengths > room).any():
+        return f"its index names inner chunks beyond its {size:,} bytes"
+    if (lengths > most).any():
+        return f"its index names inner chunks of more than {int(most):,} bytes"
+    return None
 
 
 def _absent_map(folder: Path, layout: ArrayLayout, listing: Listing) -> NDArray[np.bool_]:

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.zarr_layout import ArrayLayout, Pair
+from dgmm.data.zarr_layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr_node import read_local
 from dgmm.errors import DataError
+from dgmm.regular_files import kind_of
 
 #: Up to this many files in a row's folder, each is asked for by name.
 _FEW_COLUMNS = 4
@@ -45,21 +46,18 @@ def list_chunks(folder: Path, layout: ArrayLayout) -> Listing:
     Raises
     ------
     DataError
-        If a file is empty.
+        If a file is empty, no regular file, or larger than any encoding of a chunk.
     InputNotFoundError
         If the folder cannot be listed.
     """
     digest, present = hashlib.sha256(), array("q")
-    n_columns = layout.files[1]
+    n_columns, most_bytes = layout.files[1], most_encoded_bytes(layout.file_shape, layout.dtype)
     for file in _candidates(str(folder), layout):
         key = layout.key(file)
         status = _status(f"{folder}/{key}")
         if status is None:
             continue
-        if status.st_size == 0:
-            raise DataError(
-                f"{folder}: chunk {key} is damaged: its file is empty (0 bytes). Write it again"
-            )
+        _check_file(folder, key, status, most_bytes)
         digest.update(f"{key}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         present.append(file[0] * n_columns + file[1])
     return Listing(np.frombuffer(present, dtype=np.int64), digest.hexdigest())
@@ -105,7 +103,22 @@ def _names(folder: str) -> list[str]:
     return read_local(lambda: os.listdir(folder), folder) or []  # noqa: PTH208 - names, not paths
 
 
+def _check_file(folder: Path, key: str, status: os.stat_result, most_bytes: int) -> None:
+    if not stat.S_ISREG(status.st_mode):  # a FIFO, a device: opening it may wait for ever
+        found = f"it is {kind_of(status.st_mode)}; expected a regular file. Restore it"
+    elif status.st_size == 0:
+        found = "its file is empty (0 bytes). Write it again"
+    elif status.st_size > most_bytes:
+        found = (
+            f"its file has {status.st_size:,} bytes, of a chunk of the declared shape at most "
+            f"{most_bytes:,} are expected. Write it again"
+        )
+    else:
+        return
+    raise DataError(f"{folder}: chunk {key} is damaged: {found}")
+
+
 def _status(path: str) -> os.stat_result | None:
-    """A regular file's status, links followed; None where there is none."""
+    """The status of what may be a file, links followed; None where there is none."""
     status = read_local(lambda: os.stat(path), path)  # noqa: PTH116 - done a million times
-    return status if status is not None and stat.S_ISREG(status.st_mode) else None
+    return None if status is None or stat.S_ISDIR(status.st_mode) else status

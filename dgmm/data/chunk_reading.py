@@ -12,10 +12,12 @@ import zarr
 from numpy.typing import NDArray
 
 from dgmm.data.absent_chunks import AbsentChunks, units_in_file
+from dgmm.data.bounded_codecs import OversizedChunkError
+from dgmm.data.bounded_reading import bound_decoding
 from dgmm.data.feature_names import safe_text
 from dgmm.data.patience import is_transient, patient_for, patiently
 from dgmm.data.small_files import SmallFilesStore
-from dgmm.data.zarr_layout import ArrayLayout, Pair
+from dgmm.data.zarr_layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
 from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
 
@@ -36,9 +38,12 @@ def opened(folder: str, zarr_format: int, digest: str) -> ZarrArray:
         raise DataError(f"{folder}: metadata changed after the run had begun; start it again")
     store = SmallFilesStore(folder, read_only=True)
     try:
-        return zarr.open_array(store, mode="r", zarr_format=3 if zarr_format == 3 else 2)
+        array = zarr.open_array(store, mode="r", zarr_format=3 if zarr_format == 3 else 2)
+        bound_decoding(array)
     except Exception as error:  # noqa: BLE001 - zarr raises anything on metadata it cannot read
         raise DataError(f"{folder}: zarr cannot open this array: {_words(error)}") from None
+    store.most_bytes = most_encoded_bytes(array.shards or array.chunks, array.dtype)
+    return array
 
 
 def check_openable(node: ArrayNode, layout: ArrayLayout) -> Any:
@@ -128,9 +133,14 @@ class ChunkReader:
                 f"{where} cannot be read: {_words(error)}, for {self.retry_s:g} s "
                 "(storage.retry_s). Run the same command again when the storage is back"
             )
+        rows, columns = self.layout.unit_shape
+        n_bytes = rows * columns * self.layout.dtype.itemsize
+        if isinstance(error, OversizedChunkError):
+            return DataError(
+                f"{where} is damaged: {error}, where its metadata make a chunk {n_bytes:,} bytes. "
+                "Restore it, or write the array again"
+            )
         if isinstance(error, MemoryError):
-            rows, columns = self.layout.unit_shape
-            n_bytes = rows * columns * self.layout.dtype.itemsize
             return DataError(
                 f"{where} asks for more memory than there is, where its metadata make a chunk "
                 f"{n_bytes:,} bytes: it is damaged, or this machine too small for it. Restore it, "

@@ -4,6 +4,8 @@ Zarr hands every file to a thread of a pool, and threads of Python take turns: c
 370 to 410 µs each on two cores, where reading them one after another takes 100 to 140. On storage
 that answers slowly, many requests at a time are worth their threads.
 
+Nothing but regular files of a size that the array's chunks can have is read.
+
 A file is read in Zarr's event loop, the only one of a process: nothing else begins meanwhile.
 """
 
@@ -15,6 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
+
+from dgmm.regular_files import (
+    MOST_METADATA_BYTES,
+    OversizedFileError,
+    check_regular,
+    read_if_small,
+)
 
 #: Files up to this size; larger ones take longer to copy than a thread costs.
 _SMALL_BYTES = 256 * 1024
@@ -31,18 +40,23 @@ class SmallFilesStore(LocalStore):
     def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
         super().__init__(root, read_only=read_only)
         self._average_s, self._left_to_threads, self._has_large = 0.0, 0, False
+        #: Larger files are refused: no chunk of the array can be in them.
+        self.most_bytes = MOST_METADATA_BYTES
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """As Zarr's: the file's bytes, None where there is no such file."""
-        if prototype is None or byte_range is not None or self._has_large or self._is_slow():
-            return await super().get(key, prototype, byte_range)
-        begun = time.perf_counter()
+        path = self.root / key
         try:
-            content = _content_if_small(self.root / key)
+            if prototype is None or byte_range is not None or self._has_large or self._is_slow():
+                self._check_size(path, check_regular(path))
+                return await super().get(key, prototype, byte_range)
+            begun = time.perf_counter()
+            content = _content_if_small(path)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
         self._note(time.perf_counter() - begun)
         if content is None:
+            self._check_size(path, check_regular(path))
             self._has_large = True  # chunks of an array are of about one size
             return await super().get(key, prototype, byte_range)
         return prototype.buffer.from_bytes(content)
@@ -59,8 +73,10 @@ class SmallFilesStore(LocalStore):
         if self._average_s > _SLOW_S:
             self._average_s, self._left_to_threads = 0.0, _SLOW_FILES
 
+    def _check_size(self, path: Path, status: os.stat_result) -> None:
+        if status.st_size > self.most_bytes:
+            raise OversizedFileError(path, self.most_bytes)
+
 
 def _content_if_small(path: Path) -> bytes | None:
-    with path.open("rb", buffering=0) as file:
-        is_small = os.fstat(file.fileno()).st_size <= _SMALL_BYTES
-        return file.read() if is_small else None
+    return read_if_small(str(path), _SMALL_BYTES)

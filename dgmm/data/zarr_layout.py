@@ -7,7 +7,7 @@ because what lies in which file is needed to tell an absent chunk from one full 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from dgmm.errors import DataError
 
 Pair = tuple[int, int]
 _LARGEST = 2**62
+_MOST_EXPANSION, _MOST_OVERHEAD = 8, 2**20
 #: The sharding codec's usual index: little-endian uint64 pairs and a checksum of 4 bytes.
 _INDEX_CODECS = ("bytes", "crc32c")
 
@@ -98,6 +99,14 @@ class ArrayLayout:
         """The array's size in words."""
         size = math.prod(self.shape) * self.dtype.itemsize
         return f"{self.shape[0]} × {self.shape[1]} {self.dtype.name} ({size:.3g} bytes)"
+
+
+def most_encoded_bytes(shape: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Bytes that no file of a chunk or shard of this shape exceeds, whatever encoded it.
+
+    A filter may store bytes as float64; compressors add little to what they cannot compress.
+    """
+    return _MOST_EXPANSION * math.prod(shape) * dtype.itemsize + _MOST_OVERHEAD
 
 
 def layout_of(node: ArrayNode) -> ArrayLayout:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any, TypeVar
 from dgmm.data.feature_names import safe_text
 from dgmm.data.patience import is_transient, patiently
 from dgmm.errors import DataError, InputNotFoundError, UnavailableError
+from dgmm.persistence import parse_json
+from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
 
 T = TypeVar("T")
 _SHOWN = 20
@@ -108,7 +109,7 @@ def metadata_digest(folder: Path, zarr_format: int) -> str:
     names = ("zarr.json",) if zarr_format == 3 else (".zarray", ".zattrs")
     digest = hashlib.sha256()
     for name in names:
-        digest.update(name.encode() + b"\0" + (read_local((folder / name).read_bytes, name) or b""))
+        digest.update(name.encode() + b"\0" + (_metadata_bytes(folder / name, name) or b""))
     return digest.hexdigest()
 
 
@@ -134,13 +135,18 @@ def _without_secrets(url: str) -> str:
     return safe_text(scheme.split("?")[0] + separator + host)
 
 
+def _metadata_bytes(path: Path, what: str) -> bytes | None:
+    """A metadata file's content; None where there is none."""
+    return read_local(lambda: read_regular(path, MOST_METADATA_BYTES), what)
+
+
 def _document(path: Path) -> dict[str, Any] | None:
     """A JSON object; None where the file does not exist."""
-    content = read_local(path.read_bytes, str(path))
+    content = _metadata_bytes(path, str(path))
     if content is None:
         return None
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is damaged: not valid JSON ({error}). Restore it from the array's source"

@@ -6,6 +6,7 @@ shard lose rows without an error.
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import zarr
 import zarr.storage
 from numpy.typing import DTypeLike, NDArray
 
+from dgmm.data.bounded_reading import bound_decoding
 from dgmm.data.zarr_versions import METADATA, ZarrFormat, creation_options, format_of
 from dgmm.errors import OutputExistsError, OutputFailedError
 
@@ -134,11 +136,21 @@ class OutputArray:
     def _array(self) -> zarr.Array[Any]:
         store = zarr.storage.LocalStore(self._folder)
         with _failures(f"{self._folder} cannot be opened"):
-            zarr_format = format_of(self._folder)
+            zarr_format = _format_on_disk(self._folder)
             array: zarr.Array[Any] = zarr.open_array(store, mode="r+", zarr_format=zarr_format)
         # A chunk of fill values is written like any other, so that a missing file always means
         # lost rows. zarr does not keep this in the metadata: every opener has to ask for it.
         return array.with_config({"write_empty_chunks": True})
+
+    @cached_property
+    def _bounded(self) -> zarr.Array[Any]:
+        """For reading: what it unpacks ends where a chunk does."""
+        with _failures(f"{self._folder} cannot be opened"):
+            zarr_format = _format_on_disk(self._folder)
+            store = zarr.storage.LocalStore(self._folder, read_only=True)
+            array: zarr.Array[Any] = zarr.open_array(store, mode="r", zarr_format=zarr_format)
+        bound_decoding(array)
+        return array
 
     @property
     def _folder(self) -> Path:
@@ -222,7 +234,7 @@ class OutputArray:
         if missing is not None:
             raise OutputFailedError(f"{where}: chunk {missing} does not exist. Run the job again")
         try:
-            return np.asarray(self._array[start:stop])
+            return np.asarray(self._bounded[start:stop])
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - codecs raise anything on damaged bytes
@@ -241,6 +253,14 @@ class OutputArray:
                 yield self._folder.joinpath("c", *map(str, place))
             else:
                 yield self._folder / ".".join(map(str, place))
+
+
+def _format_on_disk(folder: Path) -> ZarrFormat:
+    """The version of an array whose metadata are a regular file: a FIFO would be waited for."""
+    zarr_format = format_of(folder)
+    if zarr_format is None:
+        raise FileNotFoundError(errno.ENOENT, "it holds no metadata of an array")
+    return zarr_format
 
 
 def _is_replaceable(folder: Path) -> bool:

@@ -14,6 +14,8 @@ from dgmm.version import __version__
 
 #: Distributions whose versions decide bits or the way tasks travel.
 PACKAGES = ("dgmm", "numpy", "numba", "scipy", "zarr", "dask", "distributed")
+#: Those of them that compute: other versions may give other bits.
+DECIDING = ("dgmm", "numpy", "scipy", "numba")
 #: Variables that steer BLAS; recorded, never set.
 VARIABLES = (
     *("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "OMP_NUM_THREADS"),
@@ -133,7 +135,7 @@ def _topics(report: Mapping[str, Any]) -> dict[str, Any]:
         if library.get("package") == "numpy"
     }
     return {
-        **{package: report.get(package) for package in ("dgmm", "numpy", "scipy", "numba")},
+        **{package: report.get(package) for package in DECIDING},
         "machine": report.get("machine"),
         "BLAS": " + ".join(sorted(kernels)) or None,
         **{name: variables.get(name) for name in VARIABLES if name.startswith("NUMBA")},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import time
 from pathlib import Path
 
 from dgmm.errors import UnavailableError
+from dgmm.persistence import parse_json
+from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
 
 
 def read_address(path: Path, timeout: float) -> str:
@@ -27,7 +28,7 @@ def read_address(path: Path, timeout: float) -> str:
             )
         time.sleep(0.1)
     try:
-        address = str(json.loads(path.read_text("utf-8"))["address"])
+        address = str(parse_json(read_regular(path, MOST_METADATA_BYTES))["address"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnavailableError(
             f"{path} is not a scheduler file ({error!r}); expected the JSON that "

@@ -9,7 +9,11 @@ from typing import Any
 from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
-from dgmm.execution.environment import environment_difference, process_environment
+from dgmm.execution.environment import (
+    DECIDING,
+    environment_difference,
+    process_environment,
+)
 from dgmm.job.directory import CHECKPOINT, RunDirectory
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.recording import RecordingListener
@@ -107,10 +111,11 @@ def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> l
     if not changed:
         return []
     if not accept_versions:
+        is_other_software = any(f"{package} is " in changed for package in DECIDING)
+        what = "with other versions" if is_other_software else "on another processor"
         raise OutputExistsError(
-            f"{directory.shown} holds the state of a run with other versions or on another "
-            f"processor: {changed}. Go on with those, or give --accept-versions: then bits are "
-            "not those of an undisturbed run"
+            f"{directory.shown} holds the state of a run {what}: {changed}. Go on with those, or "
+            "give --accept-versions: then bits are not those of an undisturbed run"
         )
     text = f"the run goes on with other software or another processor than before ({changed}): "
     return [text + "its bits are not those of an undisturbed run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -342,7 +343,7 @@ def test_a_file_without_permission_is_an_input_not_found(monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     Path("job.yaml").write_text(JOB)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(InputNotFoundError, match="Permission denied"):
         load_job("job.yaml")
 

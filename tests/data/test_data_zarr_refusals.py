@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -169,10 +170,10 @@ def test_a_loop_of_links_is_input_not_found(tmp_path):
 def test_permission_denied_is_told_from_missing(tmp_path, monkeypatch):
     path = write(tmp_path / "a")
 
-    def denied(self):
+    def denied(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(InputNotFoundError, match="permission denied"):
         open_zarr(path)
 

@@ -117,15 +117,15 @@ def _(desk: Desk) -> None:
 def _(desk: Desk) -> None:
     desk.write_rows()
     desk.job(66, "none.zarr does not exist", name="none", data={"path": "none.zarr"})
-    real = Path.read_bytes
+    real = os.open
 
-    def refusing(path: Path) -> bytes:
-        if path.name == "zarr.json":
+    def refusing(path: object, *arguments: int, **options: int) -> int:
+        if str(path).endswith("zarr.json"):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return real(path)
+        return real(path, *arguments, **options)  # type: ignore[arg-type]
 
     with desk.monkeypatch.context() as patched:  # an administrator may read everything
-        patched.setattr(Path, "read_bytes", refusing)
+        patched.setattr(os, "open", refusing)
         desk.job(66, "rows.zarr/zarr.json: permission denied; it exists but is not yours to read")
 
 

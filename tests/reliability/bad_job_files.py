@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -259,7 +260,7 @@ def _(desk: Desk) -> None:
         raise PermissionError(13, "Permission denied")
 
     with desk.monkeypatch.context() as patched:  # an administrator may read everything
-        patched.setattr(Path, "open", refusing)
+        patched.setattr(os, "open", refusing)
         desk.command(66, "job file job.yaml: Permission denied", say=("run", "job.yaml"))
 
 
