@@ -21,15 +21,18 @@ MIB = 1024 * 1024
 
 #: Tasks, and rows kept for the next pass, take at most this share of a worker's memory limit...
 SHARE = 0.5
-#: ...and the process with its libraries this much: Dask warns at 70 % and pauses a worker at 80 %.
+#: ...and the process with its libraries this much: Dask warns at 70 %.
 PROCESS_SHARE = 0.7
+#: Dask pauses a worker at this share of its limit, and ends it at the other; a paused worker takes
+#: no runs. (Those of a local cluster; see execution/dask_configuration.py.)
+PAUSE_SHARE, TERMINATE_SHARE = 0.8, 0.95
 #: Resident bytes of a worker, and of the driver with the scheduler, before any data; compiled code
 #: (Numba) is 120 MiB of either.
-WORKER_BASE, DRIVER_BASE = 210 * MIB, 250 * MIB
+WORKER_BASE, DRIVER_BASE = 250 * MIB, 250 * MIB
 #: matplotlib and one figure in the driver.
 REPORT_BYTES = 120 * MIB
-#: Rows that Ward's tree is made of, where there are not more components.
-WARD_ROWS = 5_000
+#: Ward's condensed distances among 5,000 rows, and a copy.
+HIERARCHICAL_BYTES = 5_000 * 5_000 * 8
 #: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
 BANDS = 4
 #: Components, and rows of φ, that compiled products take together at most.
@@ -162,7 +165,14 @@ def _candidates_terms(work: Work) -> list[Term]:
     return [Term("candidates of k-means||", n_bytes, formula)]
 
 
-def kept_rows_term(*, limit: int, n_bytes_held: int, base: int, data_bytes: int) -> Term:
+def kept_rows_term(
+    *,
+    limit: int,
+    n_bytes_held: int,
+    base: int,
+    data_bytes: int,
+    usable_share: float = PAUSE_SHARE,
+) -> Term:
     """Decoded rows that a process keeps for the next pass: what is left beside everything else.
 
     Parameters
@@ -175,8 +185,11 @@ def kept_rows_term(*, limit: int, n_bytes_held: int, base: int, data_bytes: int)
         What it holds before any data.
     data_bytes
         All rows; no process keeps more.
+    usable_share
+        Share of the limit at which the process would be paused: it stays an eighth below.
     """
-    room = min(SHARE * limit, PROCESS_SHARE * limit - base) - n_bytes_held
+    process_share = PROCESS_SHARE * min(usable_share / PAUSE_SHARE, 1.0)
+    room = min(SHARE * limit, process_share * limit - base) - n_bytes_held
     kept = min(max(int(room), 0), data_bytes)
     share = f"{kept / max(data_bytes, 1):.0%} of all rows"
     return Term("rows kept between passes", kept, share)
@@ -234,8 +247,7 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
     ]
     terms += _candidates_terms(work) + _rehearsal_terms(work)
     if hierarchical:
-        m = min(max(WARD_ROWS, k), work.sample_rows)
-        terms.append(Term("Ward's distances", 8 * m * m + 64 * m, f"{m:,} rows, condensed, twice"))
+        terms.append(Term("Ward's distances", HIERARCHICAL_BYTES, "5,000 rows"))
     return terms
 
 

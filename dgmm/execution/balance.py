@@ -12,14 +12,12 @@ import heapq
 import statistics
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from dgmm.data.blocks import Run
 from dgmm.errors import DgmmError
 from dgmm.execution.affinity import Homes, WaitingRuns
+from dgmm.execution.tickets import Ticket, WorkerTickets
 
-#: One run that computes and one whose message is already there when it ends.
-IN_FLIGHT_PER_THREAD = 2
 #: A run that was on this many dying workers gets a worker to itself from then on; if that worker
 #: dies too, the run is cut in halves...
 DEATHS_IN_COMPANY = 3
@@ -30,37 +28,6 @@ LATE_S = 30.0
 LATE_MEDIANS = 5.0
 #: Seconds between two looks for late runs.
 LOOK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """One run given to one worker; `serial` tells copies of the same run apart."""
-
-    serial: int
-    index: int
-    run: Run
-    worker: str
-
-
-@dataclass(slots=True)
-class _Worker:
-    """What the driver knows of a worker: its threads and its tickets, oldest first."""
-
-    threads: int
-    tickets: list[Ticket] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        return self.threads * IN_FLIGHT_PER_THREAD - len(self.tickets)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether a thread has nothing to do."""
-        return len(self.tickets) < self.threads
-
-    @property
-    def load(self) -> float:
-        return len(self.tickets) / self.threads
 
 
 class Balance:
@@ -86,7 +53,7 @@ class Balance:
         self._deaths = [0] * len(runs)
         self._deaths_alone = [0] * len(runs)
         self._unfinished = set(range(len(runs)))
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, WorkerTickets] = {}
         self._threads: dict[str, int] = {}
         self._with_room: set[str] = set()
         self._since: dict[Ticket, float] = {}
@@ -94,6 +61,7 @@ class Balance:
         self._late_at = 0.0
         self._durations: list[float] = []
         self._resting: frozenset[str] = frozenset()
+        self._stalled: frozenset[str] = frozenset()
         self._serial = 0
 
     @property
@@ -107,7 +75,12 @@ class Balance:
         return not self._unfinished
 
     def follow(
-        self, threads: Mapping[str, int], now: float, *, resting: Collection[str] = ()
+        self,
+        threads: Mapping[str, int],
+        now: float,
+        *,
+        resting: Collection[str] = (),
+        stalled: Collection[str] = (),
     ) -> list[Ticket]:
         """Take in who is there now; give up the tickets of workers that left.
 
@@ -119,6 +92,8 @@ class Balance:
             Seconds of a monotonic clock.
         resting : collection of str
             Workers that shall keep their runs but get no more.
+        stalled : collection of str
+            Those of them whose runs count as late, however long they have been there.
 
         Raises
         ------
@@ -126,7 +101,7 @@ class Balance:
             If a run that cannot be cut has taken `DEATHS_ALONE` workers with it while it was alone
             on them.
         """
-        self._resting = frozenset(resting)
+        self._resting, self._stalled = frozenset(resting), frozenset(stalled)
         if threads == self._threads:  # as after nearly every result: nothing to look through
             return []
         self._threads = dict(threads)
@@ -135,7 +110,7 @@ class Balance:
             self._homes.keep(threads)
             self._waiting.keep(threads)
         for address, count in threads.items():
-            self._workers.setdefault(address, _Worker(count)).threads = count
+            self._workers.setdefault(address, WorkerTickets(count)).threads = count
         self._with_room = set(threads)
         return [
             ticket
@@ -144,7 +119,7 @@ class Balance:
             for ticket in self._bury(self._workers.pop(address), accuses=len(gone) == 1, now=now)
         ]
 
-    def _bury(self, worker: _Worker, *, accuses: bool, now: float) -> list[Ticket]:
+    def _bury(self, worker: WorkerTickets, *, accuses: bool, now: float) -> list[Ticket]:
         """Blame a dead worker's runs and let them wait again, in their old order."""
         for ticket in (tickets := list(worker.tickets)):
             self._blame(ticket, alone=accuses and len(tickets) == 1)
@@ -287,12 +262,15 @@ class Balance:
         late_after = self._late_after()
         for index in sorted(self._unfinished):
             copies = self._copies(index)
-            if not copies or any(now - self._since[ticket] <= late_after for ticket in copies):
+            if not copies or not any(self._is_late(t, now, late_after) for t in copies):
                 continue
             worker = self._idle(besides={ticket.worker for ticket in copies})
             if worker:
                 given.append(self._give(index, worker, now))
         return given
+
+    def _is_late(self, ticket: Ticket, now: float, late_after: float) -> bool:
+        return ticket.worker in self._stalled or now - self._since[ticket] > late_after
 
     def _late_after(self) -> float:
         if not self._durations:

@@ -8,6 +8,8 @@ limit per task would not do: it is process-wide and races between threads.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -80,6 +82,24 @@ def limit_this_thread() -> None:
         for library, _ in _undo:
             if getattr(library, "threading_layer", None) == "openmp":
                 library.set_num_threads(1)
+
+
+@contextmanager
+def limited_thread() -> Iterator[None]:
+    """Hold the limit in a thread of somebody else's, which afterwards is as it was.
+
+    Cheap where the process holds the limit already. See `limit_this_thread` for OpenMP.
+    """
+    with single_blas_thread():
+        with _lock:
+            own = [lib for lib, _ in _undo if getattr(lib, "threading_layer", None) == "openmp"]
+            before = [(library, library.num_threads) for library in own]
+        limit_this_thread()
+        try:
+            yield
+        finally:
+            for library, n_threads in before:
+                library.set_num_threads(n_threads)
 
 
 def _limit_libraries() -> None:

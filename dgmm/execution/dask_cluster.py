@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import tempfile
-import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from dgmm.data.blocks import Run
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.execution.affinity import Homes
-from dgmm.execution.allocator import environment_of_workers
 from dgmm.execution.balance import Balance
 from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
 from dgmm.execution.dask_pass import DaskPass
 from dgmm.execution.environment import compare_environments, group_reports, process_environment
+from dgmm.execution.local_processes import start_processes
 from dgmm.execution.machine import available_memory
 from dgmm.execution.membership import Membership
 from dgmm.execution.scheduler_address import exposure, read_address
-from dgmm.execution.telling import tell_workers
 from dgmm.execution.threads import available_cpus
-from dgmm.execution.worker_setup import worker_plugin
+from dgmm.execution.versions import require_scheduler
 
 T = TypeVar("T")
 #: Seconds between two messages to the scheduler. Dask waits 10 ms, which is for drivers that submit
 #: thousands of tasks; a pass has a few, and the first would wait for the last one's farewell.
 _SEND_S = 0.001
-#: Level above CRITICAL: workers of a local cluster write nothing to the user's terminal.
-_SILENT = 60
-#: Else a worker that is down again 15 s after an earlier death is given up for good, with the
-#: process that is just restarting it.
-_KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "1 day"}
 
 
 class DaskExecutor:
@@ -68,7 +58,7 @@ class DaskExecutor:
     @property
     def n_threads(self) -> int:
         """How many tasks can run at the same time; follows workers that join and leave."""
-        return max(1, sum(self._members.threads().values()))
+        return max(1, self._members.ready_threads())
 
     @property
     def dashboard(self) -> str | None:
@@ -79,6 +69,11 @@ class DaskExecutor:
     def task_memory_limit(self) -> int | None:
         """The smallest memory limit of any worker, in bytes; None where none has one."""
         return min(self._members.memory_limits(), default=None)
+
+    @property
+    def pause_share(self) -> float | None:
+        """The smallest share of its limit at which Dask pauses a worker; None: it never does."""
+        return min(self._members.pause_shares(), default=None)
 
     @property
     def threads_per_worker(self) -> int:
@@ -168,35 +163,11 @@ def local_cluster(
     """
     n_workers = n_workers or max(1, available_cpus() // threads_per_worker)
     limit = _bytes_per_worker(memory_limit, n_workers)
-    has_dashboard = find_spec("bokeh") is not None
     with ExitStack() as resources:
-        resources.enter_context(quiet_dask())
-        resources.enter_context(dask.config.set(_KEEP_NANNIES))
-        resources.enter_context(environment_of_workers())
-        folder = tempfile.TemporaryDirectory(prefix="dgmm-workers-", ignore_cleanup_errors=True)
-        try:
-            cluster = LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=threads_per_worker,
-                processes=True,
-                host="127.0.0.1",
-                # Given in any case: without it the scheduler serves port 8787 of every interface.
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": has_dashboard},
-                memory_limit=limit,
-                local_directory=resources.enter_context(folder),
-                silence_logs=_SILENT,
-                preload=["dgmm.execution.worker_setup", "dgmm.execution.allocator"],
-            )
-        except (OSError, RuntimeError) as error:
-            raise UnavailableError(
-                f"the local cluster of {n_workers} workers did not start: {error}. Try "
-                "cluster.kind: threads, or fewer workers."
-            ) from error
-        resources.callback(cluster.close, timeout=10)
-        dashboard = cluster.dashboard_link if has_dashboard else None
-        client = resources.enter_context(closing(Client(cluster, set_as_default=False)))
-        return _open(client, resources, wait_workers_s, n_workers, dashboard)
+        started = start_processes(n_workers, threads_per_worker, limit, resources)
+        return _open(
+            started.client, resources, wait_workers_s, n_workers, started.dashboard, started.notice
+        )
 
 
 def _bytes_per_worker(memory_limit: int | str | None, n_workers: int) -> int | None:
@@ -245,6 +216,7 @@ def existing_cluster(
     with ExitStack() as resources:
         resources.enter_context(quiet_dask())
         client = resources.enter_context(closing(_connect(address, timeout)))
+        require_scheduler(client)
         return _open(client, resources, wait_workers_s, 1, _foreign_dashboard(client), notice)
 
 
@@ -296,16 +268,7 @@ def _open(
     members = Membership(client, wait_workers_s)
     resources.callback(members.close)
     members.open(expected_workers)
-    # A name of its own: on a shared cluster another driver's plugin must outlive ours.
-    name = f"dgmm-{uuid.uuid4().hex[:8]}"
-    tell_workers(client, lambda: client.register_plugin(worker_plugin(), name=name))
-    resources.callback(_unregister, client, name)
     with suppress(AttributeError):  # an attribute without a promise
         client.scheduler_comm.interval = _SEND_S
     resources.enter_context(single_blas_thread())
     return DaskExecutor(client, members, resources.pop_all(), dashboard, notice)
-
-
-def _unregister(client: Any, name: str) -> None:
-    with suppress(Exception):  # the scheduler may be gone, and the plugin with it
-        tell_workers(client, lambda: client.unregister_worker_plugin(name))

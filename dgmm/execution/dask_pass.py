@@ -18,9 +18,11 @@ from distributed import KilledWorker
 from dgmm.data.blocks import Run
 from dgmm.errors import UnavailableError
 from dgmm.execution import payload
-from dgmm.execution.balance import Balance, Ticket
+from dgmm.execution.balance import Balance
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.membership import POLL_S, Membership
+from dgmm.execution.tickets import Ticket
+from dgmm.execution.worker_lease import run_leased
 
 T = TypeVar("T")
 #: Messages or results lost per run, for no worker's fault, before the network is called unusable.
@@ -102,7 +104,8 @@ class DaskPass(Generic[T]):
         self._members.require()
         now = time.monotonic()
         threads, resting = self._members.threads(), self._members.resting()
-        lost = self._balance.follow(threads, now, resting=resting)
+        stalled = self._members.stalled()
+        lost = self._balance.follow(threads, now, resting=resting, stalled=stalled)
         if lost:
             logger.warning("%d runs are given out again: their workers left", len(lost))
         self._abandon(lost)
@@ -151,7 +154,8 @@ class DaskPass(Generic[T]):
 
     def _submit(self, ticket: Ticket, packed: bytes | None) -> Any:
         # Arguments by position: named ones over 100 kB share one key in distributed 2026.8.
-        call = (payload.run_packed, self._key, packed, ticket.run.start, ticket.run.stop)
+        token, (start, stop) = self._members.leases.token, ticket.run
+        call = (run_leased, token, self._key, packed, start, stop)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self._client.submit(
                 *call,

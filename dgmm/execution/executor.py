@@ -60,6 +60,10 @@ class OpenExecutor(Executor, Protocol):
         """Bytes one worker may use; None where nothing limits it."""
 
     @property
+    def pause_share(self) -> float | None:
+        """Share of that limit above which a worker is given nothing more to do; None: no such."""
+
+    @property
     def threads_per_worker(self) -> int:
         """Most tasks that run at the same time in one process."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from asyncio import wait_for
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from threading import Lock
 from typing import Any
@@ -13,12 +13,17 @@ from typing import Any
 from dgmm.errors import UnavailableError
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.environment import Environment
+from dgmm.execution.leases import Leases
+from dgmm.execution.paused import kept_bytes, paused_error
 from dgmm.execution.preflight import WorkerFacts, ask_workers, refusal_error
 
 #: Seconds between two looks at the scheduler's list of workers (a look takes a millisecond).
 POLL_S = 0.25
 #: Seconds a newcomer has to answer before it is asked again (it imports NumPy first).
 ANSWER_S = 30.0
+#: A worker that takes no runs for so many seconds does not get to those it has: others are given
+#: them too. Shorter pauses are those of a worker that is just giving memory back.
+STALL_S = 3.0
 
 
 class Membership:
@@ -37,6 +42,10 @@ class Membership:
         self._wait_s = wait_workers_s
         self._lock = Lock()
         self._present: dict[str, int] = {}
+        #: Since when a worker that is there takes no runs: Dask has paused it, or it is closing.
+        self._unready: dict[str, float] = {}
+        #: What this run changes in the workers.
+        self.leases = Leases(client)
         self._facts: dict[str, WorkerFacts] = {}
         self._refused: dict[str, str] = {}
         self._asking: set[str] = set()
@@ -66,13 +75,51 @@ class Membership:
 
     def _wait_for_workers(self, expected: int) -> dict[str, int]:
         deadline = time.monotonic() + self._wait_s
+        present: dict[str, int]
         while True:
-            present: dict[str, int] = self._client.nthreads()
-            if len(present) >= expected or (present and time.monotonic() > deadline):
+            present, running = self._client.sync(self._look)
+            is_late = time.monotonic() > deadline
+            if len(running) >= expected or (running and is_late):
+                self._note_unready(present, running, time.monotonic())
                 return present
-            if time.monotonic() > deadline:
-                raise self._nobody()
+            if is_late:
+                raise self._nobody() if not present else self._all_paused(present)
             time.sleep(POLL_S / 5)
+
+    async def _look(self) -> tuple[dict[str, int], set[str]]:
+        """Threads of all workers, and those that take runs."""
+        scheduler = self._client.scheduler
+        present, running = await asyncio.gather(scheduler.ncores(), scheduler.ncores_running())
+        return present, set(running)
+
+    def _note_unready(self, present: Iterable[str], running: set[str], now: float) -> None:
+        self._unready = {a: self._unready.get(a, now) for a in present if a not in running}
+
+    def _all_paused(self, workers: Iterable[str]) -> UnavailableError:
+        """Ask for what their memory holds; whoever does not answer is left out of it."""
+        unready = set(workers)
+        found = self._client.sync(self._identity)
+        kept = self._client.sync(self._kept_rows, [a for a in unready if a in self._facts])
+        return paused_error(
+            self._client.scheduler.address,
+            {a: told for a, told in found["workers"].items() if a in unready},
+            kept,
+            waited_s=self._wait_s,
+            is_own=self._client.cluster is not None,
+        )
+
+    async def _identity(self) -> Any:
+        return await self._client.scheduler.identity(n_workers=-1)
+
+    async def _kept_rows(self, workers: list[str]) -> dict[str, int]:
+        if not workers:
+            return {}
+        try:
+            call = self._client.run(kept_bytes, workers=workers, on_error="ignore")
+            found: dict[str, int] = await wait_for(call, ANSWER_S / 6)
+        except (OSError, ValueError):
+            return {}
+        return found
 
     def _nobody(self) -> UnavailableError:
         return UnavailableError(
@@ -88,25 +135,28 @@ class Membership:
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                self._see(await self._client.nthreads())
+                self._see(*await self._look())
             except (
                 OSError
             ) as error:  # closed connections included; `require` says how long it may last
                 logger.info("the scheduler does not answer: %s", error)
 
-    def _see(self, present: dict[str, int]) -> None:
+    def _see(self, present: dict[str, int], running: set[str]) -> None:
         """Take in a list of workers and question the new ones."""
         now = time.monotonic()
         with self._lock:
-            for address in self._present.keys() - present.keys():
+            left = self._present.keys() - present.keys()
+            for address in left:
                 logger.info("worker %s left", address)
                 self._facts.pop(address, None)
                 self._resting.discard(address)
             self._present = dict(present)
+            self._note_unready(present, running, now)
             self._answered = now
-            if self._facts:
+            if self._facts.keys() & running:
                 self._manned = now
             strangers = present.keys() - self._facts.keys() - self._refused.keys() - self._asking
+        self.leases.forget(left)
         if strangers:
             self._question(strangers)
 
@@ -149,6 +199,7 @@ class Membership:
             for fact in facts.values():
                 is_same = self._reports.get(fact.name, fact).environment == fact.environment
                 self._reports[fact.name if is_same else f"{fact.name}, started again"] = fact
+        self.leases.give(facts)
 
     def _refuse(self, refused: dict[str, str]) -> None:
         self._refused |= refused
@@ -168,6 +219,12 @@ class Membership:
         with self._lock:
             return {a: self._present[a] for a in self._facts if a in self._present}
 
+    def ready_threads(self) -> int:
+        """Threads of all workers that take runs at the moment."""
+        threads = self.threads()
+        with self._lock:
+            return sum(n for address, n in threads.items() if address not in self._unready)
+
     def environments(self) -> dict[str, Environment]:
         """What every worker that was ever given runs computes with, by name."""
         with self._lock:
@@ -179,10 +236,21 @@ class Membership:
         with self._lock:
             return [facts.memory_limit for facts in self._reports.values() if facts.memory_limit]
 
+    def pause_shares(self) -> list[float]:
+        """Shares of a memory limit above which Dask pauses workers, of those that it pauses."""
+        with self._lock:
+            return [facts.pause_share for facts in self._reports.values() if facts.pause_share]
+
     def resting(self) -> frozenset[str]:
         """Workers that shall be given no more runs for now."""
         with self._lock:
-            return frozenset(self._resting)
+            return frozenset(self._resting | self._unready.keys())
+
+    def stalled(self) -> frozenset[str]:
+        """Those of them that do not get to the runs they have."""
+        since = time.monotonic() - STALL_S
+        with self._lock:
+            return frozenset(a for a, begun in self._unready.items() if begun < since)
 
     def require(self) -> None:
         """Say so if there is no scheduler, or nobody to work, for longer than may be.
@@ -200,12 +268,14 @@ class Membership:
                 "and run the same command again."
             )
         if now - self._manned > self._wait_s:
-            raise self._nobody()
+            unready = list(self._unready)
+            raise self._all_paused(unready) if unready else self._nobody()
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, and undo what the run changed in the workers."""
         if self._watch is not None:
             self._watch.cancel()
+        self.leases.close()
         self._client.loop.add_callback(self._cancel_questions)
 
     def _cancel_questions(self) -> None:

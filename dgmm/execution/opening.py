@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from dgmm.errors import UsageError
+from dgmm.errors import UnavailableError, UsageError
 from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.threads import ThreadExecutor
 
@@ -59,7 +60,8 @@ def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecu
         raise UsageError("cluster: give one of kind, address and scheduler_file, not several")
     if settings.kind == "threads":
         return ThreadExecutor(_n_threads(settings))
-    from dgmm.execution import dask_cluster  # noqa: PLC0415 - threads must not load Dask (0.5 s)
+    _load_dask()
+    from dgmm.execution import dask_cluster  # noqa: PLC0415 - see _load_dask
 
     if settings.address is None and settings.scheduler_file is None:
         return dask_cluster.local_cluster(
@@ -71,6 +73,28 @@ def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecu
     return dask_cluster.existing_cluster(
         settings.address, settings.scheduler_file, wait_workers_s=settings.wait_workers_s
     )
+
+
+def _load_dask() -> None:
+    """Load Dask, which reads the user's configuration files as it is imported.
+
+    Raises
+    ------
+    UnavailableError
+        If one of them is malformed, or holds values that Dask cannot start with.
+    """
+    try:
+        importlib.import_module("dgmm.execution.dask_cluster")  # here: threads need no Dask (0.5 s)
+    except ImportError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise UnavailableError(
+            f"Dask cannot read its configuration: {text} ({type(error).__name__}). Expected YAML "
+            "with Dask's own keys in the folder of DASK_CONFIG, in ~/.config/dask, in /etc/dask "
+            "and in variables DASK_...: correct or remove what is named, or use cluster.kind: "
+            "threads"
+        ) from error
 
 
 def _n_threads(settings: ClusterSettings) -> int | None:

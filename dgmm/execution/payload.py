@@ -40,6 +40,12 @@ def keep_task(key: str, packed: bytes) -> None:
     _task(key, packed)
 
 
+def forget_tasks() -> None:
+    """Keep no task in this process any more."""
+    with _lock:
+        _kept.clear()
+
+
 def run_packed(key: str, packed: bytes | None, start: int, stop: int) -> Reply:
     """Run a pass's task on blocks [start, stop) in a worker.
 

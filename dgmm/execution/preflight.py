@@ -1,6 +1,7 @@
 """Asks workers, before they get any run, whether they can run dgmm and what they compute with.
 
-dgmm's functions travel by reference, so the first question is put with nothing but built-ins.
+Versions come first, in plain values. dgmm's functions travel by reference, so the next question is
+put with nothing but built-ins.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from dgmm.errors import UnavailableError
 from dgmm.execution.environment import Environment, process_environment
+from dgmm.execution.versions import ask_versions, version_remedy
 from dgmm.version import __version__
 
 #: Evaluated on workers: dgmm's version there, or None.
@@ -28,14 +30,18 @@ class WorkerFacts:
     name: str
     environment: Environment
     memory_limit: int | None
+    #: Share of the limit above which Dask pauses the worker; None where it never does.
+    pause_share: float | None = None
 
 
 def worker_facts(dask_worker: Any) -> WorkerFacts:
     """Collect a worker's facts (runs on the worker; Dask fills the argument in)."""
-    name, limit = str(dask_worker.name), dask_worker.memory_manager.memory_limit
+    memory = dask_worker.memory_manager
+    name, limit = str(dask_worker.name), memory.memory_limit
+    pause = float(memory.memory_pause_fraction or 0) or None
     if "://" in name:  # Dask's default name is the address, which says nothing in a record
         name = dask_worker.id
-    return WorkerFacts(name, _environment_here(), None if limit is None else int(limit))
+    return WorkerFacts(name, _environment_here(), None if limit is None else int(limit), pause)
 
 
 @cache
@@ -47,7 +53,7 @@ def _environment_here() -> Environment:
 async def ask_workers(
     client: Any, workers: Sequence[str]
 ) -> tuple[dict[str, WorkerFacts], dict[str, str]]:
-    """Put both questions to some workers, on the client's loop.
+    """Put all questions to some workers, on the client's loop.
 
     Returns
     -------
@@ -56,13 +62,14 @@ async def ask_workers(
     refused : dict
         Why the others cannot, in a few words, by address. Workers that left are in neither.
     """
-    versions = await _ask(client, workers, eval, VERSION_PROBE)
+    fitting, misfits = await ask_versions(client, workers)
+    versions = await _ask(client, fitting, eval, VERSION_PROBE) if fitting else {}
     refused = {a: reason for a, found in versions.items() if (reason := _refusal(found))}
     able = [address for address in versions if address not in refused]
     answers = await _ask(client, able, worker_facts) if able else {}
     facts = {a: found for a, found in answers.items() if isinstance(found, WorkerFacts)}
     broken = {a: f"dgmm fails with {e!r}" for a, e in answers.items() if isinstance(e, Exception)}
-    return facts, refused | broken
+    return facts, misfits | refused | broken
 
 
 async def _ask(client: Any, workers: Sequence[str], *call: Any) -> dict[str, Any]:
@@ -87,10 +94,15 @@ def refusal_error(refused: Mapping[str, str]) -> UnavailableError:
     for address, reason in refused.items():
         reasons.setdefault(reason, []).append(address)
     found = "; ".join(f"{reason} on {_list_some(where)}" for reason, where in reasons.items())
+    remedy = version_remedy()
+    if any("dgmm" in reason for reason in reasons):
+        remedy = (
+            f"install it in the workers' environment (pip install dgmm=={__version__}), restart "
+            "the workers and run the same command again."
+        )
     return UnavailableError(
-        f"these workers cannot run the job: {found} (expected dgmm {__version__} on every worker); "
-        f"install it in the workers' environment (pip install dgmm=={__version__}), restart the "
-        "workers and run the same command again."
+        f"these workers cannot run the job: {found} (expected what the driver has, dgmm "
+        f"{__version__} included, on every worker); {remedy}"
     )
 
 

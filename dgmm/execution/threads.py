@@ -61,6 +61,7 @@ class ThreadExecutor:
     dashboard: str | None = None
     #: No worker, so no limit of one.
     task_memory_limit: int | None = None
+    pause_share: float | None = None
 
     def __init__(self, n_threads: int | None = None) -> None:
         if n_threads is not None and n_threads < 1:

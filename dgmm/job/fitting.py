@@ -97,9 +97,13 @@ def _run(
     plan.check(plan.memory_limit)
     with (
         run_state(job, directory, data, recording) as state,
-        opened_executor(job, directory, recording, accept_versions=accept_versions) as executor,
+        opened_executor(
+            job, directory, recording, plan.n_workers, accept_versions=accept_versions
+        ) as executor,
     ):
-        plan = plan.found(executor.task_memory_limit, executor.threads_per_worker)
+        plan = plan.found(
+            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
+        )
         plan.check(executor.task_memory_limit)
         dataset = dataset.with_cache(plan.kept_rows.n_bytes)
         recording.rewind(_reached(state.em_state()))

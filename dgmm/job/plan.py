@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,21 +11,15 @@ from dgmm.covariance import family_named
 from dgmm.criteria import n_parameters
 from dgmm.data.blocks import BlockGrid
 from dgmm.data.zarr_dataset import ZarrDataset
-from dgmm.errors import JobFileError
 from dgmm.execution.machine import available_memory, free_memory
 from dgmm.execution.threads import available_cpus
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
+from dgmm.job.planned import Plan
 from dgmm.job.stages import open_data, product_names
 from dgmm.memory import (
-    DRIVER_BASE,
-    MIB,
-    SHARE,
-    WORKER_BASE,
-    Term,
     Work,
     driver_terms,
-    kept_rows_term,
     task_terms,
     tasks_of_a_pass,
 )
@@ -38,151 +31,6 @@ from dgmm.row_scores import LAYOUT
 from dgmm.survey import FitSettings, sample_rows
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Sizes and memory of a job; its text is the table that `dgmm plan` prints.
-
-    Attributes
-    ----------
-    shape, dtype
-        Of the data.
-    n_workers, threads_per_worker
-        Worker processes (0: threads of this process) and threads in each.
-    task, driver
-        Memory terms of one task and of the driver.
-    memory_limit
-        Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
-    keep_limit
-        The same for the purpose of keeping rows between passes: no more than a share of what is
-        free, where nobody said how much memory the job may use.
-    output_bytes
-        Bytes of all output arrays before compression.
-    n_passes
-        Reads of all rows at most: the summary, EM, the last walk.
-    """
-
-    shape: tuple[int, int]
-    dtype: str
-    n_blocks: int
-    n_workers: int
-    threads_per_worker: int
-    task: tuple[Term, ...]
-    driver: tuple[Term, ...]
-    memory_limit: int | None
-    keep_limit: int | None
-    output_bytes: int
-    n_passes: int
-
-    @property
-    def pass_bytes(self) -> int:
-        """Bytes of all rows."""
-        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
-
-    @property
-    def task_bytes(self) -> int:
-        """What the tasks of one worker hold at once."""
-        return self.threads_per_worker * sum(t.n_bytes for t in self.task)
-
-    @property
-    def kept_rows(self) -> Term:
-        """What each process that reads keeps of the rows between passes; nothing for one pass."""
-        own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
-        return kept_rows_term(
-            limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
-            n_bytes_held=self.task_bytes + own,
-            base=WORKER_BASE if self.n_workers else DRIVER_BASE,
-            data_bytes=self.pass_bytes,
-        )
-
-    @property
-    def worker_bytes(self) -> int:
-        """One worker process."""
-        if not self.n_workers:
-            return 0
-        return WORKER_BASE + self.task_bytes + self.kept_rows.n_bytes
-
-    @property
-    def driver_bytes(self) -> int:
-        """The driver process, with its tasks where it runs them itself."""
-        own = 0 if self.n_workers else self.task_bytes + self.kept_rows.n_bytes
-        return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
-
-    @property
-    def total_bytes(self) -> int:
-        """Driver and all workers."""
-        return self.driver_bytes + self.n_workers * self.worker_bytes
-
-    @property
-    def fits(self) -> bool:
-        """Whether a worker's tasks stay within half of its limit, and the driver in the machine."""
-        limit = float("inf") if self.memory_limit is None else SHARE * self.memory_limit
-        return self.task_bytes <= limit and self.driver_bytes <= available_memory()
-
-    def found(self, memory_limit: int | None, threads_per_worker: int) -> Plan:
-        """The plan for workers as they are, where they are somebody else's and known only now."""
-        if self.memory_limit is not None:
-            return self
-        return replace(
-            self,
-            memory_limit=memory_limit,
-            keep_limit=memory_limit,
-            threads_per_worker=threads_per_worker,
-        )
-
-    def check(self, memory_limit: int | None) -> None:
-        """Refuse a job that does not fit, once a worker's limit is known (None: no limit).
-
-        Raises
-        ------
-        JobFileError
-            With the plan.
-        """
-        known = replace(self, memory_limit=memory_limit)
-        if not known.fits:
-            raise JobFileError(f"the job does not fit into memory:\n{known}")
-
-    def __str__(self) -> str:
-        """The table, in MiB."""
-        n, d = self.shape
-        lines = [f"data      {n:,} rows x {d} features, {self.dtype}, {self.n_blocks:,} blocks"]
-        lines.append(
-            f"reads     {self.pass_bytes / MIB:,.0f} MiB a pass before compression, "
-            f"{self.n_passes:,} passes at most"
-        )
-        where = f"{self.n_workers} workers of" if self.n_workers else "this process with"
-        lines.append(f"compute   {where} {self.threads_per_worker} threads")
-        lines.append("memory    MiB")
-        if self.n_workers:
-            lines += _table("one worker", WORKER_BASE, self.task, self.threads_per_worker)
-            lines.append(_line(self.kept_rows, 1))
-            lines.append(f"  {'sum':<38}{self.worker_bytes / MIB:>10,.0f}")
-        own = () if self.n_workers else self.task
-        lines += _table("driver", DRIVER_BASE, own, self.threads_per_worker)
-        lines += [] if self.n_workers else [_line(self.kept_rows, 1)]
-        lines += [_line(t, 1) for t in self.driver]
-        lines.append(f"  {'sum':<38}{self.driver_bytes / MIB:>10,.0f}")
-        lines.append(f"  {'all processes together':<38}{self.total_bytes / MIB:>10,.0f}")
-        limit = "the limit that workers have"
-        if self.memory_limit is not None:
-            limit = f"{self.memory_limit / MIB:,.0f}"
-        share = f"tasks may take {SHARE:.0%} of {limit}"
-        verdict = "fits" if self.fits else "does NOT fit: lower n_components, or raise memory_limit"
-        lines.append(f"  {share}: {verdict}")
-        lines.append(f"outputs   {self.output_bytes / MIB:,.0f} MiB before compression")
-        return "\n".join(lines)
-
-
-def _table(title: str, base: int, terms: tuple[Term, ...], times: int) -> list[str]:
-    first = Term("interpreter and libraries", base, "measured")
-    return [f"  {title}", _line(first, 1), *(_line(t, times) for t in terms)]
-
-
-def _line(term: Term, times: int) -> str:
-    factor = f"{times} x " if times > 1 else ""
-    size = f"{times * term.n_bytes / MIB:>10,.1f}"
-    return f"    {term.name:<36}{size}   {factor}{term.formula}"
-
-
 def plan_job(job: Job) -> Plan:
     """Reckon a job from its file and the metadata of its data."""
     model = None if job.model.path is None else load_model(job.model.path)
@@ -190,8 +38,18 @@ def plan_job(job: Job) -> Plan:
 
 
 def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
-    """Reckon a job whose data are open."""
+    """Reckon a job whose data are open; `auto` takes as many workers as memory allows."""
     n_workers, threads = _places(job)
+    plan = _plan(job, dataset, model, n_workers, threads)
+    while job.cluster.n_workers == "auto" and n_workers > 1 and not plan.fits:
+        n_workers -= 1
+        plan = _plan(job, dataset, model, n_workers, threads)
+    return plan
+
+
+def _plan(
+    job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_workers: int, threads: int
+) -> Plan:
     work = _work(job, dataset, model, max(n_workers, 1) * threads)
     driver = driver_terms(
         work,
@@ -212,6 +70,7 @@ def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) 
         keep_limit=_keep_limit(job, n_workers),
         output_bytes=row_bytes * dataset.n_samples,
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
+        is_elsewhere=_is_elsewhere(job),
     )
 
 
@@ -219,15 +78,19 @@ def _places(job: Job) -> tuple[int, int]:
     """Workers (0: this process) and threads in each."""
     c = job.cluster
     count = available_cpus() if c.n_workers == "auto" else int(c.n_workers)
-    if c.address is None and c.scheduler_file is None and c.kind == "threads":
+    if not _is_elsewhere(job) and c.kind == "threads":
         return 0, count
     return count, c.threads_per_worker
+
+
+def _is_elsewhere(job: Job) -> bool:
+    return job.cluster.address is not None or job.cluster.scheduler_file is not None
 
 
 def _memory_limit(job: Job, n_workers: int) -> int | None:
     """Bytes of one worker; None where somebody else's cluster decides."""
     c = job.cluster
-    if c.address is not None or c.scheduler_file is not None:
+    if _is_elsewhere(job):
         return None
     if c.memory_limit == "auto":
         return available_memory() // max(n_workers, 1)

@@ -83,8 +83,13 @@ def _predict(
     plan.check(plan.memory_limit)
     with (
         run_state(job, directory, fingerprint, recording) as state,
-        opened_executor(job, directory, recording, accept_versions=accept_versions) as executor,
+        opened_executor(
+            job, directory, recording, plan.n_workers, accept_versions=accept_versions
+        ) as executor,
     ):
+        plan = plan.found(
+            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
+        )
         plan.check(executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)

@@ -54,13 +54,13 @@ def describe_data(job: Job, dataset: ZarrDataset) -> dict[str, Any]:
     }
 
 
-def cluster_settings(job: Job) -> ClusterSettings:
+def cluster_settings(job: Job, n_workers: int | None = None) -> ClusterSettings:
     """The job's cluster section in the execution room's words."""
     c = job.cluster
     elsewhere = c.address is not None or c.scheduler_file is not None
     return ClusterSettings(
         kind=None if elsewhere else c.kind,
-        n_workers=None if c.n_workers == "auto" else int(c.n_workers),
+        n_workers=n_workers if c.n_workers == "auto" else int(c.n_workers),
         threads_per_worker=c.threads_per_worker,
         memory_limit=c.memory_limit,
         address=c.address,
@@ -70,9 +70,17 @@ def cluster_settings(job: Job) -> ClusterSettings:
 
 @contextmanager
 def opened_executor(
-    job: Job, directory: RunDirectory, listener: RecordingListener, *, accept_versions: bool = False
+    job: Job,
+    directory: RunDirectory,
+    listener: RecordingListener,
+    n_workers: int = 0,
+    *,
+    accept_versions: bool = False,
 ) -> Iterator[OpenExecutor]:
     """The job's executor; what it runs on stands in run.json before work starts.
+
+    `n_workers` are those of the plan, for a job that leaves their number to it. Workers that join
+    while the job runs are compared with the driver too; what differs is recorded at its end.
 
     Raises
     ------
@@ -82,17 +90,24 @@ def opened_executor(
     listener.stage("cluster", _where(job))
     if job.cluster.address is not None and (text := exposure(job.cluster.address)) is not None:
         listener.warning(text)
-    with open_executor(cluster_settings(job)) as executor:
+    with open_executor(cluster_settings(job, n_workers or None)) as executor:
         environment = executor.environment()
         for text in accepted_workers(directory, environment, accept_versions=accept_versions):
             listener.warning(text)
         directory.record["environment"] = environment
-        for text in executor.warnings:
+        said = executor.warnings
+        for text in said:
             listener.warning(text)
         if executor.dashboard is not None:
             listener.note(f"dashboard: {executor.dashboard}")
         directory.write()
-        yield executor
+        try:
+            yield executor
+        finally:
+            directory.record["environment"] = executor.environment()
+            for text in executor.warnings:
+                if text not in said:
+                    listener.warning(text)
 
 
 def _where(job: Job) -> str:

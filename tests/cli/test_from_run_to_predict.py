@@ -90,6 +90,7 @@ def test_a_job_that_fits_no_memory_is_refused_with_numbers(folder: Path) -> None
     settings = ("--set", "cluster.memory_limit=8MB", "--set", "output.path=runs/small")
     refused = dgmm(folder, "run", "job.yaml", *settings)
     assert refused.returncode == 78
-    assert "tasks may take 50% of 8" in refused.stderr
+    assert "limit of 8" in refused.stderr
+    assert "does NOT fit" in refused.stderr
     assert json.loads((folder / "runs" / "small" / "run.json").read_text())["exit_code"] == 78
     assert dgmm(folder, "plan", "job.yaml", *settings).returncode == 78

@@ -19,7 +19,7 @@ from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 
 from dgmm.data.blocks import Run
 from dgmm.errors import DgmmError, UnavailableError
-from dgmm.execution import balance, dask_cluster
+from dgmm.execution import balance, local_processes
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.execution.executor import map_reduce, split_runs
 
@@ -194,7 +194,7 @@ def test_a_worker_that_keeps_dying_is_restarted_however_often() -> None:
 
 
 def test_no_dashboard_is_promised_without_bokeh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_cluster, "find_spec", lambda name: None)
+    monkeypatch.setattr(local_processes, "find_spec", lambda name: None)
     with local_cluster(1, memory_limit="1 GB") as executor:
         assert executor.dashboard is None
         assert executor.task_memory_limit == 1_000_000_000

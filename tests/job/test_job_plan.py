@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from clusters import gaussian_clusters, job, write_zarr
 
-from dgmm.errors import JobFileError
-from dgmm.initialisation.hierarchical import MAX_ROWS
+from dgmm.errors import JobFileError, UnavailableError
 from dgmm.job import plan_job
-from dgmm.memory import DRIVER_BASE, PROCESS_SHARE, SHARE, WARD_ROWS, WORKER_BASE
+from dgmm.job.stages import cluster_settings
+from dgmm.memory import DRIVER_BASE, PAUSE_SHARE, PROCESS_SHARE, SHARE, WORKER_BASE
 
 
 @pytest.fixture(scope="module")
@@ -53,19 +54,74 @@ def test_workers_and_driver_add_up(tmp_path, data):
 
 
 def test_a_job_too_large_for_a_worker_is_refused_with_the_plan(tmp_path, data):
-    plan = plan_job(job(data, tmp_path / "run", model={"n_components": 5000}))
-    assert plan.fits
+    local = {"kind": "local", "n_workers": 2, "memory_limit": 10 * 2**30}
+    plan = plan_job(job(data, tmp_path / "run", model={"n_components": 5000}, cluster=local))
+    plan = replace(plan, keep_limit=0)
+    least = math.ceil((WORKER_BASE + plan.task_bytes) / PAUSE_SHARE)
     with pytest.raises(JobFileError, match=r"(?s)statistics.*does NOT fit"):
-        plan.check(plan.task_bytes)
-    plan.check(2 * plan.task_bytes)
+        plan.check(least - 1)
+    plan.check(least)
 
 
 def test_somebody_elses_cluster_is_asked_before_it_is_judged(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
     assert plan.memory_limit is None
     assert "the limit that workers have" in str(plan)
-    with pytest.raises(JobFileError):
+    with pytest.raises(UnavailableError, match="does not fit into the cluster's workers") as caught:
         plan.check(1)
+    assert caught.value.exit_code == 69
+
+
+def test_libraries_count_against_what_pauses_a_worker_not_only_tasks(tmp_path, data):
+    def planned(mib: int):
+        limited = {"kind": "local", "n_workers": 2, "memory_limit": mib * 2**20}
+        return plan_job(job(data, tmp_path / "run", cluster=limited))
+
+    small = planned(240)
+    assert small.task_bytes < 240 * 2**19, "its tasks would fit into half of the limit"
+    assert not small.fits
+    assert "it may use 80% of its limit of 240, 192: does NOT fit" in str(small)
+    assert "raise memory_limit to" in str(small)
+    enough = math.ceil(small.needed_bytes / PAUSE_SHARE / 2**20) + 1
+    assert planned(enough).fits
+    assert not planned(enough - 2).fits
+
+
+def test_a_lower_pause_threshold_of_somebody_elses_workers_counts(tmp_path, data):
+    plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
+    limit = 2 * plan.needed_bytes
+    plan.found(limit, 1, 0.6).check(limit)
+    with pytest.raises(UnavailableError, match="it may use 40% of"):
+        plan.found(limit, 1, 0.4).check(limit)
+    never = plan.found(limit, 1, None)
+    assert "it may use 95% of" in str(never)  # where Dask ends a worker
+
+
+def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("dgmm.job.plan.available_cpus", lambda: 90)
+    memory = 16 * 2**30
+    for module in ("plan", "planned"):
+        monkeypatch.setattr(f"dgmm.job.{module}.available_memory", lambda: memory)
+    monkeypatch.setattr("dgmm.job.plan.free_memory", lambda: memory)
+    many = plan_job(job(data, tmp_path / "run", cluster={"kind": "local"}))
+    assert many.fits
+    assert 1 < many.n_workers < 90
+    assert many.needed_bytes <= PAUSE_SHARE * many.memory_limit
+    assert cluster_settings(job(data, tmp_path / "run"), many.n_workers).n_workers == 2
+    auto = job(data, tmp_path / "run", cluster={"kind": "local", "n_workers": "auto"})
+    assert cluster_settings(auto, many.n_workers).n_workers == many.n_workers
+    asked = plan_job(job(data, tmp_path / "run", cluster={"kind": "local", "n_workers": 90}))
+    assert not asked.fits
+    assert "(auto: lower n_workers)" in str(asked)
+
+
+def test_workers_whose_limits_together_exceed_the_machine_are_refused(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("dgmm.job.planned.available_memory", lambda: 2 * 2**30)
+    crowd = {"kind": "local", "n_workers": 20, "memory_limit": 2**30}
+    plan = plan_job(job(data, tmp_path / "run", cluster=crowd))
+    assert plan.fits_its_limit
+    assert not plan.fits
+    assert "this machine has 2,048: does NOT fit: lower n_workers" in str(plan)
 
 
 LIMITED = {"kind": "local", "n_workers": 2, "memory_limit": 400 * 2**20}
@@ -87,7 +143,8 @@ def test_rows_are_kept_in_what_is_left_of_half_the_limit_and_never_more_than_the
 
 def test_a_worker_that_its_tasks_fill_keeps_nothing(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run", cluster=LIMITED))
-    full = replace(plan, memory_limit=2 * plan.task_bytes, keep_limit=2 * plan.task_bytes)
+    least = math.ceil(plan.needed_bytes / PAUSE_SHARE)
+    full = replace(plan, memory_limit=least, keep_limit=least)
     assert full.fits
     assert full.kept_rows.n_bytes == 0
 
@@ -128,12 +185,3 @@ def test_a_start_over_all_rows_is_in_the_plan(tmp_path, data):
     assert "16 passes at most" in text("kmeans_parallel")  # five rounds, the weights, the moments
     assert "candidates of k-means||" in text("kmeans_parallel")
     assert "candidates of k-means||" not in text("kmeans")
-
-
-@pytest.mark.parametrize("k", [3, 4_999, 7_000, 30_000])
-def test_wards_distances_are_planned_for_as_many_rows_as_there_are_components(tmp_path, data, k):
-    start = {"method": "hierarchical", "sample_rows": 20_000}
-    plan = plan_job(job(data, tmp_path / "run", model={"n_components": k}, initialisation=start))
-    m = min(max(MAX_ROWS, k), 20_000)
-    assert term(plan, "Ward's distances") >= 2 * 8 * m * (m - 1) // 2  # SciPy's, and its copy
-    assert WARD_ROWS == MAX_ROWS

@@ -20,7 +20,7 @@ from attempts import Attempt, attempt, command_options
 
 import dgmm
 from dgmm.errors import UnavailableError
-from dgmm.execution import dask_cluster
+from dgmm.execution import dask_cluster, local_processes
 from dgmm.execution.dask_cluster import existing_cluster
 from dgmm.execution.executor import Executor
 from dgmm.execution.scheduler_address import exposure, read_address
@@ -411,11 +411,12 @@ def test_scheduler_and_dashboard_of_a_local_cluster_are_told_to_stay_on_loopback
         asked.update(options)
         raise OSError("not now")
 
-    monkeypatch.setattr(dask_cluster, "LocalCluster", local_cluster)
+    monkeypatch.setattr(local_processes, "LocalCluster", local_cluster)
     with pytest.raises(UnavailableError):
         dask_cluster.local_cluster(1)
     assert asked["host"] == "127.0.0.1"
     assert asked["dashboard_address"] == "127.0.0.1:0"
+    assert asked["security"].require_encryption
 
 
 @pytest.mark.parametrize(
@@ -449,6 +450,7 @@ def test_a_scheduler_file_that_leads_beyond_loopback_is_warned_of(monkeypatch):
     Path("scheduler.json").write_text('{"address": "tcp://10.0.0.1:8786"}')
     told = []
     monkeypatch.setattr(dask_cluster, "_connect", lambda *_: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(dask_cluster, "require_scheduler", lambda _: None)
     monkeypatch.setattr(dask_cluster, "_foreign_dashboard", lambda _: None)
     monkeypatch.setattr(dask_cluster, "_open", lambda *arguments: told.append(arguments[-1]))
     existing_cluster(scheduler_file="scheduler.json")

@@ -1,0 +1,84 @@
+"""What a run changes in worker processes, for as long as its driver is there and no longer.
+
+BLAS has one thread in each worker process while a run uses it. Nothing is registered with the
+scheduler: a plugin stays there when its driver is killed, and is set up in every worker that joins
+later. A lease is the result of a small task on each worker instead. Dask drops results whose client
+is gone, however it went; the worker looks whether it still holds the result, and ends the lease
+when it does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from threading import Lock
+from typing import Any
+
+from distributed import get_worker
+
+from dgmm.data.decoded_cache import decoded_cache
+from dgmm.execution import payload
+from dgmm.execution.blas import BlasLimit, limited_thread, single_blas_thread
+
+#: Seconds between two looks whether a lease is still held.
+LOOK_S = 0.5
+#: Seconds within which the result of a new lease has to be there.
+_BEGIN_S = 30.0
+
+_lock = Lock()
+_leases: dict[str, BlasLimit] = {}
+#: Runs that have ended here; a task of one may still be computing.
+_ended: deque[str] = deque(maxlen=256)
+
+
+def take_lease(token: str, key: str) -> str:
+    """Limit BLAS in this process until the result of this task, kept under `key`, is dropped."""
+    worker = get_worker()
+    with _lock:
+        if token in _leases or token in _ended:
+            return token
+        _leases[token] = single_blas_thread()
+    worker.loop.add_callback(_watch, worker, token, key)
+    return token
+
+
+async def _watch(worker: Any, token: str, key: str) -> None:
+    """End the lease when the worker does not hold the result any more. Runs on its event loop."""
+    begun, was_held = time.monotonic(), False
+    while token in _leases:
+        await asyncio.sleep(LOOK_S)
+        is_held = key in worker.data and worker.status.name not in {"closed", "failed"}
+        was_held = was_held or is_held
+        if not is_held and (was_held or time.monotonic() - begun > _BEGIN_S):
+            end_lease(token)
+
+
+def end_lease(token: str) -> None:
+    """Undo what a run did to this process; with the last run drop its rows and parameters."""
+    with _lock:
+        limit = _leases.pop(token, None)
+        if token not in _ended:
+            _ended.append(token)
+    if limit is not None:
+        limit.restore()
+    _tidy_up()
+
+
+def _tidy_up() -> None:
+    if not _leases:
+        decoded_cache.drop()
+        payload.forget_tasks()
+
+
+def run_leased(token: str, key: str, packed: bytes | None, start: int, stop: int) -> payload.Reply:
+    """Run a pass's task (see `payload.run_packed`) with one BLAS thread, lease or no lease.
+
+    A run that outlives its driver leaves nothing either.
+    """
+    try:
+        with limited_thread():
+            return payload.run_packed(key, packed, start, stop)
+    finally:
+        if token in _ended:
+            _tidy_up()

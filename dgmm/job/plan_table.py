@@ -1,0 +1,74 @@
+"""The text of a plan: the table that `dgmm plan` prints, in MiB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dgmm.memory import DRIVER_BASE, MIB, WORKER_BASE, Term
+
+if TYPE_CHECKING:
+    from dgmm.job.planned import Plan
+
+
+def plan_table(plan: Plan) -> str:
+    """All sizes, term by term, and whether they fit."""
+    n, d = plan.shape
+    lines = [f"data      {n:,} rows x {d} features, {plan.dtype}, {plan.n_blocks:,} blocks"]
+    lines.append(
+        f"reads     {plan.pass_bytes / MIB:,.0f} MiB a pass before compression, "
+        f"{plan.n_passes:,} passes at most"
+    )
+    where = f"{plan.n_workers} workers of" if plan.n_workers else "this process with"
+    lines.append(f"compute   {where} {plan.threads_per_worker} threads")
+    lines.append("memory    MiB")
+    if plan.n_workers:
+        lines += _table("one worker", WORKER_BASE, plan.task, plan.threads_per_worker)
+        lines.append(_line(plan.kept_rows, 1))
+        lines.append(f"  {'sum':<38}{plan.worker_bytes / MIB:>10,.0f}")
+    own = () if plan.n_workers else plan.task
+    lines += _table("driver", DRIVER_BASE, own, plan.threads_per_worker)
+    lines += [] if plan.n_workers else [_line(plan.kept_rows, 1)]
+    lines += [_line(t, 1) for t in plan.driver]
+    lines.append(f"  {'sum':<38}{plan.driver_bytes / MIB:>10,.0f}")
+    lines.append(f"  {'all processes together':<38}{plan.total_bytes / MIB:>10,.0f}")
+    lines += [f"  {line}" for line in _verdict(plan)]
+    lines.append(f"outputs   {plan.output_bytes / MIB:,.0f} MiB before compression")
+    return "\n".join(lines)
+
+
+def _verdict(plan: Plan) -> list[str]:
+    """What is needed against what there is, for the process that reads and for the machine."""
+    what = "one worker" if plan.n_workers else "this process"
+    needed = f"{what} needs {plan.needed_bytes / MIB:,.0f}"
+    if plan.memory_limit is None:
+        return [f"{needed}; the limit that workers have is asked for when the job starts: fits"]
+    limit = f"its limit of {plan.memory_limit / MIB:,.0f}"
+    if plan.n_workers:
+        usable = f"it may use {plan.usable_share:.0%} of {limit}, {plan.usable_bytes / MIB:,.0f}"
+    else:
+        usable = f"it may use {limit}"
+    least = plan.needed_bytes / plan.usable_share / MIB + 1
+    limits = f"{needed}; {usable}: " + (
+        "fits"
+        if plan.fits_its_limit
+        else f"does NOT fit: raise memory_limit to {least:,.0f} MiB or more (auto: lower "
+        "n_workers), or lower n_components or threads_per_worker"
+    )
+    if plan.fits_the_machine:
+        return [limits]
+    machine = (
+        f"all processes need {plan.least_total_bytes / MIB:,.0f}; this machine has "
+        f"{plan.machine_bytes / MIB:,.0f}: does NOT fit: lower n_workers or n_components"
+    )
+    return [limits, machine]
+
+
+def _table(title: str, base: int, terms: tuple[Term, ...], times: int) -> list[str]:
+    first = Term("interpreter and libraries", base, "measured")
+    return [f"  {title}", _line(first, 1), *(_line(t, times) for t in terms)]
+
+
+def _line(term: Term, times: int) -> str:
+    factor = f"{times} x " if times > 1 else ""
+    size = f"{times * term.n_bytes / MIB:>10,.1f}"
+    return f"    {term.name:<36}{size}   {factor}{term.formula}"

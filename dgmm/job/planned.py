@@ -1,0 +1,183 @@
+"""The sizes and memory of a job, and whether they fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dgmm.errors import JobFileError, UnavailableError
+from dgmm.execution.machine import available_memory
+from dgmm.job.plan_table import plan_table
+from dgmm.memory import (
+    DRIVER_BASE,
+    PAUSE_SHARE,
+    TERMINATE_SHARE,
+    WORKER_BASE,
+    Term,
+    kept_rows_term,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes and memory of a job; its text is the table that `dgmm plan` prints.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the data.
+    n_workers, threads_per_worker
+        Worker processes (0: threads of this process) and threads in each.
+    task, driver
+        Memory terms of one task and of the driver.
+    memory_limit
+        Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
+    keep_limit
+        The same for the purpose of keeping rows between passes: no more than a share of what is
+        free, where nobody said how much memory the job may use.
+    output_bytes
+        Bytes of all output arrays before compression.
+    n_passes
+        Reads of all rows at most: the summary, EM, the last walk.
+    pause_share
+        The share of its limit at which Dask pauses a worker; None where it never does.
+    is_elsewhere
+        Whether the workers are those of a cluster that runs already.
+    """
+
+    shape: tuple[int, int]
+    dtype: str
+    n_blocks: int
+    n_workers: int
+    threads_per_worker: int
+    task: tuple[Term, ...]
+    driver: tuple[Term, ...]
+    memory_limit: int | None
+    keep_limit: int | None
+    output_bytes: int
+    n_passes: int
+    pause_share: float | None = PAUSE_SHARE
+    is_elsewhere: bool = False
+
+    @property
+    def pass_bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
+
+    @property
+    def task_bytes(self) -> int:
+        """What the tasks of one worker hold at once."""
+        return self.threads_per_worker * sum(t.n_bytes for t in self.task)
+
+    @property
+    def kept_rows(self) -> Term:
+        """What each process that reads keeps of the rows between passes; nothing for one pass."""
+        own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
+        return kept_rows_term(
+            limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
+            n_bytes_held=self.task_bytes + own,
+            base=WORKER_BASE if self.n_workers else DRIVER_BASE,
+            usable_share=self.usable_share,
+            data_bytes=self.pass_bytes,
+        )
+
+    @property
+    def worker_bytes(self) -> int:
+        """One worker process."""
+        if not self.n_workers:
+            return 0
+        return WORKER_BASE + self.task_bytes + self.kept_rows.n_bytes
+
+    @property
+    def driver_bytes(self) -> int:
+        """The driver process, with its tasks where it runs them itself."""
+        own = 0 if self.n_workers else self.task_bytes + self.kept_rows.n_bytes
+        return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
+
+    @property
+    def total_bytes(self) -> int:
+        """Driver and all workers."""
+        return self.driver_bytes + self.n_workers * self.worker_bytes
+
+    @property
+    def usable_share(self) -> float:
+        """The share of its limit that a process may use before Dask pauses or ends it."""
+        if not self.n_workers:
+            return 1.0
+        return self.pause_share or TERMINATE_SHARE
+
+    @property
+    def usable_bytes(self) -> float:
+        """The same in bytes; infinite where there is no limit."""
+        return float("inf") if self.memory_limit is None else self.usable_share * self.memory_limit
+
+    @property
+    def needed_bytes(self) -> int:
+        """What the process that runs tasks needs at most, before it keeps any rows."""
+        if self.n_workers:
+            return WORKER_BASE + self.task_bytes
+        return DRIVER_BASE + self.task_bytes + sum(t.n_bytes for t in self.driver)
+
+    @property
+    def least_total_bytes(self) -> int:
+        """What all processes on this machine need at most, before any keeps rows."""
+        own = 0 if self.is_elsewhere else self.n_workers * self.needed_bytes
+        driver = self.driver_bytes if self.n_workers else self.needed_bytes
+        return driver + own
+
+    @property
+    def machine_bytes(self) -> int:
+        """Memory of this machine, or of the container."""
+        return available_memory()
+
+    @property
+    def fits_its_limit(self) -> bool:
+        """Whether libraries, tasks and kept rows stay below what pauses a worker."""
+        kept = self.kept_rows.n_bytes
+        return self.needed_bytes + kept <= self.usable_bytes
+
+    @property
+    def fits_the_machine(self) -> bool:
+        """Whether all processes on this machine fit into it."""
+        return self.least_total_bytes <= self.machine_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether the job can run as planned."""
+        return self.fits_its_limit and self.fits_the_machine
+
+    def found(
+        self, memory_limit: int | None, threads_per_worker: int, pause_share: float | None = None
+    ) -> Plan:
+        """The plan for workers as they are, where they are somebody else's and known only now."""
+        if not self.is_elsewhere:
+            return self
+        return replace(
+            self,
+            memory_limit=memory_limit,
+            keep_limit=memory_limit,
+            threads_per_worker=threads_per_worker,
+            pause_share=pause_share,
+        )
+
+    def check(self, memory_limit: int | None) -> None:
+        """Refuse a job that does not fit, once a worker's limit is known (None: no limit).
+
+        Raises
+        ------
+        JobFileError
+            With the plan.
+        UnavailableError
+            The same, where the limit is that of somebody else's workers.
+        """
+        known = replace(self, memory_limit=memory_limit)
+        if known.fits:
+            return
+        if self.is_elsewhere and known.fits_the_machine:
+            raise UnavailableError(f"the job does not fit into the cluster's workers:\n{known}")
+        raise JobFileError(f"the job does not fit into memory:\n{known}")
+
+    def __str__(self) -> str:
+        """The table, in MiB."""
+        return plan_table(self)

@@ -1,0 +1,206 @@
+"""dgmm's own local cluster: closed to other users, deaf to the user's Dask configuration."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+from clusters import gaussian_clusters, write_zarr
+from distributed import Client
+from distributed.security import Security
+
+from dgmm.data.blocks import Run
+from dgmm.execution import local_processes
+from dgmm.execution.dask_cluster import local_cluster
+from dgmm.execution.executor import split_runs
+
+pytestmark = [
+    pytest.mark.timeout(150),
+    pytest.mark.skipif(sys.platform == "win32", reason="looks at sockets as POSIX has them"),
+]
+
+
+def listening_ports() -> set[int]:
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return {
+        connection.laddr.port
+        for process in family
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_no_process_without_the_certificate_gets_into_a_local_cluster() -> None:
+    with local_cluster(1) as executor:
+        address = executor._client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        program = (
+            "import sys\nfrom distributed import Client\n"
+            "Client(sys.argv[1], timeout=4).get_versions()\n"
+        )
+        for scheme in ("tls", "tcp"):
+            target = address.replace("tls", scheme)
+            call = [sys.executable, "-c", program, target]
+            refused = subprocess.run(call, capture_output=True, timeout=60, check=False)
+            assert refused.returncode != 0, f"{target} let a stranger in"
+        with pytest.raises((OSError, ssl.SSLError)):
+            Client(address, security=Security.temporary(), timeout=4, set_as_default=False)
+        assert [found for _, found in executor.run(answer, split_runs(1, 1))] == [42]
+
+
+def answer(run: Run) -> int:
+    return 42
+
+
+@pytest.mark.skipif(find_spec("bokeh") is not None, reason="Bokeh's dashboard is served")
+def test_no_port_of_a_local_cluster_serves_a_page() -> None:
+    before = listening_ports()
+    pages = ("info/main/workers.html", "info/logs.html", "health", "json/identity.json", "metrics")
+    with local_cluster(1):
+        ports = listening_ports() - before
+        found = [f"{port}/{page}" for port in ports for page in pages if is_served(port, page)]
+    assert ports
+    assert found == []
+
+
+def is_served(port: int, page: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def test_without_cryptography_a_warning_says_who_may_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent() -> Security:
+        raise ImportError("no cryptography")
+
+    monkeypatch.setattr(local_processes.Security, "temporary", absent)
+    with local_cluster(1) as executor:
+        (text,) = executor.warnings
+    assert "every user of this machine" in text
+    assert "cluster.kind: threads" in text
+
+
+BROKEN = """
+temporary-directory: /nonexistent/for/anyone
+scheduler-address: tcp://127.0.0.1:1
+distributed:
+  scheduler: {idle-timeout: 1s, preload: [no_such_module_a], allowed-failures: 0}
+  worker:
+    preload: [no_such_module_b]
+    lifetime: {duration: 2s}
+    memory: {pause: 0.01, terminate: 0.02, target: 0.01, spill: 0.01}
+  nanny: {preload: [no_such_module_c]}
+  comm: {require-encryption: true, tls: {ca-file: /nonexistent/ca.pem}}
+"""
+
+
+@pytest.fixture
+def job_folder(tmp_path: Path) -> Path:
+    write_zarr(tmp_path / "rows.zarr", gaussian_clusters(2000, 2)[0])
+    (tmp_path / "job.yaml").write_text(
+        "data: {path: rows.zarr}\nmodel: {n_components: 3}\n"
+        "cluster: {kind: local, n_workers: 1}\noutput: {path: run, report: false}\n"
+    )
+    return tmp_path
+
+
+def dgmm(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *(arguments or ("-m", "dgmm", "run", "job.yaml"))],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_users_dask_configuration_does_not_reach_a_local_cluster(job_folder: Path) -> None:
+    (job_folder / "dask").mkdir()
+    (job_folder / "dask" / "mine.yaml").write_text(BROKEN)
+    ended = dgmm(
+        job_folder,
+        DASK_CONFIG=str(job_folder / "dask"),
+        DASK_DISTRIBUTED__SCHEDULER__IDLE_TIMEOUT="1s",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("text", ["distributed: [1, {", "- a list"])
+def test_a_malformed_configuration_file_is_named_without_a_traceback(
+    job_folder: Path, text: str
+) -> None:
+    (job_folder / "dask").mkdir()
+    (job_folder / "dask" / "mine.yaml").write_text(text)
+    ended = dgmm(job_folder, DASK_CONFIG=str(job_folder / "dask"))
+    assert ended.returncode == 69
+    assert "mine.yaml' is malformed" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_drivers_own_configuration_is_back_afterwards_whoever_closes_first() -> None:
+    with dask.config.set({"distributed.scheduler.idle-timeout": "5 hours"}):
+        first, second = local_cluster(1), local_cluster(1)
+        assert dask.config.get("distributed.scheduler.idle-timeout") is None
+        first.close()
+        assert dask.config.get("distributed.scheduler.idle-timeout") is None
+        second.close()
+        assert dask.config.get("distributed.scheduler.idle-timeout") == "5 hours"
+
+
+UNGUARDED = "from dgmm.cli import main\nprint('once', flush=True)\nmain(['run', 'job.yaml'])\n"
+GUARDED = "from dgmm.cli import main\nif __name__ == '__main__':\n    main(['run', 'job.yaml'])\n"
+IN_A_THREAD = (
+    "import threading\nfrom dgmm.execution.dask_cluster import local_cluster\n"
+    "def start():\n    with local_cluster(1): pass\n"
+    "thread = threading.Thread(target=start)\nthread.start(); thread.join()\n"
+)
+DAEMONIC = (
+    "import multiprocessing\nfrom dgmm.cli.door import run\n"
+    "def work(): raise SystemExit(run(['run', 'job.yaml']))\n"
+    "if __name__ == '__main__':\n"
+    "    process = multiprocessing.get_context('spawn').Process(target=work, daemon=True)\n"
+    "    process.start(); process.join(); raise SystemExit(process.exitcode)\n"
+)
+
+
+def test_a_script_without_the_guard_is_told_so_and_not_run_again(job_folder: Path) -> None:
+    (job_folder / "script.py").write_text(UNGUARDED)
+    ended = dgmm(job_folder, "script.py")
+    assert ended.returncode == 69
+    assert 'outside `if __name__ == "__main__":`' in ended.stderr
+    assert ended.stdout.count("once") == 1
+
+
+def test_a_script_with_the_guard_runs(job_folder: Path) -> None:
+    (job_folder / "script.py").write_text(GUARDED)
+    ended = dgmm(job_folder, "script.py")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_an_unguarded_start_from_a_thread_names_the_guard(job_folder: Path) -> None:
+    (job_folder / "script.py").write_text(IN_A_THREAD)
+    ended = dgmm(job_folder, "script.py")
+    assert "UnavailableError" in ended.stderr
+    assert '`if __name__ == "__main__":`' in ended.stderr
+
+
+def test_a_daemonic_process_is_named_as_the_cause(job_folder: Path) -> None:
+    (job_folder / "script.py").write_text(DAEMONIC)
+    ended = dgmm(job_folder, "script.py")
+    assert ended.returncode == 69
+    assert "daemonic process" in ended.stderr
+    assert "cluster.kind: threads" in ended.stderr
