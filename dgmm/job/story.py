@@ -11,7 +11,6 @@ from dgmm.job.recording import RecordingListener
 from dgmm.job.resuming import accepted_changes
 from dgmm.job.stages import check_report, write_report_if_asked
 from dgmm.listener import Listener
-from dgmm.shortage import shortages_named
 
 
 class Inputs(Protocol):
@@ -67,7 +66,6 @@ def tell(
                 for text in changes:
                     recording.warning(text)
                 inputs = read(job) if seen is None else seen
-                with shortages_named():
-                    result = work(job, inputs, directory, recording)
+                result = work(job, inputs, directory, recording)
         write_report_if_asked(job, directory, listener)
         return result

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.report.components import Floats
 from dgmm.report.picture import DPI, new_figure
 
 _PANEL_PIXELS = 720
@@ -27,14 +28,14 @@ class Mosaic:
     Parameters
     ----------
     images : sequence of ndarray (h, w, 3)
-        RGB, of bytes or in [0, 1], all of one shape.
+        RGB in [0, 1], all of one shape.
     titles : sequence of str
         One an image; empty for none.
     legend : sequence of (str, ndarray (3,))
         Labels and colours; empty for none.
     """
 
-    images: Sequence[NDArray[Any]]
+    images: Sequence[Floats]
     titles: Sequence[str]
     legend: Sequence[tuple[str, NDArray[np.float64]]] = ()
 
@@ -93,7 +94,7 @@ class Mosaic:
             self._place_entry(figure, place, label, colour)
         return figure
 
-    def _place_image(self, figure: Any, place: int, image: NDArray[Any]) -> None:
+    def _place_image(self, figure: Any, place: int, image: Floats) -> None:
         row, column = divmod(place, self.across)
         left = column * (self.panel[0] + _GAP_PIXELS)
         top = row * self.row_height + (_TITLE_PIXELS if self.titles else 0)
