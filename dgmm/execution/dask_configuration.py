@@ -40,15 +40,15 @@ _settings: list[dask.config.set] = []
 def own_configuration() -> Iterator[None]:
     """Put Dask's defaults, and what dgmm needs, in place of the user's configuration.
 
-    Re-entrant: the configuration is the process's, and the last to leave restores it.
+    Re-entrant: the configuration is the process's, so that each who enters sets it anew, and the
+    last to leave restores what the first found.
     """
     global _holders  # noqa: PLW0603 - the configuration is the process's
     with _lock:
         _holders += 1
-        if _holders == 1:
-            defaults = dask.config.merge(*dask.config.defaults)["distributed"]
-            _settings.append(dask.config.set({"distributed": copy.deepcopy(defaults)}))
-            _settings.append(dask.config.set(copy.deepcopy(_PINNED)))
+        defaults = dask.config.merge(*dask.config.defaults)["distributed"]
+        _settings.append(dask.config.set({"distributed": copy.deepcopy(defaults)}))
+        _settings.append(dask.config.set(copy.deepcopy(_PINNED)))
     try:
         yield
     finally:

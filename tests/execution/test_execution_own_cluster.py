@@ -10,7 +10,6 @@ import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
-import dask
 import psutil
 import pytest
 from clusters import gaussian_clusters, write_zarr
@@ -151,14 +150,30 @@ def test_a_malformed_configuration_file_is_named_without_a_traceback(
     assert "Traceback" not in ended.stderr
 
 
-def test_the_drivers_own_configuration_is_back_afterwards_whoever_closes_first() -> None:
-    with dask.config.set({"distributed.scheduler.idle-timeout": "5 hours"}):
-        first, second = local_cluster(1), local_cluster(1)
-        assert dask.config.get("distributed.scheduler.idle-timeout") is None
-        first.close()
-        assert dask.config.get("distributed.scheduler.idle-timeout") is None
-        second.close()
-        assert dask.config.get("distributed.scheduler.idle-timeout") == "5 hours"
+OVERLAPPING = """
+import dask
+from dgmm.execution.dask_cluster import local_cluster
+NAME = "distributed.scheduler.idle-timeout"
+if __name__ == "__main__":
+    dask.config.set({NAME: "5 hours"})
+    first = local_cluster(1)
+    assert dask.config.get(NAME) is None
+    dask.config.set({NAME: "1 s"})
+    second = local_cluster(1)
+    assert dask.config.get(NAME) is None
+    first.close()
+    assert dask.config.get(NAME) is None
+    second.close()
+    assert dask.config.get(NAME) == "5 hours"
+"""
+
+
+def test_the_drivers_own_configuration_is_back_afterwards_whoever_closes_first(
+    job_folder: Path,
+) -> None:
+    (job_folder / "script.py").write_text(OVERLAPPING)
+    ended = dgmm(job_folder, "script.py")
+    assert ended.returncode == 0, ended.stderr
 
 
 UNGUARDED = "from dgmm.cli import main\nprint('once', flush=True)\nmain(['run', 'job.yaml'])\n"
