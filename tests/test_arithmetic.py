@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from dgmm.execution.blas import single_blas_thread
 from dgmm.kernels.cutting import Cut
 
 compiled = pytest.importorskip("dgmm.arithmetic.compiled", reason="Numba is optional")
+compiling = pytest.importorskip("dgmm.arithmetic.compiling", reason="it needs Numba too")
 numpy_loops = pytest.importorskip("dgmm.arithmetic.numpy_loops", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.arithmetic.vectors", reason="it needs Numba too")
 
@@ -208,3 +210,38 @@ def test_a_tile_divides_every_block(k: int, p: int, itemsize: int) -> None:
     assert cut.tile_rows % cut.columns == 0
     assert cut.tile_rows % cut.moment_columns == 0
     assert min(cut.design_rows, cut.moment_rows) >= 1
+
+
+class _BrokenFiles:
+    """A cache whose files cannot be read or written."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.flushed, self.cache_path = error, 0, "somewhere"
+
+    def load_overload(self, *_: object) -> None:
+        raise self.error
+
+    def save_overload(self, *_: object) -> None:
+        raise self.error
+
+    def flush(self) -> None:
+        self.flushed += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [EOFError(), OSError(28, "No space left on device"), pickle.UnpicklingError("x")]
+)
+def test_a_damaged_or_full_cache_of_machine_code_only_costs_time(error: Exception) -> None:
+    broken = _BrokenFiles(error)
+    cache = compiling._ForgivingCache(broken)
+    assert cache.load_overload("signature", "context") is None
+    assert broken.flushed == 1
+    cache.save_overload("signature", "code")
+    assert cache.cache_path == "somewhere"
+
+
+def test_every_compiled_function_forgives_its_cache() -> None:
+    functions = [f for f in vars(compiled).values() if hasattr(f, "py_func")]
+    assert functions
+    assert all(isinstance(f._cache, compiling._ForgivingCache) for f in functions)

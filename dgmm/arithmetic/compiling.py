@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,37 @@ def compiled(function: F) -> F:
     function.__qualname__ += f"_{digest_of(Path(__file__).parent)}"
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return] # no types
+        made = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to write to
         return numba.njit(**options)(function)  # type: ignore[no-any-return] # no types
+    if hasattr(made, "_cache"):  # absent with NUMBA_DISABLE_JIT
+        made._cache = _ForgivingCache(made._cache)  # noqa: SLF001 - Numba has no other way
+    return made  # type: ignore[no-any-return] # no types
+
+
+class _ForgivingCache:
+    """Numba's cache of one function, of which a damaged or unwritable file only costs time.
+
+    Numba lets the errors of its files through (a full disk, an index cut short by a crash), and
+    with them ends the computation that it was asked for.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._numbas = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._numbas, name)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """What was kept; None, and an empty index for the next time, where it cannot be read."""
+        try:
+            return self._numbas.load_overload(*arguments)
+        except Exception:  # noqa: BLE001 - files are unpickled: anything
+            with suppress(Exception):
+                self._numbas.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep what was compiled, where it can be."""
+        with suppress(Exception):
+            self._numbas.save_overload(*arguments)
