@@ -95,7 +95,7 @@ def opened_executor(
         for text in accepted_workers(directory, environment, accept_versions=accept_versions):
             listener.warning(text)
         directory.record["environment"] = environment
-        said = executor.warnings
+        said = list(executor.warnings)
         for text in said:
             listener.warning(text)
         if executor.dashboard is not None:
