@@ -31,8 +31,8 @@ PAUSE_SHARE, TERMINATE_SHARE = 0.8, 0.95
 WORKER_BASE, DRIVER_BASE = 250 * MIB, 250 * MIB
 #: matplotlib and one figure in the driver.
 REPORT_BYTES = 120 * MIB
-#: Ward's condensed distances among 5,000 rows, and a copy.
-HIERARCHICAL_BYTES = 5_000 * 5_000 * 8
+#: Rows that Ward's tree is made of, where there are not more components.
+WARD_ROWS = 5_000
 #: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
 BANDS = 4
 #: Components, and rows of φ, that compiled products take together at most.
@@ -247,7 +247,8 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
     ]
     terms += _candidates_terms(work) + _rehearsal_terms(work)
     if hierarchical:
-        terms.append(Term("Ward's distances", HIERARCHICAL_BYTES, "5,000 rows"))
+        m = min(max(WARD_ROWS, k), work.sample_rows)
+        terms.append(Term("Ward's distances", 8 * m * m + 64 * m, f"{m:,} rows, condensed, twice"))
     return terms
 
 

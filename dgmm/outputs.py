@@ -111,10 +111,11 @@ class LastWalk:
             scored = score_block(
                 rows, scorer, workspace, self.model, self.drop, writer.posterior_dtype
             )
-            digests = writer.add(block, scored.values)
+            digests, statistics = writer.add(block, scored.values), scored.statistics
+            del scored  # its posteriors must not stand beside those of the next block
             if (block + 1) % per_chunk == 0 or block + 1 == run.stop:
                 digests |= writer.flush()
-            yield block, replace(scored.statistics, digests=digests)
+            yield block, replace(statistics, digests=digests)
 
 
 def walk(

@@ -136,7 +136,10 @@ def score_block(
     """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
     mask = kept_rows(rows) if drop else None
     kept = rows if mask is None else rows[mask]
-    values, entropy = _kept_scores(kept, scorer, workspace, model, posterior_dtype)
+    posteriors = None
+    if posterior_dtype is not None:
+        posteriors = np.empty((len(rows), model.n_components), posterior_dtype)
+    values, entropy = _kept_scores(kept, scorer, workspace, model, posteriors, mask)
     log_density = values["log_density"]
     finite = np.isfinite(log_density)
     statistics = WalkStatistics(
@@ -150,6 +153,8 @@ def score_block(
     )
     if mask is not None:
         values = {name: _spread(name, v, mask) for name, v in values.items()}
+    if posteriors is not None:
+        values["responsibilities"] = posteriors
     return Scored(values, statistics)
 
 
@@ -158,13 +163,20 @@ def _kept_scores(
     scorer: Scorer,
     workspace: Workspace,
     model: MixtureModel,
-    posterior_dtype: DTypeLike | None,
+    posteriors: NDArray[Any] | None,
+    mask: NDArray[np.bool_] | None,
 ) -> tuple[dict[str, NDArray[Any]], float]:
-    """Values of rows without missing ones, by array name, and the entropy of their posteriors."""
-    n, k = len(rows), model.n_components
+    """Values of rows without missing ones, by array name, and the entropy of their posteriors.
+
+    The posteriors, the one wide array, are written where they belong among all rows, those of the
+    mask's dropped ones included: a copy of them would be as large as they are.
+    """
+    n = len(rows)
+    places = None if mask is None else np.flatnonzero(mask)
+    if posteriors is not None and mask is not None:
+        posteriors[~mask] = LAYOUT["responsibilities"][1]
     labels, top = np.empty(n, np.int32), np.empty(n, np.float32)
     log_density = np.empty(n)
-    posteriors = None if posterior_dtype is None else np.empty((n, k), posterior_dtype)
     entropy = 0.0
     Y = model.standardisation.apply(rows, np.float64)
     for tile, log_prob, R in scorer.score(Y, workspace):
@@ -172,15 +184,13 @@ def _kept_scores(
         top[tile] = R.max(axis=0)
         log_density[tile] = log_prob
         if posteriors is not None:
-            posteriors[tile] = R.T
+            posteriors[tile if places is None else places[tile]] = R.T
         entropy += _entropy(R, workspace)
     log_density -= model.log_volume
     values: dict[str, NDArray[Any]] = {"labels": labels, "max_posterior": top}
     values["log_density"] = log_density
     if model.anomaly_threshold is not None:
         values["anomaly"] = (log_density < model.anomaly_threshold).astype(np.int8)
-    if posteriors is not None:
-        values["responsibilities"] = posteriors
     return values, entropy
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.acceleration import ACCELERATIONS, Acceleration
-from dgmm.arithmetic import chosen
+from dgmm.arithmetic import chosen, why_not_compiled
 from dgmm.candidate import Conditions
 from dgmm.collapse import CollapsePolicy
 from dgmm.covariance import FAMILIES, Family, family_named
@@ -213,6 +213,9 @@ def survey(
         return chosen(dataset.n_samples * per_row if agreed else 0)
 
     arithmetic = kept.once("arithmetic", choose)
+    if (reason := why_not_compiled()) is not None:
+        text = f"Numba is installed but cannot be loaded ({reason}): passes are computed with NumPy"
+        warnings += (f"{text}, which takes longer. Install numba and llvmlite again",)
     return Survey(
         family, summary, standardisation, sample, conditions, arithmetic, warnings, repeated
     )

@@ -62,7 +62,7 @@ LAYERS = {
         "criteria",
         "random_streams",
     ],
-    "words": ["errors", "outcome", "listener", "printable", "stopping", "version"],
+    "words": ["errors", "outcome", "listener", "printable", "shortage", "stopping", "version"],
 }
 HEIGHT = {
     room: -depth for depth, rooms in enumerate(LAYERS.values()) for room in rooms

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -17,8 +19,10 @@ from dgmm.data.blocks import BlockGrid
 from dgmm.data.zarr_output import OutputArray
 from dgmm.execution.executor import split_runs
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.outputs import Products, chunk_blocks, responsibilities_chunk_rows, walk
+from dgmm.row_scores import score_block
 
 NAMES = ("labels", "max_posterior", "log_density", "responsibilities")
 
@@ -116,3 +120,46 @@ def test_scores_of_a_tile_are_those_of_each_row_alone(fitted):
     # densities' logarithms (one of them may come to nearly 0, its terms do not).
     atol = 2 * 64 * np.finfo(float).eps * float(np.abs(whole).max())
     np.testing.assert_allclose(alone, whole[::37], rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_posteriors_of_dropped_rows_are_missing_and_those_of_others_in_their_places(
+    fitted, tmp_path, share
+):
+    X, model = fitted
+    X = X[:20_000].copy()
+    missing = np.random.default_rng(1).random(len(X)) < share
+    X[missing, 5] = np.nan
+    dataset, products = ArrayDataset(X), Products(str(tmp_path / "o.zarr"), NAMES)
+    products.create(dataset.grid, 2, {})
+    with ThreadExecutor(1) as executor:
+        total = walk(dataset, executor, model, products, drop=True)
+    assert total.n_dropped == missing.sum()
+    found = {name: OutputArray(products.path, name).read(0, len(X)) for name in NAMES}
+    assert np.isnan(found["responsibilities"][missing]).all()
+    assert (found["labels"][missing] == -1).all()
+    if not missing.all():
+        kept = found["responsibilities"][~missing]
+        np.testing.assert_array_equal(kept.argmax(axis=1), found["labels"][~missing])
+        np.testing.assert_array_equal(kept.max(axis=1), found["max_posterior"][~missing])
+        np.testing.assert_array_equal(kept, model.predict_proba(X[~missing]).astype(np.float32))
+
+
+def test_dropped_rows_cost_no_second_copy_of_a_blocks_posteriors(fitted):
+    k, (n, d) = 400, (8192, 2)
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(n, d))
+    X[::100, 0] = np.nan
+    start = dgmm.GaussianMixture(
+        k, covariance_type="spherical", max_iter=1, init_params="random_from_data", random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = start.fit(rng.normal(size=(2000, d))).model_
+    scorer, workspace = Scorer(model.parameters), Workspace()
+    score_block(X, scorer, workspace, model, True, "float32")  # the tiles' room is there now
+    tracemalloc.start()
+    score_block(X, scorer, workspace, model, True, "float32")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.5 * n * k * 4

@@ -14,7 +14,16 @@ from functools import cache
 from dgmm.arithmetic.plain import Arithmetic, Block, Plain, steps
 from dgmm.errors import UnavailableError
 
-__all__ = ["Arithmetic", "Block", "Plain", "chosen", "fastest", "named", "steps"]
+__all__ = [
+    "Arithmetic",
+    "Block",
+    "Plain",
+    "chosen",
+    "fastest",
+    "named",
+    "steps",
+    "why_not_compiled",
+]
 
 #: Numbers a pass must touch before loading compiled code pays: it saves about a nanosecond each,
 #: a fit has some tens of passes, and loading takes half a second once in a process.
@@ -48,8 +57,8 @@ def named(name: str) -> Arithmetic:
     found = compiled_arithmetic()
     if found is None:
         raise UnavailableError(
-            f"{platform.node()} cannot compute the compiled passes that this run began with: it "
-            "lacks Numba, or fused multiplication. Install dgmm[fast] there (pip install "
+            f"{platform.node()} cannot compute the compiled passes that this run began with: "
+            f"{why_not_compiled() or 'it lacks Numba'}. Install dgmm[fast] there (pip install "
             "'dgmm[fast]') as on the driver, and run the same command again"
         )
     return found
@@ -71,9 +80,21 @@ def fastest(numbers: int) -> Arithmetic:
 @cache
 def compiled_arithmetic() -> Arithmetic | None:
     """The compiled arithmetic; None without Numba, or where it cannot be what it should."""
+    _failures.clear()
     try:
         from dgmm.arithmetic.compiled import Compiled  # noqa: PLC0415 - optional, and slow to load
 
         return Compiled()
-    except ImportError:
+    except Exception as error:  # noqa: BLE001 - a broken LLVM, a library of another system: anything
+        if getattr(error, "name", None) != "numba":
+            _failures.append(f"{type(error).__name__}: {error}".partition("\n")[0])
         return None
+
+
+#: Why what is installed could not be loaded.
+_failures: list[str] = []
+
+
+def why_not_compiled() -> str | None:
+    """Why Numba, which is installed, cannot be used; None where it can, is absent, or untried."""
+    return _failures[0] if _failures else None

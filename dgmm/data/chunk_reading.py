@@ -20,6 +20,7 @@ from dgmm.data.small_files import SmallFilesStore
 from dgmm.data.zarr_layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
 from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
+from dgmm.shortage import shortage
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"  # a string: not every zarr 3.1 can be subscripted
 
@@ -41,6 +42,9 @@ def opened(folder: str, zarr_format: int, digest: str) -> ZarrArray:
         array = zarr.open_array(store, mode="r", zarr_format=3 if zarr_format == 3 else 2)
         bound_decoding(array)
     except Exception as error:  # noqa: BLE001 - zarr raises anything on metadata it cannot read
+        if is_transient(error) or shortage(error) is not None:
+            text = shortage(error) or _words(error)
+            raise UnavailableError(f"{folder} cannot be opened: {text}") from None
         raise DataError(f"{folder}: zarr cannot open this array: {_words(error)}") from None
     store.most_bytes = most_encoded_bytes(array.shards or array.chunks, array.dtype)
     return array
@@ -111,6 +115,8 @@ class ChunkReader:
 
     def _explained(self, array: ZarrArray, start: int, stop: int, error: Exception) -> DgmmError:
         """The error of the first chunk that cannot be read, found one by one."""
+        if shortage(error) is not None:
+            return self._sorted(f"rows {start} to {stop} of {self.folder}", error)
         unit_rows, unit_columns = self.layout.unit_shape
         for i in range(start // unit_rows, -(-stop // unit_rows)):
             for j in range(self.layout.units[1]):
@@ -140,11 +146,9 @@ class ChunkReader:
                 f"{where} is damaged: {error}, where its metadata make a chunk {n_bytes:,} bytes. "
                 "Restore it, or write the array again"
             )
-        if isinstance(error, MemoryError):
-            return DataError(
-                f"{where} asks for more memory than there is, where its metadata make a chunk "
-                f"{n_bytes:,} bytes: it is damaged, or this machine too small for it. Restore it, "
-                "or write the array again in smaller chunks"
+        if (lack := shortage(error)) is not None:
+            return UnavailableError(
+                f"{where} cannot be read, of which a chunk takes {n_bytes:,} bytes: {lack}"
             )
         if isinstance(error, OSError) and error.errno is not None:
             return InputNotFoundError(f"{where} cannot be read: {_words(error)}")

@@ -11,6 +11,7 @@ from dgmm.job.recording import RecordingListener
 from dgmm.job.resuming import accepted_changes
 from dgmm.job.stages import check_report, write_report_if_asked
 from dgmm.listener import Listener
+from dgmm.shortage import shortages_named
 
 
 class Inputs(Protocol):
@@ -66,6 +67,7 @@ def tell(
                 for text in changes:
                     recording.warning(text)
                 inputs = read(job) if seen is None else seen
-                result = work(job, inputs, directory, recording)
+                with shortages_named():
+                    result = work(job, inputs, directory, recording)
         write_report_if_asked(job, directory, listener)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,16 +70,14 @@ class Layout:
             stride += 1
         return stride
 
-    def read(self, column: StoredColumn) -> list[NDArray[Any]]:
-        """One array (lines, pixels) an image shown."""
+    def read(self, column: StoredColumn) -> Iterator[NDArray[Any]]:
+        """Yield one array (lines, pixels) an image shown."""
         lines = np.arange(0, self.height, self.stride)
         pixels = np.arange(0, self.width, self.stride)
         offsets = (lines[:, None] * self.width + pixels).ravel()
         size = self.height * self.width
-        return [
-            read_at(column, image * size + offsets).reshape(lines.size, pixels.size)
-            for image in self.shown
-        ]
+        for image in self.shown:
+            yield read_at(column, image * size + offsets).reshape(lines.size, pixels.size)
 
     @property
     def titles(self) -> list[str]:
@@ -108,14 +107,17 @@ def label_maps(
             _LABELS, "they need labels and data that declare sample_dims and sample_shape"
         )
     paint = component_paint(components)
-    table = np.vstack([paint.colours, _DROPPED])
+    table = _bytes(np.vstack([paint.colours, _DROPPED]))
     k = components.n_components
-    maps = _valid(layout.read(column), k)
-    images = [table[labels] for labels in maps]
+    images, dropped = [], False
+    for image in layout.read(column):
+        labels = _valid(image, k)
+        images.append(table[labels])
+        dropped |= bool((labels == k).any())
     legend = [(str(j), paint.colours[j]) for j in components.along_axis] if _legible(k) else []
     caption = sentence(
         paint.description,
-        "Dropped rows are white." if any((labels == k).any() for labels in maps) else "",
+        "Dropped rows are white." if dropped else "",
         "Numbers below are component indices." if legend else "",
         layout.description,
     )
@@ -138,7 +140,7 @@ def anomaly_maps(
     images = []
     for flag, ground in zip(flags, grounds, strict=True):
         image = np.repeat(ground[:, :, None], 3, axis=2)
-        image[_widened(flag)] = _FLAGGED
+        image[_widened(flag)] = _bytes(_FLAGGED)
         images.append(image)
     count = sum(int(flag.sum()) for flag in flags)
     caption = sentence(
@@ -155,20 +157,27 @@ def _legible(k: int) -> bool:
     return 1 < k <= _LONGEST_LEGEND
 
 
-def _valid(images: list[NDArray[Any]], k: int) -> list[NDArray[np.int64]]:
+def _valid(image: NDArray[Any], k: int) -> NDArray[np.int32]:
     # The table's last entry is the colour of dropped rows.
-    return [np.where((image >= 0) & (image < k), image, k).astype(np.int64) for image in images]
+    return np.where((image >= 0) & (image < k), image, k).astype(np.int32)
+
+
+def _bytes(colours: Floats) -> NDArray[np.uint8]:
+    """Colours in [0, 1] as bytes: a picture of floats takes eight times the memory."""
+    return np.rint(255 * colours).astype(np.uint8)
 
 
 def _greys(
     layout: Layout, components: Components | None, labels: StoredColumn | None, flags: list[Any]
-) -> list[Floats]:
+) -> Iterator[NDArray[np.uint8]]:
     if components is None or labels is None:
-        return [np.full(flag.shape, 0.88) for flag in flags]
+        yield from (np.full(flag.shape, round(255 * 0.88), np.uint8) for flag in flags)
+        return
     luminance = component_paint(components).colours @ np.array([0.299, 0.587, 0.114])
     # Light greys only, so that red stands out.
-    table = np.append(0.5 + 0.42 * luminance, 1.0)
-    return [table[image] for image in _valid(layout.read(labels), components.n_components)]
+    table = _bytes(np.append(0.5 + 0.42 * luminance, 1.0))
+    for image in layout.read(labels):
+        yield table[_valid(image, components.n_components)]
 
 
 def _widened(flag: NDArray[np.bool_]) -> NDArray[np.bool_]:

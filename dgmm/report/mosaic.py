@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.report.components import Floats
 from dgmm.report.picture import DPI, new_figure
 
 _PANEL_PIXELS = 720
@@ -28,14 +27,14 @@ class Mosaic:
     Parameters
     ----------
     images : sequence of ndarray (h, w, 3)
-        RGB in [0, 1], all of one shape.
+        RGB, of bytes or in [0, 1], all of one shape.
     titles : sequence of str
         One an image; empty for none.
     legend : sequence of (str, ndarray (3,))
         Labels and colours; empty for none.
     """
 
-    images: Sequence[Floats]
+    images: Sequence[NDArray[Any]]
     titles: Sequence[str]
     legend: Sequence[tuple[str, NDArray[np.float64]]] = ()
 
@@ -94,7 +93,7 @@ class Mosaic:
             self._place_entry(figure, place, label, colour)
         return figure
 
-    def _place_image(self, figure: Any, place: int, image: Floats) -> None:
+    def _place_image(self, figure: Any, place: int, image: NDArray[Any]) -> None:
         row, column = divmod(place, self.across)
         left = column * (self.panel[0] + _GAP_PIXELS)
         top = row * self.row_height + (_TITLE_PIXELS if self.titles else 0)

@@ -11,9 +11,17 @@ import pytest
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.errors import JobFileError, UnavailableError
+from dgmm.initialisation.hierarchical import MAX_ROWS
 from dgmm.job import plan_job
 from dgmm.job.stages import cluster_settings
-from dgmm.memory import DRIVER_BASE, PAUSE_SHARE, PROCESS_SHARE, SHARE, WORKER_BASE
+from dgmm.memory import (
+    DRIVER_BASE,
+    PAUSE_SHARE,
+    PROCESS_SHARE,
+    SHARE,
+    WARD_ROWS,
+    WORKER_BASE,
+)
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +193,12 @@ def test_a_start_over_all_rows_is_in_the_plan(tmp_path, data):
     assert "16 passes at most" in text("kmeans_parallel")  # five rounds, the weights, the moments
     assert "candidates of k-means||" in text("kmeans_parallel")
     assert "candidates of k-means||" not in text("kmeans")
+
+
+@pytest.mark.parametrize("k", [3, 4_999, 7_000, 30_000])
+def test_wards_distances_are_planned_for_as_many_rows_as_there_are_components(tmp_path, data, k):
+    start = {"method": "hierarchical", "sample_rows": 20_000}
+    plan = plan_job(job(data, tmp_path / "run", model={"n_components": k}, initialisation=start))
+    m = min(max(MAX_ROWS, k), 20_000)
+    assert term(plan, "Ward's distances") >= 2 * 8 * m * (m - 1) // 2  # SciPy's, and its copy
+    assert WARD_ROWS == MAX_ROWS
