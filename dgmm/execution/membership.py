@@ -232,14 +232,18 @@ class Membership:
         return {name: facts.environment for name, facts in by_name}
 
     def memory_limits(self) -> list[int]:
-        """Bytes, of those workers that have a limit."""
-        with self._lock:
-            return [facts.memory_limit for facts in self._reports.values() if facts.memory_limit]
+        """Bytes, of those workers that take runs and have a limit."""
+        return [facts.memory_limit for facts in self._ready_facts() if facts.memory_limit]
 
     def pause_shares(self) -> list[float]:
-        """Shares of a memory limit above which Dask pauses workers, of those that it pauses."""
+        """Shares of its limit above which Dask pauses a worker, of those that take runs."""
+        return [facts.pause_share for facts in self._ready_facts() if facts.pause_share]
+
+    def _ready_facts(self) -> list[WorkerFacts]:
+        """Of workers that take runs; where none does at the moment, of all that ever did."""
         with self._lock:
-            return [facts.pause_share for facts in self._reports.values() if facts.pause_share]
+            ready = [facts for a, facts in self._facts.items() if a not in self._unready]
+            return ready or list(self._reports.values())
 
     def resting(self) -> frozenset[str]:
         """Workers that shall be given no more runs for now."""

@@ -127,3 +127,18 @@ def test_the_sentence_says_whose_memory_it_is(kept: int, is_own: bool, words: st
     assert "worker w at tcp://w:1 is paused with 1000 MiB of 1.07 GiB in use" in str(error)
     assert "40 MiB results that Dask keeps" in str(error)
     assert f"{kept} MiB rows that dgmm keeps" in str(error)
+
+
+def test_limits_of_paused_workers_do_not_count(tmp_path: Path) -> None:
+    with scheduler(tmp_path) as found, ExitStack() as stack:
+        stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
+        roomy = ("--memory-limit", "5GB")
+        stack.enter_context(found.worker("--name", "free", *roomy))
+        wait_until_paused(found.address, 1)
+        executor = stack.enter_context(existing_cluster(found.address))
+        deadline = time.monotonic() + 60
+        while len(executor._members.threads()) < 2 or executor.n_threads != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert executor.task_memory_limit == 5_000_000_000
+        assert executor.pause_share == 0.8
