@@ -14,8 +14,8 @@ Digests = Mapping[str, str]
 
 
 def digest_of(values: NDArray[Any]) -> str:
-    """sha256 of the values' bytes."""
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+    """sha256 of the values' bytes, without a copy of them."""
+    return hashlib.sha256(np.ascontiguousarray(values).reshape(-1).view(np.uint8)).hexdigest()
 
 
 def joined(first: Digests, second: Digests) -> dict[str, str]:
