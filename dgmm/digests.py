@@ -15,7 +15,8 @@ Digests = Mapping[str, str]
 
 def digest_of(values: NDArray[Any]) -> str:
     """sha256 of the values' bytes, without a copy of them."""
-    return hashlib.sha256(np.ascontiguousarray(values).reshape(-1).view(np.uint8)).hexdigest()
+    content = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return hashlib.sha256(memoryview(content)).hexdigest()
 
 
 def joined(first: Digests, second: Digests) -> dict[str, str]:
