@@ -16,7 +16,7 @@ Digests = Mapping[str, str]
 def digest_of(values: NDArray[Any]) -> str:
     """sha256 of the values' bytes, without a copy of them."""
     content = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-    return hashlib.sha256(memoryview(content)).hexdigest()
+    return hashlib.sha256(content.data).hexdigest()
 
 
 def joined(first: Digests, second: Digests) -> dict[str, str]:
