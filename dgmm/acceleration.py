@@ -12,9 +12,10 @@ it is the next one. Where the likelihood fell, θ2 is still there and that pass 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +51,16 @@ class Cycle:
         −α of that extrapolation.
     bound
         Largest −α allowed.
-    is_fresh
-        An accelerated step was taken, and no plain one below tol since.
+    remaining
+        The gain of the mean log-likelihood that is still to come, estimated from the last pair of
+        plain steps, and not below what the extrapolation from it gained; infinite before one.
     """
 
     start: Parameters | None = None
     fallback: Parameters | None = None
     length: float = 1.0
     bound: float = _FIRST_BOUND
-    is_fresh: bool = False
+    remaining: float = math.inf
 
     @property
     def is_extrapolated(self) -> bool:
@@ -67,15 +69,11 @@ class Cycle:
 
     def interrupted(self) -> Cycle:
         """The cycle after anything but a plain step: a new pair is begun, the bound stays."""
-        return replace(self, start=None, fallback=None)
+        return replace(self, start=None, fallback=None, remaining=math.inf)
 
-    def accepted(self) -> Cycle:
-        """The cycle after a pass that bore the extrapolation out."""
-        return replace(self, fallback=None, is_fresh=True)
-
-    def settled(self) -> Cycle:
-        """The cycle after a plain step below tol: the next such one is believed."""
-        return replace(self, is_fresh=False)
+    def accepted(self, gain: float) -> Cycle:
+        """The cycle after a pass that found the extrapolation as likely, or likelier by `gain`."""
+        return replace(self, fallback=None, remaining=max(self.remaining, gain))
 
     def refuted(self) -> Cycle:
         """The cycle after an extrapolation that led astray: shorter ones from now on."""
@@ -83,7 +81,11 @@ class Cycle:
 
 
 def next_point(
-    cycle: Cycle, at: Parameters, to: Parameters, admits: Callable[[Parameters], bool]
+    cycle: Cycle,
+    at: Parameters,
+    to: Parameters,
+    gain: float,
+    admits: Callable[[Parameters], bool],
 ) -> tuple[Cycle, Parameters]:
     """Where the next pass goes after the plain step `at` → `to`.
 
@@ -91,34 +93,63 @@ def next_point(
     ----------
     cycle
         Not one that waits for its judgement.
+    gain
+        Of the mean log-likelihood by the step that led to `at`.
     admits
         Whether a pass may be spent on parameters; finite ones alone are asked for.
     """
     if cycle.start is None:
         return replace(cycle, start=at), to
-    length, point = _extrapolation(cycle.start, at, to, cycle.bound)
+    with np.errstate(all="ignore"):
+        steps = _Steps.between(cycle.start, at, to)
+        length = min(steps.length, cycle.bound)
+        point = None if not length > _LEAST_LENGTH else _parameters(to, steps.end(length))
     bound = cycle.bound * _FACTOR if length >= cycle.bound else cycle.bound
-    ended = replace(cycle, start=None, bound=bound)
-    if point is None:
+    ended = replace(cycle, start=None, bound=bound, remaining=steps.remaining(gain))
+    if point is None:  # NaN where nothing moves
         return ended, to
     if not (_is_finite(point) and admits(point)):
         return ended.refuted(), to
     return replace(ended, fallback=to, length=length), point
 
 
-def _extrapolation(
-    first: Parameters, second: Parameters, third: Parameters, bound: float
-) -> tuple[float, Parameters | None]:
-    """Length −α and end of the step; None where it is a plain one."""
-    with np.errstate(all="ignore"):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Steps:
+    """Two plain steps from θ0: r = θ1 − θ0, and v = (θ2 − θ1) − r, in coordinates."""
+
+    first: list[Array]
+    r: list[Array]
+    v: list[Array]
+
+    @classmethod
+    def between(cls, first: Parameters, second: Parameters, third: Parameters) -> Self:
         x0, x1, x2 = (_coordinates(p) for p in (first, second, third))
         r = [b - a for a, b in zip(x0, x1, strict=True)]
-        v = [(c - b) - s for b, c, s in zip(x1, x2, r, strict=True)]
-        length = min(float(np.sqrt(_square(r) / _square(v))), bound)
-        if not length > _LEAST_LENGTH:  # NaN where nothing moves
-            return length, None
-        moved = [a + 2.0 * length * s + length**2 * t for a, s, t in zip(x0, r, v, strict=True)]
-        return length, _parameters(third, moved)
+        return cls(x0, r, [(c - b) - s for b, c, s in zip(x1, x2, r, strict=True)])
+
+    @property
+    def length(self) -> float:
+        """−α = ‖r‖/‖v‖; NaN where nothing moves."""
+        return float(np.sqrt(_product(self.r, self.r) / _product(self.v, self.v)))
+
+    def end(self, length: float) -> list[Array]:
+        """θ0 − 2αr + α²v."""
+        parts = zip(self.first, self.r, self.v, strict=True)
+        return [a + 2.0 * length * s + length**2 * t for a, s, t in parts]
+
+    def remaining(self, gain: float) -> float:
+        """What is to come after the step r, which gained so much, if steps go on shrinking alike.
+
+        Aitken's estimate: with steps that shrink by λ = 1 − 1/length each, gains shrink by λ², and
+        λ²/(1 − λ²) of this one is still to come. Infinite where steps grow.
+        """
+        length = self.length
+        if not np.isfinite(length):
+            return 0.0 if _product(self.r, self.r) == 0 else math.inf
+        if _product(self.r, self.v) > 0:
+            return math.inf
+        shrink = max(0.0, 1.0 - 1.0 / length) ** 2
+        return abs(gain) * shrink / (1.0 - shrink)
 
 
 def _coordinates(parameters: Parameters) -> list[Array]:
@@ -135,8 +166,8 @@ def _parameters(like: Parameters, coordinates: list[Array]) -> Parameters:
     return Parameters.of(like.family, weights / weights.sum(), means, covariances)
 
 
-def _square(parts: list[Array]) -> np.float64:
-    return np.float64(sum(float((part**2).sum()) for part in parts))
+def _product(mine: list[Array], theirs: list[Array]) -> np.float64:
+    return np.float64(sum(float((a * b).sum()) for a, b in zip(mine, theirs, strict=True)))
 
 
 def _is_finite(p: Parameters) -> bool:

@@ -54,6 +54,8 @@ class Candidate:
 
     Attributes
     ----------
+    restart, start
+        The restart, and the name of the start within it.
     history
         Mean log-likelihoods of the E-steps so far, user units; those of refuted steps left out.
     is_comparable
@@ -72,6 +74,10 @@ class Candidate:
         Packed total scatter about the origin once known (tied).
     reseeds, used_rows, is_held
         The collapse policy's memory (`dgmm.collapse.Settled`).
+    is_given
+        The start was given, by a user or a model, and is not judged.
+    warm_log_likelihood
+        The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
     """
 
     restart: int
@@ -90,14 +96,35 @@ class Candidate:
     events: tuple[ComponentEvent, ...] = ()
     is_held: bool = False
     outcome: Outcome | None = None
+    start: str = ""
+    is_given: bool = False
+    warm_log_likelihood: float | None = None
 
     @classmethod
-    def at(cls, restart: int, parameters: Parameters, conditions: Conditions) -> Candidate:
+    def at(
+        cls,
+        restart: int,
+        parameters: Parameters,
+        conditions: Conditions,
+        *,
+        start: str = "",
+        is_given: bool = False,
+        warm_log_likelihood: float | None = None,
+    ) -> Candidate:
         """A candidate at its start."""
         outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
         stage: Literal["single", "double"] = "single" if conditions.single else "double"
         reseeds = (0,) * parameters.n_components
-        return cls(restart, parameters, stage=stage, reseeds=reseeds, outcome=outcome)
+        return cls(
+            restart,
+            parameters,
+            stage=stage,
+            reseeds=reseeds,
+            outcome=outcome,
+            start=start,
+            is_given=is_given,
+            warm_log_likelihood=warm_log_likelihood,
+        )
 
     @property
     def mean_log_likelihood(self) -> float:
@@ -123,3 +150,4 @@ class Iteration:
     step: Step = "plain"
     seconds: float = 0.0
     arithmetic: str = ""
+    start: str = ""

@@ -23,8 +23,8 @@ from dgmm.outcome import Outcome
 from dgmm.parameters import Parameters, m_step
 from dgmm.statistics import Statistics
 
-#: An EM that stops this early with all means this close (in sd) never left its start.
-_DEGENERATE_ITERATIONS, _DEGENERATE_SPREAD = 2, 0.05
+#: Components are alike whose means are this close (in sd), and whose variances in any direction.
+_DEGENERATE_SPREAD, _DEGENERATE_RATIO = 0.05, 0.1
 
 Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
 Listen = Callable[[Candidate, Iteration], None]
@@ -36,13 +36,16 @@ def run(
     conditions: Conditions,
     listen: Listen = lambda _candidate, _iteration: None,
     keep: Callable[[tuple[Candidate, ...]], None] = lambda _candidates: None,
+    screen: Callable[[tuple[Candidate, ...]], tuple[Candidate, ...]] = lambda candidates: (
+        candidates
+    ),
 ) -> tuple[Candidate, ...]:
     """Advance all candidates to their outcomes.
 
     Parameters
     ----------
     candidates
-        Starts; their places do not matter, their `restart` numbers do.
+        Starts; their places do not matter, their restarts and names do.
     expectation
         One pass over all rows: kernels to their statistics.
     conditions
@@ -51,6 +54,8 @@ def run(
         Called after each iteration of each candidate.
     keep
         Given all candidates after each pass: what a run that was killed can go on from.
+    screen
+        Which candidates go on after a pass: a function of the candidates alone.
     """
     while any(c.outcome is None for c in candidates):
         active = tuple(c for c in candidates if c.outcome is None)
@@ -59,14 +64,15 @@ def run(
         total = expectation(kernels)
         seconds = time.perf_counter() - begun
         used = " and ".join(sorted(total.arithmetic))
-        advanced = {}
+        advanced = []
         for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
             new = advance(c, kernel, statistics, conditions)
-            advanced[c.restart] = new
+            advanced.append(new)
             if new.n_iter > c.n_iter or new.outcome is not None:
                 record = _record(c, new, kernel, statistics.n_rows)
                 listen(new, replace(record, seconds=seconds, arithmetic=used))
-        candidates = tuple(advanced.get(c.restart, c) for c in candidates)
+        moved = iter(advanced)
+        candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
         keep(candidates)
     return candidates
 
@@ -115,12 +121,10 @@ def advance(
         return replace(candidate, outcome=Outcome.NON_FINITE)
     if has_fallen(candidate, mean, kernel, conditions):
         return _restored(candidate)
-    settled = has_settled(candidate, mean, kernel, conditions)
-    converged = settled and not candidate.cycle.is_fresh
+    converged = has_settled(candidate, mean, kernel, conditions)
     before = candidate
-    cycle = candidate.cycle.settled() if settled else candidate.cycle
     history = (*candidate.history, mean)
-    candidate = replace(candidate, history=history, is_comparable=True, cycle=cycle)
+    candidate = replace(candidate, history=history, is_comparable=True)
     candidate = _maximised(candidate, statistics, conditions)
     if extrapolated and len(candidate.events) > len(before.events):
         return _refuted(origin)  # components are to be lost by EM itself, or not at all
@@ -186,8 +190,9 @@ def _accelerated(
     """
     if conditions.acceleration == "none" or after.outcome is not None:
         return after
+    gain = after.history[-1] - after.history[-2] if len(after.history) > 1 else np.inf
     if before.cycle.is_extrapolated:
-        return replace(after, cycle=before.cycle.accepted())
+        return replace(after, cycle=before.cycle.accepted(gain))
     if not after.is_comparable or after.estimate is None:
         return replace(after, cycle=after.cycle.interrupted())
     if after.n_iter + 1 >= conditions.max_iter:
@@ -198,7 +203,7 @@ def _accelerated(
         allowed = kernel.name == "centred" or conditions.guard.allows(parameters, kernel.dtype)
         return allowed and not lost_components(parameters, n_rows * parameters.weights).any()
 
-    cycle, point = next_point(after.cycle, before.parameters, after.parameters, admits)
+    cycle, point = next_point(after.cycle, before.parameters, after.parameters, gain, admits)
     comparable = not cycle.is_extrapolated
     return replace(after, parameters=point, cycle=cycle, is_comparable=comparable)
 
@@ -245,19 +250,35 @@ def _judged(
         return replace(candidate, outcome=Outcome.COMPONENT_COLLAPSED)
     if not converged:
         return replace(candidate, outcome=Outcome.MAX_ITER_REACHED)
-    outcome = Outcome.DEGENERATE_START if _is_degenerate(candidate) else Outcome.CONVERGED
+    degenerate = _is_degenerate(candidate, conditions.tol)
+    outcome = Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
     return replace(candidate, outcome=outcome)
 
 
-def _is_degenerate(candidate: Candidate) -> bool:
-    """Whether EM stopped at once with all means within 0.05 sd of each other."""
+def _is_degenerate(candidate: Candidate, tol: float) -> bool:
+    """Whether EM gained nothing from a drawn start whose components are all alike.
+
+    Components with a common mean and covariances of their own are a mixture like any other.
+    """
     p = candidate.parameters
-    if candidate.n_iter > _DEGENERATE_ITERATIONS or p.n_components == 1:
+    if candidate.is_given or p.n_components == 1:
+        return False
+    if candidate.history[-1] - candidate.history[0] >= tol:
         return False
     within = p.family.variances(p.covariances, p.n_components, p.n_features)
     centre = p.weights @ p.means
     sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
-    return bool((np.ptp(p.means, axis=0) <= _DEGENERATE_SPREAD * sd).all())
+    if (np.ptp(p.means, axis=0) > _DEGENERATE_SPREAD * sd).any():
+        return False
+    return all(_is_alike(p, k) for k in range(1, p.n_components))
+
+
+def _is_alike(p: Parameters, k: int) -> bool:
+    """Whether a component's covariance is the first one's, within a tenth in every direction."""
+    covariance = np.asarray(p.family.full_covariance(p.covariances, k, p.n_features))
+    half = p.family.whiten(p.precisions_cholesky, 0, covariance)
+    ratio = p.family.whiten(p.precisions_cholesky, 0, np.ascontiguousarray(half.T))
+    return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
 
 
 def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> Iteration:
@@ -266,6 +287,7 @@ def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> I
     return Iteration(
         iteration=after.n_iter,
         restart=after.restart,
+        start=after.start,
         mean_log_likelihood=after.mean_log_likelihood,
         change=change if before.history and step != "refuted" else float("nan"),
         kernel=kernel.name,

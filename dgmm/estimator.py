@@ -269,7 +269,8 @@ class GaussianMixture:
         arrays = (self.weights_init, self.means_init, self.precisions_init)
         if all(array is not None for array in arrays):
             return whole, lambda standardisation: self._adjusted(None, standardisation), None
-        return settings, None, self._adjusted
+        has_part = any(array is not None for array in arrays)
+        return settings, None, self._adjusted if has_part else None
 
     def _adjusted(self, drawn: Parameters | None, standardisation: Standardisation) -> Parameters:
         """A method's start with the given arrays put in their places."""

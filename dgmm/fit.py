@@ -22,11 +22,18 @@ from dgmm.fit_warnings import fit_warnings, spike_warnings
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
-from dgmm.parameters import Parameters
 from dgmm.regularisation import held_by_regularisation
-from dgmm.rehearsal import Rehearsal
+from dgmm.rehearsal import Rehearsal, Selection, Trial
 from dgmm.resumption import NOTHING_KEPT, EmState, Resumption
-from dgmm.starts import Adjust, Given, Starts, starts_on_sample, starts_over_all_rows
+from dgmm.screening import likelier
+from dgmm.starts import (
+    Adjust,
+    Given,
+    Starts,
+    n_starts,
+    starts_on_sample,
+    starts_over_all_rows,
+)
 from dgmm.survey import FitSettings, Survey, survey
 
 __all__ = ["Adjust", "Fit", "Given", "fit"]
@@ -46,6 +53,7 @@ class Fit:
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     failed_starts: dict[int, str]
+    trials: tuple[Trial, ...]
     summary: Summary
     sample: NDArray[np.generic]
     events: tuple[ComponentEvent, ...]
@@ -76,7 +84,8 @@ def fit(
     given
         The start, for `method="given"`.
     adjust
-        Applied to every start that a method draws; such starts are not rehearsed.
+        Applied to every start that a method draws; EM on the sample does not change such starts,
+        which are compared as they are.
     kept
         Keeps what is done, and knows what an earlier attempt at this very fit has done.
 
@@ -93,26 +102,31 @@ def fit(
         listener.warning(text)
 
     with in_this_process(executor) as here:
-        rehearsal = None if adjust is not None else Rehearsal.of(known, settings)
+        rehearsal = Rehearsal.of(known, settings, is_adjusted=adjust is not None)
+        n_wanted = rehearsal.n_starts
 
         def draw() -> Starts:
             if settings.method in METHODS_OVER_ALL_ROWS:
                 listener.stage("initialisation", f"{settings.method} on all rows")
-                return starts_over_all_rows(dataset, executor, known, settings, adjust, kept)
-            return _drawn(known, settings, rehearsal, here, listener, given, adjust)
+                return starts_over_all_rows(
+                    *(dataset, executor, known, settings, n_wanted, adjust, kept)
+                )
+            rows = rehearsal.few if n_wanted else known.sample
+            return _drawn(known, settings, rows, n_wanted, here, listener, given, adjust)
 
-        # Without iterations one start is drawn and none rehearsed: it is not those of a longer run.
-        drawn = kept.once("starts" if settings.max_iter else "starts-alone", draw)
+        drawn = kept.once("starts", draw)
         for restart, reason in drawn.failed.items():
             listener.warning(f"start {restart} failed: {reason}")
-        starts = {restart: own[0] for restart, own in drawn.drawn.items()}
-        if rehearsal is not None:
-            rehearse = partial(_rehearsed, rehearsal, drawn, here, listener)
-            starts = kept.once("rehearsed-starts", rehearse)
+        selection = Selection(drawn.drawn, ())
+        if n_wanted or (settings.max_iter == 0 and given is None):
+            # How far starts are followed depends on max_iter where that is small.
+            name = f"selected-starts-{rehearsal.n_iterations}"
+            selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
-    candidates = _iterated(dataset, executor, known, starts, listener, kept)
-    result = _concluded(dataset, known, candidates, drawn.failed, listener)
+    is_given = settings.method == "given"
+    candidates = _iterated(dataset, executor, known, selection, listener, kept, is_given=is_given)
+    result = _concluded(dataset, known, candidates, drawn.failed, selection.trials, listener)
     for text in result.warnings[len(known.warnings) :]:
         listener.warning(text)
     return result
@@ -122,12 +136,17 @@ def _iterated(
     dataset: Dataset,
     executor: Executor,
     known: Survey,
-    starts: dict[int, Parameters],
+    selection: Selection,
     listener: Listener,
     kept: Resumption,
+    *,
+    is_given: bool,
 ) -> tuple[Candidate, ...]:
     """All restarts to their ends, from where an earlier attempt was."""
-    at_start = tuple(Candidate.at(i, p, known.conditions) for i, p in starts.items())
+    at_start = tuple(
+        Candidate.at(s.restart, s.parameters, known.conditions, start=s.name, is_given=is_given)
+        for s in selection.begun
+    )
     state = kept.em_state() or EmState(at_start, 0)
     if state.n_passes:
         listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
@@ -144,7 +163,8 @@ def _iterated(
     def keep(candidates: tuple[Candidate, ...]) -> None:
         kept.keep_em_state(EmState(candidates, expectation.n_passes))
 
-    return em.run(state.candidates, expectation, known.conditions, _listen(listener, state), keep)
+    listen = _listen(listener, state)
+    return em.run(state.candidates, expectation, known.conditions, listen, keep, likelier)
 
 
 def _concluded(
@@ -152,6 +172,7 @@ def _concluded(
     known: Survey,
     candidates: tuple[Candidate, ...],
     failed: dict[int, str],
+    trials: tuple[Trial, ...],
     listener: Listener,
 ) -> Fit:
     """The best candidate as a model."""
@@ -166,6 +187,7 @@ def _concluded(
         chosen=chosen,
         candidates=candidates,
         failed_starts=failed,
+        trials=trials,
         summary=known.summary,
         sample=known.summary.sample,
         events=(*(e for c in candidates for e in c.events), *noted),
@@ -187,39 +209,40 @@ def _check_outcome(chosen: Candidate) -> None:
 def _drawn(
     known: Survey,
     settings: FitSettings,
-    rehearsal: Rehearsal | None,
+    rows: NDArray[np.float64],
+    n_wanted: int,
     here: Executor,
     listener: Listener,
     given: Given | None,
     adjust: Adjust | None,
 ) -> Starts:
     """The method's starts of every restart, on the sample."""
-    rows, n = (known.sample, 0) if rehearsal is None else (rehearsal.few, rehearsal.n_starts)
+    n = n_starts(settings, n_wanted)
     times = f"{n} times " if n > 1 else ""
     listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")
-    return starts_on_sample(known, settings, rows, n, here, given, adjust)
+    return starts_on_sample(known, settings, rows, n_wanted, here, given, adjust)
 
 
-def _rehearsed(
-    rehearsal: Rehearsal, drawn: Starts, here: Executor, listener: Listener
-) -> dict[int, Parameters]:
-    """Where each restart begins on all rows, once EM has gone over the sample."""
-    n_starts = sum(len(own) for own in drawn.drawn.values())
-    listener.stage("sample", f"EM from {n_starts} starts on {len(rehearsal.sample):,} sampled rows")
-    refined = rehearsal.refine(drawn.drawn, here)
-    for restart, found in refined.items():
-        listener.note(f"restart {restart}: {found.describe()}")
-    return {restart: found.parameters for restart, found in refined.items()}
+def _selected(rehearsal: Rehearsal, drawn: Starts, here: Executor, listener: Listener) -> Selection:
+    """Where each restart begins on all rows, once EM has run on the sample."""
+    n, rows = len(drawn.drawn), len(rehearsal.sample if rehearsal.is_followed else rehearsal.few)
+    listener.stage("sample", f"EM from {n} starts on up to {rows:,} sampled rows")
+    selection = rehearsal.refine(drawn, here)
+    for trial in selection.trials:
+        if trial.selected:
+            listener.note(f"restart {trial.restart}: {trial.describe()}")
+    return selection
 
 
 def _listen(listener: Listener, state: EmState) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
-    told = {candidate.restart: len(candidate.events) for candidate in state.candidates}
+    told = {(c.restart, c.start): len(c.events) for c in state.candidates}
 
     def listen(candidate: Candidate, iteration: Iteration) -> None:
         listener.iteration(asdict(iteration))
-        for event in candidate.events[told.get(candidate.restart, 0) :]:
+        key = candidate.restart, candidate.start
+        for event in candidate.events[told.get(key, 0) :]:
             listener.component(asdict(event))
-        told[candidate.restart] = len(candidate.events)
+        told[key] = len(candidate.events)
 
     return listen

@@ -8,13 +8,28 @@ from dgmm.candidate import Candidate, Conditions
 from dgmm.kernels import Kernel, ProductKernel
 from dgmm.parameters import explained_fall
 
+#: Passes that a pair of plain steps, its extrapolation and the step after it take.
+_LEAST_ITERATIONS = 4
+
 
 def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
-    """Whether a plain step's change is below tol; float32 tiles settle no more than their error."""
+    """Whether a plain step's change is below tol, and so is what acceleration expects to come.
+
+    One small step alone is no convergence: on a plateau EM takes many. Float32 tiles settle no more
+    than their error. Where max_iter leaves no room for a pair of steps and what follows it, the
+    change alone decides.
+    """
     limit = conditions.tol
     if kernel.dtype == np.float32:
         limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
-    return candidate.is_comparable and abs(mean - candidate.history[-1]) < limit
+    if candidate.is_comparable:
+        before: float | None = candidate.history[-1]
+    else:
+        before = candidate.warm_log_likelihood if candidate.n_iter == 0 else None
+    if before is None or not abs(mean - before) < limit:
+        return False
+    looks_ahead = conditions.acceleration != "none" and conditions.max_iter > _LEAST_ITERATIONS
+    return candidate.cycle.remaining < limit if looks_ahead else True
 
 
 def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:

@@ -32,15 +32,17 @@ from dgmm.initialisation.all_rows import Accounted, Together
 from dgmm.initialisation.oversampling import Counts, Drawn
 from dgmm.outcome import Outcome
 from dgmm.parameters import Estimate, Parameters
+from dgmm.rehearsal import Selection, Trial
 from dgmm.row_scores import WalkStatistics
-from dgmm.starts import Starts
+from dgmm.starts import Start, Starts
 from dgmm.statistics import Statistics
 
 #: The classes that a checkpoint may hold, by name.
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(Candidate, ComponentEvent, Cycle, Estimate, Parameters, Starts),
+        *(Candidate, ComponentEvent, Cycle, Estimate, Parameters),
+        *(Start, Starts, Trial, Selection),
         *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart, Standardisation),
         *(PassStatistics, Statistics, WalkStatistics, Flagged, Subtree),
         *(Accounted, Together, Drawn, Counts),

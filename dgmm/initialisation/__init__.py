@@ -41,10 +41,11 @@ from dgmm.initialisation.hierarchical import hierarchical
 from dgmm.initialisation.kmeans import kmeans
 from dgmm.initialisation.kmeans_parallel import kmeans_parallel
 from dgmm.initialisation.kmeans_plus_plus import kmeans_plus_plus
+from dgmm.initialisation.metrics import METRICS, distance_scale
 from dgmm.initialisation.random_from_data import random_from_data
 from dgmm.initialisation.random_responsibilities import random_responsibilities
 from dgmm.initialisation.request import Method, StartRequest
-from dgmm.initialisation.rows import LARGEST_VALUE
+from dgmm.initialisation.rows import clipped
 from dgmm.parameters import Parameters
 
 METHODS: dict[str, Method] = {
@@ -61,8 +62,10 @@ METHODS_OVER_ALL_ROWS = {"kmeans_parallel": kmeans_parallel}
 __all__ = [
     "METHODS",
     "METHODS_OVER_ALL_ROWS",
+    "METRICS",
     "AllRows",
     "StartRequest",
+    "distance_scale",
     "parameters_from_labels",
     "parameters_from_responsibilities",
     "start",
@@ -79,6 +82,7 @@ def start(
     rng: np.random.Generator,
     *,
     given: Parameters | None = None,
+    scale: Array | None = None,
 ) -> Parameters:
     """Parameters to begin EM with; equal arguments give equal bits.
 
@@ -98,6 +102,8 @@ def start(
         The start's own stream.
     given
         Parameters for the method `given`.
+    scale : (d,), optional
+        What the sample is multiplied by before distances are taken: see `metrics.distance_scale`.
 
     Raises
     ------
@@ -112,14 +118,18 @@ def start(
         )
     if method != "given":
         sample = _checked(sample, n_components)
-    request = StartRequest(sample, family, n_components, regularisation, rng, given)
+    request = StartRequest(sample, family, n_components, regularisation, rng, given, scale)
     return METHODS[method](request)
 
 
 def start_over_all_rows(
-    method: str, rows: AllRows, requests: Sequence[StartRequest], seed: int, restarts: Sequence[int]
+    method: str,
+    rows: AllRows,
+    requests: Sequence[StartRequest],
+    seed: int,
+    keys: Sequence[tuple[int, ...]],
 ) -> list[Parameters]:
-    """Parameters of every restart, from reads that they share; the same bits as each alone.
+    """Parameters of every start, from reads that they share; the same bits as each alone.
 
     Parameters
     ----------
@@ -128,9 +138,9 @@ def start_over_all_rows(
     rows
         All rows, standardised as the sample.
     requests
-        What each restart asks for; they differ in their streams alone.
-    seed, restarts
-        The job's seed, and the restarts' numbers.
+        What each start asks for; they differ in their streams and their metric alone.
+    seed, keys
+        The job's seed, and what names each start: its restart, and its number within it.
 
     Raises
     ------
@@ -141,7 +151,7 @@ def start_over_all_rows(
     """
     sample = _checked(requests[0].sample, requests[0].n_components)
     checked = [replace(request, sample=sample) for request in requests]
-    return METHODS_OVER_ALL_ROWS[method](rows, checked, seed, restarts)
+    return METHODS_OVER_ALL_ROWS[method](rows, checked, seed, keys)
 
 
 def _checked(sample: Array, n_components: int) -> Array:
@@ -153,6 +163,4 @@ def _checked(sample: Array, n_components: int) -> Array:
         )
     if not np.isfinite(sample).all():
         raise DataError("the sample has values that are not finite: initialisation needs numbers")
-    if np.abs(sample).max(initial=0.0) > LARGEST_VALUE:
-        sample = np.clip(sample, -LARGEST_VALUE, LARGEST_VALUE)
-    return np.ascontiguousarray(sample, dtype=np.float64)
+    return np.ascontiguousarray(clipped(sample), dtype=np.float64)

@@ -7,7 +7,7 @@ its bits follow neither chunks nor workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -42,6 +42,10 @@ class Block:
     number: int
     rows: CentredRows
     kept: NDArray[np.bool_] | None = None
+
+    def scaled(self, scale: NDArray[np.float64] | None) -> Block:
+        """The same rows, each feature multiplied by its scale (d,); None leaves them."""
+        return self if scale is None else replace(self, rows=self.rows.scaled(scale))
 
     def uniform(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """One number in [0, 1) for each fitted row; rows left out draw theirs as well."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from dgmm.covariance.family import Array
 from dgmm.initialisation.request import StartRequest
-from dgmm.initialisation.rows import CentredRows, Labels
+from dgmm.initialisation.rows import Labels
 from dgmm.parameters import Parameters
 
 MAX_ROWS = 5_000
@@ -40,7 +40,7 @@ def hierarchical(request: StartRequest) -> Parameters:
     sample, k = request.sample, request.n_components
     n_rows = min(len(sample), max(MAX_ROWS, k))
     chosen = np.sort(request.rng.choice(len(sample), n_rows, replace=False))
-    rows = CentredRows.of(sample)
+    rows = request.distance_rows()
     few = rows.take(chosen)
     labels = ward_labels(few, k)
     counts = np.bincount(labels, minlength=k)

@@ -55,7 +55,7 @@ def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> 
 
 def kmeans(request: StartRequest) -> Parameters:
     """Clusters of k-means as components; many rows begin where a share of them has settled."""
-    rows, k = CentredRows.of(request.sample), request.n_components
+    rows, k = request.distance_rows(), request.n_components
     few = _share(rows, k, request.rng)
     points = few.take(seeds(few, k, request.rng))
     if few.n_rows < rows.n_rows:

@@ -44,42 +44,49 @@ N_READS = ROUNDS + 2
 
 
 def kmeans_parallel(
-    rows: AllRows, requests: Sequence[StartRequest], seed: int, restarts: Sequence[int]
+    rows: AllRows,
+    requests: Sequence[StartRequest],
+    seed: int,
+    keys: Sequence[tuple[int, ...]],
 ) -> list[Parameters]:
-    """One start for each restart, all from the same reads.
+    """One start for each request, all from the same reads.
 
     Parameters
     ----------
     rows
         All rows.
     requests
-        One a restart: its sample gives the first row, its stream all draws on the driver.
+        One a start: its sample gives the first row, its stream all draws on the driver.
     seed
-        The job's: rows draw from streams of it, k, restart, round and block.
-    restarts
-        Their numbers.
+        The job's: rows draw from streams of it, k, key, round and block.
+    keys
+        What names each start.
     """
-    first = requests[0]
-    candidates = draw_candidates(rows, requests, seed, restarts)
-    weights = rows.reduce(CountMeasure(tuple(candidates)), "weights").values
+    first, scales = requests[0], tuple(request.scale for request in requests)
+    candidates = draw_candidates(rows, requests, seed, keys)
+    weights = rows.reduce(CountMeasure(tuple(candidates), scales), "weights").values
     centres = tuple(
         cluster(C, w.values.astype(np.float64), request)
         for C, w, request in zip(candidates, weights, requests, strict=True)
     )
-    statistics = rows.reduce(ClusterMeasure(first.family, centres), "moments").values
+    statistics = rows.reduce(ClusterMeasure(first.family, centres, scales), "moments").values
     return [mended(m_step(first.family, s), first.sample, first.regularisation) for s in statistics]
 
 
 def draw_candidates(
-    rows: AllRows, requests: Sequence[StartRequest], seed: int, restarts: Sequence[int]
+    rows: AllRows,
+    requests: Sequence[StartRequest],
+    seed: int,
+    starts: Sequence[tuple[int, ...]],
 ) -> list[Array]:
-    """Steps 1 and 2: the candidates (c, d) of each restart, rows of the data."""
+    """Steps 1 and 2: the candidates (c, d) of each start, rows of the data in its metric."""
     k = requests[0].n_components
-    candidates = [r.sample[[r.rng.integers(len(r.sample))]] for r in requests]
-    going = list(range(len(requests)))  # a restart ends as it would alone
+    candidates = [r.in_metric(r.sample[[r.rng.integers(len(r.sample))]]) for r in requests]
+    going = list(range(len(requests)))  # a start ends as it would alone
     for n in range(1, MOST_ROUNDS + 1):
-        keys = tuple((k, restarts[i], n) for i in going)
-        measure = RoundMeasure(seed, keys, tuple(candidates[i] for i in going), OVERSAMPLING * k)
+        keys = tuple((k, *starts[i], n) for i in going)
+        own, scales = tuple(candidates[i] for i in going), tuple(requests[i].scale for i in going)
+        measure = RoundMeasure(seed, keys, own, scales, OVERSAMPLING * k)
         drawn = dict(zip(going, rows.reduce(measure, f"round-{n}").values, strict=True))
         for i, found in drawn.items():
             candidates[i] = np.concatenate([candidates[i], found.rows])
@@ -99,7 +106,7 @@ def cluster(candidates: Array, weights: Array, request: StartRequest) -> Array:
     points, weights = candidates[weights > 0], weights[weights > 0]
     if len(points) <= k:
         others = distinct_rows(request.sample, k - len(points), rng)
-        return np.concatenate([points, request.sample[others]])
+        return np.concatenate([points, request.in_metric(request.sample[others])])
     held = CentredRows.of(points)
     tries = [_clustered(held, weights, k, rng) for _ in range(CLUSTERINGS)]
     return min(tries, key=lambda found: found[0])[1] + held.centre

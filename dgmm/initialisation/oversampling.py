@@ -99,22 +99,27 @@ class RoundMeasure:
     Attributes
     ----------
     seed, keys
-        The job's seed, and what names each restart's stream: components, restart, round.
+        The job's seed, and what names each start's stream: components, start, round.
     candidates
-        (c, d) for each restart.
+        (c, d) for each start.
+    scales
+        What each start multiplies rows by before distances are taken; None for nothing.
     """
 
     seed: int
     keys: tuple[tuple[int, ...], ...]
     candidates: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
     oversampling: float
 
     def __call__(self, block: Block) -> Together[Drawn]:
-        """Draw from one block for each restart."""
+        """Draw from one block for each start."""
         return Together(
             tuple(
-                Drawn.of_block(self.oversampling, block, C, self._stream(key, block.number))
-                for key, C in zip(self.keys, self.candidates, strict=True)
+                Drawn.of_block(
+                    self.oversampling, block.scaled(scale), C, self._stream(key, block.number)
+                )
+                for key, C, scale in zip(self.keys, self.candidates, self.scales, strict=True)
             )
         )
 
@@ -124,35 +129,46 @@ class RoundMeasure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountMeasure:
-    """Rows nearest to each of each restart's candidates; picklable."""
+    """Rows nearest to each of each start's candidates; picklable."""
 
     candidates: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
 
     def __call__(self, block: Block) -> Together[Counts]:
         """Count one block."""
         return Together(
             tuple(
-                Counts(np.bincount(block.rows.nearest(C), minlength=len(C)))
-                for C in self.candidates
+                Counts(np.bincount(block.scaled(scale).rows.nearest(C), minlength=len(C)))
+                for C, scale in zip(self.candidates, self.scales, strict=True)
             )
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterMeasure:
-    """Moments of the rows nearest to each of each restart's centres, about them; picklable."""
+    """Moments of the rows nearest to each of each start's centres, about them; picklable.
+
+    Centres are in the start's metric, moments in standardised units.
+    """
 
     family: Family
     centres: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
 
     def __call__(self, block: Block) -> Together[Statistics]:
         """Measure one block."""
-        return Together(tuple(_moments(self.family, block.rows, C) for C in self.centres))
+        return Together(
+            tuple(
+                _moments(self.family, block, C, scale)
+                for C, scale in zip(self.centres, self.scales, strict=True)
+            )
+        )
 
 
-def _moments(family: Family, rows: CentredRows, centres: Array) -> Statistics:
+def _moments(family: Family, block: Block, centres: Array, scale: Array | None) -> Statistics:
     k, d = centres.shape
-    labels = rows.nearest(centres)
+    rows, labels = block.rows, block.scaled(scale).rows.nearest(centres)
+    centres = centres if scale is None else centres / scale
     order = np.argsort(labels, kind="stable")
     ends = np.bincount(labels, minlength=k).cumsum()
     sums = np.zeros((k, family.width(d)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from dgmm.covariance.family import Array
 from dgmm.initialisation.request import StartRequest
-from dgmm.initialisation.rows import CentredRows, Labels
+from dgmm.initialisation.rows import Labels
 from dgmm.parameters import Parameters
 
 
@@ -23,6 +23,6 @@ def distinct_rows(sample: Array, k: int, rng: np.random.Generator) -> Labels:
 
 def random_from_data(request: StartRequest) -> Parameters:
     """Random rows as the first means, all rows assigned."""
-    rows = CentredRows.of(request.sample)
+    rows = request.distance_rows()
     chosen = distinct_rows(request.sample, request.n_components, request.rng)
     return request.from_labels(rows.nearest(rows.take(chosen)))

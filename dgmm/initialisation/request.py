@@ -9,7 +9,7 @@ import numpy as np
 
 from dgmm.covariance.family import Array, Family
 from dgmm.initialisation.first_parameters import parameters_from_labels
-from dgmm.initialisation.rows import Labels
+from dgmm.initialisation.rows import CentredRows, Labels, clipped
 from dgmm.parameters import Parameters
 
 
@@ -31,6 +31,9 @@ class StartRequest:
         The start's own stream.
     given
         Parameters to take, for the method `given`.
+    scale : (d,), optional
+        What the sample is multiplied by before distances are taken (`metrics.distance_scale`); None
+        measures in standardised units.
     """
 
     sample: Array
@@ -39,6 +42,15 @@ class StartRequest:
     regularisation: Array
     rng: np.random.Generator
     given: Parameters | None = None
+    scale: Array | None = None
+
+    def in_metric(self, rows: Array) -> Array:
+        """Standardised rows (·, d) in the units that distances are taken in."""
+        return rows if self.scale is None else clipped(rows * self.scale)
+
+    def distance_rows(self) -> CentredRows:
+        """The sample, laid out for distances."""
+        return CentredRows.of(self.in_metric(self.sample))
 
     def from_labels(self, labels: Labels) -> Parameters:
         """Parameters of hard labels on all rows of the sample."""

@@ -30,6 +30,13 @@ def tiles(n_rows: int, numbers_per_row: int) -> Iterator[slice]:
         yield slice(start, min(start + width, n_rows))
 
 
+def clipped(rows: Array) -> Array:
+    """Rows whose squares, summed, fit float64."""
+    if np.abs(rows).max(initial=0.0) <= LARGEST_VALUE:
+        return rows
+    return np.clip(rows, -LARGEST_VALUE, LARGEST_VALUE)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CentredRows:
     """A sample about its centre.
@@ -66,6 +73,11 @@ class CentredRows:
         """Some of the rows, about the same centre."""
         values = np.ascontiguousarray(self.values[:, rows])
         return type(self)(values, self.squares[rows], self.centre)
+
+    def scaled(self, scale: Array) -> CentredRows:
+        """The same rows, every feature multiplied by its scale (d,)."""
+        values = self.values * scale[:, None]
+        return CentredRows(values, np.einsum("ij,ij->j", values, values), self.centre * scale)
 
     @property
     def n_rows(self) -> int:

@@ -124,9 +124,9 @@ def _run(
     return ended
 
 
-def _reached(state: EmState | None) -> dict[int, int]:
-    """The iterations that an earlier attempt has made for good, by restart."""
-    return {} if state is None else {c.restart: c.n_iter for c in state.candidates}
+def _reached(state: EmState | None) -> dict[tuple[int, str], int]:
+    """The iterations that an earlier attempt has made for good, by restart and start."""
+    return {} if state is None else {(c.restart, c.start): c.n_iter for c in state.candidates}
 
 
 def _settings(job: Job) -> FitSettings:
@@ -197,6 +197,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
     restarts = [
         {
             "restart": c.restart,
+            "start": c.start,
             "outcome": c.outcome.name if c.outcome else None,
             "message": c.outcome.value if c.outcome else "",
             "n_iter": c.n_iter,
@@ -223,6 +224,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
             asdict(v) | {"feature": result.model.feature_names[v.feature]}
             for v in result.repeated_values[:_MOST_VALUES]
         ],
+        "starts": [asdict(trial) for trial in result.trials],
         "component_log": [asdict(e) for e in result.events],
     }
     directory.write()

@@ -8,8 +8,6 @@ import numpy as np
 
 from dgmm.config import Job
 from dgmm.covariance import family_named
-from dgmm.criteria import n_parameters
-from dgmm.data.blocks import BlockGrid
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.execution.machine import available_memory, free_memory
 from dgmm.execution.threads import available_cpus
@@ -26,7 +24,7 @@ from dgmm.memory import (
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model
 from dgmm.outputs import chunk_blocks, responsibilities_chunk_rows
-from dgmm.rehearsal import n_sample_starts
+from dgmm.rehearsal import Effort
 from dgmm.row_scores import LAYOUT
 from dgmm.survey import FitSettings, sample_rows
 
@@ -113,7 +111,9 @@ def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads:
     name = model.covariance_type if model is not None else m.covariance_type
     settings = _sizes(job, k)
     rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
-    grid = dataset.grid
+    grid, family = dataset.grid, family_named(name)
+    m_sampled = max(min(rows, grid.n_samples), 1)
+    effort = Effort.of(settings, family, grid.n_samples, m_sampled, grid.n_features)
     per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
     chunk = chunk_blocks(grid) * grid.rows_per_block * per_row
     if job.output.responsibilities:
@@ -123,14 +123,14 @@ def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads:
         grid=grid,
         itemsize=dataset.dtype.itemsize,
         band_bytes=dataset.read_bytes,
-        family=family_named(name),
+        family=family,
         n_components=k,
-        n_candidates=1 if model is not None else m.n_init,
+        n_candidates=1 if model is not None else m.n_init * effort.n_begun,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=chunk,
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
-        n_rehearsed=0 if model is not None else _n_rehearsed(settings, grid, rows),
+        n_rehearsed=0 if model is not None else m.n_init * effort.n_starts,
         n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
     )
 
@@ -147,14 +147,6 @@ def _sizes(job: Job, k: int) -> FitSettings:
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
     )
-
-
-def _n_rehearsed(settings: FitSettings, grid: BlockGrid, n_sampled: int) -> int:
-    """Starts of all restarts that EM is rehearsed from."""
-    family = family_named(settings.covariance_type)
-    n_free = n_parameters(family, settings.n_components, grid.n_features)
-    m = min(n_sampled, grid.n_samples)
-    return settings.n_init * n_sample_starts(settings, grid.n_samples, m, n_free)
 
 
 def _most(expected: int) -> int:

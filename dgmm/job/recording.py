@@ -16,7 +16,7 @@ from dgmm.persistence import write_text
 
 _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
-    "seconds", "rows", "step",
+    "seconds", "rows", "step", "start",
 )  # fmt: skip
 
 
@@ -72,13 +72,15 @@ class RecordingListener:
         finally:
             self._metrics.__exit__(kind, error, trace)
 
-    def rewind(self, reached: Mapping[int, int]) -> None:
+    def rewind(self, reached: Mapping[tuple[int, str], int]) -> None:
         """Take back the metrics of iterations that will be made again.
 
         Parameters
         ----------
         reached
-            The last iteration that stands, by restart; restarts that are not named have none.
+            The last iteration that stands, by restart and start. Of a restart that is named, starts
+            that are not were left behind by a likelier one, and all their iterations stand; a
+            restart that is not named has none.
         """
         self._metrics.close()
         heading, *lines = self._metrics_path.read_text("utf-8").splitlines() or [""]
@@ -127,9 +129,11 @@ class RecordingListener:
         self._events.append({"time": now(), "event": event, **fields})
 
 
-def _stands(line: str, reached: Mapping[int, int]) -> bool:
+def _stands(line: str, reached: Mapping[tuple[int, str], int]) -> bool:
     """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
     cells = line.split(",")
     if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
         return False
-    return int(cells[0]) <= reached.get(int(cells[1]), 0)
+    iteration, restart = int(cells[0]), int(cells[1])
+    is_known = restart in {known for known, _ in reached}
+    return iteration <= reached.get((restart, cells[-1]), iteration if is_known else 0)

@@ -82,7 +82,7 @@ def _clusters(n: int, k: int, d: int, seed: int = 0, apart: float = 8.0) -> Arra
 
 def test_every_candidate_is_a_row_of_the_data(executor: ThreadExecutor) -> None:
     X = _clusters(20_000, 6, 3)
-    (found,) = draw_candidates(_rows(X, executor), [_request(X[:500], 6)], 0, [0])
+    (found,) = draw_candidates(_rows(X, executor), [_request(X[:500], 6)], 0, [(0,)])
     known = {row.tobytes() for row in X}
     assert len(found) > 6
     assert {row.tobytes() for row in found} <= known
@@ -99,7 +99,7 @@ def test_a_round_takes_each_row_with_the_probability_of_the_paper(executor: Thre
     times = np.zeros(len(X))
     rows = _rows(X, executor)
     for seed in range(n_seeds):
-        measure = RoundMeasure(seed, ((3, 0, 1),), (candidates,), oversampling)
+        measure = RoundMeasure(seed, ((3, 0, 1),), (candidates,), (None,), oversampling)
         drawn = rows.reduce(measure, "read").values[0]
         assert drawn.cost == pytest.approx(distances.sum(), rel=len(X) * EPS)
         times += (X[:, None, 0] == drawn.rows[None, :, 0]).any(axis=1)
@@ -113,7 +113,7 @@ def test_a_round_takes_about_l_rows_however_many_blocks_there_are(executor: Thre
     rows = _rows(X, executor)
     assert rows.dataset.grid.n_blocks == 9
     candidates, oversampling = np.zeros((1, 64)), 64.0
-    measure = RoundMeasure(0, ((32, 0, 1),), (candidates,), oversampling)
+    measure = RoundMeasure(0, ((32, 0, 1),), (candidates,), (None,), oversampling)
     drawn = rows.reduce(measure, "read").values[0]
     assert abs(len(drawn.rows) - oversampling) <= 5 * np.sqrt(oversampling)
 
@@ -124,7 +124,7 @@ def test_one_read_takes_the_rows_that_two_reads_would(executor: ThreadExecutor) 
     scales = np.repeat([1.0, 0.01, 5.0, 0.3], ROW_QUANTUM)[:, None]
     X = scales * rng.normal(size=(4 * ROW_QUANTUM, 64))
     rows, oversampling = _rows(X, executor), 40.0
-    measure = RoundMeasure(7, ((20, 3, 2),), (np.zeros((1, 64)),), oversampling)
+    measure = RoundMeasure(7, ((20, 3, 2),), (np.zeros((1, 64)),), (None,), oversampling)
     drawn = rows.reduce(measure, "read").values[0]
     streams = [stream(Stage.INITIALISATION, 7, 20, 3, 2, block) for block in range(4)]
     numbers = np.concatenate([rng.random(ROW_QUANTUM) for rng in streams])
@@ -137,10 +137,10 @@ def test_one_read_takes_the_rows_that_two_reads_would(executor: ThreadExecutor) 
 def test_rounds_merge_to_the_same_bits_in_any_order_of_arrival(executor: ThreadExecutor) -> None:
     X = _clusters(6 * ROW_QUANTUM, 5, 64)
     request = lambda: [_request(X[:200], 5)]  # noqa: E731 - a stream is used up
-    expected = draw_candidates(_rows(X, executor), request(), 4, [0])[0]
+    expected = draw_candidates(_rows(X, executor), request(), 4, [(0,)])[0]
     with ThreadExecutor(1) as alone:
-        one = draw_candidates(_rows(X, alone), request(), 4, [0])[0]
-    shuffled = draw_candidates(_rows(X, _LastFirst()), request(), 4, [0])[0]
+        one = draw_candidates(_rows(X, alone), request(), 4, [(0,)])[0]
+    shuffled = draw_candidates(_rows(X, _LastFirst()), request(), 4, [(0,)])[0]
     assert expected.tobytes() == one.tobytes() == shuffled.tobytes()
 
 
@@ -167,7 +167,7 @@ def test_the_same_bits_come_of_any_chunks_and_threads(
         with ThreadExecutor(n_threads) as threads:
             rows = _rows(open_zarr(str(path)), threads)
             request = _request(X[:300].astype(np.float64), 4, family=family)
-            (p,) = kmeans_parallel(rows, [request], 0, [0])
+            (p,) = kmeans_parallel(rows, [request], 0, [(0,)])
         seen.add((p.weights.tobytes(), p.means.tobytes(), p.covariances.tobytes()))
     assert len(seen) == 1
 
@@ -176,11 +176,11 @@ def test_restarts_share_reads_and_each_has_the_bits_of_its_run_alone() -> None:
     X = _clusters(9000, 5, 3)
     requests = lambda: [_request(X[:400], 5, seed) for seed in range(3)]  # noqa: E731
     with _Counting() as executor:
-        together = kmeans_parallel(_rows(X, executor), requests(), 1, range(3))
+        together = kmeans_parallel(_rows(X, executor), requests(), 1, [(i,) for i in range(3)])
         assert executor.n_passes == N_READS == ROUNDS + 2
         for restart in range(3):
             rows = _rows(X, executor)
-            (alone,) = kmeans_parallel(rows, [requests()[restart]], 1, [restart])
+            (alone,) = kmeans_parallel(rows, [requests()[restart]], 1, [(restart,)])
             assert alone.means.tobytes() == together[restart].means.tobytes()
     assert len({p.means.tobytes() for p in together}) == 3
 
@@ -200,7 +200,7 @@ class _Counting(ThreadExecutor):
 def test_weights_are_numbers_of_rows_and_sum_to_all_of_them(executor: ThreadExecutor) -> None:
     X = _clusters(30_000, 6, 5)
     candidates = X[::3000].copy()
-    (counts,) = _rows(X, executor).reduce(CountMeasure((candidates,)), "read").values
+    (counts,) = _rows(X, executor).reduce(CountMeasure((candidates,), (None,)), "read").values
     nearest = ((X[:, None] - candidates[None]) ** 2).sum(axis=2).argmin(axis=1)
     np.testing.assert_array_equal(counts.values, np.bincount(nearest, minlength=len(candidates)))
     assert counts.values.sum() == len(X)
@@ -246,7 +246,7 @@ def test_a_rare_far_cluster_that_the_sample_misses_is_found(executor: ThreadExec
     X, far = _clusters(200_000, 4, 3), np.array([300.0, -300.0, 300.0])
     X[100_000:100_020] = far + np.random.default_rng(1).normal(size=(20, 3))
     sample = X[:5000].copy()
-    (p,) = kmeans_parallel(_rows(X, executor), [_request(sample, 5)], 0, [0])
+    (p,) = kmeans_parallel(_rows(X, executor), [_request(sample, 5)], 0, [(0,)])
     of_sample = kmeans(_request(sample, 5))
     rare = int(np.abs(p.means - far).sum(axis=1).argmin())
     np.testing.assert_allclose(p.means[rare], X[100_000:100_020].mean(axis=0), rtol=1e-9)
@@ -262,7 +262,7 @@ def test_without_rare_clusters_it_is_about_as_good_as_kmeans_on_everything(
     X = _clusters(20_000, 8, 4, apart=2.0)
     ratios = []
     for seed in range(9):
-        (p,) = kmeans_parallel(_rows(X, executor), [_request(X[:2000], k, seed)], seed, [0])
+        (p,) = kmeans_parallel(_rows(X, executor), [_request(X[:2000], k, seed)], seed, [(0,)])
         everything = CentredRows.of(X)
         rng = np.random.default_rng(seed)
         labels = lloyd(everything, everything.take(seeds(everything, k, rng)))
@@ -278,7 +278,7 @@ def test_components_start_with_the_moments_of_all_rows_nearest_to_a_centre(
 ) -> None:
     X = _clusters(2 * ROW_QUANTUM + 5, 3, 64)
     centres = X[:3].copy()
-    (found,) = _rows(X, executor).reduce(ClusterMeasure(family, (centres,)), "read").values  # type: ignore[arg-type]
+    (found,) = _rows(X, executor).reduce(ClusterMeasure(family, (centres,), (None,)), "read").values  # type: ignore[arg-type]
     labels = ((X[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
     estimate = m_step(family, found)  # type: ignore[arg-type]
     for j in range(3):
@@ -306,14 +306,14 @@ def test_dropped_rows_are_left_out_and_change_no_other_rows_draw(executor: Threa
     hole[1::7] = np.nan
     n_dropped = len(hole[1::7])
     kept = np.delete(X, np.arange(1, len(X), 7), axis=0)
-    measure = RoundMeasure(0, ((3, 0, 1),), (kept[:1],), 30.0)
+    measure = RoundMeasure(0, ((3, 0, 1),), (kept[:1],), (None,), 30.0)
     drawn = _rows(hole, executor, n_dropped).reduce(measure, "read").values[0]
     assert np.isfinite(drawn.rows).all()
     assert drawn.cost == pytest.approx(_sum_of_squares(kept, kept[:1]), rel=len(X) * EPS)
     whole = _rows(X, executor).reduce(measure, "read").values[0]
     expected = whole.keys[~np.isin(whole.rows[:, 0], X[1::7, 0])]
     assert set(expected) <= set(drawn.keys)  # φ is smaller without them: no fewer are taken
-    (counts,) = _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],)), "read").values
+    (counts,) = _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],), (None,)), "read").values
     assert counts.values.sum() == len(kept)
 
 
@@ -321,7 +321,7 @@ def test_data_that_change_between_reads_are_refused(executor: ThreadExecutor) ->
     X = _clusters(500, 2, 2)
     X[3] = np.nan
     with pytest.raises(DataError, match="the data changed during the run"):
-        _rows(X, executor, n_dropped=2).reduce(CountMeasure((X[:1],)), "read")
+        _rows(X, executor, n_dropped=2).reduce(CountMeasure((X[:1],), (None,)), "read")
 
 
 @pytest.mark.parametrize("n_distinct", [1, 2, 5])
@@ -329,7 +329,7 @@ def test_fewer_different_rows_than_components_still_start(
     n_distinct: int, executor: ThreadExecutor
 ) -> None:
     X = np.repeat(np.random.default_rng(0).normal(size=(n_distinct, 2)), 40, axis=0)
-    (p,) = kmeans_parallel(_rows(X, executor), [_request(X, 6)], 0, [0])
+    (p,) = kmeans_parallel(_rows(X, executor), [_request(X, 6)], 0, [(0,)])
     assert isinstance(p, Parameters)
     assert np.isfinite(p.means).all()
     assert not p.singular().any()
@@ -341,7 +341,7 @@ def test_rounds_go_on_while_there_are_fewer_candidates_than_components() -> None
     far = 1e5 ** np.arange(1, 13)
     X = np.concatenate([np.random.default_rng(0).normal(size=3000), far])[:, None]
     with _Counting() as executor:
-        (found,) = draw_candidates(_rows(X, executor), [_request(X[:100], 9)], 0, [0])
+        (found,) = draw_candidates(_rows(X, executor), [_request(X[:100], 9)], 0, [(0,)])
         assert ROUNDS < executor.n_passes <= MOST_ROUNDS
     assert len(found) >= 9
 
