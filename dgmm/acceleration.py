@@ -35,6 +35,8 @@ Step = Literal["plain", "accelerated", "refuted"]
 _FIRST_BOUND, _FACTOR = 1.0, 4.0
 #: A length this close to 1 is a plain step.
 _LEAST_LENGTH = 1.01
+#: An estimate this many times below a limit needs no second one.
+_CLEARLY = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,8 @@ class Cycle:
     remaining
         The gain of the mean log-likelihood that is still to come, estimated from the last pair of
         plain steps, and not below what the extrapolation from it gained; infinite before one.
+    remaining_before
+        The same of the pair before that.
     """
 
     start: Parameters | None = None
@@ -61,6 +65,7 @@ class Cycle:
     length: float = 1.0
     bound: float = _FIRST_BOUND
     remaining: float = math.inf
+    remaining_before: float = math.inf
 
     @property
     def is_extrapolated(self) -> bool:
@@ -69,7 +74,16 @@ class Cycle:
 
     def interrupted(self) -> Cycle:
         """The cycle after anything but a plain step: a new pair is begun, the bound stays."""
-        return replace(self, start=None, fallback=None, remaining=math.inf)
+        return Cycle(length=self.length, bound=self.bound)
+
+    def expects_less_than(self, limit: float) -> bool:
+        """Whether so little is still to come.
+
+        Fast directions hide slow ones for a while: two pairs in turn must say so, or one by far.
+        """
+        return self.remaining < limit / _CLEARLY or (
+            max(self.remaining, self.remaining_before) < limit
+        )
 
     def accepted(self, gain: float) -> Cycle:
         """The cycle after a pass that found the extrapolation as likely, or likelier by `gain`."""
@@ -104,8 +118,11 @@ def next_point(
         steps = _Steps.between(cycle.start, at, to)
         length = min(steps.length, cycle.bound)
         point = None if not length > _LEAST_LENGTH else _parameters(to, steps.end(length))
+        remaining = steps.remaining(gain)
     bound = cycle.bound * _FACTOR if length >= cycle.bound else cycle.bound
-    ended = replace(cycle, start=None, bound=bound, remaining=steps.remaining(gain))
+    ended = replace(
+        cycle, start=None, bound=bound, remaining=remaining, remaining_before=cycle.remaining
+    )
     if point is None:  # NaN where nothing moves
         return ended, to
     if not (_is_finite(point) and admits(point)):

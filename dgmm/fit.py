@@ -23,7 +23,7 @@ from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.regularisation import held_by_regularisation
-from dgmm.rehearsal import Rehearsal, Selection, Trial
+from dgmm.rehearsal import Rehearsal
 from dgmm.resumption import NOTHING_KEPT, EmState, Resumption
 from dgmm.screening import likelier
 from dgmm.starts import (
@@ -35,6 +35,7 @@ from dgmm.starts import (
     starts_over_all_rows,
 )
 from dgmm.survey import FitSettings, Survey, survey
+from dgmm.trials import Selection, Trial
 
 __all__ = ["Adjust", "Fit", "Given", "fit"]
 

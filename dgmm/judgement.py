@@ -29,7 +29,7 @@ def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: C
     if before is None or not abs(mean - before) < limit:
         return False
     looks_ahead = conditions.acceleration != "none" and conditions.max_iter > _LEAST_ITERATIONS
-    return candidate.cycle.remaining < limit if looks_ahead else True
+    return candidate.cycle.expects_less_than(limit) if looks_ahead else True
 
 
 def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:

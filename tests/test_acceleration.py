@@ -43,7 +43,7 @@ def test_steps_that_shrink_at_one_rate_are_followed_to_their_limit(
 ) -> None:
     """‖r‖/‖v‖ = 1/(1 − rate), and 1 − 2(1 − rate)/(1 − rate) + (1 − rate)²/(1 − rate)² = 0."""
     limit, first, second, third, *_ = sequence(family, rate)
-    cycle, point = next_point(Cycle(start=first, bound=64.0), second, third, anything)
+    cycle, point = next_point(Cycle(start=first, bound=64.0), second, third, 0.1, anything)
     if rate < 0:  # a length below 1 is never taken: the plain step is
         assert point is third
         assert not cycle.is_extrapolated
@@ -61,7 +61,7 @@ def test_weights_move_in_logarithms_and_sum_to_one() -> None:
     logs = np.log([0.2, 0.3, 0.5]) + np.outer([4.0, 2.0, 1.0], [0.1, 0.0, -0.1])
     weights = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
     first, second, third = (Parameters.of(family, w, np.zeros((3, 2)), np.ones(3)) for w in weights)
-    _, point = next_point(Cycle(start=first, bound=64.0), second, third, anything)
+    _, point = next_point(Cycle(start=first, bound=64.0), second, third, 0.1, anything)
     x = np.log(weights)
     r, v = x[1] - x[0], x[2] - 2 * x[1] + x[0]
     length = np.sqrt((r**2).sum() / (v**2).sum())
@@ -73,14 +73,16 @@ def test_weights_move_in_logarithms_and_sum_to_one() -> None:
 def test_the_bound_begins_at_a_plain_step_and_grows_fourfold_where_it_is_reached() -> None:
     _, *steps = sequence(FAMILIES["diag"], 0.9)  # the length asked for is 10
     first, second, third = steps[:3]
-    begun, to = next_point(Cycle(), first, second, anything)
+    begun, to = next_point(Cycle(), first, second, 0.1, anything)
     assert (begun.start, to) == (first, second)
-    plain, to = next_point(begun, second, third, anything)
+    plain, to = next_point(begun, second, third, 0.1, anything)
     assert to is third
     assert (plain.start, plain.fallback, plain.bound) == (None, None, 4.0)
     bounds = [4.0]
     for _ in range(3):
-        cycle, point = next_point(Cycle(start=first, bound=bounds[-1]), second, third, anything)
+        cycle, point = next_point(
+            Cycle(start=first, bound=bounds[-1]), second, third, 0.1, anything
+        )
         assert cycle.is_extrapolated
         distance = np.abs(point.means - first.means).max() / np.abs(second.means - first.means)
         length = min(bounds[-1], 10.0)
@@ -91,7 +93,7 @@ def test_the_bound_begins_at_a_plain_step_and_grows_fourfold_where_it_is_reached
 
 def test_a_step_that_led_astray_shortens_the_next_ones() -> None:
     _, first, second, third, *_ = sequence(FAMILIES["diag"], 0.9)
-    cycle, _ = next_point(Cycle(start=first, bound=16.0), second, third, anything)
+    cycle, _ = next_point(Cycle(start=first, bound=16.0), second, third, 0.1, anything)
     back = cycle.refuted()
     assert (back.start, back.fallback, back.bound) == (None, None, 4.0)
     assert Cycle(bound=1.0).refuted().bound == 1.0
@@ -105,7 +107,7 @@ def test_a_step_that_is_not_admitted_costs_no_pass() -> None:
         asked.append(parameters)
         return False
 
-    cycle, to = next_point(Cycle(start=first, bound=16.0), second, third, refuses)
+    cycle, to = next_point(Cycle(start=first, bound=16.0), second, third, 0.1, refuses)
     assert to is third
     assert len(asked) == 1
     assert (cycle.start, cycle.fallback, cycle.bound) == (None, None, 4.0)
@@ -122,13 +124,13 @@ def test_a_step_beyond_float64_is_refused_unasked(family: Family) -> None:
     def unasked(_: Parameters) -> bool:
         raise AssertionError
 
-    _, to = next_point(Cycle(start=first, bound=1e4), second, third, unasked)
+    _, to = next_point(Cycle(start=first, bound=1e4), second, third, 0.1, unasked)
     assert to is third
 
 
 @FAMILY
 def test_parameters_that_do_not_move_are_left_where_they_are(family: Family) -> None:
     at = next(sequence(family, 0.5))
-    cycle, to = next_point(Cycle(start=at), at, at, anything)
+    cycle, to = next_point(Cycle(start=at), at, at, 0.1, anything)
     assert to is at
     assert not cycle.is_extrapolated

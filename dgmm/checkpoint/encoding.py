@@ -32,10 +32,10 @@ from dgmm.initialisation.all_rows import Accounted, Together
 from dgmm.initialisation.oversampling import Counts, Drawn
 from dgmm.outcome import Outcome
 from dgmm.parameters import Estimate, Parameters
-from dgmm.rehearsal import Selection, Trial
 from dgmm.row_scores import WalkStatistics
 from dgmm.starts import Start, Starts
 from dgmm.statistics import Statistics
+from dgmm.trials import Selection, Trial
 
 #: The classes that a checkpoint may hold, by name.
 RECORDS: dict[str, type] = {

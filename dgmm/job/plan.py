@@ -9,6 +9,7 @@ import numpy as np
 from dgmm.config import Job
 from dgmm.covariance import family_named
 from dgmm.data.zarr_dataset import ZarrDataset
+from dgmm.effort import Effort
 from dgmm.execution.machine import available_memory, free_memory
 from dgmm.execution.threads import available_cpus
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
@@ -24,7 +25,6 @@ from dgmm.memory import (
 from dgmm.model import MixtureModel
 from dgmm.model_files import load_model
 from dgmm.outputs import chunk_blocks, responsibilities_chunk_rows
-from dgmm.rehearsal import Effort
 from dgmm.row_scores import LAYOUT
 from dgmm.survey import FitSettings, sample_rows
 

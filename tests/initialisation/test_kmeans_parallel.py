@@ -313,7 +313,9 @@ def test_dropped_rows_are_left_out_and_change_no_other_rows_draw(executor: Threa
     whole = _rows(X, executor).reduce(measure, "read").values[0]
     expected = whole.keys[~np.isin(whole.rows[:, 0], X[1::7, 0])]
     assert set(expected) <= set(drawn.keys)  # φ is smaller without them: no fewer are taken
-    (counts,) = _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],), (None,)), "read").values
+    (counts,) = (
+        _rows(hole, executor, n_dropped).reduce(CountMeasure((kept[:2],), (None,)), "read").values
+    )
     assert counts.values.sum() == len(kept)
 
 
