@@ -66,8 +66,8 @@ class Work:
         Rows the driver starts from, bytes of one output chunk.
     start_candidates
         Rows that a start over all rows draws for each start; 0 for other starts.
-    n_rehearsed, n_threads_here
-        Starts of all restarts that EM is rehearsed from, and threads of the driver that do so.
+    n_sample_starts, n_threads_here
+        Starts of all restarts that EM on the sample compares, and threads of the driver that do so.
     """
 
     grid: BlockGrid
@@ -80,7 +80,7 @@ class Work:
     sample_rows: int
     output_chunk_bytes: int
     start_candidates: int = 0
-    n_rehearsed: int = 0
+    n_sample_starts: int = 0
     n_threads_here: int = 1
 
     @property
@@ -141,9 +141,9 @@ def _products_term(work: Work) -> Term:
     return Term("products of a block", n_bytes, f"2 x {k} x {p} float64, in whole groups")
 
 
-def _rehearsal_terms(work: Work) -> list[Term]:
+def _sample_em_terms(work: Work) -> list[Term]:
     """EM on the sample: a share of its rows, again for each thread; tiles, statistics, starts."""
-    if work.n_rehearsed == 0:
+    if work.n_sample_starts == 0:
         return []
     d, k = work.grid.n_features, work.n_components
     share = work.sample_rows * d * 8 // 2 * (1 + work.n_threads_here)
@@ -151,8 +151,8 @@ def _rehearsal_terms(work: Work) -> list[Term]:
     held = work.sample_rows // work.grid.rows_per_block + 1 + 2 * work.n_threads_here
     numbers = math.prod(work.family.covariance_shape(k, d))
     each = held * work.statistics_bytes + 80 * numbers
-    formula = f"{work.n_rehearsed} starts on {work.n_threads_here} threads"
-    return [Term("rehearsal", share + tiles + each * work.n_rehearsed, formula)]
+    formula = f"{work.n_sample_starts} starts on {work.n_threads_here} threads"
+    return [Term("EM on the sample", share + tiles + each * work.n_sample_starts, formula)]
 
 
 def _candidates_terms(work: Work) -> list[Term]:
@@ -245,7 +245,7 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
         ),
         Term("M-step", _m_step_bytes(work, numbers), "factors of covariances, acceleration"),
     ]
-    terms += _candidates_terms(work) + _rehearsal_terms(work)
+    terms += _candidates_terms(work) + _sample_em_terms(work)
     if hierarchical:
         m = min(max(WARD_ROWS, k), work.sample_rows)
         terms.append(Term("Ward's distances", 8 * m * m + 64 * m, f"{m:,} rows, condensed, twice"))

@@ -95,8 +95,9 @@ class InitialisationSettings(Settings):
     sample_rows: AutoCount = "auto"
     """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
     sample_starts: AutoNumber = "auto"
-    """Starts that EM is rehearsed from on the sample, for each of `n_init`; 0 begins on all rows.
-    `auto` rehearses where the data are much larger than the sample."""
+    """Starts, of each of `n_init`, that short EM runs on the sample compare, drawn in several
+    metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
+    is 15, fewer where they would take long or rows are fewer than free parameters."""
     model: LocalPath | None = None
     """A model directory to start from; needs `method: given`."""
 

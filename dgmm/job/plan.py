@@ -130,7 +130,7 @@ def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads:
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=chunk,
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
-        n_rehearsed=0 if model is not None else m.n_init * effort.n_starts,
+        n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
         n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
     )
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
-from dgmm.report.lettering import number
+from dgmm.report.lettering import number, shortened
 from dgmm.report.picture import ACCENT, FAINT, Absent, Picture, new_figure, picture, sentence
 from dgmm.report.run_record import RunRecord
 
@@ -15,18 +15,20 @@ _TITLE = "Mean log-likelihood per iteration"
 _NAMED_RESTARTS = 8
 
 Line = list[tuple[int, float]]
+#: A restart, and the name of a start.
+Key = tuple[int, str]
 
 
 def convergence(record: RunRecord) -> Picture | Absent:
-    """Mean log-likelihood and its change against iterations, the selected restart highlighted."""
+    """Mean log-likelihood and its change against iterations, the selected start highlighted."""
     lines = _lines(record.metrics)
     if not lines:
         return Absent(_TITLE, "the run has no iterations in metrics.csv")
     chosen = _selected(record, lines)
     figure = new_figure(9.0, 3.6)
     level, change = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
-    for restart, line in lines.items():
-        style = _style(restart, chosen, len(lines))
+    for key, line in lines.items():
+        style = _style(key, chosen, lines)
         x, y = zip(*line, strict=True)
         level.plot(x, y, **style)
         steps = [(i, abs(b - a)) for (_, a), (i, b) in pairwise(line)]
@@ -37,22 +39,22 @@ def convergence(record: RunRecord) -> Picture | Absent:
     _dress(level, change, tol)
     if len(lines) > 1:
         level.legend(loc="lower right")
-    last = lines[chosen][-1]
+    last, name = lines[chosen][-1], _name(chosen, lines).capitalize()
     caption = sentence(
         "Left: mean log-likelihood per row (higher is better).",
         "Right: how much it changed from one iteration to the next, on a logarithmic scale"
         + (f", with model.tol = {number(tol)} as a dashed line." if _positive(tol) else "."),
-        f"Restart {chosen} was selected; it is drawn in colour, the others in grey."
+        f"{name} was selected; it is drawn in colour, the others in grey."
         if len(lines) > 1
         else "",
         "Iterations without a change, or without a finite value, have no point on the right.",
     )
-    alt = f"Restart {chosen} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
+    alt = f"{name} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
     return picture(figure, "convergence", title=_TITLE, caption=caption, alt=alt)
 
 
-def _lines(metrics: list[dict[str, str]]) -> dict[int, Line]:
-    lines: dict[int, Line] = defaultdict(list)
+def _lines(metrics: list[dict[str, str]]) -> dict[Key, Line]:
+    lines: dict[Key, Line] = defaultdict(list)
     for row in metrics:
         try:
             point = int(row["iteration"]), float(row["mean_log_likelihood"])
@@ -60,23 +62,34 @@ def _lines(metrics: list[dict[str, str]]) -> dict[int, Line]:
         except (KeyError, TypeError, ValueError):
             continue
         if math.isfinite(point[1]):
-            lines[restart].append(point)
+            lines[restart, row.get("start") or ""].append(point)
     return dict(lines)
 
 
-def _selected(record: RunRecord, lines: dict[int, Line]) -> int:
+def _selected(record: RunRecord, lines: dict[Key, Line]) -> Key:
     for restart in record.entries("restarts"):
-        if restart.get("selected") and restart.get("restart") in lines:
-            return int(restart["restart"])
-    return max(lines, key=lambda restart: lines[restart][-1][1])
+        for key in lines:
+            if restart.get("selected") and key == (
+                restart.get("restart"),
+                restart.get("start", ""),
+            ):
+                return key
+    return max(lines, key=lambda key: lines[key][-1][1])
 
 
-def _style(restart: int, chosen: int, count: int) -> dict[str, Any]:
-    if restart == chosen:
-        label = f"restart {restart} (selected)"
+def _name(key: Key, lines: dict[Key, Line]) -> str:
+    """The restart, and the start where it has several."""
+    has_several = sum(restart == key[0] for restart, _ in lines) > 1
+    return f"restart {key[0]}" + (f", start {shortened(key[1], 40)}" if has_several else "")
+
+
+def _style(key: Key, chosen: Key, lines: dict[Key, Line]) -> dict[str, Any]:
+    name = _name(key, lines)
+    if key == chosen:
+        label = f"{name} (selected)"
         return {"color": ACCENT, "lw": 1.8, "marker": "o", "ms": 3, "zorder": 3, "label": label}
-    name = f"restart {restart}" if count <= _NAMED_RESTARTS else None
-    return {"color": FAINT, "lw": 1.0, "marker": ".", "ms": 3, "zorder": 2, "label": name}
+    shown = name if len(lines) <= _NAMED_RESTARTS else None
+    return {"color": FAINT, "lw": 1.0, "marker": ".", "ms": 3, "zorder": 2, "label": shown}
 
 
 def _positive(value: Any) -> bool:

@@ -22,6 +22,7 @@ from dgmm.report.tables import (
     output_table,
     repeated_values_table,
     restart_table,
+    starts_table,
 )
 from dgmm.report.timings import timings
 from dgmm.report.weights import weights
@@ -88,7 +89,12 @@ def _maps(record: RunRecord) -> Section:
 
 
 def _fit(record: RunRecord) -> Section:
-    tables = [criteria_table(record), restart_table(record), component_log_table(record)]
+    tables = [
+        criteria_table(record),
+        starts_table(record),
+        restart_table(record),
+        component_log_table(record),
+    ]
     return _section("fit", "The fit", [convergence(record)], tables)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,7 @@ def restart_table(record: RunRecord) -> Table | None:
     rows = [
         (
             number(restart.get("restart")) + (" (selected)" if restart.get("selected") else ""),
+            _words(restart.get("start")),
             _words(restart.get("outcome")),
             number(restart.get("n_iter")),
             number(restart.get("mean_log_likelihood"), 7),
@@ -99,9 +101,38 @@ def restart_table(record: RunRecord) -> Table | None:
         )
         for restart in restarts[:_MOST_ROWS]
     ]
-    header = ("restart", "outcome", "iterations", "mean log-likelihood", "message")
+    header = ("restart", "start", "outcome", "iterations", "mean log-likelihood", "message")
     note = _left_out(len(restarts), "restarts")
-    return Table("Restarts", header, rows, frozenset({2, 3}), note) if rows else None
+    return Table("Restarts", header, rows, frozenset({3, 4}), note) if rows else None
+
+
+def starts_table(record: RunRecord) -> Table | None:
+    """The starts that short EM runs on the sample compared, the likeliest first."""
+    starts = sorted(record.entries("starts"), key=_rank)
+    rows = [
+        (
+            number(start.get("restart")),
+            number(start.get("number")) + (" (selected)" if start.get("selected") else ""),
+            _words(start.get("metric")),
+            number(start.get("n_iter")),
+            number(start.get("mean_log_likelihood"), 7),
+            number(start.get("n_rows")) + (", held out" if start.get("held_out") else ""),
+        )
+        for start in starts[:_MOST_ROWS]
+    ]
+    header = ("restart", "start", "metric", "iterations", "mean log-likelihood", "of sampled rows")
+    note = _left_out(len(starts), "starts")
+    return Table("Starts on the sample", header, rows, frozenset({3, 4}), note) if rows else None
+
+
+def _rank(start: Mapping[str, Any]) -> tuple[float, bool, float]:
+    """Restart by restart: the selected start, then the others by likelihood."""
+    restart, level = start.get("restart"), start.get("mean_log_likelihood")
+    return (
+        float(restart) if isinstance(restart, int) else math.inf,
+        not start.get("selected"),
+        -level if isinstance(level, int | float) and math.isfinite(level) else math.inf,
+    )
 
 
 def component_log_table(record: RunRecord) -> Table | None:
