@@ -142,7 +142,7 @@ def _start(known: Survey, rows: AllRows, settings: FitSettings) -> Parameters:
     k, rng = settings.n_components, stream(Stage.INITIALISATION, settings.seed, 0)
     if settings.method in METHODS_OVER_ALL_ROWS:
         request = StartRequest(known.sample, known.family, k, known.regularisation, rng)
-        return start_over_all_rows(settings.method, rows, [request], settings.seed, [0])[0]
+        return start_over_all_rows(settings.method, rows, [request], settings.seed, [(0,)])[0]
     return start(settings.method, known.sample, known.family, k, known.regularisation, rng)
 
 

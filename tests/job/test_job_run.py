@@ -294,7 +294,7 @@ def test_a_saved_model_is_a_start(tmp_path, data):
     first = run_job(job(data, tmp_path / "run", model={"tol": 1e-9}), QUIET)
     start = {"method": "given", "model": str(first.directory)}
     again = run_job(job(data, tmp_path / "again", initialisation=start), QUIET)
-    assert record(again)["n_iter"] == 2
+    assert record(again)["n_iter"] <= 4  # a pair of plain steps, and what confirms it
     assert record(again)["mean_log_likelihood"] == pytest.approx(
         record(first)["mean_log_likelihood"], abs=1e-9
     )
@@ -304,11 +304,11 @@ def test_one_failing_start_does_not_end_a_job_of_several(tmp_path, data, monkeyp
     from dgmm import starts
     from dgmm.errors import ComponentError
 
-    real, calls = starts.start, []
+    real = starts.start
 
     def failing(*args, **options):
-        calls.append(1)
-        if len(calls) == 2:
+        *_, restart, _ = args[5].bit_generator.seed_seq.spawn_key
+        if restart == 1:
             raise ComponentError("no luck")
         return real(*args, **options)
 
