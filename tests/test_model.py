@@ -106,7 +106,7 @@ def test_labels_need_no_matrix_of_posteriors():
     X, _ = gaussian_clusters(100_000, 2)
     rng = np.random.default_rng(0)
     start = {"means_init": rng.normal(size=(200, 2)), "max_iter": 0, "covariance_type": "spherical"}
-    model = dgmm.GaussianMixture(200, random_state=0, **start).fit(X[:2000]).model_
+    model = dgmm.GaussianMixture(200, random_state=0, **start).fit(X[:4000]).model_
     tracemalloc.start()
     try:
         model.predict(X)
