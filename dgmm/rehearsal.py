@@ -127,8 +127,8 @@ class Rehearsal:
         if self.is_ranked_later:
             further = self._moved(self.few, FURTHER_ITERATIONS, tuple(t.start for t in best), here)
             best = [b.later(f) for b, f in zip(best, further, strict=True)]
-        chosen = likeliest_of_each(best, lambda t: t.start.restart)
         latest = {t.key: t for t in (*tried, *best)}
+        chosen = likeliest_of_each(list(latest.values()), lambda t: t.start.restart)
         selected, n, held_out = {t.key for t in chosen}, len(self.compared), len(self.held_out) > 0
         trials = tuple(
             latest[t.key].trial(n, held_out=held_out, selected=t.key in selected) for t in tried

@@ -1,4 +1,4 @@
-"""EM is rehearsed on the sample: fewer passes over all rows, and nothing else changes."""
+"""Starts are drawn in several metrics and compared by short EM runs on the sample."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 from clusters import gaussian_clusters
 
+import dgmm
 from dgmm import initialisation
+from dgmm.covariance import FAMILIES
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.blocks import Run
+from dgmm.effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
 from dgmm.errors import ComponentError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Fit, fit
 from dgmm.initialisation import StartRequest
-from dgmm.kernels.scoring import Scorer
 from dgmm.listener import SilentListener
 from dgmm.parameters import Parameters
-from dgmm.rehearsal import AUTO_STARTS, Rehearsal, n_sample_starts
+from dgmm.rehearsal import Rehearsal
+from dgmm.screening import SCREENED_ITERATIONS, likelier
+from dgmm.starts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.survey import FitSettings, Survey, survey
 
 N, K, SAMPLED = 40_000, 4, 4000
@@ -31,7 +35,7 @@ def rows(n: int = N, spread: float = 2.0) -> np.ndarray:
 
 
 def settings(**changes: Any) -> FitSettings:
-    return FitSettings(K, **({"sample_rows": SAMPLED} | changes))
+    return FitSettings(**({"n_components": K, "sample_rows": SAMPLED} | changes))
 
 
 class Heard(SilentListener):
@@ -83,38 +87,112 @@ class OneByOne:
             return executor.environment()
 
 
+def effort(n_rows: int, n_sampled: int, d: int = 3, **changes: Any) -> Effort:
+    asked = settings(**changes)
+    return Effort.of(asked, FAMILIES[asked.covariance_type], n_rows, n_sampled, d)
+
+
 @pytest.mark.parametrize(
     ("changes", "sizes", "expected"),
     [
-        ({}, (1_000_000, 100_000, 4895), AUTO_STARTS),
-        ({}, (400_000, 100_000, 20_000), AUTO_STARTS),
-        ({}, (399_999, 100_000, 4895), 0),  # the sample is most of the work already
-        ({}, (1_000_000, 100_000, 20_001), 0),  # and here it says too little
-        ({}, (10**9, 102_400, 8_585_215), 0),  # k = 1024, d = 128, full
-        ({"max_iter": 0}, (1_000_000, 100_000, 4895), 0),
-        ({"sample_starts": 0}, (1_000_000, 100_000, 4895), 0),
-        ({"sample_starts": 3}, (1000, 1000, 4895), 3),
-        ({"method": "given", "sample_starts": 3}, (1_000_000, 100_000, 4895), 0),
-        ({"method": "kmeans_parallel", "sample_starts": 3}, (1_000_000, 100_000, 4895), 0),
+        ({}, (1_000_000, 100_000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 2)),
+        ({}, (5000, 5000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 1)),  # all rows are the sample
+        ({}, (30, 30), Effort(FEW_STARTS, FEW_ITERATIONS, 1)),  # fewer rows than parameters
+        ({"max_iter": 0}, (5000, 5000), Effort(AUTO_STARTS, 0, 1)),
+        ({"max_iter": 7}, (5000, 5000), Effort(AUTO_STARTS, 7, 1)),
+        ({"sample_starts": 0}, (5000, 5000), Effort(0, 0, 3)),  # one in each metric
+        ({"sample_starts": 4}, (1_000_000, 100_000), Effort(4, TRIED_ITERATIONS, 2)),
+        ({"method": "given", "sample_starts": 3}, (1_000_000, 100_000), Effort(0, 0, 1)),
+        ({"method": "kmeans_parallel"}, (1_000_000, 100_000), Effort(0, 0, 3)),
     ],
 )
-def test_what_is_rehearsed_follows_the_sizes_and_the_job_alone(changes, sizes, expected) -> None:
-    assert n_sample_starts(settings(**changes), *sizes) == expected
+def test_what_is_tried_follows_the_sizes_and_the_job_alone(changes, sizes, expected) -> None:
+    assert effort(*sizes, **changes) == expected
 
 
-def test_a_rehearsed_fit_needs_fewer_passes_and_is_no_less_likely() -> None:
-    X = rows()
-    plain, rehearsed = fitted(X, sample_starts=0), fitted(X, sample_starts=2)
-    assert rehearsed.chosen.history[0] > plain.chosen.history[0]
-    assert rehearsed.chosen.n_iter < plain.chosen.n_iter
-    # Both stop where an iteration gains less than tol, some iterations before the optimum.
-    slack = 10 * settings().tol
-    assert rehearsed.chosen.mean_log_likelihood > plain.chosen.mean_log_likelihood - slack
+def test_a_large_mixture_has_fewer_starts_and_the_largest_none_that_em_moves() -> None:
+    large, larger = (replace(settings(), n_components=k) for k in (64, 1024))
+    full = FAMILIES["full"]
+    some = Effort.of(large, full, 10**8, 100_000, 40)
+    none = Effort.of(larger, full, 10**9, 102_400, 128)
+    assert 3 <= some.n_starts < AUTO_STARTS
+    assert none == Effort(3, 0, 1)
+
+
+@pytest.mark.parametrize("changes", [{}, {"sample_starts": 0}, {"sample_starts": 1}])
+def test_as_many_starts_go_to_all_rows_as_are_planned(changes: dict[str, Any]) -> None:
+    heard = Heard()
+    fitted(rows(), heard, max_iter=20, **changes)
+    begun = {record["start"] for record in heard.records}
+    assert len(begun) == effort(N, SAMPLED, **changes).n_begun
+
+
+def test_a_likelier_start_goes_on_alone_after_a_few_passes() -> None:
+    heard = Heard()
+    result = fitted(rows(spread=8.0), heard, sample_starts=0, max_iter=30, tol=0.0)
+    last = {r["start"]: r["iteration"] for r in heard.records}
+    assert len(last) == 3
+    assert sorted(last.values())[:2] == [SCREENED_ITERATIONS] * 2
+    at_screening = [r for r in heard.records if r["iteration"] == SCREENED_ITERATIONS]
+    best = max(at_screening, key=lambda r: r["mean_log_likelihood"])
+    assert result.chosen.start == best["start"]
+
+
+def test_nothing_is_left_behind_before_all_starts_had_their_passes() -> None:
+    result = fitted(rows(), sample_starts=1, max_iter=SCREENED_ITERATIONS + 1, tol=0.0)
+    (one,) = result.candidates
+    early = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS - 1, start="a")
+    late = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS, start="b")
+    lower = replace(late, history=(one.history[-1] - 1.0,), start="c")
+    elsewhere = replace(early, restart=1)
+    assert likelier((early, late)) == (early, late)
+    assert likelier((late, lower, elsewhere)) == (late, elsewhere)
+    assert likelier((lower, late)) == (late,)
+    assert likelier((elsewhere,)) == (elsewhere,)
+
+
+def test_every_start_stands_in_the_fit_with_its_metric_and_its_likelihood() -> None:
+    result = fitted(rows(), n_init=2)
+    assert [(t.restart, t.number) for t in result.trials] == [
+        (restart, number) for restart in range(2) for number in range(AUTO_STARTS)
+    ]
+    assert [t.metric for t in result.trials[:3]] == ["units", "sd", "iqr"]
+    for restart in range(2):
+        own = [t for t in result.trials if t.restart == restart]
+        (selected,) = [t for t in own if t.selected]
+        assert selected.mean_log_likelihood == max(t.mean_log_likelihood for t in own)
+    assert all(t.held_out and t.n_rows == SAMPLED // 2 for t in result.trials)
+    few = fitted(rows(2000), sample_rows=None)
+    assert all(not t.held_out and t.n_rows == 2000 for t in few.trials)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("method", ["kmeans", "hierarchical", "random_from_data"])
+def test_clusters_along_one_feature_are_found_in_any_units(method: str, scale: float) -> None:
+    """The interquartile range of the feature that parts them is their distance."""
+    rng = np.random.default_rng(11)
+    X = rng.standard_t(4, size=(3000, 5))
+    truth = np.arange(3000) % 2
+    X[:, 2] = (rng.normal(size=3000) + 12.0 * truth) * scale
+    result = fitted(X, method=method, n_components=2, sample_rows=None)
+    labels = result.model.predict(X)
+    assert max(np.mean(labels == truth), np.mean(labels != truth)) > 0.995
+
+
+def test_clusters_along_one_feature_are_found_by_a_look_at_all_rows_and_from_a_sample() -> None:
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(20_000, 4))
+    truth = np.arange(20_000) % 3
+    X[:, 1] += 10.0 * truth
+    for changes in ({"method": "kmeans_parallel"}, {"sample_rows": 1500}):
+        result = fitted(X, **({"n_components": 3} | changes))
+        means = np.sort(result.model.means[:, 1])
+        np.testing.assert_allclose(means, [0.0, 10.0, 20.0], atol=0.1)
 
 
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
-def test_the_optimum_of_the_sample_is_near_that_of_all_rows(family: str) -> None:
-    result = fitted(rows(), covariance_type=family, sample_starts=1)
+def test_em_on_the_sample_leads_near_the_optimum_of_all_rows(family: str) -> None:
+    result = fitted(rows(), covariance_type=family)
     p = result.model.n_parameters
     # p/(2m) is the mean of half a χ² of p degrees of freedom over m; twice that on each side.
     gap = result.chosen.mean_log_likelihood - result.chosen.history[0]
@@ -122,45 +200,50 @@ def test_the_optimum_of_the_sample_is_near_that_of_all_rows(family: str) -> None
 
 
 @pytest.mark.parametrize("n_threads", [1, 3, 8])
-def test_the_bits_of_a_rehearsed_fit_do_not_depend_on_threads(n_threads: int) -> None:
+def test_the_bits_of_a_fit_do_not_depend_on_threads(n_threads: int) -> None:
     X = rows(20_000).astype(np.float32)
-    one, other = (fitted(X, n_threads=n, sample_starts=3, n_init=2) for n in (2, n_threads))
+    one, other = (fitted(X, n_threads=n, n_init=2) for n in (2, n_threads))
     for mine, theirs in zip(one.candidates, other.candidates, strict=True):
         assert mine.history == theirs.history
+    assert one.trials == other.trials
     np.testing.assert_array_equal(one.model.parameters.means, other.model.parameters.means)
 
 
-def test_the_bits_of_a_rehearsed_fit_do_not_depend_on_the_executor() -> None:
+def test_the_bits_of_a_fit_do_not_depend_on_the_executor() -> None:
     X = rows(20_000)
     elsewhere = fit(ArrayDataset(X), OneByOne(), settings(sample_starts=2), SilentListener())
     assert elsewhere.chosen.history == fitted(X, sample_starts=2).chosen.history
 
 
-def test_a_restart_is_rehearsed_as_if_it_were_alone() -> None:
+def test_the_estimator_draws_the_starts_that_a_job_draws() -> None:
+    X = rows(20_000)
+    common = {"tol": 1e-4, "reg_covar": 0.0, "reg_covar_relative": 1e-6, "max_iter": 50}
+    mixture = dgmm.GaussianMixture(K, random_state=3, sample_rows=SAMPLED, **common).fit(X)
+    as_a_job = fitted(X, seed=3, **common)
+    np.testing.assert_array_equal(mixture.means_, as_a_job.model.means)
+    assert mixture.lower_bounds_ == list(as_a_job.chosen.history)
+    other = dgmm.GaussianMixture(
+        K, random_state=3, sample_rows=SAMPLED, sample_starts=1, **common
+    ).fit(X)
+    assert other.lower_bounds_ != mixture.lower_bounds_
+
+
+def test_a_restart_is_tried_as_if_it_were_alone() -> None:
     X = rows(20_000)
     alone, among = fitted(X, sample_starts=2), fitted(X, sample_starts=2, n_init=3)
     assert among.candidates[0].history == alone.chosen.history
-    histories = {c.history for c in among.candidates}
-    assert len(histories) == 3
+    assert len({c.history for c in among.candidates}) == 3
 
 
-def test_more_starts_on_the_sample_have_other_streams_and_the_first_is_the_same() -> None:
-    known, asked = surveyed(rows(), sample_starts=3, method="random_from_data")
-    from dgmm.starts import starts_on_sample
-
-    one = OneByOne()
-    drawn = starts_on_sample(known, asked, known.sample, 3, one, None, None).drawn[0]
-    single = starts_on_sample(known, asked, known.sample, 1, one, None, None).drawn[0]
-    np.testing.assert_array_equal(drawn[0].means, single[0].means)
-    assert len({p.means.tobytes() for p in drawn}) == 3
-
-
-def test_iterations_on_the_sample_are_told_in_a_note_and_not_among_those_of_the_fit() -> None:
+def test_iterations_on_the_sample_stand_in_a_note_and_not_among_those_of_the_fit() -> None:
     heard = Heard()
     result = fitted(rows(), heard, sample_starts=2, n_init=2)
     assert heard.stages == ["summary", "initialisation", "sample", "em"]
     assert {record["rows"] for record in heard.records} == {N}
-    assert len([r for r in heard.records if r["restart"] == 0]) == result.candidates[0].n_iter
+    own = [
+        r for r in heard.records if (r["restart"], r["start"]) == (0, result.candidates[0].start)
+    ]
+    assert len(own) == result.candidates[0].n_iter
     assert [note[:10] for note in heard.notes] == ["restart 0:", "restart 1:"]
     plain = Heard()
     fitted(rows(), plain, sample_starts=0)
@@ -168,22 +251,10 @@ def test_iterations_on_the_sample_are_told_in_a_note_and_not_among_those_of_the_
     assert plain.notes == []
 
 
-def test_the_likelihood_in_the_note_is_the_sample_s_in_the_user_s_units() -> None:
-    known, asked = surveyed(rows() * 1000.0, sample_starts=1)
-    rehearsal = Rehearsal.of(known, asked)
-    refined = refine(rehearsal, {0: (spread_out(known),)})[0]
-    of_parameters = Scorer(refined.parameters).log_density(known.sample.T).mean()
-    log_volume = np.log(known.standardisation.scale).sum()
-    # The E-step came before the last M-step, which gained less than the step before it.
-    gained = of_parameters - log_volume - refined.mean_log_likelihood
-    assert 0 <= gained < rehearsal.n_parameters / (2 * SAMPLED)
-    assert f"{refined.mean_log_likelihood:.6g}" in refined.describe()
-
-
-def refine(rehearsal: Rehearsal | None, starts: Mapping[int, tuple[Parameters, ...]]) -> Any:
-    assert rehearsal is not None
+def refine(rehearsal: Rehearsal, *starts: Parameters) -> Any:
+    drawn = tuple(Start(0, i, "units", p) for i, p in enumerate(starts))
     with ThreadExecutor(2) as executor:
-        return rehearsal.refine(starts, executor)
+        return rehearsal.refine(Starts(drawn, {}), executor)
 
 
 def spread_out(known: Survey) -> Parameters:
@@ -206,11 +277,15 @@ def astray(known: Survey) -> Parameters:
 def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
     known, asked = surveyed(rows(spread=20.0), sample_starts=2)
     rehearsal, good, bad = Rehearsal.of(known, asked), spread_out(known), astray(known)
-    refined = refine(rehearsal, {0: (good,), 1: (bad,), 2: (good, bad), 3: (bad, good)})
-    assert refined[1].mean_log_likelihood < refined[0].mean_log_likelihood - 0.1
-    for restart in (2, 3):
+    alone = refine(rehearsal, good)
+    for starts, place in (((good, bad), 0), ((bad, good), 1)):
+        found = refine(rehearsal, *starts)
+        assert [t.selected for t in found.trials] == [i == place for i in range(2)]
+        assert found.trials[1 - place].mean_log_likelihood < (
+            found.trials[place].mean_log_likelihood - 0.1
+        )
         np.testing.assert_array_equal(
-            refined[restart].parameters.means, refined[0].parameters.means
+            found.begun[0].parameters.means, alone.begun[0].parameters.means
         )
 
 
@@ -218,34 +293,12 @@ def test_where_every_start_loses_components_the_first_is_taken_as_it_was_drawn()
     # Two distinct values hold no four components without regularisation.
     X = np.repeat([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]], 8000, axis=0)
     known, asked = surveyed(X, sample_starts=2, reg_covar_relative=0.0)
-    known = replace(
-        known,
-        conditions=replace(
-            known.conditions,
-            collapse=replace(known.conditions.collapse, regularisation=np.zeros(3)),
-        ),
-    )
+    bare = replace(known.conditions.collapse, regularisation=np.zeros(3))
+    known = replace(known, conditions=replace(known.conditions, collapse=bare))
     drawn = spread_out(replace(known, sample=rows(SAMPLED)))
-    refined = refine(Rehearsal.of(known, asked), {0: (drawn, drawn)})[0]
-    assert refined.parameters is drawn
-    assert refined.mean_log_likelihood is None
-    assert "lost components" in refined.describe()
-
-
-def test_components_lost_on_the_sample_are_not_in_the_log_of_the_fit() -> None:
-    # The sample holds equal rows which all rows do not have many of; re-seeding mends it there.
-    X = rows()
-    known, asked = surveyed(X, sample_starts=1)
-    lonely = spread_out(known)
-    far = replace(lonely, means=lonely.means + 1e3 * np.eye(K, 3))
-    heard = Heard()
-    with ThreadExecutor(2) as executor:
-        refined = Rehearsal.of(known, asked).refine({0: (far,)}, executor)[0]  # type: ignore[union-attr]
-        given = replace(asked, method="given")
-        result = fit(ArrayDataset(X), executor, given, heard, lambda _: refined.parameters)
-    assert refined.parameters.n_components == K
-    assert result.events == ()
-    assert heard.events == []
+    found = refine(Rehearsal.of(known, asked), drawn, drawn)
+    assert [start.parameters for start in found.begun] == [drawn]
+    assert [t.mean_log_likelihood for t in found.trials] == [None, None]
 
 
 def failing(keys: set[tuple[int, int]]) -> Callable[[StartRequest], Parameters]:
@@ -263,9 +316,9 @@ def failing(keys: set[tuple[int, int]]) -> Callable[[StartRequest], Parameters]:
 
 def test_a_failing_start_on_the_sample_leaves_the_others(monkeypatch) -> None:
     monkeypatch.setitem(initialisation.METHODS, "k-means++", failing({(0, 0), (0, 2)}))
-    heard = Heard()
-    result = fitted(rows(), heard, method="k-means++", sample_starts=3)
+    result = fitted(rows(), method="k-means++", sample_starts=3)
     assert result.failed_starts == {}
+    assert [t.number for t in result.trials] == [1]
     assert result.chosen.outcome is not None
     assert result.chosen.outcome.is_usable
 
@@ -282,15 +335,21 @@ def test_a_restart_fails_with_the_last_of_its_starts(monkeypatch) -> None:
             fitted(rows(), method="k-means++", sample_starts=2, n_init=n_init)
 
 
-def test_a_start_that_the_caller_has_a_part_in_is_not_rehearsed() -> None:
-    heard = Heard()
+def test_a_start_that_the_caller_has_a_part_in_is_compared_as_it_is() -> None:
+    adjusted = []
+
+    def adjust(parameters: Parameters, _: object) -> Parameters:
+        adjusted.append(parameters)
+        return parameters
+
     with ThreadExecutor(2) as executor:
-        asked = settings(sample_starts=2)
-        fit(ArrayDataset(rows()), executor, asked, heard, adjust=lambda p, _: p)
-    assert "sample" not in heard.stages
+        asked = settings(sample_starts=3, max_iter=0)
+        result = fit(ArrayDataset(rows()), executor, asked, SilentListener(), adjust=adjust)
+    assert [t.n_iter for t in result.trials] == [0, 0, 0]
+    assert any(np.array_equal(p.means, result.model.parameters.means) for p in adjusted)
 
 
-def test_a_change_that_is_refused_ends_one_restart_and_not_the_others() -> None:
+def test_a_change_that_is_refused_ends_one_start_and_not_the_others() -> None:
     calls = []
 
     def refuse_the_first(parameters: Parameters, _: object) -> Parameters:
@@ -299,8 +358,9 @@ def test_a_change_that_is_refused_ends_one_restart_and_not_the_others() -> None:
             raise ComponentError("told to fail")
         return parameters
 
-    asked = settings(method="kmeans_parallel", n_init=2)
+    asked = settings(method="kmeans_parallel")
     with ThreadExecutor(2) as executor:
         result = fit(ArrayDataset(rows()), executor, asked, Heard(), adjust=refuse_the_first)
-    assert result.failed_starts == {0: "told to fail"}
-    assert [c.restart for c in result.candidates] == [1]
+    assert result.failed_starts == {}
+    assert len(calls) == 3
+    assert result.chosen.start != "units 0"
