@@ -40,6 +40,21 @@ class UnbreakableStream:
         return False
 
 
+def open_missing() -> None:
+    """Give standard streams that the caller has closed (`>&-`) to /dev/null.
+
+    Otherwise the next file that is opened takes the number, and what is printed goes into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            mode = os.O_RDONLY if descriptor == 0 else os.O_WRONLY
+            os.open(os.devnull, mode)  # the lowest free number, which is this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def say(text: str, stream: TextIO) -> None:
     """Write text and a newline, at once."""
     unbreakable = UnbreakableStream(stream)

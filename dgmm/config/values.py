@@ -38,6 +38,10 @@ def parse_bytes(text: str) -> int | None:
     return int(n_bytes) if math.isfinite(n_bytes) else None
 
 
+#: A variable as a shell would replace it; braces have been replaced before paths are looked at.
+_BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
 def refusal(text: str) -> PydanticCustomError:
     """An error whose words go to the user as they stand."""
     return PydanticCustomError("refused", "{text}", {"text": text})
@@ -62,6 +66,14 @@ def _local_path(path: str) -> str:
         )
     if path.startswith("~"):
         raise refusal("expected a path without ~, which is not expanded here: write ${HOME}")
+    if "`" in path or "$(" in path:
+        raise refusal(
+            "expected a path without $(…) or backquotes: no command is run here. Put its output "
+            "into an environment variable and write ${NAME}"
+        )
+    if found := _BARE_VARIABLE.search(path):
+        name = found[1]
+        raise refusal(f"expected a path without ${name}, which is not replaced: write ${{{name}}}")
     if "\0" in path:
         raise refusal("expected a path without a NUL character")
     return path

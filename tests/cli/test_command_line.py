@@ -11,7 +11,9 @@ import types
 from pathlib import Path
 
 import fake_job
+import numpy as np
 import pytest
+import zarr
 
 import dgmm
 from dgmm.cli.door import run
@@ -284,3 +286,25 @@ def test_the_module_is_the_command_and_returns_its_code():
     )
     assert process.returncode == 66
     assert process.stderr.startswith("failed: cannot read the job file absent.yaml")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_change_neither_the_job_nor_its_exit_code(tmp_path, closed):
+    rng = np.random.default_rng(0)
+    zarr.create_array(str(tmp_path / "x.zarr"), data=rng.normal(size=(800, 2)), chunks=(400, 2))
+    (tmp_path / "job.yaml").write_text(
+        f"data: {{path: {tmp_path}/x.zarr}}\nmodel: {{n_components: 2}}\n"
+        f"cluster: {{kind: threads}}\noutput: {{path: {tmp_path}/run, report: false}}\n"
+    )
+
+    def exit_status(words: str) -> int:
+        command = ["/bin/sh", "-c", f"exec {sys.executable} -m dgmm {words} {closed}"]
+        return subprocess.run(command, check=False, capture_output=True, timeout=120).returncode
+
+    assert exit_status(f"run {tmp_path}/job.yaml") == 0
+    assert exit_status("--help") == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "done"
+    # Nothing that was printed went into a file that took the number of a closed stream.
+    for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines():
+        json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from dgmm.config import Job, load_job, to_yaml
 from dgmm.config.values import parse_bytes
+from dgmm.errors import JobFileError
 
 JOB = """\
 data: {path: data/x.zarr}
@@ -288,7 +290,12 @@ def test_the_identity_of_a_prediction_is_data_model_and_products():
 
 
 NAMES = st.text(min_size=1, max_size=20).filter(
-    lambda text: "\0" not in text and "://" not in text and text[0] != "~" and text.isprintable()
+    lambda text: (
+        not set("\0$`").intersection(text)
+        and "://" not in text
+        and text[0] != "~"
+        and text.isprintable()
+    )
 )
 
 
@@ -316,3 +323,26 @@ def test_a_resolved_job_reads_back_as_the_same_job(array, tol, seed, path):
 def test_text_that_yaml_would_read_otherwise_is_quoted(text):
     written = to_yaml({"data": {"path": "d", "array": text or "x"}})
     assert load(JOB.replace("data: {path: data/x.zarr}\n", written)).data.array == (text or "x")
+
+
+@pytest.mark.parametrize("key", ["output.path", "data.path", "cluster.scheduler_file"])
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("runs/$TODAY", "write ${TODAY}"),
+        ("$HOME/runs", "write ${HOME}"),
+        ("runs/a_$_x", "write ${_x}"),
+        ("runs/$(date +%F)", "environment variable and write ${NAME}"),
+        ("runs/`date`", "environment variable and write ${NAME}"),
+    ],
+)
+def test_what_a_shell_would_replace_in_a_path_is_refused_with_the_remedy(key, path, remedy):
+    content = "data: {path: x}\nmodel: {n_components: 2}\noutput: {path: r}\n"
+    with pytest.raises(JobFileError, match=re.escape(remedy)):
+        load(content, f"{key}={path}")
+
+
+@pytest.mark.parametrize("path", ["runs/cost in $", "runs/5$", "runs/a~b", "runs/100%"])
+def test_other_dollars_and_tildes_are_characters_of_a_path(path):
+    content = "data: {path: x}\nmodel: {n_components: 2}\noutput: {path: r}\n"
+    assert load(content, f"output.path={path}").output.path.endswith(path)
