@@ -23,6 +23,8 @@ from dgmm.survey import FitSettings
 LEAST_SAMPLES, ROWS_PER_PARAMETER = 4, 5
 #: The few rows that all starts are tried on: so many, and so many for each free parameter.
 FEW_ROWS, FEW_ROWS_PER_PARAMETER = 10_000, 2
+#: Halves of a sample with fewer rows for each component are not made.
+LEAST_ROWS_PER_COMPONENT = 10
 #: Iterations of each start on the few rows, more of each metric's likeliest there, and of the
 #: likeliest of all on the sample. After 15, likelihoods of one metric's starts are in the order in
 #: which they end; those of different metrics often are not.
@@ -82,7 +84,9 @@ class Effort:
             wanted = settings.sample_starts
         iterations = min(iterations, settings.max_iter) if wanted else 0
         n_begun = 1 if wanted else n_starts(settings, 0)
-        if iterations == TRIED_ITERATIONS and not _is_whole(n_sampled, n_rows, p):
+        if iterations == TRIED_ITERATIONS and not _is_whole(
+            n_sampled, n_rows, p, settings.n_components
+        ):
             n_begun += 1  # where EM on the sample led it, and as it was before
         return cls(wanted, iterations, n_begun)
 
@@ -106,7 +110,7 @@ def parted(sample: Array, n_rows: int, n_free: int, settings: FitSettings) -> tu
     that likelihood is the one that the fit maximises.
     """
     m = len(sample)
-    if _is_whole(m, n_rows, n_free):
+    if _is_whole(m, n_rows, n_free, settings.n_components):
         return sample, sample[:0]
     wanted = _few_rows(m, n_free)
     rng = stream(Stage.REHEARSAL, settings.seed, settings.n_components)
@@ -119,7 +123,12 @@ def _few_rows(n_sampled: int, n_free: int) -> int:
     return max(min(max(FEW_ROWS, FEW_ROWS_PER_PARAMETER * n_free), n_sampled // 2), 1)
 
 
-def _is_whole(n_sampled: int, n_rows: int, n_free: int) -> bool:
-    """Whether starts are tried on all rows of the data."""
+def _is_whole(n_sampled: int, n_rows: int, n_free: int, n_components: int) -> bool:
+    """Whether starts are tried on the whole sample, and compared on it too.
+
+    Where it is all rows and they are few, and where half of it would be too few for the components.
+    """
+    if n_sampled // 2 < LEAST_ROWS_PER_COMPONENT * n_components:
+        return True
     few = max(FEW_ROWS, FEW_ROWS_PER_PARAMETER * n_free)
     return n_rows == n_sampled <= 2 * FEW_ROWS and 2 * few > n_sampled

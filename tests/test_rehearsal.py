@@ -110,6 +110,13 @@ def test_what_is_tried_follows_the_sizes_and_the_job_alone(changes, sizes, expec
     assert effort(*sizes, **changes) == expected
 
 
+@pytest.mark.parametrize(("sample_rows", "n_components"), [(1, 1), (2, 2), (5, 4), (9, 9)])
+def test_a_sample_too_small_to_be_halved_is_taken_whole(sample_rows, n_components) -> None:
+    result = fitted(rows(300), sample_rows=sample_rows, n_components=n_components)
+    assert {(t.n_rows, t.held_out) for t in result.trials} == {(sample_rows, False)}
+    assert result.model.n_components == n_components
+
+
 def test_a_large_mixture_has_fewer_starts_and_the_largest_none_that_em_moves() -> None:
     large, larger = (replace(settings(), n_components=k) for k in (64, 1024))
     full = FAMILIES["full"]

@@ -116,7 +116,7 @@ KILLS = [
     ("before a map", 2),
     ("inside the summary", 5),
     ("inside an E-step", 30),
-    ("inside an E-step", 75),
+    ("inside an E-step", 55),
     ("inside the last walk", 1),
     ("inside the last walk", 6),
     ("after a reduce", 1),
@@ -234,7 +234,7 @@ def test_a_damaged_state_is_said_and_an_earlier_one_taken(
 
 def test_two_generations_of_each_state_are_kept(tmp_path: Path, data: Path) -> None:
     job = job_file(tmp_path, data)
-    assert killed(job, "inside an E-step", 75) == -signal.SIGKILL
+    assert killed(job, "inside an E-step", 55) == -signal.SIGKILL
     names = [p.name for p in (tmp_path / "run" / "checkpoint").iterdir()]
     counts = {name: sum(n.startswith(f"{name}.") for n in names) for name in ("em", "summary")}
     assert counts == {"em": 2, "summary": 1}
