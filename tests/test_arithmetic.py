@@ -160,6 +160,7 @@ def fresh() -> Iterator[None]:
     arithmetic.compiled_arithmetic.cache_clear()
     yield
     arithmetic.compiled_arithmetic.cache_clear()
+    arithmetic.compiled_arithmetic()  # what is known of it is the process's own again
 
 
 WORTH = arithmetic.WORTH_COMPILING
