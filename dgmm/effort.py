@@ -82,7 +82,8 @@ class Effort:
             iterations = min(iterations, affordable // wanted)
         else:
             wanted = settings.sample_starts
-        iterations = min(iterations, settings.max_iter) if wanted else 0
+        if not wanted or settings.max_iter == 0:
+            iterations = 0  # but for that, starts do not depend on max_iter: it may be raised later
         n_begun = 1 if wanted else n_starts(settings, 0)
         if iterations == TRIED_ITERATIONS and not _is_whole(
             n_sampled, n_rows, p, settings.n_components

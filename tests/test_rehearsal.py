@@ -99,7 +99,7 @@ def effort(n_rows: int, n_sampled: int, d: int = 3, **changes: Any) -> Effort:
         ({}, (5000, 5000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 1)),  # all rows are the sample
         ({}, (30, 30), Effort(FEW_STARTS, FEW_ITERATIONS, 1)),  # fewer rows than parameters
         ({"max_iter": 0}, (5000, 5000), Effort(AUTO_STARTS, 0, 1)),
-        ({"max_iter": 7}, (5000, 5000), Effort(AUTO_STARTS, 7, 1)),
+        ({"max_iter": 7}, (5000, 5000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 1)),
         ({"sample_starts": 0}, (5000, 5000), Effort(0, 0, 3)),  # one in each metric
         ({"sample_starts": 4}, (1_000_000, 100_000), Effort(4, TRIED_ITERATIONS, 2)),
         ({"method": "given", "sample_starts": 3}, (1_000_000, 100_000), Effort(0, 0, 1)),
