@@ -25,4 +25,4 @@ def test_a_digest_copies_nothing():
     digest_of(values)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < 10_000
+    assert most < values.nbytes / 20  # other threads of the process allocate too

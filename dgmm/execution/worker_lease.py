@@ -10,7 +10,6 @@ when it does not.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from threading import Lock
 from typing import Any
@@ -23,8 +22,6 @@ from dgmm.execution.blas import BlasLimit, limited_thread, single_blas_thread
 
 #: Seconds between two looks whether a lease is still held.
 LOOK_S = 0.5
-#: Seconds within which the result of a new lease has to be there.
-_BEGIN_S = 30.0
 
 _lock = Lock()
 _leases: dict[str, BlasLimit] = {}
@@ -44,13 +41,11 @@ def take_lease(token: str, key: str) -> str:
 
 
 async def _watch(worker: Any, token: str, key: str) -> None:
-    """End the lease when the worker does not hold the result any more. Runs on its event loop."""
-    begun, was_held = time.monotonic(), False
+    """End the lease when the worker has neither the task nor its result. Runs on its event loop."""
     while token in _leases:
         await asyncio.sleep(LOOK_S)
-        is_held = key in worker.data and worker.status.name not in {"closed", "failed"}
-        was_held = was_held or is_held
-        if not is_held and (was_held or time.monotonic() - begun > _BEGIN_S):
+        is_held = key in worker.state.tasks and worker.status.name not in {"closed", "failed"}
+        if not is_held:
             end_lease(token)
 
 

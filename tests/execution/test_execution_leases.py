@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from distributed import Client
+from distributed import Client, Status
 from shell_cluster import PLACES, Scheduler, scheduler
 
 from dgmm.execution.dask_cluster import existing_cluster
@@ -141,3 +143,21 @@ def test_another_run_on_the_same_workers_keeps_its_limit(tmp_path: Path) -> None
         first.close()
         assert list(client.run(blas_threads).values()) == [{2}]
         assert list(client.run(kept).values()) == [(0, 0)]
+
+
+def test_a_lease_whose_driver_died_at_once_ends_with_the_first_look(monkeypatch) -> None:
+    from dgmm.execution import worker_lease
+
+    class Limit:
+        was_restored = False
+
+        def restore(self) -> None:
+            self.was_restored = True
+
+    limit = Limit()
+    monkeypatch.setitem(worker_lease._leases, "gone", limit)  # type: ignore[arg-type]
+    running = SimpleNamespace(state=SimpleNamespace(tasks={}), status=Status.running)
+    begun = time.monotonic()
+    asyncio.run(worker_lease._watch(running, "gone", "key"))
+    assert limit.was_restored
+    assert time.monotonic() - begun < 20 * worker_lease.LOOK_S
