@@ -25,6 +25,7 @@ from dgmm.execution.executor import (
     tasks_per_thread,
 )
 from dgmm.kernels import Kernel, Workspace, e_step
+from dgmm.kernels.identity import digest_of_kernels
 from dgmm.statistics import Statistics
 
 #: Multiplications and additions of one task at most: about half a minute of one thread.
@@ -195,7 +196,8 @@ class PassOverRows:
             grid.n_blocks,
             tasks=tasks_per_thread(self._last_s),
             most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
-            progress=self._of_pass(f"em {self.n_passes}"),
+            # By its kernels too: a raised max_iter may ask for another pass of that number.
+            progress=self._of_pass(f"em {self.n_passes} {digest_of_kernels(kernels)}"),
         )
         self._last_s = time.perf_counter() - begun
         self.n_passes += 1

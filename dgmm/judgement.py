@@ -10,6 +10,14 @@ from dgmm.parameters import explained_fall
 
 #: Passes that a pair of plain steps, its extrapolation and the step after it take.
 _LEAST_ITERATIONS = 4
+#: Before the last so many iterations EM does what it does with any larger max_iter: the last pass
+#: is one of float64, and the step before it is not extrapolated.
+_LAST_ITERATIONS = 2
+
+
+def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
+    """Whether candidates after so many iterations are those of any run with a larger max_iter."""
+    return max_iter > _LEAST_ITERATIONS and n_iter <= max_iter - _LAST_ITERATIONS
 
 
 def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from dgmm.candidate import Candidate
 from dgmm.checkpoint.store import CheckpointStore
 from dgmm.execution.executor import Monoid, Subtree
+from dgmm.judgement import is_independent_of_max_iter
 from dgmm.resumption import EmState
 
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class RunState:
         self._store, self._every_s, self._max_iter = store, every_s, max_iter
         self._loaded: tuple[EmState | None] | None = None
         self._waiting: EmState | None = None
+        self._n_passes = 0
         self._due_at = 0.0
 
     def once(self, name: str, make: Callable[[], T]) -> T:
@@ -73,23 +76,37 @@ class RunState:
         from the last state that max_iter had no influence on.
         """
         if self._loaded is None:
-            self._loaded = (self._load_em_state(),)
+            loaded = self._load_em_state()
+            self._loaded = (loaded,)
+            self._n_passes = 0 if loaded is None else loaded.n_passes
         return self._loaded[0]
 
     def _load_em_state(self) -> EmState | None:
         held = self._store.load("em")
         if held is not None and held["max_iter"] < self._max_iter:
-            held = self._store.load("em-before-the-end") or (held if _is_early(held) else None)
+            is_early = is_independent_of_max_iter(_n_iter(held["candidates"]), held["max_iter"])
+            held = held if is_early else self._store.load("em-before-the-end")
             self._store.discard("pass")  # it may be of a pass that this run will not make
         return None if held is None else EmState(held["candidates"], held["n_passes"])
 
     def keep_em_state(self, state: EmState) -> None:
         """Save it, at most once in a while; the newest one in any case before the run ends."""
-        if max(c.n_iter for c in state.candidates) == self._max_iter - 2:
+        n_iter, self._n_passes = _n_iter(state.candidates), state.n_passes
+        is_independent = is_independent_of_max_iter(n_iter, self._max_iter)
+        if is_independent and not is_independent_of_max_iter(n_iter + 1, self._max_iter):
             self._store.save("em-before-the-end", self._content(state))
         self._waiting = state
         if time.monotonic() >= self._due_at or all(c.outcome is not None for c in state.candidates):
             self.flush()
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether a larger max_iter may end otherwise.
+
+        By the number of passes, which is that of iterations at least, those of candidates that a
+        likelier one has left behind included.
+        """
+        return not is_independent_of_max_iter(self._n_passes, self._max_iter)
 
     def flush(self) -> None:
         """Save what waits."""
@@ -115,9 +132,8 @@ class RunState:
         self.flush()
 
 
-def _is_early(held: dict[str, Any]) -> bool:
-    """Whether all candidates are where the max_iter of their run had no influence yet."""
-    return bool(max(c.n_iter for c in held["candidates"]) <= held["max_iter"] - 2)
+def _n_iter(candidates: tuple[Candidate, ...]) -> int:
+    return max(c.n_iter for c in candidates)
 
 
 class KeptPass(Generic[M]):

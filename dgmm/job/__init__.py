@@ -4,9 +4,9 @@
 `directory` owns what a run leaves on disk.
 """
 
-from dgmm.job.directory import RunResult
 from dgmm.job.fitting import run_job
 from dgmm.job.plan import plan_job
 from dgmm.job.predicting import predict_job
+from dgmm.job.result import RunResult
 
 __all__ = ["RunResult", "plan_job", "predict_job", "run_job"]

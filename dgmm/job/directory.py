@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +23,8 @@ from dgmm.job.identity import difference, fingerprint, identity
 from dgmm.job.lock import NAME as LOCK
 from dgmm.job.lock import Lock, locked
 from dgmm.job.recording import RecordingListener, now
+from dgmm.job.result import RunResult, exit_code_of
 from dgmm.listener import Listener
-from dgmm.outcome import Outcome
 from dgmm.persistence import read_json, write_json
 from dgmm.version import __version__
 
@@ -39,26 +38,6 @@ _STALE_STATE = ".checkpoint.tmp"
 #: ...and this where it goes on.
 _ENDINGS = ("report.html", "report", "error.txt", "model.part")
 CHECKPOINT = "checkpoint"
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """How a job ended; `was_finished` where it had before, and there was nothing to do."""
-
-    exit_code: int
-    status: str
-    outcome: str
-    message: str
-    directory: Path
-    was_finished: bool = False
-
-
-def exit_code_of(outcome: str, job: Job) -> ExitCode:
-    """What a run with that outcome returns, by the job's `on_not_converged`."""
-    ends = outcome in Outcome.__members__ and not Outcome[outcome].has_converged
-    if ends and job.on_not_converged == "error":
-        return ExitCode.NOT_CONVERGED
-    return ExitCode.DONE
 
 
 class RunDirectory:
@@ -163,7 +142,7 @@ class RunDirectory:
             "data": before.get("data"),  # what the state is of, until it is looked at again
             "rows": {"total": None, "read": 0, "dropped": 0},
             "mean_log_likelihood": None,
-            "warnings": [*before.get("warnings", []), *self._taken_over],
+            "warnings": [*_standing_warnings(before), *self._taken_over],
             "component_log": [],
             "outputs": {},
             "anomaly": None,
@@ -311,6 +290,12 @@ class RunDirectory:
 def _is_noise(name: str) -> bool:
     """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
     return name == LOCK or (name.startswith(".") and name.endswith(".tmp"))
+
+
+def _standing_warnings(record: Mapping[str, Any]) -> list[str]:
+    """The warnings of an earlier attempt, but for that of its outcome: this one has its own."""
+    outcome = f"{record.get('outcome')}: "
+    return [text for text in record.get("warnings", []) if not text.startswith(outcome)]
 
 
 def _max_iter(record: Mapping[str, Any]) -> int:

@@ -15,10 +15,11 @@ from dgmm.criteria import criteria
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.fit import Fit, Given, fit
-from dgmm.job.directory import RunDirectory, RunResult, exit_code_of
+from dgmm.job.directory import RunDirectory
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
+from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
     describe_data,
@@ -42,9 +43,6 @@ _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 
 #: Repeated values that run.json names.
 _MOST_VALUES = 1000
-
-#: Ends of a restart that a larger max_iter would move.
-_MAY_GO_ON = {Outcome.MAX_ITER_REACHED, Outcome.INITIALISED}
 
 
 def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
@@ -119,7 +117,7 @@ def _run(
     _save(directory, model, result)
     _write_sample(directory.path / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
-    if not any(c.outcome in _MAY_GO_ON for c in result.candidates):
+    if not state.may_go_on:
         directory.forget_state()  # else a larger max_iter goes on from it
     return ended
 

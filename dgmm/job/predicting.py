@@ -11,10 +11,11 @@ from dgmm.config import Job
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
-from dgmm.job.directory import RunDirectory, RunResult
+from dgmm.job.directory import RunDirectory
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
 from dgmm.job.recording import RecordingListener
+from dgmm.job.result import RunResult
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
     describe_data,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from dgmm.config import Job
-from dgmm.job.directory import RunDirectory, RunResult
+from dgmm.job.directory import RunDirectory
 from dgmm.job.recording import RecordingListener
+from dgmm.job.result import RunResult
 from dgmm.job.resuming import accepted_changes
 from dgmm.job.stages import check_report, write_report_if_asked
 from dgmm.listener import Listener

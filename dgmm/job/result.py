@@ -1,0 +1,30 @@
+"""How a job ended, and the exit code that this stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgmm.config import Job
+from dgmm.errors import ExitCode
+from dgmm.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a job ended; `was_finished` where it had before, and there was nothing to do."""
+
+    exit_code: int
+    status: str
+    outcome: str
+    message: str
+    directory: Path
+    was_finished: bool = False
+
+
+def exit_code_of(outcome: str, job: Job) -> ExitCode:
+    """What a run with that outcome returns, by the job's `on_not_converged`."""
+    ends = outcome in Outcome.__members__ and not Outcome[outcome].has_converged
+    if ends and job.on_not_converged == "error":
+        return ExitCode.NOT_CONVERGED
+    return ExitCode.DONE
