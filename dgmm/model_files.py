@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.array_files import Admit, read_arrays, write_arrays
-from dgmm.covariance import family_named
+from dgmm.covariance import Family, family_named
+from dgmm.covariance.symmetry import opposite_entries
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.model import MixtureModel
@@ -78,6 +79,7 @@ def load_model(path: str | Path) -> MixtureModel:
     arrays = read_arrays(path / "arrays.npz", _expected_arrays(description, path))
     _check(description, arrays, path)
     family = family_named(description["covariance_type"])
+    _check_symmetric(family, arrays["covariances"], path)
     parameters = Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"])
     if parameters.singular().any():
         raise DataError(f"{path}: a covariance is not positive definite")
@@ -152,6 +154,14 @@ def _check(description: dict[str, Any], arrays: dict[str, NDArray[Any]], path: P
         raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
     if (arrays["scale"] <= 0).any():
         raise DataError(f"{path}/arrays.npz: scale is not positive")
+
+
+def _check_symmetric(family: Family, covariances: NDArray[np.float64], path: Path) -> None:
+    """Refuse covariances that are none: their factors would be those of other matrices."""
+    entry = family.asymmetric_entry(covariances, float(np.finfo(np.float64).eps))
+    if entry is not None:
+        where = opposite_entries(covariances, entry)
+        raise DataError(f"{path}/arrays.npz: covariances are not symmetric: {where}")
 
 
 def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:

@@ -142,6 +142,18 @@ def test_a_covariance_that_is_not_positive_definite_is_refused(model, tmp_path):
         load_model(tmp_path / "model")
 
 
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_a_covariance_that_is_not_symmetric_is_refused(family, tmp_path):
+    X, _ = gaussian_clusters(400)
+    own = dgmm.GaussianMixture(3, covariance_type=family, random_state=0).fit(X).model_
+    covariances = own.parameters.covariances.copy()
+    covariances[..., 2, 0] += 0.01 * covariances[..., 2, 2]
+    save_model(own, tmp_path / "model")
+    resealed(tmp_path / "model", covariances=covariances)
+    with pytest.raises(DataError, match=r"not symmetric: \[(\d, )?[02], [02]\] is"):
+        load_model(tmp_path / "model")
+
+
 def test_a_flipped_bit_is_seen(model, tmp_path):
     save_model(model, tmp_path / "model")
     arrays = read_arrays(tmp_path / "model" / "arrays.npz")

@@ -161,6 +161,14 @@ class Family(ABC):
         """Components without a usable precision, (k,)."""
         return np.asarray(~np.isfinite(precisions_cholesky.reshape(k, -1)).all(axis=1))
 
+    def asymmetric_entry(self, matrices: Array, eps: float) -> tuple[int, ...] | None:
+        """Index of an entry unlike the one opposite it, in covariances or precisions of a user.
+
+        `eps` is the relative rounding of the type they came in. Vectors have no such entry.
+        """
+        del matrices, eps
+        return None
+
     def inverse(self, covariances: Array) -> Array:
         """Precisions from covariances, and back."""
         return 1.0 / covariances

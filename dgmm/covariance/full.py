@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dgmm.arithmetic import Arithmetic
-from dgmm.covariance import cholesky
+from dgmm.covariance import cholesky, symmetry
 from dgmm.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
@@ -111,6 +111,10 @@ class Full(Family):
     def rescaled(self, covariances: Array, scale: Array) -> Array:
         """S Σ S; one factor at a time, since the product of two scales may overflow alone."""
         return covariances * scale[:, None] * scale[None, :]
+
+    def asymmetric_entry(self, matrices: Array, eps: float) -> tuple[int, ...] | None:
+        """The worst entry of any matrix."""
+        return symmetry.asymmetric_entry(matrices, eps)
 
     def inverse(self, covariances: Array) -> Array:
         """Matrix inverses, made symmetric."""

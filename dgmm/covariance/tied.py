@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.arithmetic import Arithmetic
-from dgmm.covariance import cholesky
+from dgmm.covariance import cholesky, symmetry
 from dgmm.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
@@ -90,6 +90,10 @@ class Tied(Family):
     def rescaled(self, covariances: Array, scale: Array) -> Array:
         """S Σ S."""
         return covariances * scale[:, None] * scale[None, :]
+
+    def asymmetric_entry(self, matrices: Array, eps: float) -> tuple[int, ...] | None:
+        """The worst entry of any matrix."""
+        return symmetry.asymmetric_entry(matrices, eps)
 
     def inverse(self, covariances: Array) -> Array:
         """Matrix inverses, made symmetric."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dgmm.covariance.symmetry import opposite_entries
 from dgmm.errors import ComponentError, DataError
 from dgmm.initialisation.request import StartRequest
 from dgmm.parameters import Parameters
@@ -15,7 +16,8 @@ def given(request: StartRequest) -> Parameters:
     Raises
     ------
     DataError
-        If there are none, or they have another size or family, or values that are not finite.
+        If there are none, or they have another size or family, values that are not finite, or
+        covariances that are not symmetric.
     ComponentError
         If a covariance cannot be inverted.
     """
@@ -35,6 +37,11 @@ def given(request: StartRequest) -> Parameters:
 def _check_values(parameters: Parameters) -> None:
     if not (np.isfinite(parameters.weights).all() and np.isfinite(parameters.means).all()):
         raise DataError("the given weights or means have values that are not finite")
+    covariances = parameters.covariances
+    entry = parameters.family.asymmetric_entry(covariances, float(np.finfo(np.float64).eps))
+    if entry is not None:
+        where = opposite_entries(covariances, entry)
+        raise DataError(f"the given covariances are not symmetric: {where} in standardised units")
     singular = np.flatnonzero(parameters.singular())
     if len(singular) > 0:
         raise ComponentError(

@@ -246,5 +246,9 @@ def test_given_parameters_that_do_not_fit_are_refused() -> None:
         start("given", sample, FAMILIES["diag"], 4, np.zeros(3), rng, given=own)
     with pytest.raises(DataError, match="not finite"):
         start("given", sample, full, 4, np.zeros(3), rng, given=lost)
+    lopsided = own.covariances + np.array([[0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    other = Parameters.of(full, own.weights, own.means, lopsided)
+    with pytest.raises(DataError, match="given covariances are not symmetric"):
+        start("given", sample, full, 4, np.zeros(3), rng, given=other)
     with pytest.raises(ComponentError, match="component 0 cannot be inverted"):
         start("given", sample, full, 4, np.zeros(3), rng, given=flat)
