@@ -17,6 +17,7 @@ from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
+from dgmm.execution.blas import limited_thread
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.parameters import Parameters
@@ -30,7 +31,8 @@ class MixtureModel:
 
     Rows X (n, d) come as to the estimator: an array, a DataFrame in any order of its columns, or a
     Zarr array by path or object; only results are held whole. A value that is not finite is a
-    DataError.
+    DataError. Whatever multiplies or factors matrices does so with one thread of BLAS, so that bits
+    do not depend on the number of CPUs.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class MixtureModel:
             )
 
     @property
+    @limited_thread()
     def precisions(self) -> Array:
         """Precisions in the user's units; shape by family. Infinite or 0 where float64 ends."""
         p = self.parameters
@@ -126,6 +129,7 @@ class MixtureModel:
         """The same mixture with an anomaly threshold."""
         return replace(self, anomaly_threshold=threshold, anomaly_quantile=quantile)
 
+    @limited_thread()
     def standardised_parameters(self, standardisation: Standardisation) -> Parameters:
         """Parameters under another standardisation, for a fit that starts here.
 
@@ -145,6 +149,7 @@ class MixtureModel:
         covariances = family.rescaled(self.parameters.covariances, ratio)
         return Parameters.of(family, self.weights, means, covariances)
 
+    @limited_thread()
     def score_samples(self, X: Any) -> Array:
         """Log density (n,) of each row of X, in nats, user units; −inf where it underflows."""
         dataset = self._dataset(X)
@@ -153,6 +158,7 @@ class MixtureModel:
             out[rows] = log_density
         return out - self.log_volume
 
+    @limited_thread()
     def predict_proba(self, X: Any) -> Array:
         """Posteriors (n, k) of rows X."""
         dataset = self._dataset(X)
@@ -161,6 +167,7 @@ class MixtureModel:
             out[rows] = R.T
         return out
 
+    @limited_thread()
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Most probable component (n,) of rows X."""
         dataset = self._dataset(X)
@@ -181,6 +188,7 @@ class MixtureModel:
             raise DataError("the model has no anomaly threshold: fit with output.anomaly_quantile")
         return self.score_samples(X) < self.anomaly_threshold
 
+    @limited_thread()
     def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows (n, d) and their components (n,), components in order.
 

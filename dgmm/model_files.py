@@ -16,6 +16,7 @@ from dgmm.covariance import Family, family_named
 from dgmm.covariance.symmetry import opposite_entries
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.execution.blas import limited_thread
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 from dgmm.persistence import read_json, sync_folder, write_json
@@ -54,6 +55,7 @@ def save_model(model: MixtureModel, path: str | Path, **about: Any) -> None:
         raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
 
 
+@limited_thread()  # factors depend on the threads of BLAS from 128 features on
 def load_model(path: str | Path) -> MixtureModel:
     """Open a model directory that a job or `save_model` wrote, checked on load.
 

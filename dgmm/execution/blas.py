@@ -88,7 +88,8 @@ def limit_this_thread() -> None:
 def limited_thread() -> Iterator[None]:
     """Hold the limit in a thread of somebody else's, which afterwards is as it was.
 
-    Cheap where the process holds the limit already. See `limit_this_thread` for OpenMP.
+    A context manager, and a decorator of functions. It takes 1 ms, and microseconds where the
+    process holds the limit already. See `limit_this_thread` for OpenMP.
     """
     with single_blas_thread():
         with _lock:

@@ -10,6 +10,7 @@ from dgmm.config import Job
 from dgmm.covariance import family_named
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.effort import Effort
+from dgmm.execution.blas import limited_thread
 from dgmm.execution.machine import available_memory, free_memory
 from dgmm.execution.threads import available_cpus
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
@@ -29,6 +30,7 @@ from dgmm.row_scores import LAYOUT
 from dgmm.survey import FitSettings, sample_rows
 
 
+@limited_thread()
 def plan_job(job: Job) -> Plan:
     """Reckon a job from its file and the metadata of its data."""
     model = None if job.model.path is None else load_model(job.model.path)

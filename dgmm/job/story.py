@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from dgmm.config import Job
+from dgmm.execution.blas import limited_thread
 from dgmm.job.directory import RunDirectory
 from dgmm.job.recording import RecordingListener
 from dgmm.job.result import RunResult
@@ -26,6 +27,7 @@ class Inputs(Protocol):
 T = TypeVar("T", bound=Inputs)
 
 
+@limited_thread()  # from the first look at a model to the report, not in passes alone
 def tell(
     job: Job,
     listener: Listener,

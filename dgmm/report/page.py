@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgmm.errors import OutputFailedError
+from dgmm.execution.blas import limited_thread
 from dgmm.persistence import write_bytes, write_text
 from dgmm.report.headline import headline
 from dgmm.report.picture import Picture, drawing
@@ -17,6 +18,7 @@ from dgmm.report.sections import Section, sections
 from dgmm.version import __version__
 
 
+@limited_thread()
 def write_report(run_directory: Path) -> Path:
     """Write `report.html` and the figures in `report/` from what a run directory holds.
 
