@@ -18,7 +18,7 @@ from dgmm.fit import Fit, Given, fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
-from dgmm.job.recording import RecordingListener
+from dgmm.job.recording import RecordingListener, rows_record
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
@@ -212,11 +212,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,
         "arithmetic": result.arithmetic,
-        "rows": {
-            "total": result.summary.n_read,
-            "read": result.summary.n_read,
-            "dropped": result.summary.n_dropped,
-        },
+        "rows": rows_record(result.summary.n_read, result.summary.n_dropped),
         "restarts": restarts,
         "repeated_values": [
             asdict(v) | {"feature": result.model.feature_names[v.feature]}

@@ -14,7 +14,7 @@ from dgmm.errors import ExitCode, JobFileError
 from dgmm.job.directory import RunDirectory
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
-from dgmm.job.recording import RecordingListener
+from dgmm.job.recording import RecordingListener, rows_record
 from dgmm.job.result import RunResult
 from dgmm.job.resuming import run_state
 from dgmm.job.stages import (
@@ -116,7 +116,7 @@ def _note(directory: RunDirectory, total: WalkStatistics, model: MixtureModel) -
     mean = total.log_likelihood / total.n_scored if total.n_scored else None
     shown = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
     directory.record |= {
-        "rows": {"total": total.n_read, "read": total.n_read, "dropped": total.n_dropped},
+        "rows": rows_record(total.n_read, total.n_dropped),
         "log_likelihood": total.log_likelihood,
         "mean_log_likelihood": mean,
         "entropy": total.entropy,

@@ -25,6 +25,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def rows_record(n_read: int, n_dropped: int) -> dict[str, int]:
+    """The row accounting of run.json, of a pass over all rows.
+
+    Parameters
+    ----------
+    n_read, n_dropped
+        Rows of the array, and those among them that were left out.
+
+    Returns
+    -------
+    dict
+        `total`, and its two parts: `read`, the rows that were fitted or scored, and `dropped`.
+    """
+    return {"total": n_read, "read": n_read - n_dropped, "dropped": n_dropped}
+
+
 class RecordingListener:
     """Passes everything on and keeps it.
 

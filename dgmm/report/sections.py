@@ -103,9 +103,19 @@ def _components(record: RunRecord) -> Section:
     if components is None:
         return _without_model("components", "Components", "Component weights and profiles")
     figures = [weights(components), profile_heatmap(components), profile_panels(components)]
+    return _section(
+        "components", "Components", figures, [component_table(components, _kept(record))]
+    )
+
+
+def _kept(record: RunRecord) -> int | None:
+    """Rows that were not dropped: those that the weights are shares of."""
     rows = record.section("rows")
-    kept = rows.get("read", record.section("data").get("n_samples"))
-    return _section("components", "Components", figures, [component_table(components, kept)])
+    total, dropped = rows.get("total"), rows.get("dropped")
+    if isinstance(total, int) and isinstance(dropped, int):
+        return total - dropped
+    n_samples = record.section("data").get("n_samples")
+    return n_samples if isinstance(n_samples, int) else None
 
 
 def _separation(record: RunRecord) -> Section:

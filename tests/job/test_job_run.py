@@ -209,7 +209,7 @@ def test_dropped_rows_get_label_minus_one_and_nan_scores(tmp_path, clusters):
     np.testing.assert_array_equal(np.isnan(outputs["log_density"].values), is_gone)
     np.testing.assert_array_equal(np.isnan(outputs["max_posterior"].values), is_gone)
     np.testing.assert_array_equal(np.isnan(outputs["responsibilities"].values[:, 0]), is_gone)
-    assert record(result)["rows"] == {"total": 9000, "read": 9000, "dropped": 4}
+    assert record(result)["rows"] == {"total": 9000, "read": 8996, "dropped": 4}
     kept = write_zarr(tmp_path / "kept.zarr", X[~is_gone])
     alone = record(run_job(job(kept, tmp_path / "kept"), QUIET))
     # Rows move from block to block, so sums round differently: n·eps of the mean.
@@ -288,6 +288,10 @@ def test_a_missing_value_met_by_a_prediction_is_named(tmp_path, data, clusters):
     with pytest.raises(DataError, match=r"row 5000\D.*x2.*data\.missing"):
         predict_job(job(faulty, tmp_path / "again", model=model), QUIET)
     assert record(tmp_path / "again")["exit_code"] == 65
+    drop = job(faulty, tmp_path / "dropped", data={"missing": "drop"}, model=model)
+    told = record(predict_job(drop, QUIET))
+    assert told["rows"] == {"total": 9000, "read": 8999, "dropped": 1}
+    assert sum(told["label_counts"]) == told["rows"]["read"]
 
 
 def test_a_saved_model_is_a_start(tmp_path, data):

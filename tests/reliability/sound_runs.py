@@ -34,7 +34,9 @@ def unsound(case: ArrayCase, run: Path) -> list[str]:
 def _rows(case: ArrayCase, record: dict[str, Any]) -> list[str]:
     rows = record["rows"]
     found = []
-    if (rows["total"], rows["read"]) != (case.n, case.n) and case.is_whole:
+    if rows["read"] + rows["dropped"] != rows["total"]:
+        found.append(f"rows that do not add up: {rows}")
+    if rows["total"] != case.n and case.is_whole:
         found.append(f"{case.n} rows, recorded {rows}")
     if case.is_whole:
         dropped = int((~np.isfinite(case.values().astype(np.float64)).all(axis=1)).sum())

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from fabricated_runs import CHANNELS_OF_3X3, mixture
+from fabricated_runs import CHANNELS_OF_3X3, mixture, run_directory
 
 from dgmm.report.component_paint import centre_pixel, component_paint
 from dgmm.report.components import Components
 from dgmm.report.feature_choice import chosen_features
+from dgmm.report.run_record import RunRecord
+from dgmm.report.sections import sections
 
 
 def made(means: object, sd: object = 1.0, names: tuple[str, ...] | None = None) -> Components:
@@ -111,3 +115,12 @@ def test_paint_on_no_known_scale_is_stretched_and_says_so() -> None:
 def test_other_data_are_painted_in_the_colours_of_every_other_figure() -> None:
     components = made([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
     assert np.array_equal(component_paint(components).colours, components.colours)
+
+
+def test_expected_rows_are_shares_of_the_rows_that_were_not_dropped(tmp_path: Path) -> None:
+    rows = {"total": 700, "read": 450, "dropped": 250}
+    directory = run_directory(tmp_path, mixture(3, 2), 700, 200, rows=rows)
+    tables = [table for part in sections(RunRecord.open(directory)) for table in part.tables]
+    (shown,) = (table for table in tables if table.title == "Components")
+    expected = [int(cells[shown.header.index("expected rows")]) for cells in shown.rows]
+    assert abs(sum(expected) - 450) <= len(expected) / 2  # each is rounded
