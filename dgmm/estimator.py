@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import warnings
 from dataclasses import fields, replace
 from typing import Any, Literal, Self
@@ -18,7 +16,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
-from dgmm.errors import ConvergenceWarning, DataError, NotFittedError
+from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
 from dgmm.memory import keep_rows
@@ -27,17 +25,21 @@ from dgmm.parameters import Parameters
 from dgmm.python_warnings import WarningListener, warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
 from dgmm.scores import scores
+from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase, NotFittedError
 from dgmm.start_arrays import with_arrays
 from dgmm.survey import FitSettings, whole_number
 
 Array = NDArray[np.float64]
 
 
-class GaussianMixture:
+class GaussianMixture(EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
     Rows are NumPy arrays, pandas DataFrames, or Zarr arrays by path or object; Zarr on disk is read
     block by block. Results are arrays in memory; a job (`dgmm run`) writes them to disk.
+
+    Where scikit-learn is installed this is one of its estimators (`BaseEstimator`, with its repr),
+    and its `NotFittedError` and `ConvergenceWarning` catch those of this class.
 
     Parameters
     ----------
@@ -134,31 +136,6 @@ class GaussianMixture:
         self.sample_starts = sample_starts
         self.n_threads = n_threads
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
-        """Parameters by name."""
-        return {name: getattr(self, name) for name in _parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name.
-
-        Raises
-        ------
-        ValueError
-            If there is none of that name.
-        """
-        names = _parameter_names()
-        for name, value in params.items():
-            if name not in names:
-                raise ValueError(f"{name!r} is no parameter; these are: {', '.join(names)}")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        """Parameters that differ from their defaults."""
-        defaults = inspect.signature(type(self)).parameters
-        shown = [f"{n}={v!r}" for n, v in self.get_params().items() if v is not defaults[n].default]
-        return f"GaussianMixture({', '.join(shown)})"
-
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
         """Fit the mixture to rows X (n, d) or a Zarr path.
 
@@ -216,11 +193,10 @@ class GaussianMixture:
         return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
-        """What scikit-learn's tools ask; whoever asks has loaded the classes of the answer."""
-        sklearn = sys.modules["sklearn.utils"]
-        rows = sklearn.InputTags(allow_nan=self.missing == "drop")
-        target = sklearn.TargetTags(required=False)
-        return sklearn.Tags("density_estimator", target, input_tags=rows)
+        """What scikit-learn's tools ask about the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "drop"
+        return tags
 
     def _criteria(self, X: Any) -> criteria.Criteria:
         log_density = self._kept_log_density(X)
@@ -248,7 +224,7 @@ class GaussianMixture:
 
     def _model(self) -> MixtureModel:
         if not hasattr(self, "model_"):
-            raise NotFittedError("this GaussianMixture is not fitted: call fit first")
+            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
         return self.model_
 
     def _settings(self) -> FitSettings:
@@ -302,7 +278,3 @@ class GaussianMixture:
             warnings.warn(
                 f"{chosen.outcome.name}: {chosen.outcome.value}", ConvergenceWarning, stacklevel=3
             )
-
-
-def _parameter_names() -> list[str]:
-    return [n for n in inspect.signature(GaussianMixture.__init__).parameters if n != "self"]

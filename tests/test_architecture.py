@@ -21,7 +21,18 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Imports point down this table, or sideways where no circle comes of it. The package itself (the
 # room "") is the plate on the door: what stands in it is imported when it is first asked for.
 LAYERS = {
-    "door": ["", "__main__", "cli", "job", "checkpoint", "estimator", "python_warnings", "config"],
+    "door": [
+        "",
+        "__main__",
+        "cli",
+        "job",
+        "checkpoint",
+        "estimator",
+        "sklearn_classes",
+        "plain_estimator",
+        "python_warnings",
+        "config",
+    ],
     "products": ["scores", "row_scores", "outputs", "anomaly", "overlap", "digests", "report"],
     "method": [
         "fit",
@@ -87,6 +98,7 @@ FOREIGN_ROOM = {
     "rich": "cli",
     "matplotlib": "report",
     "jinja2": "report",
+    "sklearn": "sklearn_classes",
 }
 SCIPY_PARTS = {"special", "stats", "cluster"}  # scipy.linalg brings a second BLAS, with other bits
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "misc", "core", "common", "manager"}
