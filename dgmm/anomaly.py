@@ -1,5 +1,7 @@
 """Anomalies: an exact quantile of the written log densities, and the rows below it.
 
+Rows whose density underflows to 0 are anomalies whatever the quantile.
+
 The quantile is found by counting: log densities map to unsigned integers of the same order, and
 four histograms of 16 bits each narrow them down to one value. The data are not read again, nothing
 of size N is held, and integers add up the same in any order.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Self
 
 import numpy as np
@@ -24,6 +27,7 @@ from dgmm.execution.executor import (
     map_reduce,
     split_runs,
 )
+from dgmm.model import is_anomalous
 from dgmm.outputs import chunk_blocks
 
 _DIGIT_BITS = 16
@@ -49,10 +53,11 @@ def from_sortable(integer: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Histogram:
-    """Counts of the next 16 bits of all values that begin with a prefix; picklable."""
+    """Counts of the next 16 bits of values from `least` on that begin with a prefix; picklable."""
 
     log_density: OutputArray
     grid: BlockGrid
+    least: float
     digit: int
     prefix: int
 
@@ -60,7 +65,7 @@ class _Histogram:
         counts = np.zeros(1 << _DIGIT_BITS, np.int64)
         for start, stop in _chunks(self.grid, run):
             values = self.log_density.read(start, stop)
-            keys = sortable(values[~np.isnan(values)])
+            keys = sortable(values[values >= self.least])  # not NaN
             shift = np.uint64(64 - _DIGIT_BITS * (self.digit + 1))
             if self.digit:
                 keys = keys[keys >> (shift + np.uint64(_DIGIT_BITS)) == np.uint64(self.prefix)]
@@ -74,7 +79,8 @@ def threshold(
 ) -> float:
     """The value that floor(quantile·n) of the n written log densities come before, in sorted order.
 
-    At most that many rows lie strictly below it; fewer only where values tie with it.
+    At most that many rows lie strictly below it; fewer only where values tie with it. Where this is
+    −inf, so that nothing lies below it, the lowest finite log density takes its place.
 
     Parameters
     ----------
@@ -85,14 +91,38 @@ def threshold(
     executor
         Where the histograms are counted.
     quantile
-        Between 0 and 1.
+        Between 0 and 1; the decimal number that its shortest representation shows.
     """
+    found = _value_after(quantile, log_density, grid, executor, -np.inf)
+    lowest = float(np.finfo(np.float64).min)
+    if found == -np.inf:
+        found = _value_after(0.0, log_density, grid, executor, lowest)
+    return lowest if found is None else found
+
+
+def rows_below(quantile: float, n: int) -> int:
+    """floor(quantile·n), exactly: 0.29 of 100 rows are 29, the product of floats is below that.
+
+    Examples
+    --------
+    >>> rows_below(0.29, 100), int(0.29 * 100)
+    (29, 28)
+    """
+    return int(Fraction(repr(float(quantile))) * n)
+
+
+def _value_after(
+    quantile: float, log_density: OutputArray, grid: BlockGrid, executor: Executor, least: float
+) -> float | None:
+    """The value that a share of those from `least` on come before; None where there are none."""
     prefix, rank = 0, -1
     for digit in range(_DIGITS):
-        counts = _total(executor, grid, _Histogram(log_density, grid, digit, prefix))
+        counts = _total(executor, grid, _Histogram(log_density, grid, least, digit, prefix))
         if digit == 0:
             n = int(counts.sum())
-            rank = min(int(np.floor(quantile * n)), n - 1)
+            if n == 0:
+                return None
+            rank = min(rows_below(quantile, n), n - 1)
         before = np.cumsum(counts)
         bucket = int(np.searchsorted(before, rank, side="right"))
         rank -= int(before[bucket] - counts[bucket])
@@ -131,7 +161,7 @@ class _Flag:
     def _chunk(self, chunk: Run) -> Flagged:
         start, stop = self.grid.rows_of_run(chunk)
         values = self.log_density.read(start, stop)
-        flags = (values < self.threshold).astype(np.int8)
+        flags = is_anomalous(values, self.threshold).astype(np.int8)
         n_anomalies = int(flags.sum())
         flags[np.isnan(values)] = -1
         self.anomaly.write(start, flags)
@@ -147,7 +177,9 @@ def flag(
     threshold: float,
     progress: PassProgress[Flagged] | None = None,
 ) -> Flagged:
-    """Write 1 where the log density lies below the threshold, 0 elsewhere, −1 for dropped rows."""
+    """Write 1 where the log density lies below the threshold or is −inf, 0 elsewhere, −1 for
+    dropped rows.
+    """
     leaves, align = _Flag(log_density, anomaly, grid, threshold), chunk_blocks(grid)
     return map_reduce(executor, leaves, grid.n_blocks, align=align, progress=progress)
 

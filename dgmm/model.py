@@ -25,6 +25,17 @@ from dgmm.parameters import Parameters
 Array = NDArray[np.float64]
 
 
+def is_anomalous(log_density: Array, threshold: float) -> NDArray[np.bool_]:
+    """Which of some log densities (n,) lie below a threshold, or are −inf, whatever it is.
+
+    Examples
+    --------
+    >>> is_anomalous(np.array([-np.inf, -8.0, -7.0, np.nan]), -7.5).tolist()
+    [True, True, False, False]
+    """
+    return (log_density < threshold) | np.isneginf(log_density)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MixtureModel:
     """A mixture with the standardisation it was fitted under.
@@ -43,7 +54,8 @@ class MixtureModel:
     feature_names
         One name a column, in the order of the columns.
     anomaly_threshold
-        Rows of lower log density are anomalies; None where no quantile was asked for.
+        Rows of lower log density are anomalies, and all whose density underflows to 0; None where
+        no quantile was asked for.
     anomaly_quantile
         Share of the fitted rows below the threshold.
     """
@@ -177,7 +189,7 @@ class MixtureModel:
         return out
 
     def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
-        """Rows (n,) whose log density lies below the saved threshold.
+        """Rows (n,) whose log density lies below the saved threshold, or is −inf.
 
         Raises
         ------
@@ -186,7 +198,7 @@ class MixtureModel:
         """
         if self.anomaly_threshold is None:
             raise DataError("the model has no anomaly threshold: fit with output.anomaly_quantile")
-        return self.score_samples(X) < self.anomaly_threshold
+        return is_anomalous(self.score_samples(X), self.anomaly_threshold)
 
     @limited_thread()
     def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:

@@ -92,7 +92,7 @@ def load_model(path: str | Path) -> MixtureModel:
         parameters,
         standardisation,
         tuple(description["feature_names"]),
-        description["anomaly_threshold"],
+        _threshold(description["anomaly_threshold"]),
         description["anomaly_quantile"],
     )
 
@@ -208,13 +208,22 @@ def _check_description(description: Any, path: Path) -> None:
         and len(names) == d
         and all(isinstance(name, str) for name in names),
         **{
-            key: key in description and isinstance(description[key], float | int | None)
+            key: key in description and _is_number_or_null(_threshold(description[key]))
             for key in ("anomaly_threshold", "anomaly_quantile")
         },
     }
     wrong = [key for key, is_sound in sound.items() if not is_sound]
     if wrong:
         raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")
+
+
+def _threshold(value: Any) -> Any:
+    """Earlier versions kept a threshold of −inf, which JSON has as text."""
+    return -np.inf if value == "-Infinity" else value
+
+
+def _is_number_or_null(value: Any) -> bool:
+    return isinstance(value, float | int | None) and not isinstance(value, bool)
 
 
 def _is_count(value: Any) -> bool:

@@ -14,7 +14,7 @@ from dgmm.digests import Digests, joined
 from dgmm.errors import DataError
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
-from dgmm.model import MixtureModel
+from dgmm.model import MixtureModel, is_anomalous
 
 Array = NDArray[np.float64]
 
@@ -190,7 +190,7 @@ def _kept_scores(
     values: dict[str, NDArray[Any]] = {"labels": labels, "max_posterior": top}
     values["log_density"] = log_density
     if model.anomaly_threshold is not None:
-        values["anomaly"] = (log_density < model.anomaly_threshold).astype(np.int8)
+        values["anomaly"] = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
     return values, entropy
 
 

@@ -195,3 +195,13 @@ def test_a_description_that_makes_no_sense_is_refused_in_words(model, tmp_path, 
     write_json(path / "model.json", description | broken if broken else whole)
     with pytest.raises(DataError):
         load_model(path)
+
+
+def test_a_row_without_a_density_is_an_anomaly_under_any_threshold(model, tmp_path):
+    far = np.full((2, model.n_features), 3.0)
+    far[1] = 1e200
+    for threshold in (-1e300, -np.inf):
+        changed = model.with_threshold(threshold, 0.001)
+        np.testing.assert_array_equal(changed.is_anomaly(far), [False, True])
+        save_model(changed, tmp_path / "model")  # earlier versions wrote -inf
+        np.testing.assert_array_equal(load_model(tmp_path / "model").is_anomaly(far), [False, True])

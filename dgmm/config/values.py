@@ -6,8 +6,9 @@ neither is `true`. Numbers are finite. Paths are local and plain.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -22,6 +23,8 @@ _URL = re.compile(r"://|::")
 #: Counts beyond this are slips of the pen, and make sizes that no float holds.
 _MOST = 1_000_000_000
 _MOST_BYTES = 2**63 - 1
+#: More than any float has.
+_MOST_DIGITS = 400
 _ADDRESS = re.compile(r"(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}")
 
 
@@ -31,11 +34,11 @@ def parse_bytes(text: str) -> int | None:
     None if it is no size, or one that no float holds.
     """
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
+    if match is None or len(match[1]) > _MOST_DIGITS:
         return None
     unit = (match[2] or "").replace("KB", "kB").replace("kiB", "KiB")
-    n_bytes = float(match[1]) * _UNITS[unit]
-    return int(n_bytes) if math.isfinite(n_bytes) else None
+    n_bytes = int(Fraction(match[1]) * _UNITS[unit])  # 1.001 * 1000 is below 1001 in floats
+    return n_bytes if n_bytes <= sys.float_info.max else None
 
 
 #: A variable as a shell would replace it; braces have been replaced before paths are looked at.

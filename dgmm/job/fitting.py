@@ -242,14 +242,14 @@ def _note_walk(
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""
     warn_of_underflow(total, listener)
-    n_rows = max(total.n_scored, 1)
-    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, n_rows)
+    n = total.n_scored
+    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, max(n, 1))
     directory.record |= {
         "log_likelihood": total.log_likelihood,
-        "mean_log_likelihood": total.log_likelihood / n_rows,
+        "mean_log_likelihood": total.log_likelihood / n if n else None,
         "entropy": total.entropy,
         "n_parameters": model.n_parameters,
-        "criteria": asdict(values),
+        "criteria": asdict(values) if n else None,
         "label_counts": total.label_counts.tolist(),
         "rows_underflowed": total.n_underflowed,
     }
@@ -274,7 +274,8 @@ def _conclusion(
     """Outcome, message and exit code."""
     outcome = result.chosen.outcome or Outcome.MAX_ITER_REACHED
     iterations = f"{result.chosen.n_iter} iteration{'s' * (result.chosen.n_iter != 1)}"
-    likelihood = f"mean log-likelihood {directory.record['mean_log_likelihood']:.6g}"
+    mean = directory.record["mean_log_likelihood"]
+    likelihood = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
     code = exit_code_of(outcome.name, job)
     if outcome is Outcome.CONVERGED:
         return outcome.name, f"converged after {iterations}: {likelihood}", code

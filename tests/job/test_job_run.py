@@ -419,6 +419,28 @@ def test_rows_whose_density_underflows_are_counted_and_said(tmp_path, data, clus
         run_job(job(far, tmp_path / "fit"), QUIET)
 
 
+def test_rows_without_a_density_are_flagged_whatever_the_quantile(tmp_path):
+    rng = np.random.default_rng(4)
+    X = rng.choice([-2.0, 2.0], (1600, 1)) + 1e-5 * rng.normal(size=(1600, 1))
+    X[[3, 700, 701, 702, 1599]] = 1.1e150
+    data = write_zarr(tmp_path / "rows.zarr", X)
+    model = {"n_components": 2, "max_iter": 0, "reg_covar_relative": 0}
+    start = {"sample_rows": 90}
+    wanted = {"anomaly_quantile": 0.002, "report": True}
+    run = job(data, tmp_path / "run", model=model, initialisation=start, output=wanted)
+    told = record(run_job(run, QUIET))
+    assert told["rows_underflowed"] == told["anomaly"]["n_anomalies"] == 5
+    assert not any("no report" in text for text in told["warnings"])
+    flags = xr.open_zarr(tmp_path / "run" / "outputs.zarr")["anomaly"].values
+    assert np.flatnonzero(flags).tolist() == [3, 700, 701, 702, 1599]
+    threshold = load_model(tmp_path / "run").anomaly_threshold
+    assert np.isfinite(threshold)
+    again = job(data, tmp_path / "again", model={"path": str(tmp_path / "run" / "model")})
+    predicted = record(predict_job(again, QUIET))
+    assert predicted["outputs"]["anomaly"]["sha256"] == told["outputs"]["anomaly"]["sha256"]
+    assert predicted["anomaly"] == told["anomaly"]
+
+
 def test_a_job_that_asks_for_no_array_leaves_none(tmp_path, data):
     nothing = {"labels": False, "max_posterior": False, "log_density": False}
     result = run_job(job(data, tmp_path / "run", output=nothing), QUIET)
