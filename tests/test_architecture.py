@@ -55,6 +55,7 @@ LAYERS = {
         "resumption",
         "starts",
         "start_arrays",
+        "given_arrays",
     ],
     "ground": [
         "data",

@@ -79,3 +79,21 @@ def covariances_of_log_factors(values: Array) -> Array:
 def precisions_cholesky(covariances: Array) -> Array:
     """Upper factors U (k, d, d) with Σ⁻¹ = U Uᵀ; NaN where Σ is numerically singular."""
     return np.ascontiguousarray(np.swapaxes(inverse_lower(lower_factors(covariances)), 1, 2))
+
+
+def upper_factors(factors: Array) -> Array | None:
+    """Upper triangular U with U Uᵀ = F Fᵀ, for triangular F (k, d, d) of positive diagonals.
+
+    None where an F is not triangular, or its diagonal not positive. A lower F is turned by an RQ
+    decomposition, F = U Q: a QR decomposition of the rows and columns in reverse.
+    """
+    if not (np.diagonal(factors, axis1=1, axis2=2) > 0).all():
+        return None
+    if not np.tril(factors, -1).any():
+        return factors
+    if np.triu(factors, 1).any():
+        return None
+    R = np.linalg.qr(np.swapaxes(factors[:, ::-1], 1, 2))[1]
+    U = np.swapaxes(R, 1, 2)[:, ::-1, ::-1]
+    signs = np.sign(np.diagonal(U, axis1=1, axis2=2))
+    return np.ascontiguousarray(U * signs[:, None, :])

@@ -169,6 +169,12 @@ class Family(ABC):
         del matrices, eps
         return None
 
+    def upper_factors(self, factors: Array) -> Array | None:
+        """Precision factors that a user gives, as `precisions_cholesky` has them; None where they
+        are none.
+        """
+        return factors if (factors > 0).all() else None
+
     def inverse(self, covariances: Array) -> Array:
         """Precisions from covariances, and back."""
         return 1.0 / covariances

@@ -116,6 +116,10 @@ class Full(Family):
         """The worst entry of any matrix."""
         return symmetry.asymmetric_entry(matrices, eps)
 
+    def upper_factors(self, factors: Array) -> Array | None:
+        """U_k, of lower triangular factors too."""
+        return cholesky.upper_factors(factors)
+
     def inverse(self, covariances: Array) -> Array:
         """Matrix inverses, made symmetric."""
         inverses = np.linalg.inv(covariances)

@@ -95,6 +95,11 @@ class Tied(Family):
         """The worst entry of any matrix."""
         return symmetry.asymmetric_entry(matrices, eps)
 
+    def upper_factors(self, factors: Array) -> Array | None:
+        """U, of a lower triangular factor too."""
+        upper = cholesky.upper_factors(factors[None])
+        return None if upper is None else upper[0]
+
     def inverse(self, covariances: Array) -> Array:
         """Matrix inverses, made symmetric."""
         inverses = np.linalg.inv(covariances)
