@@ -44,10 +44,18 @@ class DataError(DgmmError, ValueError):
     exit_code = ExitCode.DATA_INVALID
 
 
+class DataTypeError(DataError, TypeError):
+    """What was given is of a type that is not read; a TypeError, as scikit-learn's is."""
+
+
 class InputNotFoundError(DgmmError):
     """An input is absent or cannot be read."""
 
     exit_code = ExitCode.INPUT_NOT_FOUND
+
+
+class DataNotFoundError(InputNotFoundError, DataError):
+    """The rows are absent or cannot be read: no array lies where they were looked for."""
 
 
 class UnavailableError(DgmmError):

@@ -9,13 +9,14 @@ import numpy as np
 
 from dgmm.errors import DataError
 
+#: Values of several named fields each.
+RECORDS = "structured records"
 _KINDS = {
     "c": "complex numbers",
     "O": "Python objects",
     "S": "byte strings",
     "U": "strings",
     "T": "strings",
-    "V": "structured records",
     "M": "dates",
     "m": "time spans",
 }
@@ -44,16 +45,34 @@ def check_dtype(dtype: np.dtype[Any], source: str) -> None:
     DataError
         Naming the type.
     """
-    if native(dtype) not in _ADMITTED:
-        raise refused_dtype(str(dtype), _KINDS.get(dtype.kind, "another type"), source)
+    if not is_admitted(dtype):
+        raise refused_dtype(str(dtype), _meaning(dtype), source)
+
+
+def is_admitted(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type are real numbers that are computed with, in any byte order."""
+    return native(dtype) in _ADMITTED
 
 
 def refused_dtype(name: str, meaning: str, source: str) -> DataError:
     """The error for a type that is not admitted."""
+    remedy = "Convert the array to float32 or float64"
+    if meaning == RECORDS:
+        remedy = (
+            "Write their fields as columns: numpy.lib.recfunctions.structured_to_unstructured(X) "
+            "makes an array of rows × features of one of records"
+        )
     return DataError(
         f"{source}: values are {name} ({meaning}); expected booleans, integers, or floats of 16, "
-        "32 or 64 bits. Convert the array to float32 or float64"
+        f"32 or 64 bits. {remedy}"
     )
+
+
+def _meaning(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "V":  # other libraries' number types, such as bfloat16, have this kind too
+        is_raw = dtype.type is np.void and not dtype.names
+        return "raw bytes" if is_raw else RECORDS if dtype.names else "another type"
+    return _KINDS.get(dtype.kind, "another type")
 
 
 def check_shape(shape: Sequence[int], source: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,9 @@ from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Rows
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
-from dgmm.errors import DataError
+from dgmm.data.object_cells import NoNumber, float_cells, unmasked
+from dgmm.data.unreadable import no_array, refuse_unreadable
+from dgmm.errors import DataError, DataTypeError
 
 _SOURCE = "X"
 
@@ -26,7 +28,8 @@ class ArrayDataset:
     Parameters
     ----------
     X : (n, d) array_like
-        Booleans, integers, or floats of 16, 32 or 64 bits; it is not copied.
+        Booleans, integers, or floats of 16, 32 or 64 bits, which are not copied; or objects that
+        are such numbers. None, pandas.NA and masked cells become NaN.
     feature_names : sequence of str, optional
         One unique name a column; x0, x1, … by default.
     fill_value : FillValue, optional
@@ -114,13 +117,51 @@ class ArrayDataset:
 
 
 def _as_array(X: object) -> Rows:
-    if isinstance(X, np.ma.MaskedArray):
-        raise DataError(
-            f"{_SOURCE}: a masked array; write NaN where it is masked: X.filled(numpy.nan)"
-        )
-    if hasattr(X, "toarray"):
-        raise DataError(f"{_SOURCE}: a sparse matrix; expected a dense array: X.toarray()")
+    """Anything as an array of NumPy; masked cells and absent objects as NaN."""
+    refuse_unreadable(X)
     try:
-        return np.asarray(X)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{_SOURCE}: cannot be made an array of rows × features: {error}") from None
+        if isinstance(X, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in X):
+            X = np.ma.array(X)
+        values = np.asanyarray(X)
+    except MemoryError:
+        raise
+    except Exception as error:  # of any library's __array__
+        raise _ragged(X) or no_array(X, f"{type(error).__name__}: {error}") from error
+    if isinstance(values, np.ma.MaskedArray):
+        values = unmasked(values)
+    if isinstance(X, list | tuple) and values.dtype.kind in "US":
+        values = np.asarray(X, dtype=object)  # NumPy makes text of numbers beside text
+    return _numbers(np.asarray(values), X) if values.dtype.kind == "O" else np.asarray(values)
+
+
+def _numbers(cells: Rows, X: object) -> Rows:
+    """The numbers that an array of Python objects holds, as float64."""
+    if cells.ndim == 0:
+        raise no_array(X, "NumPy sees one object in it, not rows of numbers")
+    if cells.ndim > 2:
+        check_shape(cells.shape, _SOURCE)
+    found = float_cells(cells)
+    if not isinstance(found, NoNumber):
+        return found
+    place = ", ".join(
+        f"{name} {i}" for name, i in zip(("row", "column"), found.place, strict=False)
+    )
+    remedy = ". numpy.stack(X) makes an array of rows of one length" if cells.ndim == 1 else ""
+    raise DataTypeError(
+        f"{_SOURCE}: an array of Python objects, in which {place or 'a cell'} is {found.what}; "
+        f"expected a number in every cell, or None where it is missing{remedy}"
+    )
+
+
+def _ragged(X: object) -> DataError | None:
+    """The error for rows that differ in length; None where they do not."""
+    if not isinstance(X, list | tuple) or not all(isinstance(row, Sized) for row in X):
+        return None
+    lengths = [len(row) for row in X]
+    other = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if other is None:
+        return None
+    return DataError(
+        f"{_SOURCE}: row {other} has {lengths[other]} values, row 0 has {lengths[0]}: it cannot be "
+        "made an array of rows × features. Give all rows one length"
+    )

@@ -47,7 +47,7 @@ def list_chunks(folder: Path, layout: ArrayLayout) -> Listing:
     ------
     DataError
         If a file is empty, no regular file, or larger than any encoding of a chunk.
-    InputNotFoundError
+    DataNotFoundError
         If the folder cannot be listed.
     """
     digest, present = hashlib.sha256(), array("q")

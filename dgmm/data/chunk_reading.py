@@ -19,7 +19,7 @@ from dgmm.data.patience import is_transient, patient_for, patiently
 from dgmm.data.small_files import SmallFilesStore
 from dgmm.data.zarr_layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr_node import ArrayNode, metadata_digest
-from dgmm.errors import DataError, DgmmError, InputNotFoundError, UnavailableError
+from dgmm.errors import DataError, DataNotFoundError, DgmmError, UnavailableError
 from dgmm.shortage import shortage
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"  # a string: not every zarr 3.1 can be subscripted
@@ -95,7 +95,7 @@ class ChunkReader:
         ------
         DataError
             If a chunk is damaged, or was listed and is gone; it is named.
-        InputNotFoundError
+        DataNotFoundError
             If a chunk cannot be read.
         UnavailableError
             If storage keeps failing for `retry_s`.
@@ -151,7 +151,7 @@ class ChunkReader:
                 f"{where} cannot be read, of which a chunk takes {n_bytes:,} bytes: {lack}"
             )
         if isinstance(error, OSError) and error.errno is not None:
-            return InputNotFoundError(f"{where} cannot be read: {_words(error)}")
+            return DataNotFoundError(f"{where} cannot be read: {_words(error)}")
         return DataError(
             f"{where} is damaged: {_words(error)}. Restore it, or write the array again"
         )

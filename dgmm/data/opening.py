@@ -12,8 +12,13 @@ import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import safe_text
+from dgmm.data.tables import is_table, numbers_of_table
+from dgmm.data.unreadable import refuse_unreadable
 from dgmm.data.zarr_conventions import Neighbour, fill_value_of, refuse_encoded, refuse_map_of
 from dgmm.data.zarr_dataset import open_zarr
+from dgmm.data.zarr_node import url_of
+from dgmm.errors import DataError
 
 
 def as_dataset(X: Any) -> Dataset:
@@ -22,27 +27,47 @@ def as_dataset(X: Any) -> Dataset:
     Parameters
     ----------
     X
-        A path of a Zarr array, a `zarr.Array`, a pandas DataFrame, or anything NumPy makes an (n,
-        d) array of. A Zarr array in a folder is read block by block, one that lives elsewhere at
-        once.
+        A path of a Zarr array, a `zarr.Array`, a table of pandas, polars or Arrow, or anything
+        NumPy makes an (n, d) array of. A Zarr array in a folder is read block by block, one that
+        lives elsewhere at once.
 
     Raises
     ------
-    DataError, InputNotFoundError
-        If X cannot be read as rows of numbers.
+    DataError
+        If X cannot be read as rows of numbers: it says what X is, and what to do.
     """
     if isinstance(X, str | os.PathLike):
-        return open_zarr(str(Path(X).absolute()))
+        return open_zarr(_folder(X))
     if isinstance(X, zarr.Array):
         root = getattr(X.store, "root", None)
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
         return _read_whole(X)
+    refuse_unreadable(X)
     _refuse_labelled_map(X)
-    columns = getattr(X, "columns", None)
-    if columns is not None and all(isinstance(name, str) for name in columns):
-        return ArrayDataset(np.asarray(X), [str(name) for name in columns])
+    if is_table(X):
+        return ArrayDataset(*numbers_of_table(X))
     return ArrayDataset(X)
+
+
+def _folder(path: Any) -> str:
+    """The absolute path that a text or a path object means; a URL as it stands.
+
+    Raises
+    ------
+    DataError
+        If no file can be called so.
+    """
+    text = os.fsdecode(path)
+    try:
+        is_name = bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise DataError(f"X is the text {safe_text(text)!r}; expected the path of a Zarr array")
+    if url_of(text) is not None:
+        return text
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111 - resolve() would follow links
 
 
 def _read_whole(X: Any) -> ArrayDataset:

@@ -119,7 +119,7 @@ class ZarrDataset:
         ------
         DataError
             If a chunk is damaged, or was listed and is gone.
-        InputNotFoundError
+        DataNotFoundError
             If a chunk cannot be read.
         """
         start, stop = self.grid.rows_of_run(run)
@@ -209,7 +209,7 @@ def open_zarr(
     DataError
         If it is no array of rows × features of real numbers, is damaged, lacks chunks, is encoded
         (scale_factor, add_offset, _FillValue, missing_value), or is a map of one variable.
-    InputNotFoundError
+    DataNotFoundError
         If the path is absent or not readable.
     """
     node = find_array(path, array)

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.data.admission import ADMITTED_NAMES, check_dtype, check_shape, native, refused_dtype
+from dgmm.data.admission import (
+    ADMITTED_NAMES,
+    RECORDS,
+    check_dtype,
+    check_shape,
+    native,
+    refused_dtype,
+)
 from dgmm.data.feature_names import safe_text
 from dgmm.data.zarr_node import ArrayNode
 from dgmm.errors import DataError
@@ -23,6 +30,16 @@ _LARGEST = 2**62
 _MOST_EXPANSION, _MOST_OVERHEAD = 8, 2**20
 #: The sharding codec's usual index: little-endian uint64 pairs and a checksum of 4 bytes.
 _INDEX_CODECS = ("bytes", "crc32c")
+#: Parts of the names of version 3's other data types; the first that is found tells the meaning.
+_MEANINGS = {
+    "struct": RECORDS,
+    "complex": "complex numbers",
+    "timedelta": "time spans",
+    "date": "dates",
+    "utf": "strings",
+    "string": "strings",
+    "bytes": "byte strings",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +227,7 @@ def _name(codec: Any) -> str:
 
 def _dtype_v2(name: Any, folder: str) -> np.dtype[Any]:
     if not isinstance(name, str):
-        raise refused_dtype(safe_text(str(name)), "structured records", folder)
+        raise refused_dtype(safe_text(str(name)), RECORDS, folder)
     try:
         dtype = np.dtype(name)
     except (TypeError, ValueError):
@@ -229,8 +246,8 @@ def _dtype_v3(name: Any, folder: str) -> np.dtype[Any]:
 
 
 def _meaning(name: str) -> str:
-    words = {"complex": "complex numbers", "str": "strings", "utf": "strings", "date": "dates"}
-    return next((meaning for word, meaning in words.items() if word in name), "another type")
+    """What a data type of version 3 holds, in words; extensions may begin with their library's."""
+    return next((meaning for word, meaning in _MEANINGS.items() if word in name), "another type")
 
 
 def _key_encoding(encoding: Any, folder: str) -> tuple[str, str]:

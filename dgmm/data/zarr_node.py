@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import Any, TypeVar
 
 from dgmm.data.feature_names import safe_text
 from dgmm.data.patience import is_transient, patiently
-from dgmm.errors import DataError, InputNotFoundError, UnavailableError
+from dgmm.errors import DataError, DataNotFoundError, UnavailableError
 from dgmm.persistence import parse_json
+from dgmm.printable import printable
 from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
 
 T = TypeVar("T")
 _SHOWN = 20
 #: Folders looked at when the arrays of a group are listed for a message.
 _MOST_FOLDERS = 2000
+_LONGEST_SHOWN = 1000
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def find_array(path: str, array: str | None) -> ArrayNode:
 
     Raises
     ------
-    InputNotFoundError
+    DataNotFoundError
         If the path is absent, not readable, or not local.
     DataError
         If it is no Zarr array, or its metadata are damaged.
@@ -71,7 +75,7 @@ def array_beside(node: ArrayNode, name: str) -> ArrayNode | None:
         return None
     try:
         beside = _node(Path(node.folder).parent / name)
-    except (DataError, InputNotFoundError, OSError):
+    except (DataError, OSError):
         return None
     return beside if isinstance(beside, ArrayNode) else None
 
@@ -81,7 +85,7 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
 
     Raises
     ------
-    InputNotFoundError
+    DataNotFoundError
         If the operating system refuses.
     UnavailableError
         If storage fails in a way that may pass, for longer than it is waited for.
@@ -91,7 +95,7 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:
-        raise InputNotFoundError(
+        raise DataNotFoundError(
             f"{what}: permission denied; it exists but is not yours to read"
         ) from None
     except OSError as error:
@@ -101,7 +105,7 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
                 f"{reason}. Run the same command again when the storage is back "
                 "(storage.retry_s: how long it is waited for)"
             ) from None
-        raise InputNotFoundError(reason) from None
+        raise DataNotFoundError(reason) from None
 
 
 def metadata_digest(folder: Path, zarr_format: int) -> str:
@@ -113,19 +117,36 @@ def metadata_digest(folder: Path, zarr_format: int) -> str:
     return digest.hexdigest()
 
 
-def _local_folder(path: str) -> Path:
+def url_of(path: str) -> str | None:
+    """The URL that a path is; None where it is none.
+
+    pathlib makes one slash of two: `s3:/bucket` is a URL where nothing of that name exists.
+    """
     if "://" in path or "::" in path:
-        raise InputNotFoundError(
-            f"{_without_secrets(path)}: URLs are not read; expected the path of a local folder. "
-            "Copy or mount the store"
+        return path
+    is_squeezed = _SCHEME.match(path) is not None and not os.path.lexists(path)
+    return path.replace(":/", "://", 1) if is_squeezed else None
+
+
+def _local_folder(path: str) -> Path:
+    if (url := url_of(path)) is not None:
+        remedy = "Leave out file://" if url.startswith("file://") else "Copy or mount the store"
+        raise DataNotFoundError(
+            f"{_without_secrets(url)}: URLs are not read; expected the path of a local folder. "
+            f"{remedy}"
         )
     root = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - resolve() would follow links
-    what = f"data.path {root}"
+    what = f"data.path {printable(_cut(str(root)))}"
     if read_local(root.stat, what) is None:
-        raise InputNotFoundError(f"{what} does not exist")
+        raise DataNotFoundError(f"{what} does not exist")
     if not root.is_dir():
         raise DataError(f"{what} is a file; expected the folder of a Zarr array or group")
     return root
+
+
+def _cut(path: str) -> str:
+    """A path that no file system has room for is some other text."""
+    return path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "…"
 
 
 def _without_secrets(url: str) -> str:
@@ -224,7 +245,7 @@ def _array_names(root: Path) -> Iterator[str]:
             waiting += sorted(
                 Path(e.path) for e in os.scandir(folder) if e.is_dir(follow_symlinks=False)
             )
-        except (OSError, DataError, InputNotFoundError):
+        except (OSError, DataError):
             continue  # the list is a help within a message; what cannot be read is left out of it
 
 

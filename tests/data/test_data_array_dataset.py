@@ -72,12 +72,11 @@ class Sparse:
         (1.0, "single number"),
         (np.zeros((2, 2), complex), "complex"),
         (np.array([["a", "b"]]), "strings"),
-        (np.array([[1, None]]), "objects"),
+        (np.array([[1, "a"]], object), "objects"),
         (np.zeros((2, 2), "M8[s]"), "dates"),
         (np.zeros((2, 2), "f8,i4"), "structured"),
         (np.zeros((2, 2), np.longdouble), "longdouble|float128|float96"),
         ([[1.0, 2.0], [3.0]], "cannot be made an array"),
-        (np.ma.masked_array(np.zeros((2, 2))), "masked"),
         (Sparse(), "sparse"),
     ],
 )
