@@ -1,4 +1,4 @@
-"""Text files that grow line by line; each line is one write, so none is ever half there."""
+"""Text files that grow line by line; what a write cut short leaves of a line is taken off again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,9 +18,14 @@ import numpy as np
 from dgmm.errors import OutputFailedError
 from dgmm.persistence import encoded, output_errors, plain
 
+_READ_AT_ONCE = 1 << 16
+
 
 class _Lines:
-    """A text file that grows line by line; each line is one write, so none is ever half there.
+    """A text file that grows line by line; no line is ever half there once the file is opened.
+
+    A line that cannot be written whole (disk full, quota) is taken off again at once, or where that
+    fails too, or the process was killed, when the file is next opened.
 
     Parameters
     ----------
@@ -35,16 +41,23 @@ class _Lines:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with output_errors(self.path):
-            self._file = self.path.open("ab", buffering=0)
-            self._is_empty = self._file.tell() == 0
-            if not self._is_empty and not _ends_with_newline(self.path):
-                self._write_line("")  # a killed run left half a line: end it there
+            self._file = self.path.open("a+b", buffering=0)
+            whole = _end_of_last_line(self._file)
+            if whole < self._file.seek(0, os.SEEK_END):
+                self._file.truncate(whole)
+            self._is_empty = whole == 0
 
     def _write_line(self, line: str) -> None:
         data = encoded(line) + b"\n"
         with output_errors(self.path):
-            if self._file.write(data) != len(data):
-                raise OSError("the line was written only in part (is the disk full?)")
+            whole = self._file.seek(0, os.SEEK_END)
+            try:
+                while data:  # the rest of a line cut short fails with the reason
+                    data = data[self._file.write(data) :]
+            except BaseException:
+                with suppress(OSError):
+                    self._file.truncate(whole)
+                raise
 
     def close(self) -> None:
         """Bring the lines to disk and close the file; may be called again."""
@@ -103,10 +116,16 @@ class CsvLines(_Lines):
         self._write_line(_csv_line([_cell(record.get(name)) for name in self.columns]))
 
 
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+def _end_of_last_line(file: FileIO) -> int:
+    """Bytes of all lines that end, read from the end of the file backwards."""
+    stop = file.seek(0, os.SEEK_END)
+    while stop > 0:
+        start = max(stop - _READ_AT_ONCE, 0)
+        file.seek(start)
+        if (last := file.read(stop - start).rfind(b"\n")) >= 0:
+            return start + last + 1
+        stop = start
+    return 0
 
 
 def _csv_line(cells: Sequence[Any]) -> str:

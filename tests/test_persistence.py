@@ -8,6 +8,7 @@ import io
 import json
 import os
 import pickle
+import resource
 import zipfile
 from pathlib import Path
 
@@ -223,7 +224,41 @@ def test_appending_goes_on_after_a_line_that_was_cut_short(tmp_path):
     path.write_text('{"a": 1}\n{"a"')
     with JsonLines(path) as lines:
         lines.append({"a": 2})
-    assert path.read_text().splitlines() == ['{"a": 1}', '{"a"', '{"a": 2}']
+    assert path.read_text().splitlines() == ['{"a": 1}', '{"a": 2}']
+
+
+@pytest.mark.parametrize("rest", ["", "a,", "a,b"])
+def test_half_a_heading_is_written_anew(tmp_path, rest):
+    path = tmp_path / "metrics.csv"
+    path.write_text(rest)
+    with CsvLines(path, ["a", "b"]) as lines:
+        lines.append({"a": 1, "b": 2})
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_a_long_line_that_was_cut_short_is_taken_off(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + b'{"text": "' + 200_000 * b"x" + 3 * b"\0")
+    with JsonLines(path) as lines:
+        lines.append({"a": 2})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"a": 1}, {"a": 2}]
+
+
+def test_a_line_that_finds_no_room_leaves_nothing_of_itself(tmp_path):
+    path, most = tmp_path / "events.jsonl", 1000
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with JsonLines(path) as lines:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+        try:
+            with pytest.raises(OutputFailedError, match="File too large"):
+                list(map(lines.append, ({"step": n, "text": 30 * "y"} for n in range(100))))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+        assert steps == list(range(len(steps)))
+        assert len(steps) > 10
+        lines.append({"step": -1})  # room was made
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [*steps, -1]
 
 
 def test_csv_has_one_heading_and_empty_cells_for_none_and_nan(tmp_path):
