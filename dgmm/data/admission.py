@@ -59,7 +59,7 @@ def refused_dtype(name: str, meaning: str, source: str) -> DataError:
     remedy = "Convert the array to float32 or float64"
     if meaning == RECORDS:
         remedy = (
-            "Write their fields as columns: numpy.lib.recfunctions.structured_to_unstructured(X) "
+            "Write their fields as columns: numpy.lib.recfunctions.structured_to_unstructured "
             "makes an array of rows × features of one of records"
         )
     return DataError(

@@ -124,8 +124,8 @@ class Membership:
     def _nobody(self) -> UnavailableError:
         return UnavailableError(
             f"the scheduler at {self._client.scheduler.address} had no workers for "
-            f"{self._wait_s:g} s; expected at least one. Start workers (dask worker ADDRESS), look "
-            "at their logs, or raise cluster.wait_workers_s."
+            f"{self._wait_s:g} s; expected at least one. Start workers (dask worker ADDRESS) or "
+            "look at their logs, and run the same command again"
         )
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
