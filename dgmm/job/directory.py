@@ -20,8 +20,7 @@ from dgmm.errors import (
     StoppedError,
 )
 from dgmm.job.identity import difference, fingerprint, identity
-from dgmm.job.lock import NAME as LOCK
-from dgmm.job.lock import Lock, locked
+from dgmm.job.lock import Lock, is_lock_file, locked
 from dgmm.job.recording import RecordingListener, now
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.listener import Listener
@@ -289,7 +288,7 @@ class RunDirectory:
 
 def _is_noise(name: str) -> bool:
     """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
-    return name == LOCK or (name.startswith(".") and name.endswith(".tmp"))
+    return is_lock_file(name) or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _standing_warnings(record: Mapping[str, Any]) -> list[str]:

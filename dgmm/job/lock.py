@@ -6,6 +6,9 @@ who holds it, with a count that the holder raises every few seconds. A holder on
 whose count stands still for a lease is dead: the lock is taken over under the next number, and
 should the old holder wake up, it finds another's words in the file, writes nothing more and stops.
 Nobody's clock is compared with another's.
+
+Each number is given once: whoever takes it creates the file `lock.NUMBER`, which succeeds for one
+of two that ask at the same moment, on any file system, and looks at the lock again before writing.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -32,6 +36,7 @@ NAME = "lock"
 #: network may show a write only after half a minute.
 BEAT_S, LEASE_S = 5.0, 60.0
 _SIZE = 512
+_NUMBER = re.compile(NAME + r"(?:\.([0-9]+))?")
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
@@ -124,16 +129,23 @@ def locked(
     except OSError as error:
         raise _cannot(shown, error) from error
     try:
-        lock = Lock(handle, _taken(handle, shown, warn))
+        holder = _taken(directory, handle, shown, warn)
+        lock = Lock(handle, holder)
         try:
             yield lock
         finally:
             lock.release()
+            _forget_numbers(directory, holder.number)
     finally:
         os.close(handle)
 
 
-def _taken(handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
+def is_lock_file(name: str) -> bool:
+    """Whether a file of that name belongs to the lock."""
+    return _NUMBER.fullmatch(name) is not None
+
+
+def _taken(directory: Path, handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
     is_granted = _is_granted(handle, shown)
     before = _read(handle)
     if before is not None and not before.is_released:
@@ -149,13 +161,73 @@ def _taken(handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
     names = socket.gethostname(), os.getpid(), since, _machine()
     holder = Holder(*names, number, uuid.uuid4().hex)
     try:
+        holder = _with_number(directory, handle, holder, before, shown, is_granted=is_granted)
         _write(handle, holder)
     except OSError as error:
         raise _cannot(shown, error) from error
-    found = _read(handle)
-    if found is not None and found.token != holder.token:  # two newcomers: the later one has it
+    _forget_numbers(directory, holder.number - 1)
+    return holder
+
+
+def _with_number(
+    directory: Path,
+    handle: int,
+    holder: Holder,
+    before: Holder | None,
+    shown: Path,
+    *,
+    is_granted: bool,
+) -> Holder:
+    """The holder under the first number from its own on that nobody else has taken."""
+    while not _has_taken_number(directory, holder):
+        with _opened(directory / f"{NAME}.{holder.number}", os.O_RDONLY) as taken:
+            other = _read(taken)
+        is_dead = is_granted and other is not None and other.machine == holder.machine
+        if not is_dead and _is_beating(handle, before):  # it has written into the lock meanwhile
+            raise _in_use(shown, _read(handle))
+        holder = replace(holder, number=holder.number + 1)  # it ended before it could
+    with _opened(directory / NAME, os.O_RDONLY) as again:  # anew: what is open may be remembered
+        found = _read(again)
+    if found != before:
+        _forget_numbers(directory, holder.number, holder.number)
         raise _in_use(shown, found)
     return holder
+
+
+def _has_taken_number(directory: Path, holder: Holder) -> bool:
+    path = directory / f"{NAME}.{holder.number}"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        _write(handle, holder)
+    finally:
+        os.close(handle)
+    return True
+
+
+def _forget_numbers(directory: Path, last: int, first: int = 0) -> None:
+    """Remove the files of numbers that nobody takes any more."""
+    with suppress(OSError):
+        for path in list(directory.iterdir()):
+            match = _NUMBER.fullmatch(path.name)
+            if match and match[1] and first <= int(match[1]) <= last:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """A descriptor; one that reads nothing where there is no such file."""
+    try:
+        handle = os.open(path, flags)
+    except FileNotFoundError:
+        yield -1
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _is_granted(handle: int, shown: Path) -> bool:
@@ -177,8 +249,8 @@ def _in_use(shown: Path, holder: Holder | None) -> OutputExistsError:
     return OutputExistsError(f"{shown} is in use by a running job: {holder or 'another process'}")
 
 
-def _is_beating(handle: int, before: Holder) -> bool:
-    """Whether a holder raises its count within a lease, by our own clock."""
+def _is_beating(handle: int, before: Holder | None) -> bool:
+    """Whether the lock says something else within a lease, by our own clock."""
     deadline = time.monotonic() + LEASE_S
     while time.monotonic() < deadline:
         time.sleep(min(BEAT_S / 5, LEASE_S / 10))

@@ -138,6 +138,65 @@ def test_a_file_system_without_locks_is_served_by_the_count_alone(
         assert held(tmp_path)["number"] == 2
 
 
+@pytest.fixture
+def _no_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuses)
+
+
+@pytest.mark.usefixtures("_no_flock")
+@pytest.mark.parametrize("before", [None, replace(ELSEWHERE, is_released=True), ELSEWHERE])
+@pytest.mark.parametrize("late", [False, True], ids=["together", "one-late"])
+def test_of_newcomers_that_read_the_same_lock_one_enters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Holder | None, late: bool
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_S", 60.0)  # nobody is saved by the next beat
+    if before is not None:
+        put(tmp_path, before)
+    n, inside, most, refused = 3, [], [], []
+    have_read, wait_for_first = threading.Barrier(n), threading.Event()
+    with_number = lock._with_number
+
+    def slowly(*arguments, **words):
+        have_read.wait(10)
+        if late and threading.current_thread().name != "0":
+            assert wait_for_first.wait(10)  # the first one has written, and works
+        return with_number(*arguments, **words)
+
+    monkeypatch.setattr(lock, "_with_number", slowly)
+
+    def enter() -> None:
+        try:
+            with locked(tmp_path, tmp_path):
+                inside.append(threading.current_thread().name)
+                most.append(len(inside))
+                wait_for_first.set()
+                threading.Event().wait(0.8)
+                inside.pop()
+        except OutputExistsError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=enter, name=str(i)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    assert len(refused) == n - 1
+    assert all("is in use by a running job: process" in text for text in refused)
+    assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
+
+
+def test_a_newcomer_that_was_killed_before_it_wrote_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, ELSEWHERE)
+    (tmp_path / f"{lock.NAME}.8").touch()
+    with locked(tmp_path, tmp_path):
+        assert held(tmp_path)["number"] == 9
+        assert sorted(p.name for p in tmp_path.iterdir()) == [lock.NAME, f"{lock.NAME}.9"]
+
+
 def test_a_run_that_has_lost_its_directory_writes_nothing_more(tmp_path: Path) -> None:
     wanted = job(tmp_path / "absent.zarr", tmp_path / "run")
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
