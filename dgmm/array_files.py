@@ -8,13 +8,13 @@ import os
 import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.errors import DataError, InputNotFoundError
+from dgmm.folders import Target
 from dgmm.persistence import reason, written_aside
 from dgmm.regular_files import IrregularFileError, open_regular
 
@@ -39,7 +39,7 @@ _DAMAGE = (
 )
 
 
-def write_arrays(path: str | Path, **arrays: NDArray[Any]) -> None:
+def write_arrays(path: Target, **arrays: NDArray[Any]) -> None:
     """Write an uncompressed npz; the same arrays give the same bytes.
 
     Raises
@@ -49,11 +49,11 @@ def write_arrays(path: str | Path, **arrays: NDArray[Any]) -> None:
     OutputFailedError
         If the file cannot be written.
     """
-    with written_aside(Path(path)) as file:
+    with written_aside(path) as file:
         _write_members(file, arrays)
 
 
-def write_sealed(path: str | Path, **arrays: NDArray[Any]) -> None:
+def write_sealed(path: Target, **arrays: NDArray[Any]) -> None:
     """Write arrays as `write_arrays` does, and behind them the SHA-256 of all bytes before it.
 
     Raises
@@ -63,13 +63,13 @@ def write_sealed(path: str | Path, **arrays: NDArray[Any]) -> None:
     OutputFailedError
         If the file cannot be written.
     """
-    with written_aside(Path(path)) as file:
+    with written_aside(path) as file:
         hashing = _Hashing(file)
         _write_members(hashing, arrays)
         file.write(hashing.sha256.digest() + _SEAL)
 
 
-def read_sealed(path: str | Path) -> dict[str, NDArray[Any]]:
+def read_sealed(path: Target) -> dict[str, NDArray[Any]]:
     """Read what `write_sealed` wrote.
 
     Raises
@@ -89,7 +89,7 @@ def read_sealed(path: str | Path) -> dict[str, NDArray[Any]]:
     return read_arrays(path)
 
 
-def read_arrays(path: str | Path, admit: Admit | None = None) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Target, admit: Admit | None = None) -> dict[str, NDArray[Any]]:
     """Read what `write_arrays` wrote, refusing anything else.
 
     Parameters
@@ -148,7 +148,7 @@ class _Hashing:
         self._file.flush()
 
 
-def _check_seal(path: str | Path, file: BinaryIO) -> None:
+def _check_seal(path: Target, file: BinaryIO) -> None:
     left = file.seek(0, os.SEEK_END) - len(_SEAL) - hashlib.sha256().digest_size
     file.seek(0)
     found = hashlib.sha256()
@@ -177,7 +177,7 @@ def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def _array_name(path: str | Path, member: zipfile.ZipInfo) -> str:
+def _array_name(path: Target, member: zipfile.ZipInfo) -> str:
     name, dot, extension = member.filename.rpartition(".")
     if not dot or extension != "npy" or not name.isidentifier():
         raise DataError(f"{path} holds a member named {member.filename!r}; a plain NAME.npy is due")

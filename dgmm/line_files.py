@@ -9,13 +9,13 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from io import FileIO
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from dgmm.errors import OutputFailedError
+from dgmm.folders import Target, entry_of
 from dgmm.persistence import encoded, output_errors, plain
 
 _READ_AT_ONCE = 1 << 16
@@ -29,8 +29,9 @@ class _Lines:
 
     Parameters
     ----------
-    path : str or Path
-        Created when absent, appended to when there.
+    path : str, Path or Entry
+        Created when absent, appended to when there. A link is refused; where a file has another
+        name elsewhere (a hard link), a copy of it is appended to.
 
     Raises
     ------
@@ -38,10 +39,10 @@ class _Lines:
         If the file cannot be opened or a line cannot be written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        with output_errors(self.path):
-            self._file = self.path.open("a+b", buffering=0)
+    def __init__(self, path: Target) -> None:
+        self.path = path
+        with output_errors(path), entry_of(path) as entry:
+            self._file = FileIO(entry.appending(), "a+b")
             whole = _end_of_last_line(self._file)
             if whole < self._file.seek(0, os.SEEK_END):
                 self._file.truncate(whole)
@@ -91,13 +92,13 @@ class CsvLines(_Lines):
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or Entry
         Created when absent, appended to when there.
     columns : sequence of str
         The heading, written when the file is new.
     """
 
-    def __init__(self, path: str | Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: Target, columns: Sequence[str]) -> None:
         super().__init__(path)
         self.columns = tuple(columns)
         if self._is_empty:

@@ -10,20 +10,21 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.folders import IrregularFileError, IrregularFolderError, Target, entry_of
 from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
 
 #: JSON documents with more lists and objects, or deeper ones, are refused.
 _MOST_CONTAINERS, _DEEPEST = 500_000, 64
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
+def write_bytes(path: Target, data: bytes) -> None:
     """Write a file so that readers see the old content or the new, never a part.
 
     Raises
@@ -31,21 +32,21 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     OutputFailedError
         With the path and the system's reason (disk full, read-only, no such folder).
     """
-    with written_aside(Path(path)) as file:
+    with written_aside(path) as file:
         file.write(data)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: Target, text: str) -> None:
     """Write text as UTF-8, whole or not at all; half of a surrogate pair as JSON spells it."""
     write_bytes(path, encoded(text))
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: Target, value: Any) -> None:
     """Write strict JSON, one level of indent per depth, keys in the order given."""
     write_text(path, json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path, *, most_bytes: int = MOST_METADATA_BYTES) -> Any:
+def read_json(path: Target, *, most_bytes: int = MOST_METADATA_BYTES) -> Any:
     """Read JSON from a regular file of at most so many bytes.
 
     Raises
@@ -118,21 +119,13 @@ def plain(value: Any) -> Any:
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[BinaryIO]:
-    """A file beside `path` that takes its name, synced, when the body has ended without error."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with output_errors(path):
-        try:
-            with aside.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                aside.unlink()
-            raise
-        sync_folder(path.parent)
+def written_aside(path: Target) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its name, synced, when the body has ended without error.
+
+    Where the name is a link, the link is replaced, not what it leads to.
+    """
+    with output_errors(path), entry_of(path) as entry, entry.written_aside() as file:
+        yield file
 
 
 def encoded(text: str) -> bytes:
@@ -151,14 +144,15 @@ def sync_folder(folder: str | Path) -> None:
 
 
 @contextmanager
-def output_errors(path: Path) -> Iterator[None]:
+def output_errors(path: object) -> Iterator[None]:
     """The operating system's refusals to write, in words and with what to do."""
     try:
         yield
     except OSError as error:
+        is_in_the_way = isinstance(error, IrregularFileError | IrregularFolderError)
+        remedy = "Remove it" if is_in_the_way else "Make room or give write permission"
         raise OutputFailedError(
-            f"cannot write {path}: {reason(error)}. Make room or give write permission, "
-            "then run the same command again."
+            f"cannot write {path}: {reason(error)}. {remedy}, then run the same command again."
         ) from error
 
 

@@ -14,40 +14,33 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from dgmm.folders import Entry, IrregularFileError, Target, kind_of
+
+__all__ = [
+    "MOST_METADATA_BYTES",
+    "IrregularFileError",
+    "OversizedFileError",
+    "check_regular",
+    "kind_of",
+    "open_regular",
+    "read_if_small",
+    "read_regular",
+    "read_regular_or_pipe",
+]
+
 #: More than any metadata: the names of a million features take 10 MB.
 MOST_METADATA_BYTES = 16 * 1024 * 1024
 #: Seconds for which a pipe that holds a job file may stay silent.
 _PIPE_WAIT_S = 10.0
 _PIPE_PART = 1 << 16
 
-_KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-    stat.S_IFDIR: "a directory",
-}
-
-
-class IrregularFileError(OSError):
-    """The path leads to something that is no regular file."""
-
-    def __init__(self, path: str | Path, mode: int) -> None:
-        text = f"it is {kind_of(mode)}; expected a regular file"
-        super().__init__(errno.EINVAL, text, str(path))
-
 
 class OversizedFileError(OSError):
     """The file holds more bytes than are read of such files."""
 
-    def __init__(self, path: str | Path, most_bytes: int) -> None:
+    def __init__(self, path: object, most_bytes: int) -> None:
         text = f"it is larger than {most_bytes:,} bytes, more than such a file holds"
         super().__init__(errno.EFBIG, text, str(path))
-
-
-def kind_of(mode: int) -> str:
-    """What a file's mode says that it is, in words."""
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
 def check_regular(path: str | Path) -> os.stat_result:
@@ -62,14 +55,18 @@ def check_regular(path: str | Path) -> os.stat_result:
     return _checked(path, os.stat(path))  # noqa: PTH116 - done for every chunk
 
 
-def open_regular(path: str | Path, *, buffering: int = -1) -> BinaryIO:
+def open_regular(path: Target, *, buffering: int = -1) -> BinaryIO:
     """Open a regular file for reading; never waits for a FIFO's writer.
+
+    Of a folder that is held open, a name that is a link is refused.
 
     Raises
     ------
     OSError
         As `check_regular`, or if it cannot be opened.
     """
+    if isinstance(path, Entry):
+        return os.fdopen(path.reading(), "rb", buffering)
     check_regular(path)  # asked first: opening a device may already do something
     descriptor = os.open(path, _FLAGS)
     try:
@@ -101,7 +98,7 @@ def read_if_small(path: str, most_bytes: int) -> bytes | None:
         os.close(descriptor)
 
 
-def read_regular(path: str | Path, most_bytes: int) -> bytes:
+def read_regular(path: Target, most_bytes: int) -> bytes:
     """A regular file's content.
 
     Raises

@@ -11,10 +11,9 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
-from dgmm import array_files, expectation, outputs
+from dgmm import array_files, expectation, folders, outputs
 from dgmm.checkpoint import run_state
 from dgmm.cli.door import run
 from dgmm.data import summary, zarr_output
@@ -83,8 +82,8 @@ POINTS: dict[str, Callable[[int], None]] = {
     "after a reduce": dies_at(TreeReducer, "result", after=True),
     "before the state of EM is kept": dies_at(run_state.RunState, "keep_em_state"),
     "half-way through a checkpoint": dies_at(array_files._Hashing, "write", half=True),
-    "before a file gets its name": dies_at(Path, "replace"),
-    "after a file got its name": dies_at(Path, "replace", after=True),
+    "before a file gets its name": dies_at(folders.Folder, "rename"),
+    "after a file got its name": dies_at(folders.Folder, "rename", after=True),
     "between outputs": dies_at(zarr_output.OutputArray, "write"),
     "after an output, before it is synced": dies_at(zarr_output.OutputArray, "sync"),
     "before outputs are published": dies_at(last_walk, "publish_outputs"),

@@ -67,6 +67,7 @@ LAYERS = {
         "array_files",
         "line_files",
         "regular_files",
+        "folders",
     ],
     "mathematics": [
         "arithmetic",
