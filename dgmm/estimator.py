@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
@@ -23,6 +22,7 @@ from dgmm.memory import keep_rows
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 from dgmm.python_warnings import WarningListener, warn
+from dgmm.python_words import speaks_python
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
 from dgmm.scores import scores
 from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase, NotFittedError
@@ -32,6 +32,7 @@ from dgmm.survey import FitSettings, whole_number
 Array = NDArray[np.float64]
 
 
+@speaks_python
 class GaussianMixture(EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
@@ -275,6 +276,4 @@ class GaussianMixture(EstimatorBase):
         if dataset.feature_names != tuple(f"x{i}" for i in range(dataset.n_features)):
             self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
         if not self.converged_ and chosen.outcome is not None:
-            warnings.warn(
-                f"{chosen.outcome.name}: {chosen.outcome.value}", ConvergenceWarning, stacklevel=3
-            )
+            warn([f"{chosen.outcome.name}: {chosen.outcome.value}"], ConvergenceWarning)

@@ -21,6 +21,7 @@ from dgmm.execution.blas import limited_thread
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.parameters import Parameters
+from dgmm.python_words import speaks_python
 
 Array = NDArray[np.float64]
 
@@ -36,6 +37,7 @@ def is_anomalous(log_density: Array, threshold: float) -> NDArray[np.bool_]:
     return (log_density < threshold) | np.isneginf(log_density)
 
 
+@speaks_python
 @dataclass(frozen=True, slots=True, eq=False)
 class MixtureModel:
     """A mixture with the standardisation it was fitted under.
@@ -197,7 +199,9 @@ class MixtureModel:
             If the model has no threshold.
         """
         if self.anomaly_threshold is None:
-            raise DataError("the model has no anomaly threshold: fit with output.anomaly_quantile")
+            raise DataError(
+                "the model has no anomaly threshold: a job with output.anomaly_quantile keeps one"
+            )
         return is_anomalous(self.score_samples(X), self.anomaly_threshold)
 
     @limited_thread()

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable
 
 from dgmm.listener import SilentListener
+from dgmm.python_words import in_python
 
 
-def warn(texts: Iterable[str]) -> None:
-    """Warn the caller of the method that calls this."""
+def warn(texts: Iterable[str], category: type[Warning] = UserWarning) -> None:
+    """Warn whoever called into the package, in Python's words."""
     for text in texts:
-        warnings.warn(text, UserWarning, stacklevel=3)
+        warnings.warn(in_python(text), category, stacklevel=_frames_of_the_package())
 
 
 class WarningListener(SilentListener):
     """Turns a fit's warnings into Python's."""
 
     def warning(self, text: str) -> None:
-        """Warn the caller of the method that calls `fit`."""
-        warnings.warn(text, UserWarning, stacklevel=4)
+        """Warn whoever called into the package."""
+        warn([text])
+
+
+def _frames_of_the_package() -> int:
+    """What `stacklevel` of a warning given by the caller points at code that is not dgmm's."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "dgmm":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -77,7 +77,7 @@ class FitSettings:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         _check_choice("covariance_type", self.covariance_type, FAMILIES)
-        _check_choice("method (init_params)", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
+        _check_choice("init_params", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
         _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop"))

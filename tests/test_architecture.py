@@ -78,7 +78,16 @@ LAYERS = {
         "criteria",
         "random_streams",
     ],
-    "words": ["errors", "outcome", "listener", "printable", "shortage", "stopping", "version"],
+    "words": [
+        "errors",
+        "outcome",
+        "listener",
+        "printable",
+        "python_words",
+        "shortage",
+        "stopping",
+        "version",
+    ],
 }
 HEIGHT = {
     room: -depth for depth, rooms in enumerate(LAYERS.values()) for room in rooms

@@ -1,0 +1,108 @@
+"""What a message tells a Python user to do: parameters of the estimator in place of job-file keys.
+
+Messages name keys of the job file. In Python the same advice has other names, so that it is put
+into Python's words where it leaves a method. Only whole phrases are replaced (`lower KEY`, `set KEY
+to VALUE`): a column of a table may well be called `data.path`, and keeps its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dgmm.errors import DgmmError
+
+T = TypeVar("T")
+
+#: Parameters of `GaussianMixture` by the job-file key of the same meaning.
+PARAMETERS = {
+    "data.missing": "missing",
+    "model.n_components": "n_components",
+    "model.covariance_type": "covariance_type",
+    "model.tol": "tol",
+    "model.max_iter": "max_iter",
+    "model.n_init": "n_init",
+    "model.reg_covar": "reg_covar",
+    "model.reg_covar_relative": "reg_covar_relative",
+    "model.acceleration": "acceleration",
+    "model.on_collapse": "on_collapse",
+    "initialisation.method": "init_params",
+    "initialisation.sample_rows": "sample_rows",
+    "initialisation.sample_starts": "sample_starts",
+    "cluster.n_workers": "n_threads",
+}
+#: Advice on what the estimator has no parameter for.
+PHRASES = {
+    "name one of its arrays in data.array": "give the path of one of its arrays",
+    "set data.absent_chunks to fill;": "give the values that zarr reads: "
+    "zarr.open_array(path)[...];",
+    " (storage.retry_s: how long it is waited for)": "",
+    " (storage.retry_s)": "",
+    "Run the same command again": "Call the method again",
+    "run the same command again": "call the method again",
+    "Run again when": "Fit again when",
+}
+#: What a message may begin with, where it names the setting that is at fault.
+BEGINNINGS = {
+    "data.path /": "X: /",
+    "initialisation.method is": "init_params is",
+}
+_KEY = "(?:" + "|".join(sorted(map(re.escape, PARAMETERS), key=len, reverse=True)) + r")(?!\.?\w)"
+_ADVICE = re.compile(
+    rf"\b(lower|raise|choose another|choose a simpler|set) ({_KEY}(?: or {_KEY})*)(?: to (\w+))?",
+    re.IGNORECASE,
+)
+
+
+def in_python(text: str) -> str:
+    """The message with its advice in Python's words.
+
+    Examples
+    --------
+    >>> in_python("data.path: 3 NaN. Set data.missing to drop, or lower model.n_components.")
+    'data.path: 3 NaN. Set missing="drop", or lower n_components.'
+    """
+    for said, instead in BEGINNINGS.items():
+        if text.startswith(said):
+            text = instead + text.removeprefix(said)
+    for said, instead in PHRASES.items():
+        text = text.replace(said, instead)
+    return _ADVICE.sub(_with_parameters, text)
+
+
+def speaks_python(kind: type[T]) -> type[T]:
+    """A class whose public methods raise errors that advise in Python's words.
+
+    Parameters
+    ----------
+    kind
+        The class; its own methods are replaced, those it inherits are not.
+    """
+    for name, method in list(vars(kind).items()):
+        if inspect.isfunction(method) and not name.startswith("_"):
+            setattr(kind, name, _speaking_python(method))
+    return kind
+
+
+def _with_parameters(advice: re.Match[str]) -> str:
+    verb, keys, value = advice.groups()
+    names = re.sub(_KEY, lambda key: PARAMETERS[key[0]], keys)
+    if value is None:
+        return f"{verb} {names}"
+    shown = {"true": "True", "false": "False"}.get(value, f'"{value}"')
+    return f"{verb} {names}={shown}"
+
+
+def _speaking_python(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def speaking(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except DgmmError as error:
+            error.args = tuple(in_python(a) if isinstance(a, str) else a for a in error.args)
+            raise
+
+    return speaking
