@@ -111,9 +111,10 @@ class Candidate:
         is_given: bool = False,
         warm_log_likelihood: float | None = None,
     ) -> Candidate:
-        """A candidate at its start."""
+        """A candidate at its start; one that goes on from an earlier fit has done with float32."""
         outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
-        stage: Literal["single", "double"] = "single" if conditions.single else "double"
+        begins_single = conditions.single and warm_log_likelihood is None
+        stage: Literal["single", "double"] = "single" if begins_single else "double"
         reseeds = (0,) * parameters.n_components
         return cls(
             restart,

@@ -18,6 +18,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
+from dgmm.last_fit import LastFit
 from dgmm.memory import keep_rows
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
@@ -58,7 +59,9 @@ class GaussianMixture(EstimatorBase):
     random_state : int, Generator, RandomState, optional
         Equal integers give equal bits.
     warm_start : bool
-        Begin where the last `fit` ended, if its mixture is of the shape asked for.
+        Begin where the last `fit` ended, if its mixture is of the shape asked for. With the same
+        rows and regularisation the first step is compared with the last one of that fit, so that
+        calls of `fit` with a small `max_iter` converge; with other rows it is not.
     verbose, verbose_interval : int
         Accepted for scikit-learn's sake; without effect.
     reg_covar_relative, acceleration, on_collapse, sample_rows, sample_starts
@@ -154,6 +157,7 @@ class GaussianMixture(EstimatorBase):
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
         dataset.check_unchanged()
         self._keep(result, dataset)
+        self._end = LastFit.of(result.model, result.chosen, result.summary, settings)
         return self
 
     def fit_predict(self, X: Any, y: object = None) -> NDArray[np.int32]:
@@ -242,7 +246,10 @@ class GaussianMixture(EstimatorBase):
             last = self.model_
             asked = (settings.n_components, n_features, settings.covariance_type)
             if (last.n_components, last.n_features, last.covariance_type) == asked:
-                return whole, last.standardised_parameters, None
+                end = getattr(self, "_end", None)
+                # Attributes that were set since have made another model.
+                same = end is not None and end.model is last
+                return whole, end if same else last.standardised_parameters, None
         arrays = (self.weights_init, self.means_init, self.precisions_init)
         if all(array is not None for array in arrays):
             return whole, lambda standardisation: self._adjusted(None, standardisation), None

@@ -20,6 +20,7 @@ from dgmm.execution.threads import in_this_process
 from dgmm.expectation import PassOverRows
 from dgmm.fit_warnings import fit_warnings, spike_warnings
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
+from dgmm.last_fit import LastFit
 from dgmm.listener import Listener
 from dgmm.model import MixtureModel
 from dgmm.regularisation import held_by_regularisation
@@ -83,7 +84,7 @@ def fit(
     listener
         Hears stages, iterations and warnings.
     given
-        The start, for `method="given"`.
+        The start, for `method="given"`. Of a `LastFit` the likelihood is compared as well.
     adjust
         Applied to every start that a method draws; EM on the sample does not change such starts,
         which are compared as they are.
@@ -125,8 +126,21 @@ def fit(
             selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
 
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
-    is_given = settings.method == "given"
-    candidates = _iterated(dataset, executor, known, selection, listener, kept, is_given=is_given)
+    before = None
+    if isinstance(given, LastFit):
+        before = given.log_likelihood_before(known.summary, settings)
+    at_start = tuple(
+        Candidate.at(
+            s.restart,
+            s.parameters,
+            known.conditions,
+            start=s.name,
+            is_given=settings.method == "given",
+            warm_log_likelihood=before,
+        )
+        for s in selection.begun
+    )
+    candidates = _iterated(dataset, executor, known, at_start, listener, kept)
     result = _concluded(dataset, known, candidates, drawn.failed, selection.trials, listener)
     for text in result.warnings[len(known.warnings) :]:
         listener.warning(text)
@@ -137,17 +151,11 @@ def _iterated(
     dataset: Dataset,
     executor: Executor,
     known: Survey,
-    selection: Selection,
+    at_start: tuple[Candidate, ...],
     listener: Listener,
     kept: Resumption,
-    *,
-    is_given: bool,
 ) -> tuple[Candidate, ...]:
     """All restarts to their ends, from where an earlier attempt was."""
-    at_start = tuple(
-        Candidate.at(s.restart, s.parameters, known.conditions, start=s.name, is_given=is_given)
-        for s in selection.begun
-    )
     state = kept.em_state() or EmState(at_start, 0)
     if state.n_passes:
         listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")

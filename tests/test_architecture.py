@@ -56,6 +56,7 @@ LAYERS = {
         "starts",
         "start_arrays",
         "given_arrays",
+        "last_fit",
     ],
     "ground": [
         "data",
