@@ -73,7 +73,7 @@ def test_rows_on_disk_and_copies_of_the_estimator_go_on_as_well(rows, tmp_path):
         assert scores_until_converged(copied, path).tolist() == wanted[2:].tolist()
 
 
-@pytest.mark.parametrize("draw", [lambda: 5, lambda: np.random.RandomState(5)])  # noqa: NPY002
+@pytest.mark.parametrize("draw", [lambda: 5, lambda: np.random.RandomState(5)])
 def test_equal_random_states_give_equal_bits(rows, draw):
     ends = [slow(max_iter=2, random_state=draw()) for _ in range(2)]
     scores = [scores_until_converged(mixture, rows).tolist() for mixture in ends]
@@ -92,7 +92,7 @@ def converged(rows):
     ("parameters", "change"),
     [
         ({}, lambda X: X[::2]),
-        ({}, lambda X: X + [0.0, 1e-9]),
+        ({}, lambda X: X + np.array([0.0, 1e-9])),
         ({"reg_covar": 1e-3}, lambda X: X),
         ({"reg_covar_relative": 1e-3}, lambda X: X),
     ],
