@@ -8,10 +8,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dgmm import criteria
+from dgmm import criteria, fitted
 from dgmm.acceleration import Acceleration
 from dgmm.covariance import family_named
-from dgmm.data.dataset import Dataset
 from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
@@ -20,13 +19,12 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
 from dgmm.last_fit import LastFit
 from dgmm.memory import keep_rows
-from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
 from dgmm.python_warnings import WarningListener, warn
 from dgmm.python_words import speaks_python
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
 from dgmm.scores import scores
-from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase, NotFittedError
+from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase
 from dgmm.start_arrays import with_arrays
 from dgmm.survey import FitSettings, whole_number
 
@@ -74,14 +72,23 @@ class GaussianMixture(EstimatorBase):
     Attributes
     ----------
     weights_, means_, covariances_, precisions_, precisions_cholesky_
-        In user units, shapes as in scikit-learn.
-    converged_, n_iter_, lower_bound_, lower_bounds_
-        Of the best start. `lower_bound_` is the mean log-likelihood of its last E-step, a bound
-        from below of that of the final parameters.
-    n_features_in_, feature_names_in_
-        The latter only where the data name their features.
+        In user units, shapes as in scikit-learn; read-only arrays, which can be assigned whole.
     model_
-        The fitted `dgmm.model.MixtureModel`.
+        The fitted `dgmm.model.MixtureModel`; another one can be assigned.
+    n_features_in_, feature_names_in_
+        The former follows from `means_`; the latter only where the data name their features.
+    converged_, n_iter_, lower_bound_, lower_bounds_
+        Of the best start of the last fit. `lower_bound_` is the mean log-likelihood of its last
+        E-step, a bound from below of that of the final parameters.
+
+    Notes
+    -----
+    What is assigned to weights_, means_, covariances_, precisions_ or precisions_cholesky_ is what
+    `predict`, `score`, `sample` and `bic` compute with, and `fit` with `warm_start` begins at. It
+    is a DataError where it is no mixture. Of the last three one is enough: the others follow when
+    the mixture is next used, and keep their values until then; if several are assigned, they have
+    to agree. With weights_, means_ and one of the three assigned, an estimator needs no `fit`. The
+    anomaly threshold of a model that a job has written does not outlive the assignment.
 
     Examples
     --------
@@ -92,6 +99,15 @@ class GaussianMixture(EstimatorBase):
     >>> np.bincount(mixture.predict(X)).tolist()
     [500, 500]
     """
+
+    weights_ = fitted.FittedArray()
+    means_ = fitted.FittedArray()
+    covariances_ = fitted.FittedArray()
+    precisions_ = fitted.FittedArray()
+    precisions_cholesky_ = fitted.FittedArray()
+    model_ = fitted.FittedModel()
+    n_features_in_ = fitted.FeatureCount()
+    feature_names_in_ = fitted.FittedNames()
 
     def __init__(
         self,
@@ -156,7 +172,7 @@ class GaussianMixture(EstimatorBase):
             rows = keep_rows(dataset, executor.n_threads)
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
         dataset.check_unchanged()
-        self._keep(result, dataset)
+        self._keep(result)
         self._end = LastFit.of(result.model, result.chosen, result.summary, settings)
         return self
 
@@ -191,11 +207,11 @@ class GaussianMixture(EstimatorBase):
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows (n, d) and their components (n,); a ValueError below 1 row."""
         n, seed = whole_number("n_samples", n_samples, 1), seed_from(self.random_state)
-        return self._model().sample(n, stream(Stage.SAMPLING, seed))
+        return fitted.model_of(self).sample(n, stream(Stage.SAMPLING, seed))
 
     def __sklearn_is_fitted__(self) -> bool:
         """What scikit-learn's `check_is_fitted` asks."""
-        return hasattr(self, "model_")
+        return fitted.is_fitted(self)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""
@@ -205,7 +221,7 @@ class GaussianMixture(EstimatorBase):
 
     def _criteria(self, X: Any) -> criteria.Criteria:
         log_density = self._kept_log_density(X)
-        total, free = float(log_density.sum()), self._model().n_parameters
+        total, free = float(log_density.sum()), fitted.model_of(self).n_parameters
         return criteria.criteria(total, 0.0, free, len(log_density))
 
     def _kept_log_density(self, X: Any) -> Array:
@@ -217,7 +233,7 @@ class GaussianMixture(EstimatorBase):
         return kept
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:
-        model = self._model()
+        model = fitted.model_of(self)
         dataset, note = in_model_order(as_dataset(X), model.feature_names)
         warn((*dataset.warnings, *([note] if note else [])))
         with self._executor() as executor:
@@ -226,11 +242,6 @@ class GaussianMixture(EstimatorBase):
     def _executor(self) -> ThreadExecutor:
         n = self.n_threads
         return ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))
-
-    def _model(self) -> MixtureModel:
-        if not hasattr(self, "model_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted: call fit first")
-        return self.model_
 
     def _settings(self) -> FitSettings:
         others = {f.name for f in fields(FitSettings)} - {"method", "seed"}
@@ -242,8 +253,8 @@ class GaussianMixture(EstimatorBase):
     ) -> tuple[FitSettings, Given | None, Adjust | None]:
         """Where EM begins: at the last mixture, at arrays, or where a method and arrays say."""
         whole = replace(settings, n_init=1, method="given")
-        if self.warm_start and hasattr(self, "model_"):
-            last = self.model_
+        if self.warm_start and fitted.is_fitted(self):
+            last = fitted.model_of(self)
             asked = (settings.n_components, n_features, settings.covariance_type)
             if (last.n_components, last.n_features, last.covariance_type) == asked:
                 end = getattr(self, "_end", None)
@@ -268,19 +279,12 @@ class GaussianMixture(EstimatorBase):
             precisions=self.precisions_init,
         )
 
-    def _keep(self, result: Fit, dataset: Dataset) -> None:
+    def _keep(self, result: Fit) -> None:
         """Set the fitted attributes."""
-        model, chosen = result.model, result.chosen
-        self.model_ = model
-        self.weights_, self.means_ = model.weights, model.means
-        self.covariances_ = model.covariances
-        self.precisions_, self.precisions_cholesky_ = model.precisions, model.precisions_cholesky
+        chosen = result.chosen
+        fitted.keep(self, result.model)
         self.converged_ = chosen.outcome is not None and chosen.outcome.has_converged
         self.n_iter_, self.lower_bound_ = chosen.n_iter, chosen.mean_log_likelihood
         self.lower_bounds_ = list(chosen.history)
-        self.n_features_in_ = dataset.n_features
-        vars(self).pop("feature_names_in_", None)  # of an earlier fit
-        if dataset.feature_names != tuple(f"x{i}" for i in range(dataset.n_features)):
-            self.feature_names_in_ = np.array(dataset.feature_names, dtype=object)
         if not self.converged_ and chosen.outcome is not None:
             warn([f"{chosen.outcome.name}: {chosen.outcome.value}"], ConvergenceWarning)

@@ -23,6 +23,24 @@ def rounding(value: ArrayLike) -> float:
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else _FLOAT64_EPS
 
 
+def numbers(name: str, value: ArrayLike) -> Array:
+    """A new float64 array of the values.
+
+    Raises
+    ------
+    DataError
+        If they are not real numbers in rows of equal length.
+    """
+    try:
+        raw = np.asarray(value)
+        array = np.array(raw, dtype=np.float64) if raw.dtype.kind in "biufO" else None
+    except (TypeError, ValueError):
+        array = None
+    if array is None:
+        raise DataError(f"{name} holds no real numbers, or rows of different lengths")
+    return array
+
+
 def finite_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     """A new float64 array of the values.
 
@@ -31,13 +49,7 @@ def finite_array(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     DataError
         If they have another shape, or are not finite numbers.
     """
-    try:
-        raw = np.asarray(value)
-        array = np.array(raw, dtype=np.float64) if raw.dtype.kind in "biufO" else None
-    except (TypeError, ValueError):
-        array = None
-    if array is None:
-        raise DataError(f"{name} holds no numbers; expected finite ones of shape {shape}")
+    array = numbers(name, value)
     if array.shape != shape or not np.isfinite(array).all():
         raise DataError(f"{name} has shape {array.shape}; expected finite numbers of shape {shape}")
     return array

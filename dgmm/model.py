@@ -91,20 +91,19 @@ class MixtureModel:
     @property
     def weights(self) -> Array:
         """Mixing weights (k,)."""
-        return self.parameters.weights
+        return _read_only(self.parameters.weights)
 
     @property
     def means(self) -> Array:
         """Means (k, d) in the user's units."""
-        return self.standardisation.means_to_user(self.parameters.means)
+        return _read_only(self.standardisation.means_to_user(self.parameters.means))
 
     @property
     def covariances(self) -> Array:
         """Covariances in the user's units; shape by family. Infinite or 0 where float64 ends."""
         with np.errstate(over="ignore", under="ignore"):
-            return self.parameters.family.rescaled(
-                self.parameters.covariances, self.standardisation.scale
-            )
+            p = self.parameters
+            return _read_only(p.family.rescaled(p.covariances, self.standardisation.scale))
 
     @property
     @limited_thread()
@@ -112,16 +111,16 @@ class MixtureModel:
         """Precisions in the user's units; shape by family. Infinite or 0 where float64 ends."""
         p = self.parameters
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return p.family.rescaled(
-                p.family.precisions(p.precisions_cholesky), 1.0 / self.standardisation.scale
-            )
+            precisions = p.family.precisions(p.precisions_cholesky)
+            return _read_only(p.family.rescaled(precisions, 1.0 / self.standardisation.scale))
 
     @property
     def precisions_cholesky(self) -> Array:
         """Upper Cholesky factors of the precisions in the user's units; shape by family."""
         with np.errstate(over="ignore", under="ignore"):
-            return self.parameters.family.rescaled_factors(
-                self.parameters.precisions_cholesky, self.standardisation.scale
+            p = self.parameters
+            return _read_only(
+                p.family.rescaled_factors(p.precisions_cholesky, self.standardisation.scale)
             )
 
     @property
@@ -244,3 +243,10 @@ class MixtureModel:
             Y = self.standardisation.apply(rows, np.float64)
             for tile, log_density, R in scorer.score(Y, workspace):
                 yield slice(first + tile.start, first + tile.stop), log_density, R
+
+
+def _read_only(array: Array) -> Array:
+    """A view that cannot be written to: writing would change a copy, and no result."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
