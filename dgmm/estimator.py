@@ -35,8 +35,9 @@ Array = NDArray[np.float64]
 class GaussianMixture(EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
-    Rows are NumPy arrays, pandas DataFrames, or Zarr arrays by path or object; Zarr on disk is read
-    block by block. Results are arrays in memory; a job (`dgmm run`) writes them to disk.
+    Rows are NumPy arrays, tables (pandas, polars, Arrow), or Zarr arrays by path or object; Zarr on
+    disk is read block by block. Arrays of Dask, xarray or HDF5 that are not in memory are loaded up
+    to 256 MiB. Results are arrays in memory; a job (`dgmm run`) writes them to disk.
 
     Where scikit-learn is installed this is one of its estimators (`BaseEstimator`, with its repr),
     and its `NotFittedError` and `ConvergenceWarning` catch those of this class.

@@ -13,6 +13,7 @@ import zarr
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import safe_text
+from dgmm.data.lazy_arrays import loaded
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.unreadable import refuse_unreadable
 from dgmm.data.zarr_conventions import Neighbour, fill_value_of, refuse_encoded, refuse_map_of
@@ -28,8 +29,9 @@ def as_dataset(X: Any) -> Dataset:
     ----------
     X
         A path of a Zarr array, a `zarr.Array`, a table of pandas, polars or Arrow, or anything
-        NumPy makes an (n, d) array of. A Zarr array in a folder is read block by block, one that
-        lives elsewhere at once.
+        NumPy makes an (n, d) array of. A Zarr array in a folder is read block by block; one that
+        lives elsewhere, and arrays of Dask, xarray or HDF5 that are not in memory, are loaded up
+        to 256 MiB.
 
     Raises
     ------
@@ -43,8 +45,9 @@ def as_dataset(X: Any) -> Dataset:
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
         return _read_whole(X)
-    refuse_unreadable(X)
     _refuse_labelled_map(X)
+    X = loaded(X)
+    refuse_unreadable(X)
     if is_table(X):
         return ArrayDataset(*numbers_of_table(X))
     return ArrayDataset(X)
@@ -75,7 +78,7 @@ def _read_whole(X: Any) -> ArrayDataset:
     attributes = X.attrs.asdict()
     refuse_encoded("X", attributes, X.dtype.kind)
     fill = fill_value_of("X", X.metadata.zarr_format, X.fill_value, attributes)
-    return ArrayDataset(np.asarray(X[...]), attributes.get("feature_names"), fill)
+    return ArrayDataset(np.asarray(loaded(X)), attributes.get("feature_names"), fill)
 
 
 def _refuse_labelled_map(X: Any) -> None:
@@ -85,8 +88,9 @@ def _refuse_labelled_map(X: Any) -> None:
         return
 
     def beside(name: str) -> Neighbour | None:
-        found = coords.get(name)
-        return None if found is None else Neighbour(list(found.shape), found.dtype.kind)
+        if name not in coords:  # else xarray makes one up, numbers from 0
+            return None
+        return Neighbour(list(coords[name].shape), coords[name].dtype.kind)
 
     refuse_encoded("X", X.attrs, X.dtype.kind)
     others = " ".join(name for name in coords if isinstance(name, str) and name not in dims)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dgmm.data.admission import is_admitted
 from dgmm.data.feature_names import feature_names_from, listed, safe_text
 from dgmm.data.object_cells import NoNumber, float_cells, unmasked
-from dgmm.errors import DataTypeError
+from dgmm.data.unreadable import no_array
+from dgmm.errors import DataError, DataTypeError
 
 #: Kinds of types, as NumPy and pandas call them, whose values are numbers.
 _NUMBERS = frozenset("biuf")
@@ -42,10 +43,19 @@ def numbers_of_table(X: Any) -> tuple[NDArray[Any], list[str] | None]:
     ------
     DataTypeError
         Naming each column that holds no numbers, with its type; or where only some columns are
-        called by text.
+        called by text; or if the table does not give its columns.
     DataError
         If two columns have one name.
     """
+    try:
+        return _numbers_and_names(X)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # of whatever library the table is
+        raise no_array(X, f"{type(error).__name__}: {error}") from error
+
+
+def _numbers_and_names(X: Any) -> tuple[NDArray[Any], list[str] | None]:
     labels = _labels(X)
     names = _names(labels)
     types = list(X.dtypes) if hasattr(X, "iloc") else []

@@ -33,6 +33,7 @@ _CONVERSIONS = {
     "torch": "X.detach().cpu().numpy(), for bfloat16 X.detach().float().cpu().numpy()",
     "cupy": "X.get()",
     "cudf": "X.to_pandas()",
+    "pyspark": "X.toPandas()",
     "tensorflow": "X.numpy()",
 }
 _MOST_NAMES = 1000
@@ -62,7 +63,7 @@ def refuse_unreadable(X: Any) -> None:
         raise DataTypeError(
             f"X is a zarr store ({type(X).__name__}); expected an array: zarr.open_array(X)"
         )
-    if (remedy := _REMEDIES.get((_library(X), type(X).__name__))) is not None:
+    if (remedy := _REMEDIES.get((library_of(X), type(X).__name__))) is not None:
         raise DataTypeError(f"X is {kind_of(X)}; {_EXPECTED}. {remedy}")
     if _is_sparse(X):
         raise DataTypeError(
@@ -80,7 +81,7 @@ def refuse_unreadable(X: Any) -> None:
 
 def no_array(X: Any, why: str) -> DataTypeError:
     """The error for what looks like an array and cannot be made one of NumPy's."""
-    remedy = _CONVERSIONS.get(_library(X))
+    remedy = _CONVERSIONS.get(library_of(X))
     return DataTypeError(
         f"X is {kind_of(X)} and cannot be made an array of rows × features: "
         f"{safe_text(why).rstrip('.')}. Give a NumPy array{f': {remedy}' if remedy else ''}"
@@ -89,12 +90,13 @@ def no_array(X: Any, why: str) -> DataTypeError:
 
 def kind_of(X: Any) -> str:
     """The type in words: `of type list`, `of type torch.Tensor`."""
-    kind, library = type(X), _library(X)
+    kind, library = type(X), library_of(X)
     bare = library in {"builtins", "__main__"}
     return "of type " + safe_text(kind.__name__ if bare else f"{library}.{kind.__name__}")
 
 
-def _library(X: Any) -> str:
+def library_of(X: Any) -> str:
+    """The library that X's type is of, by its name (`numpy`, `torch`)."""
     return str(type(X).__module__).partition(".")[0]
 
 

@@ -196,6 +196,18 @@ def test_tables_with_a_schema_are_read_by_their_columns():
         as_dataset(ForeignTable(None))
 
 
+def test_a_table_that_does_not_give_its_columns_is_refused():
+    class Remote:
+        columns, dtypes = ("a", "b"), (("a", "double"), ("b", "double"))
+
+        def __len__(self):
+            raise ConnectionError("gone")
+
+    Remote.__module__ = "pyspark.sql"
+    with pytest.raises(DataError, match=r"pyspark\.Remote and cannot be made .*X\.toPandas\(\)"):
+        as_dataset(Remote())
+
+
 def test_tables_of_polars_are_read_by_their_columns():
     polars = pytest.importorskip("polars")
     table = polars.DataFrame({"a": [1.5, 2.5], "b": [True, None], "c": [1, None]})
