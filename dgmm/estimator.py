@@ -17,6 +17,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Adjust, Fit, Given, fit
+from dgmm.fitted_mixture import FittedMixture
 from dgmm.last_fit import LastFit
 from dgmm.memory import keep_rows
 from dgmm.parameters import Parameters
@@ -32,7 +33,7 @@ Array = NDArray[np.float64]
 
 
 @speaks_python
-class GaussianMixture(EstimatorBase):
+class GaussianMixture(FittedMixture, EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
     Rows are NumPy arrays, tables (pandas, polars, Arrow), or Zarr arrays by path or object; Zarr on
@@ -100,15 +101,6 @@ class GaussianMixture(EstimatorBase):
     >>> np.bincount(mixture.predict(X)).tolist()
     [500, 500]
     """
-
-    weights_ = fitted.FittedArray()
-    means_ = fitted.FittedArray()
-    covariances_ = fitted.FittedArray()
-    precisions_ = fitted.FittedArray()
-    precisions_cholesky_ = fitted.FittedArray()
-    model_ = fitted.FittedModel()
-    n_features_in_ = fitted.FeatureCount()
-    feature_names_in_ = fitted.FittedNames()
 
     def __init__(
         self,
@@ -209,10 +201,6 @@ class GaussianMixture(EstimatorBase):
         """Draw rows (n, d) and their components (n,); a ValueError below 1 row."""
         n, seed = whole_number("n_samples", n_samples, 1), seed_from(self.random_state)
         return fitted.model_of(self).sample(n, stream(Stage.SAMPLING, seed))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """What scikit-learn's `check_is_fitted` asks."""
-        return fitted.is_fitted(self)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""

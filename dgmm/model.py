@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dgmm.criteria import n_parameters
 from dgmm.data.blocks import Run
 from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import feature_names_from
 from dgmm.data.finite_rows import kept_rows
 from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
@@ -223,6 +224,36 @@ class MixtureModel:
             rows.append(p.means[k] + rng.standard_normal((count, d)) @ L.T)
         X = self.standardisation.means_to_user(np.concatenate(rows))
         return X, np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+    def to_sklearn(self) -> Any:
+        """The same mixture as a fitted `sklearn.mixture.GaussianMixture`.
+
+        It has what `predict`, `predict_proba`, `score`, `sample` and `bic` need, and skl2onnx; not
+        `converged_`, `n_iter_` and `lower_bound_`, which a model does not know. Far from the origin
+        its densities are less exact: it computes in user units.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        DataError
+            If float64 does not hold the covariances in user units.
+        """
+        from dgmm.sklearn_classes import sklearn_mixture  # noqa: PLC0415 - loads scikit-learn
+
+        names = ("weights", "means", "covariances", "precisions", "precisions_cholesky")
+        arrays = {f"{name}_": np.array(getattr(self, name)) for name in names}
+        beyond = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if beyond or not self.feature_variances().all():
+            raise DataError(
+                f"{', '.join(beyond) or 'covariances_'} cannot be written as float64 in the units "
+                "of the data, in which scikit-learn computes: fit rows in other units"
+            )
+        attributes: dict[str, Any] = {**arrays, "n_features_in_": self.n_features}
+        if self.feature_names != feature_names_from(None, self.n_features, "model"):
+            attributes["feature_names_in_"] = np.array(self.feature_names, dtype=object)
+        shape = {"n_components": self.n_components, "covariance_type": self.covariance_type}
+        return sklearn_mixture(shape, attributes)
 
     def _dataset(self, X: Any) -> Dataset:
         """Rows of X with the features in the model's order."""

@@ -1,17 +1,18 @@
-"""The estimator's base class, error and warning: scikit-learn's too, where it is installed.
+"""scikit-learn's classes, where it is installed: bases of the estimator's own, and its mixture.
 
-scikit-learn is optional, and importing it takes 0.7 s and 100 MiB. `dgmm.estimator` alone imports
-this module: neither `import dgmm` nor a job loads scikit-learn.
+scikit-learn is optional, and importing it takes 0.7 s and 100 MiB. Only `dgmm.estimator` and
+`to_sklearn` import this module: neither `import dgmm` nor a job loads scikit-learn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dgmm import errors
 from dgmm.plain_estimator import PlainEstimator
 
-__all__ = ["ConvergenceWarning", "EstimatorBase", "NotFittedError"]
+__all__ = ["ConvergenceWarning", "EstimatorBase", "NotFittedError", "sklearn_mixture"]
 
 if TYPE_CHECKING:
 
@@ -41,3 +42,28 @@ else:
 
         class ConvergenceWarning(errors.ConvergenceWarning, PeersConvergenceWarning):
             """The fit ended without convergence; the text says why and what to do."""
+
+
+def sklearn_mixture(parameters: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
+    """scikit-learn's `GaussianMixture` with these parameters and fitted attributes.
+
+    Parameters
+    ----------
+    parameters, attributes
+        By name, the latter with the underscore at the end.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.mixture import GaussianMixture  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ImportError(
+            f"to_sklearn needs scikit-learn ({error}): python -m pip install scikit-learn"
+        ) from error
+    mixture = GaussianMixture(**parameters)
+    for name, value in attributes.items():
+        setattr(mixture, name, value)
+    return mixture

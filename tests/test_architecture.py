@@ -28,9 +28,8 @@ LAYERS = {
         "job",
         "checkpoint",
         "estimator",
+        "fitted_mixture",
         "fitted",
-        "sklearn_classes",
-        "plain_estimator",
         "python_warnings",
         "config",
     ],
@@ -90,6 +89,8 @@ LAYERS = {
         "shortage",
         "stopping",
         "version",
+        "sklearn_classes",
+        "plain_estimator",
     ],
 }
 HEIGHT = {
