@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dgmm.covariance import Family
 from dgmm.covariance.symmetry import opposite_entries
+from dgmm.data.object_cells import unmasked
 from dgmm.errors import DataError
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ def rounding(value: ArrayLike) -> float:
 
 
 def numbers(name: str, value: ArrayLike) -> Array:
-    """A new float64 array of the values.
+    """A new float64 array of the values, NaN where they are masked.
 
     Raises
     ------
@@ -32,7 +33,9 @@ def numbers(name: str, value: ArrayLike) -> Array:
         If they are not real numbers in rows of equal length.
     """
     try:
-        raw = np.asarray(value)
+        raw = np.asanyarray(value)
+        if isinstance(raw, np.ma.MaskedArray):
+            raw = unmasked(raw)
         array = np.array(raw, dtype=np.float64) if raw.dtype.kind in "biufO" else None
     except (TypeError, ValueError):
         array = None

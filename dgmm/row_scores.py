@@ -111,8 +111,8 @@ def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
     first = int(np.argmin(mask))
     feature = dataset.feature_names[int(np.argmin(np.isfinite(rows[first])))]
     raise DataError(
-        f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold values that are "
-        f"not finite, the first in {dataset.locate(start + first)}, feature {feature}. "
+        f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold NaN or infinite "
+        f"values, the first in {dataset.locate(start + first)}, feature {feature}. "
         "Set data.missing to drop, or mend the array"
     )
 

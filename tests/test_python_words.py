@@ -161,7 +161,7 @@ def stored(folder, *, damage=False):
     ("fail", "words"),
     [
         (lambda m, _: m.set_params(n_components=2).fit(holed()), 'Set missing="drop"'),
-        (lambda m, _: m.fit(X).predict(holed()), 'Set missing="drop"'),
+        (lambda m, _: m.fit(X).predict(holed()), 'hold NaN .*feature x1. Set missing="drop"'),
         (lambda m, _: m.fit(X).predict_proba(holed()), 'Set missing="drop"'),
         (lambda m, _: m.fit(X).score(holed()), 'Set missing="drop"'),
         (lambda m, _: m.fit(X).bic(holed()), 'Set missing="drop"'),

@@ -112,6 +112,17 @@ def test_no_mask_is_read_through():
         as_dataset(np.ma.masked_array(np.zeros((2, 2), "M8[s]"), mask=True))
 
 
+def test_masks_of_given_starts_are_not_read_through():
+    means = np.ma.masked_array([[0.0, 0, 0], [1, 1, 1]], mask=[[0, 1, 0], [0, 0, 0]])
+    with pytest.raises(DataError, match=r"means_init .*finite numbers"):
+        dgmm.GaussianMixture(2, means_init=means).fit(VALUES)
+    means.mask = False
+    mixture = dgmm.GaussianMixture(2, means_init=means, covariance_type="tied", tol=1)
+    with pytest.warns(UserWarning, match="rows"):
+        mixture.fit(VALUES)
+    assert mixture.means_.shape == (2, 3)
+
+
 class Refusing:
     """A tensor that NumPy may not have, as PyTorch's with gradients."""
 
