@@ -16,10 +16,10 @@ from dgmm.parameters import Estimate, Parameters
 RESEED_LIMIT = 3
 #: With less than half a row to itself a component describes nothing.
 EMPTY_COUNT = 0.5
-#: Of the sample's worst explained rows, so many are looked at for one of another value.
-_LOOKED_AT = 1000
 #: Share of each feature's variance that holds up a mixture all of whose covariances are singular.
 FLOOR = 1e-6
+#: What to do about lost components.
+_ADVICE = "Raise model.reg_covar, lower model.n_components, or raise initialisation.sample_rows"
 #: Roundings of a mean that may stand in a variance of equal rows.
 _ROUNDING = 8.0
 
@@ -93,13 +93,27 @@ class CollapsePolicy:
             return self._hold(estimate, reseeds, used_rows, iteration, restart)
         kept = [k for k in range(len(lost)) if not lost[k] or k in again]
         events = tuple(
-            ComponentEvent(iteration, restart, k, "reseeded", f"{reason}; re-seeded")
-            if k in again
-            else ComponentEvent(iteration, restart, k, "dropped", f"{reason}; dropped")
+            self._event(k, reason, k in again, reseeds[k], iteration, restart)
             for k, reason in reasons.items()
         )
         counts = tuple(reseeds[k] + (k in again) for k in kept)
         return Settled(_keep(merged, np.array(kept)), counts, (*used_rows, *rows), events)
+
+    def _event(
+        self, k: int, reason: str, is_reseeded: bool, n_reseeds: int, iteration: int, restart: int
+    ) -> ComponentEvent:
+        """What became of a lost component, and why it is dropped."""
+        if is_reseeded:
+            became = "re-seeded"
+        elif self.on_collapse == "drop":
+            became = "dropped"
+        elif n_reseeds >= RESEED_LIMIT:
+            became = f"dropped, as it was re-seeded {n_reseeds} times before"
+        else:
+            became = "dropped, as no row of other values is left to re-seed it at"
+        message = f"{reason}; {became}. {_ADVICE}"
+        kind: Literal["reseeded", "dropped"] = "reseeded" if is_reseeded else "dropped"
+        return ComponentEvent(iteration, restart, k, kind, message)
 
     def _reason(self, estimate: Estimate, k: int, iteration: int) -> str:
         """In words: which component, how few rows, how small a variance."""
@@ -113,8 +127,7 @@ class CollapsePolicy:
         smallest = float(np.linalg.eigvalsh(covariance)[0])
         return (
             f"{where} collapsed at iteration {iteration}: smallest eigenvalue of its covariance "
-            f"{smallest:.2g} in standardised units ({rows}). Raise model.reg_covar, lower "
-            "model.n_components, or raise initialisation.sample_rows"
+            f"{smallest:.2g} in standardised units ({rows})"
         )
 
     def _worst_rows(
@@ -124,12 +137,19 @@ class CollapsePolicy:
         if not wanted:
             return ()
         log_density = Scorer(healthy).log_density(self.sample.T)
-        taken: list[int] = []
-        for i in map(int, np.argsort(log_density, kind="stable")[:_LOOKED_AT]):
-            seen = self.sample[[*used, *taken]]
-            if len(taken) < wanted and not (seen == self.sample[i]).all(axis=1).any():
-                taken.append(i)
+        seen, taken = {self._values(row) for row in used}, list[int]()
+        for row in map(int, np.argsort(log_density, kind="stable")):
+            if len(taken) == wanted:
+                break
+            if (values := self._values(row)) not in seen:
+                seen.add(values)
+                taken.append(row)
         return tuple(taken)
+
+    def _values(self, row: int) -> bytes:
+        """What equal rows have in common; 0 and −0 are equal."""
+        values: Array = self.sample[row] + 0.0
+        return values.tobytes()
 
     def _with_reseeded(
         self,

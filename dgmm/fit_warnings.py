@@ -43,7 +43,7 @@ def fit_warnings(
         What happened to its components.
     """
     yield from _too_few_rows(model, n_rows)
-    yield from _lost_components([event for event in events if event.event in _CHANGES])
+    yield from _lost_components(model, [event for event in events if event.event in _CHANGES])
     yield from _single_rows(model, n_rows)
     yield from _beyond_float64(model)
 
@@ -113,18 +113,24 @@ def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
     )
 
 
-def _lost_components(events: list[ComponentEvent]) -> Iterator[str]:
-    """One line, however many components were lost how often."""
+def _lost_components(model: MixtureModel, events: list[ComponentEvent]) -> Iterator[str]:
+    """One line, however many components were lost how often; fewer than were asked for is first."""
+    kinds = [event.event for event in events]
+    dropped = [event for event in events if event.event == "dropped"]
+    fewer = ""
+    if dropped:
+        left, asked = model.n_components, model.n_components + len(dropped)
+        fewer = f"the mixture has {left} of the {asked} components that were asked for: "
     if len(events) == 1:
-        yield events[0].message
+        yield f"{fewer}{events[0].message}"
     elif events:
-        kinds = [event.event for event in events]
         counts = ", ".join(
             f"{words} {kinds.count(kind)}" for kind, words in _CHANGES.items() if kind in kinds
         )
+        shown, first = (dropped, "dropped ") if dropped else (events, "")
         yield (
-            f"components collapsed or emptied {len(events)} times ({counts}); the first: "
-            f"{events[0].message}"
+            f"{fewer}components collapsed or emptied {len(events)} times ({counts}); the first "
+            f"{first}one: {shown[0].message}"
         )
 
 

@@ -23,6 +23,7 @@ from dgmm.job import run_job
 from dgmm.listener import SilentListener
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
+from dgmm.python_words import in_python
 
 EPS = np.finfo(np.float64).eps
 
@@ -89,13 +90,21 @@ def event(kind: str, component: int = 0) -> ComponentEvent:
 
 def test_one_lost_component_is_said_as_it_was_logged():
     said = list(fit_warnings(model(), 100, [event("regularised"), event("dropped", 5)]))
-    assert said == ["component 5 dropped"]
+    left = "the mixture has 2 of the 3 components that were asked for: "
+    assert said == [f"{left}component 5 dropped"]
+    said = list(fit_warnings(model(), 100, [event("reseeded", 1)]))
+    assert said == ["component 1 reseeded"]
 
 
 def test_many_lost_components_are_one_line_with_a_count():
     events = [*(event("reseeded", j) for j in range(30)), event("dropped", 4), event("dropped", 2)]
     (said,) = fit_warnings(model(), 100, events)
-    assert "emptied 32 times (re-seeded 30, dropped 2); the first: component 0 reseeded" in said
+    assert said == (
+        "the mixture has 2 of the 4 components that were asked for: components collapsed or emptied "
+        "32 times (re-seeded 30, dropped 2); the first dropped one: component 4 dropped"
+    )
+    (said,) = fit_warnings(model(), 100, events[:30])
+    assert said.startswith("components collapsed or emptied 30 times (re-seeded 30); the first one")
 
 
 def test_components_of_one_row_are_named():
@@ -184,7 +193,8 @@ def test_a_job_records_repeated_values_and_gives_the_same_warnings(tmp_path):
     }
     run_job(Job.model_validate(sections), SilentListener())
     record = json.loads((tmp_path / "run/run.json").read_text())
-    assert record["warnings"] == warned_of(tmp_path / "rows.zarr", 3)
+    in_job = [in_python(text) for text in record["warnings"]]
+    assert in_job == warned_of(tmp_path / "rows.zarr", 3)
     n_rows = int((X[:, 0] == -45.0).sum())
     (value,) = record["repeated_values"]
     assert value == {
