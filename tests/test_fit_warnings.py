@@ -100,8 +100,8 @@ def test_many_lost_components_are_one_line_with_a_count():
     events = [*(event("reseeded", j) for j in range(30)), event("dropped", 4), event("dropped", 2)]
     (said,) = fit_warnings(model(), 100, events)
     assert said == (
-        "the mixture has 2 of the 4 components that were asked for: components collapsed or emptied "
-        "32 times (re-seeded 30, dropped 2); the first dropped one: component 4 dropped"
+        "the mixture has 2 of the 4 components that were asked for: components collapsed or "
+        "emptied 32 times (re-seeded 30, dropped 2); the first dropped one: component 4 dropped"
     )
     (said,) = fit_warnings(model(), 100, events[:30])
     assert said.startswith("components collapsed or emptied 30 times (re-seeded 30); the first one")
