@@ -17,6 +17,7 @@ from dgmm.covariance import Family
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
+from dgmm.execution.blas import limited_thread
 from dgmm.given_arrays import check_symmetric, finite_array, numbers, rounding, weights_array
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
@@ -42,6 +43,7 @@ _LARGEST_MEAN, _DEVIATIONS = 2.0**10, (2.0**-10, 2.0**10)
 _LARGEST_EXPONENT = 1000
 
 
+@limited_thread()  # factors depend on the threads of BLAS from 128 features on
 def checked(name: str, value: ArrayLike, model: MixtureModel | None) -> Array:
     """A new array of what is assigned to an attribute, checked as far as it can be alone.
 
@@ -81,6 +83,7 @@ def checked(name: str, value: ArrayLike, model: MixtureModel | None) -> Array:
     return array
 
 
+@limited_thread()
 def assembled(
     arrays: Mapping[str, Array], base: MixtureModel | None, family: Family, eps: float
 ) -> MixtureModel:

@@ -199,8 +199,8 @@ class GaussianMixture(FittedMixture, EstimatorBase):
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows (n, d) and their components (n,); a ValueError below 1 row."""
-        n, seed = whole_number("n_samples", n_samples, 1), seed_from(self.random_state)
-        return fitted.model_of(self).sample(n, stream(Stage.SAMPLING, seed))
+        model, n = fitted.model_of(self), whole_number("n_samples", n_samples, 1)
+        return model.sample(n, stream(Stage.SAMPLING, seed_from(self.random_state)))
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""

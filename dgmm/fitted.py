@@ -63,7 +63,11 @@ class FittedNames:
     """Names of features (d,), where the data or the user named them."""
 
     def __get__(self, estimator: Any, owner: type | None = None) -> Any:
-        return self if estimator is None else _value(estimator, "feature_names_in_")
+        if estimator is None:
+            return self
+        names = _value(estimator, "feature_names_in_")
+        names.flags.writeable = False
+        return names
 
     def __set__(self, estimator: Any, value: ArrayLike) -> None:
         names = np.array(value, dtype=object)

@@ -178,6 +178,7 @@ REFUSED = {
     "no mean": ("means_", None, "means_"),
     "text": ("means_", np.full((3, 3), "a"), "means_ holds no real numbers"),
     "complex": ("means_", np.full((3, 3), 1j), "means_ holds no real numbers"),
+    "masked": ("means_", np.ma.masked_less(np.eye(3), 0.5), "expected finite numbers"),
     "ragged": ("weights_", [[0.5], [0.25, 0.25]], "weights_ .* rows of different lengths"),
     "infinite": ("means_", np.full((3, 3), np.inf), "finite"),
     "negative weights": ("weights_", [0.75, 0.5, -0.25], "at least 0 and sum to 1"),
@@ -346,6 +347,8 @@ def test_names_and_numbers_of_features_are_the_models(rows):
     mixture = fitted(rows)
     mixture.feature_names_in_ = ["a", "b", "c"]
     assert mixture.model_.feature_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match="read-only"):
+        mixture.feature_names_in_[0] = "q"
     mixture.weights_ = mixture.weights_[::-1]
     assert mixture.model_.feature_names == ("a", "b", "c")
     del mixture.feature_names_in_

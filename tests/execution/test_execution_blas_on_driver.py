@@ -31,7 +31,7 @@ from dgmm.report import write_report
 ALGEBRA = {
     "precisions", "precisions_cholesky", "inverse", "whiten", "linear_parameters", "second_moment",
     "quadratic_parameters", "log_factors", "covariances_of_log_factors", "pooled",
-    "precision_bound", "common_density",
+    "precision_bound", "common_density", "upper_factors",
 }
 calls, outside = 0, []
 
@@ -45,10 +45,11 @@ def watched(function):
             outside.append(f"{function.__qualname__} in\\n{stack}")
         return function(*arguments, **words)
 
+    call.__wrapped__ = function
     return call
 
 
-for name in ("cholesky", "inv", "eigh", "eigvalsh", "solve", "svd", "norm"):
+for name in ("cholesky", "inv", "eigh", "eigvalsh", "solve", "svd", "norm", "qr"):
     setattr(np.linalg, name, watched(getattr(np.linalg, name)))
 for kind in {base for family in FAMILIES.values() for base in type(family).__mro__}:
     for name in ALGEBRA & set(vars(kind)):
@@ -102,6 +103,17 @@ done("warm start")
 arrays = {f"{n}_init": getattr(mixture, f"{n}_") for n in ("weights", "means", "precisions")}
 dgmm.GaussianMixture(3, covariance_type=family, **arrays).fit(rows)
 done("given arrays")
+made = dgmm.GaussianMixture(3, covariance_type=family)
+for name in ("weights", "means", "covariances", "precisions"):
+    setattr(made, f"{name}_", getattr(mixture, f"{name}_"))
+made.precisions_cholesky_ = np.linalg.cholesky.__wrapped__(mixture.precisions_)
+made.predict(rows)
+done("a model of assigned arrays")
+made.precisions_ = 2 * made.precisions_
+done("an assigned array")
+made.means_ = made.means_ + 1e6
+made.score(rows)
+done("assigned arrays")
 '''
 
 
