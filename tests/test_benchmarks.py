@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from benchmarks import __main__ as door
-from benchmarks import goals, passes, starts
+from benchmarks import goals, passes, start_methods
 from benchmarks.fit_data import FitData
 from benchmarks.fits import Race
 from benchmarks.kept_fits import KeptFits, ScikitLearnFit
@@ -508,7 +508,9 @@ def test_every_benchmark_has_its_place_on_the_page() -> None:
 def test_a_start_is_told_with_its_cost_and_where_em_ends(method: str) -> None:
     X, _ = clustered_rows(3000, 2, 3)
     with ThreadExecutor(1) as executor:
-        found = starts._started(ArrayDataset(X), executor, FitSettings(3, "full", method=method))
+        found = start_methods._started(
+            ArrayDataset(X), executor, FitSettings(3, "full", method=method)
+        )
     assert 0.0 < found.sum_of_squares < 4.0
     assert found.log_likelihood > -6.0
     assert found.n_iterations > 0
