@@ -32,8 +32,8 @@ Given = Callable[[Standardisation], Parameters]
 #: Changes a method's start: how a caller hands in a part of one.
 Adjust = Callable[[Parameters, Standardisation], Parameters]
 
-#: Starts of each restart where the setting is `auto`: five in each metric...
-AUTO_STARTS = 5 * len(METRICS)
+#: Starts of each restart where the setting is `auto`: four in each metric...
+AUTO_STARTS = 4 * len(METRICS)
 #: ...and two, k-means' alone, where all rows are fewer than free parameters: likelihood is then
 #: highest where components are spikes on a few rows, and a longer search finds more of those.
 FEW_STARTS = 2 * len(METRICS)

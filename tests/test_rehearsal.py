@@ -19,7 +19,7 @@ from dgmm.effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
 from dgmm.errors import ComponentError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Fit, fit
-from dgmm.initialisation import StartRequest
+from dgmm.initialisation import METRICS, StartRequest
 from dgmm.listener import SilentListener
 from dgmm.parameters import Parameters
 from dgmm.rehearsal import Rehearsal
@@ -100,10 +100,10 @@ def effort(n_rows: int, n_sampled: int, d: int = 3, **changes: Any) -> Effort:
         ({}, (30, 30), Effort(FEW_STARTS, FEW_ITERATIONS, 1)),  # fewer rows than parameters
         ({"max_iter": 0}, (5000, 5000), Effort(AUTO_STARTS, 0, 1)),
         ({"max_iter": 7}, (5000, 5000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 1)),
-        ({"sample_starts": 0}, (5000, 5000), Effort(0, 0, 3)),  # one in each metric
+        ({"sample_starts": 0}, (5000, 5000), Effort(0, 0, len(METRICS))),
         ({"sample_starts": 4}, (1_000_000, 100_000), Effort(4, TRIED_ITERATIONS, 2)),
         ({"method": "given", "sample_starts": 3}, (1_000_000, 100_000), Effort(0, 0, 1)),
-        ({"method": "kmeans_parallel"}, (1_000_000, 100_000), Effort(0, 0, 3)),
+        ({"method": "kmeans_parallel"}, (1_000_000, 100_000), Effort(0, 0, len(METRICS))),
     ],
 )
 def test_what_is_tried_follows_the_sizes_and_the_job_alone(changes, sizes, expected) -> None:
@@ -122,8 +122,8 @@ def test_a_large_mixture_has_fewer_starts_and_the_largest_none_that_em_moves() -
     full = FAMILIES["full"]
     some = Effort.of(large, full, 10**8, 100_000, 40)
     none = Effort.of(larger, full, 10**9, 102_400, 128)
-    assert 3 <= some.n_starts < AUTO_STARTS
-    assert none == Effort(3, 0, 1)
+    assert len(METRICS) <= some.n_starts < AUTO_STARTS
+    assert none == Effort(len(METRICS), 0, 1)
 
 
 @pytest.mark.parametrize("changes", [{}, {"sample_starts": 0}, {"sample_starts": 1}])
@@ -138,7 +138,7 @@ def test_a_likelier_start_goes_on_alone_after_a_few_passes() -> None:
     heard = Heard()
     result = fitted(rows(spread=8.0), heard, sample_starts=0, max_iter=30, tol=0.0)
     last = {r["start"]: r["iteration"] for r in heard.records}
-    assert len(last) == 3
+    assert len(last) == len(METRICS)
     assert sorted(last.values())[:2] == [SCREENED_ITERATIONS] * 2
     at_screening = [r for r in heard.records if r["iteration"] == SCREENED_ITERATIONS]
     best = max(at_screening, key=lambda r: r["mean_log_likelihood"])
@@ -369,5 +369,5 @@ def test_a_change_that_is_refused_ends_one_start_and_not_the_others() -> None:
     with ThreadExecutor(2) as executor:
         result = fit(ArrayDataset(rows()), executor, asked, Heard(), adjust=refuse_the_first)
     assert result.failed_starts == {}
-    assert len(calls) == 3
+    assert len(calls) == len(METRICS)
     assert result.chosen.start != "units 0"

@@ -97,7 +97,7 @@ class InitialisationSettings(Settings):
     sample_starts: AutoNumber = "auto"
     """Starts, of each of `n_init`, that short EM runs on the sample compare, drawn in several
     metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
-    is 15, fewer where they would take long or rows are fewer than free parameters."""
+    is 16, fewer where they would take long or rows are fewer than free parameters."""
     model: LocalPath | None = None
     """A model directory to start from; needs `method: given`."""
 

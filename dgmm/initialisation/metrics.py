@@ -4,6 +4,12 @@ Clusters of k-means follow the units. Where two clusters are about equal, the in
 the feature that separates them is the distance between them, and dividing by it hides them; where
 one feature has large units and nothing to say, the data's own units hide the others. Starts are
 therefore drawn in several metrics and compared by likelihood, which does not depend on units.
+
+Neither helps where the units are arbitrary and one feature alone separates several clusters: among
+features of equal variance k-means cuts noise. Pooled scales tell that feature from the others
+(Raymaekers & Zamar, *Pooled variable scaling for cluster analysis*, Bioinformatics 36, 2020): each
+feature is divided by the pooled standard deviation within clusters of that feature alone. Their
+number is fixed here; the paper chooses it for each feature by the gap statistic.
 """
 
 from __future__ import annotations
@@ -15,13 +21,17 @@ import numpy as np
 from dgmm.covariance.family import Array
 from dgmm.data.standardisation import Standardisation
 
-Metric = Literal["units", "sd", "iqr"]
+Metric = Literal["units", "sd", "iqr", "pooled"]
 
 #: `units`: the data's own, one common scale for all features; `sd`: standard deviations of the
-#: sample; `iqr`: its interquartile ranges (standard deviations where those are 0).
+#: sample; `iqr`: its interquartile ranges (standard deviations where those are 0); `pooled`:
+#: standard deviations within `N_GROUPS` clusters of each feature alone.
 METRICS: tuple[Metric, ...] = get_args(Metric)
 #: A feature that varies less, of one that shares its scale, has no part in any distance.
 LEAST_SPREAD = 1e-50
+#: Clusters of one feature that its pooled scale is taken within, the rows they are made of, at
+#: most, and Lloyd's iterations.
+N_GROUPS, POOLED_ROWS, POOLED_ITERATIONS = 5, 10_000, 30
 
 
 def distance_scale(metric: Metric, standardisation: Standardisation, sample: Array) -> Array:
@@ -44,6 +54,31 @@ def distance_scale(metric: Metric, standardisation: Standardisation, sample: Arr
         return units
     if metric == "iqr":
         spread = np.sqrt(standardisation.standardised_variance)
+    elif metric == "pooled":
+        few = sample[:: -(-len(sample) // POOLED_ROWS)]
+        spread = np.array([_pooled_deviation(column) for column in few.T])
     else:
         spread = sample.std(axis=0)
     return 1.0 / np.maximum(np.where(spread > 0, spread, 1.0), LEAST_SPREAD)
+
+
+def _pooled_deviation(column: Array) -> float:
+    """Standard deviation of values (m,) within their clusters; the better of two starts' counts."""
+    x = np.sort(column) - column.mean()
+    sums, squares = (np.concatenate([[0.0], np.cumsum(of)]) for of in (x, x * x))
+    shares = (np.arange(N_GROUPS) + 0.5) / N_GROUPS
+    begun = (np.quantile(x, shares), x[0] + (x[-1] - x[0]) * shares)
+    explained = max(_explained(x, sums, points) for points in begun)
+    return float(np.sqrt(max(squares[-1] - explained, 0.0) / len(x)))
+
+
+def _explained(x: Array, sums: Array, points: Array) -> float:
+    """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
+    for _ in range(POOLED_ITERATIONS):
+        edges = np.searchsorted(x, (points[1:] + points[:-1]) / 2)
+        bounds = np.concatenate([[0], edges, [len(x)]])
+        counts, totals = np.diff(bounds), np.diff(sums[bounds])
+        before, points = points, np.where(counts > 0, totals / np.maximum(counts, 1), points)
+        if np.array_equal(points, before):
+            break
+    return float((totals**2 / np.maximum(counts, 1)).sum())
