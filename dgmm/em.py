@@ -77,16 +77,18 @@ def run(
     return candidates
 
 
-def best(candidates: tuple[Candidate, ...]) -> Candidate:
+def best(candidates: tuple[Candidate, ...], n_rows: float = np.inf) -> Candidate:
     """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
 
-    Candidates that ran into trouble (degenerate, collapsed) stand behind all others.
+    Candidates that ran into trouble (degenerate, collapsed) stand behind all others, and before
+    them those with a component of fewer rows, of `n_rows`, than its covariance needs.
     """
 
-    def rank(c: Candidate) -> tuple[bool, bool, float, int]:
+    def rank(c: Candidate) -> tuple[bool, bool, bool, float, int]:
         outcome = c.outcome or Outcome.MAX_ITER_REACHED
         sound = outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
-        return (outcome.is_usable, sound, c.mean_log_likelihood, -c.restart)
+        has_rows = c.parameters.bears_covariances(n_rows)
+        return (outcome.is_usable, sound, has_rows, c.mean_log_likelihood, -c.restart)
 
     return max(candidates, key=rank)
 

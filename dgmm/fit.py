@@ -185,7 +185,7 @@ def _concluded(
     listener: Listener,
 ) -> Fit:
     """The best candidate as a model."""
-    chosen = em.best(candidates)
+    chosen = em.best(candidates, known.summary.n_kept)
     _check_outcome(chosen)
     noted = held_by_regularisation(chosen, known.regularisation)
     for event in noted:

@@ -57,6 +57,16 @@ class Parameters:
         bounds = self.family.precision_bound(self.precisions_cholesky, k)
         return float((bounds * variances.max(axis=1)).max())
 
+    def bears_covariances(self, n_rows: float) -> bool:
+        """Whether every component has the rows, of so many, that its covariance needs.
+
+        Where one has not, it is a spike, whose likelihood has no bound and says nothing (Day,
+        *Estimating the components of a mixture of normal distributions*, Biometrika 56, 1969).
+        """
+        family = self.family
+        needed = 1 if family.pooled_scatter else family.least_rows(1, self.n_features)
+        return bool((self.weights * n_rows >= needed).all())
+
     def natural_parameters(self) -> Array:
         """η (k, p)."""
         return self.family.natural_parameters(

@@ -72,8 +72,8 @@ class Rehearsal:
         Whether the likeliest is followed over the whole sample.
     conditions
         Those of the fit.
-    n_parameters : int
-        Free numbers of the mixture.
+    n_rows, n_parameters : int
+        Rows of the fit, and free numbers of the mixture.
     arithmetic : str
         That of the fit.
     """
@@ -85,6 +85,7 @@ class Rehearsal:
     n_iterations: int
     is_followed: bool
     conditions: Conditions
+    n_rows: int
     n_parameters: int
     arithmetic: str
 
@@ -108,6 +109,7 @@ class Rehearsal:
             n_iterations=n_iterations,
             is_followed=n_iterations > 0 and is_worth_following(n_rows, m, p),
             conditions=known.conditions,
+            n_rows=n_rows,
             n_parameters=p,
             arithmetic=known.arithmetic,
         )
@@ -168,7 +170,8 @@ class Rehearsal:
         rows = np.ascontiguousarray(self.compared.T)
         log_density = Scorer(ended.parameters).log_density(rows)
         mean = float(log_density.mean()) - self.conditions.log_volume
-        return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean)
+        has_spike = not ended.parameters.bears_covariances(self.n_rows)
+        return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
 
     @property
     def compared(self) -> Array:

@@ -60,12 +60,14 @@ class Selection:
 class Tried:
     """Where EM has led from a start, after how many iterations, and how likely that is.
 
-    The likelihood is None where components were lost, and the start's parameters stand.
+    The likelihood is None where components were lost, and the start's parameters stand. `has_spike`
+    tells that a component has fewer rows than its covariance needs.
     """
 
     start: Start
     n_iter: int
     mean_log_likelihood: float | None
+    has_spike: bool = False
 
     @property
     def key(self) -> tuple[int, int]:
@@ -93,12 +95,20 @@ class Tried:
 
 
 def likeliest_of_each(tried: list[Tried], group: Callable[[Tried], Hashable]) -> list[Tried]:
-    """The likeliest of each group, the earlier where equal; none where all lost components."""
+    """The likeliest of each group, the earlier where equal; none where all lost components.
+
+    Those with a spike stand behind all others.
+    """
     best: dict[Hashable, Tried] = {}
     for one in tried:
         if one.mean_log_likelihood is None:
             continue
         before = best.setdefault(group(one), one)
-        if one.mean_log_likelihood > (before.mean_log_likelihood or -np.inf):
+        if _rank(one) > _rank(before):
             best[group(one)] = one
     return list(best.values())
+
+
+def _rank(one: Tried) -> tuple[bool, float]:
+    found = one.mean_log_likelihood
+    return not one.has_spike, -np.inf if found is None else found

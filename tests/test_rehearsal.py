@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import gaussian_clusters
+from sklearn.datasets import load_iris
 
 import dgmm
 from dgmm import initialisation
@@ -26,6 +27,7 @@ from dgmm.rehearsal import Rehearsal
 from dgmm.screening import SCREENED_ITERATIONS, likelier
 from dgmm.starts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.survey import FitSettings, Survey, survey
+from dgmm.trials import Tried, likeliest_of_each
 
 N, K, SAMPLED = 40_000, 4, 4000
 
@@ -371,3 +373,49 @@ def test_a_change_that_is_refused_ends_one_start_and_not_the_others() -> None:
     assert result.failed_starts == {}
     assert len(calls) == len(METRICS)
     assert result.chosen.start != "units 0"
+
+
+def spiky(weight: float, family: str = "full") -> Parameters:
+    """Two components in three dimensions, the first of that weight."""
+    shape = {"full": np.stack([np.eye(3)] * 2), "tied": np.eye(3), "diag": np.ones((2, 3))}
+    weights = np.array([weight, 1.0 - weight])
+    return Parameters.of(FAMILIES[family], weights, np.zeros((2, 3)), shape[family])
+
+
+@pytest.mark.parametrize(
+    ("family", "n_members", "expected"),
+    [
+        ("full", 3.9, False),
+        ("full", 4.0, True),
+        ("diag", 1.9, False),
+        ("diag", 2.0, True),
+        ("tied", 0.9, False),
+        ("tied", 1.0, True),
+    ],
+)
+def test_a_component_needs_the_rows_that_its_own_covariance_does(family, n_members, expected):
+    assert spiky(n_members / 1000, family).bears_covariances(1000) is expected
+
+
+def test_a_start_with_a_spike_is_chosen_where_every_start_has_one_alone() -> None:
+    def tried(number: int, likelihood: float | None, *, has_spike: bool) -> Tried:
+        return Tried(Start(0, number, "sd", spiky(0.5)), 15, likelihood, has_spike)
+
+    likely, sound = tried(0, 9.0, has_spike=True), tried(1, 2.0, has_spike=False)
+    lost, other = tried(2, None, has_spike=False), tried(3, 8.0, has_spike=True)
+
+    def chosen(*starts: Tried) -> list[Tried]:
+        return likeliest_of_each([*starts], lambda one: one.start.restart)
+
+    assert chosen(likely, sound, lost) == [sound]
+    assert chosen(sound, likely) == [sound]
+    assert chosen(other, lost, likely) == [likely]
+    assert chosen(lost) == []
+
+
+def test_no_component_of_iris_is_a_spike_on_two_rows() -> None:
+    # With this seed the likeliest of the starts is one.
+    X = load_iris().data
+    with ThreadExecutor(1) as executor:
+        result = fit(ArrayDataset(X), executor, FitSettings(3, seed=6), SilentListener())
+    assert result.model.weights.min() * len(X) > 40
