@@ -226,7 +226,12 @@ class GaussianMixture(FittedMixture, EstimatorBase):
         dataset, note = in_model_order(as_dataset(X), model.feature_names)
         warn((*dataset.warnings, *([note] if note else [])))
         with self._executor() as executor:
-            return scores(dataset, executor, model, (name,), drop=self.missing == "drop")[name]
+            found = scores(
+                *(dataset, executor, model, (name,)),
+                drop=self.missing == "drop",
+                warn=lambda text: warn([text]),
+            )
+            return found[name]
 
     def _executor(self) -> ThreadExecutor:
         n = self.n_threads

@@ -29,6 +29,7 @@ from dgmm.row_scores import (
     LAYOUT,
     WalkStatistics,
     array_attributes,
+    filled_rows,
     refuse_missing,
     score_block,
 )
@@ -112,10 +113,11 @@ class LastWalk:
                 rows, scorer, workspace, self.model, self.drop, writer.posterior_dtype
             )
             digests, statistics = writer.add(block, scored.values), scored.statistics
+            filled = filled_rows(self.dataset, grid.rows(block)[0], rows)
             del scored  # its posteriors must not stand beside those of the next block
             if (block + 1) % per_chunk == 0 or block + 1 == run.stop:
                 digests |= writer.flush()
-            yield block, replace(statistics, digests=digests)
+            yield block, replace(statistics, n_filled=filled, digests=digests)
 
 
 def walk(

@@ -69,6 +69,8 @@ class WalkStatistics:
         Rows whose log density is −inf.
     label_counts : (k,)
         Rows of each label.
+    n_filled
+        Rows with a cell equal to the array's fill value.
     n_anomalies
         Rows below the model's threshold, where it has one.
     digests
@@ -82,6 +84,7 @@ class WalkStatistics:
     entropy: float
     label_counts: NDArray[np.int64]
     n_anomalies: int = 0
+    n_filled: int = 0
     digests: Digests = field(default_factory=dict)
 
     @property
@@ -99,6 +102,7 @@ class WalkStatistics:
             self.entropy + other.entropy,
             self.label_counts + other.label_counts,
             self.n_anomalies + other.n_anomalies,
+            self.n_filled + other.n_filled,
             joined(self.digests, other.digests),
         )
 
@@ -115,6 +119,25 @@ def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
         f"values, the first in {dataset.locate(start + first)}, feature {feature}. "
         "Set data.missing to drop, or mend the array"
     )
+
+
+def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
+    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing.
+
+    Zero is not looked for but there: nobody has chosen it, and it is a number like others.
+
+    Raises
+    ------
+    DataError
+        As a fit refuses it in its summary.
+    """
+    fill = dataset.fill_value
+    if fill is None or (fill.value == 0 and not fill.is_mask):
+        return 0
+    count = fill.rows_with_it(rows)
+    if fill.is_mask and count:
+        raise DataError(fill.refusal(f"{count:,} of {len(rows):,} rows from row {start} on"))
+    return count
 
 
 @dataclass(frozen=True, slots=True, eq=False)

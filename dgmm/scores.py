@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from dgmm.execution.executor import TASKS_PER_THREAD, Executor, split_runs
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
-from dgmm.row_scores import LAYOUT, refuse_missing, score_block
+from dgmm.row_scores import LAYOUT, filled_rows, refuse_missing, score_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,17 +27,22 @@ class _Scores:
     names: tuple[str, ...]
     drop: bool
 
-    def __call__(self, run: Run) -> dict[str, NDArray[Any]]:
+    def __call__(self, run: Run) -> tuple[dict[str, NDArray[Any]], int]:
+        """The arrays, and how many rows have a cell equal to the fill value."""
         scorer, workspace = Scorer(self.model.parameters), Workspace()
         posteriors = np.float64 if "responsibilities" in self.names else None
         parts: list[dict[str, NDArray[Any]]] = []
+        n_filled = 0
         for block, rows in self.dataset.read_blocks(run):
+            start = self.dataset.grid.rows(block)[0]
             if not self.drop:
-                refuse_missing(self.dataset, self.dataset.grid.rows(block)[0], rows)
+                refuse_missing(self.dataset, start, rows)
+            n_filled += filled_rows(self.dataset, start, rows)
             parts.append(
                 score_block(rows, scorer, workspace, self.model, self.drop, posteriors).values
             )
-        return {name: np.concatenate([p[name] for p in parts]) for name in self.names}
+        whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
+        return whole, n_filled
 
 
 def scores(
@@ -46,6 +52,7 @@ def scores(
     names: tuple[str, ...],
     *,
     drop: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Arrays over all rows: `labels` (n,), `max_posterior` (n,), `log_density` (n,),
     `responsibilities` (n, k).
@@ -58,11 +65,13 @@ def scores(
         Which arrays.
     drop
         Rows with missing values get label −1 and NaN scores; otherwise they are an error.
+    warn
+        Hears what a user should know of the rows.
 
     Raises
     ------
     DataError
-        If a value is not finite and `drop` is off.
+        If a value is not finite and `drop` is off, or equals a fill value that stands for missing.
     """
     grid = dataset.grid
     out = {}
@@ -71,8 +80,12 @@ def scores(
         dtype = np.float64 if wide else LAYOUT[name][0]
         out[name] = np.empty((dataset.n_samples, *wide), dtype)
     runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
-    for run, part in executor.run(_Scores(dataset, model, names, drop), runs):
+    n_filled = 0
+    for run, (part, filled) in executor.run(_Scores(dataset, model, names, drop), runs):
         start, stop = grid.rows_of_run(run)
+        n_filled += filled
         for name, values in part.items():
             out[name][start:stop] = values
+    if warn is not None and n_filled and dataset.fill_value is not None:
+        warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
     return out

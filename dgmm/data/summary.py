@@ -262,12 +262,7 @@ def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
     fill, found = dataset.fill_value, np.flatnonzero(part.n_fill)
     if fill is not None and fill.is_mask and len(found):
         counts = listed(f"{dataset.feature_names[i]} {part.n_fill[i]:,}" for i in found)
-        raise DataError(
-            f"cells equal the array's fill value {fill.value:.6g}, which xarray reads as missing "
-            f"in Zarr version 2, in {part.moments.count:,} rows: {counts}. dgmm does not decode "
-            "them yet. Write NaN where they are missing, or set fill_value to null in .zarray if "
-            "they are data"
-        )
+        raise DataError(fill.refusal(f"{part.moments.count:,} rows: {counts}"))
 
 
 def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:

@@ -99,6 +99,8 @@ def _predict(
         recording.end_stage()
     save_model(model, directory.path / "model")
     warn_of_underflow(total, recording)
+    if total.n_filled and dataset.fill_value is not None:
+        recording.warning(dataset.fill_value.scored_warning(total.n_filled, total.n_read))
     ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
     directory.forget_state()
     return ended

@@ -7,15 +7,18 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from clusters import gaussian_clusters, job, write_zarr
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as Peer
 
+from dgmm import GaussianMixture
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
 from dgmm.job import RunResult, predict_job, run_job
 from dgmm.job.recording import RecordingListener
@@ -505,3 +508,39 @@ def test_labels_of_very_many_components_are_not_listed_one_by_one():
     attributes = array_attributes("labels", 257)
     assert attributes["flag_values"] == [-1]
     assert len(array_attributes("labels", 256)["flag_meanings"].split()) == 257
+
+
+@pytest.mark.parametrize(("fill", "n_told"), [(-9999.0, 37), (0.0, 0)])
+def test_a_prediction_counts_rows_with_the_arrays_own_fill_value(tmp_path, clusters, fill, n_told):
+    X = clusters[0][:2000]
+    fitted = run_job(job(write_zarr(tmp_path / "a.zarr", X), tmp_path / "run"), QUIET)
+    gaps = X.copy()
+    gaps[100:137, 1] = fill
+    gaps[120:130, 2] = fill
+    path = tmp_path / "gaps.zarr"
+    zarr.create_array(str(path), data=gaps, chunks=(300, 3), fill_value=fill)
+    again = predict_job(
+        job(path, tmp_path / "again", model={"path": str(fitted.directory / "model")}), QUIET
+    )
+    warned = [text for text in record(again)["warnings"] if "own fill value" in text]
+    assert len(warned) == (n_told > 0)
+    assert all(text.startswith(f"{n_told} of 2,000 rows have cells equal") for text in warned)
+    model = load_model(fitted.directory / "model")
+    mixture = GaussianMixture.from_model(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mixture.predict(str(path))
+    assert sum("own fill value" in str(one.message) for one in caught) == (n_told > 0)
+
+
+def test_a_prediction_refuses_cells_that_xarray_reads_as_missing(tmp_path, clusters):
+    X = clusters[0][:2000]
+    fitted = run_job(job(write_zarr(tmp_path / "a.zarr", X), tmp_path / "run"), QUIET)
+    gaps = X.copy()
+    gaps[700:703, 0] = 0.0
+    path = tmp_path / "gaps.zarr"
+    dataset = xr.Dataset({"X": (("row", "feature"), gaps)})
+    dataset.to_zarr(path, zarr_format=2, encoding={"X": {"_FillValue": 0.0, "chunks": (500, 3)}})
+    saved = {"path": str(fitted.directory / "model")}
+    with pytest.raises(DataError, match=r"which xarray reads as missing.*in 3 of 2,000 rows"):
+        predict_job(job(path, tmp_path / "again", model=saved, data={"array": "X"}), QUIET)
