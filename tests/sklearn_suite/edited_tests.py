@@ -61,7 +61,7 @@ WORDING = [
     Edit("test_score", "match=msg", 'match="not fitted"'),
     Edit("test_score_samples", "match=msg", 'match="not fitted"'),
     Edit("test_gaussian_mixture_fit_convergence_warning", "match=msg", 'match="max_iter"'),
-    Edit("test_sample", 'msg = "This GaussianMixture instance is not fitted"', 'msg = "not fitted"'),
+    Edit("test_sample", '"This GaussianMixture instance is not fitted"', '"not fitted"'),
     Edit("test_sample", "msg = \"Invalid value for 'n_samples'\"", 'msg = "n_samples"'),
 ]
 #: Private names become what a user can reach.
