@@ -26,6 +26,10 @@ class ExitCode(IntEnum):
     JOB_FILE_INVALID = 78
 
 
+#: Noted on an error whose traceback lies in the run directory.
+TRACE_KEPT = "the traceback is in error.txt there"
+
+
 class DgmmError(Exception):
     """What a user can mend; carries the exit code of the command line."""
 

@@ -117,9 +117,21 @@ class Folder:
         os.mkdir(name, _FOLDER_MODE, dir_fd=self._descriptor)
         return self.folder(name)
 
+    def folder_made(self, name: str) -> Folder:
+        """A folder in this one, made where it is absent, also by somebody else at the same time."""
+        if not self.holds(name):
+            with suppress(FileExistsError):
+                os.mkdir(name, _FOLDER_MODE, dir_fd=self._descriptor)
+        return self.folder(name)
+
     def names(self) -> list[str]:
         """The names in it, sorted."""
         return sorted(os.listdir(self._descriptor))  # noqa: PTH208 - of a descriptor
+
+    def folders(self) -> list[str]:
+        """The names of folders in it, sorted."""
+        with os.scandir(self._descriptor) as entries:
+            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False))
 
     def status(self, name: str = ".") -> os.stat_result:
         """The status of a name, a link's own where it is one; of the folder itself by default."""
@@ -243,21 +255,26 @@ class Entry:
             shutil.copyfileobj(shared, file)
 
     @contextmanager
-    def written_aside(self) -> Iterator[BinaryIO]:
-        """A new file that takes the name, synced, when the body has ended without error."""
+    def written_aside(self, *, is_synced: bool = True) -> Iterator[BinaryIO]:
+        """A new file that takes the name, synced, when the body has ended without error.
+
+        What is not synced here is for the caller to bring to disk, file and folder.
+        """
         folder, aside = self.folder, f".{self.name}.{secrets.token_hex(8)}.tmp"
         try:
             descriptor = folder.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if is_synced:
+                    os.fsync(file.fileno())
             folder.rename(aside, self.name)
         except BaseException:
             with suppress(OSError):
                 folder.remove(aside)
             raise
-        folder.sync()
+        if is_synced:
+            folder.sync()
 
 
 #: A file by its path, or by its name in a folder that is held open.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,22 @@ from dgmm.covariance.symmetry import opposite_entries
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.execution.blas import limited_thread
+from dgmm.folders import Entry, Target, entry_of
 from dgmm.model import MixtureModel
 from dgmm.parameters import Parameters
-from dgmm.persistence import read_json, sync_folder, write_json
+from dgmm.persistence import read_json, write_json
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
 
 
-def save_model(model: MixtureModel, path: str | Path, **about: Any) -> None:
+def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
     """Write a model directory: arrays.npz and model.json, whole or not at all.
 
     Parameters
     ----------
     model, path
-        What is saved where; an older model there is replaced.
+        What is saved where; an older model there is replaced, and a link by the model itself.
     **about
         Further entries of model.json, for people.
 
@@ -40,17 +40,19 @@ def save_model(model: MixtureModel, path: str | Path, **about: Any) -> None:
     OutputFailedError
         If it cannot be written.
     """
-    path = Path(path)
-    aside = path.with_name(f"{path.name}.part")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        arrays = _arrays(model)
-        write_arrays(aside / "arrays.npz", **arrays)
-        write_json(aside / "model.json", _description(model, arrays) | about)
-        shutil.rmtree(path, ignore_errors=True)
-        aside.rename(path)
-        sync_folder(path.parent)
+        if not isinstance(path, Entry):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with entry_of(path) as place:
+            folder, part = place.folder, f"{place.name}.part"
+            folder.remove(part)
+            with folder.make_folder(part) as aside:
+                arrays = _arrays(model)
+                write_arrays(aside / "arrays.npz", **arrays)
+                write_json(aside / "model.json", _description(model, arrays) | about)
+            folder.remove(place.name)
+            folder.rename(part, place.name)
+            folder.sync()
     except OSError as error:
         raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
 

@@ -22,6 +22,7 @@ from dgmm.data.zarr_versions import ZarrFormat
 from dgmm.digests import Digests, digest_of
 from dgmm.execution.executor import Executor, PassProgress, map_reduce
 from dgmm.expectation import most_blocks
+from dgmm.folders import Target
 from dgmm.kernels import Workspace
 from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
@@ -58,10 +59,11 @@ def responsibilities_chunk_rows(grid: BlockGrid, k: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Which arrays are written, where."""
+    """Which arrays are written, where, and by which run (see `OutputArray`)."""
 
     path: str
     names: tuple[str, ...]
+    run: str | None = None
 
     def create(
         self,
@@ -69,18 +71,23 @@ class Products:
         n_components: int,
         attributes: dict[str, Any],
         zarr_format: ZarrFormat = 3,
+        place: Target | None = None,
     ) -> None:
-        """Make the group and its empty arrays; nothing where none is wanted."""
+        """Make the group and its empty arrays; nothing where none is wanted.
+
+        `place` is the path where its folder is held open.
+        """
         if not self.names:
             return
-        zarr_output.create_outputs(self.path, attributes, zarr_format)
+        place = self.path if place is None else place
+        zarr_output.create_outputs(place, attributes, zarr_format, self.run)
         chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
         for name in self.names:
             dtype, fill = LAYOUT[name]
             wide = name == "responsibilities"
             rows = responsibilities_chunk_rows(grid, n_components) if wide else chunk_rows
             zarr_output.create_array(
-                self.path,
+                place,
                 name,
                 shape=(grid.n_samples, n_components) if wide else (grid.n_samples,),
                 chunks=(min(rows, max(grid.n_samples, 1)), n_components) if wide else (rows,),
@@ -161,7 +168,7 @@ class _ChunkWriter:
 
     def __init__(self, products: Products, grid: BlockGrid) -> None:
         self._grid = grid
-        self._arrays = {name: OutputArray(products.path, name) for name in products.names}
+        self._arrays = {n: OutputArray(products.path, n, products.run) for n in products.names}
         self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in self._arrays}
         self._start: int | None = None
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ import numpy as np
 from dgmm.array_files import read_sealed, write_sealed
 from dgmm.checkpoint.encoding import Encoded, decode, encode
 from dgmm.errors import DataError, OutputExistsError, OutputFailedError
-from dgmm.persistence import sync_folder
+from dgmm.folders import Entry, Folder, Target, entry_of
+from dgmm.persistence import reason
 
 #: Version of what files hold and how; another one is refused.
 FORMAT = 2
@@ -31,8 +31,8 @@ class CheckpointStore:
 
     Parameters
     ----------
-    folder : Path
-        Made when the first state is saved.
+    place : Path or Entry
+        The folder. Made when the first state is saved; a link in its place is refused.
     run : str
         Names job and data: states of any other are refused.
     warn : callable
@@ -43,12 +43,12 @@ class CheckpointStore:
 
     def __init__(
         self,
-        folder: Path,
+        place: Target,
         run: str,
         warn: Callable[[str], None],
         is_lost: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._folder, self._run, self._warn, self._is_lost = folder, run, warn, is_lost
+        self._place, self._run, self._warn, self._is_lost = place, run, warn, is_lost
 
     def save(self, name: str, value: Any) -> None:
         """Keep a value as the newest state of a name; the one before it stays.
@@ -63,15 +63,15 @@ class CheckpointStore:
         encoded = encode({"run": self._run, "value": value})
         text = json.dumps({"format": FORMAT, "tree": encoded.tree}, allow_nan=False)
         arrays = {f"a{i}": array for i, array in enumerate(encoded.arrays)}
-        generations = self._generations(name)
-        newest = max(generations, default=0) + 1
-        self._make_folder()
-        path = self._path(name, newest)
-        write_sealed(path, tree=np.frombuffer(text.encode(), np.uint8), **arrays)
-        for generation in generations:
-            if generation <= newest - _KEPT:
-                with suppress(OSError):  # one too many does no harm
-                    self._path(name, generation).unlink()
+        with self._made() as folder:
+            generations = _generations(folder, name)
+            newest = max(generations, default=0) + 1
+            tree = np.frombuffer(text.encode(), np.uint8)
+            write_sealed(folder / _file(name, newest), tree=tree, **arrays)
+            for generation in generations:
+                if generation <= newest - _KEPT:
+                    with suppress(OSError):  # one too many does no harm
+                        folder.remove(_file(name, generation))
 
     def load(self, name: str) -> Any:
         """The newest state of a name that is whole; None where there is none.
@@ -81,26 +81,28 @@ class CheckpointStore:
         OutputExistsError
             If it belongs to another run, or to a version of dgmm that writes them otherwise.
         """
-        for generation in sorted(self._generations(name), reverse=True):
-            path = self._path(name, generation)
-            try:
-                arrays = read_sealed(path)
-                value = self._opened(path, arrays)
-            except DataError as error:
-                self._warn(f"{error}; an earlier state is taken, or the work done again")
-                with suppress(OSError):
-                    path.unlink()  # it must not count as one of the two that are kept
-                continue
-            return value
+        with self._opened() as folder:
+            if folder is None:
+                return None
+            for generation in sorted(_generations(folder, name), reverse=True):
+                file = folder / _file(name, generation)
+                try:
+                    return self._value(file, read_sealed(file))
+                except DataError as error:
+                    self._warn(f"{error}; an earlier state is taken, or the work done again")
+                    with suppress(OSError):
+                        folder.remove(file.name)  # it must not count as one of those that are kept
         return None
 
     def discard(self, name: str) -> None:
         """Forget all states of a name."""
-        for generation in self._generations(name):
-            with suppress(OSError):
-                self._path(name, generation).unlink()
+        with self._opened() as folder:
+            if folder is not None:
+                for generation in _generations(folder, name):
+                    with suppress(OSError):
+                        folder.remove(_file(name, generation))
 
-    def _opened(self, path: Path, arrays: dict[str, Any]) -> Any:
+    def _value(self, path: Entry, arrays: dict[str, Any]) -> Any:
         try:
             content = json.loads(arrays.pop("tree").tobytes())
             written = content["format"]
@@ -118,22 +120,42 @@ class CheckpointStore:
             )
         return held["value"]
 
-    def _generations(self, name: str) -> list[int]:
-        if not self._folder.is_dir():
-            return []
-        found = (_FILE.fullmatch(path.name) for path in self._folder.iterdir())
-        return [int(match["generation"]) for match in found if match and match["name"] == name]
+    @contextmanager
+    def _opened(self) -> Iterator[Folder | None]:
+        """The folder; None where there is none yet."""
+        with ExitStack() as held:
+            try:
+                place = held.enter_context(entry_of(self._place))
+                folder = held.enter_context(place.folder.folder(place.name))
+            except FileNotFoundError:
+                folder = None
+            except OSError as error:
+                raise self._failure(error) from error
+            yield folder
 
-    def _path(self, name: str, generation: int) -> Path:
-        return self._folder / f"{name}.{generation}.checkpoint"
+    @contextmanager
+    def _made(self) -> Iterator[Folder]:
+        with self._opened() as folder:
+            if folder is not None:
+                yield folder
+                return
+        with ExitStack() as held:
+            try:
+                place = held.enter_context(entry_of(self._place))
+                made = held.enter_context(place.folder.make_folder(place.name))
+                place.folder.sync()
+            except OSError as error:
+                raise self._failure(error) from error
+            yield made
 
-    def _make_folder(self) -> None:
-        if self._folder.is_dir():
-            return
-        try:
-            self._folder.mkdir()
-        except OSError as error:
-            raise OutputFailedError(
-                f"cannot create {self._folder}: {error.strerror or error}"
-            ) from error
-        sync_folder(self._folder.parent)
+    def _failure(self, error: OSError) -> OutputFailedError:
+        return OutputFailedError(f"cannot open or create {self._place}: {reason(error)}")
+
+
+def _generations(folder: Folder, name: str) -> list[int]:
+    found = map(_FILE.fullmatch, folder.names())
+    return [int(match["generation"]) for match in found if match and match["name"] == name]
+
+
+def _file(name: str, generation: int) -> str:
+    return f"{name}.{generation}.checkpoint"

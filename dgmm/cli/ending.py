@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-import traceback
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from dgmm.errors import DgmmError, ExitCode, StoppedError
+from dgmm.errors import TRACE_KEPT, DgmmError, ExitCode, StoppedError
 from dgmm.printable import printable
 
 
@@ -20,12 +17,9 @@ class Invocation:
     ----------
     directory
         The run directory, once the job is known.
-    started
-        Seconds since the epoch.
     """
 
     directory: Path | None = None
-    started: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,9 @@ def ending_of(error: BaseException, invocation: Invocation) -> Ending:
     if isinstance(error, DgmmError):
         return Ending(error.exit_code, "failed", str(error), directory)
     reason = printable(str(error).partition("\n")[0])
-    text = f"internal error: {type(error).__name__}: {reason}; {_trace_place(error, invocation)}"
+    is_kept = TRACE_KEPT in getattr(error, "__notes__", ())
+    trace = TRACE_KEPT if is_kept else "set DGMM_TRACEBACK=1 to see the traceback"
+    text = f"internal error: {type(error).__name__}: {reason}; {trace}"
     return Ending(ExitCode.INTERNAL, "failed", text, directory)
 
 
@@ -74,17 +70,3 @@ def _stop_reason(error: BaseException, directory: Path | None) -> str:
     """The signal's name; and what to do, where it is a run that was stopped."""
     reason = "Ctrl-C received" if isinstance(error, KeyboardInterrupt) else str(error)
     return reason if directory is None else f"{reason}; run the same command again to go on"
-
-
-def _trace_place(error: BaseException, invocation: Invocation) -> str:
-    """Leave the traceback in the run directory, if this very run has begun to write there."""
-    if invocation.directory is not None:
-        with suppress(OSError):
-            record = invocation.directory / "run.json"
-            if record.stat().st_mtime >= int(
-                invocation.started
-            ):  # a file system may drop fractions
-                trace = "".join(traceback.format_exception(error))
-                (invocation.directory / "error.txt").write_text(trace, encoding="utf-8")
-                return "the traceback is in error.txt there"
-    return "set DGMM_TRACEBACK=1 to see the traceback"

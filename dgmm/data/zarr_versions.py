@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from dgmm.data.zarr_conventions import V2_DIMENSIONS
 from dgmm.errors import DgmmError
+from dgmm.folders import Folder
 from dgmm.persistence import read_json
 
 ZarrFormat = Literal[2, 3]
@@ -42,21 +43,25 @@ def creation_options(
     }
 
 
-def format_of(folder: Path) -> ZarrFormat | None:
+def format_in(folder: Folder) -> ZarrFormat | None:
     """The version of the group or array in a folder; None where there is neither."""
-    if (folder / "zarr.json").is_file():
+    if _is_regular(folder, "zarr.json"):
         return 3
-    return 2 if any((folder / name).is_file() for name in (".zarray", ".zgroup")) else None
+    return 2 if any(_is_regular(folder, name) for name in (".zarray", ".zgroup")) else None
 
 
-def group_attributes(path: Path) -> Mapping[str, Any]:
+def _is_regular(folder: Folder, name: str) -> bool:
+    return folder.holds(name) and stat.S_ISREG(folder.status(name).st_mode)
+
+
+def group_attributes(folder: Folder) -> Mapping[str, Any]:
     """What a group of outputs says of itself; nothing where there is none that can be read."""
-    zarr_format = format_of(path)
+    zarr_format = format_in(folder)
     try:
         if zarr_format == 3:
-            found = read_json(path / "zarr.json").get("attributes", {})
+            found = read_json(folder / "zarr.json").get("attributes", {})
         else:
-            found = read_json(path / ".zattrs") if zarr_format == 2 else {}
+            found = read_json(folder / ".zattrs") if zarr_format == 2 else {}
     except (DgmmError, AttributeError):
         return {}
     return found if isinstance(found, Mapping) else {}

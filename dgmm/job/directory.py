@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from traceback import format_exception
 from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.errors import (
+    TRACE_KEPT,
     DataError,
     DgmmError,
     ExitCode,
@@ -19,12 +18,21 @@ from dgmm.errors import (
     OutputExistsError,
     StoppedError,
 )
+from dgmm.folders import Folder
+from dgmm.job.earlier import (
+    attempts_after,
+    is_noise,
+    max_iter_of,
+    remove_unfinished,
+    standing_warnings,
+)
 from dgmm.job.identity import difference, fingerprint, identity
-from dgmm.job.lock import Lock, is_lock_file, locked
+from dgmm.job.lock import Lock, locked
+from dgmm.job.output_path import open_run_folder
 from dgmm.job.recording import RecordingListener, now
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.listener import Listener
-from dgmm.persistence import read_json, write_json
+from dgmm.persistence import read_json, write_json, write_text
 from dgmm.version import __version__
 
 SCHEMA_VERSION = 1
@@ -46,6 +54,9 @@ class RunDirectory:
     ----------
     job
         The job that claims it.
+    folder
+        The directory, held open: all that this process writes goes there, whatever becomes of its
+        path.
 
     Raises
     ------
@@ -53,10 +64,8 @@ class RunDirectory:
         If it holds another job, is no run directory, or cannot be created.
     """
 
-    def __init__(self, job: Job) -> None:
-        # Links followed and `..` taken out: mkdir would make the `a` of `a/../b` too.
-        self.path = Path(os.path.realpath(job.output.path))
-        self.shown = Path(job.output.path)
+    def __init__(self, job: Job, folder: Folder) -> None:
+        self.folder, self.path, self.shown = folder, folder.path, folder.shown
         self.identity = identity(job)
         self._job = job
         self.previous = self._claim(job)
@@ -67,27 +76,37 @@ class RunDirectory:
     @classmethod
     @contextmanager
     def opened(cls, job: Job, listener: Listener) -> Iterator[Self]:
-        """Claim the directory and keep other runs out of it until the end."""
-        refused_or_ours = cls(job)  # a lock file is put into no directory that is not a run's
+        """Claim the directory and keep other runs out of it until the end.
+
+        Raises
+        ------
+        OutputExistsError
+            If it cannot be claimed, or another run has taken it over meanwhile.
+        OutputFailedError
+            If it was removed, moved or replaced meanwhile.
+        """
         said: list[str] = []
-        with locked(refused_or_ours.path, refused_or_ours.shown, said.append) as lock:
-            for text in said:
-                listener.warning(text)
-            directory = cls(job)
-            directory._taken_over, directory._lock = said, lock
-            yield directory
+        with open_run_folder(job.output.path) as folder:
+            cls(job, folder)  # a lock file is put into no directory that is not a run's
+            with locked(folder, folder.shown, said.append) as lock:
+                for text in said:
+                    listener.warning(text)
+                directory = cls(job, folder)
+                directory._taken_over, directory._lock = said, lock
+                with lock.loss_named():
+                    yield directory
 
     @property
     def goes_on(self) -> bool:
         """Whether an earlier attempt at this very job has left a state to go on from."""
-        return self.previous is not None and (self.path / CHECKPOINT).is_dir()
+        return self.previous is not None and self.folder.holds_folder(CHECKPOINT)
 
     @property
     def is_finished(self) -> bool:
         """Whether this very job ended here before, and what it left is still there."""
         if self.previous is None or self.previous.get("status") != "done":
             return False
-        if self.goes_on and _max_iter(self.previous) < self._job.model.max_iter:
+        if self.goes_on and max_iter_of(self.previous) < self._job.model.max_iter:
             return False  # it stopped at a max_iter that has been raised
         outputs = [f"outputs.zarr/{name}" for name in self.previous.get("outputs", {})]
         return all((self.path / name).is_dir() for name in ("model", *outputs))
@@ -120,7 +139,7 @@ class RunDirectory:
     @contextmanager
     def recorded(self, command: str, listener: Listener) -> Iterator[RecordingListener]:
         """Write run.json now and at the end, whatever the end is; yield who keeps the logs."""
-        attempts = self._attempts() if self.goes_on else []
+        attempts = attempts_after(self.previous or {}) if self.goes_on else []
         before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
         self._remove(_ENDINGS if self.goes_on else _PRODUCTS)
         self._sweep()
@@ -141,7 +160,7 @@ class RunDirectory:
             "data": before.get("data"),  # what the state is of, until it is looked at again
             "rows": {"total": None, "read": 0, "dropped": 0},
             "mean_log_likelihood": None,
-            "warnings": [*_standing_warnings(before), *self._taken_over],
+            "warnings": [*standing_warnings(before), *self._taken_over],
             "component_log": [],
             "outputs": {},
             "anomaly": None,
@@ -152,7 +171,8 @@ class RunDirectory:
         self.write()
         try:
             said, timed = self.record["warnings"], self.record["timings"]
-            with RecordingListener(self.path, said, timed, listener) as recording:
+            check = self.check_held
+            with RecordingListener(self.folder, said, timed, listener, check) as recording:
                 yield recording
         except BaseException as error:
             self._fail(error)
@@ -172,21 +192,31 @@ class RunDirectory:
 
     def forget_state(self) -> None:
         """Remove the state that a run goes on from, whole: half of one would mislead."""
-        aside = self.path / _STALE_STATE
         with suppress(OSError):
-            shutil.rmtree(aside, ignore_errors=True)
-            (self.path / CHECKPOINT).rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
+            self.folder.remove(_STALE_STATE)
+            self.folder.rename(CHECKPOINT, _STALE_STATE)
+            self.folder.remove(_STALE_STATE)
 
     @property
     def is_lost(self) -> bool:
         """Whether another run has taken this directory over: nothing may be written any more."""
         return self._lock is not None and self._lock.is_lost
 
+    def check_held(self) -> None:
+        """Refuse to go on in a directory that is this run's no more.
+
+        Raises
+        ------
+        OutputFailedError, OutputExistsError
+            With what became of it.
+        """
+        if self._lock is not None and (loss := self._lock.loss()) is not None:
+            raise loss
+
     def write(self) -> None:
         """Write run.json, whole or not at all."""
-        if not self.is_lost:
-            write_json(self.path / "run.json", self.record)
+        self.check_held()
+        write_json(self.folder / "run.json", self.record)
 
     def _fail(self, error: BaseException) -> None:
         if self.record.get("status") == "done":
@@ -202,6 +232,9 @@ class RunDirectory:
         }
         try:
             self.write()
+            if not stopped and not isinstance(error, DgmmError):
+                write_text(self.folder / "error.txt", "".join(format_exception(error)))
+                error.add_note(TRACE_KEPT)
         except DgmmError as second:
             error.add_note(f"run.json could not be written either: {second}")
 
@@ -219,9 +252,9 @@ class RunDirectory:
                 f"{self.shown} holds another job: {difference(there, self.identity)}. "
                 "Choose another output.path, or remove that directory"
             )
-        if job.command == "run" and job.model.max_iter < _max_iter(previous):
+        if job.command == "run" and job.model.max_iter < max_iter_of(previous):
             raise OutputExistsError(
-                f"{self.shown} holds this job with model.max_iter {_max_iter(previous)}, here it "
+                f"{self.shown} holds this job with model.max_iter {max_iter_of(previous)}, here it "
                 f"is {job.model.max_iter}: it may be raised and not lowered. Choose another "
                 "output.path"
             )
@@ -237,20 +270,19 @@ class RunDirectory:
         names = ["model", "outputs.zarr", "outputs.zarr.part"]
         if previous.get("exit_code") != ExitCode.DATA_INVALID:
             names.append(CHECKPOINT)  # of invalid data it is worth nothing to another job
-        return any((self.path / name).exists() for name in names)
+        return any(self.folder.holds(name) for name in names)
 
     def _read_previous(self) -> dict[str, Any] | None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            names = sorted(p.name for p in self.path.iterdir() if not _is_noise(p.name))
+            names = [name for name in self.folder.names() if not is_noise(name)]
         except OSError as error:
             raise OutputExistsError(
-                f"cannot create the run directory {self.shown}: {error.strerror or error}"
+                f"cannot look into the run directory {self.shown}: {error.strerror or error}"
             ) from error
         if not names:
             return None
         try:
-            record = read_json(self.path / "run.json")
+            record = read_json(self.folder / "run.json")
         except (DataError, InputNotFoundError) as error:
             raise OutputExistsError(
                 f"{self.shown} holds files but no readable run.json ({', '.join(names[:3])}): "
@@ -258,47 +290,19 @@ class RunDirectory:
             ) from error
         return record if isinstance(record, dict) else {}
 
-    def _attempts(self) -> list[dict[str, Any]]:
-        """The earlier attempts at this job, with how each ended; a killed one did not say."""
-        previous = self.previous or {}
-        last = {key: previous.get(key) for key in ("started", "ended", "status", "message")}
-        return [*previous.get("attempts", []), last]
-
     def _sweep(self) -> None:
         """Remove files that a killed run did not finish; no other run is here."""
-        for folder in (self.path, self.path / CHECKPOINT):
-            for unfinished in folder.glob(".*.tmp"):
-                with suppress(OSError):
-                    shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+        with suppress(OSError):
+            remove_unfinished(self.folder)
+            with self.folder.folder(CHECKPOINT) as state:
+                remove_unfinished(state)
 
     def _remove(self, names: tuple[str, ...]) -> None:
         """Remove what an earlier run left; whatever else lies here is not dgmm's and stays."""
         try:
             for name in names:
-                product = self.path / name
-                if product.is_dir():
-                    shutil.rmtree(product)
-                else:
-                    product.unlink(missing_ok=True)
+                self.folder.remove(name)
         except OSError as error:
             raise OutputExistsError(
                 f"cannot remove the unfinished run in {self.shown}: {error.strerror or error}"
             ) from error
-
-
-def _is_noise(name: str) -> bool:
-    """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
-    return is_lock_file(name) or (name.startswith(".") and name.endswith(".tmp"))
-
-
-def _standing_warnings(record: Mapping[str, Any]) -> list[str]:
-    """The warnings of an earlier attempt, but for that of its outcome: this one has its own."""
-    outcome = f"{record.get('outcome')}: "
-    return [text for text in record.get("warnings", []) if not text.startswith(outcome)]
-
-
-def _max_iter(record: Mapping[str, Any]) -> int:
-    """The max_iter of the run that a record tells of; 0 where it does not say."""
-    model = (record.get("job") or {}).get("model") or {}
-    value = model.get("max_iter")
-    return value if isinstance(value, int) else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from dgmm.criteria import criteria
 from dgmm.data.zarr_dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.fit import Fit, Given, fit
+from dgmm.folders import Entry
 from dgmm.job.directory import RunDirectory
 from dgmm.job.last_walk import LastWalk
 from dgmm.job.plan import plan_for
@@ -115,7 +115,7 @@ def _run(
         recording.end_stage()
     _note_walk(directory, model, total, recording)
     _save(directory, model, result)
-    _write_sample(directory.path / "sample.npz", result)
+    _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
     if not state.may_go_on:
         directory.forget_state()  # else a larger max_iter goes on from it
@@ -227,7 +227,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
 def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
     save_model(
         model,
-        directory.path / "model",
+        directory.folder / "model",
         n_rows=result.summary.n_kept,
         mean_log_likelihood=directory.record["mean_log_likelihood"],
         outcome=directory.record["outcome"],
@@ -255,7 +255,7 @@ def _note_walk(
     }
 
 
-def _write_sample(path: Path, result: Fit) -> None:
+def _write_sample(path: Entry, result: Fit) -> None:
     """A fixed part of the sample, and the overlap of components on all of it, for the report."""
     standardisation = result.model.standardisation
     rows = result.sample

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 from dgmm import anomaly
 from dgmm.checkpoint import RunState
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
+from dgmm.data.output_array import run_of
 from dgmm.data.zarr_output import OutputArray
-from dgmm.data.zarr_versions import ZarrFormat, format_of, group_attributes
+from dgmm.data.zarr_versions import ZarrFormat, format_in, group_attributes
 from dgmm.digests import Digests
 from dgmm.errors import DataError
 from dgmm.execution.executor import OpenExecutor
+from dgmm.folders import Entry, Folder
 from dgmm.job.directory import RunDirectory
+from dgmm.job.identity import fingerprint
 from dgmm.job.stages import output_attributes, product_names, publish_outputs
 from dgmm.model import MixtureModel
 from dgmm.model_files import model_digest
 from dgmm.outputs import Products, describe, walk
+from dgmm.persistence import plain
 from dgmm.row_scores import WalkStatistics
 
 #: Attribute of the group: whose outputs these are.
@@ -54,9 +58,13 @@ class LastWalk:
         self._job, self._directory, self._state = job, directory, state
         self._dataset, self._executor, self._model = dataset, executor, model
         self._zarr_format = zarr_format
-        self._part = directory.path / "outputs.zarr.part"
-        self._final = directory.path / "outputs.zarr"
+        self._part = directory.folder / "outputs.zarr.part"
+        self._final = directory.folder / "outputs.zarr"
+        self._path = str(directory.path / self._part.name)  # for workers
         self._digest = model_digest(model)
+        data = (directory.record.get("data") or {}).get("fingerprint")
+        run = {"job": directory.identity, "data": plain(data), "model": self._digest}
+        self._run = fingerprint(run)
         self._slots = {n: f"{n}-{self._digest[:16]}" for n in ("walk", "threshold", "flags")}
 
     def write(self, *, quantile: float | None) -> tuple[WalkStatistics, MixtureModel]:
@@ -80,23 +88,29 @@ class LastWalk:
             flags, model = self._flagged(quantile)
             digests = {**digests, **flags.digests}
         self._dataset.check_unchanged()
+        self._directory.check_held()
         publish_outputs(self._part, self._final)
-        self._directory.record["outputs"] = describe(self._final, names, digests)
+        path = self._directory.path / self._final.name
+        self._directory.record["outputs"] = describe(path, names, digests)
         return total, model
 
     def _prepare(self, names: tuple[str, ...], quantile: float | None) -> None:
         """Make the arrays, unless an earlier attempt has made them."""
-        if not names or _holds(self._part, self._digest, names):
+        if not names or _holds(self._part, names, lambda group: run_of(group) == self._run):
             return
         needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
-        if _holds(self._final, self._digest, names) and all(map(self._state.has, needed)):
+        if _holds(self._final, names, self._is_finished) and all(map(self._state.has, needed)):
             return  # killed between publishing them and saying so
         for slot in ("pass", *self._slots.values()):
             self._state.forget(slot)
         attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
-        products = Products(str(self._part), names)
+        products = Products(self._path, names, self._run)
         grid, k = self._dataset.grid, self._model.n_components
-        products.create(grid, k, attributes, self._zarr_format)
+        self._directory.check_held()
+        products.create(grid, k, attributes, self._zarr_format, self._part)
+
+    def _is_finished(self, group: Folder) -> bool:
+        return group_attributes(group).get(_MODEL) == self._digest
 
     def _walked(self, names: tuple[str, ...]) -> WalkStatistics:
         """Every row accounted for."""
@@ -104,7 +118,7 @@ class LastWalk:
             self._dataset,
             self._executor,
             self._model,
-            Products(str(self._part), names),
+            Products(self._path, names, self._run),
             drop=self._job.data.missing == "drop",
             progress=self._state.of_pass(self._slots["walk"]),
         )
@@ -117,7 +131,7 @@ class LastWalk:
 
     def _flagged(self, quantile: float) -> tuple[anomaly.Flagged, MixtureModel]:
         """Flag the rows below the quantile of what was written."""
-        log_density = OutputArray(self._part, "log_density")
+        log_density = OutputArray(self._path, "log_density", self._run)
         grid, executor = self._dataset.grid, self._executor
         threshold = self._state.once(
             self._slots["threshold"],
@@ -127,7 +141,7 @@ class LastWalk:
             self._slots["flags"],
             lambda: anomaly.flag(
                 log_density,
-                OutputArray(self._part, "anomaly"),
+                OutputArray(self._path, "anomaly", self._run),
                 grid,
                 executor,
                 threshold,
@@ -142,7 +156,16 @@ class LastWalk:
         return flags, self._model.with_threshold(threshold, quantile)
 
 
-def _holds(folder: Path, digest: str, names: tuple[str, ...]) -> bool:
-    """Whether a folder holds the arrays of this very model."""
-    own = group_attributes(folder).get(_MODEL) == digest
-    return own and all(format_of(folder / name) is not None for name in names)
+def _holds(place: Entry, names: tuple[str, ...], is_own: Callable[[Folder], bool]) -> bool:
+    """Whether there is a group of one's own that has the arrays."""
+    if not place.folder.holds_folder(place.name):
+        return False
+    with place.folder.folder(place.name) as group:
+        return is_own(group) and all(_holds_array(group, name) for name in names)
+
+
+def _holds_array(group: Folder, name: str) -> bool:
+    if not group.holds_folder(name):
+        return False
+    with group.folder(name) as array:
+        return format_in(array) is not None

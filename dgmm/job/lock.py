@@ -8,94 +8,107 @@ should the old holder wake up, it finds another's words in the file, writes noth
 Nobody's clock is compared with another's.
 
 Each number is given once: whoever takes it creates the file `lock.NUMBER`, which succeeds for one
-of two that ask at the same moment, on any file system, and looks at the lock again before writing.
+of two that ask at the same moment, on any file system. Then it looks at the lock again, where
+another may have written and removed that file meanwhile, writes, and removes its own.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import re
-import signal
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgmm.errors import OutputExistsError
+from dgmm import stopping
+from dgmm.errors import DgmmError, OutputExistsError, OutputFailedError, StoppedError
+from dgmm.folders import Folder
+from dgmm.job.lock_holder import Holder, machine, read_holder, write_holder
 
 NAME = "lock"
 #: Seconds between two beats of a holder, and for which a count may stand still. File systems on a
 #: network may show a write only after half a minute.
 BEAT_S, LEASE_S = 5.0, 60.0
-_SIZE = 512
 _NUMBER = re.compile(NAME + r"(?:\.([0-9]+))?")
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a lock.
-
-    Attributes
-    ----------
-    host, pid, since
-        For people.
-    machine
-        Tells machines apart whose names are equal, and one machine from itself before a restart.
-    number
-        Grows with every holder.
-    token
-        Unlike any other holder's.
-    beats
-        Grows while the holder lives.
-    is_released
-        Whether it gave the lock back.
-    """
-
-    host: str
-    pid: int
-    since: str
-    machine: str
-    number: int
-    token: str
-    beats: int = 0
-    is_released: bool = False
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since}"
-
-
 class Lock:
-    """A lock that is held; `is_lost` once another run has taken it over."""
+    """A lock that is held until another run takes it over, or the path leads elsewhere."""
 
-    def __init__(self, handle: int, holder: Holder) -> None:
-        self._handle, self._holder = handle, holder
+    def __init__(self, folder: Folder, handle: int, holder: Holder) -> None:
+        self._folder, self._handle, self._holder = folder, handle, holder
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the file says that somebody else holds the lock."""
-        found = _read(self._handle)
-        return found is not None and found.token != self._holder.token
+        """Whether nothing may be written any more; see `loss`."""
+        return self.loss() is not None
+
+    def loss(self) -> DgmmError | None:
+        """Why nothing may be written any more; None while the lock is held.
+
+        Returns
+        -------
+        OutputFailedError
+            The folder or its lock was removed, moved or replaced.
+        OutputExistsError
+            The file says that somebody else holds the lock.
+        """
+        found, shown = read_holder(self._handle), self._folder
+        if found is not None and found.token != self._holder.token:
+            return OutputExistsError(
+                f"{shown} was taken over by {found}, because this run had not renewed its lock for "
+                f"{LEASE_S:g} s: it stops, and the other one goes on with its work"
+            )
+        if not self._folder.is_in_place():
+            return OutputFailedError(
+                f"the run directory {shown} was removed, moved or replaced while the run worked: "
+                "nothing more is written, and nothing to what is there now. Run the same command "
+                "again to start over"
+            )
+        if not _is_named(self._folder, self._handle):
+            return OutputFailedError(
+                f"{shown / NAME} was removed or replaced while the run worked, so that another run "
+                "may enter: nothing more is written. Run the same command again to go on"
+            )
+        return None
+
+    @contextmanager
+    def loss_named(self) -> Iterator[None]:
+        """Whatever ends the body once the lock is lost, the error says that it is.
+
+        Raises
+        ------
+        OutputFailedError, OutputExistsError
+            See `loss`.
+        """
+        try:
+            yield
+        except (Exception, StoppedError) as error:
+            loss = self.loss()
+            if loss is None or str(error) == str(loss):
+                raise
+            raise loss from error
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
             if self.is_lost:
-                os.kill(os.getpid(), signal.SIGTERM)  # another run goes on with our work
+                stopping.stop_this_process()
                 return
             self._holder = replace(self._holder, beats=self._holder.beats + 1)
             with suppress(OSError):  # storage may fail for a while
-                _write(self._handle, self._holder)
+                write_holder(self._handle, self._holder)
 
     def release(self) -> None:
         """Stop beating and say so: nobody has to wait for a lease."""
@@ -103,12 +116,12 @@ class Lock:
         self._thread.join()
         if not self.is_lost:
             with suppress(OSError):
-                _write(self._handle, replace(self._holder, is_released=True))
+                write_holder(self._handle, replace(self._holder, is_released=True))
 
 
 @contextmanager
 def locked(
-    directory: Path, shown: Path, warn: Callable[[str], None] = lambda _: None
+    directory: Path | Folder, shown: Path, warn: Callable[[str], None] = lambda _: None
 ) -> Iterator[Lock]:
     """Hold the directory's lock.
 
@@ -124,20 +137,27 @@ def locked(
     OutputExistsError
         If another process holds it, with its host and process id; or if no lock can be made.
     """
-    try:
-        handle = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _cannot(shown, error) from error
-    try:
-        holder = _taken(directory, handle, shown, warn)
-        lock = Lock(handle, holder)
+    with ExitStack() as held:
+        try:
+            if isinstance(directory, Path):
+                directory = held.enter_context(Folder(directory, shown, follow=True))
+            handle = _opened(directory)
+            held.callback(os.close, handle)
+        except OSError as error:
+            raise _cannot(shown, error) from error
+        lock = Lock(directory, handle, _taken(directory, handle, shown, warn))
         try:
             yield lock
         finally:
             lock.release()
-            _forget_numbers(directory, holder.number)
-    finally:
+
+
+def _opened(directory: Folder) -> int:
+    handle = directory.open(NAME, os.O_RDWR | os.O_CREAT)
+    if os.fstat(handle).st_nlink > 1:  # what is written would be seen in another place too
         os.close(handle)
+        raise OSError(errno.EMLINK, f"{NAME} has another name elsewhere (a hard link): remove it")
+    return handle
 
 
 def is_lock_file(name: str) -> bool:
@@ -145,11 +165,11 @@ def is_lock_file(name: str) -> bool:
     return _NUMBER.fullmatch(name) is not None
 
 
-def _taken(directory: Path, handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
+def _taken(directory: Folder, handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
     is_granted = _is_granted(handle, shown)
-    before = _read(handle)
+    before = read_holder(handle)
     if before is not None and not before.is_released:
-        is_near = is_granted and before.machine == _machine()  # then the system knows it is dead
+        is_near = is_granted and before.machine == machine()  # then the system knows it is dead
         if not is_near and _is_beating(handle, before):
             raise _in_use(shown, before)
         warn(
@@ -158,19 +178,19 @@ def _taken(directory: Path, handle: int, shown: Path, warn: Callable[[str], None
         )
     number = 1 if before is None else before.number + 1
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    names = socket.gethostname(), os.getpid(), since, _machine()
+    names = socket.gethostname(), os.getpid(), since, machine()
     holder = Holder(*names, number, uuid.uuid4().hex)
     try:
         holder = _with_number(directory, handle, holder, before, shown, is_granted=is_granted)
-        _write(handle, holder)
+        write_holder(handle, holder)
     except OSError as error:
         raise _cannot(shown, error) from error
-    _forget_numbers(directory, holder.number - 1)
+    _forget_numbers(directory, holder.number)
     return holder
 
 
 def _with_number(
-    directory: Path,
+    directory: Folder,
     handle: int,
     holder: Holder,
     before: Holder | None,
@@ -180,54 +200,48 @@ def _with_number(
 ) -> Holder:
     """The holder under the first number from its own on that nobody else has taken."""
     while not _has_taken_number(directory, holder):
-        with _opened(directory / f"{NAME}.{holder.number}", os.O_RDONLY) as taken:
-            other = _read(taken)
+        other = _read_named(directory, f"{NAME}.{holder.number}")
         is_dead = is_granted and other is not None and other.machine == holder.machine
         if not is_dead and _is_beating(handle, before):  # it has written into the lock meanwhile
-            raise _in_use(shown, _read(handle))
+            raise _in_use(shown, read_holder(handle))
         holder = replace(holder, number=holder.number + 1)  # it ended before it could
-    with _opened(directory / NAME, os.O_RDONLY) as again:  # anew: what is open may be remembered
-        found = _read(again)
-    if found != before:
+    # Opened anew: of an open file, a network file system may show what it remembers.
+    if (found := _read_named(directory, NAME)) != before:
         _forget_numbers(directory, holder.number, holder.number)
         raise _in_use(shown, found)
     return holder
 
 
-def _has_taken_number(directory: Path, holder: Holder) -> bool:
-    path = directory / f"{NAME}.{holder.number}"
+def _has_taken_number(directory: Folder, holder: Holder) -> bool:
+    name = f"{NAME}.{holder.number}"
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        handle = directory.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return False
     try:
-        _write(handle, holder)
+        write_holder(handle, holder)
     finally:
         os.close(handle)
     return True
 
 
-def _forget_numbers(directory: Path, last: int, first: int = 0) -> None:
+def _forget_numbers(directory: Folder, last: int, first: int = 0) -> None:
     """Remove the files of numbers that nobody takes any more."""
     with suppress(OSError):
-        for path in list(directory.iterdir()):
-            match = _NUMBER.fullmatch(path.name)
+        for name in directory.names():
+            match = _NUMBER.fullmatch(name)
             if match and match[1] and first <= int(match[1]) <= last:
-                path.unlink(missing_ok=True)
+                directory.remove(name)
 
 
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    """A descriptor; one that reads nothing where there is no such file."""
+def _is_named(directory: Folder, handle: int) -> bool:
+    """Whether the lock's name still is that of the open file; True where storage does not say."""
     try:
-        handle = os.open(path, flags)
+        return os.path.samestat(directory.status(NAME), os.fstat(handle))
     except FileNotFoundError:
-        yield -1
-        return
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+        return False
+    except OSError:
+        return True
 
 
 def _is_granted(handle: int, shown: Path) -> bool:
@@ -236,7 +250,7 @@ def _is_granted(handle: int, shown: Path) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _HELD_ELSEWHERE:
-            raise _in_use(shown, _read(handle)) from error
+            raise _in_use(shown, read_holder(handle)) from error
         return False
     return True
 
@@ -254,24 +268,17 @@ def _is_beating(handle: int, before: Holder | None) -> bool:
     deadline = time.monotonic() + LEASE_S
     while time.monotonic() < deadline:
         time.sleep(min(BEAT_S / 5, LEASE_S / 10))
-        if _read(handle) != before:
+        if read_holder(handle) != before:
             return True
     return False
 
 
-def _machine() -> str:
-    """What tells machines apart: their names repeat, in containers above all."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    return socket.gethostname()
-
-
-def _read(handle: int) -> Holder | None:
-    with suppress(OSError, ValueError, TypeError):
-        return Holder(**json.loads(os.pread(handle, _SIZE, 0)))
-    return None
-
-
-def _write(handle: int, holder: Holder) -> None:
-    os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_SIZE), 0)
-    os.fsync(handle)
+def _read_named(directory: Folder, name: str) -> Holder | None:
+    try:
+        handle = directory.open(name, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return read_holder(handle)
+    finally:
+        os.close(handle)

@@ -97,7 +97,7 @@ def _predict(
         last_walk = LastWalk(job, directory, dataset, executor, model, state, written)
         total, _ = last_walk.write(quantile=None)
         recording.end_stage()
-    save_model(model, directory.path / "model")
+    save_model(model, directory.folder / "model")
     warn_of_underflow(total, recording)
     if total.n_filled and dataset.fill_value is not None:
         recording.warning(dataset.fill_value.scored_warning(total.n_filled, total.n_read))

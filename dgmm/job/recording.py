@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dgmm.folders import Folder
 from dgmm.line_files import CsvLines, JsonLines
 from dgmm.listener import Listener
-from dgmm.persistence import write_text
+from dgmm.persistence import output_errors, write_text
+from dgmm.regular_files import open_regular
 
 _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
@@ -53,18 +55,21 @@ class RecordingListener:
         may hold those of earlier attempts.
     listener
         Hears everything too.
+    check
+        Called first each time; raises where the run may not go on.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | Folder,
         warnings: list[str],
         timings: dict[str, float],
         listener: Listener,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
-        self._listener = listener
+        self._listener, self._check = listener, check
         self._metrics_path = directory / "metrics.csv"
         with ExitStack() as opened:
             self._events = opened.enter_context(JsonLines(directory / "events.jsonl"))
@@ -99,7 +104,8 @@ class RecordingListener:
             restart that is not named has none.
         """
         self._metrics.close()
-        heading, *lines = self._metrics_path.read_text("utf-8").splitlines() or [""]
+        with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
+            heading, *lines = file.read().decode("utf-8").splitlines() or [""]
         kept = [line for line in lines if heading == ",".join(_METRICS) and _stands(line, reached)]
         write_text(self._metrics_path, "\n".join([",".join(_METRICS), *kept, ""]))
         self._metrics = CsvLines(self._metrics_path, _METRICS)
@@ -142,6 +148,7 @@ class RecordingListener:
         self._listener.note(text)
 
     def _log(self, event: str, **fields: Any) -> None:
+        self._check()
         self._events.append({"time": now(), "event": event, **fields})
 
 

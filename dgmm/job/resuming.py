@@ -127,8 +127,8 @@ def run_state(
 ) -> Iterator[RunState]:
     """The state of this run on disk, which any earlier attempt at it has left."""
     run = fingerprint({"job": directory.identity, "data": plain(data)})
-    folder = directory.path / CHECKPOINT
-    store = CheckpointStore(folder, run, listener.warning, lambda: directory.is_lost)
+    place = directory.folder / CHECKPOINT
+    store = CheckpointStore(place, run, listener.warning, lambda: directory.is_lost)
     every_s = job.checkpoint.every_s
     with RunState(store, every_s=every_s, max_iter=job.model.max_iter) as state:
         yield state

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.opening import ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
+from dgmm.folders import Entry
 from dgmm.job.directory import RunDirectory
 from dgmm.job.recording import RecordingListener
 from dgmm.job.resuming import accepted_workers
@@ -143,17 +143,14 @@ def output_attributes(dataset: Dataset) -> dict[str, Any]:
     return {"written_by": "dgmm", "dropped_label": -1, **kept}
 
 
-def publish_outputs(part: Path, path: Path) -> None:
+def publish_outputs(part: Entry, path: Entry) -> None:
     """Finish the group's metadata and give it its name: readers see all of it or nothing."""
-    if not part.exists():  # a job that asks for no array
+    if not part.folder.holds(part.name):  # a job that asks for no array
         return
-    for unfinished in part.rglob("*.partial"):  # of a chunk whose writer was killed
-        with suppress(OSError):
-            unfinished.unlink()
-    finish_outputs(str(part))
+    finish_outputs(part)
     try:
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
+        path.folder.remove(path.name)
+        path.folder.rename(part.name, path.name)
     except OSError as error:
         raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
 
@@ -185,12 +182,12 @@ def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener)
     The run is done before: a report that fails is a warning in run.json, and `dgmm report` tries
     again.
     """
-    if job.output.report is False or (directory.path / "report.html").exists():
+    if job.output.report is False or directory.folder.holds("report.html"):
         return
     listener.stage("report", "report.html")
     try:
         begun = time.monotonic()
-        write_report(directory.path)
+        write_report(directory.folder)
         directory.record["timings"]["report"] = time.monotonic() - begun
     except ReportUnavailableError as error:
         listener.note(f"no report: {error}")

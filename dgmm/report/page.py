@@ -8,9 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dgmm.errors import OutputFailedError
+from dgmm.errors import InputNotFoundError, OutputFailedError
 from dgmm.execution.blas import limited_thread
-from dgmm.persistence import write_bytes, write_text
+from dgmm.folders import Folder
+from dgmm.persistence import reason, write_bytes, write_text
 from dgmm.report.headline import headline
 from dgmm.report.picture import Picture, drawing
 from dgmm.report.run_record import RunRecord
@@ -19,15 +20,16 @@ from dgmm.version import __version__
 
 
 @limited_thread()
-def write_report(run_directory: Path) -> Path:
+def write_report(run_directory: str | Path | Folder) -> Path:
     """Write `report.html` and the figures in `report/` from what a run directory holds.
 
     Anything but run.json may be absent; what a run cannot show is named at the end of the page.
 
     Parameters
     ----------
-    run_directory : Path
-        As `dgmm run` or `dgmm predict` left it.
+    run_directory : str, Path or Folder
+        As `dgmm run` or `dgmm predict` left it. Where it is held open, the page is written there,
+        whatever becomes of its path.
 
     Returns
     -------
@@ -43,29 +45,45 @@ def write_report(run_directory: Path) -> Path:
     OutputFailedError
         Where the page or a figure cannot be written.
     """
-    directory = Path(run_directory)
-    record = RunRecord.open(directory)
+    if not isinstance(run_directory, Folder):
+        with _opened(Path(run_directory)) as folder:
+            return write_report(folder)
+    record = RunRecord.open(run_directory.path)
     with drawing():
         drawn = sections(record)
-    _write_pictures(directory / "report", [p for section in drawn for p in section.pictures])
-    page = directory / "report.html"
-    write_text(page, _html(record, drawn))
-    return page
+    _write_pictures(run_directory, [p for section in drawn for p in section.pictures])
+    write_text(run_directory / "report.html", _html(record, drawn))
+    return run_directory.path / "report.html"
 
 
-def _write_pictures(folder: Path, pictures: list[Picture]) -> None:
+def _opened(directory: Path) -> Folder:
     try:
-        folder.mkdir(exist_ok=True)
-        # A figure of an earlier report that this one lacks would be taken for its own.
-        for stale in set(folder.glob("*.png")) - {folder / f"{p.name}.png" for p in pictures}:
-            stale.unlink()
+        return Folder(directory, follow=True)
+    except FileNotFoundError as error:
+        raise InputNotFoundError(f"there is no run directory {directory}") from error
     except OSError as error:
-        raise OutputFailedError(
-            f"{folder}: cannot be written ({error.strerror or error}). "
-            "Make the run directory writable and run `dgmm report` again."
-        ) from error
-    for picture in pictures:
-        write_bytes(folder / f"{picture.name}.png", picture.png)
+        raise _cannot(directory, error) from error
+
+
+def _write_pictures(place: Folder, pictures: list[Picture]) -> None:
+    try:
+        folder = place.folder_made("report")
+    except OSError as error:
+        raise _cannot(place / "report", error) from error
+    with folder:
+        # A figure of an earlier report that this one lacks would be taken for its own.
+        for name in set(folder.names()) - {f"{p.name}.png" for p in pictures}:
+            if name.endswith(".png"):
+                folder.remove(name)
+        for picture in pictures:
+            write_bytes(folder / f"{picture.name}.png", picture.png)
+
+
+def _cannot(path: object, error: OSError) -> OutputFailedError:
+    return OutputFailedError(
+        f"{path}: cannot be written ({reason(error)}). Make the run directory writable, remove "
+        "what is in the way, and run `dgmm report` again."
+    )
 
 
 def _html(record: RunRecord, drawn: list[Section]) -> str:

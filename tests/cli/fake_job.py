@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
-from dgmm.errors import ComponentError, DataError, OutputExistsError
+from dgmm.errors import TRACE_KEPT, ComponentError, DataError, OutputExistsError
 from dgmm.listener import Listener
 
 ITERATION = {
@@ -70,7 +70,8 @@ def _end(job: Job) -> Result:
     directory = Path(job.output.path)
     if directory.name == "broken-later":
         directory.mkdir(parents=True)
-        (directory / "run.json").write_text("{}")
+        (directory / "error.txt").touch()
+        ERRORS[directory.name].add_note(TRACE_KEPT)
     if directory.name in ERRORS:
         raise ERRORS[directory.name]
     if directory.name == "terminated":
