@@ -10,13 +10,14 @@ import threading
 requested = threading.Event()
 
 
-def stop_this_process() -> None:
-    """End what this process runs, from any thread.
+def stop_tasks() -> bool:
+    """End what this process runs, from any thread; whether the next run has to clear `requested`.
 
-    By a SIGTERM where the process takes one as a request to end; elsewhere that would kill it, and
-    the tasks that it runs end by themselves.
+    By a SIGTERM where the process takes one as a request to end. Elsewhere that would kill it: its
+    tasks end by themselves.
     """
     if callable(signal.getsignal(signal.SIGTERM)):
         os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        requested.set()
+        return False
+    requested.set()
+    return True

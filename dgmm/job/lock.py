@@ -46,7 +46,7 @@ class Lock:
 
     def __init__(self, folder: Folder, handle: int, holder: Holder) -> None:
         self._folder, self._handle, self._holder = folder, handle, holder
-        self._ended = threading.Event()
+        self._ended, self._has_stopped = threading.Event(), False
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
 
@@ -104,7 +104,7 @@ class Lock:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
             if self.is_lost:
-                stopping.stop_this_process()
+                self._has_stopped = stopping.stop_tasks()
                 return
             self._holder = replace(self._holder, beats=self._holder.beats + 1)
             with suppress(OSError):  # storage may fail for a while
@@ -114,6 +114,8 @@ class Lock:
         """Stop beating and say so: nobody has to wait for a lease."""
         self._ended.set()
         self._thread.join()
+        if self._has_stopped:
+            stopping.requested.clear()  # this process may go on with something else
         if not self.is_lost:
             with suppress(OSError):
                 write_holder(self._handle, replace(self._holder, is_released=True))
