@@ -76,14 +76,14 @@ class Cycle:
         """The cycle after anything but a plain step: a new pair is begun, the bound stays."""
         return Cycle(length=self.length, bound=self.bound)
 
-    def expects_less_than(self, limit: float) -> bool:
+    def expects_less_than(self, limit: float, *, twice: bool = False) -> bool:
         """Whether so little is still to come.
 
-        Fast directions hide slow ones for a while: two pairs in turn must say so, or one by far.
+        Fast directions hide slow ones for a while: two pairs in turn must say so, or one by far
+        unless it has to be `twice`.
         """
-        return self.remaining < limit / _CLEARLY or (
-            max(self.remaining, self.remaining_before) < limit
-        )
+        both = max(self.remaining, self.remaining_before) < limit
+        return both or (not twice and self.remaining < limit / _CLEARLY)
 
     def accepted(self, gain: float) -> Cycle:
         """The cycle after a pass that found the extrapolation as likely, or likelier by `gain`."""

@@ -37,6 +37,10 @@ class Conditions:
         Σ log scale: what standardising adds to a log density.
     acceleration
         Whether passes may go to extrapolated parameters.
+    needs_two_estimates
+        Whether two estimates of the gain that is still to come must be below `tol`, however small
+        one is: where EM has followed the starts on these very rows, the first steps are small
+        whatever is still to come. That takes three passes more, over few rows.
     """
 
     tol: float
@@ -46,6 +50,7 @@ class Conditions:
     single: bool = False
     log_volume: float = 0.0
     acceleration: Acceleration = "none"
+    needs_two_estimates: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

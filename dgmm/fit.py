@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -125,6 +125,8 @@ def fit(
             name = f"selected-starts-{rehearsal.n_iterations}"
             selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
 
+    few_rows = rehearsal.is_over_all_rows(known.summary.n_kept)
+    known = replace(known, conditions=replace(known.conditions, needs_two_estimates=few_rows))
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
     before = None
     if isinstance(given, LastFit):

@@ -37,7 +37,9 @@ def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: C
     if before is None or not abs(mean - before) < limit:
         return False
     looks_ahead = conditions.acceleration != "none" and conditions.max_iter > _LEAST_ITERATIONS
-    return candidate.cycle.expects_less_than(limit) if looks_ahead else True
+    if not looks_ahead:
+        return True
+    return candidate.cycle.expects_less_than(limit, twice=conditions.needs_two_estimates)
 
 
 def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:

@@ -178,6 +178,10 @@ class Rehearsal:
         """The rows that starts are compared on."""
         return self.held_out if len(self.held_out) else self.few
 
+    def is_over_all_rows(self, n_rows: int) -> bool:
+        """Whether starts are tried on all rows of the fit: few, so that a pass costs little."""
+        return self.n_starts > 0 and len(self.few) == n_rows
+
     @property
     def is_ranked_later(self) -> bool:
         """Whether each metric's likeliest start is followed further before all are compared."""

@@ -134,3 +134,23 @@ def test_parameters_that_do_not_move_are_left_where_they_are(family: Family) -> 
     cycle, to = next_point(Cycle(start=at), at, at, 0.1, anything)
     assert to is at
     assert not cycle.is_extrapolated
+
+
+@pytest.mark.parametrize(
+    ("last", "before", "once", "twice"),
+    [
+        (0.9e-4, 2e-3, True, False),
+        (0.9e-4, 0.9e-3, True, True),
+        (0.9e-3, 0.9e-3, True, True),
+        (0.9e-3, 1.1e-3, False, False),
+        (1.1e-3, 0.0, False, False),
+        (0.0, np.inf, True, False),
+        (np.inf, np.inf, False, False),
+    ],
+)
+def test_little_is_to_come_by_two_estimates_or_by_one_far_below_the_limit(
+    last: float, before: float, once: bool, twice: bool
+) -> None:
+    cycle = Cycle(remaining=last, remaining_before=before)
+    assert cycle.expects_less_than(1e-3) is once
+    assert cycle.expects_less_than(1e-3, twice=True) is twice

@@ -258,3 +258,14 @@ def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
             found = fit(ArrayDataset(X), executor, settings, SilentListener(), kept=kept)
             assert found.arithmetic == "numba"
             monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 10**9)
+
+
+def test_over_few_rows_converged_is_within_tol_of_the_optimum() -> None:
+    """A start that was followed on the sample begins with small steps, near the optimum or not."""
+    for seed in range(8):
+        X = np.random.default_rng(seed).random((400, 2))
+        found = fitted(X, k=2, tol=1e-5)
+        optimum = fitted(X, k=2, tol=1e-12, max_iter=2000)
+        assert found.chosen.outcome is Outcome.CONVERGED
+        gap = optimum.chosen.mean_log_likelihood - found.chosen.mean_log_likelihood
+        assert gap < 1e-5, seed
