@@ -260,12 +260,10 @@ def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 10**9)
 
 
-def test_over_few_rows_converged_is_within_tol_of_the_optimum() -> None:
-    """A start that was followed on the sample begins with small steps, near the optimum or not."""
-    for seed in range(8):
-        X = np.random.default_rng(seed).random((400, 2))
-        found = fitted(X, k=2, tol=1e-5)
-        optimum = fitted(X, k=2, tol=1e-12, max_iter=2000)
-        assert found.chosen.outcome is Outcome.CONVERGED
-        gap = optimum.chosen.mean_log_likelihood - found.chosen.mean_log_likelihood
-        assert gap < 1e-5, seed
+@pytest.mark.parametrize(("n", "pairs"), [(400, 2), (24_000, 1)])
+def test_over_few_rows_a_second_pair_of_steps_has_to_confirm_the_first(n: int, pairs: int) -> None:
+    """The start is all but the optimum: the first pair says so, and over many rows that is all."""
+    X = np.random.default_rng(9).normal(size=(n, 2)) + np.repeat([[0.0], [9.0]], n // 2, axis=0)
+    chosen = fitted(X, k=2).chosen
+    assert chosen.outcome is Outcome.CONVERGED
+    assert chosen.n_iter == {1: 3, 2: 5}[pairs]
