@@ -1,4 +1,4 @@
-"""`${NAME}` in text comes from the environment; `$${` stands for `${` itself."""
+"""`${NAME}` in text comes from the environment; `${$}` stands for `$`, and `$${` for `${`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,24 @@ def substitute(text: str, environment: Mapping[str, str]) -> str:
 def _replacement(match: re.Match[str], environment: Mapping[str, str]) -> str:
     if match["escape"]:
         return match["escape"]
+    if match[0] == "${$}":
+        return "$"
     if not match["end"] or not _NAME.fullmatch(match["name"]):
-        raise UnsetVariableError("expected ${NAME}; for the characters themselves write $${")
+        raise UnsetVariableError("expected ${NAME}; for the character $ itself write ${$}")
     if match["name"] not in environment:
         raise UnsetVariableError(
             f"the environment variable {match['name']} is not set: "
-            f"export it, or write $${{{match['name']}}} for the text itself"
+            f"export it, or write ${{$}}{{{match['name']}}} for the text itself"
         )
     return environment[match["name"]]
+
+
+def variables_in(text: str) -> list[str]:
+    """The names of the variables that `substitute` puts in, in the order of the text."""
+    matches = _REFERENCE.finditer(text)
+    return [match["name"] for match in matches if match["name"] and match[0] != "${$}"]
+
+
+def without_references(text: str) -> str:
+    """The text with a space for everything that `substitute` replaces."""
+    return _REFERENCE.sub(" ", text)

@@ -24,6 +24,7 @@ from dgmm.config.wording import (
     sections_with,
     suggestion,
 )
+from dgmm.config.written_paths import path_faults
 from dgmm.errors import InputNotFoundError
 from dgmm.printable import printable
 from dgmm.regular_files import OversizedFileError, read_regular_or_pipe
@@ -69,6 +70,7 @@ def load_job(
         raise job_file_error(source, [error.fault]) from None
     _require_mapping(reading, source)
     apply_overrides(reading, overrides, environment)
+    reading.faults += path_faults(reading, environment)
     return _validated(reading, source, kind)
 
 

@@ -112,7 +112,7 @@ class _Composer:
         self._text, self._source, self._lines = text, source, lines
         self._environment = environment
         self._events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[Any, int, KeyPath]] = {}
         self._n_nodes = 0
         self._reading = Reading()
 
@@ -156,7 +156,7 @@ class _Composer:
         before = self._n_nodes
         value = self._anchored(event, path, place)
         if event.anchor is not None:
-            self._anchors[event.anchor] = value, self._n_nodes - before + 1
+            self._anchors[event.anchor] = value, self._n_nodes - before + 1, path
         return value
 
     def _anchored(self, event: Any, path: KeyPath, place: Place) -> Any:
@@ -227,9 +227,18 @@ class _Composer:
         if event.anchor not in self._anchors:
             name = _hidden(path, f"*{event.anchor}")  # a password may begin with a star
             return self._broken(place, path, f"{name} is not defined above this line")
-        value, size = self._anchors[event.anchor]
+        value, size, anchored = self._anchors[event.anchor]
         self._count(size, event)
+        self._repeat_written(value, anchored, path)
         return value
+
+    def _repeat_written(self, value: Any, anchored: KeyPath, path: KeyPath) -> None:
+        """What an alias repeats was written as it was where its anchor stands."""
+        if (text := self._reading.written.get(anchored)) is not None:
+            self._reading.written[path] = text
+        if isinstance(value, dict):
+            for key, below in value.items():
+                self._repeat_written(below, (*anchored, key), (*path, key))
 
     def _count(self, n_nodes: int, event: Event) -> None:
         self._n_nodes += n_nodes

@@ -41,10 +41,6 @@ def parse_bytes(text: str) -> int | None:
     return n_bytes if n_bytes <= sys.float_info.max else None
 
 
-#: A variable as a shell would replace it; braces have been replaced before paths are looked at.
-_BARE_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
-
-
 def refusal(text: str) -> PydanticCustomError:
     """An error whose words go to the user as they stand."""
     return PydanticCustomError("refused", "{text}", {"text": text})
@@ -69,16 +65,10 @@ def _local_path(path: str) -> str:
         )
     if path.startswith("~"):
         raise refusal("expected a path without ~, which is not expanded here: write ${HOME}")
-    if "`" in path or "$(" in path:
-        raise refusal(
-            "expected a path without $(…) or backquotes: no command is run here. Put its output "
-            "into an environment variable and write ${NAME}"
-        )
-    if found := _BARE_VARIABLE.search(path):
-        name = found[1]
-        raise refusal(f"expected a path without ${name}, which is not replaced: write ${{{name}}}")
     if "\0" in path:
         raise refusal("expected a path without a NUL character")
+    if "\n" in path or "\r" in path:
+        raise refusal("expected a path on one line, without a line break in it")
     return path
 
 
@@ -102,7 +92,9 @@ WHOLE = BeforeValidator(_whole)
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Flag = Annotated[bool, Field(strict=True)]
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_local_path)]
+LocalPath = Annotated[
+    str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_local_path)
+]
 Name = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, AfterValidator(_scheduler_address)]
 Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]

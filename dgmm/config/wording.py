@@ -33,6 +33,12 @@ def keys_below(path: KeyPath) -> tuple[str, ...]:
     return tuple((schema_of(path) or {}).get("properties", {}))
 
 
+def is_path(path: KeyPath) -> bool:
+    """Whether a key holds a path of this machine."""
+    schema = schema_of(path) or {}
+    return any(branch.get("format") == "path" for branch in (schema, *schema.get("anyOf", ())))
+
+
 def known_prefix(path: Iterable[str | int]) -> KeyPath:
     """The part of a path that names keys; validators add their own words behind it."""
     known: KeyPath = ()

@@ -30,7 +30,7 @@ def _scalar(value: Any) -> str:
         return json.dumps(value, allow_nan=False)
     if _PLAIN.fullmatch(value) and _is_text(value):
         return value
-    return '"' + "".join(map(_escaped, value.replace("${", "$${"))) + '"'
+    return '"' + "".join(map(_escaped, value.replace("$", "${$}"))) + '"'
 
 
 def _is_text(word: str) -> bool:

@@ -158,7 +158,7 @@ def test_an_override_replaces_what_the_file_says_or_leaves_out():
     assert job.model.n_components == 8
 
 
-def test_an_override_mends_a_fault_of_the_file():
+def test_an_override_replaces_a_fault_of_the_file():
     content = JOB.replace("n_components: 8", "n_components: 08").replace("runs/x", '"${UNSET}"')
     assert load(content, "model.n_components=9", "output.path=runs/y").model.n_components == 9
 
@@ -327,6 +327,9 @@ def test_text_that_yaml_would_read_otherwise_is_quoted(text):
     assert load(JOB.replace("data: {path: data/x.zarr}\n", written)).data.array == (text or "x")
 
 
+TINY = "data: {path: x}\nmodel: {n_components: 2}\noutput: {path: r}\n"
+
+
 @pytest.mark.parametrize("key", ["output.path", "data.path", "cluster.scheduler_file"])
 @pytest.mark.parametrize(
     ("path", "remedy"),
@@ -336,15 +339,57 @@ def test_text_that_yaml_would_read_otherwise_is_quoted(text):
         ("runs/a_$_x", "write ${_x}"),
         ("runs/$(date +%F)", "environment variable and write ${NAME}"),
         ("runs/`date`", "environment variable and write ${NAME}"),
+        ("runs/$$", "write ${$}"),
+        ("runs/$2", "write ${$}"),
+        ("runs/$@-$*", "write ${$}"),
+        ("runs/a$?", "write ${$}"),
+        ("runs/$#", "write ${$}"),
+        ("runs/$!b", "write ${$}"),
+        ("runs/$-", "write ${$}"),
+        ("runs/$[2*3]", "write ${$}"),
+        ("runs/$((2*3))", "write ${$}"),
+        ("runs/5$", "write ${$}"),
+        ("runs/%JOB_DAY%", "write ${JOB_DAY}"),
     ],
 )
 def test_what_a_shell_would_replace_in_a_path_is_refused_with_the_remedy(key, path, remedy):
-    content = "data: {path: x}\nmodel: {n_components: 2}\noutput: {path: r}\n"
     with pytest.raises(JobFileError, match=re.escape(remedy)):
-        load(content, f"{key}={path}")
+        load(TINY, f"{key}={path}")
 
 
-@pytest.mark.parametrize("path", ["runs/cost in $", "runs/5$", "runs/a~b", "runs/100%"])
-def test_other_dollars_and_tildes_are_characters_of_a_path(path):
-    content = "data: {path: x}\nmodel: {n_components: 2}\noutput: {path: r}\n"
-    assert load(content, f"output.path={path}").output.path.endswith(path)
+@pytest.mark.parametrize("path", ["runs/a~b", "runs/100%", "runs/%Y-%m", "runs/gr%C3%BC%C3%9F"])
+def test_tildes_and_percent_signs_are_characters_of_a_path(path):
+    assert load(TINY, f"output.path={path}").output.path == path
+
+
+def test_a_dollar_of_a_path_is_written_with_braces_and_reads_back():
+    job = load(TINY, "output.path=runs/5${$}", "data.path=${$}{AREA}/x$${B}")
+    assert (job.output.path, job.data.path) == ("runs/5$", "${AREA}/x${B}")
+    assert load(to_yaml(job.resolved())) == job
+
+
+def test_what_the_environment_puts_into_a_path_is_not_searched_again():
+    job = load(TINY, "output.path=runs/${AREA}", AREA="b$C%DAY%`$(x)$7")
+    assert job.output.path == "runs/b$C%DAY%`$(x)$7"
+    aliased = "data: {path: x, array: &p '${AREA}'}\nmodel: {n_components: 2}\noutput: {path: *p}\n"
+    assert load(aliased, AREA="d$E").output.path == "d$E"
+
+
+@pytest.mark.parametrize("key", ["output.path", "data.path", "initialisation.model"])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_variable_in_a_path_is_refused_by_its_name(key, value):
+    with pytest.raises(JobFileError, match="the environment variable NIGHT is set but empty"):
+        load(TINY, f"{key}=runs/${{AREA}}/${{NIGHT}}", AREA="a", NIGHT=value)
+
+
+def test_an_empty_variable_is_seen_through_an_alias():
+    content = "data: &d {path: 'x${NIGHT}'}\nmodel: {n_components: 2}\noutput: *d\n"
+    with pytest.raises(JobFileError) as caught:
+        load(content, NIGHT="")
+    assert str(caught.value).count("NIGHT is set but empty") == 2
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r"])
+def test_a_line_break_in_a_path_is_refused_wherever_it_comes_from(line_break):
+    with pytest.raises(JobFileError, match="on one line"):
+        load(TINY, "output.path=runs/${NIGHT}", NIGHT=f"a{line_break}b")
