@@ -155,12 +155,17 @@ def _is_replaceable(place: Entry) -> bool:
     if not parent.holds_folder(name):
         return not parent.holds(name) or stat.S_ISLNK(parent.status(name).st_mode)
     with parent.folder(name) as folder:
-        return format_in(folder) is not None or not folder.names()
+        names = [name for name in folder.names() if not _is_unfinished(name)]
+        return format_in(folder) is not None or not names
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 def _remove_unfinished(folder: Folder) -> None:
     for name in folder.names():
-        if name.startswith(".") and name.endswith(".tmp"):
+        if _is_unfinished(name):
             folder.remove(name)
     for name in folder.folders():
         with folder.folder(name) as inner:

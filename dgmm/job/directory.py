@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -297,11 +298,17 @@ class RunDirectory:
             with self.folder.folder(CHECKPOINT) as state:
                 remove_unfinished(state)
 
+    def _remove_product(self, name: str) -> None:
+        if not self.folder.holds_folder(name) and (self.path / name).is_dir():
+            # Whoever made the link would miss what it leads to.
+            raise OSError(errno.ELOOP, f"{name} is a symbolic link to a directory; remove it")
+        self.folder.remove(name)
+
     def _remove(self, names: tuple[str, ...]) -> None:
         """Remove what an earlier run left; whatever else lies here is not dgmm's and stays."""
         try:
             for name in names:
-                self.folder.remove(name)
+                self._remove_product(name)
         except OSError as error:
             raise OutputExistsError(
                 f"cannot remove the unfinished run in {self.shown}: {error.strerror or error}"

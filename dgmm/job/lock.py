@@ -19,6 +19,7 @@ import fcntl
 import os
 import re
 import socket
+import stat
 import threading
 import time
 import uuid
@@ -202,10 +203,12 @@ def _with_number(
 ) -> Holder:
     """The holder under the first number from its own on that nobody else has taken."""
     while not _has_taken_number(directory, holder):
-        other = _read_named(directory, f"{NAME}.{holder.number}")
-        is_dead = is_granted and other is not None and other.machine == holder.machine
-        if not is_dead and _is_beating(handle, before):  # it has written into the lock meanwhile
-            raise _in_use(shown, read_holder(handle))
+        taken = _number_file(holder)
+        if not (
+            _is_left_over(directory, taken, holder, is_granted=is_granted)
+            or not _is_beating(handle, before)
+        ):
+            raise _in_use(shown, read_holder(handle))  # it has written into the lock meanwhile
         holder = replace(holder, number=holder.number + 1)  # it ended before it could
     # Opened anew: of an open file, a network file system may show what it remembers.
     if (found := _read_named(directory, NAME)) != before:
@@ -214,10 +217,23 @@ def _with_number(
     return holder
 
 
+def _number_file(holder: Holder) -> str:
+    return f"{NAME}.{holder.number}"
+
+
+def _is_left_over(directory: Folder, taken: str, holder: Holder, *, is_granted: bool) -> bool:
+    """Whether nobody is about to use a number that is taken: its file is a dead process's, or a
+    link, which no run makes.
+    """
+    other = _read_named(directory, taken)
+    if other is not None:
+        return is_granted and other.machine == holder.machine
+    return directory.holds(taken) and not stat.S_ISREG(directory.status(taken).st_mode)
+
+
 def _has_taken_number(directory: Folder, holder: Holder) -> bool:
-    name = f"{NAME}.{holder.number}"
     try:
-        handle = directory.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        handle = directory.open(_number_file(holder), os.O_RDWR | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return False
     try:

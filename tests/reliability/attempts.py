@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from dgmm.cli import door
 from dgmm.errors import ExitCode
+from dgmm.folders import Folder
 
 #: Every end of a command but the one that nobody meant.
 DOCUMENTED = frozenset(int(code) for code in ExitCode) - {int(ExitCode.INTERNAL)}
@@ -129,23 +130,35 @@ def _note(event: str, arguments: Sequence[Any]) -> None:
     """Note a path that is about to be written or made (an audit hook cannot be taken back)."""
     if not _watching:
         return
+    folder = -1
     if event == "open":
         path, mode, flags = arguments
         if not _opens_for_writing(mode, flags):
             return
-    elif event in {"os.mkdir", "os.symlink", "os.link"}:
-        path = arguments[0] if event == "os.mkdir" else arguments[1]
-    elif event == "os.rename":
+        folder = _folder_of(sys._getframe(1))
+    elif event == "os.mkdir":
+        path, _, folder = arguments
+    elif event in {"os.symlink", "os.link"}:
         path = arguments[1]
+    elif event == "os.rename":
+        _, path, _, folder = arguments
     else:
         return
     if isinstance(path, int | type(None)):
         return
-    place = os.path.realpath(os.fsdecode(path))
+    base = f"/proc/self/fd/{folder}" if folder >= 0 else ""
+    place = os.path.realpath(os.path.join(base, os.fsdecode(path)))  # noqa: PTH118 - a hook is fast
     is_ours = not any(part in place for part in _NOT_OURS)
     if is_ours and (event != "os.mkdir" or not os.path.isdir(place)):  # noqa: PTH112 - a hook is fast
         for written in _watching:
             written.add(place)
+
+
+def _folder_of(frame: FrameType) -> int:
+    """The folder held open that a name is looked up in, which the event does not say."""
+    if frame.f_code is not Folder.open.__code__:
+        return -1
+    return int(frame.f_locals["self"]._descriptor)
 
 
 def _opens_for_writing(mode: str | None, flags: int) -> bool:
