@@ -19,12 +19,19 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm import stopping
+from dgmm.errors import StoppedError
+
 Bytes = NDArray[np.uint8]
 
 #: Filters before a compressor may enlarge what it gets: bytes become float64, or text.
 _FILTERED, _SLACK = 8, 1 << 16
-#: Of what lies between two compressors.
+#: Of what lies between two compressors: one makes what it cannot compress hardly larger.
 _NESTED = 1.25
+#: Bytes of a compressed stream that a decoder is handed at once.
+_SMALLEST_PIECE, _LARGEST_PIECE = 4096, 1 << 20
+#: Streams in a chunk that may hold nothing.
+_EMPTY_STREAMS = 16
 #: What a decoder of LZMA may take for its dictionary.
 _LZMA_MEMORY = 256 * 1024 * 1024
 _BLOSC, _LZ4, _ZSTD = numcodecs.Blosc(), numcodecs.LZ4(), numcodecs.Zstd()
@@ -62,8 +69,11 @@ class Due:
         return cls(n_bytes, exact=True)
 
     def between(self) -> Due:
-        """The bytes of another compressor's output, of which only a bound is known."""
-        return Due(int(self.most * _NESTED) + _SLACK, exact=False)
+        """The bytes of another compressor's output, of which only a bound is known.
+
+        It holds for a whole chain of compressors: it is not widened once for each.
+        """
+        return self if not self.exact else Due(int(self.most * _NESTED) + _SLACK, exact=False)
 
     def filtered(self) -> Due:
         """The bytes of what filters made of the chunk."""
@@ -104,7 +114,7 @@ def _decoders() -> dict[str, Decode]:
     }
 
 
-def _inflated(data: Any, due: Due, *, window_bits: int) -> bytes:
+def _inflated(data: Any, due: Due, *, window_bits: int) -> bytearray:
     """Gzip or zlib; a gzip file may have several members and zeros behind them."""
     return _in_members(
         data, due, lambda: zlib.decompressobj(window_bits), padding=b"\0", several=window_bits > 15
@@ -118,21 +128,73 @@ def _in_members(
     *,
     padding: bytes = b"",
     several: bool = True,
-) -> bytes:
-    """One stream after another, as long as they stay within what is due."""
-    left, parts, n_bytes = memoryview(data).cast("B"), [], 0
+) -> bytearray:
+    """One stream after another, as long as they stay within what is due.
+
+    Streams that hold nothing are legal (bgzip ends with one), but millions of them cost a decoder
+    each and bring no rows.
+    """
+    left, decoded, n_empty = _Left(memoryview(data).cast("B")), bytearray(), 0
     while True:
-        one = decoder()
-        part = one.decompress(left, due.most - n_bytes + 1)
-        n_bytes += len(part)
-        if n_bytes > due.most:
-            raise OversizedChunkError(due.most)
-        if not one.eof:
+        before = len(decoded)
+        _decode_stream(left, decoder(), decoded, due)
+        left.skip(padding)
+        if left.is_used_up or not several:
+            return decoded
+        n_empty += len(decoded) == before
+        if n_empty > _EMPTY_STREAMS:
+            raise ValueError(f"more than {_EMPTY_STREAMS} compressed streams in it hold nothing")
+
+
+class _Left:
+    """What is not decoded yet.
+
+    Decoders copy what lies behind their stream, so they are handed it in pieces: of many short
+    streams the whole rest would be copied for each.
+    """
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._start = data, 0
+        self._piece = _LARGEST_PIECE
+
+    @property
+    def is_used_up(self) -> bool:
+        return self._start >= len(self._data)
+
+    def next_piece(self) -> memoryview:
+        piece = self._data[self._start : self._start + self._piece]
+        self._start += len(piece)
+        self._piece = min(2 * self._piece, _LARGEST_PIECE)
+        return piece
+
+    def end_stream(self, n_bytes: int, n_unused: int) -> None:
+        """Go back to where a stream of so many bytes ended; the next one may be as long."""
+        self._start -= n_unused
+        self._piece = min(max(2 * n_bytes, _SMALLEST_PIECE), _LARGEST_PIECE)
+
+    def skip(self, padding: bytes) -> None:
+        while padding and not self.is_used_up:
+            piece = bytes(self._data[self._start : self._start + _SMALLEST_PIECE])
+            self._start += len(piece) - len(piece.lstrip(padding))
+            if piece.lstrip(padding):
+                return
+
+
+def _decode_stream(left: _Left, decoder: Any, decoded: bytearray, due: Due) -> None:
+    """Add the content of one stream to what was decoded before it."""
+    n_bytes = 0
+    while not decoder.eof:
+        if stopping.requested.is_set():
+            raise StoppedError("stopped while a chunk was decoded")
+        piece = left.next_piece()
+        if not piece:
             raise EOFError("the compressed data end before their end mark")
-        parts.append(part)
-        left = one.unused_data.lstrip(padding) if padding else one.unused_data
-        if not left or not several:
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        n_bytes += len(piece)
+        decoded += decoder.decompress(piece, due.most - len(decoded) + 1)
+        if len(decoded) > due.most:
+            raise OversizedChunkError(due.most)
+    n_unused = len(decoder.unused_data)
+    left.end_stream(n_bytes - n_unused, n_unused)
 
 
 def _lzma_decoder(configuration: Mapping[str, Any]) -> Decode:

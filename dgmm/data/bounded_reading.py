@@ -116,7 +116,7 @@ def _after(codec: Codec, due: Due, spec: Spec) -> Due:
         return due
     if isinstance(codec, ShardingCodec):
         n_chunks = math.prod(spec.shape) // max(math.prod(codec.chunk_shape), 1)
-        return Due(due.most + 16 * n_chunks, exact=False).between()
+        return Due(due.most + 16 * n_chunks, exact=True).between()
     try:
         return Due(codec.compute_encoded_size(due.most, spec), exact=due.exact)
     except NotImplementedError:
@@ -141,12 +141,18 @@ class _BoundedNumcodec:
 
     @classmethod
     def of(cls, codec: Any, due: Due) -> Any:
-        """The codec itself where it cannot enlarge without bound."""
+        """Those that enlarge a little are bounded too: one after another they enlarge much."""
         if codec is None:
             return None
         decode = bounded_decode(codec.codec_id, codec.get_config())
-        return codec if decode is None else cls(decode, due)
+        return cls(functools.partial(_checked, codec) if decode is None else decode, due)
 
     def decode(self, data: Any) -> Any:
         """What is unpacked."""
         return self.decode_within(data, self.due)
+
+
+def _checked(codec: Any, data: Any, due: Due) -> Any:
+    decoded = codec.decode(data)
+    due.check(memoryview(decoded).nbytes)
+    return decoded

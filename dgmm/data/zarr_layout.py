@@ -21,6 +21,7 @@ from dgmm.data.admission import (
     native,
     refused_dtype,
 )
+from dgmm.data.codec_limits import codec_fault
 from dgmm.data.feature_names import safe_text
 from dgmm.data.zarr_node import ArrayNode
 from dgmm.errors import DataError
@@ -135,7 +136,7 @@ def layout_of(node: ArrayNode) -> ArrayLayout:
         If the metadata are damaged, or describe an array that cannot be fitted.
     """
     try:
-        _refuse_pickle(node)
+        _refuse_codecs(node)
         return _layout_v3(node) if node.zarr_format == 3 else _layout_v2(node)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise DataError(
@@ -144,8 +145,10 @@ def layout_of(node: ArrayNode) -> ArrayLayout:
         ) from None
 
 
-def _refuse_pickle(node: ArrayNode) -> None:
+def _refuse_codecs(node: ArrayNode) -> None:
     """Refused here, whatever zarr would do: reading a pickle runs what it says."""
+    if (fault := codec_fault(node.metadata)) is not None:
+        raise DataError(f"{node.folder}: its metadata name {fault}")
     if any("pickle" in str(node.metadata.get(key)) for key in ("filters", "compressor", "codecs")):
         raise DataError(
             f"{node.folder}: its chunks are encoded as pickle, which runs code when it is read and "

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import shutil
 import subprocess
+import threading
 import tracemalloc
 import zlib
 from itertools import product
@@ -18,11 +20,13 @@ import zarr
 from zarr import codecs as v3
 from zarr.codecs import numcodecs as foreign
 
+from dgmm import stopping
+from dgmm.data import bounded_codecs
 from dgmm.data.blocks import Run
 from dgmm.data.bounded_codecs import Due, OversizedChunkError, bounded_decode
 from dgmm.data.chunk_reading import opened
 from dgmm.data.zarr_dataset import open_zarr
-from dgmm.errors import DataError
+from dgmm.errors import DataError, StoppedError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Numcodecs codecs are not")
 
@@ -247,3 +251,119 @@ def test_a_file_far_larger_than_any_encoding_of_a_chunk_is_named(tmp_path):
 def test_codecs_that_nobody_knows_here_are_left_alone():
     assert bounded_decode("crc32c", {}) is None
     assert bounded_decode("numcodecs.shuffle", {"elementsize": 4}) is None
+
+
+def with_metadata(path, key, value):
+    file = path / ("zarr.json" if (path / "zarr.json").exists() else ".zarray")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    opened.cache_clear()
+
+
+def test_a_chain_of_compressors_has_one_bound_however_long_it_is():
+    due = Due.of_chunk(2_000_000)
+    once = due.between()
+    assert once.between().between() == once
+    assert once.most < 1.3 * due.most
+
+
+def test_more_codecs_than_writers_use_are_refused_by_their_number(tmp_path):
+    X = rows("f4")
+    chain = [v3.ZstdCodec() for _ in range(7)]
+    zarr.create_array(str(tmp_path / "a"), data=X, chunks=(ROWS, D), compressors=chain)
+    np.testing.assert_array_equal(read(tmp_path / "a"), X)
+    of_bytes = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    for n, name in ((8, "gzip"), (33, "zstd"), (20_000, "numcodecs.lz4")):
+        with_metadata(tmp_path / "a", "codecs", of_bytes + n * [{"name": name}])
+        with pytest.raises(DataError, match=rf"{n + 1:,} codecs; at most 8 in a row"):
+            open_zarr(str(tmp_path / "a"))
+    own = {"chunks": (ROWS, D), "shards": (2 * ROWS, D)}
+    zarr.create_array(str(tmp_path / "b"), data=X, **own)
+    sharding = json.loads((tmp_path / "b/zarr.json").read_text())["codecs"][0]
+    for key in ("codecs", "index_codecs"):
+        deep = sharding["configuration"] | {key: 12 * of_bytes}
+        with_metadata(tmp_path / "b", "codecs", [sharding | {"configuration": deep}])
+        with pytest.raises(DataError, match=f"12 {key}; at most 8"):
+            open_zarr(str(tmp_path / "b"))
+
+
+def version_2(path, filters):
+    own = {"chunks": (ROWS, D), "zarr_format": 2, "compressors": None}
+    zarr.create_array(str(path), data=rows(), filters=filters, **own)
+
+
+def test_filters_that_enlarge_one_after_another_are_stopped_on_the_way(tmp_path):
+    version_2(tmp_path / "a", [numcodecs.Delta("f8")])
+    with_metadata(
+        tmp_path / "a",
+        "filters",
+        7 * [{"id": "astype", "encode_dtype": "u1", "decode_dtype": "f8"}],
+    )
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"chunk 0\.0 of .* is damaged: it unpacks to more"):
+        read(tmp_path / "a")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 40_000_000  # without a bound in between, 8**7 times the chunk: 6 GB
+    with_metadata(tmp_path / "a", "filters", 40 * [{"id": "shuffle", "elementsize": 8}])
+    with pytest.raises(DataError, match="40 filters; at most 8"):
+        open_zarr(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("wide", ["S900000", "U5000", "V100"])
+def test_a_filter_that_makes_wide_values_of_bytes_is_refused_by_name(tmp_path, wide):
+    version_2(tmp_path / "a", [numcodecs.Delta("f8")])
+    one = {"encode_dtype": "u1", "decode_dtype": wide}
+    with_metadata(tmp_path / "a", "filters", [{"id": "astype"} | one])
+    with pytest.raises(DataError, match="the codec 'astype', which makes values of more than 32"):
+        open_zarr(str(tmp_path / "a"))
+    zarr.create_array(str(tmp_path / "b"), data=rows(), chunks=(ROWS, D))
+    codecs = [{"name": "numcodecs.astype", "configuration": one}, {"name": "bytes"}]
+    with_metadata(tmp_path / "b", "codecs", codecs)
+    with pytest.raises(DataError, match=r"the codec 'numcodecs\.astype', which makes"):
+        open_zarr(str(tmp_path / "b"))
+
+
+EMPTY = {"gzip": gzip.compress(b""), "bz2": bz2.compress(b""), "lzma": lzma.compress(b"")}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_streams_that_hold_nothing_are_taken_where_they_are_few(name):
+    own = {"gzip": gzip, "bz2": bz2, "lzma": lzma}[name].compress
+    empty, due = EMPTY[name], Due.of_chunk(6)
+    assert decoded(name, own(b"abc") + empty + own(b"def") + empty, due) == b"abcdef"
+    with pytest.raises(ValueError, match="more than 16 compressed streams in it hold nothing"):
+        decoded(name, 200_000 * empty + own(b"abcdef"), due)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_many_short_streams_are_not_copied_once_for_each(name, monkeypatch):
+    own = {"gzip": gzip, "bz2": bz2, "lzma": lzma}[name].compress
+    handed, original = [], bounded_codecs._Left.next_piece
+
+    def counted(left):
+        piece = original(left)
+        handed.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(bounded_codecs._Left, "next_piece", counted)
+    content = np.random.default_rng(8).bytes(1500)
+    data = b"".join(own(content[i : i + 1]) for i in range(1500))
+    assert decoded(name, data, Due.of_chunk(1500)) == content
+    assert sum(handed[1:]) <= 1500 * bounded_codecs._SMALLEST_PIECE
+    long = np.random.default_rng(9).bytes(5_000_000)
+    assert decoded(name, own(long) + own(b"end"), Due.of_chunk(5_000_003)) == long + b"end"
+
+
+def test_zeros_behind_a_stream_may_be_many():
+    assert decoded("gzip", gzip.compress(b"abc") + bytes(30_000), Due.of_chunk(3)) == b"abc"
+    two = gzip.compress(b"abc") + bytes(9_000) + gzip.compress(b"d")
+    assert decoded("gzip", two, Due.of_chunk(4)) == b"abcd"
+
+
+def test_a_request_to_stop_is_seen_between_streams(monkeypatch):
+    monkeypatch.setattr(stopping, "requested", threading.Event())
+    data = gzip.compress(b"a") + gzip.compress(b"b")
+    assert decoded("gzip", data, Due.of_chunk(2)) == b"ab"
+    stopping.requested.set()
+    with pytest.raises(StoppedError):
+        decoded("gzip", data, Due.of_chunk(2))
