@@ -53,6 +53,11 @@ def test_the_24_data_sets_differ_from_one_another_in_what_they_say() -> None:
     assert Separated(2, 2, 0).is_found()
 
 
+@pytest.mark.parametrize("factor", [1e-3, 40.0])
+def test_seven_clusters_along_one_feature_are_found_in_any_unit(factor: float) -> None:
+    assert Separated(5, 7, 1, factor).is_found()
+
+
 def test_peer_fits_are_made_once_and_are_those_of_the_rows(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "kept.json"
     found = ScikitLearn(path).mean_log_likelihoods(DATA, two_clusters())

@@ -8,8 +8,11 @@ therefore drawn in several metrics and compared by likelihood, which does not de
 Neither helps where the units are arbitrary and one feature alone separates several clusters: among
 features of equal variance k-means cuts noise. Pooled scales tell that feature from the others
 (Raymaekers & Zamar, *Pooled variable scaling for cluster analysis*, Bioinformatics 36, 2020): each
-feature is divided by the pooled standard deviation within clusters of that feature alone. Their
-number is fixed here; the paper chooses it for each feature by the gap statistic.
+feature is divided by the pooled standard deviation within its own clusters, those of that feature
+alone. Their number is the one of largest gap between the logarithms of their sum of squares and of
+that of as many clusters of uniform values (Tibshirani, Walther & Hastie, *Estimating the number of
+clusters in a data set via the gap statistic*, J. R. Statist. Soc. B 63, 2001). For one feature the
+latter is known, range²/(12 g²) per row for g clusters: nothing is simulated.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ Metric = Literal["units", "sd", "iqr", "pooled"]
 
 #: `units`: the data's own, one common scale for all features; `sd`: standard deviations of the
 #: sample; `iqr`: its interquartile ranges (standard deviations where those are 0); `pooled`:
-#: standard deviations within `N_GROUPS` clusters of each feature alone.
+#: standard deviations within the clusters of each feature alone.
 METRICS: tuple[Metric, ...] = get_args(Metric)
 #: A feature that varies less, of one that shares its scale, has no part in any distance.
 LEAST_SPREAD = 1e-50
-#: Clusters of one feature that its pooled scale is taken within, the rows they are made of, at
-#: most, and Lloyd's iterations.
-N_GROUPS, POOLED_ROWS, POOLED_ITERATIONS = 5, 10_000, 30
+#: Numbers of clusters that are tried for one feature, the rows they are made of, at most, Lloyd's
+#: iterations, and features: with more of them no single one decides where k-means begins.
+GROUPS, POOLED_ROWS, POOLED_ITERATIONS, POOLED_FEATURES = (1, 2, 3, 5, 8, 12), 5000, 20, 256
 
 
 def distance_scale(metric: Metric, standardisation: Standardisation, sample: Array) -> Array:
@@ -54,7 +57,7 @@ def distance_scale(metric: Metric, standardisation: Standardisation, sample: Arr
         return units
     if metric == "iqr":
         spread = np.sqrt(standardisation.standardised_variance)
-    elif metric == "pooled":
+    elif metric == "pooled" and sample.shape[1] <= POOLED_FEATURES:
         few = sample[:: -(-len(sample) // POOLED_ROWS)]
         spread = np.array([_pooled_deviation(column) for column in few.T])
     else:
@@ -63,16 +66,24 @@ def distance_scale(metric: Metric, standardisation: Standardisation, sample: Arr
 
 
 def _pooled_deviation(column: Array) -> float:
-    """Standard deviation of values (m,) within their clusters; the better of two starts' counts."""
+    """Standard deviation of values (m,) within their clusters."""
     x = np.sort(column) - column.mean()
-    sums, squares = (np.concatenate([[0.0], np.cumsum(of)]) for of in (x, x * x))
-    shares = (np.arange(N_GROUPS) + 0.5) / N_GROUPS
-    begun = (np.quantile(x, shares), x[0] + (x[-1] - x[0]) * shares)
-    explained = max(_explained(x, sums, points) for points in begun)
-    return float(np.sqrt(max(squares[-1] - explained, 0.0) / len(x)))
+    extent = x[-1] - x[0]
+    if not extent > 0:
+        return 0.0
+    sums = np.concatenate([[0.0], np.cumsum(x)])
+    total, deviations = float((x * x).sum()), []
+    for g in GROUPS:
+        shares = (np.arange(g) + 0.5) / g
+        begun = (x[(shares * len(x)).astype(np.intp)], x[0] + extent * shares)
+        within = total - max(_between(x, sums, points) for points in begun)
+        # What is left beside rounding: values may all be equal within their clusters.
+        deviations.append(np.sqrt(max(within, 1e-12 * total) / len(x)))
+    gaps = [np.log(extent / (g * of)) for g, of in zip(GROUPS, deviations, strict=True)]
+    return float(deviations[int(np.argmax(gaps))])
 
 
-def _explained(x: Array, sums: Array, points: Array) -> float:
+def _between(x: Array, sums: Array, points: Array) -> float:
     """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
     for _ in range(POOLED_ITERATIONS):
         edges = np.searchsorted(x, (points[1:] + points[:-1]) / 2)
