@@ -11,12 +11,13 @@ import numpy as np
 import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.coordinates import refuse_labelled_map, refuse_map_in_store
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import safe_text
 from dgmm.data.lazy_arrays import loaded
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.unreadable import refuse_unreadable
-from dgmm.data.zarr_conventions import Neighbour, fill_value_of, refuse_encoded, refuse_map_of
+from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded
 from dgmm.data.zarr_dataset import open_zarr
 from dgmm.data.zarr_node import url_of
 from dgmm.errors import DataError
@@ -45,7 +46,7 @@ def as_dataset(X: Any) -> Dataset:
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
         return _read_whole(X)
-    _refuse_labelled_map(X)
+    _refuse_labelled(X)
     X = loaded(X)
     refuse_unreadable(X)
     if is_table(X):
@@ -77,21 +78,14 @@ def _read_whole(X: Any) -> ArrayDataset:
     """A Zarr array that lies in no folder, held to the same conventions as one that does."""
     attributes = X.attrs.asdict()
     refuse_encoded("X", attributes, X.dtype.kind)
+    refuse_map_in_store(X)
     fill = fill_value_of("X", X.metadata.zarr_format, X.fill_value, attributes)
     return ArrayDataset(np.asarray(loaded(X)), attributes.get("feature_names"), fill)
 
 
-def _refuse_labelled_map(X: Any) -> None:
-    """Refuse an xarray.DataArray that is a map of one variable, or whose numbers are encoded."""
-    dims, coords = getattr(X, "dims", None), getattr(X, "coords", None)
-    if not isinstance(coords, Mapping) or not isinstance(dims, tuple) or len(dims) != 2:
-        return
-
-    def beside(name: str) -> Neighbour | None:
-        if name not in coords:  # else xarray makes one up, numbers from 0
-            return None
-        return Neighbour(list(coords[name].shape), coords[name].dtype.kind)
-
-    refuse_encoded("X", X.attrs, X.dtype.kind)
-    others = " ".join(name for name in coords if isinstance(name, str) and name not in dims)
-    refuse_map_of("X", dims, tuple(X.shape), {**X.attrs, "coordinates": others}, beside)
+def _refuse_labelled(X: Any) -> None:
+    """Refuse an array of xarray that is a map of one variable, or whose numbers are encoded."""
+    dims, attributes = getattr(X, "dims", None), getattr(X, "attrs", None)
+    if isinstance(dims, tuple) and isinstance(attributes, Mapping) and hasattr(X, "dtype"):
+        refuse_encoded("X", attributes, X.dtype.kind)
+        refuse_labelled_map(X)

@@ -13,13 +13,14 @@ from dgmm.data.absent_chunks import find_absent
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.chunk_listing import list_chunks
 from dgmm.data.chunk_reading import ChunkReader, check_openable
+from dgmm.data.coordinates import refuse_map
 from dgmm.data.dataset import Rows
 from dgmm.data.decoded_cache import decoded_cache
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.patience import patient_for
 from dgmm.data.read_ahead import bands, read_ahead
-from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded, refuse_map
+from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded
 from dgmm.data.zarr_layout import layout_of
 from dgmm.data.zarr_node import find_array
 from dgmm.errors import DataError

@@ -70,14 +70,46 @@ def find_array(path: str, array: str | None) -> ArrayNode:
 
 
 def array_beside(node: ArrayNode, name: str) -> ArrayNode | None:
-    """The array of that name in the group that holds this one; None where none can be read."""
+    """The array of that name in the group that holds this one, or in the nearest group above.
+
+    None where none can be read.
+    """
     if not name or "/" in name or "\0" in name or name in {".", ".."}:
         return None
+    for folder in (Path(node.folder).parent, *_groups_above(node)):
+        try:
+            beside = _node(folder / name)
+        except (DataError, OSError):
+            continue
+        if isinstance(beside, ArrayNode):
+            return beside
+    return None
+
+
+def group_attributes(node: ArrayNode) -> list[dict[str, Any]]:
+    """Attributes of the groups that hold an array, the nearest first; those that can be read."""
+    groups = (
+        _readable_group(folder) for folder in (Path(node.folder).parent, *_groups_above(node))
+    )
+    return [attributes for attributes in groups if attributes is not None]
+
+
+def _groups_above(node: ArrayNode) -> Iterator[Path]:
+    """Folders of the groups of a store that hold the array's own group, the nearest first."""
+    folder = Path(node.folder).parent
+    while folder != folder.parent and _readable_group(folder) is not None:
+        folder = folder.parent
+        if _readable_group(folder) is not None:
+            yield folder
+
+
+def _readable_group(folder: Path) -> dict[str, Any] | None:
+    """Attributes of the group in a folder; None where there is none, or it cannot be read."""
     try:
-        beside = _node(Path(node.folder).parent / name)
+        node = _node(folder)
     except (DataError, OSError):
         return None
-    return beside if isinstance(beside, ArrayNode) else None
+    return None if isinstance(node, ArrayNode) else node
 
 
 def read_local(read: Callable[[], T], what: str) -> T | None:

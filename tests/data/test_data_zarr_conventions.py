@@ -12,6 +12,7 @@ import zarr
 
 from dgmm.data.blocks import Run
 from dgmm.data.fill_value import FillValue
+from dgmm.data.opening import as_dataset
 from dgmm.data.zarr_dataset import open_zarr
 from dgmm.errors import DataError
 
@@ -161,7 +162,7 @@ def test_a_map_of_one_variable_is_refused_with_both_dimensions(tmp_path, zarr_fo
         {"level": coordinate(D)},
         {"station": coordinate(N), "level": ["t", "s", "o", "p"]},
         {"station": [f"s{i}" for i in range(N)], "level": coordinate(D)},
-        {"station": coordinate(N), "depth": ("level", coordinate(D))},
+        {"station": coordinate(N), "depth": ("level", ["t", "s", "o", "p"])},
         {"station": coordinate(N), "level": np.array([True, False, True, False])},
     ],
 )
@@ -186,3 +187,14 @@ def test_strange_names_of_dimensions_are_nobodys_coordinates(tmp_path, names):
     metadata = tmp_path / "a/X/.zattrs"
     metadata.write_text(json.dumps({"_ARRAY_DIMENSIONS": names}))
     assert open_zarr(path, "X").n_features == D
+
+
+@pytest.mark.parametrize("attributes", [{"_FillValue": -77.5}, {"scale_factor": 0.25}])
+def test_attributes_of_arrays_without_coordinates_count_in_memory(attributes):
+    values = RNG.normal(size=(N, D))
+    for make in (xarray.Variable, xarray.DataArray):
+        plain = make(dims=("a", "b"), data=values)
+        assert as_dataset(plain).n_features == D
+        plain.attrs.update(attributes)
+        with pytest.raises(DataError, match=f"attributes {next(iter(attributes))} say"):
+            as_dataset(plain)
