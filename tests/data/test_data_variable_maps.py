@@ -141,8 +141,8 @@ def test_the_remedies_of_the_message_work_as_written(tmp_path, dims, is_stored):
         open_zarr(str(tmp_path / "a"), "warm")
     stacked, without = re.findall(r"from xarray: (ds\..*?\))(?:,|\)$)", str(caught.value))
     path = str(tmp_path / "b")
-    eval(stacked, {"ds": ds, "path": path})
+    eval(stacked, {"ds": ds, "path": path})  # noqa: S307 - what dgmm advises
     dataset = open_zarr(path, "rows")
     rows = np.concatenate([rows for _, rows in dataset.read_blocks(Run(0, 1))])
     np.testing.assert_array_equal(rows, np.stack([VALUES.ravel(), -VALUES.ravel()], axis=1))
-    assert as_dataset(eval(without, {"ds": ds})["warm"]).n_features == D
+    assert as_dataset(eval(without, {"ds": ds})["warm"]).n_features == D  # noqa: S307 - as above
