@@ -115,11 +115,14 @@ def job_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def dgmm(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def dgmm(
+    folder: Path, *arguments: str, program: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *(arguments or ("-m", "dgmm", "run", "job.yaml"))],
         cwd=folder,
         env=os.environ | environment,
+        input=program,
         capture_output=True,
         text=True,
         timeout=120,
@@ -211,6 +214,54 @@ def test_an_unguarded_start_from_a_thread_names_the_guard(job_folder: Path) -> N
     ended = dgmm(job_folder, "script.py")
     assert "UnavailableError" in ended.stderr
     assert '`if __name__ == "__main__":`' in ended.stderr
+
+
+#: Nothing but `if True:` before the call; `__name__` stands in a comment and in a logger's name.
+ONLY_A_COMMENT = (
+    "import logging\nfrom dgmm.cli import main\n# no __name__ == '__main__' here\n"
+    "logging.getLogger(__name__)\nprint('once', flush=True)\n"
+    "if True:\n    main(['run', 'job.yaml'])\n"
+)
+#: A condition that may or may not hold in a worker, which only the failure shows.
+UNSURE = "import sys\nfrom dgmm.cli import main\nif sys.argv:\n    main(['run', 'job.yaml'])\n"
+UNGUARDED_STARTS = {
+    "python -m": (UNGUARDED, "jobs_of/night.py", ("-m", "jobs_of.night")),
+    "python -m, unsure": (UNSURE, "night.py", ("-m", "night")),
+    "no suffix": (UNGUARDED, "night", ("night",)),
+    "no suffix, unsure": (UNSURE, "night", ("night",)),
+    "a constant condition": (ONLY_A_COMMENT, "night.py", ("night.py",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "call"), UNGUARDED_STARTS.values(), ids=UNGUARDED_STARTS
+)
+def test_every_way_to_start_without_the_guard_names_the_file_and_the_guard(
+    job_folder: Path, program: str, name: str, call: tuple[str, ...]
+) -> None:
+    (job_folder / name).parent.mkdir(exist_ok=True)
+    (job_folder / name).write_text(program)
+    ended = dgmm(job_folder, *call)
+    assert ended.returncode == 69
+    assert f"{name}" in ended.stderr
+    assert 'outside `if __name__ == "__main__":`' in ended.stderr
+    assert ended.stdout.count("once") == program.count("once")
+
+
+@pytest.mark.parametrize(("name", "call"), [("night.py", ("-m", "night")), ("night", ("night",))])
+def test_modules_and_files_without_a_suffix_run_under_the_guard(
+    job_folder: Path, name: str, call: tuple[str, ...]
+) -> None:
+    (job_folder / name).write_text(GUARDED)
+    ended = dgmm(job_folder, *call)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_program_from_standard_input_is_named_as_the_cause(job_folder: Path) -> None:
+    ended = dgmm(job_folder, "-", program=GUARDED)
+    assert ended.returncode == 69
+    assert "read from standard input" in ended.stderr
+    assert "cluster.kind: threads" in ended.stderr
 
 
 def test_a_daemonic_process_is_named_as_the_cause(job_folder: Path) -> None:
