@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dgmm.data.encoded_times import refuse_times
 from dgmm.data.feature_names import safe_text
 from dgmm.data.fill_value import FillValue
 from dgmm.errors import DataError
@@ -33,7 +34,7 @@ _REMEDY = (
 def refuse_encoded(folder: str, attributes: Mapping[str, Any], kind: str) -> None:
     """Refuse attributes by which stored numbers are not the values meant (CF conventions).
 
-    A mask that is NaN, a scale of 1 and an offset of 0 need no decoding.
+    A mask that is NaN, a scale of 1 and an offset of 0 need no decoding. Dates and time spans do.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ def refuse_encoded(folder: str, attributes: Mapping[str, Any], kind: str) -> Non
     DataError
         Naming the attributes.
     """
+    refuse_times(folder, attributes)
     found = [name for name in (*_IDENTITIES, *_MASKS) if _changes_values(name, attributes)]
     if _is_other_sign(attributes.get("_Unsigned"), kind):
         found.append("_Unsigned")
