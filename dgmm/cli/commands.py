@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from dgmm.cli.ending import Ending, Invocation
+from dgmm.cli.help_output import CommandGroup, version_option
 from dgmm.cli.streams import say
 from dgmm.errors import ExitCode, InputNotFoundError
-from dgmm.version import __version__
 
 if TYPE_CHECKING:
     from dgmm.config import Job
@@ -45,11 +45,12 @@ _EPILOGUE = (
 
 
 @click.group(
+    cls=CommandGroup,
     no_args_is_help=False,
     epilog=_EPILOGUE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(__version__, prog_name="dgmm")
+@version_option
 def commands() -> None:
     """Gaussian mixtures for data that no machine can hold.
 

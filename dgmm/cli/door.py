@@ -14,11 +14,14 @@ from dgmm.cli.commands import commands
 from dgmm.cli.ending import Ending, Invocation, ending_of
 from dgmm.cli.signals import stopped_by_signals
 from dgmm.cli.streams import close_broken, open_missing, say
+from dgmm.cli.utf8_mode import restart_in_utf8_mode
 from dgmm.errors import ExitCode
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave with its exit code."""
+    if arguments is None:
+        restart_in_utf8_mode()
     open_missing()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 

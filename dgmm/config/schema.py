@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from dgmm.config.values import (
     WHOLE,
     Address,
+    ArrayName,
     AutoCount,
     AutoNumber,
     Count,
     Flag,
     LocalPath,
     MemoryLimit,
-    Name,
     NotNegative,
     Share,
     Version,
@@ -41,7 +41,7 @@ class DataSettings(Settings):
 
     path: LocalPath
     """Zarr array (v2 or v3), or a group that holds it. Relative to the current directory."""
-    array: Name | None = None
+    array: ArrayName | None = None
     """Name of the array where `path` is a group."""
     missing: Literal["error", "drop"] = "error"
     """Rows with NaN or infinity: `error` ends the run, `drop` leaves them out (label -1)."""

@@ -7,6 +7,7 @@ bounded before anything is built, duplicate keys are seen, and no tag can name a
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ DEEPEST = 50
 BROKEN = object()
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
+#: Where Python puts bytes of the command line that it cannot decode.
+_ESCAPED = 0xDC00
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -270,6 +273,10 @@ class _Composer:
             before = self._text[: match.start()]
             line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
             text = f"a control character ({match[0]!a}) is not allowed in YAML"
+            if (byte := ord(match[0]) - _ESCAPED) in range(0x80, 0x100):
+                encoding = sys.getfilesystemencoding()
+                text = f"the byte 0x{byte:x} is no {encoding}, in which words are read here"
+                text += "; write UTF-8" if encoding == "utf-8" else ": set PYTHONUTF8=1"
             raise self._fatal(text, line, column)
 
     def _syntax_fault(self, error: MarkedYAMLError) -> SyntaxFaultError:

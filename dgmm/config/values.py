@@ -6,6 +6,7 @@ neither is `true`. Numbers are finite. Paths are local and plain.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from fractions import Fraction
@@ -69,6 +70,19 @@ def _local_path(path: str) -> str:
         raise refusal("expected a path without a NUL character")
     if "\n" in path or "\r" in path:
         raise refusal("expected a path on one line, without a line break in it")
+    return _nameable(path)
+
+
+def _nameable(path: str) -> str:
+    """A path that the file system's encoding has all letters of."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        encoding, letter = sys.getfilesystemencoding(), ascii(path[error.start])
+        raise refusal(
+            f"names of files are encoded as {encoding} in this locale, which has no {letter}: set "
+            "the environment variable PYTHONUTF8=1, or a locale with UTF-8 (LC_ALL=C.UTF-8)"
+        ) from None
     return path
 
 
@@ -96,6 +110,7 @@ LocalPath = Annotated[
     str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_local_path)
 ]
 Name = Annotated[str, Field(min_length=1)]
+ArrayName = Annotated[Name, AfterValidator(_nameable)]
 Address = Annotated[str, AfterValidator(_scheduler_address)]
 Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]
 Count = Annotated[int, Field(strict=True, ge=1, le=_MOST), WHOLE]
