@@ -245,8 +245,8 @@ def test_report_says_where_the_page_is(capsys, monkeypatch):
 
 
 def test_a_path_cannot_write_to_the_terminal(capsys):
-    run(["run", "job.yaml", "--set", 'output.path="runs/\\e[2J\\nx"'])
-    assert capsys.readouterr().err.endswith("(runs/\\x1b[2J\\nx)\n")
+    run(["run", "job.yaml", "--set", 'output.path="runs/\\e[2J\\tx"'])
+    assert capsys.readouterr().err.endswith("(runs/\\x1b[2J\\tx)\n")
 
 
 HEAVY = [
