@@ -136,7 +136,7 @@ def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
         return 0
     count = fill.rows_with_it(rows)
     if fill.is_mask and count:
-        raise DataError(fill.refusal(f"{count:,} of {len(rows):,} rows from row {start} on"))
+        raise DataError(fill.refusal(f"in {count:,} of {len(rows):,} rows from row {start} on"))
     return count
 
 

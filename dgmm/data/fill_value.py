@@ -30,10 +30,10 @@ class FillValue:
         return int(found.any(axis=1).sum()) if np.count_nonzero(found) else 0
 
     def refusal(self, counts: str) -> str:
-        """Why cells that xarray reads as missing are refused, in words; `counts` says how many."""
+        """Why cells that xarray reads as missing are refused; `counts` says in how many rows."""
         return (
             f"cells equal the array's fill value {self.value:.6g}, which xarray reads as missing "
-            f"in Zarr version 2, in {counts}. dgmm does not decode them yet. Write NaN where they "
+            f"in Zarr version 2: {counts}. dgmm does not decode them yet. Write NaN where they "
             "are missing, or set fill_value to null in .zarray if they are data"
         )
 

@@ -259,10 +259,17 @@ def _count_equal(
 
 def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
     """Refuse cells that xarray would read as missing."""
-    fill, found = dataset.fill_value, np.flatnonzero(part.n_fill)
-    if fill is not None and fill.is_mask and len(found):
-        counts = listed(f"{dataset.feature_names[i]} {part.n_fill[i]:,}" for i in found)
-        raise DataError(fill.refusal(f"{part.moments.count:,} rows: {counts}"))
+    fill = dataset.fill_value
+    if fill is not None and fill.is_mask and part.n_fill.any():
+        raise DataError(fill.refusal(_in_rows(part.n_fill, part, dataset)))
+
+
+def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) -> str:
+    """In how many of the kept rows each feature has such cells."""
+    return listed(
+        f"{dataset.feature_names[i]} in {counts[i]:,} of {part.moments.count:,} rows"
+        for i in np.flatnonzero(counts)
+    )
 
 
 def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:
