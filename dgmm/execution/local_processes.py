@@ -21,6 +21,7 @@ from dgmm.errors import UnavailableError
 from dgmm.execution.allocator import environment_of_workers
 from dgmm.execution.dask_configuration import own_configuration
 from dgmm.execution.dask_logging import quiet_dask
+from dgmm.execution.dask_sources import require_usable_configuration
 from dgmm.execution.start_failure import refuse_where_no_process_can_start, start_error
 
 #: Level above CRITICAL: workers of a local cluster write nothing to the user's terminal.
@@ -52,6 +53,7 @@ def start_processes(
         If they do not start, with the cause.
     """
     refuse_where_no_process_can_start()
+    require_usable_configuration()
     resources.enter_context(quiet_dask())
     resources.enter_context(own_configuration())
     resources.enter_context(environment_of_workers())

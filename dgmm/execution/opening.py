@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
-from dgmm.errors import UnavailableError, UsageError
+from dgmm.errors import UsageError
+from dgmm.execution.dask_sources import configuration_error
 from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.threads import ThreadExecutor
 
@@ -88,13 +89,7 @@ def _load_dask() -> None:
     except ImportError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        raise UnavailableError(
-            f"Dask cannot read its configuration: {text} ({type(error).__name__}). Expected YAML "
-            "with Dask's own keys in the folder of DASK_CONFIG, in ~/.config/dask, in /etc/dask "
-            "and in variables DASK_...: correct or remove what is named, or use cluster.kind: "
-            "threads"
-        ) from error
+        raise configuration_error(error) from error
 
 
 def _n_threads(settings: ClusterSettings) -> int | None:

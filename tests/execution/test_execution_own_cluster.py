@@ -153,6 +153,41 @@ def test_a_malformed_configuration_file_is_named_without_a_traceback(
     assert "Traceback" not in ended.stderr
 
 
+UNUSABLE = {
+    "{distributed: {logging: {tornado: loudest}}}": "distributed.logging.tornado to 'loudest'",
+    "{logging: {distributed.client: shout}}": "logging.distributed.client to 'shout'",
+    "{distributed: {logging: 7}}": "distributed.logging to 7",
+    "{distributed: {logging-file-config: /nowhere.ini}}": "distributed.logging-file-config to",
+    "{distributed: {comm: 11}}": "distributed.comm to 11",
+}
+
+
+@pytest.mark.parametrize(("text", "named"), UNUSABLE.items(), ids=UNUSABLE)
+def test_values_that_dask_cannot_start_with_are_named_with_file_and_key(
+    job_folder: Path, text: str, named: str
+) -> None:
+    (job_folder / "mine.yaml").write_text(text)
+    ended = dgmm(job_folder, DASK_CONFIG=str(job_folder / "mine.yaml"))
+    assert ended.returncode == 69
+    assert f"{job_folder / 'mine.yaml'} sets {named}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("DASK_DISTRIBUTED__LOGGING__TORNADO", "low", "sets distributed.logging.tornado to 'low'"),
+        ("DASK_INTERNAL_INHERIT_CONFIG", "x", "may be no copy of a configuration"),
+    ],
+)
+def test_variables_that_dask_cannot_start_with_are_named(
+    job_folder: Path, name: str, value: str, named: str
+) -> None:
+    ended = dgmm(job_folder, **{name: value})
+    assert ended.returncode == 69
+    assert f"the variable {name} {named}" in ended.stderr
+
+
 OVERLAPPING = """
 import dask
 from dgmm.execution.dask_cluster import local_cluster
