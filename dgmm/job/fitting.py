@@ -96,7 +96,7 @@ def _run(
     with (
         run_state(job, directory, data, recording) as state,
         opened_executor(
-            job, directory, recording, plan.n_workers, accept_versions=accept_versions
+            job, directory, recording, plan.n_places, accept_versions=accept_versions
         ) as executor,
     ):
         plan = plan.found(

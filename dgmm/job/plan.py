@@ -32,17 +32,17 @@ from dgmm.survey import FitSettings, sample_rows
 
 @limited_thread()
 def plan_job(job: Job) -> Plan:
-    """Reckon a job from its file and the metadata of its data."""
+    """Plan a job from its file and the metadata of its data."""
     model = None if job.model.path is None else load_model(job.model.path)
     return plan_for(job, open_data(job), model)
 
 
 def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
-    """Reckon a job whose data are open; `auto` takes as many workers as memory allows."""
+    """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
     n_workers, threads = _places(job)
     plan = _plan(job, dataset, model, n_workers, threads)
-    while job.cluster.n_workers == "auto" and n_workers > 1 and not plan.fits:
-        n_workers -= 1
+    while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
+        n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
         plan = _plan(job, dataset, model, n_workers, threads)
     return plan
 

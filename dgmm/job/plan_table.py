@@ -48,19 +48,34 @@ def _verdict(plan: Plan) -> list[str]:
     else:
         usable = f"it may use {limit}"
     least = plan.needed_bytes / plan.usable_share / MIB + 1
-    limits = f"{needed}; {usable}: " + (
-        "fits"
-        if plan.fits_its_limit
-        else f"does NOT fit: raise memory_limit to {least:,.0f} MiB or more (auto: lower "
-        "n_workers), or lower n_components or threads_per_worker"
-    )
+    limits = f"{needed}; {usable}: "
+    limits += "fits" if plan.fits_its_limit else f"does NOT fit: {_remedy(plan, least)}"
     if plan.fits_the_machine:
         return [limits]
     machine = (
         f"all processes need {plan.least_total_bytes / MIB:,.0f}; this machine has "
-        f"{plan.machine_bytes / MIB:,.0f}: does NOT fit: lower n_workers or n_components"
+        f"{plan.machine_bytes / MIB:,.0f}: does NOT fit: lower "
+        + ("n_workers or n_components" if _lowers_workers(plan) else "n_components")
     )
     return [limits, machine]
+
+
+def _remedy(plan: Plan, least: float) -> str:
+    """What to change, by keys that the job may have with its kind of cluster."""
+    if plan.is_elsewhere:
+        fewer = " or fewer threads" if plan.threads_per_worker > 1 else ""
+        return f"give its workers {least:,.0f} MiB or more{fewer}, or lower n_components"
+    raised = f"raise memory_limit to {least:,.0f} MiB or more"
+    if not plan.n_workers:
+        fewer = "n_workers or " if _lowers_workers(plan) else ""
+        return f"{raised}, or lower {fewer}n_components"
+    automatic = " (auto: lower n_workers)" if _lowers_workers(plan) else ""
+    fewer = "threads_per_worker or " if plan.threads_per_worker > 1 else ""
+    return f"{raised}{automatic}, or lower {fewer}n_components"
+
+
+def _lowers_workers(plan: Plan) -> bool:
+    return not plan.is_elsewhere and plan.n_places > 1
 
 
 def _table(title: str, base: int, terms: tuple[Term, ...], times: int) -> list[str]:

@@ -61,6 +61,11 @@ class Plan:
     is_elsewhere: bool = False
 
     @property
+    def n_places(self) -> int:
+        """What `cluster.n_workers` counts: worker processes, or threads of this process."""
+        return self.n_workers or self.threads_per_worker
+
+    @property
     def pass_bytes(self) -> int:
         """Bytes of all rows."""
         return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize

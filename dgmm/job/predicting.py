@@ -85,7 +85,7 @@ def _predict(
     with (
         run_state(job, directory, fingerprint, recording) as state,
         opened_executor(
-            job, directory, recording, plan.n_workers, accept_versions=accept_versions
+            job, directory, recording, plan.n_places, accept_versions=accept_versions
         ) as executor,
     ):
         plan = plan.found(

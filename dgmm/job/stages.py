@@ -55,7 +55,7 @@ def describe_data(job: Job, dataset: ZarrDataset) -> dict[str, Any]:
 
 
 def cluster_settings(job: Job, n_workers: int | None = None) -> ClusterSettings:
-    """The job's cluster section in the execution room's words."""
+    """The job's cluster section as `open_executor` takes it."""
     c = job.cluster
     elsewhere = c.address is not None or c.scheduler_file is not None
     return ClusterSettings(
@@ -73,14 +73,15 @@ def opened_executor(
     job: Job,
     directory: RunDirectory,
     listener: RecordingListener,
-    n_workers: int = 0,
+    n_workers: int,
     *,
     accept_versions: bool = False,
 ) -> Iterator[OpenExecutor]:
     """The job's executor; what it runs on stands in run.json before work starts.
 
-    `n_workers` are those of the plan, for a job that leaves their number to it. Workers that join
-    while the job runs are compared with the driver too; what differs is recorded at its end.
+    `n_workers` are the workers of the plan, or its threads, for a job that leaves their number to
+    it. Workers that join while the job runs are compared with the driver too; what differs is
+    recorded at its end.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def opened_executor(
     listener.stage("cluster", _where(job))
     if job.cluster.address is not None and (text := exposure(job.cluster.address)) is not None:
         listener.warning(text)
-    with open_executor(cluster_settings(job, n_workers or None)) as executor:
+    with open_executor(cluster_settings(job, n_workers)) as executor:
         environment = executor.environment()
         for text in accepted_workers(directory, environment, accept_versions=accept_versions):
             listener.warning(text)

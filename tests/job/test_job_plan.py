@@ -105,6 +105,39 @@ def test_a_lower_pause_threshold_of_somebody_elses_workers_counts(tmp_path, data
     assert "it may use 95% of" in str(never)  # where Dask ends a worker
 
 
+def test_auto_takes_no_more_threads_than_memory_allows(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("dgmm.job.plan.available_cpus", lambda: 7)
+
+    def planned(**cluster):
+        cluster = {"kind": "threads", "n_workers": "auto"} | cluster
+        return plan_job(job(data, tmp_path / "run", model={"n_components": 30}, cluster=cluster))
+
+    limit = planned(n_workers=3).needed_bytes
+    assert not planned(n_workers=4, memory_limit=limit).fits
+    plan = planned(memory_limit=limit)
+    assert plan.fits
+    assert (plan.n_workers, plan.threads_per_worker, plan.n_places) == (0, 3, 3)
+    assert planned(memory_limit=limit * 100).n_places == 7
+
+
+def test_the_remedy_names_only_keys_that_the_kind_of_cluster_may_have(tmp_path, data):
+    def verdict(**cluster) -> str:
+        plan = plan_job(job(data, tmp_path / "run", cluster=cluster))
+        return str(plan).partition("does NOT fit: ")[2].splitlines()[0]
+
+    small = {"memory_limit": 200 * 2**20}
+    assert verdict(kind="threads", n_workers=5, **small).endswith("lower n_workers or n_components")
+    assert verdict(kind="threads", n_workers="auto", **small).endswith("or lower n_components")
+    two = verdict(kind="local", n_workers=2, threads_per_worker=3, **small)
+    assert two.endswith("(auto: lower n_workers), or lower threads_per_worker or n_components")
+    assert "threads_per_worker" not in verdict(kind="local", n_workers=2, **small)
+    plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
+    with pytest.raises(
+        UnavailableError, match=r"give its workers \d+ MiB or more or fewer threads"
+    ):
+        plan.found(9, 2, None).check(9)
+
+
 def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypatch):
     monkeypatch.setattr("dgmm.job.plan.available_cpus", lambda: 90)
     memory = 16 * 2**30
