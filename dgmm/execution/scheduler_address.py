@@ -20,7 +20,7 @@ def read_address(path: Path, timeout: float) -> str:
         If the file does not come, is none, or names a scheme that is not spoken.
     """
     deadline = time.monotonic() + timeout
-    while not path.is_file():
+    while not _is_there(path):
         if time.monotonic() > deadline:
             raise UnavailableError(
                 f"there is no scheduler file {path} (waited {timeout:g} s); start the scheduler "
@@ -31,11 +31,26 @@ def read_address(path: Path, timeout: float) -> str:
         address = str(parse_json(read_regular(path, MOST_METADATA_BYTES))["address"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnavailableError(
-            f"{path} is not a scheduler file ({error!r}); expected the JSON that "
+            f"{path} is not a scheduler file ({_words(error)}); expected the JSON that "
             "dask scheduler --scheduler-file writes"
         ) from error
     _refuse_scheme(address, path)
     return address
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has that name: waiting turns no FIFO into a file, and grants no access."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:  # reading says why
+        return True
+    return True
+
+
+def _words(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or repr(error)
 
 
 def _refuse_scheme(address: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from dgmm.errors import UnavailableError, UsageError
 from dgmm.execution import ClusterSettings, open_executor
 from dgmm.execution.dask_cluster import existing_cluster
 from dgmm.execution.executor import map_reduce, split_runs
+from dgmm.execution.scheduler_address import read_address
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -210,6 +212,29 @@ def test_a_malformed_scheduler_file_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UnavailableError, match=r"scheduler\.json is not a scheduler file"):
         existing_cluster(scheduler_file=str(file), timeout=1)
+
+
+IRREGULAR = {
+    "a FIFO; expected a regular file": os.mkfifo,
+    "a character device; expected a regular file": lambda path: path.symlink_to("/dev/zero"),
+    "Is a directory": lambda path: path.mkdir(),
+    "Too many levels of symbolic links": lambda path: path.symlink_to(path),
+    "Not a directory": lambda path: path.parent.joinpath("file").write_text("x"),
+    "larger than 16,777,216 bytes": lambda path: path.write_bytes(bytes(2**24 + 1)),
+}
+
+
+@pytest.mark.parametrize("words", IRREGULAR)
+def test_what_is_no_file_is_not_waited_for(
+    tmp_path: Path, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scheduler.json"
+    IRREGULAR[words](path)
+    if words == "Not a directory":
+        path = tmp_path / "file" / "scheduler.json"
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits"))
+    with pytest.raises(UnavailableError, match=rf"is not a scheduler file \(.*{words}"):
+        read_address(path, timeout=50)
 
 
 def test_a_scheduler_without_workers_is_unavailable_after_the_wait(tmp_path: Path) -> None:
