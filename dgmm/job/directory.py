@@ -89,7 +89,7 @@ class RunDirectory:
         said: list[str] = []
         with open_run_folder(job.output.path) as folder:
             cls(job, folder)  # a lock file is put into no directory that is not a run's
-            with locked(folder, folder.shown, said.append) as lock:
+            with locked(folder, folder.shown, said.append, listener.note) as lock:
                 for text in said:
                     listener.warning(text)
                 directory = cls(job, folder)

@@ -39,6 +39,7 @@ NAME = "lock"
 #: network may show a write only after half a minute.
 BEAT_S, LEASE_S = 5.0, 60.0
 _NUMBER = re.compile(NAME + r"(?:\.([0-9]+))?")
+Say = Callable[[str], None]
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 
 
@@ -124,7 +125,7 @@ class Lock:
 
 @contextmanager
 def locked(
-    directory: Path | Folder, shown: Path, warn: Callable[[str], None] = lambda _: None
+    directory: Path | Folder, shown: Path, warn: Say = lambda _: None, note: Say = lambda _: None
 ) -> Iterator[Lock]:
     """Hold the directory's lock.
 
@@ -134,6 +135,8 @@ def locked(
         The run directory, and how messages name it.
     warn
         Told when the lock of a dead holder is taken over.
+    note
+        Told why it waits, before it does.
 
     Raises
     ------
@@ -148,7 +151,7 @@ def locked(
             held.callback(os.close, handle)
         except OSError as error:
             raise _cannot(shown, error) from error
-        lock = Lock(directory, handle, _taken(directory, handle, shown, warn))
+        lock = Lock(directory, handle, _taken(directory, handle, shown, warn, note))
         try:
             yield lock
         finally:
@@ -168,12 +171,12 @@ def is_lock_file(name: str) -> bool:
     return _NUMBER.fullmatch(name) is not None
 
 
-def _taken(directory: Folder, handle: int, shown: Path, warn: Callable[[str], None]) -> Holder:
+def _taken(directory: Folder, handle: int, shown: Path, warn: Say, note: Say) -> Holder:
     is_granted = _is_granted(handle, shown)
     before = read_holder(handle)
     if before is not None and not before.is_released:
         is_near = is_granted and before.machine == machine()  # then the system knows it is dead
-        if not is_near and _is_beating(handle, before):
+        if not is_near and _is_beating(handle, before, f"{shown / NAME} names {before}", note):
             raise _in_use(shown, before)
         warn(
             f"the lock of {shown} is taken over from {before} (holder {before.number}): it ended "
@@ -184,7 +187,7 @@ def _taken(directory: Folder, handle: int, shown: Path, warn: Callable[[str], No
     names = socket.gethostname(), os.getpid(), since, machine()
     holder = Holder(*names, number, uuid.uuid4().hex)
     try:
-        holder = _with_number(directory, handle, holder, before, shown, is_granted=is_granted)
+        holder = _with_number(directory, handle, holder, before, note, is_granted=is_granted)
         write_holder(handle, holder)
     except OSError as error:
         raise _cannot(shown, error) from error
@@ -197,16 +200,17 @@ def _with_number(
     handle: int,
     holder: Holder,
     before: Holder | None,
-    shown: Path,
+    note: Say,
     *,
     is_granted: bool,
 ) -> Holder:
     """The holder under the first number from its own on that nobody else has taken."""
+    shown = directory.shown
     while not _has_taken_number(directory, holder):
         taken = _number_file(holder)
         if not (
             _is_left_over(directory, taken, holder, is_granted=is_granted)
-            or not _is_beating(handle, before)
+            or not _is_beating(handle, before, f"another run has made {shown / taken}", note)
         ):
             raise _in_use(shown, read_holder(handle))  # it has written into the lock meanwhile
         holder = replace(holder, number=holder.number + 1)  # it ended before it could
@@ -248,7 +252,8 @@ def _forget_numbers(directory: Folder, last: int, first: int = 0) -> None:
     with suppress(OSError):
         for name in directory.names():
             match = _NUMBER.fullmatch(name)
-            if match and match[1] and first <= int(match[1]) <= last:
+            is_number = match and match[1] and first <= int(match[1]) <= last
+            if is_number and not directory.holds_folder(name):  # a folder is somebody's
                 directory.remove(name)
 
 
@@ -281,8 +286,9 @@ def _in_use(shown: Path, holder: Holder | None) -> OutputExistsError:
     return OutputExistsError(f"{shown} is in use by a running job: {holder or 'another process'}")
 
 
-def _is_beating(handle: int, before: Holder | None) -> bool:
+def _is_beating(handle: int, before: Holder | None, why: str, note: Say) -> bool:
     """Whether the lock says something else within a lease, by our own clock."""
+    note(f"{why}: waiting {LEASE_S:g} s at most, to see whether that run still lives")
     deadline = time.monotonic() + LEASE_S
     while time.monotonic() < deadline:
         time.sleep(min(BEAT_S / 5, LEASE_S / 10))

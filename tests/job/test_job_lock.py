@@ -215,3 +215,38 @@ def test_a_run_that_has_lost_its_directory_writes_nothing_more(tmp_path: Path) -
         signal.signal(signal.SIGTERM, before)
     assert (tmp_path / "run" / "run.json").read_bytes() == record
     assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_a_run_that_waits_for_a_holder_says_first_for_whom(tmp_path: Path) -> None:
+    put(tmp_path, ELSEWHERE)
+    (tmp_path / f"{lock.NAME}.8").write_bytes(b"no holder")
+    told: list[str] = []
+    with locked(tmp_path, Path("shown"), note=told.append):
+        assert held(tmp_path)["number"] == 9
+    first, second = told
+    assert first.startswith("shown/lock names process 4711 on another-machine")
+    assert second == (
+        "another run has made shown/lock.8: waiting 0.4 s at most, to see whether that run still "
+        "lives"
+    )
+
+
+IRREGULAR = {
+    "link": lambda path: path.symlink_to("elsewhere"),
+    "loop": lambda path: path.symlink_to(path),
+    "FIFO": os.mkfifo,
+    "folder": lambda path: path.mkdir(),
+}
+
+
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_a_number_that_no_run_has_made_is_passed_over_without_waiting(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "LEASE_S", 60.0)
+    for number in (1, 2):
+        IRREGULAR[kind](tmp_path / f"{lock.NAME}.{number}")
+    with locked(tmp_path, tmp_path, pytest.fail, pytest.fail):
+        assert held(tmp_path)["number"] == 3
+    left = {p.name for p in tmp_path.iterdir()} - {lock.NAME}
+    assert left == ({"lock.1", "lock.2"} if kind == "folder" else set())
