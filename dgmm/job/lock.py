@@ -73,18 +73,29 @@ class Lock:
                 f"{shown} was taken over by {found}, because this run had not renewed its lock for "
                 f"{LEASE_S:g} s: it stops, and the other one goes on with its work"
             )
-        if not self._folder.is_in_place():
+        if not (self._folder.is_in_place() or self._is_ours_by_path()):
             return OutputFailedError(
                 f"the run directory {shown} was removed, moved or replaced while the run worked: "
                 "nothing more is written, and nothing to what is there now. Run the same command "
                 "again to start over"
             )
-        if not _is_named(self._folder, self._handle):
+        if not (_is_named(self._folder, self._handle) or self._is_ours_by_path()):
             return OutputFailedError(
                 f"{shown / NAME} was removed or replaced while the run worked, so that another run "
                 "may enter: nothing more is written. Run the same command again to go on"
             )
         return None
+
+    def _is_ours_by_path(self) -> bool:
+        """Whether the path leads to a lock that says what ours does.
+
+        On some file systems a file has one number when it is open and another by its path.
+        """
+        try:
+            with Folder(self._folder.path) as found:
+                return _read_named(found, NAME) == read_holder(self._handle)
+        except OSError:
+            return False
 
     @contextmanager
     def loss_named(self) -> Iterator[None]:

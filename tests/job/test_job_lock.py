@@ -189,6 +189,16 @@ def test_of_newcomers_that_read_the_same_lock_one_enters(
     assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
 
 
+def test_a_file_system_that_numbers_open_files_otherwise_takes_no_lock_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(tmp_path, tmp_path) as mine:
+        monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+        assert mine.loss() is None
+        (tmp_path / lock.NAME).rename(tmp_path / "other")
+        assert mine.is_lost
+
+
 def test_a_newcomer_that_was_killed_before_it_wrote_is_passed_over(tmp_path: Path) -> None:
     put(tmp_path, ELSEWHERE)
     (tmp_path / f"{lock.NAME}.8").touch()

@@ -142,7 +142,7 @@ def test_a_run_notices_between_its_writes_that_its_directory_is_gone(
     monkeypatch.setattr(lock, "BEAT_S", 0.05)
 
     def change() -> None:
-        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").rename(tmp_path / "gone")  # at once: the signal may come any moment
         assert not threading.Event().wait(30)  # a long pass; the signal ends it
 
     monkeypatch.setattr(fitting, "_note_fit", before(fitting, "_note_fit", change))
@@ -157,7 +157,7 @@ def test_a_run_from_python_ends_with_an_error_and_not_with_its_process(
     monkeypatch.setattr(stopping.signal, "getsignal", lambda _: signal.SIG_DFL)
 
     def change() -> None:
-        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").rename(tmp_path / "gone")
         assert stopping.requested.wait(30)
 
     gone = before(ExpectationPass, "__call__", change, nth=2)
