@@ -2,8 +2,11 @@
 
 Everything listens on loopback alone; that keeps other machines out, but not other users of this
 one, and whoever reaches a Dask scheduler can run code as its owner. So all connections need a
-certificate that exists only in these processes' memory. Where Bokeh is installed, Dask's dashboard
-is served on loopback: whoever opens it sees names and durations of tasks, and can run nothing.
+certificate whose key is made for this cluster and kept in these processes' memory. OpenSSL loads a
+key from a file alone: whenever a process does, Dask writes it into a new temporary folder that its
+user alone may enter (mode 0700, under TMPDIR), and removes both at once; only a process killed in
+between leaves them. Where Bokeh is installed, Dask's dashboard is served on loopback: whoever opens
+it sees names and durations of tasks, and can run nothing.
 """
 
 from __future__ import annotations

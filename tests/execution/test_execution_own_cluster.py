@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 import psutil
 import pytest
 from clusters import gaussian_clusters, write_zarr
-from distributed import Client
 from distributed.security import Security
 
 from dgmm.data.blocks import Run
@@ -37,22 +39,65 @@ def listening_ports() -> set[int]:
     }
 
 
+CONNECT = """
+import json, sys
+from distributed import Client
+from distributed.security import Security
+own = json.load(sys.stdin)
+security = Security(require_encryption=True, **own) if own else None
+print(len(Client(sys.argv[1], security=security, timeout=4).get_versions()["workers"]))
+"""
+
+
+def connected(address: str, security: Security | None) -> subprocess.CompletedProcess[str]:
+    """Another process that asks the cluster for its workers, with a certificate or without."""
+    names = ["tls_ca_file", "tls_client_cert", "tls_client_key"]
+    own = {} if security is None else {name: getattr(security, name) for name in names}
+    call = [sys.executable, "-c", CONNECT, address]
+    return subprocess.run(
+        call, input=json.dumps(own), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 def test_no_process_without_the_certificate_gets_into_a_local_cluster() -> None:
     with local_cluster(1) as executor:
         address = executor._client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
-        program = (
-            "import sys\nfrom distributed import Client\n"
-            "Client(sys.argv[1], timeout=4).get_versions()\n"
-        )
-        for scheme in ("tls", "tcp"):
-            target = address.replace("tls", scheme)
-            call = [sys.executable, "-c", program, target]
-            refused = subprocess.run(call, capture_output=True, timeout=60, check=False)
+        let_in = connected(address, executor._client.security)
+        assert (let_in.returncode, let_in.stdout) == (0, "1\n"), let_in.stderr
+        for target, security, error in (
+            (address, None, "TypeError: TLS expects a `ssl_context` argument"),
+            (address.replace("tls", "tcp"), None, "CommClosedError: in <TCP"),
+            (address, Security.temporary(), "TLS certificate does not match"),
+        ):
+            refused = connected(target, security)
             assert refused.returncode != 0, f"{target} let a stranger in"
-        with pytest.raises((OSError, ssl.SSLError)):
-            Client(address, security=Security.temporary(), timeout=4, set_as_default=False)
+            assert error in refused.stderr
         assert [found for _, found in executor.run(answer, split_runs(1, 1))] == [42]
+
+
+def test_a_client_that_checks_nothing_is_asked_for_the_certificate() -> None:
+    careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    with local_cluster(1) as executor:
+        port = int(executor._client.scheduler.address.rpartition(":")[2])
+        with (
+            pytest.raises(ssl.SSLError, match=r"(?i)certificate.required|handshake.failure"),
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            careless.wrap_socket(plain) as stranger,
+        ):
+            assert stranger.recv(1000)
+
+
+def test_the_key_of_a_local_cluster_stays_in_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with local_cluster(1) as executor:
+        assert executor._client.security.tls_client_key.startswith("-----BEGIN PRIVATE KEY")
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not any(b"PRIVATE KEY" in path.read_bytes() for path in left)
+        assert not list(tmp_path.rglob("dask.pem"))
 
 
 def answer(run: Run) -> int:
