@@ -122,7 +122,8 @@ def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
 
 
 def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
-    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing.
+    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing,
+    as are values outside the array's valid range.
 
     Zero is not looked for but there: nobody has chosen it, and it is a number like others.
 
@@ -131,6 +132,7 @@ def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
     DataError
         As a fit refuses it in its summary.
     """
+    _refuse_outside(dataset, start, rows)
     fill = dataset.fill_value
     if fill is None or (fill.value == 0 and not fill.is_mask):
         return 0
@@ -138,6 +140,16 @@ def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
     if fill.is_mask and count:
         raise DataError(fill.refusal(f"in {count:,} of {len(rows):,} rows from row {start} on"))
     return count
+
+
+def _refuse_outside(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
+    """Refuse rows that are scored with values outside the array's valid range."""
+    if (valid := dataset.valid_range) is None:
+        return
+    kept = kept_rows(rows)
+    if count := valid.rows_outside(rows if kept is None else rows[kept]):
+        counts = f"in {count:,} of {len(rows):,} rows from row {start} on"
+        raise DataError(valid.refusal(counts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

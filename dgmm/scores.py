@@ -71,7 +71,7 @@ def scores(
     Raises
     ------
     DataError
-        If a value is not finite and `drop` is off, or equals a fill value that stands for missing.
+        If a value is not finite and `drop` is off, or is one that stands for missing.
     """
     grid = dataset.grid
     out = {}

@@ -16,6 +16,7 @@ from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.object_cells import NoNumber, float_cells, unmasked
 from dgmm.data.unreadable import no_array, refuse_unreadable
+from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError, DataTypeError
 
 _SOURCE = "X"
@@ -34,6 +35,8 @@ class ArrayDataset:
         One unique name a column; x0, x1, … by default.
     fill_value : FillValue, optional
         Of the stored array that X was read from.
+    valid_range : ValidRange, optional
+        Outside of which values stand for missing ones.
 
     Raises
     ------
@@ -50,12 +53,14 @@ class ArrayDataset:
     feature_names: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     fill_value: FillValue | None = None
+    valid_range: ValidRange | None = None
 
     def __init__(
         self,
         X: object,
         feature_names: Sequence[str] | None = None,
         fill_value: FillValue | None = None,
+        valid_range: ValidRange | None = None,
     ) -> None:
         values = _as_array(X)
         check_dtype(values.dtype, _SOURCE)
@@ -65,6 +70,7 @@ class ArrayDataset:
         object.__setattr__(self, "feature_names", names)
         object.__setattr__(self, "attributes", {})
         object.__setattr__(self, "fill_value", fill_value)
+        object.__setattr__(self, "valid_range", valid_range)
 
     @property
     def n_samples(self) -> int:

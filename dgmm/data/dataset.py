@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.fill_value import FillValue
+from dgmm.data.valid_range import ValidRange
 
 Rows = NDArray[Any]
 
@@ -44,6 +45,10 @@ class Dataset(Protocol):
     @property
     def fill_value(self) -> FillValue | None:
         """What stands where nothing was written, unless that is NaN; None where nothing does."""
+
+    @property
+    def valid_range(self) -> ValidRange | None:
+        """Outside of which values stand for missing ones; None where no attribute gives a bound."""
 
     @property
     def grid(self) -> BlockGrid:

@@ -17,6 +17,7 @@ from dgmm.data.feature_names import safe_text
 from dgmm.data.lazy_arrays import loaded
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.unreadable import refuse_unreadable
+from dgmm.data.valid_range import ValidRange, valid_range_of
 from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded
 from dgmm.data.zarr_dataset import open_zarr
 from dgmm.data.zarr_node import url_of
@@ -46,12 +47,12 @@ def as_dataset(X: Any) -> Dataset:
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
         return _read_whole(X)
-    _refuse_labelled(X)
+    valid_range = _valid_range_of_labelled(X)
     X = loaded(X)
     refuse_unreadable(X)
     if is_table(X):
         return ArrayDataset(*numbers_of_table(X))
-    return ArrayDataset(X)
+    return ArrayDataset(X, valid_range=valid_range)
 
 
 def _folder(path: Any) -> str:
@@ -80,12 +81,15 @@ def _read_whole(X: Any) -> ArrayDataset:
     refuse_encoded("X", attributes, X.dtype.kind)
     refuse_map_in_store(X)
     fill = fill_value_of("X", X.metadata.zarr_format, X.fill_value, attributes)
-    return ArrayDataset(np.asarray(loaded(X)), attributes.get("feature_names"), fill)
+    valid = valid_range_of("X", attributes, X.dtype)
+    return ArrayDataset(np.asarray(loaded(X)), attributes.get("feature_names"), fill, valid)
 
 
-def _refuse_labelled(X: Any) -> None:
-    """Refuse an array of xarray that is a map of one variable, or whose numbers are encoded."""
+def _valid_range_of_labelled(X: Any) -> ValidRange | None:
+    """The valid range of an array of xarray; refused where it is a map, or its numbers encoded."""
     dims, attributes = getattr(X, "dims", None), getattr(X, "attrs", None)
     if isinstance(dims, tuple) and isinstance(attributes, Mapping) and hasattr(X, "dtype"):
         refuse_encoded("X", attributes, X.dtype.kind)
         refuse_labelled_map(X)
+        return valid_range_of("X", attributes, X.dtype)
+    return None

@@ -11,6 +11,7 @@ import numpy as np
 from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset, Rows
 from dgmm.data.fill_value import FillValue
+from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 
 
@@ -55,6 +56,11 @@ class SelectedFeatures:
     def fill_value(self) -> FillValue | None:
         """As stored."""
         return self.source.fill_value
+
+    @property
+    def valid_range(self) -> ValidRange | None:
+        """As stored."""
+        return self.source.valid_range
 
     @property
     def grid(self) -> BlockGrid:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from dgmm.arithmetic import Arithmetic, fastest
 from dgmm.data.blocks import Run
+from dgmm.data.cell_counts import count_equal, count_outside
 from dgmm.data.dataset import Dataset
 from dgmm.data.extremes import Extremes
 from dgmm.data.feature_names import listed
 from dgmm.data.finite_rows import kept_rows
 from dgmm.data.moments import Floats, Moments
 from dgmm.data.uniform_sample import Candidates, SampleRule
+from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.execution.executor import Executor, PassProgress, map_reduce
 
@@ -83,6 +85,8 @@ class PartialSummary:
         The first value that is not finite.
     n_fill : (d,) int64
         Values equal to the fill value, in the kept rows.
+    n_outside : (d,) int64
+        Values outside the valid range, in the kept rows.
     moments, extremes, candidates
         Of the kept rows.
     """
@@ -91,6 +95,7 @@ class PartialSummary:
     n_nan: NDArray[np.int64]
     n_inf: NDArray[np.int64]
     n_fill: NDArray[np.int64]
+    n_outside: NDArray[np.int64]
     first_faulty: tuple[int, int] | None
     moments: Moments
     extremes: Extremes
@@ -105,6 +110,7 @@ class PartialSummary:
         rule: SampleRule,
         arithmetic: Arithmetic,
         fill_value: float | None = None,
+        valid_range: ValidRange | None = None,
     ) -> Self:
         """Measure the rows (b, d) of one block that begins at row `start`."""
         kept = kept_rows(rows)
@@ -118,7 +124,8 @@ class PartialSummary:
             n_read=len(rows),
             n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
             n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
-            n_fill=_count_equal(columns, extremes, fill_value),
+            n_fill=count_equal(columns, extremes, fill_value),
+            n_outside=count_outside(columns, extremes, valid_range),
             first_faulty=None if kept is None else _first_faulty(rows, kept, start),
             moments=Moments.of_columns(columns, largest),
             extremes=extremes,
@@ -132,6 +139,7 @@ class PartialSummary:
             n_nan=self.n_nan + other.n_nan,
             n_inf=self.n_inf + other.n_inf,
             n_fill=self.n_fill + other.n_fill,
+            n_outside=self.n_outside + other.n_outside,
             first_faulty=self.first_faulty or other.first_faulty,
             moments=self.moments.merge(other.moments),
             extremes=self.extremes.merge(other.extremes),
@@ -149,7 +157,12 @@ class _SummaryLeaves:
         fill = None if self.dataset.fill_value is None else self.dataset.fill_value.value
         for block, rows in self.dataset.read_blocks(run):
             start = self.dataset.grid.rows(block)[0]
-            yield block, PartialSummary.of_block(block, start, rows, self.rule, arithmetic, fill)
+            yield (
+                block,
+                PartialSummary.of_block(
+                    block, start, rows, self.rule, arithmetic, fill, self.dataset.valid_range
+                ),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,26 +255,13 @@ def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
     return columns
 
 
-def _count_equal(
-    columns: Floats, extremes: Extremes, fill_value: float | None
-) -> NDArray[np.int64]:
-    """How many values of each column (d, b) equal the fill value.
-
-    Features are gone through only where one is found: most blocks hold none.
-    """
-    counts = np.zeros(len(columns), np.int64)
-    if fill_value is not None and np.count_nonzero(columns == fill_value):
-        within = (extremes.minimum <= fill_value) & (fill_value <= extremes.maximum)
-        for feature in np.flatnonzero(within):
-            counts[feature] = np.count_nonzero(columns[feature] == fill_value)
-    return counts
-
-
 def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
-    """Refuse cells that xarray would read as missing."""
+    """Refuse cells that xarray, or CF, would read as missing."""
     fill = dataset.fill_value
     if fill is not None and fill.is_mask and part.n_fill.any():
         raise DataError(fill.refusal(_in_rows(part.n_fill, part, dataset)))
+    if dataset.valid_range is not None and part.n_outside.any():
+        raise DataError(dataset.valid_range.refusal(_in_rows(part.n_outside, part, dataset)))
 
 
 def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) -> str:

@@ -5,17 +5,12 @@ Nothing is decoded here: an array whose stored numbers are not the values meant 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
-import struct
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from dgmm.data.attribute_numbers import number_of, numbers_in, shown
 from dgmm.data.encoded_times import refuse_times
-from dgmm.data.feature_names import safe_text
 from dgmm.data.fill_value import FillValue
 from dgmm.errors import DataError
 
@@ -53,10 +48,10 @@ def refuse_encoded(folder: str, attributes: Mapping[str, Any], kind: str) -> Non
     if _is_other_sign(attributes.get("_Unsigned"), kind):
         found.append("_Unsigned")
     if found:
-        shown = ", ".join(f"{name} = {_shown(attributes[name])}" for name in found)
+        values = ", ".join(f"{name} = {shown(attributes[name])}" for name in found)
         raise DataError(
             f"{folder}: attributes {', '.join(found)} say that the stored numbers are encoded "
-            f"({shown}), and {_REMEDY}"
+            f"({values}), and {_REMEDY}"
         )
 
 
@@ -74,7 +69,7 @@ def fill_value_of(
     DataError
         If it is a mask other than 0.
     """
-    value = _number(fill_value)
+    value = number_of(fill_value)
     if value is None or math.isnan(value):
         return None
     is_mask = zarr_format == 2 and V2_DIMENSIONS in attributes
@@ -90,8 +85,7 @@ def fill_value_of(
 def _changes_values(name: str, attributes: Mapping[str, Any]) -> bool:
     if name not in attributes:
         return False
-    stored = attributes[name]
-    values = [_number(v) for v in (stored if isinstance(stored, list) else [stored])]
+    values = numbers_in(attributes[name])
     if name in _IDENTITIES:
         return values != [_IDENTITIES[name]]
     return not all(v is not None and math.isnan(v) for v in values)
@@ -99,33 +93,3 @@ def _changes_values(name: str, attributes: Mapping[str, Any]) -> bool:
 
 def _is_other_sign(value: object, kind: str) -> bool:
     return {"true": "i", "false": "u"}.get(str(value).lower()) == kind
-
-
-def _number(stored: Any) -> float | None:
-    """The number that JSON, text or xarray's base64 of eight bytes stands for; None of none."""
-    if isinstance(stored, bool | int | float | np.number | np.bool_):
-        return _of_real(stored)
-    if not isinstance(stored, str):
-        return None
-    try:
-        return float(stored)
-    except ValueError:
-        pass
-    try:
-        (value,) = struct.unpack("<d", base64.b64decode(stored, validate=True))
-    except (struct.error, binascii.Error, ValueError):
-        return None
-    return float(value)
-
-
-def _shown(stored: Any) -> str:
-    """A value as its attribute means it."""
-    number = _number(stored)
-    return safe_text(str(stored)) if number is None else f"{number:.6g}"
-
-
-def _of_real(stored: Any) -> float:
-    try:
-        return float(stored)
-    except OverflowError:
-        return math.inf

@@ -20,6 +20,7 @@ from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.patience import patient_for
 from dgmm.data.read_ahead import bands, read_ahead
+from dgmm.data.valid_range import ValidRange, valid_range_of
 from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded
 from dgmm.data.zarr_layout import layout_of
 from dgmm.data.zarr_node import find_array
@@ -52,6 +53,8 @@ class ZarrDataset:
         How many bytes of decoded rows each process that reads may keep for the next pass.
     fill_value : FillValue, optional
         What stands where nothing was written, unless that is NaN.
+    valid_range : ValidRange, optional
+        Outside of which values stand for missing ones.
     """
 
     reader: ChunkReader
@@ -61,6 +64,7 @@ class ZarrDataset:
     warnings: tuple[str, ...]
     cache_bytes: int = 0
     fill_value: FillValue | None = None
+    valid_range: ValidRange | None = None
 
     @property
     def n_samples(self) -> int:
@@ -235,6 +239,7 @@ def open_zarr(
         listing.digest,
         warnings=(),
         fill_value=fill,
+        valid_range=valid_range_of(node.folder, node.attributes, layout.dtype),
     )
     _refuse_giant(dataset)
     return replace(dataset, warnings=tuple(_warnings(dataset)))
