@@ -9,7 +9,12 @@ from typing import Any
 from dgmm.data.feature_names import safe_text
 from dgmm.errors import DataError
 
-_SINCE = re.compile(r"\s*\S+\s+since\b", re.IGNORECASE)
+#: A unit of time, and a date: "days since launch" is a duration.
+_SINCE = re.compile(
+    r"\s*(nano|micro|milli|[nuµm])?(s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|d|days?|weeks?"
+    r"|months?|(common_)?years?)\s+since\s+[-+]?\d",
+    re.IGNORECASE,
+)
 #: How xarray marks time spans: their units alone are those of any measured duration.
 _MARKER = re.compile(r"[<>=|]?(timedelta64|datetime64|[mM]8)\b")
 #: Calendars whose dates NumPy has.

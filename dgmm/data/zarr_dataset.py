@@ -213,7 +213,7 @@ def open_zarr(
     ------
     DataError
         If it is no array of rows × features of real numbers, is damaged, lacks chunks, is encoded
-        (scale_factor, add_offset, _FillValue, missing_value), or is a map of one variable.
+        (scale_factor, add_offset, _FillValue, missing_value, dates), or is a map of one variable.
     DataNotFoundError
         If the path is absent or not readable.
     """

@@ -65,6 +65,8 @@ def test_times_are_refused_and_the_remedy_works_as_written(
     ("attributes", "words"),
     [
         ({"units": "Seconds Since 1970-1-1"}, "attributes units say"),
+        ({"units": "ms since 1970-01-01T00:00:00Z"}, "attributes units say"),
+        ({"units": "common_years since -44-03-15"}, "attributes units say"),
         ({"units": "days", "calendar": "noleap"}, "attributes calendar say"),
         ({"units": "days", "dtype": "timedelta64[s]"}, "attributes dtype say"),
     ],
@@ -79,7 +81,13 @@ def test_any_of_the_marks_is_enough(tmp_path, zarr_format, attributes, words):
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"units": "days"}, {"units": "hours", "dtype": "float32"}, {"units": "m s-1"}, {"units": 1}],
+    [
+        {"units": "days"},
+        {"units": "hours", "dtype": "float32"},
+        {"units": "days since launch"},
+        {"units": "percent since 1990"},
+        {"units": 1},
+    ],
 )
 def test_durations_in_plain_units_are_read(tmp_path, attributes):
     path = str(tmp_path / "X")
