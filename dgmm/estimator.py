@@ -48,7 +48,8 @@ class GaussianMixture(FittedMixture, EstimatorBase):
     n_components : int
     covariance_type : {"full", "tied", "diag", "spherical"}
     tol : float
-        Bound of the change of the mean log-likelihood, nats a row.
+        Bound of the change of the mean log-likelihood, nats per row, and with acceleration of the
+        gain that is estimated to be still to come.
     reg_covar : float
         Added to every variance, user units.
     max_iter, n_init : int

@@ -19,6 +19,7 @@ from dgmm.execution.executor import Executor
 from dgmm.execution.threads import in_this_process
 from dgmm.expectation import PassOverRows
 from dgmm.fit_warnings import fit_warnings, spike_warnings
+from dgmm.held_components import FittedSample, held_warnings
 from dgmm.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.last_fit import LastFit
 from dgmm.listener import Listener
@@ -206,6 +207,16 @@ def _concluded(
             *known.warnings,
             *fit_warnings(model, known.summary.n_kept, chosen.events),
             *spike_warnings(model, known.summary.sample, known.repeated_values),
+            *held_warnings(
+                model,
+                FittedSample(
+                    known.summary.sample,
+                    known.sample,
+                    known.regularisation,
+                    known.summary.n_kept,
+                    known.repeated_values,
+                ),
+            ),
         ),
         arithmetic=known.arithmetic,
         repeated_values=known.repeated_values,

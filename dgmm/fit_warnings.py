@@ -16,7 +16,7 @@ from dgmm.kernels.scoring import Scorer
 from dgmm.model import MixtureModel
 
 #: With fewer rows a component is one row's, and has no variance of its own.
-_FEWEST_ROWS = 2
+FEWEST_ROWS = 2
 #: With fewer rows for each free parameter a likelihood says little of other rows.
 ROWS_PER_PARAMETER = 5
 #: Sample rows whose components are looked at.
@@ -24,7 +24,7 @@ _SPIKE_ROWS = 20_000
 #: Components stand for a value if it is so large a share of their rows, and they hold so large a
 #: share of the rows that have it.
 _SPIKE_SHARE, _SPIKE_HELD = 0.99, 0.9
-#: Events that changed what the mixture is; of regularisation the component log tells.
+#: Events that changed what the mixture is; `held_components` tells of regularisation.
 _CHANGES = {"reseeded": "re-seeded", "dropped": "dropped", "held": "held up by a floor"}
 
 
@@ -62,14 +62,26 @@ def spike_warnings(
     values
         What many rows share; levels of a feature are as good as any other value.
     """
+    if alone := components_of_spikes(model, sample, values):
+        each = listed(f"{k} ({listed(texts, 3)})" for k, texts in sorted(alone.items()))
+        yield (
+            f"these components stand for a repeated value alone, which all their rows share: {each}"
+            f" (of {model.n_components}). The other components describe the remaining rows. "
+            "If the value is no measurement, write NaN there and set data.missing to drop"
+        )
+
+
+def components_of_spikes(
+    model: MixtureModel, sample: NDArray[Any], values: Sequence[RepeatedValue]
+) -> dict[int, list[str]]:
+    """Components that stand for a repeated value alone, each with its values in words."""
     spikes = [value for value in values if value.kind != "level"]
-    if not spikes:
-        return
-    places = np.linspace(0, len(sample) - 1, min(len(sample), _SPIKE_ROWS)).astype(np.intp)
-    rows = sample[places]
-    labels = _labels(model, rows)
-    counts = np.bincount(labels, minlength=model.n_components)
     alone: dict[int, list[str]] = {}
+    if not spikes:
+        return alone
+    rows = evenly(sample)
+    labels = most_probable(model, rows)
+    counts = np.bincount(labels, minlength=model.n_components)
     for spike in spikes:
         own = labels[rows[:, spike.feature] == spike.value]
         shared = np.bincount(own, minlength=model.n_components)
@@ -79,16 +91,16 @@ def spike_warnings(
             text = f"{model.feature_names[spike.feature]} = {spike.value:.6g}"
             for k in np.flatnonzero(is_alone):
                 alone.setdefault(int(k), []).append(text)
-    if alone:
-        each = listed(f"{k} ({listed(texts, 3)})" for k, texts in sorted(alone.items()))
-        yield (
-            f"these components stand for a repeated value alone, which all their rows share: {each}"
-            f" (of {model.n_components}). The other components describe the remaining rows. "
-            "If the value is no measurement, write NaN there and set data.missing to drop"
-        )
+    return alone
 
 
-def _labels(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.intp]:
+def evenly(sample: NDArray[Any]) -> NDArray[Any]:
+    """Some rows of the sample, evenly spread, or all."""
+    count = min(len(sample), _SPIKE_ROWS)
+    return sample[np.linspace(0, len(sample) - 1, count).astype(np.intp)]
+
+
+def most_probable(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.intp]:
     """The most probable component of each row."""
     Y = model.standardisation.apply(rows, np.float64)
     labels = np.empty(len(rows), np.intp)
@@ -135,10 +147,10 @@ def _lost_components(model: MixtureModel, events: list[ComponentEvent]) -> Itera
 
 
 def _single_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
-    found = np.flatnonzero(model.weights * n_rows < _FEWEST_ROWS)
+    found = np.flatnonzero(model.weights * n_rows < FEWEST_ROWS)
     if len(found):
         yield (
-            f"each of these components has fewer than {_FEWEST_ROWS} of {n_rows:,} rows: "
+            f"each of these components has fewer than {FEWEST_ROWS} of {n_rows:,} rows: "
             f"{listed(map(str, found))} (of {model.n_components}). Outliers have taken them, or "
             "no rows were left for them: look at the rows with these labels and mend or drop them, "
             "or lower model.n_components"

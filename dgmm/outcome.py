@@ -8,7 +8,10 @@ from enum import Enum
 class Outcome(Enum):
     """The end of one candidate; `value` says it in words, with the remedy."""
 
-    CONVERGED = "the mean log-likelihood changed by less than tol"
+    CONVERGED = (
+        "the mean log-likelihood changed by less than tol and, with acceleration, the gain that is "
+        "still to come is estimated to be less than tol as well"
+    )
     MAX_ITER_REACHED = (
         "max_iter was reached before the mean log-likelihood settled: raise model.max_iter or "
         "model.tol"
@@ -26,8 +29,9 @@ class Outcome(Enum):
         "overflows; mend or drop such rows"
     )
     DEGENERATE_START = (
-        "the start was the end: all means are alike and EM cannot part them; choose another "
-        "initialisation.method"
+        "the start was the end: all means are alike, and all covariances, so that EM cannot part "
+        "the components; choose another initialisation.method, or, where regularisation exceeds "
+        "the features' variances, lower model.reg_covar"
     )
     INITIALISED = "max_iter is 0: the parameters are those of the initialisation"
 

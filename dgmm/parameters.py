@@ -63,9 +63,12 @@ class Parameters:
         Where one has not, it is a spike, whose likelihood has no bound and says nothing (Day,
         *Estimating the components of a mixture of normal distributions*, Biometrika 56, 1969).
         """
-        family = self.family
-        needed = 1 if family.pooled_scatter else family.least_rows(1, self.n_features)
-        return bool((self.weights * n_rows >= needed).all())
+        return bool((self.weights * n_rows >= self.rows_needed).all())
+
+    @property
+    def rows_needed(self) -> int:
+        """Rows without which a component's own covariance is singular; 1 where all share one."""
+        return 1 if self.family.pooled_scatter else self.family.least_rows(1, self.n_features)
 
     def natural_parameters(self) -> Array:
         """η (k, p)."""

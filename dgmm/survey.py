@@ -26,7 +26,7 @@ from dgmm.execution.environment import all_compile_alike
 from dgmm.execution.executor import Executor
 from dgmm.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.kernels import Guard
-from dgmm.regularisation import regularisation_of
+from dgmm.regularisation import regularisation_of, regularisation_warnings
 from dgmm.resumption import NOTHING_KEPT, Resumption
 
 Array = NDArray[np.float64]
@@ -203,6 +203,13 @@ def survey(
     warnings = (
         *data_warnings(summary, standardisation, dataset),
         *repetition_warnings(repeated, dataset.feature_names),
+        *regularisation_warnings(
+            family,
+            standardisation,
+            summary.variance,
+            dataset.feature_names,
+            settings.reg_covar,
+        ),
         *floored,
     )
 

@@ -37,6 +37,7 @@ LAYERS = {
     "method": [
         "fit",
         "fit_warnings",
+        "held_components",
         "em",
         "acceleration",
         "judgement",

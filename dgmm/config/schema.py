@@ -61,7 +61,8 @@ class ModelSettings(Settings):
     covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
     """Shape of the covariances: one each, one for all, axis-parallel, or round."""
     tol: NotNegative = 1e-4
-    """EM has converged when the mean log-likelihood changes by less than this."""
+    """EM has converged when the mean log-likelihood changes by less than this and, with
+    acceleration, the gain still to come is estimated to be less too."""
     max_iter: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), WHOLE] = 200
     """Most EM iterations of one start; 0 only initialises and writes that model."""
     n_init: Count = 1

@@ -24,9 +24,14 @@ _FIRST_LOOK = 2000
 _LEVEL_SHARE, _OWN_VALUES = 0.01, 0.25
 #: Zeros of floats that are also the fill value are named from this share on.
 _DEFAULT_FILL_SHARE = 0.001
-#: A level of a feature is no level like the others if it is so many times as frequent as the next,
-#: or so many interquartile ranges of the others away from them.
-_OUTSTANDING, _FAR = 2.0, 1.5
+#: A level of a feature is no level like the others if it is so many times as frequent as the next
+#: (the second where it is neither the smallest nor the largest value: measurements cluster there,
+#: and in counts so few that chance explains it), or so many interquartile ranges away from them.
+_OUTSTANDING, _OUTSTANDING_WITHIN, _FAR = 2.0, 3.0, 1.5
+#: Standard deviations of a count that chance explains.
+_CHANCE = 2.0
+#: Numbers are rounded if so large a share of the rows, the most frequent value's aside, repeat one.
+_ROUNDED = 0.5
 #: Features that are looked at closely, of those with repeated values.
 _MOST_FEATURES = 1000
 
@@ -106,8 +111,9 @@ def repetition_warnings(values: Sequence[RepeatedValue], names: Sequence[str]) -
         each = listed(f"{names[v.feature]} = {v.value:.6g} ({_percent(v.share)})" for v in spikes)
         yield (
             f"one value is shared by more than {SHARE:.0%} of the rows of a feature: {each}"
-            f"{_basis(spikes)}. Saturated, censored or missing values take components of their "
-            "own: write NaN there and set data.missing to drop, or leave such features out"
+            f"{_basis(spikes)}. Such values may take components of their own. Where they are no "
+            "measurements (codes for missing values, saturation, censoring), write NaN there and "
+            "set data.missing to drop, or leave such features out"
         )
     levels = [v for v in values if v.kind == "level"]
     if levels:
@@ -197,6 +203,12 @@ class _Column:
         rare = counts < max(2, _LEVEL_SHARE * self.n_rows)
         return bool(counts[rare].sum() < _OWN_VALUES * counts.sum())
 
+    @property
+    def is_rounded(self) -> bool:
+        """Whether most other rows share their values with at least one more."""
+        counts = np.sort(self.counts)[:-1]
+        return bool(counts[counts > 1].sum() > _ROUNDED * counts.sum())
+
     def stands_out(self, value: float) -> bool:
         """Whether a value is unlike the feature's others: far from them, or far more frequent."""
         others = self.values != value
@@ -207,19 +219,24 @@ class _Column:
         spread = float(np.subtract(*np.quantile(rows, [0.75, 0.25])))
         if 0 < _FAR * spread < float(np.abs(values - value).min()):
             return True
-        share = self.shared.get(value, 0.0)
-        return len(values) >= _FEWEST_ROWS and share > _OUTSTANDING * counts.max() / self.n_rows
+        if len(values) < _FEWEST_ROWS:
+            return False
+        is_within = bool(values[0] < value < values[-1])
+        next_rows = (_OUTSTANDING_WITHIN if is_within else _OUTSTANDING) * counts.max()
+        n_rows = self.shared.get(value, 0.0) * self.n_rows
+        return bool(n_rows > next_rows + _CHANCE * np.sqrt(n_rows))
 
 
 def _of_column(
     column: _Column, summary: Summary, fill_value: float | None
 ) -> Iterator[RepeatedValue]:
-    n_kept, has_levels = summary.n_kept, column.has_levels
+    n_kept, has_levels = summary.n_kept, column.has_levels or column.is_rounded
     is_exact = len(summary.sample) == n_kept
     n_fill = int(summary.n_fill[column.feature])
     for value, share in sorted(column.shared.items(), key=lambda item: -item[1]):
         if value != fill_value:
-            kind: Kind = "level" if has_levels and not column.stands_out(value) else "spike"
+            is_like_others = has_levels and not column.stands_out(value)
+            kind: Kind = "level" if is_like_others else "spike"
             n_rows = round(share * n_kept)
             yield RepeatedValue(column.feature, value, n_rows, share, is_exact, kind)
     if fill_value is not None and n_fill:

@@ -141,6 +141,27 @@ def test_a_code_among_counts_is_no_level_like_the_others():
     }
 
 
+def test_rounded_measurements_take_levels_and_a_code_among_them_does_not():
+    rng = np.random.default_rng(6)
+    X = np.round(rng.normal(4.0, [0.5, 0.2, 1.0], size=(160, 3)), 1)
+    found = found_in(X, sample_rows=N)
+    assert found
+    assert {v.kind for v in found} == {"level"}
+    assert all("missing to drop" not in text for text in repetition_warnings(found, "abc"))
+    X[::9, 2] = -7.0
+    assert kinds(found_in(X, sample_rows=N))[2, -7.0] == "spike"
+
+
+def test_a_frequent_value_of_few_measured_rows_is_a_level_and_saturation_a_spike():
+    rng = np.random.default_rng(6)
+    x = np.round(rng.normal(1.6, 0.4, size=170), 2)
+    x[:10] = 1.57  # 6 %, where others have up to 5 rows
+    (found,) = found_in(x[:, None], sample_rows=N)
+    assert (found.value, found.kind) == (1.57, "level")
+    y = np.minimum(np.round(rng.normal(1.6, 0.4, size=2000), 2), 2.0)
+    assert kinds(found_in(y[:, None], sample_rows=N)) == {(0, 2.0): "spike"}
+
+
 def test_zeros_of_counts_are_levels_even_where_zero_is_the_fill_value():
     assert {v.kind for v in found_in(levels(), 0.0)} == {"level"}
     X = levels()
