@@ -14,6 +14,8 @@ from pathlib import Path
 
 #: How a command is started; a script of somebody else's may have done other things before.
 _COMMANDS = {"dgmm", "__main__.py"}
+#: As an option and as a variable: `python -I` reads no variables, and worker processes inherit it.
+_OPTION, _VARIABLE = ["-X", "utf8"], {"PYTHONUTF8": "1"}
 
 
 def restart_in_utf8_mode() -> None:
@@ -24,9 +26,9 @@ def restart_in_utf8_mode() -> None:
     """
     if sys.getfilesystemencoding().lower() not in {"ascii", "us-ascii", "646"}:
         return
-    if sys.flags.utf8_mode or not sys.executable or Path(sys.argv[0]).name not in _COMMANDS:
+    was_restarted = sys.orig_argv[1:3] == _OPTION  # to no avail: never twice
+    if was_restarted or not sys.executable or Path(sys.argv[0]).name not in _COMMANDS:
         return
+    words = [sys.executable, *_OPTION, *sys.orig_argv[1:]]
     with suppress(OSError):
-        own = os.environ | {"PYTHONUTF8": "1"}  # worker processes inherit it
-        # As an option too: `python -I` reads no variables.
-        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], own)  # noqa: S606 - this program
+        os.execve(sys.executable, words, os.environ | _VARIABLE)  # noqa: S606 - this program

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import zarr
 
+from dgmm.cli.utf8_mode import restart_in_utf8_mode
+
 pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="UTF-8 in every locale"),
@@ -72,6 +74,29 @@ def test_a_script_in_an_ascii_locale_is_told_the_remedy() -> None:
         word.stderr
     )
     assert ended(LOCALES["C"] | {"PYTHONUTF8": "1"}, *words).returncode == 0
+
+
+@pytest.mark.parametrize("options", [["-X", "utf8=0"], ["-E"]], ids=" ".join)
+def test_options_of_python_do_not_keep_it_from_utf_8(options: list[str]) -> None:
+    done = ended(LOCALES["POSIX"], *options, "-m", "dgmm", "validate", "jöb.yaml")
+    assert (done.returncode, done.stdout) == (0, b"j\xc3\xb6b.yaml: valid\n"), done.stderr
+
+
+def test_a_process_that_stays_in_ascii_is_not_restarted_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[list[str]] = []
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/dgmm", "plan"])
+    monkeypatch.setattr(os, "execve", lambda _, words, __: tried.append(words))
+    for before in (["/usr/bin/dgmm", "plan"], ["-X", "utf8", "/usr/bin/dgmm", "plan"]):
+        monkeypatch.setattr(sys, "orig_argv", [sys.executable, *before])
+        restart_in_utf8_mode()
+    assert tried == [[sys.executable, "-X", "utf8", "/usr/bin/dgmm", "plan"]]
+    monkeypatch.setattr(sys, "argv", ["somebodys_script.py"])
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, "somebodys_script.py"])
+    restart_in_utf8_mode()
+    assert len(tried) == 1
 
 
 def test_a_word_that_is_no_utf_8_is_named_by_its_byte() -> None:
