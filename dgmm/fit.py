@@ -126,6 +126,8 @@ def fit(
             name = f"selected-starts-{rehearsal.n_iterations}"
             selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
 
+    if selection.trials:
+        listener.trials([trial.record() for trial in selection.trials])
     few_rows = rehearsal.is_over_all_rows(known.summary.n_kept)
     known = replace(known, conditions=replace(known.conditions, needs_two_estimates=few_rows))
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")

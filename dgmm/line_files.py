@@ -112,9 +112,13 @@ class CsvLines(_Lines):
         ValueError
             If the record has a key that is no column.
         """
+        self._write_line(self.line(record))
+
+    def line(self, record: Mapping[str, Any]) -> str:
+        """The row of a record, as `append` writes it."""
         if unknown := set(record) - set(self.columns):
             raise ValueError(f"{self.path} has no column {', '.join(sorted(unknown))}")
-        self._write_line(_csv_line([_cell(record.get(name)) for name in self.columns]))
+        return _csv_line([_cell(record.get(name)) for name in self.columns])
 
 
 def _end_of_last_line(file: FileIO) -> int:

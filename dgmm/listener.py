@@ -5,7 +5,7 @@ The loop and the stages of a job tell what happens; they know no terminal and no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -14,6 +14,16 @@ class Listener(Protocol):
 
     def stage(self, name: str, detail: str) -> None:
         """Take note that a stage begins (`summary`, `542,450 rows of 27 features`)."""
+
+    def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take note of all starts that were tried on the sample; once, also in a run that goes on.
+
+        Parameters
+        ----------
+        records
+            Keys restart, start (its metric and number), mean_log_likelihood (None where components
+            were lost) and rows (that this is of).
+        """
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """Take note that an EM pass has ended.
@@ -45,6 +55,9 @@ class SilentListener:
     """Hears everything and says nothing."""
 
     def stage(self, name: str, detail: str) -> None:
+        """Say nothing."""
+
+    def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Say nothing."""
 
     def iteration(self, record: Mapping[str, Any]) -> None:

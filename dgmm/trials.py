@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,15 @@ class Trial:
     n_rows: int
     held_out: bool
     selected: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """What listeners are told of it."""
+        return {
+            "restart": self.restart,
+            "start": f"{self.metric} {self.number}",
+            "mean_log_likelihood": self.mean_log_likelihood,
+            "rows": self.n_rows,
+        }
 
     def describe(self) -> str:
         """In words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,9 @@ class QuietLines:
 
     def stage(self, name: str, detail: str) -> None:
         """Say nothing."""
+
+    def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Say nothing: a note tells the one that goes on."""
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """Say nothing."""

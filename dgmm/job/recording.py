@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,12 +103,7 @@ class RecordingListener:
             that are not were left behind by a likelier one, and all their iterations stand; a
             restart that is not named has none.
         """
-        self._metrics.close()
-        with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
-            heading, *lines = file.read().decode("utf-8").splitlines() or [""]
-        kept = [line for line in lines if heading == ",".join(_METRICS) and _stands(line, reached)]
-        write_text(self._metrics_path, "\n".join([",".join(_METRICS), *kept, ""]))
-        self._metrics = CsvLines(self._metrics_path, _METRICS)
+        self._rewrite(lambda line: _stands(line, reached))
 
     def stage(self, name: str, detail: str) -> None:
         """A stage begins; the one before has ended."""
@@ -123,6 +118,12 @@ class RecordingListener:
             name, begun = self._running
             self._timings[name] = self._timings.get(name, 0.0) + time.monotonic() - begun
         self._running = None
+
+    def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Starts that were tried on the sample: the first lines of metrics.csv, iteration 0."""
+        lines = [self._metrics.line({"iteration": 0, "step": "tried", **r}) for r in records]
+        self._rewrite(lambda line: not line.startswith("0,"), lines)
+        self._listener.trials(records)
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """A pass has ended."""
@@ -146,6 +147,16 @@ class RecordingListener:
         """Something worth a line."""
         self._log("note", text=text)
         self._listener.note(text)
+
+    def _rewrite(self, stands: Callable[[str], bool], first: Sequence[str] = ()) -> None:
+        """Write metrics.csv anew: some lines first, then those of its lines that stand."""
+        self._check()
+        self._metrics.close()
+        with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
+            heading, *lines = file.read().decode("utf-8").splitlines() or [""]
+        kept = [line for line in lines if heading == ",".join(_METRICS) and stands(line)]
+        write_text(self._metrics_path, "\n".join([",".join(_METRICS), *first, *kept, ""]))
+        self._metrics = CsvLines(self._metrics_path, _METRICS)
 
     def _log(self, event: str, **fields: Any) -> None:
         self._check()

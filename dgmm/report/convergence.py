@@ -61,7 +61,7 @@ def _lines(metrics: list[dict[str, str]]) -> dict[Key, Line]:
             restart = int(row["restart"])
         except (KeyError, TypeError, ValueError):
             continue
-        if math.isfinite(point[1]):
+        if math.isfinite(point[1]) and row.get("step") != "tried":  # that one is of the sample
             lines[restart, row.get("start") or ""].append(point)
     return dict(lines)
 

@@ -26,6 +26,7 @@ from dgmm.listener import SilentListener
 from dgmm.model_files import load_model, save_model
 from dgmm.report import ReportUnavailableError
 from dgmm.row_scores import array_attributes
+from dgmm.starts import AUTO_STARTS
 
 QUIET = SilentListener()
 
@@ -107,7 +108,8 @@ def test_events_and_metrics_tell_every_iteration(tmp_path, data):
     lines = [json.loads(x) for x in (result.directory / "events.jsonl").read_text().splitlines()]
     iterations = [e for e in lines if e["event"] == "iteration"]
     with (result.directory / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+        every = list(csv.DictReader(file))
+    rows = [row for row in every if row["iteration"] != "0"]
     assert len(rows) == len(iterations) == record(result)["n_iter"]
     assert [r["step"] for r in rows] == [e["step"] for e in iterations]
     assert {r["step"] for r in rows} <= {"plain", "accelerated", "refuted"}
@@ -544,3 +546,20 @@ def test_a_prediction_refuses_cells_that_xarray_reads_as_missing(tmp_path, clust
     saved = {"path": str(fitted.directory / "model")}
     with pytest.raises(DataError, match=r"which xarray reads as missing.*in 3 of 2,000 rows"):
         predict_job(job(path, tmp_path / "again", model=saved, data={"array": "X"}), QUIET)
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_metrics_begin_with_every_start_that_was_tried(tmp_path, clusters, n_init):
+    path = write_zarr(tmp_path / "a.zarr", clusters[0][:3000])
+    result = run_job(job(path, tmp_path / "run", model={"n_init": n_init}), QUIET)
+    with (result.directory / "metrics.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    tried = lines[: n_init * AUTO_STARTS]
+    told = record(result)["starts"]
+    assert [(line["iteration"], line["step"]) for line in tried] == [("0", "tried")] * len(told)
+    assert "0" not in {line["iteration"] for line in lines[len(tried) :]}
+    for line, start in zip(tried, told, strict=True):
+        assert line["start"] == f"{start['metric']} {start['number']}"
+        assert int(line["restart"]) == start["restart"]
+        assert float(line["mean_log_likelihood"]) == start["mean_log_likelihood"]
+        assert int(line["rows"]) == start["n_rows"]

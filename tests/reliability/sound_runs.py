@@ -116,7 +116,7 @@ def _likelihood(
     condition = model.parameters.condition_bound
     found = []
     with (run / "metrics.csv").open() as file:
-        lines = list(csv.DictReader(file))
+        lines = [line for line in csv.DictReader(file) if line["step"] != "tried"]
     for before, after in pairwise(lines):
         if (before["restart"], before["kernel"], before["dtype"]) != (
             after["restart"], after["kernel"], after["dtype"],
