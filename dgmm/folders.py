@@ -19,40 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from dgmm.file_kinds import IrregularFileError, IrregularFolderError
+
 #: Through no link; without waiting for a FIFO's writer or becoming this process's terminal.
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FILE_MODE, _FOLDER_MODE = 0o666, 0o777
-
-_KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-    stat.S_IFDIR: "a directory",
-    stat.S_IFLNK: "a symbolic link",
-}
-
-
-class IrregularFileError(OSError):
-    """The path leads to something that is no regular file, or is a link where none is followed."""
-
-    def __init__(self, path: object, mode: int) -> None:
-        text = f"it is {kind_of(mode)}; expected a regular file"
-        super().__init__(errno.EINVAL, text, str(path))
-
-
-class IrregularFolderError(OSError):
-    """The path leads to something that is no folder, or is a link where none is followed."""
-
-    def __init__(self, path: object, mode: int) -> None:
-        text = f"it is {kind_of(mode)}; expected a directory of its own"
-        super().__init__(errno.ENOTDIR, text, str(path))
-
-
-def kind_of(mode: int) -> str:
-    """What a file's mode says that it is, in words."""
-    return _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
 class Folder:
@@ -85,6 +58,8 @@ class Folder:
         self, path: str | Path, shown: Path | None = None, *, follow: bool = False
     ) -> None:
         self.path, self.shown = Path(path), Path(path) if shown is None else shown
+        #: Called before anything in it, or below it, is made, renamed or removed.
+        self.guard: Callable[[], None] = _nothing
         flags = _FOLDER if follow else _FOLDER | os.O_NOFOLLOW
         self._descriptor = _opened_folder(
             self.shown, lambda: os.open(path, flags), lambda: os.lstat(path)
@@ -94,6 +69,7 @@ class Folder:
     def _within(cls, parent: Folder, name: str) -> Self:
         folder, flags = cls.__new__(cls), _FOLDER | os.O_NOFOLLOW
         folder.path, folder.shown = parent.path / name, parent.shown / name
+        folder.guard = parent.guard
         folder._descriptor = _opened_folder(  # noqa: SLF001 - it is of this class
             folder.shown,
             lambda: os.open(name, flags, dir_fd=parent._descriptor),
@@ -114,6 +90,7 @@ class Folder:
 
     def make_folder(self, name: str) -> Folder:
         """Make a folder in this one; it is open and empty."""
+        self.guard()
         os.mkdir(name, _FOLDER_MODE, dir_fd=self._descriptor)
         return self.folder(name)
 
@@ -121,7 +98,7 @@ class Folder:
         """A folder in this one, made where it is absent, also by somebody else at the same time."""
         if not self.holds(name):
             with suppress(FileExistsError):
-                os.mkdir(name, _FOLDER_MODE, dir_fd=self._descriptor)
+                return self.make_folder(name)
         return self.folder(name)
 
     def names(self) -> list[str]:
@@ -153,6 +130,10 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a file, a folder with all that is in it, or a link alone; absent is well too."""
+        self.guard()
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
         try:
             if self.holds_folder(name):
                 shutil.rmtree(name, dir_fd=self._descriptor)
@@ -163,6 +144,7 @@ class Folder:
 
     def rename(self, name: str, new: str) -> None:
         """Give a name to what has another; a file or a link that has it is replaced."""
+        self.guard()
         os.rename(name, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def sync(self) -> None:
@@ -208,6 +190,8 @@ class Folder:
         OSError
             If it cannot be opened, or is no regular file (IrregularFileError).
         """
+        if flags & _WRITES:
+            self.guard()
         try:
             descriptor = os.open(name, flags | _FLAGS, _FILE_MODE, dir_fd=self._descriptor)
         except OSError as error:
@@ -271,7 +255,7 @@ class Entry:
             folder.rename(aside, self.name)
         except BaseException:
             with suppress(OSError):
-                folder.remove(aside)
+                folder._remove(aside)  # noqa: SLF001 - whatever the guard says, it is ours
             raise
         if is_synced:
             folder.sync()
@@ -290,6 +274,10 @@ def entry_of(target: Target) -> Iterator[Entry]:
     path = Path(target)
     with Folder(path.parent, follow=True) as parent:
         yield parent / path.name
+
+
+def _nothing() -> None:
+    """A folder that nobody watches."""
 
 
 def _irregular(shown: Path, mode: int) -> OSError:

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
-from dgmm.folders import IrregularFileError, IrregularFolderError, Target, entry_of
+from dgmm.file_kinds import IrregularFileError, IrregularFolderError
+from dgmm.folders import Target, entry_of
 from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
 
 #: JSON documents with more lists and objects, or deeper ones, are refused.

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from dgmm.folders import Entry, IrregularFileError, Target, kind_of
+from dgmm.file_kinds import IrregularFileError, kind_of
+from dgmm.folders import Entry, Target
 
 __all__ = [
     "MOST_METADATA_BYTES",

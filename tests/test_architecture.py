@@ -71,6 +71,7 @@ LAYERS = {
         "line_files",
         "regular_files",
         "folders",
+        "file_kinds",
     ],
     "mathematics": [
         "arithmetic",

@@ -10,7 +10,8 @@ import pytest
 
 from dgmm.array_files import read_sealed, write_sealed
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
-from dgmm.folders import Folder, IrregularFileError, IrregularFolderError
+from dgmm.file_kinds import IrregularFileError, IrregularFolderError
+from dgmm.folders import Folder
 from dgmm.line_files import CsvLines, JsonLines
 from dgmm.persistence import read_json, write_json, write_text
 

@@ -27,8 +27,9 @@ from dgmm.job.earlier import (
     remove_unfinished,
     standing_warnings,
 )
+from dgmm.job.held_lock import Lock
 from dgmm.job.identity import difference, fingerprint, identity
-from dgmm.job.lock import Lock, locked
+from dgmm.job.lock import locked
 from dgmm.job.output_path import open_run_folder
 from dgmm.job.recording import RecordingListener, now
 from dgmm.job.result import RunResult, exit_code_of
@@ -94,6 +95,7 @@ class RunDirectory:
                     listener.warning(text)
                 directory = cls(job, folder)
                 directory._taken_over, directory._lock = said, lock
+                folder.guard = lock.check
                 with lock.loss_named():
                     yield directory
 
@@ -172,8 +174,7 @@ class RunDirectory:
         self.write()
         try:
             said, timed = self.record["warnings"], self.record["timings"]
-            check = self.check_held
-            with RecordingListener(self.folder, said, timed, listener, check) as recording:
+            with RecordingListener(self.folder, said, timed, listener) as recording:
                 yield recording
         except BaseException as error:
             self._fail(error)
@@ -203,20 +204,8 @@ class RunDirectory:
         """Whether another run has taken this directory over: nothing may be written any more."""
         return self._lock is not None and self._lock.is_lost
 
-    def check_held(self) -> None:
-        """Refuse to go on in a directory that is this run's no more.
-
-        Raises
-        ------
-        OutputFailedError, OutputExistsError
-            With what became of it.
-        """
-        if self._lock is not None and (loss := self._lock.loss()) is not None:
-            raise loss
-
     def write(self) -> None:
         """Write run.json, whole or not at all."""
-        self.check_held()
         write_json(self.folder / "run.json", self.record)
 
     def _fail(self, error: BaseException) -> None:

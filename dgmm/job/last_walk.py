@@ -88,7 +88,6 @@ class LastWalk:
             flags, model = self._flagged(quantile)
             digests = {**digests, **flags.digests}
         self._dataset.check_unchanged()
-        self._directory.check_held()
         publish_outputs(self._part, self._final)
         path = self._directory.path / self._final.name
         self._directory.record["outputs"] = describe(path, names, digests)
@@ -106,7 +105,6 @@ class LastWalk:
         attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
         products = Products(self._path, names, self._run)
         grid, k = self._dataset.grid, self._model.n_components
-        self._directory.check_held()
         products.create(grid, k, attributes, self._zarr_format, self._part)
 
     def _is_finished(self, group: Folder) -> bool:

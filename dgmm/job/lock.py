@@ -20,7 +20,6 @@ import os
 import re
 import socket
 import stat
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,109 +28,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgmm import stopping
-from dgmm.errors import DgmmError, OutputExistsError, OutputFailedError, StoppedError
+from dgmm.errors import OutputExistsError
 from dgmm.folders import Folder
-from dgmm.job.lock_holder import Holder, machine, read_holder, write_holder
+from dgmm.job.held_lock import Lock
+from dgmm.job.lock_holder import NAME, Holder, machine, read_holder, read_named, write_holder
 
-NAME = "lock"
 #: Seconds between two beats of a holder, and for which a count may stand still. File systems on a
 #: network may show a write only after half a minute.
 BEAT_S, LEASE_S = 5.0, 60.0
 _NUMBER = re.compile(NAME + r"(?:\.([0-9]+))?")
 Say = Callable[[str], None]
 _HELD_ELSEWHERE = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
-
-
-class Lock:
-    """A lock that is held until another run takes it over, or the path leads elsewhere."""
-
-    def __init__(self, folder: Folder, handle: int, holder: Holder) -> None:
-        self._folder, self._handle, self._holder = folder, handle, holder
-        self._ended, self._has_stopped = threading.Event(), False
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether nothing may be written any more; see `loss`."""
-        return self.loss() is not None
-
-    def loss(self) -> DgmmError | None:
-        """Why nothing may be written any more; None while the lock is held.
-
-        Returns
-        -------
-        OutputFailedError
-            The folder or its lock was removed, moved or replaced.
-        OutputExistsError
-            The file says that somebody else holds the lock.
-        """
-        found, shown = read_holder(self._handle), self._folder
-        if found is not None and found.token != self._holder.token:
-            return OutputExistsError(
-                f"{shown} was taken over by {found}, because this run had not renewed its lock for "
-                f"{LEASE_S:g} s: it stops, and the other one goes on with its work"
-            )
-        if not (self._folder.is_in_place() or self._is_ours_by_path()):
-            return OutputFailedError(
-                f"the run directory {shown} was removed, moved or replaced while the run worked: "
-                "nothing more is written, and nothing to what is there now. Run the same command "
-                "again to start over"
-            )
-        if not (_is_named(self._folder, self._handle) or self._is_ours_by_path()):
-            return OutputFailedError(
-                f"{shown / NAME} was removed or replaced while the run worked, so that another run "
-                "may enter: nothing more is written. Run the same command again to go on"
-            )
-        return None
-
-    def _is_ours_by_path(self) -> bool:
-        """Whether the path leads to a lock that says what ours does.
-
-        On some file systems a file has one number when it is open and another by its path.
-        """
-        try:
-            with Folder(self._folder.path) as found:
-                return _read_named(found, NAME) == read_holder(self._handle)
-        except OSError:
-            return False
-
-    @contextmanager
-    def loss_named(self) -> Iterator[None]:
-        """Whatever ends the body once the lock is lost, the error says that it is.
-
-        Raises
-        ------
-        OutputFailedError, OutputExistsError
-            See `loss`.
-        """
-        try:
-            yield
-        except (Exception, StoppedError) as error:
-            loss = self.loss()
-            if loss is None or str(error) == str(loss):
-                raise
-            raise loss from error
-
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_S):
-            if self.is_lost:
-                self._has_stopped = stopping.stop_tasks()
-                return
-            self._holder = replace(self._holder, beats=self._holder.beats + 1)
-            with suppress(OSError):  # storage may fail for a while
-                write_holder(self._handle, self._holder)
-
-    def release(self) -> None:
-        """Stop beating and say so: nobody has to wait for a lease."""
-        self._ended.set()
-        self._thread.join()
-        if self._has_stopped:
-            stopping.requested.clear()  # this process may go on with something else
-        if not self.is_lost:
-            with suppress(OSError):
-                write_holder(self._handle, replace(self._holder, is_released=True))
 
 
 @contextmanager
@@ -162,7 +69,8 @@ def locked(
             held.callback(os.close, handle)
         except OSError as error:
             raise _cannot(shown, error) from error
-        lock = Lock(directory, handle, _taken(directory, handle, shown, warn, note))
+        holder = _taken(directory, handle, shown, warn, note)
+        lock = Lock(directory, handle, holder, beat_s=BEAT_S, lease_s=LEASE_S)
         try:
             yield lock
         finally:
@@ -226,7 +134,7 @@ def _with_number(
             raise _in_use(shown, read_holder(handle))  # it has written into the lock meanwhile
         holder = replace(holder, number=holder.number + 1)  # it ended before it could
     # Opened anew: of an open file, a network file system may show what it remembers.
-    if (found := _read_named(directory, NAME)) != before:
+    if (found := read_named(directory, NAME)) != before:
         _forget_numbers(directory, holder.number, holder.number)
         raise _in_use(shown, found)
     return holder
@@ -240,7 +148,7 @@ def _is_left_over(directory: Folder, taken: str, holder: Holder, *, is_granted: 
     """Whether nobody is about to use a number that is taken: its file is a dead process's, or a
     link, which no run makes.
     """
-    other = _read_named(directory, taken)
+    other = read_named(directory, taken)
     if other is not None:
         return is_granted and other.machine == holder.machine
     return directory.holds(taken) and not stat.S_ISREG(directory.status(taken).st_mode)
@@ -266,16 +174,6 @@ def _forget_numbers(directory: Folder, last: int, first: int = 0) -> None:
             is_number = match and match[1] and first <= int(match[1]) <= last
             if is_number and not directory.holds_folder(name):  # a folder is somebody's
                 directory.remove(name)
-
-
-def _is_named(directory: Folder, handle: int) -> bool:
-    """Whether the lock's name still is that of the open file; True where storage does not say."""
-    try:
-        return os.path.samestat(directory.status(NAME), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
 
 
 def _is_granted(handle: int, shown: Path) -> bool:
@@ -306,14 +204,3 @@ def _is_beating(handle: int, before: Holder | None, why: str, note: Say) -> bool
         if read_holder(handle) != before:
             return True
     return False
-
-
-def _read_named(directory: Folder, name: str) -> Holder | None:
-    try:
-        handle = directory.open(name, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return read_holder(handle)
-    finally:
-        os.close(handle)

@@ -9,6 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from dgmm.folders import Folder
+
+#: The file in a run directory.
+NAME = "lock"
 _SIZE = 512
 
 
@@ -63,3 +67,15 @@ def write_holder(handle: int, holder: Holder) -> None:
     """Say it in an open file, of which nothing else is left, on disk."""
     os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_SIZE), 0)
     os.fsync(handle)
+
+
+def read_named(directory: Folder, name: str) -> Holder | None:
+    """What a file in a folder says; None where there is none, or nothing that can be read."""
+    try:
+        handle = directory.open(name, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return read_holder(handle)
+    finally:
+        os.close(handle)

@@ -55,8 +55,6 @@ class RecordingListener:
         may hold those of earlier attempts.
     listener
         Hears everything too.
-    check
-        Called first each time; raises where the run may not go on.
     """
 
     def __init__(
@@ -65,11 +63,11 @@ class RecordingListener:
         warnings: list[str],
         timings: dict[str, float],
         listener: Listener,
-        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
-        self._listener, self._check = listener, check
+        self._listener = listener
+        self._check = directory.guard if isinstance(directory, Folder) else _nothing
         self._metrics_path = directory / "metrics.csv"
         with ExitStack() as opened:
             self._events = opened.enter_context(JsonLines(directory / "events.jsonl"))
@@ -161,6 +159,10 @@ class RecordingListener:
     def _log(self, event: str, **fields: Any) -> None:
         self._check()
         self._events.append({"time": now(), "event": event, **fields})
+
+
+def _nothing() -> None:
+    """Whether a run may go on is asked where its directory is held open."""
 
 
 def _stands(line: str, reached: Mapping[tuple[int, str], int]) -> bool:

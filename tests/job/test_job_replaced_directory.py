@@ -92,7 +92,7 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "replaced-by-a-link"])
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced", "replaced-by-a-link", "emptied"])
 @pytest.mark.parametrize("point", POINTS)
 def test_nothing_is_written_to_what_took_the_place_of_the_directory(
     tmp_path: Path,
@@ -106,6 +106,11 @@ def test_nothing_is_written_to_what_took_the_place_of_the_directory(
     directory = tmp_path / "run"
 
     def change() -> None:
+        if how == "emptied":  # and taken by another run: it is the same folder
+            for path in directory.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.copytree(successor, directory, dirs_exist_ok=True)
+            return
         if how.startswith("replaced"):
             shutil.rmtree(directory)
         if how == "replaced-by-a-link":
@@ -124,10 +129,11 @@ def test_nothing_is_written_to_what_took_the_place_of_the_directory(
     code = run(["run", "--quiet", str(job_file(tmp_path, data, report=is_report))])
     said = capsys.readouterr().err
     assert code == 74, said
-    assert "was removed, moved or replaced while the run worked" in said
+    what = "removed" if how == "emptied" else "removed, moved"
+    assert f"was {what} or replaced while the run worked" in said
     assert "Traceback" not in said
     assert tree(successor) == expected
-    if how == "replaced":
+    if how in {"replaced", "emptied"}:
         assert tree(directory) == expected
     elif how in {"removed", "moved"}:
         assert not directory.exists()
