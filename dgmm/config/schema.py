@@ -205,16 +205,13 @@ class Job(Settings):
     def fingerprint_fields(self) -> dict[str, Any]:
         """What makes this job itself: data, model, start, seed and products.
 
-        Cluster, report, checkpoints, a larger `max_iter` and what to do without convergence may
-        change between two runs of the same job.
+        Not so the Zarr format of the outputs: that of `auto` follows from the data, and a run
+        directory compares what is in force. Cluster, report, checkpoints, a larger `max_iter` and
+        what to do without convergence may change between two runs of the same job.
         """
         job = self.resolved()
         job["model"].pop("max_iter", None)
         products = {key: job["output"][key] for key in _PRODUCTS}
-        if (
-            job["output"]["zarr_format"] != "auto"
-        ):  # so that jobs without the key stay what they were
-            products["zarr_format"] = job["output"]["zarr_format"]
         fields = {"data": job["data"], "model": job["model"], "outputs": products}
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}

@@ -30,6 +30,7 @@ from dgmm.job.earlier import (
 from dgmm.job.held_lock import Lock
 from dgmm.job.identity import difference, fingerprint, identity
 from dgmm.job.lock import locked
+from dgmm.job.output_formats import comparable, with_format
 from dgmm.job.output_path import open_run_folder
 from dgmm.job.recording import RecordingListener, now
 from dgmm.job.result import RunResult, exit_code_of
@@ -158,8 +159,8 @@ class RunDirectory:
             "attempts": attempts,
             "dgmm_version": __version__,
             "job": self._job.resolved(),
-            "job_identity": self.identity,
-            "job_fingerprint": fingerprint(self.identity),
+            "job_identity": (ours := with_format(self.identity, self._job)),
+            "job_fingerprint": fingerprint(ours),
             "data": before.get("data"),  # what the state is of, until it is looked at again
             "rows": {"total": None, "read": 0, "dropped": 0},
             "mean_log_likelihood": None,
@@ -233,13 +234,13 @@ class RunDirectory:
         previous = self._read_previous()
         if previous is None:
             return None
-        there = previous.get("job_identity") or {}
-        is_ours = there == json.loads(json.dumps(self.identity))
+        there, here = comparable(previous, json.loads(json.dumps(self.identity)), job, self.folder)
+        is_ours = there == here
         if not is_ours and previous.get("status") == "failed" and not self._holds_work(previous):
             return None  # a mistake, such as a wrong data.path, and nothing that could be lost
         if not is_ours:
             raise OutputExistsError(
-                f"{self.shown} holds another job: {difference(there, self.identity)}. "
+                f"{self.shown} holds another job: {difference(there, here)}. "
                 "Choose another output.path, or remove that directory"
             )
         if job.command == "run" and job.model.max_iter < max_iter_of(previous):

@@ -39,12 +39,16 @@ def difference(there: Any, here: Any, limit: int = 6) -> str:
     """Which keys differ, in words."""
     old, new = dict(_flat(there)), dict(_flat(here))
     lines = [
-        f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here"
+        f"{key} is {_shown(old, key)} there, {_shown(new, key)} here"
         for key in sorted({*old, *new})
-        if old.get(key, "absent") != new.get(key, "absent")
+        if key not in old or key not in new or old[key] != new[key]
     ]
     more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
     return "; ".join(lines[:limit]) + more
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from sklearn.mixture import GaussianMixture as Peer
 from dgmm import GaussianMixture
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
 from dgmm.job import RunResult, predict_job, run_job
+from dgmm.job.identity import difference
 from dgmm.job.recording import RecordingListener
 from dgmm.listener import SilentListener
 from dgmm.model_files import load_model, save_model
@@ -502,8 +503,34 @@ def test_outputs_have_the_format_asked_for_else_that_of_the_data(
 def test_another_format_of_the_outputs_is_another_job(tmp_path, data):
     run_job(job(data, tmp_path / "run"), QUIET)
     assert run_job(job(data, tmp_path / "run"), QUIET).exit_code == 0
-    with pytest.raises(OutputExistsError, match="zarr_format"):
+    with pytest.raises(OutputExistsError, match=r"outputs\.zarr_format is 3 there, 2 here"):
         run_job(job(data, tmp_path / "run", output={"zarr_format": 2}), QUIET)
+
+
+@pytest.mark.parametrize("stored", [2, 3])
+def test_the_format_that_auto_comes_to_is_the_same_job_when_it_is_asked_for(
+    tmp_path, clusters, stored
+):
+    data = write_zarr(tmp_path / "rows.zarr", clusters[0], zarr_format=stored)
+    path = tmp_path / "run"
+    auto, asked = job(data, path), job(data, path, output={"zarr_format": stored})
+    result = run_job(auto, QUIET)
+    assert record(result)["job_identity"]["outputs"]["zarr_format"] == stored
+    assert run_job(asked, QUIET).was_finished
+    found = json.loads((path / "run.json").read_text())
+    del found["job_identity"]["outputs"]["zarr_format"]  # as runs were recorded before
+    (path / "run.json").write_text(json.dumps(found))
+    assert run_job(asked, QUIET).was_finished
+    assert run_job(auto, QUIET).was_finished
+    with pytest.raises(OutputExistsError, match=f"is {stored} there, {5 - stored} here"):
+        run_job(job(data, path, output={"zarr_format": 5 - stored}), QUIET)
+
+
+def test_a_key_that_one_of_two_jobs_lacks_is_called_absent():
+    there, here = {"model": {"tol": 0.5}, "seed": 9}, {"model": {"tol": 0.5, "n_init": "absent"}}
+    assert difference(there, here) == (
+        "model.n_init is absent there, 'absent' here; seed is 9 there, absent here"
+    )
 
 
 def test_labels_of_very_many_components_are_not_listed_one_by_one():
