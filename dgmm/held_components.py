@@ -96,7 +96,8 @@ def _is_held(model: MixtureModel, sample: FittedSample) -> NDArray[np.bool_]:
     p, added = model.parameters, sample.regularisation
     if not added.any():
         return np.zeros(p.n_components, np.bool_)
-    ignored = overruled(model.standardisation, sample.standardised.var(axis=0), added)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ignored = overruled(model.standardisation, sample.standardised.var(axis=0), added)
     ignored |= model.standardisation.is_constant
     if not ignored.any() and share_of_sample(p.family, sample.standardised, added) < _SINGULAR:
         return held_shares(p.family, p.precisions_cholesky, p.n_components, added, _HELD) >= _HELD

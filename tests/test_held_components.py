@@ -134,3 +134,13 @@ def test_a_degenerate_start_names_covariances_and_reg_covar():
         "choose another init_params, or, where regularisation exceeds the features' variances, "
         "lower reg_covar"
     )
+
+
+def test_values_whose_squares_nearly_overflow_are_judged_without_a_numerical_warning():
+    X = clusters()
+    X[:2, 2] = 3e149, -2e149
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        model = GaussianMixture(3, random_state=0).fit(X)
+    assert np.isfinite(model.weights_).all()

@@ -26,6 +26,7 @@ def begun(rows, k=3, **start):
         return dgmm.GaussianMixture(k, max_iter=0, random_state=0, **start).fit(rows)
 
 
+@pytest.mark.filterwarnings("ignore:reg_covar, ")
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
 @pytest.mark.parametrize(
     ("family", "precisions", "entry"),
