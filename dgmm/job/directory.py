@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from traceback import format_exception
@@ -90,7 +91,10 @@ class RunDirectory:
         """
         said: list[str] = []
         with open_run_folder(job.output.path) as folder:
-            cls(job, folder)  # a lock file is put into no directory that is not a run's
+            first = cls(job, folder)  # a lock file is put into no directory that is not a run's
+            if first.is_finished and first.is_read_only:
+                yield first  # nothing is to be done, and no lock can be taken
+                return
             with locked(folder, folder.shown, said.append, listener.note) as lock:
                 for text in said:
                     listener.warning(text)
@@ -104,6 +108,11 @@ class RunDirectory:
     def goes_on(self) -> bool:
         """Whether an earlier attempt at this very job has left a state to go on from."""
         return self.previous is not None and self.folder.holds_folder(CHECKPOINT)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this process can write nothing here, by permissions or by the file system."""
+        return not os.access(self.path, os.W_OK | os.X_OK)
 
     @property
     def is_finished(self) -> bool:

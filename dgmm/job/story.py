@@ -72,5 +72,6 @@ def tell(
                 inputs = read(job) if seen is None else seen
                 with shortages_named():
                     result = work(job, inputs, directory, recording)
-        write_report_if_asked(job, directory, listener)
+        if not directory.is_read_only:
+            write_report_if_asked(job, directory, listener)
         return result

@@ -526,6 +526,19 @@ def test_the_format_that_auto_comes_to_is_the_same_job_when_it_is_asked_for(
         run_job(job(data, path, output={"zarr_format": 5 - stored}), QUIET)
 
 
+def test_a_finished_job_where_nothing_can_be_written_is_finished(tmp_path, data, monkeypatch):
+    path = tmp_path / "run"
+    run_job(job(data, path), QUIET)
+    (path / "lock").unlink()
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root may write to any directory
+    again = run_job(job(data, path, output={"report": True}), QUIET)
+    assert again.was_finished
+    assert "finished before" in again.message
+    assert not any((path / name).exists() for name in ("lock", "report.html"))
+    with pytest.raises(OutputExistsError, match="seed is 0 there, 6 here"):
+        run_job(job(data, path, seed=6), QUIET)
+
+
 def test_a_key_that_one_of_two_jobs_lacks_is_called_absent():
     there, here = {"model": {"tol": 0.5}, "seed": 9}, {"model": {"tol": 0.5, "n_init": "absent"}}
     assert difference(there, here) == (
