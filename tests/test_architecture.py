@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Imports point down this table, or sideways where no circle comes of it. The package itself (the
 # room "") is the plate on the door: what stands in it is imported when it is first asked for.
 LAYERS = {
-    "door": [
+    "interface": [
         "",
         "__main__",
         "cli",

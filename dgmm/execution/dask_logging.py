@@ -25,7 +25,7 @@ def quiet_dask() -> Iterator[None]:
     """Make Dask log as a library does: to whatever handlers the user set up, and nowhere else.
 
     Re-entrant; the last to leave restores Dask's own handlers. Dead workers and lost connections
-    are dgmm's to report: it mends most of them.
+    are dgmm's to report: it recovers from most of them.
     """
     global _holders  # noqa: PLW0603 - loggers are the process's
     with _lock:

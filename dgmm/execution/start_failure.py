@@ -1,4 +1,4 @@
-"""Why worker processes cannot be started here: found before they are, or told by the cause."""
+"""Why worker processes cannot be started here: found before they are, or explained by the cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of one job, stage by stage: `run_job` fits, `predict_job` applies, `plan_job` reckons.
+"""One job, stage by stage: `run_job` fits, `predict_job` applies, `plan_job` plans memory.
 
 `story` is what every job has in common, `fitting` and `predicting` are the two kinds of work, and
 `directory` owns what a run leaves on disk.

@@ -1,4 +1,4 @@
-"""The run directory: claimed for one job, told about at the start and at every end."""
+"""The run directory: claimed for one job, recorded in run.json at the start and at every end."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class RunDirectory:
             raise
 
     def finish(self, outcome: str, message: str, exit_code: int) -> RunResult:
-        """Write the last word of a run that did its work."""
+        """Write the final record of a run that did its work."""
         self.record |= {
             "status": "done",
             "exit_code": int(exit_code),

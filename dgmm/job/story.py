@@ -1,4 +1,4 @@
-"""How every job is told, whatever its work: claimed, read, gone on with or begun, reported."""
+"""The steps of every job, whatever its work: claim, read, resume or begin, report."""
 
 from __future__ import annotations
 
