@@ -72,6 +72,6 @@ def tell(
                 inputs = read(job) if seen is None else seen
                 with shortages_named():
                     result = work(job, inputs, directory, recording)
-        if not directory.is_read_only:
+        if not (result.was_finished and directory.is_read_only):
             write_report_if_asked(job, directory, listener)
         return result
