@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: How far apart the mean log-likelihoods of two sides may be after the same iterations, nats a row.
+#: How far apart mean log-likelihoods of two sides may be after the same iterations, nats per row.
 SAME_LIKELIHOOD = 5e-6
 #: Ours in float32 against ours in float64.
 FLOAT32_GAIN = 1.6

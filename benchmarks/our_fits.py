@@ -24,7 +24,7 @@ from dgmm.survey import FitSettings
 
 #: What a mean log-likelihood of float32 tiles may be wrong by.
 _FLOAT32_ERROR = TOLERANCE[np.dtype(np.float32)]
-#: How near the optimum counts as there, nats a row.
+#: How near the optimum counts as there, nats per row.
 NEAR = 1e-4
 #: Passes and seconds after which a way to the optimum is given up.
 _MOST_PASSES, _MOST_SECONDS = 600, 40.0

@@ -18,7 +18,7 @@ from benchmarks.measuring import PROJECT
 Array = NDArray[np.float64]
 
 ALL_FAMILIES = ("full", "tied", "diag", "spherical")
-#: How far below the best of ten fits a fit may end, nats a row.
+#: How far below the best of ten fits a fit may end, nats per row.
 NEAR_BEST = 0.05
 #: The same for digits, full: 4,959 parameters for 1,797 rows, so that optima are many.
 NEAR_BEST_OF_DIGITS = 0.25
@@ -48,7 +48,7 @@ class StartData:
     n_components : int
     covariance_type : str
     near_best : float
-        How far below scikit-learn's best of ten ours may end, nats a row.
+        How far below scikit-learn's best of ten ours may end, nats per row.
     """
 
     name: str

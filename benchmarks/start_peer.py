@@ -33,7 +33,7 @@ class ScikitLearn:
         self._path = path
 
     def mean_log_likelihoods(self, data: StartData, X: Array) -> list[float]:
-        """Of `N_FITS` fits to rows X (n, d), by seed, nats a row; made now where none are kept."""
+        """Of `N_FITS` fits to rows X (n, d), by seed, nats per row; those not kept are made."""
         key = self._key(data, X)
         found: list[float] = self._kept().get(key, [])
         for seed in range(len(found), N_FITS):

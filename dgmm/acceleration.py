@@ -3,7 +3,7 @@
 With r = θ1 − θ0 and v = (θ2 − θ1) − r of two plain steps θ0 → θ1 → θ2, the next pass goes to
 θ0 − 2αr + α²v with α = −‖r‖/‖v‖ (Varadhan & Roland 2008, Scand. J. Statist. 35, step length S3);
 α = −1 gives θ2. As in their package, one plain step follows before a new pair is begun, and the
-length has a bound that grows fourfold where it was reached and shrinks where a step led astray.
+length has a bound that grows fourfold where it was reached and shrinks where a step was rejected.
 
 Any point is as good a start for a plain step, so that the fixed points are those of plain EM,
 regularisation included, and an extrapolation costs no pass of its own: the E-step that would judge
@@ -28,7 +28,7 @@ Acceleration = Literal["squarem", "none"]
 ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 #: How the parameters of a pass came about: by a plain step of EM (or as the start), or by an
-#: accelerated one, which the pass bore out or refuted.
+#: accelerated one, which the pass accepted or rejected.
 Step = Literal["plain", "accelerated", "refuted"]
 
 #: The first bound of −α, and what it grows and shrinks by.
@@ -90,7 +90,7 @@ class Cycle:
         return replace(self, fallback=None, remaining=max(self.remaining, gain))
 
     def refuted(self) -> Cycle:
-        """The cycle after an extrapolation that led astray: shorter ones from now on."""
+        """The cycle after an extrapolation that was rejected: shorter ones from now on."""
         return replace(self, fallback=None, bound=max(_FIRST_BOUND, self.bound / _FACTOR))
 
 

@@ -24,7 +24,7 @@ class Conditions:
     Attributes
     ----------
     tol
-        Bound of the change of the mean log-likelihood, nats a row.
+        Bound of the change of the mean log-likelihood, nats per row.
     max_iter
         M-steps at most; 0 keeps the start.
     collapse
@@ -134,7 +134,7 @@ class Candidate:
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Of the last E-step, nats a row in user units; −inf before the first."""
+        """Of the last E-step, nats per row in user units; −inf before the first."""
         return self.history[-1] if self.history else -float("inf")
 
 

@@ -74,7 +74,9 @@ class Effort:
         wanted, iterations = AUTO_STARTS, TRIED_ITERATIONS
         if n_sampled < p:
             wanted, iterations = FEW_STARTS, FEW_ITERATIONS
-        flops = 4.0 * _few_rows(n_sampled, p) * settings.n_components * family.width(n_features)
+        whole = _is_whole(n_sampled, n_rows, p, settings.n_components)
+        tried = n_sampled if whole else _few_rows(n_sampled, p)
+        flops = 4.0 * tried * settings.n_components * family.width(n_features)
         affordable = int(MOST_FLOPS / flops)
         metrics = len(METRICS)
         wanted = min(wanted, max(affordable // iterations // metrics, 1) * metrics)
@@ -85,9 +87,7 @@ class Effort:
         if not wanted or settings.max_iter == 0:
             iterations = 0  # but for that, starts do not depend on max_iter: it may be raised later
         n_begun = 1 if wanted else n_starts(settings, 0)
-        if iterations == TRIED_ITERATIONS and not _is_whole(
-            n_sampled, n_rows, p, settings.n_components
-        ):
+        if iterations == TRIED_ITERATIONS and not whole:
             n_begun += 1  # where EM on the sample led it, and as it was before
         return cls(wanted, iterations, n_begun)
 

@@ -17,7 +17,7 @@ from dgmm.candidate import Candidate, Conditions, Iteration
 from dgmm.collapse import lost_components
 from dgmm.covariance.full import unpack
 from dgmm.expectation import PassStatistics
-from dgmm.judgement import bears_out, has_fallen, has_settled
+from dgmm.judgement import has_fallen, has_settled, is_accepted
 from dgmm.kernels import Guard, Kernel, ProductKernel, choose
 from dgmm.outcome import Outcome
 from dgmm.parameters import Parameters, m_step
@@ -117,7 +117,7 @@ def advance(
     origin, candidate = candidate, _taught(candidate, kernel, statistics)
     mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
     extrapolated = origin.cycle.is_extrapolated
-    if extrapolated and not bears_out(origin, mean, kernel, conditions):
+    if extrapolated and not is_accepted(origin, mean, kernel, conditions):
         return _refuted(origin)
     if not np.isfinite(mean):
         return replace(candidate, outcome=Outcome.NON_FINITE)

@@ -187,7 +187,7 @@ class GaussianMixture(FittedMixture, EstimatorBase):
         return self._scores(X, "log_density")
 
     def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002 - scikit-learn's signature
-        """Mean log density of the rows that are not dropped, nats a row."""
+        """Mean log density of the rows that are not dropped, nats per row."""
         return float(self._kept_log_density(X).mean())
 
     def bic(self, X: Any) -> float:

@@ -152,8 +152,8 @@ def _single_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
         yield (
             f"each of these components has fewer than {FEWEST_ROWS} of {n_rows:,} rows: "
             f"{listed(map(str, found))} (of {model.n_components}). Outliers have taken them, or "
-            "no rows were left for them: look at the rows with these labels and mend or drop them, "
-            "or lower model.n_components"
+            "no rows were left for them: look at the rows with these labels and correct or drop "
+            "them, or lower model.n_components"
         )
 
 

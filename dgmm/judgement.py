@@ -55,7 +55,7 @@ def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Co
     return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
 
 
-def bears_out(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+def is_accepted(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
     """Whether an extrapolation holds good: it is no worse than where it set out from.
 
     Where regularisation makes plain steps fall, it may fall by as much as −α of them would.

@@ -26,7 +26,7 @@ class Outcome(Enum):
     )
     NON_FINITE = (
         "the log-likelihood is not finite: some row lies so far out that its squared distance "
-        "overflows; mend or drop such rows"
+        "overflows; correct or drop such rows"
     )
     DEGENERATE_START = (
         "the start was the end: all means are alike, and all covariances, so that EM cannot part "

@@ -117,7 +117,7 @@ def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
     raise DataError(
         f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold NaN or infinite "
         f"values, the first in {dataset.locate(start + first)}, feature {feature}. "
-        "Set data.missing to drop, or mend the array"
+        "Set data.missing to drop, or repair the array"
     )
 
 

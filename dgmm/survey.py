@@ -240,7 +240,7 @@ def _check_range(summary: Summary, standardisation: Standardisation, dataset: Da
             raise DataError(
                 f"{dataset.feature_names[i]} is {values[i]:.3g} in {dataset.locate(int(rows[i]))}, "
                 f"{far[i]:.1g} times its spread from its median: its square overflows. Write NaN "
-                "there and set data.missing to drop, or mend it"
+                "there and set data.missing to drop, or repair it"
             )
 
 

@@ -108,7 +108,7 @@ def test_parameters_and_keys_exist_and_phrases_are_said():
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("Set data.missing to drop, or mend it", 'Set missing="drop", or mend it'),
+        ("Set data.missing to drop, or repair it", 'Set missing="drop", or repair it'),
         ("raise model.max_iter or model.tol", "raise max_iter or tol"),
         (
             "Raise model.reg_covar, lower model.n_components.",

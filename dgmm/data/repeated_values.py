@@ -248,7 +248,7 @@ def _of_column(
 
 
 def _is_suspicious(column: _Column, summary: Summary, fill_value: float, share: float) -> bool:
-    """Whether cells equal to the fill value are worth a word of their own.
+    """Whether cells equal to the fill value are named in a warning.
 
     0 is what most writers put there without asking, and an ordinary value of counts and flags.
     """

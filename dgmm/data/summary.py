@@ -212,7 +212,7 @@ def summarise(
     if part.n_read != dataset.n_samples:
         raise RuntimeError(f"read {part.n_read} of {dataset.n_samples} rows")
     if missing == "error" and part.first_faulty is not None:
-        raise DataError(_faults(part, dataset) + "Set data.missing to drop, or mend the array")
+        raise DataError(_faults(part, dataset) + "Set data.missing to drop, or repair the array")
     n_kept = part.moments.count
     if n_kept == 0:
         raise DataError(
