@@ -133,7 +133,11 @@ def two_groups():
     return pd.DataFrame(values, columns=["u", "v"])
 
 
-@pytest.mark.filterwarnings("ignore:80 rows are too few", "ignore:features of repeated values")
+@pytest.mark.filterwarnings(
+    "ignore:80 rows are too few",
+    "ignore:features of repeated values",
+    "ignore:components without a covariance",
+)
 def test_a_fit_to_typed_columns_is_that_to_their_floats():
     plain = two_groups().assign(w=lambda t: t.u > 4)
     typed = plain.astype({"u": "Float64", "v": "object", "w": "boolean"})
