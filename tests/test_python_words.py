@@ -46,10 +46,11 @@ def reachable() -> set[str]:
 
 def said_in_python() -> list[Text]:
     """Texts of the package that methods of the estimator may say."""
+    of_the_estimator = reachable() - {"dgmm.python_words"}
     files = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if _module(path) in reachable() - {"dgmm.python_words"}
+        if _module(path) in of_the_estimator
     }
     return [
         text
