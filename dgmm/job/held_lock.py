@@ -52,7 +52,7 @@ class Lock:
             The file says that somebody else holds the lock.
         """
         found, shown = read_holder(self._handle), self._folder
-        if found is not None and found.token != self._holder.token:
+        if found is not None and self._gives_way_to(found):
             return OutputExistsError(
                 f"{shown} was taken over by {found}, because this run had not renewed its lock for "
                 f"{self._lease_s:g} s: it stops, and the other one goes on with its work"
@@ -69,6 +69,11 @@ class Lock:
                 "may enter: nothing more is written. Run the same command again to go on"
             )
         return None
+
+    def _gives_way_to(self, found: Holder) -> bool:
+        """Whether what the file says is another holder; one of a lower number writes too late."""
+        own = self._holder
+        return found.token != own.token and found.number >= own.number
 
     def check(self) -> None:
         """Refuse to go on where the lock is lost.

@@ -9,7 +9,9 @@ Nobody's clock is compared with another's.
 
 Each number is given once: whoever takes it creates the file `lock.NUMBER`, which succeeds for one
 of two that ask at the same moment, on any file system. Then it looks at the lock again, where
-another may have written and removed that file meanwhile, writes, and removes its own.
+another may have written and ended meanwhile, and writes. Whoever has waited a lease for the owner
+of a number to write takes the next one, and the higher number holds the lock. So at last it looks
+for higher ones, whose files are there while they are held: they write again at their next beat.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dgmm.errors import OutputExistsError
+from dgmm.errors import DgmmError, OutputExistsError
 from dgmm.folders import Folder
 from dgmm.job.held_lock import Lock
 from dgmm.job.lock_holder import NAME, Holder, machine, read_holder, read_named, write_holder
@@ -75,6 +77,7 @@ def locked(
             yield lock
         finally:
             lock.release()
+            _forget_numbers(directory, holder.number)
 
 
 def _opened(directory: Folder) -> int:
@@ -108,9 +111,10 @@ def _taken(directory: Folder, handle: int, shown: Path, warn: Say, note: Say) ->
     try:
         holder = _with_number(directory, handle, holder, before, note, is_granted=is_granted)
         write_holder(handle, holder)
+        _yield_to_higher_numbers(directory, handle, holder)
     except OSError as error:
         raise _cannot(shown, error) from error
-    _forget_numbers(directory, holder.number)
+    _forget_numbers(directory, holder.number - 1)
     return holder
 
 
@@ -128,7 +132,7 @@ def _with_number(
     while not _has_taken_number(directory, holder):
         taken = _number_file(holder)
         if not (
-            _is_left_over(directory, taken, holder, is_granted=is_granted)
+            _is_left_over(directory, holder, is_granted=is_granted)
             or not _is_beating(handle, before, f"another run has made {shown / taken}", note)
         ):
             raise _in_use(shown, read_holder(handle))  # it has written into the lock meanwhile
@@ -140,18 +144,34 @@ def _with_number(
     return holder
 
 
+def _yield_to_higher_numbers(directory: Folder, handle: int, holder: Holder) -> None:
+    """Give up where a higher number has written; wait as long as one may."""
+    deadline = time.monotonic() + LEASE_S
+    while True:
+        found = read_named(directory, NAME)
+        if found is not None and found.number > holder.number:
+            _forget_numbers(directory, holder.number, holder.number)
+            raise _in_use(directory.shown, found)
+        if found != holder:  # of a lower number, late
+            write_holder(handle, holder)
+        if max(_numbers(directory), default=0) <= holder.number or time.monotonic() > deadline:
+            return
+        time.sleep(min(BEAT_S / 5, LEASE_S / 10))
+
+
 def _number_file(holder: Holder) -> str:
     return f"{NAME}.{holder.number}"
 
 
-def _is_left_over(directory: Folder, taken: str, holder: Holder, *, is_granted: bool) -> bool:
+def _is_left_over(directory: Folder, holder: Holder, *, is_granted: bool) -> bool:
     """Whether nobody is about to use a number that is taken: its file is a dead process's, or a
     link, which no run makes.
     """
+    taken = _number_file(holder)
     other = read_named(directory, taken)
     if other is not None:
         return is_granted and other.machine == holder.machine
-    return directory.holds(taken) and not stat.S_ISREG(directory.status(taken).st_mode)
+    return directory.holds(taken) and not _is_file(directory, holder.number)
 
 
 def _has_taken_number(directory: Folder, holder: Holder) -> bool:
@@ -160,19 +180,33 @@ def _has_taken_number(directory: Folder, holder: Holder) -> bool:
     except FileExistsError:
         return False
     try:
-        write_holder(handle, holder)
+        write_holder(handle, holder, is_synced=False)
     finally:
         os.close(handle)
     return True
 
 
+def _numbers(directory: Folder) -> list[int]:
+    """The numbers that runs have taken: a folder or a link of such a name is no run's."""
+    return [number for number in _named_numbers(directory) if _is_file(directory, number)]
+
+
+def _named_numbers(directory: Folder) -> list[int]:
+    names = [name for name in directory.names() if name != NAME and is_lock_file(name)]
+    return [int(name.removeprefix(f"{NAME}.")) for name in names]
+
+
+def _is_file(directory: Folder, number: int) -> bool:
+    name = f"{NAME}.{number}"
+    return directory.holds(name) and stat.S_ISREG(directory.status(name).st_mode)
+
+
 def _forget_numbers(directory: Folder, last: int, first: int = 0) -> None:
-    """Remove the files of numbers that nobody takes any more."""
-    with suppress(OSError):
-        for name in directory.names():
-            match = _NUMBER.fullmatch(name)
-            is_number = match and match[1] and first <= int(match[1]) <= last
-            if is_number and not directory.holds_folder(name):  # a folder is somebody's
+    """Remove the files of numbers that nobody takes any more; a folder is somebody's."""
+    with suppress(OSError, DgmmError):  # where the lock is lost, they are another run's to remove
+        for number in _named_numbers(directory):
+            name = f"{NAME}.{number}"
+            if first <= number <= last and not directory.holds_folder(name):
                 directory.remove(name)
 
 

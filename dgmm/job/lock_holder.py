@@ -63,10 +63,11 @@ def read_holder(handle: int) -> Holder | None:
     return None
 
 
-def write_holder(handle: int, holder: Holder) -> None:
+def write_holder(handle: int, holder: Holder, *, is_synced: bool = True) -> None:
     """Say it in an open file, of which nothing else is left, on disk."""
     os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_SIZE), 0)
-    os.fsync(handle)
+    if is_synced:
+        os.fsync(handle)
 
 
 def read_named(directory: Folder, name: str) -> Holder | None:

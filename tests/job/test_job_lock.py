@@ -199,12 +199,48 @@ def test_a_file_system_that_numbers_open_files_otherwise_takes_no_lock_away(
         assert mine.is_lost
 
 
+@pytest.mark.usefixtures("_no_flock")
+def test_a_newcomer_that_wakes_up_after_a_lease_gives_way_to_who_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, wakes_up, refused = lock.write_holder, threading.Event(), []
+
+    def slowly(handle: int, holder: Holder, **how: bool) -> None:
+        if holder.number == 1 and how.get("is_synced", True):  # it has its number, and sleeps
+            assert wakes_up.wait(10)
+        write(handle, holder, **how)
+
+    monkeypatch.setattr(lock, "write_holder", slowly)
+
+    def enter() -> None:
+        try:
+            with locked(tmp_path, tmp_path):
+                refused.append("entered")
+        except OutputExistsError as error:
+            refused.append(str(error))
+
+    sleeper = threading.Thread(target=enter)
+    sleeper.start()
+    while not (tmp_path / f"{lock.NAME}.1").exists():
+        threading.Event().wait(0.01)
+    with locked(tmp_path, tmp_path) as mine:
+        assert held(tmp_path)["number"] == 2
+        wakes_up.set()
+        sleeper.join()
+        assert not mine.is_lost
+        assert held(tmp_path)["number"] == 2
+    (words,) = refused
+    assert "is in use by a running job" in words
+    assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
+
+
 def test_a_newcomer_that_was_killed_before_it_wrote_is_passed_over(tmp_path: Path) -> None:
     put(tmp_path, ELSEWHERE)
     (tmp_path / f"{lock.NAME}.8").touch()
     with locked(tmp_path, tmp_path):
         assert held(tmp_path)["number"] == 9
-        assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
+        assert {p.name for p in tmp_path.iterdir()} == {lock.NAME, f"{lock.NAME}.9"}
+    assert [p.name for p in tmp_path.iterdir()] == [lock.NAME]
 
 
 def test_a_run_that_has_lost_its_directory_writes_nothing_more(tmp_path: Path) -> None:

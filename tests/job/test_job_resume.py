@@ -374,7 +374,7 @@ def hashed(path: Path) -> str:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name != "lock")
+    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("lock"))
     return {str(p.relative_to(folder)): hashed(p) for p in files}
 
 
