@@ -145,17 +145,22 @@ def _with_number(
 
 
 def _yield_to_higher_numbers(directory: Folder, handle: int, holder: Holder) -> None:
-    """Give up where a higher number has written; wait as long as one may."""
+    """Give up where a higher number is taken, unless its owner gives up first."""
     deadline = time.monotonic() + LEASE_S
     while True:
         found = read_named(directory, NAME)
-        if found is not None and found.number > holder.number:
-            _forget_numbers(directory, holder.number, holder.number)
-            raise _in_use(directory.shown, found)
-        if found != holder:  # of a lower number, late
-            write_holder(handle, holder)
-        if max(_numbers(directory), default=0) <= holder.number or time.monotonic() > deadline:
+        higher = [number for number in _numbers(directory) if number > holder.number]
+        if not higher:
+            if found != holder:  # of a lower number, late
+                write_holder(handle, holder)
             return
+        is_written = found is not None and found.number > holder.number
+        if is_written or time.monotonic() > deadline:
+            other = found if is_written else read_named(directory, f"{NAME}.{max(higher)}")
+            if other is not None:
+                write_holder(handle, other)  # ours may stand where it had written
+            _forget_numbers(directory, holder.number, holder.number)
+            raise _in_use(directory.shown, other)
         time.sleep(min(BEAT_S / 5, LEASE_S / 10))
 
 
@@ -230,9 +235,13 @@ def _in_use(shown: Path, holder: Holder | None) -> OutputExistsError:
 
 
 def _is_beating(handle: int, before: Holder | None, why: str, note: Say) -> bool:
-    """Whether the lock says something else within a lease, by our own clock."""
-    note(f"{why}: waiting {LEASE_S:g} s at most, to see whether that run still lives")
-    deadline = time.monotonic() + LEASE_S
+    """Whether the lock says something else within a lease and a beat, by our own clock.
+
+    A beat more than a lease: a holder that gives the lock back just then is not overtaken.
+    """
+    longest_s = LEASE_S + min(BEAT_S, LEASE_S)
+    note(f"{why}: waiting {longest_s:g} s at most, to see whether that run still lives")
+    deadline = time.monotonic() + longest_s
     while time.monotonic() < deadline:
         time.sleep(min(BEAT_S / 5, LEASE_S / 10))
         if read_holder(handle) != before:

@@ -272,7 +272,7 @@ def test_a_run_that_waits_for_a_holder_says_first_for_whom(tmp_path: Path) -> No
     first, second = told
     assert first.startswith("shown/lock names process 4711 on another-machine")
     assert second == (
-        "another run has made shown/lock.8: waiting 0.4 s at most, to see whether that run still "
+        "another run has made shown/lock.8: waiting 0.45 s at most, to see whether that run still "
         "lives"
     )
 
