@@ -28,6 +28,7 @@ BENCHMARKS = {
     "overhead": "overhead",
     "scale": "scaling",
     "starts": "starts",
+    "methods": "start_methods",
 }
 
 

@@ -2,7 +2,7 @@
 
 For each data set and method, medians over seeds: the sum of squares of the start's means over all
 rows (standardised units, as the methods see them; a row's mean), the mean log-likelihood that EM
-ends with, its iterations, reads of the data before EM, and seconds. `python -m benchmarks starts`.
+ends with, its iterations, reads of the data before EM, and seconds. `python -m benchmarks methods`.
 """
 
 from __future__ import annotations

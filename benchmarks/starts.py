@@ -2,7 +2,7 @@
 
 Clusters that one feature alone separates, whatever its unit; final likelihoods against
 scikit-learn's on data that tell good starts from bad ones; a digit that the mixture has not seen,
-told by its density; and k-means on the sample against k-means‖ over all rows (`start_methods`).
+told by its density.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import goals, start_data, start_methods
+from benchmarks import goals, start_data
 from benchmarks.results import Results
 from benchmarks.start_data import Array, StartData
 from benchmarks.start_peer import ScikitLearn
@@ -32,13 +32,11 @@ _DIGITS, _N_DIRECTIONS = 10, 30
 
 
 def run(results: Results) -> None:
-    """All four parts; a trial leaves out what takes minutes."""
+    """All three parts; a trial leaves out what takes minutes."""
     _separated(results)
     for data in _data(results):
         _against_scikit_learn(results, data)
     _unseen_digits(results)
-    if not results.is_trial:
-        start_methods.run(results)
 
 
 def _data(results: Results) -> Iterator[StartData]:

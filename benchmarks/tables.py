@@ -17,7 +17,8 @@ TITLES = {
     "disk": "Out of core",
     "overhead": "Overhead",
     "scale": "Scaling",
-    "starts": "Where EM begins",
+    "starts": "Where EM begins, against scikit-learn",
+    "methods": "Starts on a sample and over all rows",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
