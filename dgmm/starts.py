@@ -65,7 +65,8 @@ class Start:
     @property
     def name(self) -> str:
         """What tells it from the other starts of its restart."""
-        return f"{self.metric} {self.number}"
+        metric, followed, _ = self.metric.partition(" followed")
+        return f"{metric} {self.number}{followed}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,6 +37,11 @@ WORDS = {
         "restart 0, iteration 12: mean log-likelihood -12.345679, change 1.2e-05, ",
     ),
     "first": ({"change": None}, 1, "iteration 12: mean log-likelihood -12.345679, 800,000 rows/s"),
+    "several starts": (
+        {"start": "sd 5 followed"},
+        2,
+        "restart 0, iteration 12 from sd 5 followed: mean log-likelihood -12.345679, ",
+    ),
     "no change known": ({"change": float("nan")}, 1, "-12.345679, 800,000 rows/s"),
     "infinite change": ({"change": float("inf")}, 1, "change inf, 800,000 rows/s"),
     "no time": ({"seconds": 0.0}, 1, "change 1.2e-05, rate unknown"),
