@@ -146,12 +146,12 @@ def live_display() -> Iterator[Progress]:
 
 
 def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
-    """`iteration 2 from sd 5: mean log-likelihood -12.345678, change 1.2e-05, 812,000 rows/s`."""
+    """`iteration 2: mean log-likelihood -12.345678, change 1.2e-05, 812,000 rows/s (from sd 5)`."""
     restart = f"restart {record['restart']}, " if n_init > 1 else ""
-    begun = f" from {record['start']}" if record.get("start") else ""
+    begun = f" (from {record['start']})" if record.get("start") else ""
     change = record.get("change")
     moved = f"change {change:.2g}, " if change is not None and change == change else ""  # noqa: PLR0124 - NaN
     seconds = record.get("seconds") or 0.0
     rate = f"{record['rows'] / seconds:,.0f} rows/s" if seconds > 0 else "rate unknown"
     likelihood = f"mean log-likelihood {record['mean_log_likelihood']:.6f}"
-    return f"{restart}iteration {record['iteration']}{begun}: {likelihood}, {moved}{rate}"
+    return f"{restart}iteration {record['iteration']}: {likelihood}, {moved}{rate}{begun}"

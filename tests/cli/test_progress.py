@@ -40,7 +40,7 @@ WORDS = {
     "several starts": (
         {"start": "sd 5 followed"},
         2,
-        "restart 0, iteration 12 from sd 5 followed: mean log-likelihood -12.345679, ",
+        "change 1.2e-05, 800,000 rows/s (from sd 5 followed)",
     ),
     "no change known": ({"change": float("nan")}, 1, "-12.345679, 800,000 rows/s"),
     "infinite change": ({"change": float("inf")}, 1, "change inf, 800,000 rows/s"),
