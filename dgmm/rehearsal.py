@@ -142,7 +142,7 @@ class Rehearsal:
     ) -> Iterator[Start]:
         """What goes to all rows: the likeliest where EM on the sample led it, and as it was."""
         before = {t.key: t.start for t in tried}
-        followed = [replace(t.start, metric=f"{t.start.metric} followed") for t in chosen]
+        followed = [replace(t.start, metric=f"{t.start.metric} refined") for t in chosen]
         if self.is_followed:
             ended = self._moved(self.sample, MAX_ITERATIONS, tuple(followed), here)
             followed = [t.start for t in ended if t.mean_log_likelihood is not None]

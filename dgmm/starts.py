@@ -65,8 +65,8 @@ class Start:
     @property
     def name(self) -> str:
         """What tells it from the other starts of its restart."""
-        metric, followed, _ = self.metric.partition(" followed")
-        return f"{metric} {self.number}{followed}"
+        metric, refined, _ = self.metric.partition(" refined")
+        return f"{metric} {self.number}{refined}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

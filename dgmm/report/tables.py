@@ -106,6 +106,13 @@ def restart_table(record: RunRecord) -> Table | None:
     return Table("Restarts", header, rows, frozenset({3, 4}), note) if rows else None
 
 
+_METRICS = (
+    "Metric: in which units the start measured distances. units: the data's own; sd: standard "
+    "deviations; iqr: interquartile ranges; pooled: standard deviations within clusters of each "
+    "feature alone. A restart from a refined start began where EM over the whole sample led."
+)
+
+
 def starts_table(record: RunRecord) -> Table | None:
     """The starts that short EM runs on the sample compared, the likeliest first."""
     starts = sorted(record.entries("starts"), key=_rank)
@@ -121,7 +128,7 @@ def starts_table(record: RunRecord) -> Table | None:
         for start in starts[:_MOST_ROWS]
     ]
     header = ("restart", "start", "metric", "iterations", "mean log-likelihood", "of sampled rows")
-    note = _left_out(len(starts), "starts")
+    note = f"{_METRICS} {_left_out(len(starts), 'starts')}".rstrip()
     return Table("Starts on the sample", header, rows, frozenset({3, 4}), note) if rows else None
 
 
@@ -162,7 +169,11 @@ def criteria_table(record: RunRecord) -> Table | None:
         ("free parameters", facts.get("n_parameters"), "p"),
         ("entropy", facts.get("entropy"), "E, of the posteriors, summed; 0: every row is certain"),
         ("AIC", criteria.get("aic"), "2 p − 2 log L; lower is better"),
-        ("BIC", criteria.get("bic"), "p log n − 2 log L; lower is better; dearer per parameter"),
+        (
+            "BIC",
+            criteria.get("bic"),
+            "p log n − 2 log L; lower is better; stronger penalty",
+        ),
         ("ICL", criteria.get("icl"), "BIC + 2 E; lower is better; prefers separated components"),
     )
     rows = [(name, number(value, 7), words) for name, value, words in lines if value is not None]

@@ -38,9 +38,9 @@ WORDS = {
     ),
     "first": ({"change": None}, 1, "iteration 12: mean log-likelihood -12.345679, 800,000 rows/s"),
     "several starts": (
-        {"start": "sd 5 followed"},
+        {"start": "sd 5 refined"},
         2,
-        "change 1.2e-05, 800,000 rows/s (from sd 5 followed)",
+        "change 1.2e-05, 800,000 rows/s (from sd 5 refined)",
     ),
     "no change known": ({"change": float("nan")}, 1, "-12.345679, 800,000 rows/s"),
     "infinite change": ({"change": float("inf")}, 1, "change inf, 800,000 rows/s"),
