@@ -17,14 +17,11 @@ from dgmm.candidate import Candidate, Conditions, Iteration
 from dgmm.collapse import lost_components
 from dgmm.covariance.full import unpack
 from dgmm.expectation import PassStatistics
-from dgmm.judgement import has_fallen, has_settled, is_accepted
+from dgmm.judgement import has_fallen, has_settled, is_accepted, is_degenerate
 from dgmm.kernels import Guard, Kernel, ProductKernel, choose
 from dgmm.outcome import Outcome
 from dgmm.parameters import Parameters, m_step
 from dgmm.statistics import Statistics
-
-#: Components are alike whose means are this close (in sd), and whose variances in any direction.
-_DEGENERATE_SPREAD, _DEGENERATE_RATIO = 0.05, 0.1
 
 Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
 Listen = Callable[[Candidate, Iteration], None]
@@ -186,7 +183,7 @@ def _refuted(candidate: Candidate) -> Candidate:
 def _accelerated(
     before: Candidate, after: Candidate, kernel: Kernel, n_rows: int, conditions: Conditions
 ) -> Candidate:
-    """Let the next pass go further than the plain step, where the cycle says so.
+    """Let the next pass go further than the plain step, where the cycle allows it.
 
     Never the last pass: if it refuted the step, nothing would have come of it.
     """
@@ -252,35 +249,9 @@ def _judged(
         return replace(candidate, outcome=Outcome.COMPONENT_COLLAPSED)
     if not converged:
         return replace(candidate, outcome=Outcome.MAX_ITER_REACHED)
-    degenerate = _is_degenerate(candidate, conditions.tol)
+    degenerate = is_degenerate(candidate, conditions.tol)
     outcome = Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
     return replace(candidate, outcome=outcome)
-
-
-def _is_degenerate(candidate: Candidate, tol: float) -> bool:
-    """Whether EM gained nothing from a drawn start whose components are all alike.
-
-    Components with a common mean and covariances of their own are a mixture like any other.
-    """
-    p = candidate.parameters
-    if candidate.is_given or p.n_components == 1:
-        return False
-    if candidate.history[-1] - candidate.history[0] >= tol:
-        return False
-    within = p.family.variances(p.covariances, p.n_components, p.n_features)
-    centre = p.weights @ p.means
-    sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
-    if (np.ptp(p.means, axis=0) > _DEGENERATE_SPREAD * sd).any():
-        return False
-    return all(_is_alike(p, k) for k in range(1, p.n_components))
-
-
-def _is_alike(p: Parameters, k: int) -> bool:
-    """Whether a component's covariance is the first one's, within a tenth in every direction."""
-    covariance = np.asarray(p.family.full_covariance(p.covariances, k, p.n_features))
-    half = p.family.whiten(p.precisions_cholesky, 0, covariance)
-    ratio = p.family.whiten(p.precisions_cholesky, 0, np.ascontiguousarray(half.T))
-    return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
 
 
 def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> Iteration:

@@ -1,4 +1,4 @@
-"""What a pass's likelihood says of the step before it: settled, fallen, or well extrapolated."""
+"""What a pass's likelihood says of the step before it, and whether EM gained anything at all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import numpy as np
 
 from dgmm.candidate import Candidate, Conditions
 from dgmm.kernels import Kernel, ProductKernel
-from dgmm.parameters import explained_fall
+from dgmm.parameters import Parameters, explained_fall
 
 #: Passes that a pair of plain steps, its extrapolation and the step after it take.
 _LEAST_ITERATIONS = 4
 #: Before the last so many iterations EM does what it does with any larger max_iter: the last pass
 #: is one of float64, and the step before it is not extrapolated.
 _LAST_ITERATIONS = 2
+#: Components are alike whose means are this close (in sd), and whose variances in any direction.
+_DEGENERATE_SPREAD, _DEGENERATE_RATIO = 0.05, 0.1
 
 
 def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
@@ -67,6 +69,32 @@ def is_accepted(candidate: Candidate, mean: float, kernel: Kernel, conditions: C
     if kernel.dtype == np.float64:  # the guard's bound for float32 is above many a gain
         allowed += _rounding(candidate, mean, kernel, conditions)
     return last - mean <= allowed
+
+
+def is_degenerate(candidate: Candidate, tol: float) -> bool:
+    """Whether EM gained nothing from a drawn start whose components are all alike.
+
+    Components with a common mean and covariances of their own are a mixture like any other.
+    """
+    p = candidate.parameters
+    if candidate.is_given or p.n_components == 1:
+        return False
+    if candidate.history[-1] - candidate.history[0] >= tol:
+        return False
+    within = p.family.variances(p.covariances, p.n_components, p.n_features)
+    centre = p.weights @ p.means
+    sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
+    if (np.ptp(p.means, axis=0) > _DEGENERATE_SPREAD * sd).any():
+        return False
+    return all(_is_alike(p, k) for k in range(1, p.n_components))
+
+
+def _is_alike(p: Parameters, k: int) -> bool:
+    """Whether a component's covariance is the first one's, within a tenth in every direction."""
+    covariance = np.asarray(p.family.full_covariance(p.covariances, k, p.n_features))
+    half = p.family.whiten(p.precisions_cholesky, 0, covariance)
+    ratio = p.family.whiten(p.precisions_cholesky, 0, np.ascontiguousarray(half.T))
+    return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
 
 
 def _rounding(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> float:

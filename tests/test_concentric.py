@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dgmm import GaussianMixture
+from dgmm import GaussianMixture, judgement
 from dgmm.covariance import FAMILIES
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.em import _is_degenerate
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fit import Fit, fit
 from dgmm.listener import SilentListener
@@ -64,7 +63,7 @@ def test_equal_components_of_a_drawn_start_are_degenerate_and_differing_ones_are
         means = np.array([[0.0] * 3, [mean] * 3])
         drawn = Parameters.of(FAMILIES["spherical"], np.full(2, 0.5), means, np.array(variances))
         one = replace(settled, **({"parameters": drawn, "is_given": False} | changes))
-        return _is_degenerate(one, tol=1e-3)
+        return judgement.is_degenerate(one, tol=1e-3)
 
     assert is_degenerate([1.0, 1.0])
     assert is_degenerate([1.0, 1.05])
