@@ -104,24 +104,23 @@ def fit(
     for text in known.warnings:
         listener.warning(text)
 
+    rehearsal = Rehearsal.of(known, settings, is_adjusted=adjust is not None)
     with in_this_process(executor) as here:
-        rehearsal = Rehearsal.of(known, settings, is_adjusted=adjust is not None)
-        n_wanted = rehearsal.n_starts
 
         def draw() -> Starts:
             if settings.method in METHODS_OVER_ALL_ROWS:
                 listener.stage("initialisation", f"{settings.method} on all rows")
+                n_wanted = rehearsal.n_starts
                 return starts_over_all_rows(
                     *(dataset, executor, known, settings, n_wanted, adjust, kept)
                 )
-            rows = rehearsal.few if n_wanted else known.sample
-            return _drawn(known, settings, rows, n_wanted, here, listener, given, adjust)
+            return _drawn(rehearsal, known, settings, here, listener, given, adjust)
 
         drawn = kept.once("starts", draw)
         for restart, reason in drawn.failed.items():
             listener.warning(f"start {restart} failed: {reason}")
         selection = Selection(drawn.drawn, ())
-        if n_wanted or (settings.max_iter == 0 and given is None):
+        if rehearsal.n_starts or (settings.max_iter == 0 and given is None):
             # How far starts are followed depends on max_iter where that is small.
             name = f"selected-starts-{rehearsal.n_iterations}"
             selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
@@ -131,25 +130,32 @@ def fit(
     few_rows = rehearsal.is_over_all_rows(known.summary.n_kept)
     known = replace(known, conditions=replace(known.conditions, needs_two_estimates=few_rows))
     listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
-    before = None
-    if isinstance(given, LastFit):
-        before = given.log_likelihood_before(known.summary, settings)
-    at_start = tuple(
-        Candidate.at(
-            s.restart,
-            s.parameters,
-            known.conditions,
-            start=s.name,
-            is_given=settings.method == "given",
-            warm_log_likelihood=before,
-        )
-        for s in selection.begun
-    )
+    at_start = _at_start(selection, known, settings, given)
     candidates = _iterated(dataset, executor, known, at_start, listener, kept)
     result = _concluded(dataset, known, candidates, drawn.failed, selection.trials, listener)
     for text in result.warnings[len(known.warnings) :]:
         listener.warning(text)
     return result
+
+
+def _at_start(
+    selection: Selection, known: Survey, settings: FitSettings, given: Given | None
+) -> tuple[Candidate, ...]:
+    """A candidate for each start that goes to all rows."""
+    before = None
+    if isinstance(given, LastFit):
+        before = given.log_likelihood_before(known.summary, settings)
+    return tuple(
+        Candidate.at(
+            begun.restart,
+            begun.parameters,
+            known.conditions,
+            start=begun.name,
+            is_given=settings.method == "given",
+            warm_log_likelihood=before,
+        )
+        for begun in selection.begun
+    )
 
 
 def _iterated(
@@ -231,16 +237,17 @@ def _check_outcome(chosen: Candidate) -> None:
 
 
 def _drawn(
+    rehearsal: Rehearsal,
     known: Survey,
     settings: FitSettings,
-    rows: NDArray[np.float64],
-    n_wanted: int,
     here: Executor,
     listener: Listener,
     given: Given | None,
     adjust: Adjust | None,
 ) -> Starts:
     """The method's starts of every restart, on the sample."""
+    n_wanted = rehearsal.n_starts
+    rows = rehearsal.few if n_wanted else known.sample
     n = n_starts(settings, n_wanted)
     times = f"{n} times " if n > 1 else ""
     listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")

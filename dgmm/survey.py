@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -200,6 +200,7 @@ def survey(
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
+    arithmetic = kept.once("arithmetic", lambda: _arithmetic(dataset, executor, settings, family))
     warnings = (
         *data_warnings(summary, standardisation, dataset),
         *repetition_warnings(repeated, dataset.feature_names),
@@ -211,21 +212,26 @@ def survey(
             settings.reg_covar,
         ),
         *floored,
+        *_compiling_warnings(),
     )
-
-    def choose() -> str:
-        """Compiled only where everyone can, with the same: bits follow it."""
-        per_row = settings.n_components + family.width(dataset.n_features)
-        agreed = all_compile_alike(executor.environment())
-        return chosen(dataset.n_samples * per_row if agreed else 0)
-
-    arithmetic = kept.once("arithmetic", choose)
-    if (reason := why_not_compiled()) is not None:
-        text = f"Numba is installed but cannot be loaded ({reason}): passes are computed with NumPy"
-        warnings += (f"{text}, which takes longer. Install numba and llvmlite again",)
     return Survey(
         family, summary, standardisation, sample, conditions, arithmetic, warnings, repeated
     )
+
+
+def _arithmetic(dataset: Dataset, executor: Executor, settings: FitSettings, family: Family) -> str:
+    """Compiled only where everyone can, with the same: bits follow it."""
+    per_row = settings.n_components + family.width(dataset.n_features)
+    agreed = all_compile_alike(executor.environment())
+    return chosen(dataset.n_samples * per_row if agreed else 0)
+
+
+def _compiling_warnings() -> Iterator[str]:
+    if (reason := why_not_compiled()) is not None:
+        yield (
+            f"Numba is installed but cannot be loaded ({reason}): passes are computed with NumPy, "
+            "which takes longer. Install numba and llvmlite again"
+        )
 
 
 def _check_range(summary: Summary, standardisation: Standardisation, dataset: Dataset) -> None:
