@@ -251,6 +251,13 @@ def test_the_best_candidate_is_sound_and_likeliest() -> None:
     degenerate = ended(3, Outcome.DEGENERATE_START, 5.0)
     broken = ended(4, Outcome.NON_FINITE, 9.0)
     assert em.best((broken, degenerate, twin, good, poor)).restart == 1
+    weights = np.full(scene.parameters.n_components, 1e-3)
+    weights[0] = 1.0 - weights[1:].sum()
+    few = replace(scene.parameters, weights=weights)
+    spike = replace(ended(5, Outcome.CONVERGED, 8.0), parameters=few)
+    needed = scene.parameters.rows_needed
+    assert em.best((spike, good, degenerate), 1000 * needed - 1).restart == 1
+    assert em.best((spike, good, degenerate), 1000 * needed + 1).restart == 5
 
 
 def test_means_that_start_alike_are_a_degenerate_start() -> None:
