@@ -35,7 +35,7 @@ class Folder:
     ----------
     path
         Where it is. Links on the way are followed, a link in its last place only where
-        `follow` says so.
+        `follow` is set.
     shown
         How messages name it.
 
@@ -162,7 +162,7 @@ class Folder:
         return os.path.samestat(found, self.status())
 
     def close(self) -> None:
-        """Let go of it; may be called again."""
+        """Close its descriptor; may be called again."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -277,7 +277,7 @@ def entry_of(target: Target) -> Iterator[Entry]:
 
 
 def _nothing() -> None:
-    """A folder that nobody watches."""
+    """The guard of a folder without one."""
 
 
 def _irregular(shown: Path, mode: int) -> OSError:

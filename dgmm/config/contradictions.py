@@ -129,7 +129,7 @@ def _places(given: str, reading: Reading, path: KeyPath) -> list[str]:
     parts = [part for part in array.split("/") if part] if isinstance(array, str) else []
     if {".", ".."} & {*parts}:
         return [given]  # no array's name: refused when the data are opened
-    own = os.path.join(given, *parts)  # noqa: PTH118
+    own = os.path.join(given, *parts)  # noqa: PTH118 - as above
     return [given, own, os.path.join(own, "c")]  # noqa: PTH118 - as above
 
 

@@ -177,7 +177,7 @@ def _local_folder(path: str) -> Path:
 
 
 def _cut(path: str) -> str:
-    """A path that no file system has room for is some other text."""
+    """A path as messages show it: cut where it is too long to be one."""
     return path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "…"
 
 
