@@ -99,6 +99,15 @@ FOLDERS = [
 ]
 
 
+@pytest.fixture(params=[False, True], ids=["before-the-run", "into-a-run"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path, stopped: Path) -> Path:
+    """Where the run goes: not there yet, or a run that was stopped."""
+    folder = tmp_path / "run"
+    if request.param:
+        shutil.copytree(stopped, folder)
+    return folder
+
+
 def plant(directory: Path, name: str, target: Path, *, hard: bool) -> None:
     """Put a link to a target where the run has, or will have, a file."""
     path = directory / name
@@ -119,19 +128,14 @@ def attempted(folder: Path, data: Path, victim: Path, **how: object) -> int:
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("begun", [False, True], ids=["before-the-run", "into-a-run"])
 def test_nothing_is_written_through_a_link_in_place_of_a_file(
     tmp_path: Path,
     data: Path,
-    stopped: Path,
+    directory: Path,
     victim: Path,
     capsys: pytest.CaptureFixture[str],
-    begun: bool,
     name: str,
 ) -> None:
-    directory = tmp_path / "run"
-    if begun:
-        shutil.copytree(stopped, directory)
     target = {"run.json": "record.json", "sample.npz": "absent"}.get(name, "thesis.txt")
     plant(directory, name, victim / target, hard=False)
     code = attempted(tmp_path, data, victim, max_iter=6)
@@ -147,31 +151,22 @@ def test_nothing_is_written_through_a_link_in_place_of_a_file(
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "zarr" not in name])
-@pytest.mark.parametrize("begun", [False, True], ids=["before-the-run", "into-a-run"])
 def test_nothing_is_written_to_a_file_that_has_another_name(
-    tmp_path: Path, data: Path, stopped: Path, victim: Path, begun: bool, name: str
+    tmp_path: Path, data: Path, directory: Path, victim: Path, name: str
 ) -> None:
-    directory = tmp_path / "run"
-    if begun:
-        shutil.copytree(stopped, directory)
     plant(directory, name, victim / "thesis.txt", hard=True)
     attempted(tmp_path, data, victim, max_iter=6)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-@pytest.mark.parametrize("begun", [False, True], ids=["before-the-run", "into-a-run"])
 def test_nothing_is_written_or_removed_through_a_link_in_place_of_a_folder(
     tmp_path: Path,
     data: Path,
-    stopped: Path,
+    directory: Path,
     victim: Path,
     capsys: pytest.CaptureFixture[str],
-    begun: bool,
     name: str,
 ) -> None:
-    directory = tmp_path / "run"
-    if begun:
-        shutil.copytree(stopped, directory)
     target = "group" if "zarr" in name else "pictures"
     plant(directory, name, victim / target, hard=False)
     code = attempted(tmp_path, data, victim, max_iter=6)
