@@ -153,16 +153,25 @@ def test_a_reader_that_goes_away_changes_no_exit_code(command):
     [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP"), (signal.SIGINT, "Ctrl-C")],
 )
 def test_a_signal_ends_a_run_with_75(number, name):
-    process = subprocess.Popen(
-        [*PROGRAM, "run", "job.yaml", "--set", "output.path=runs/waits"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not Path("started").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    # Under nohup this process, and so the run, would ignore SIGHUP.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [*PROGRAM, "run", "job.yaml", "--set", "output.path=runs/waits"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, before)
+    with process:
+        try:
+            deadline = time.monotonic() + 60
+            while not Path("started").exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 75
     assert err.splitlines()[-1] == (
         f"stopped: {name} received; run the same command again to go on (runs/waits)"
