@@ -603,3 +603,15 @@ def test_metrics_begin_with_every_start_that_was_tried(tmp_path, clusters, n_ini
         assert int(line["restart"]) == start["restart"]
         assert float(line["mean_log_likelihood"]) == start["mean_log_likelihood"]
         assert int(line["rows"]) == start["n_rows"]
+
+
+def test_a_prediction_counts_rows_whose_density_underflows(tmp_path, clusters):
+    X = clusters[0][:2000]
+    fitted = run_job(job(write_zarr(tmp_path / "a.zarr", X), tmp_path / "run"), QUIET)
+    far = X.copy()
+    far[[5, 900, 1700]] = 1e200
+    path = write_zarr(tmp_path / "far.zarr", far)
+    saved = {"path": str(fitted.directory / "model")}
+    told = record(predict_job(job(path, tmp_path / "again", model=saved), QUIET))
+    assert told["rows_underflowed"] == 3
+    assert any(text.startswith("3 rows lie so far out") for text in told["warnings"])
