@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from golden.bits_environment import least_different
@@ -22,13 +23,22 @@ from golden.whole_jobs import (
     stored_digests,
     write_rows,
 )
+from shell_cluster import scheduler
 
 Run = Callable[[str, str, str], Path]
 RECORDED = recorded()
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Two worker processes here that all jobs share: starting them takes longer than a job."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with scheduler(folder) as started, started.worker(), started.worker():
+        yield {"scheduler_file": str(started.file)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, running_cluster: dict[str, Any]) -> Run:
     """The run directory of a job, made when it is first asked for."""
     folder = tmp_path_factory.mktemp("golden")
 
@@ -43,7 +53,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     @cache
     def made(family: str, backend: str, cluster: str) -> Path:
         own = folder / f"{family}-{backend}-{cluster}"
-        return run_job(own, data(family, backend), family, cluster)
+        shares = cluster == "local" and family != "full"  # one family starts workers of its own
+        section = running_cluster if shares else CLUSTERS[cluster]
+        return run_job(own, data(family, backend), family, section)
 
     return made
 

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 PROJECT = Path(__file__).resolve().parents[2]
 FAMILIES = {"full": "f4", "tied": "f8", "diag": "f4", "spherical": "f8"}
-CLUSTERS = ("threads", "local")
+CLUSTERS: dict[str, dict[str, Any]] = {
+    kind: {"kind": kind, "n_workers": 2, "memory_limit": "1 GiB"} for kind in ("threads", "local")
+}
 BACKENDS = ("numpy", "numba")
 D, K = 5, 4
 #: Steps of a feature's unit; all values are whole numbers of them until they are rounded to f4.
@@ -72,7 +74,7 @@ def backend_of(record: dict[str, Any]) -> str:
     return str(record["arithmetic"])
 
 
-def job(data: Path, family: str, cluster: str) -> dict[str, Any]:
+def job(data: Path, family: str, cluster: dict[str, Any]) -> dict[str, Any]:
     """A job in `run/` beside its file, all outputs on."""
     return {
         "data": {"path": str(data), "missing": "drop"},
@@ -84,7 +86,7 @@ def job(data: Path, family: str, cluster: str) -> dict[str, Any]:
             "tol": 1e-7,
         },
         "initialisation": {"sample_rows": 10_000, "sample_starts": 2},
-        "cluster": {"kind": cluster, "n_workers": 2, "memory_limit": "1 GiB"},
+        "cluster": cluster,
         "output": {
             "path": "run",
             "anomaly_quantile": 0.01,
@@ -110,7 +112,7 @@ def dgmm(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_job(folder: Path, data: Path, family: str, cluster: str) -> Path:
+def run_job(folder: Path, data: Path, family: str, cluster: dict[str, Any]) -> Path:
     """Run the job in an empty folder; its run directory."""
     folder.mkdir(parents=True)
     (folder / "job.yaml").write_text(json.dumps(job(data, family, cluster)))  # JSON is YAML
