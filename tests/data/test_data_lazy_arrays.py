@@ -169,7 +169,7 @@ def test_tables_of_dask_are_counted_and_loaded_or_refused(monkeypatch):
 
 
 def test_tables_of_dask_itself_are_loaded():
-    frames = pytest.importorskip("dask.dataframe")
+    frames = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     table = frames.from_pandas(pd.DataFrame(ROWS, columns=["a", "b", "c"]), npartitions=3)
     np.testing.assert_array_equal(read(table), ROWS)
     with pytest.raises(DataError, match=r"X\.to_frame\(\)"):
