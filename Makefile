@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench docs clean
 
 # Scripts in .venv/bin begin with the path of their interpreter, which a space in it breaks: -m never does.
 python := .venv/bin/python
@@ -29,6 +29,7 @@ help:
 	@echo 'make test   the whole test suite (ARGS="-k photos" goes to pytest)'
 	@echo 'make lint   style, format and types'
 	@echo 'make bench  measure against other libraries: docs/benchmarks.md (WHAT=pass, fit, disk, overhead, scale, starts or methods)'
+	@echo 'make docs   build the documentation as a site: build/docs/index.html'
 	@echo 'make clean  remove .venv, caches and the sample data; runs/ stays'
 
 run:
@@ -49,6 +50,12 @@ lint:
 bench:
 	@sh .ci/setup bench
 	@unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; $(python) -m benchmarks $(WHAT) $(ARGS)
+
+# Warnings are errors.
+docs:
+	@sh .ci/setup docs
+	@rm -rf build/docs
+	@$(python) -m sphinx -W --keep-going -q -b html docs build/docs $(ARGS)
 
 clean:
 	@rm -rf .venv .home .matplotlib .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

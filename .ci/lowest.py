@@ -24,7 +24,14 @@ def lowest() -> list[str]:
     found = {REQUIREMENT.fullmatch(line) for line in stated if not line.startswith("dgmm[")}
     if None in found:
         raise SystemExit("every requirement of pyproject.toml needs one lower bound: name>=version")
-    return sorted({f"{match['name']}=={match['lowest']}" for match in found if match})
+    versions: dict[str, str] = {}
+    for name, version in (match.groups() for match in found if match):
+        versions[name] = max(versions.get(name, "0"), version, key=_numbers)
+    return [f"{name}=={versions[name]}" for name in sorted(versions)]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 if __name__ == "__main__":

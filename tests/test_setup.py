@@ -170,7 +170,12 @@ def test_another_python_makes_another_venv(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("target", "extra", "last"),
-    [("run", "demo", "jobs/photos.py"), ("test", "test", "-m pytest"), ("lint", "lint", "-m mypy")],
+    [
+        ("run", "demo", "jobs/photos.py"),
+        ("test", "test", "-m pytest"),
+        ("lint", "lint", "-m mypy"),
+        ("docs", "docs", "-m sphinx -W --keep-going -q -b html docs build/docs"),
+    ],
 )
 def test_each_target_installs_its_extra_and_then_does_its_work(
     machine: Machine, target: str, extra: str, last: str
