@@ -20,11 +20,11 @@ import numpy as np
 import psutil
 
 from benchmarks.measuring import PROJECT
-from dgmm.data.blocks import Run
 from dgmm.execution.dask_cluster import DaskExecutor, existing_cluster
-from dgmm.execution.executor import TASKS_PER_THREAD, map_reduce
-from dgmm.expectation import PassStatistics
-from dgmm.statistics import Statistics
+from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce
 
 #: Workers in one process; more are slower to join.
 _PER_PROCESS = 250

@@ -37,7 +37,7 @@ from benchmarks.disk_sides import Driver, Pair, Took, Watched, compute, hold, sc
 from benchmarks.measuring import N_THREADS
 from dgmm.config import load_job
 from dgmm.job import plan_job
-from dgmm.memory import PROCESS_SHARE, SHARE, WORKER_BASE
+from dgmm.job.memory_plan import PROCESS_SHARE, SHARE, WORKER_BASE
 
 if TYPE_CHECKING:
     from benchmarks.results import Results

@@ -14,15 +14,15 @@ import time
 import numpy as np
 
 from dgmm.config import load_job
-from dgmm.covariance import family_named
 from dgmm.data.standardisation import Standardisation
-from dgmm.execution.executor import map_reduce
 from dgmm.execution.opening import open_executor
-from dgmm.expectation import ExpectationPass
-from dgmm.job.plan import plan_for
+from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.job.planning import plan_for
 from dgmm.job.stages import cluster_settings, open_data
-from dgmm.kernels import ProductKernel
-from dgmm.parameters import Parameters
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.kernels import ProductKernel
+from dgmm.mixture.parameters import Parameters
+from dgmm.reduction.map_reduce import map_reduce
 
 N_FEATURES = 16
 #: Components of each family that is measured.

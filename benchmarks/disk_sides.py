@@ -28,10 +28,10 @@ import zarr
 from benchmarks.disk_driver import kernel, units
 from benchmarks.measuring import FORCED, N_THREADS, PROJECT
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.blocks import Run
-from dgmm.execution.blas import single_blas_thread
-from dgmm.execution.executor import SubtreeTask
-from dgmm.expectation import ExpectationPass
+from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.map_reduce import SubtreeTask
+from dgmm.runtime.blas_threads import single_blas_thread
 
 Work = Callable[..., None]
 

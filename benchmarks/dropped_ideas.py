@@ -17,14 +17,14 @@ from benchmarks.fit_data import DATA_SETS
 from benchmarks.mixtures import overlapping_rows
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
+from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fit import fit
-from dgmm.kernels import ProductKernel, Workspace, e_step
-from dgmm.kernels.scoring import Scorer
-from dgmm.listener import SilentListener
-from dgmm.parameters import Parameters, m_step
-from dgmm.statistics import Statistics
-from dgmm.survey import FitSettings
+from dgmm.fitting.fit import fit
+from dgmm.fitting.preparation import FitSettings
+from dgmm.mixture.kernels import ProductKernel, Workspace, e_step
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 _ROWS, _TILE = 40_000, 256

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dgmm.execution.environment import process_environment
+from dgmm.runtime.environment import process_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 N_THREADS = 2

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from benchmarks.measuring import N_THREADS
 from benchmarks.mixtures import Mixture
-from dgmm import em
-from dgmm.candidate import Candidate, Iteration
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.expectation import PassOverRows, PassStatistics
-from dgmm.kernels import Guard, Kernel
-from dgmm.model import MixtureModel
-from dgmm.start_arrays import with_arrays
-from dgmm.survey import FitSettings, survey
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.data_pass import PassOverRows, PassStatistics
+from dgmm.fitting.em.state import Candidate, Iteration
+from dgmm.fitting.preparation import FitSettings, survey
+from dgmm.fitting.start_arrays import with_arrays
+from dgmm.mixture.kernels import Guard, Kernel
+from dgmm.model.mixture_model import MixtureModel
 
 
 class _EnoughError(Exception):

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from benchmarks.measuring import N_THREADS
 from benchmarks.mixtures import Mixture
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fit import fit
-from dgmm.kernels.guard import TOLERANCE
-from dgmm.listener import SilentListener
-from dgmm.model import MixtureModel
-from dgmm.survey import FitSettings
+from dgmm.fitting.fit import fit
+from dgmm.fitting.preparation import FitSettings
+from dgmm.mixture.kernels.guard import TOLERANCE
+from dgmm.model.mixture_model import MixtureModel
 
 #: What a mean log-likelihood of float32 tiles may be wrong by.
 _FLOAT32_ERROR = TOLERANCE[np.dtype(np.float32)]

@@ -34,17 +34,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from dgmm.covariance import family_named
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.blocks import Run
 from dgmm.data.standardisation import Standardisation
-from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
+from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.execution.executor import map_reduce, tasks_per_thread
-from dgmm.expectation import ExpectationPass, PassStatistics
-from dgmm.kernels import ProductKernel
-from dgmm.parameters import Parameters, m_step
-from dgmm.statistics import Statistics
+from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.kernels import ProductKernel
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.map_reduce import map_reduce, tasks_per_thread
 
 if TYPE_CHECKING:
     from benchmarks.results import Results

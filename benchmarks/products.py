@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import N_THREADS, seconds
-from dgmm.execution.blas import single_blas_thread
+from dgmm.runtime.blas_threads import single_blas_thread
 
 TILES = (256, 512, 1024, 2048, 4096)
 #: Rows that each way is tried on: a few of the widest tiles for each thread.

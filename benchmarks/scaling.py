@@ -24,19 +24,19 @@ from benchmarks.measuring import alternate
 from benchmarks.scaling_limit import speed_up
 from benchmarks.scaling_model import Constants, Problem, Shape, predict
 from benchmarks.scaling_pages import CHECKED, CONSTANTS, PREDICTED, predict_all
-from dgmm.covariance import family_named
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
-from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
-from dgmm.execution.blas import single_blas_thread
+from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.execution.executor import map_reduce
-from dgmm.expectation import ExpectationPass
-from dgmm.kernels import ProductKernel
-from dgmm.parameters import Parameters, m_step
-from dgmm.statistics import Statistics
+from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.kernels import ProductKernel
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.map_reduce import map_reduce
+from dgmm.runtime.blas_threads import single_blas_thread
 
 if TYPE_CHECKING:
     from benchmarks.results import Results

@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.disk_sides import Pair
 from benchmarks.measuring import alternate
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.blocks import Run
-from dgmm.data.zarr_dataset import open_zarr
-from dgmm.expectation import ExpectationPass
+from dgmm.data.zarr.dataset import open_zarr
+from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.reduction.blocks import Run
 
 BLOCKS, BUDGET_SECONDS = 12, 20.0
 #: The pass that this process makes over rows in memory.

@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from benchmarks.scaling_model import Constants, Problem, Shape, predict
-from dgmm.covariance import family_named
+from dgmm.mixture.covariance import family_named
 
 if TYPE_CHECKING:
     from benchmarks.results import Measurement, Results

@@ -20,9 +20,10 @@ from benchmarks.goals import Shape
 from benchmarks.measuring import N_THREADS
 from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
-from dgmm.arithmetic import compiled, stretches
-from dgmm.arithmetic.numpy_loops import loop_address
-from dgmm.arithmetic.plain import lowest
+from dgmm.mixture.backends import fused_products as stretches
+from dgmm.mixture.backends import numba_backend as compiled
+from dgmm.mixture.backends.numpy_backend import lowest
+from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
 _SECONDS = 0.02

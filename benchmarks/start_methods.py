@@ -22,22 +22,22 @@ from benchmarks.mixtures import overlapping_rows
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.opening import as_dataset
+from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fit import fit
-from dgmm.initialisation import (
+from dgmm.fitting.fit import fit
+from dgmm.fitting.initialisation import (
     METHODS_OVER_ALL_ROWS,
     AllRows,
     StartRequest,
     start,
     start_over_all_rows,
 )
-from dgmm.initialisation.all_rows import Block
-from dgmm.initialisation.kmeans_parallel import N_READS
-from dgmm.initialisation.oversampling import squared_distances
-from dgmm.listener import SilentListener
-from dgmm.parameters import Parameters
+from dgmm.fitting.initialisation.all_rows import Block
+from dgmm.fitting.initialisation.kmeans_parallel import N_READS
+from dgmm.fitting.initialisation.oversampling import squared_distances
+from dgmm.fitting.preparation import FitSettings, Survey, survey
+from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream
-from dgmm.survey import FitSettings, Survey, survey
 
 if TYPE_CHECKING:
     from benchmarks.results import Results

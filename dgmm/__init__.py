@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dgmm.version import __version__
 
 if TYPE_CHECKING:
-    from dgmm.estimator import GaussianMixture
-    from dgmm.model_files import load_model
+    from dgmm.estimator.gaussian_mixture import GaussianMixture
+    from dgmm.model.model_files import load_model
 
 __all__ = ["GaussianMixture", "__version__", "load_model"]
 
@@ -21,7 +21,10 @@ def __getattr__(name: str) -> Any:
     """Public names are imported when first asked for: `dgmm --help` must not load NumPy."""
     import importlib  # noqa: PLC0415 - only needed when a name is asked for
 
-    rooms = {"GaussianMixture": "dgmm.estimator", "load_model": "dgmm.model_files"}
-    if name not in rooms:
+    modules = {
+        "GaussianMixture": "dgmm.estimator.gaussian_mixture",
+        "load_model": "dgmm.model.model_files",
+    }
+    if name not in modules:
         raise AttributeError(f"module 'dgmm' has no attribute {name!r}")
-    return getattr(importlib.import_module(rooms[name]), name)
+    return getattr(importlib.import_module(modules[name]), name)

@@ -1,7 +1,8 @@
 """scikit-learn's classes, where it is installed: bases of the estimator's own, and its mixture.
 
-scikit-learn is optional, and importing it takes 0.7 s and 100 MiB. Only `dgmm.estimator` and
-`to_sklearn` import this module: neither `import dgmm` nor a job loads scikit-learn.
+scikit-learn is optional, and importing it takes 0.7 s and 100 MiB. Only
+`dgmm.estimator.gaussian_mixture` and `to_sklearn` import this module: neither `import dgmm` nor a
+job loads scikit-learn.
 """
 
 from __future__ import annotations

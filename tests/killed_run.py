@@ -13,13 +13,18 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from dgmm import array_files, expectation, folders, outputs
 from dgmm.checkpoint import run_state
-from dgmm.cli.door import run
-from dgmm.data import summary, zarr_output
-from dgmm.execution.executor import TreeReducer
+from dgmm.cli.entry_point import run
+from dgmm.data.summary import summarise as summary
+from dgmm.data.zarr import output_arrays as zarr_output
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.job import directory, fitting, last_walk
+from dgmm.fitting.em import data_pass as expectation
+from dgmm.job import directory
+from dgmm.job import fit_job as fitting
+from dgmm.job import output_stage as last_walk
+from dgmm.reduction.tree import TreeReducer
+from dgmm.scoring import row_outputs as outputs
+from dgmm.storage import array_files, folders
 
 
 def die() -> None:

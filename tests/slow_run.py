@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from dgmm import outputs
 from dgmm.checkpoint import run_state
-from dgmm.cli.door import run
-from dgmm.data.zarr_dataset import ZarrDataset
-from dgmm.execution import executor
+from dgmm.cli.entry_point import run
+from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.reduction import executor
+from dgmm.scoring import row_outputs as outputs
 
 
 def main(seconds: str, job: str) -> int:

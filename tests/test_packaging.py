@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
 def test_git_ignores_what_is_made_and_nothing_that_is_written(tmp_path: Path) -> None:
     shutil.copy(PROJECT / ".gitignore", tmp_path)
     made = [".venv/x", "data/photos.zarr/x", "runs/photos/run.json", ".matplotlib/x", ".home/x"]
-    written = ["dgmm/data/blocks.py", "tests/data/test_blocks.py", "docs/images/photos.png"]
+    written = ["dgmm/reduction/blocks.py", "tests/data/test_blocks.py", "docs/images/photos.png"]
     subprocess.run([GIT, "init", "--quiet"], cwd=tmp_path, check=True)
     asked = subprocess.run(
         [GIT, "check-ignore", *made, *written],

@@ -219,7 +219,7 @@ def test_neither_the_package_nor_a_job_loads_scikit_learn(rows, tmp_path):
         f"cluster: {{kind: threads}}\noutput: {{path: {tmp_path}/run, report: false}}\n"
     )
     program = (
-        "import sys, dgmm, dgmm.errors\nfrom dgmm.cli.door import run\n"
+        "import sys, dgmm, dgmm.errors\nfrom dgmm.cli.entry_point import run\n"
         f"code = run(['run', {os.fspath(tmp_path / 'job.yaml')!r}])\n"
         f"dgmm.load_model({os.fspath(tmp_path / 'run')!r})\n"
         "print(int(code), 'sklearn' in sys.modules)"

@@ -14,28 +14,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.acceleration import Cycle
-from dgmm.anomaly import Flagged
-from dgmm.candidate import Candidate
-from dgmm.collapse import ComponentEvent
-from dgmm.covariance import FAMILIES
-from dgmm.covariance.family import Family
-from dgmm.data.extremes import Extremes
-from dgmm.data.moments import Moments
 from dgmm.data.standardisation import Standardisation
-from dgmm.data.summary import PartialSummary, Summary
-from dgmm.data.uniform_sample import Candidates, SamplePart
+from dgmm.data.summary.extremes import Extremes
+from dgmm.data.summary.moments import Moments
+from dgmm.data.summary.summarise import PartialSummary, Summary
+from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.errors import DataError
-from dgmm.execution.executor import Subtree
-from dgmm.expectation import PassStatistics
-from dgmm.initialisation.all_rows import Accounted, Together
-from dgmm.initialisation.oversampling import Counts, Drawn
+from dgmm.fitting.em.acceleration import Cycle
+from dgmm.fitting.em.collapse import ComponentEvent
+from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.initialisation.all_rows import Accounted, Together
+from dgmm.fitting.initialisation.oversampling import Counts, Drawn
+from dgmm.fitting.restarts import Start, Starts
+from dgmm.fitting.sample_trials import Selection, Trial
+from dgmm.mixture.covariance import FAMILIES
+from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.parameters import Estimate, Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
-from dgmm.parameters import Estimate, Parameters
-from dgmm.row_scores import WalkStatistics
-from dgmm.starts import Start, Starts
-from dgmm.statistics import Statistics
-from dgmm.trials import Selection, Trial
+from dgmm.reduction.tree import Subtree
+from dgmm.scoring.anomaly import Flagged
+from dgmm.scoring.row_scores import WalkStatistics
 
 #: The classes that a checkpoint may hold, by name.
 RECORDS: dict[str, type] = {

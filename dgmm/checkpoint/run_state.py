@@ -7,11 +7,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from dgmm.candidate import Candidate
 from dgmm.checkpoint.store import CheckpointStore
-from dgmm.execution.executor import Monoid, Subtree
-from dgmm.judgement import is_independent_of_max_iter
-from dgmm.resumption import EmState
+from dgmm.fitting.em.convergence import is_independent_of_max_iter
+from dgmm.fitting.em.saved_progress import EmState
+from dgmm.fitting.em.state import Candidate
+from dgmm.reduction.tree import Monoid, Subtree
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Monoid)

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.array_files import read_sealed, write_sealed
 from dgmm.checkpoint.encoding import Encoded, decode, encode
 from dgmm.errors import DataError, OutputExistsError, OutputFailedError
-from dgmm.folders import Entry, Folder, Target, entry_of
-from dgmm.persistence import reason
+from dgmm.storage.array_files import read_sealed, write_sealed
+from dgmm.storage.atomic_files import reason
+from dgmm.storage.folders import Entry, Folder, Target, entry_of
 
 #: Version of what files hold and how; another one is refused.
 FORMAT = 2

@@ -3,6 +3,6 @@
 `main` is the console script. Nothing heavy is imported until a command needs it.
 """
 
-from dgmm.cli.door import main
+from dgmm.cli.entry_point import main
 
 __all__ = ["main"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from dgmm.cli.ending import Ending, Invocation
+from dgmm.cli.exit_status import Ending, Invocation
 from dgmm.cli.help_output import CommandGroup, version_option
 from dgmm.cli.streams import say
 from dgmm.errors import ExitCode, InputNotFoundError
@@ -105,10 +105,10 @@ def predict(
 def plan(job_file: str, overrides: tuple[str, ...]) -> Ending:
     """Show what a job will read, hold and write."""
     job = _load(Invocation(), job_file, overrides, "any")
-    from dgmm.job import plan_job  # noqa: PLC0415 - loads NumPy and Zarr
+    from dgmm.job import plan_job, plan_table  # noqa: PLC0415 - loads NumPy and Zarr
 
     plan = plan_job(job)
-    say(str(plan), sys.stdout)
+    say(plan_table(plan), sys.stdout)
     if plan.fits:
         return Ending(ExitCode.DONE, "done", "the job fits")
     return Ending(ExitCode.JOB_FILE_INVALID, "failed", "the job does not fit, see the plan")

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dgmm.cli.streams import UnbreakableStream, say
-from dgmm.listener import Listener
-from dgmm.printable import printable
+from dgmm.events import Listener
+from dgmm.terminal_text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress

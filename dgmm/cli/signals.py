@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from dgmm import stopping
 from dgmm.errors import StoppedError
+from dgmm.runtime import stop_flag as stopping
 
 #: What batch systems send before they kill, what a closed terminal sends, and Ctrl-C.
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)

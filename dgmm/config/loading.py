@@ -10,13 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dgmm.config.contradictions import Kind, contradictions
-from dgmm.config.faults import Fault, KeyPath, Place, is_secret, job_file_error
-from dgmm.config.later import later_key, later_value
-from dgmm.config.overrides import apply_overrides
-from dgmm.config.schema import Job
-from dgmm.config.source import Reading, SyntaxFaultError, read_yaml
-from dgmm.config.wording import (
+from dgmm.config.cross_checks import Kind, contradictions
+from dgmm.config.expected_values import (
     choices_of,
     expected,
     keys_below,
@@ -24,10 +19,15 @@ from dgmm.config.wording import (
     sections_with,
     suggestion,
 )
+from dgmm.config.overrides import apply_overrides
+from dgmm.config.problems import Fault, KeyPath, Place, is_secret, job_file_error
+from dgmm.config.reserved_keys import later_key, later_value
+from dgmm.config.schema import Job
 from dgmm.config.written_paths import path_faults
+from dgmm.config.yaml_reader import Reading, SyntaxFaultError, read_yaml
 from dgmm.errors import InputNotFoundError
-from dgmm.printable import printable
-from dgmm.regular_files import OversizedFileError, read_regular_or_pipe
+from dgmm.storage.regular_files import OversizedFileError, read_regular_or_pipe
+from dgmm.terminal_text import printable
 
 LARGEST_FILE = 1 << 20
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dgmm.config.faults import KeyPath, Place, dotted, is_secret
-from dgmm.config.later import later_key
-from dgmm.config.source import Reading, SyntaxFaultError, read_yaml
-from dgmm.config.wording import keys_below, schema_of, suggestion
+from dgmm.config.expected_values import keys_below, schema_of, suggestion
+from dgmm.config.problems import KeyPath, Place, dotted, is_secret
+from dgmm.config.reserved_keys import later_key
+from dgmm.config.yaml_reader import Reading, SyntaxFaultError, read_yaml
 from dgmm.errors import UsageError
-from dgmm.printable import printable
+from dgmm.terminal_text import printable
 
 
 def apply_overrides(

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dgmm.config.environment import variables_in, without_references
-from dgmm.config.faults import Fault, KeyPath
-from dgmm.config.source import Reading
-from dgmm.config.wording import is_path
+from dgmm.config.expected_values import is_path
+from dgmm.config.problems import Fault, KeyPath
+from dgmm.config.yaml_reader import Reading
 
 _COMMAND = re.compile(r"`|\$\((?!\()")
 _SHELL_VARIABLE = re.compile(r"\$(?P<name>[A-Za-z_][A-Za-z0-9_]*)")

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.data.admission import check_dtype, check_shape, native
-from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Rows
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
-from dgmm.data.object_cells import NoNumber, float_cells, unmasked
-from dgmm.data.unreadable import no_array, refuse_unreadable
+from dgmm.data.object_arrays import NoNumber, float_cells, unmasked
+from dgmm.data.unsupported_inputs import no_array, refuse_unreadable
 from dgmm.data.valid_range import ValidRange
+from dgmm.data.validation import check_dtype, check_shape, native
 from dgmm.errors import DataError, DataTypeError
+from dgmm.reduction.blocks import BlockGrid, Run
 
 _SOURCE = "X"
 

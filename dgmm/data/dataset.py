@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.fill_value import FillValue
 from dgmm.data.valid_range import ValidRange
+from dgmm.reduction.blocks import BlockGrid, Run
 
 Rows = NDArray[Any]
 

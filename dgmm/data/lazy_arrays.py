@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import zarr
 
-from dgmm.data.admission import check_dtype, check_shape
-from dgmm.data.unreadable import kind_of, library_of, no_array
+from dgmm.data.unsupported_inputs import kind_of, library_of, no_array
+from dgmm.data.validation import check_dtype, check_shape
 from dgmm.errors import DataError, DataTypeError
 
 #: Larger ones belong on disk, where rows are read block by block: as much as a fit's own sample of

@@ -11,16 +11,16 @@ import numpy as np
 import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.coordinates import refuse_labelled_map, refuse_map_in_store
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import safe_text
 from dgmm.data.lazy_arrays import loaded
 from dgmm.data.tables import is_table, numbers_of_table
-from dgmm.data.unreadable import refuse_unreadable
+from dgmm.data.unsupported_inputs import refuse_unreadable
 from dgmm.data.valid_range import ValidRange, valid_range_of
-from dgmm.data.zarr_conventions import fill_value_of, refuse_encoded
-from dgmm.data.zarr_dataset import open_zarr
-from dgmm.data.zarr_node import url_of
+from dgmm.data.zarr.conventions import fill_value_of, refuse_encoded
+from dgmm.data.zarr.coordinates import refuse_labelled_map, refuse_map_in_store
+from dgmm.data.zarr.dataset import open_zarr
+from dgmm.data.zarr.node import url_of
 from dgmm.errors import DataError
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.data.blocks import BlockGrid, Run
 from dgmm.data.dataset import Dataset, Rows
 from dgmm.data.fill_value import FillValue
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
+from dgmm.reduction.blocks import BlockGrid, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,20 @@ from typing import Any, Self, TypeVar
 from dask.utils import parse_bytes
 from distributed import Client
 
-from dgmm.data.blocks import Run
 from dgmm.errors import JobFileError, UnavailableError
-from dgmm.execution.affinity import Homes
-from dgmm.execution.balance import Balance
-from dgmm.execution.blas import single_blas_thread
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
 from dgmm.execution.dask_pass import DaskPass
-from dgmm.execution.environment import compare_environments, group_reports, process_environment
 from dgmm.execution.local_processes import start_processes
-from dgmm.execution.machine import available_memory
 from dgmm.execution.membership import Membership
 from dgmm.execution.scheduler_address import exposure, read_address
+from dgmm.execution.scheduling.affinity import Homes
+from dgmm.execution.scheduling.balance import Balance
 from dgmm.execution.threads import available_cpus
 from dgmm.execution.versions import require_scheduler
+from dgmm.reduction.blocks import Run
+from dgmm.runtime.blas_threads import single_blas_thread
+from dgmm.runtime.environment import compare_environments, group_reports, process_environment
+from dgmm.runtime.machine import available_memory
 
 T = TypeVar("T")
 #: Seconds between two messages to the scheduler. Dask waits 10 ms, which is for drivers that submit

@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 import dask
 from distributed import KilledWorker
 
-from dgmm.data.blocks import Run
 from dgmm.errors import UnavailableError
-from dgmm.execution import payload
-from dgmm.execution.balance import Balance
+from dgmm.execution import task_transfer as payload
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.membership import POLL_S, Membership
-from dgmm.execution.tickets import Ticket
+from dgmm.execution.scheduling.balance import Balance
+from dgmm.execution.scheduling.in_flight import Ticket
 from dgmm.execution.worker_lease import run_leased
+from dgmm.reduction.blocks import Run
 
 T = TypeVar("T")
 #: Messages or results lost per run, for no worker's fault, before the network is called unusable.

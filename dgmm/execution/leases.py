@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from dgmm.execution.telling import tell_workers
+from dgmm.execution.broadcast import tell_workers
 from dgmm.execution.worker_lease import end_lease, take_lease
 
 #: Before any other task that waits on a worker.

@@ -12,10 +12,10 @@ from typing import Any
 
 from dgmm.errors import UnavailableError
 from dgmm.execution.dask_logging import logger
-from dgmm.execution.environment import Environment
 from dgmm.execution.leases import Leases
-from dgmm.execution.paused import kept_bytes, paused_error
+from dgmm.execution.paused_workers import kept_bytes, paused_error
 from dgmm.execution.preflight import WorkerFacts, ask_workers, refusal_error
+from dgmm.runtime.environment import Environment
 
 #: Seconds between two looks at the scheduler's list of workers (a look takes a millisecond).
 POLL_S = 0.25

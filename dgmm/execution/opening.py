@@ -9,8 +9,8 @@ from typing import Literal
 
 from dgmm.errors import UsageError
 from dgmm.execution.dask_sources import configuration_error
-from dgmm.execution.executor import OpenExecutor
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.reduction.executor import OpenExecutor
 
 
 @dataclass(frozen=True, slots=True)

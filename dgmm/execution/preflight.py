@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from dgmm.errors import UnavailableError
-from dgmm.execution.environment import Environment, process_environment
 from dgmm.execution.versions import ask_versions, version_remedy
+from dgmm.runtime.environment import Environment, process_environment
 from dgmm.version import __version__
 
 #: Evaluated on workers: dgmm's version there, or None.

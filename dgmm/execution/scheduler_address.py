@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from dgmm.errors import UnavailableError
-from dgmm.persistence import parse_json
-from dgmm.regular_files import MOST_METADATA_BYTES, read_regular
+from dgmm.storage.atomic_files import parse_json
+from dgmm.storage.regular_files import MOST_METADATA_BYTES, read_regular
 
 
 def read_address(path: Path, timeout: float) -> str:

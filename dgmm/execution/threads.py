@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dgmm.data.blocks import Run
-from dgmm.data.decoded_cache import decoded_cache
 from dgmm.errors import UsageError
-from dgmm.execution.blas import limit_this_thread, single_blas_thread
-from dgmm.execution.environment import process_environment
-from dgmm.execution.executor import Executor
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.runtime.blas_threads import limit_this_thread, single_blas_thread
+from dgmm.runtime.environment import process_environment
+from dgmm.runtime.row_cache import decoded_cache
 
 T = TypeVar("T")
 #: Runs handed to the pool per thread: one that runs and one that waits for the thread to come free.

@@ -16,9 +16,9 @@ from typing import Any
 
 from distributed import get_worker
 
-from dgmm.data.decoded_cache import decoded_cache
-from dgmm.execution import payload
-from dgmm.execution.blas import BlasLimit, limited_thread, single_blas_thread
+from dgmm.execution import task_transfer as payload
+from dgmm.runtime.blas_threads import BlasLimit, limited_thread, single_blas_thread
+from dgmm.runtime.row_cache import decoded_cache
 
 #: Seconds between two looks whether a lease is still held.
 LOOK_S = 0.5

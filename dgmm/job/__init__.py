@@ -4,9 +4,10 @@
 `directory` owns what a run leaves on disk.
 """
 
-from dgmm.job.fitting import run_job
-from dgmm.job.plan import plan_job
+from dgmm.job.fit_job import run_job
+from dgmm.job.plan_table import plan_table
+from dgmm.job.planning import plan_job
 from dgmm.job.predicting import predict_job
 from dgmm.job.result import RunResult
 
-__all__ = ["RunResult", "plan_job", "predict_job", "run_job"]
+__all__ = ["RunResult", "plan_job", "plan_table", "predict_job", "run_job"]

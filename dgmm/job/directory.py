@@ -20,23 +20,23 @@ from dgmm.errors import (
     OutputExistsError,
     StoppedError,
 )
-from dgmm.folders import Folder
-from dgmm.job.earlier import (
+from dgmm.events import Listener
+from dgmm.job.held_lock import Lock
+from dgmm.job.identity import difference, fingerprint, identity
+from dgmm.job.lock import locked
+from dgmm.job.metrics_and_events import RecordingListener, now
+from dgmm.job.output_formats import comparable, with_format
+from dgmm.job.output_path import open_run_folder
+from dgmm.job.previous_attempts import (
     attempts_after,
     is_noise,
     max_iter_of,
     remove_unfinished,
     standing_warnings,
 )
-from dgmm.job.held_lock import Lock
-from dgmm.job.identity import difference, fingerprint, identity
-from dgmm.job.lock import locked
-from dgmm.job.output_formats import comparable, with_format
-from dgmm.job.output_path import open_run_folder
-from dgmm.job.recording import RecordingListener, now
 from dgmm.job.result import RunResult, exit_code_of
-from dgmm.listener import Listener
-from dgmm.persistence import read_json, write_json, write_text
+from dgmm.storage.atomic_files import read_json, write_json, write_text
+from dgmm.storage.folders import Folder
 from dgmm.version import __version__
 
 SCHEMA_VERSION = 1

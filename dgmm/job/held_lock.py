@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from dgmm import stopping
 from dgmm.errors import DgmmError, OutputExistsError, OutputFailedError, StoppedError
-from dgmm.folders import Folder
 from dgmm.job.lock_holder import NAME, Holder, read_holder, read_named, write_holder
+from dgmm.runtime import stop_flag as stopping
+from dgmm.storage.folders import Folder
 
 
 class Lock:

@@ -31,9 +31,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dgmm.errors import DgmmError, OutputExistsError
-from dgmm.folders import Folder
 from dgmm.job.held_lock import Lock
 from dgmm.job.lock_holder import NAME, Holder, machine, read_holder, read_named, write_holder
+from dgmm.storage.folders import Folder
 
 #: Seconds between two beats of a holder, and for which a count may stand still. File systems on a
 #: network may show a write only after half a minute.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dgmm.folders import Folder
+from dgmm.storage.folders import Folder
 
 #: The file in a run directory.
 NAME = "lock"

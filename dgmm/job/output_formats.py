@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
-from dgmm.data.zarr_node import find_array
-from dgmm.data.zarr_versions import format_in
+from dgmm.data.zarr.format_versions import format_in
+from dgmm.data.zarr.node import find_array
 from dgmm.errors import DgmmError
-from dgmm.folders import Folder
+from dgmm.storage.folders import Folder
 
 _KEY = "zarr_format"
 

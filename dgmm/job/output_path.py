@@ -10,8 +10,8 @@ from collections import deque
 from pathlib import Path
 
 from dgmm.errors import OutputExistsError
-from dgmm.folders import Folder
-from dgmm.persistence import reason
+from dgmm.storage.atomic_files import reason
+from dgmm.storage.folders import Folder
 
 _MOST_LINKS = 40
 

@@ -1,167 +1,165 @@
-"""`dgmm plan`: what a job will read, hold and write, before anything is started."""
+"""The sizes and memory of a job, and whether they fit."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dgmm.config import Job
-from dgmm.covariance import family_named
-from dgmm.data.zarr_dataset import ZarrDataset
-from dgmm.effort import Effort
-from dgmm.execution.blas import limited_thread
-from dgmm.execution.machine import available_memory, free_memory
-from dgmm.execution.threads import available_cpus
-from dgmm.initialisation import METHODS_OVER_ALL_ROWS
-from dgmm.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
-from dgmm.job.planned import Plan
-from dgmm.job.stages import open_data, product_names
-from dgmm.memory import (
-    Work,
-    driver_terms,
-    task_terms,
-    tasks_of_a_pass,
+from dgmm.job.memory_plan import (
+    DRIVER_BASE,
+    PAUSE_SHARE,
+    TERMINATE_SHARE,
+    WORKER_BASE,
+    Term,
+    kept_rows_term,
 )
-from dgmm.model import MixtureModel
-from dgmm.model_files import load_model
-from dgmm.outputs import chunk_blocks, responsibilities_chunk_rows
-from dgmm.row_scores import LAYOUT
-from dgmm.survey import FitSettings, sample_rows
+from dgmm.runtime.machine import available_memory
 
 
-@limited_thread()
-def plan_job(job: Job) -> Plan:
-    """Plan a job from its file and the metadata of its data."""
-    model = None if job.model.path is None else load_model(job.model.path)
-    return plan_for(job, open_data(job), model)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes and memory of a job; `plan_table` is its text.
 
+    Attributes
+    ----------
+    shape, dtype
+        Of the data.
+    n_workers, threads_per_worker
+        Worker processes (0: threads of this process) and threads in each.
+    task, driver
+        Memory terms of one task and of the driver.
+    memory_limit
+        Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
+    keep_limit
+        The same for the purpose of keeping rows between passes: no more than a share of what is
+        free, where nobody said how much memory the job may use.
+    output_bytes
+        Bytes of all output arrays before compression.
+    n_passes
+        Reads of all rows at most: the summary, EM, the last walk.
+    pause_share
+        The share of its limit at which Dask pauses a worker; None where it never does.
+    is_elsewhere
+        Whether the workers are those of a cluster that runs already.
+    """
 
-def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
-    """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
-    n_workers, threads = _places(job)
-    plan = _plan(job, dataset, model, n_workers, threads)
-    while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
-        n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
-        plan = _plan(job, dataset, model, n_workers, threads)
-    return plan
+    shape: tuple[int, int]
+    dtype: str
+    n_blocks: int
+    n_workers: int
+    threads_per_worker: int
+    task: tuple[Term, ...]
+    driver: tuple[Term, ...]
+    memory_limit: int | None
+    keep_limit: int | None
+    output_bytes: int
+    n_passes: int
+    pause_share: float | None = PAUSE_SHARE
+    is_elsewhere: bool = False
 
+    @property
+    def n_places(self) -> int:
+        """What `cluster.n_workers` counts: worker processes, or threads of this process."""
+        return self.n_workers or self.threads_per_worker
 
-def _plan(
-    job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_workers: int, threads: int
-) -> Plan:
-    work = _work(job, dataset, model, max(n_workers, 1) * threads)
-    driver = driver_terms(
-        work,
-        hierarchical=job.initialisation.method == "hierarchical",
-        report=job.output.report is not False,
-    )
-    names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
-    row_bytes = sum(_row_bytes(name, work.n_components) for name in names)
-    return Plan(
-        shape=(dataset.n_samples, dataset.n_features),
-        dtype=str(dataset.dtype),
-        n_blocks=dataset.grid.n_blocks,
-        n_workers=n_workers,
-        threads_per_worker=threads,
-        task=tuple(task_terms(work)),
-        driver=tuple(driver),
-        memory_limit=_memory_limit(job, n_workers),
-        keep_limit=_keep_limit(job, n_workers),
-        output_bytes=row_bytes * dataset.n_samples,
-        n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
-        is_elsewhere=_is_elsewhere(job),
-    )
+    @property
+    def pass_bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.shape[0] * self.shape[1] * np.dtype(self.dtype).itemsize
 
+    @property
+    def task_bytes(self) -> int:
+        """What the tasks of one worker hold at once."""
+        return self.threads_per_worker * sum(t.n_bytes for t in self.task)
 
-def _places(job: Job) -> tuple[int, int]:
-    """Workers (0: this process) and threads in each."""
-    c = job.cluster
-    count = available_cpus() if c.n_workers == "auto" else int(c.n_workers)
-    if not _is_elsewhere(job) and c.kind == "threads":
-        return 0, count
-    return count, c.threads_per_worker
+    @property
+    def kept_rows(self) -> Term:
+        """What each process that reads keeps of the rows between passes; nothing for one pass."""
+        own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
+        return kept_rows_term(
+            limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
+            n_bytes_held=self.task_bytes + own,
+            base=WORKER_BASE if self.n_workers else DRIVER_BASE,
+            usable_share=self.usable_share,
+            data_bytes=self.pass_bytes,
+        )
 
+    @property
+    def worker_bytes(self) -> int:
+        """One worker process."""
+        if not self.n_workers:
+            return 0
+        return WORKER_BASE + self.task_bytes + self.kept_rows.n_bytes
 
-def _is_elsewhere(job: Job) -> bool:
-    return job.cluster.address is not None or job.cluster.scheduler_file is not None
+    @property
+    def driver_bytes(self) -> int:
+        """The driver process, with its tasks where it runs them itself."""
+        own = 0 if self.n_workers else self.task_bytes + self.kept_rows.n_bytes
+        return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
 
+    @property
+    def total_bytes(self) -> int:
+        """Driver and all workers."""
+        return self.driver_bytes + self.n_workers * self.worker_bytes
 
-def _memory_limit(job: Job, n_workers: int) -> int | None:
-    """Bytes of one worker; None where somebody else's cluster decides."""
-    c = job.cluster
-    if _is_elsewhere(job):
-        return None
-    if c.memory_limit == "auto":
-        return available_memory() // max(n_workers, 1)
-    return int(c.memory_limit)
+    @property
+    def usable_share(self) -> float:
+        """The share of its limit that a process may use before Dask pauses or ends it."""
+        if not self.n_workers:
+            return 1.0
+        return self.pause_share or TERMINATE_SHARE
 
+    @property
+    def usable_bytes(self) -> float:
+        """The same in bytes; infinite where there is no limit."""
+        return float("inf") if self.memory_limit is None else self.usable_share * self.memory_limit
 
-def _keep_limit(job: Job, n_workers: int) -> int | None:
-    """The memory limit, cut by what is free where it is the machine's own."""
-    limit = _memory_limit(job, n_workers)
-    if limit is None:
-        return None
-    if job.cluster.memory_limit != "auto":
-        return min(limit, available_memory() // max(n_workers, 1))
-    return min(limit, free_memory() // max(n_workers, 1))
+    @property
+    def needed_bytes(self) -> int:
+        """What the process that runs tasks needs at most, before it keeps any rows."""
+        if self.n_workers:
+            return WORKER_BASE + self.task_bytes
+        return DRIVER_BASE + self.task_bytes + sum(t.n_bytes for t in self.driver)
 
+    @property
+    def least_total_bytes(self) -> int:
+        """What all processes on this machine need at most, before any keeps rows."""
+        own = 0 if self.is_elsewhere else self.n_workers * self.needed_bytes
+        driver = self.driver_bytes if self.n_workers else self.needed_bytes
+        return driver + own
 
-def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads: int) -> Work:
-    m = job.model
-    k = model.n_components if model is not None else m.n_components or 1
-    name = model.covariance_type if model is not None else m.covariance_type
-    settings = _sizes(job, k)
-    rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
-    grid, family = dataset.grid, family_named(name)
-    m_sampled = max(min(rows, grid.n_samples), 1)
-    effort = Effort.of(settings, family, grid.n_samples, m_sampled, grid.n_features)
-    per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
-    chunk = chunk_blocks(grid) * grid.rows_per_block * per_row
-    if job.output.responsibilities:
-        block = grid.rows_per_block * k * 4
-        chunk += block + responsibilities_chunk_rows(grid, k) * k * 4
-    return Work(
-        grid=grid,
-        itemsize=dataset.dtype.itemsize,
-        band_bytes=dataset.read_bytes,
-        family=family,
-        n_components=k,
-        n_candidates=1 if model is not None else m.n_init * effort.n_begun,
-        n_tasks=tasks_of_a_pass(n_threads, grid),
-        sample_rows=min(rows, dataset.n_samples),
-        output_chunk_bytes=chunk,
-        start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
-        n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
-        n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
-    )
+    @property
+    def machine_bytes(self) -> int:
+        """Memory of this machine, or of the container."""
+        return available_memory()
 
+    @property
+    def fits_its_limit(self) -> bool:
+        """Whether libraries, tasks and kept rows stay below what pauses a worker."""
+        kept = self.kept_rows.n_bytes
+        return self.needed_bytes + kept <= self.usable_bytes
 
-def _sizes(job: Job, k: int) -> FitSettings:
-    """What sizes follow from, of all that is asked for."""
-    m, start = job.model, job.initialisation
-    return FitSettings(
-        k,
-        m.covariance_type,
-        max_iter=m.max_iter,
-        n_init=m.n_init,
-        method=start.method,
-        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
-        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
-    )
+    @property
+    def fits_the_machine(self) -> bool:
+        """Whether all processes on this machine fit into it."""
+        return self.least_total_bytes <= self.machine_bytes
 
+    @property
+    def fits(self) -> bool:
+        """Whether the job can run as planned."""
+        return self.fits_its_limit and self.fits_the_machine
 
-def _most(expected: int) -> int:
-    """What a sum of independent draws with that mean stays below, by five standard deviations."""
-    return expected + 5 * math.isqrt(expected) + 6
-
-
-def _reads_of_start(job: Job) -> int:
-    """Reads of all rows before EM, beside the summary's."""
-    over_all = job.command == "run" and job.initialisation.method in METHODS_OVER_ALL_ROWS
-    return N_READS if over_all else 0
-
-
-def _row_bytes(name: str, k: int) -> int:
-    """Bytes of one row of an output array."""
-    return np.dtype(LAYOUT[name][0]).itemsize * (k if name == "responsibilities" else 1)
+    def found(
+        self, memory_limit: int | None, threads_per_worker: int, pause_share: float | None = None
+    ) -> Plan:
+        """The plan for workers as they are, where they are somebody else's and known only now."""
+        if not self.is_elsewhere:
+            return self
+        return replace(
+            self,
+            memory_limit=memory_limit,
+            keep_limit=memory_limit,
+            threads_per_worker=threads_per_worker,
+            pause_share=pause_share,
+        )

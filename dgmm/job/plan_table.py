@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from dgmm.memory import DRIVER_BASE, MIB, WORKER_BASE, Term
+from dgmm.errors import JobFileError, UnavailableError
+from dgmm.job.memory_plan import DRIVER_BASE, MIB, WORKER_BASE, Term
+from dgmm.job.plan import Plan
 
-if TYPE_CHECKING:
-    from dgmm.job.planned import Plan
+
+def require_memory(plan: Plan, memory_limit: int | None) -> None:
+    """Refuse a job that does not fit, once a worker's limit is known (None: no limit).
+
+    Raises
+    ------
+    JobFileError
+        With the plan.
+    UnavailableError
+        The same, where the limit is that of somebody else's workers.
+    """
+    known = replace(plan, memory_limit=memory_limit)
+    if known.fits:
+        return
+    if plan.is_elsewhere and known.fits_the_machine:
+        raise UnavailableError(
+            f"the job does not fit into the cluster's workers:\n{plan_table(known)}"
+        )
+    raise JobFileError(f"the job does not fit into memory:\n{plan_table(known)}")
 
 
 def plan_table(plan: Plan) -> str:

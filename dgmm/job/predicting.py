@@ -9,14 +9,17 @@ from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.data.selected_features import in_model_order
-from dgmm.data.zarr_dataset import ZarrDataset
+from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
+from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
-from dgmm.job.last_walk import LastWalk
-from dgmm.job.plan import plan_for
-from dgmm.job.recording import RecordingListener, rows_record
+from dgmm.job.lifecycle import tell
+from dgmm.job.metrics_and_events import RecordingListener, rows_record
+from dgmm.job.output_stage import LastWalk
+from dgmm.job.plan_table import require_memory
+from dgmm.job.planning import plan_for
 from dgmm.job.result import RunResult
-from dgmm.job.resuming import run_state
+from dgmm.job.resume_check import run_state
 from dgmm.job.stages import (
     describe_data,
     open_data,
@@ -24,11 +27,9 @@ from dgmm.job.stages import (
     output_format,
     warn_of_underflow,
 )
-from dgmm.job.story import tell
-from dgmm.listener import Listener
-from dgmm.model import MixtureModel
-from dgmm.model_files import load_model, model_digest, save_model
-from dgmm.row_scores import WalkStatistics
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import load_model, model_digest, save_model
+from dgmm.scoring.row_scores import WalkStatistics
 
 
 def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
@@ -81,7 +82,7 @@ def _predict(
     for text in (*stored.warnings, *([note] if note else [])):
         recording.warning(text)
     plan = plan_for(job, stored, model)
-    plan.check(plan.memory_limit)
+    require_memory(plan, plan.memory_limit)
     with (
         run_state(job, directory, fingerprint, recording) as state,
         opened_executor(
@@ -91,7 +92,7 @@ def _predict(
         plan = plan.found(
             executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
         )
-        plan.check(executor.task_memory_limit)
+        require_memory(plan, executor.task_memory_limit)
         recording.stage("last walk", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         last_walk = LastWalk(job, directory, dataset, executor, model, state, written)

@@ -10,21 +10,21 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
-from dgmm.data.patience import patient_for
-from dgmm.data.zarr_dataset import ZarrDataset, open_zarr
-from dgmm.data.zarr_output import finish_outputs
-from dgmm.data.zarr_versions import ZarrFormat
+from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
+from dgmm.data.zarr.format_versions import ZarrFormat
+from dgmm.data.zarr.output_arrays import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
-from dgmm.execution.executor import OpenExecutor
+from dgmm.events import Listener
 from dgmm.execution.opening import ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
-from dgmm.folders import Entry
 from dgmm.job.directory import RunDirectory
-from dgmm.job.recording import RecordingListener
-from dgmm.job.resuming import accepted_workers
-from dgmm.listener import Listener
+from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.resume_check import accepted_workers
+from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
-from dgmm.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.storage.folders import Entry
+from dgmm.storage.retry import patient_for
 
 _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
 _SHOWN = 10

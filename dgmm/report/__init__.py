@@ -7,8 +7,8 @@ never before, and without it `ReportUnavailableError` says how to get it.
 
 from __future__ import annotations
 
+from dgmm.report.figure import ReportUnavailableError
+from dgmm.report.figure import matplotlib as check_available
 from dgmm.report.page import write_report
-from dgmm.report.picture import ReportUnavailableError
-from dgmm.report.picture import matplotlib as check_available
 
 __all__ = ["ReportUnavailableError", "check_available", "write_report"]

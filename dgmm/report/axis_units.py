@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.report.lettering import number
+from dgmm.report.formatting import number
 
 _LARGEST_EXPONENT = 15
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.model import MixtureModel
+from dgmm.model.mixture_model import MixtureModel
 
 Floats = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
-from dgmm.report.lettering import number, shortened
-from dgmm.report.picture import ACCENT, FAINT, Absent, Picture, new_figure, picture, sentence
-from dgmm.report.run_record import RunRecord
+from dgmm.report.figure import ACCENT, FAINT, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.formatting import number, shortened
+from dgmm.report.run_data import RunRecord
 
 _TITLE = "Mean log-likelihood per iteration"
 _NAMED_RESTARTS = 8

@@ -8,9 +8,9 @@ import numpy as np
 
 from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Floats
-from dgmm.report.lettering import number, percent
-from dgmm.report.picture import ACCENT, Absent, Picture, new_figure, picture, sentence
-from dgmm.report.thinning import StoredColumn, read_thinned
+from dgmm.report.figure import ACCENT, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.formatting import number, percent
+from dgmm.report.subsampling import StoredColumn, read_thinned
 
 #: Rows counted: of more the bars look the same, and the driver would hold them.
 ROWS = 500_000

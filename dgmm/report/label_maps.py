@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.report.component_paint import component_paint
+from dgmm.report.component_colours import component_paint
 from dgmm.report.components import Components, Floats
-from dgmm.report.lettering import ordinal
-from dgmm.report.mosaic import Mosaic
-from dgmm.report.picture import Absent, Picture, picture, sentence
-from dgmm.report.thinning import CELL_LIMIT, StoredColumn, read_at
+from dgmm.report.figure import Absent, Picture, picture, sentence
+from dgmm.report.formatting import ordinal
+from dgmm.report.image_grid import Mosaic
+from dgmm.report.subsampling import CELL_LIMIT, StoredColumn, read_at
 
 _LABELS = "Label maps"
 _ANOMALIES = "Anomaly map"

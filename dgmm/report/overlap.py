@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.report.components import Components, Floats
-from dgmm.report.lettering import number
-from dgmm.report.picture import (
+from dgmm.report.figure import (
     Absent,
     Picture,
     new_figure,
@@ -15,6 +14,7 @@ from dgmm.report.picture import (
     thinned_labels_note,
     tick_positions,
 )
+from dgmm.report.formatting import number
 
 _TITLE = "Overlap between components"
 _MOST_CELLS_A_SIDE = 256

@@ -9,13 +9,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgmm.errors import InputNotFoundError, OutputFailedError
-from dgmm.execution.blas import limited_thread
-from dgmm.folders import Folder
-from dgmm.persistence import reason, write_bytes, write_text
-from dgmm.report.headline import headline
-from dgmm.report.picture import Picture, drawing
-from dgmm.report.run_record import RunRecord
+from dgmm.report.figure import Picture, drawing
+from dgmm.report.overview import headline
+from dgmm.report.run_data import RunRecord
 from dgmm.report.sections import Section, sections
+from dgmm.runtime.blas_threads import limited_thread
+from dgmm.storage.atomic_files import reason, write_bytes, write_text
+from dgmm.storage.folders import Folder
 from dgmm.version import __version__
 
 

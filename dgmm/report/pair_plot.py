@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.model import MixtureModel
+from dgmm.model.mixture_model import MixtureModel
 from dgmm.report.axis_units import AxisUnit, drawn_range
 from dgmm.report.components import Components, Floats
 from dgmm.report.feature_choice import chosen_features
-from dgmm.report.lettering import literal
-from dgmm.report.picture import FAINT, INK, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.figure import FAINT, INK, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.formatting import literal
 
 _TITLE = "Pair plot with covariance ellipses"
 #: More panels are too small for component indices inside them.

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Components, Floats
-from dgmm.report.lettering import literal, ordinal
-from dgmm.report.picture import (
+from dgmm.report.figure import (
     Picture,
     new_figure,
     picture,
@@ -18,6 +17,7 @@ from dgmm.report.picture import (
     thinned_labels_note,
     tick_positions,
 )
+from dgmm.report.formatting import literal, ordinal
 
 _MOST_ROWS = 96
 _MOST_COLUMNS = 600

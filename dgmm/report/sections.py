@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dgmm.report.convergence import convergence
+from dgmm.report.figure import Absent, Picture
+from dgmm.report.formatting import yaml_text
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
-from dgmm.report.lettering import yaml_text
 from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
-from dgmm.report.picture import Absent, Picture
 from dgmm.report.profiles import profile_heatmap, profile_panels
-from dgmm.report.run_record import RunRecord
+from dgmm.report.run_data import RunRecord
 from dgmm.report.tables import (
     Table,
     component_log_table,

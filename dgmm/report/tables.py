@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dgmm.report.components import Components
-from dgmm.report.lettering import MISSING, number, percent, shortened, size
-from dgmm.report.run_record import RunRecord
+from dgmm.report.formatting import MISSING, number, percent, shortened, size
+from dgmm.report.run_data import RunRecord
 
 _MOST_ROWS = 100
 _WIDEST_CELL = 300

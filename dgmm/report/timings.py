@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dgmm.report.lettering import duration, literal
-from dgmm.report.picture import Absent, Picture, new_figure, picture
+from dgmm.report.figure import Absent, Picture, new_figure, picture
+from dgmm.report.formatting import duration, literal
 
 _TITLE = "Where the time went"
 

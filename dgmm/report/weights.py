@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.report.components import Components
-from dgmm.report.lettering import percent
-from dgmm.report.picture import (
+from dgmm.report.figure import (
     Picture,
     new_figure,
     picture,
@@ -14,6 +13,7 @@ from dgmm.report.picture import (
     thinned_labels_note,
     tick_positions,
 )
+from dgmm.report.formatting import percent
 
 _MOST_BARS = 128
 _MOST_LABELS = 64

@@ -13,7 +13,7 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.errors import TRACE_KEPT, ComponentError, DataError, OutputExistsError
-from dgmm.listener import Listener
+from dgmm.events import Listener
 
 ITERATION = {
     "iteration": 12,

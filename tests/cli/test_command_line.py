@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 import dgmm
-from dgmm.cli.door import run
+from dgmm.cli.entry_point import run
 
 JOB = """\
 data: {path: data/x.zarr}
@@ -265,7 +265,7 @@ HEAVY = [
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"], ["run"]])
 def test_help_loads_nothing_heavy(words):
     program = (
-        "import sys\nfrom dgmm.cli.door import run\n"
+        "import sys\nfrom dgmm.cli.entry_point import run\n"
         f"run({words!r})\n"
         f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
     )

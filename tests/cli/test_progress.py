@@ -14,11 +14,11 @@ from pathlib import Path
 import fake_job
 import pytest
 
-from dgmm import stopping
 from dgmm.cli.progress import iteration_words, live_display
 from dgmm.cli.signals import stopped_by_signals
 from dgmm.cli.streams import UnbreakableStream, say
 from dgmm.errors import StoppedError
+from dgmm.runtime import stop_flag as stopping
 
 JOB = "data: {path: data/x.zarr}\nmodel: {n_components: 8}\noutput: {path: runs/photos}\n"
 PROGRAM = [sys.executable, fake_job.__file__]

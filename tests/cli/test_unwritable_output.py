@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgmm.cli.door import run
+from dgmm.cli.entry_point import run
 
 ASKED = ["--help", "-h", "--version", "run --help", "predict -h", "report --help", "schema -h"]
 

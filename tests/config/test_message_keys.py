@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from messages import PACKAGE, Text, dotted_keys, faulty_values, schema_keys, texts, texts_of
 
-from dgmm.config import later
+from dgmm.config import reserved_keys as later
 
 PROJECT = PACKAGE.parent
 PAGES = sorted(

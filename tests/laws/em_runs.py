@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from mixtures import Array, Scene
 
-from dgmm import em
-from dgmm.collapse import CollapsePolicy
-from dgmm.expectation import PassStatistics
-from dgmm.kernels import CentredKernel, Guard, Kernel, Workspace, e_step
-from dgmm.parameters import Parameters
-from dgmm.statistics import Statistics
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.collapse import CollapsePolicy
+from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.mixture.kernels import CentredKernel, Guard, Kernel, Workspace, e_step
+from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
 
 
 def one_pass(kernel: Kernel, Y: Array) -> Statistics:

@@ -8,11 +8,11 @@ import mixtures
 import numpy as np
 from mixtures import EPS, Array
 
-from dgmm.arithmetic import Plain
-from dgmm.covariance import Family, Moments
-from dgmm.criteria import n_parameters
-from dgmm.parameters import Parameters, m_step
-from dgmm.statistics import Statistics, pack_scatter
+from dgmm.mixture.backends import Plain
+from dgmm.mixture.covariance import Family, Moments
+from dgmm.mixture.criteria import n_parameters
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics, pack_scatter
 
 SHAPES = [(1, 1, 1.0), (1, 3, 10.0), (4, 1, 1.0), (3, 5, 1e4), (2, 40, 100.0)]
 

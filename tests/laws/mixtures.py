@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.covariance import Family, Moments
-from dgmm.kernels import Guard
-from dgmm.parameters import Parameters
+from dgmm.mixture.covariance import Family, Moments
+from dgmm.mixture.kernels import Guard
+from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
 

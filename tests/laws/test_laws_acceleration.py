@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import Scene
 
-from dgmm import em
-from dgmm.acceleration import Cycle
-from dgmm.candidate import Iteration
-from dgmm.collapse import CollapsePolicy, ComponentEvent, Settled
-from dgmm.covariance import FAMILIES, Family
-from dgmm.kernels import Guard
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.acceleration import Cycle
+from dgmm.fitting.em.collapse import CollapsePolicy, ComponentEvent, Settled
+from dgmm.fitting.em.state import Iteration
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import Guard
+from dgmm.mixture.parameters import Estimate, Parameters
 from dgmm.outcome import Outcome
-from dgmm.parameters import Estimate, Parameters
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 

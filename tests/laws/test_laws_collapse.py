@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mixtures import EPS
 
-from dgmm.covariance import FAMILIES, Family
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.parameters import Parameters
 from dgmm.outcome import Outcome
-from dgmm.parameters import Parameters
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 

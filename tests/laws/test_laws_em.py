@@ -15,17 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import Array, Scene
 
-from dgmm import em, judgement
-from dgmm.arithmetic import chosen
-from dgmm.covariance import FAMILIES, Family
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
-from dgmm.execution.executor import map_reduce
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.expectation import ExpectationPass, PassStatistics
-from dgmm.kernels import Kernel
+from dgmm.fitting.em import convergence as judgement
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
+from dgmm.mixture.backends import chosen
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.parameters import Parameters, explained_fall, m_step
 from dgmm.outcome import Outcome
-from dgmm.parameters import Parameters, explained_fall, m_step
+from dgmm.reduction.map_reduce import map_reduce
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 

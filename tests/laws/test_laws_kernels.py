@@ -13,14 +13,22 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
-from dgmm.covariance import FAMILIES, Family
 from dgmm.data.standardisation import Standardisation
-from dgmm.expectation import StandardisedRows
-from dgmm.kernels import CentredKernel, Guard, Kernel, ProductKernel, Workspace, choose, e_step
-from dgmm.kernels.scoring import Scorer
-from dgmm.kernels.tiles import InMemory, softmax
-from dgmm.parameters import Parameters, m_step
-from dgmm.statistics import Statistics
+from dgmm.fitting.em.data_pass import StandardisedRows
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import (
+    CentredKernel,
+    Guard,
+    Kernel,
+    ProductKernel,
+    Workspace,
+    choose,
+    e_step,
+)
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.kernels.tiles import InMemory, softmax
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 
@@ -216,7 +224,9 @@ def test_the_guard_bounds_the_error_of_the_products(
 @pytest.mark.parametrize("noise", [1.0, 0.1, 0.0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_guard_bounds_the_error_of_compiled_products(d: int, noise: float, dtype: type) -> None:
-    compiled = pytest.importorskip("dgmm.arithmetic.compiled", reason="Numba is optional")
+    compiled = pytest.importorskip(
+        "dgmm.mixture.backends.numba_backend", reason="Numba is optional"
+    )
     rng = np.random.default_rng(d)
     # Terms of one sign: the tight direction lies along the rows.
     rows = (1.37 + noise * rng.normal(size=(300, d))).astype(dtype).astype(np.float64)

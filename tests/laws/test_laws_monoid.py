@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
-from dgmm.arithmetic import Plain
-from dgmm.covariance import FAMILIES
-from dgmm.data.blocks import ROW_QUANTUM
-from dgmm.data.summary import PartialSummary
-from dgmm.data.uniform_sample import SampleRule
-from dgmm.kernels import CentredKernel, Kernel, ProductKernel
-from dgmm.statistics import Statistics
+from dgmm.data.summary.summarise import PartialSummary
+from dgmm.data.summary.uniform_sample import SampleRule
+from dgmm.mixture.backends import Plain
+from dgmm.mixture.covariance import FAMILIES
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.blocks import ROW_QUANTUM
 
 CASES = [
     pytest.param(

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgmm.arithmetic import Block, Plain, steps
-from dgmm.covariance import FAMILIES, Family
 from dgmm.data.standardisation import Standardisation
-from dgmm.expectation import StandardisedRows
-from dgmm.kernels import Guard, ProductKernel, Workspace, e_step
-from dgmm.parameters import Parameters
-from dgmm.statistics import Statistics
+from dgmm.fitting.em.data_pass import StandardisedRows
+from dgmm.mixture.backends import Block, Plain, steps
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step
+from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
 
-compiled = pytest.importorskip("dgmm.arithmetic.compiled", reason="Numba is optional")
-compiling = pytest.importorskip("dgmm.arithmetic.compiling", reason="it needs Numba too")
-stretches = pytest.importorskip("dgmm.arithmetic.stretches", reason="it needs Numba too")
-vectors = pytest.importorskip("dgmm.arithmetic.vectors", reason="it needs Numba too")
+compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
+compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
+stretches = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
 S = stretches.STRETCH

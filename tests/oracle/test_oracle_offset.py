@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dgmm.covariance import FAMILIES, Family
 from dgmm.data.standardisation import Standardisation
-from dgmm.kernels import CentredKernel, Guard, Workspace, choose, e_step
-from dgmm.parameters import Parameters, m_step
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import CentredKernel, Guard, Workspace, choose, e_step
+from dgmm.mixture.parameters import Parameters, m_step
 
 Array = NDArray[np.float64]
 

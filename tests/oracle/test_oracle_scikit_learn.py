@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from dgmm.covariance import FAMILIES
-from dgmm.criteria import criteria, n_parameters
-from dgmm.kernels import CentredKernel, Kernel, ProductKernel, Workspace, e_step
-from dgmm.kernels.scoring import Scorer
-from dgmm.parameters import Parameters, m_step
+from dgmm.mixture.covariance import FAMILIES
+from dgmm.mixture.criteria import criteria, n_parameters
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel, Workspace, e_step
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.parameters import Parameters, m_step
 
 Array = NDArray[np.float64]
 

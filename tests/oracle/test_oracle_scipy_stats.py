@@ -7,12 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
-from dgmm.covariance import FAMILIES, Family
-from dgmm.kernels import CentredKernel, Kernel, ProductKernel, Workspace
-from dgmm.kernels.guard import TOLERANCE
-from dgmm.kernels.scoring import Scorer
-from dgmm.kernels.tiles import InMemory
-from dgmm.parameters import Parameters
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel, Workspace
+from dgmm.mixture.kernels.guard import TOLERANCE
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.kernels.tiles import InMemory
+from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
 AGREEMENT = 1e-9

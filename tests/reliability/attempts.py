@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dgmm.cli import door
+from dgmm.cli import entry_point as door
 from dgmm.errors import ExitCode
-from dgmm.folders import Folder
+from dgmm.storage.folders import Folder
 
 #: Every end of a command but the one that nobody meant.
 DOCUMENTED = frozenset(int(code) for code in ExitCode) - {int(ExitCode.INTERNAL)}

@@ -98,7 +98,7 @@ def _(desk: Desk) -> None:
 
 @CASES.case(63, "rows that change while they are read", 65)
 def _(desk: Desk) -> None:
-    from dgmm.job import fitting
+    from dgmm.job import fit_job as fitting
 
     rows, real = desk.write_rows(), fitting.fit
 

@@ -15,7 +15,7 @@ import zarr
 from clusters import gaussian_clusters, write_zarr
 from numpy.typing import NDArray
 
-from dgmm.cli.door import run
+from dgmm.cli.entry_point import run
 
 #: The job that cases spoil; K = 2 on `rows.zarr`, with nothing started but this process's thread.
 JOB = """\

@@ -16,10 +16,10 @@ import numpy as np
 from bad_input import EARLIER, Cases, Desk, bits, edit, output, record, tree, two_clusters
 from numpy.typing import NDArray
 
-from dgmm.array_files import read_arrays, write_arrays
-from dgmm.job.last_walk import LastWalk
 from dgmm.job.lock import locked
-from dgmm.model_files import arrays_digest
+from dgmm.job.output_stage import LastWalk
+from dgmm.model.model_files import arrays_digest
+from dgmm.storage.array_files import read_arrays, write_arrays
 
 CASES = Cases()
 

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 from bad_input import Cases, Desk, bits, edit, output, parts_in_two, two_clusters
 
-from dgmm.data import zarr_dataset
+from dgmm.data.zarr import dataset as zarr_dataset
 
 CASES = Cases()
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from bad_input import Cases, Desk, bits, edit, output, parts_in_two, record, two_clusters
 
-from dgmm.array_files import read_arrays
-from dgmm.model_files import load_model
+from dgmm.model.model_files import load_model
+from dgmm.storage.array_files import read_arrays
 
 CASES = Cases()
 

@@ -12,8 +12,8 @@ import numpy as np
 import zarr
 from random_arrays import ArrayCase
 
-from dgmm.model import MixtureModel
-from dgmm.model_files import load_model
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import load_model
 
 _EPS = float(np.finfo(np.float64).eps)
 _SINGLE = float(np.finfo(np.float32).eps)

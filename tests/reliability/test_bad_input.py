@@ -14,7 +14,7 @@ import pytest
 from bad_input import EARLIER, JOB, Case, Desk, tree, two_clusters
 from clusters import write_zarr
 
-from dgmm.cli.door import run
+from dgmm.cli.entry_point import run
 
 CASES = sorted(
     [

@@ -14,7 +14,7 @@ import pytest
 import zarr
 from clusters import gaussian_clusters, write_zarr
 
-from dgmm.cli.door import run
+from dgmm.cli.entry_point import run
 from dgmm.errors import OutputExistsError
 from dgmm.job import lock
 from dgmm.job.output_path import open_run_folder

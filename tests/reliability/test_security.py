@@ -22,10 +22,10 @@ import dgmm
 from dgmm.errors import UnavailableError
 from dgmm.execution import dask_cluster, local_processes
 from dgmm.execution.dask_cluster import existing_cluster
-from dgmm.execution.executor import Executor
 from dgmm.execution.scheduler_address import exposure, read_address
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.job import stages
+from dgmm.reduction.executor import Executor
 
 JOB = """
 data: {path: rows.zarr}
@@ -404,7 +404,7 @@ def test_counts_beyond_any_use_are_refused_and_never_reckoned_with(override):
 
 
 def test_scheduler_and_dashboard_of_a_local_cluster_are_told_to_stay_on_loopback(monkeypatch):
-    """That they do is measured in tests/execution/test_execution_faults.py."""
+    """That they do is measured in tests/execution/test_faults.py."""
     asked: dict[str, Any] = {}
 
     def local_cluster(**options: Any) -> None:

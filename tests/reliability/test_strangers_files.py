@@ -24,12 +24,12 @@ import zarr
 from attempts import Attempt, attempt
 from process_growth import HAS_PEAKS, growth_of
 
-from dgmm.array_files import read_arrays, write_arrays, write_sealed
 from dgmm.checkpoint import CheckpointStore
 from dgmm.config import load_job
 from dgmm.errors import DataError, InputNotFoundError, JobFileError
-from dgmm.model_files import arrays_digest, load_model
-from dgmm.regular_files import open_regular, read_regular
+from dgmm.model.model_files import arrays_digest, load_model
+from dgmm.storage.array_files import read_arrays, write_arrays, write_sealed
+from dgmm.storage.regular_files import open_regular, read_regular
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -131,8 +131,8 @@ def test_no_file_of_a_store_is_waited_for(
 def test_a_chunk_that_becomes_something_else_after_the_listing_is_not_waited_for(
     thing: Callable[[Path], None],
 ) -> None:
-    from dgmm.data.blocks import Run
-    from dgmm.data.zarr_dataset import open_zarr
+    from dgmm.data.zarr.dataset import open_zarr
+    from dgmm.reduction.blocks import Run
 
     dataset = open_zarr(str(Path("rows.zarr").absolute()))
     replaced("rows.zarr/c/2/0", thing)
@@ -212,7 +212,8 @@ def test_metadata_of_brackets_are_refused_within_bounded_memory() -> None:
     Path("rows.zarr/zarr.json").write_bytes(b'{"a": [' + b"[]," * 5_000_000 + b"[]]}")
     write_rows("good.zarr")
     warm = (
-        "from dgmm.cli.door import run\nrun(['plan', 'job.yaml', '--set', 'data.path=good.zarr'])"
+        "from dgmm.cli.entry_point import run\n"
+        "run(['plan', 'job.yaml', '--set', 'data.path=good.zarr'])"
     )
     assert growth_of("assert run(['plan', 'job.yaml']) == 65", warm) < 200 * 1024**2
 
@@ -345,7 +346,10 @@ def refused_model(words: str) -> tuple[str, str]:
         f"except DataError as error:\n    assert {words!r} in str(error), error\n"
         "else:\n    raise AssertionError('it was read')"
     )
-    return measured, "from dgmm.errors import DataError\nfrom dgmm.model_files import load_model"
+    return (
+        measured,
+        "from dgmm.errors import DataError\nfrom dgmm.model.model_files import load_model",
+    )
 
 
 @needs_peaks

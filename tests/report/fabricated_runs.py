@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.array_files import write_arrays
-from dgmm.covariance import family_named
 from dgmm.data.standardisation import Standardisation
-from dgmm.data.zarr_output import OutputArray, create_array, create_outputs
-from dgmm.model import MixtureModel
-from dgmm.model_files import save_model
-from dgmm.parameters import Parameters
-from dgmm.persistence import write_json
+from dgmm.data.zarr.output_arrays import OutputArray, create_array, create_outputs
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.parameters import Parameters
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import save_model
+from dgmm.storage.array_files import write_arrays
+from dgmm.storage.atomic_files import write_json
 
 CHUNK_ROWS = 4096
 CHANNELS_OF_3X3 = tuple(

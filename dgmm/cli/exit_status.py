@@ -1,0 +1,72 @@
+"""How a command ends: exit code, status, reason, and the line that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgmm.errors import TRACE_KEPT, DgmmError, ExitCode, StoppedError
+from dgmm.terminal_text import printable
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What one call of the command line is about.
+
+    Attributes
+    ----------
+    directory
+        The run directory, once the job is known.
+    """
+
+    directory: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One end of one command.
+
+    Attributes
+    ----------
+    exit_code
+        What the process returns.
+    status
+        `done`, `failed` or `stopped`; empty where there is nothing to say (`--help`).
+    message
+        The reason, and below it, line by line, its particulars.
+    directory
+        The run directory, where there is one.
+    """
+
+    exit_code: ExitCode
+    status: str = ""
+    message: str = ""
+    directory: Path | None = None
+
+    def lines(self) -> list[str]:
+        """Particulars first, and last the line `status: reason (run directory)`."""
+        if not self.status:
+            return []
+        reason, *particulars = [printable(line) for line in self.message.splitlines()] or [""]
+        place = f" ({printable(str(self.directory))})" if self.directory is not None else ""
+        return [*particulars, f"{self.status}: {reason}{place}"]
+
+
+def ending_of(error: BaseException, invocation: Invocation) -> Ending:
+    """The end that an error stands for."""
+    directory = invocation.directory
+    if isinstance(error, KeyboardInterrupt | StoppedError):
+        return Ending(ExitCode.STOPPED, "stopped", _stop_reason(error, directory), directory)
+    if isinstance(error, DgmmError):
+        return Ending(error.exit_code, "failed", str(error), directory)
+    reason = printable(str(error).partition("\n")[0])
+    is_kept = TRACE_KEPT in getattr(error, "__notes__", ())
+    trace = TRACE_KEPT if is_kept else "set DGMM_TRACEBACK=1 to see the traceback"
+    text = f"internal error: {type(error).__name__}: {reason}; {trace}"
+    return Ending(ExitCode.INTERNAL, "failed", text, directory)
+
+
+def _stop_reason(error: BaseException, directory: Path | None) -> str:
+    """The signal's name; and what to do, where it is a run that was stopped."""
+    reason = "Ctrl-C received" if isinstance(error, KeyboardInterrupt) else str(error)
+    return reason if directory is None else f"{reason}; run the same command again to go on"

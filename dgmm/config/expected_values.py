@@ -1,0 +1,122 @@
+"""What a key expects, in words, from the same JSON Schema that editors get; and what was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from dgmm.config.problems import KeyPath
+from dgmm.config.schema import json_schema
+
+Schema = dict[str, Any]
+
+
+@cache
+def _document() -> Schema:
+    return json_schema()
+
+
+def schema_of(path: KeyPath) -> Schema | None:
+    """The schema of a key, or None if there is no such key."""
+    schema: Schema | None = _document()
+    for key in path:
+        schema = _resolved(schema or {}).get("properties", {}).get(key)
+        if schema is None:
+            return None
+    return _resolved(schema or {})
+
+
+def keys_below(path: KeyPath) -> tuple[str, ...]:
+    """The keys of a section; none for a value."""
+    return tuple((schema_of(path) or {}).get("properties", {}))
+
+
+def is_path(path: KeyPath) -> bool:
+    """Whether a key holds a path of this machine."""
+    schema = schema_of(path) or {}
+    return any(branch.get("format") == "path" for branch in (schema, *schema.get("anyOf", ())))
+
+
+def known_prefix(path: Iterable[str | int]) -> KeyPath:
+    """The part of a path that names keys; validators add their own words behind it."""
+    known: KeyPath = ()
+    for key in path:
+        if not keys_below(known):
+            break
+        known = (*known, key)
+    return known
+
+
+def expected(path: KeyPath) -> str:
+    """What may stand at a key: `an integer from 1 to 1,000,000`."""
+    schema = schema_of(path) or {}
+    if names := keys_below(path):
+        needed = schema.get("required", [])
+        return "a mapping " + (f"with {', '.join(needed)}" if needed else f"of {', '.join(names)}")
+    return _words(schema)
+
+
+def suggestion(word: Any, choices: Iterable[str]) -> str:
+    """` (did you mean full?)`, or nothing where nothing is near."""
+    if not isinstance(word, str):
+        return ""
+    near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def choices_of(path: KeyPath) -> tuple[str, ...]:
+    """The words that may stand at a key."""
+    return tuple(_choices(schema_of(path) or {}))
+
+
+def sections_with(key: str) -> list[str]:
+    """Where a key belongs, dotted: `model.n_components`."""
+    sections = [name for name in keys_below(()) if key in keys_below((name,))]
+    return [f"{name}.{key}" for name in sections] + ([key] if key in keys_below(()) else [])
+
+
+def _resolved(schema: Schema) -> Schema:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        definition: Schema = _document()["$defs"][name]
+        return definition
+    return schema
+
+
+def _choices(schema: Schema) -> list[str]:
+    if "anyOf" in schema and "properties" not in schema:
+        return [word for branch in schema["anyOf"] for word in _choices(branch)]
+    if "const" in schema:
+        return [str(schema["const"])]
+    return [str(word) for word in schema.get("enum", [])]
+
+
+def _words(schema: Schema) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_words(branch) for branch in schema["anyOf"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    if "examples" in schema:
+        return f"a size such as {schema['examples'][0]}"
+    nouns = {
+        "string": "text",
+        "boolean": "true or false",
+        "null": "null",
+        "integer": "a whole number",
+        "number": "a number",
+    }
+    return nouns[schema["type"]] + _bounds(schema)
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    if above is not None and below is not None:
+        return f" between {above:,} and {below:,} (neither included)"
+    if low is not None and high is not None:
+        return f" from {low:,} to {high:,}"
+    return f" of at least {low:,}" if low is not None else ""

@@ -1,0 +1,52 @@
+"""Keys and values that a later version brings: refused by name, so that nobody looks for a typo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dgmm.config.problems import KeyPath
+
+_KEYS = {
+    "data.weights": "sample weights are",
+    "data.sample_weight": "sample weights are",
+    "data.variables": "joining several arrays is",
+    "data.sample_dims": "reshaping arrays of three or more dimensions is",
+    "data.feature_dim": "reshaping arrays of three or more dimensions is",
+    "data.storage": "object storage is",
+    "data.storage_options": "object storage is",
+    "data.verify": "checking data against a manifest is",
+    "storage.options": "object storage is",
+    "selection": "choosing a model among several is",
+    "sweep": "choosing a model among several is",
+    "cluster.tls": "encrypted clusters are",
+    "cluster.security": "encrypted clusters are",
+}
+_INSTEAD = {
+    "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
+    "model.random_state": "the key is seed, at the top",
+    "model.init_params": "the key is initialisation.method",
+    "output.checkpoint": "the key is checkpoint, at the top",
+    "output.overwrite": "nothing is ever overwritten: remove the directory, or choose another path",
+}
+
+
+def later_key(path: KeyPath) -> str | None:
+    """What to say of an unknown key that has a meaning; None where it has none."""
+    name = ".".join(map(str, path))
+    if name in _KEYS:
+        return f"{_KEYS[name]} not built yet; remove this key"
+    return f"no such key: {_INSTEAD[name]}" if name in _INSTEAD else None
+
+
+def later_value(path: KeyPath, value: Any) -> str | None:
+    """What to say of a value that has a meaning but is refused; None where it has none."""
+    match path, value:
+        case ("model", "n_components" | "covariance_type"), list():
+            return "trying several values in one run is not built yet; write one value"
+        case ("data", "path"), list():
+            return "reading several arrays is not built yet; write one path"
+        case ("data", "missing"), "marginalise" | "marginalize":
+            return "marginalising over missing values is not built yet; expected error or drop"
+        case ("output", "if_exists"), "overwrite":
+            return "nothing is ever overwritten: remove the directory, or choose another path"
+    return None

@@ -1,0 +1,306 @@
+"""The summary pass: one read of all rows for counts, moments, extremes and a uniform sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import listed
+from dgmm.data.missing_rows import kept_rows
+from dgmm.data.summary.cell_counts import count_equal, count_outside
+from dgmm.data.summary.extremes import Extremes
+from dgmm.data.summary.moments import Floats, Moments
+from dgmm.data.summary.uniform_sample import Candidates, SampleRule
+from dgmm.data.valid_range import ValidRange
+from dgmm.errors import DataError
+from dgmm.mixture.backends import Arithmetic, fastest
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import map_reduce
+from dgmm.reduction.tree import PassProgress
+
+#: A sample smaller than this share of what was asked for is drawn again.
+_SHORT_SAMPLE = 0.9
+_SHOWN = 10
+#: How often this pass and one of EM touch a number of the data, at least: what decides whether
+#: compiled code is worth loading.
+_TOUCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one pass over the data tells; all but the counts is over kept rows, in user units.
+
+    Parameters
+    ----------
+    n_read, n_kept : int
+        Rows, and rows without a value that is not finite.
+    n_nan, n_inf : (d,) int64
+        NaN and ±infinity per feature, over all rows.
+    n_fill : (d,) int64
+        Values equal to the array's own fill value; 0 where it has none, or NaN.
+    minimum, maximum, mean, variance : (d,) float64
+        `variance` is the population's; infinite or 0 where float64 cannot hold it.
+    minimum_row, maximum_row : (d,) int64
+        The first row with each extreme.
+    sample : (m, d)
+        A uniform sample in the stored type, in row order.
+    sample_numbers : (m,) int64
+        The rows' numbers.
+    """
+
+    n_read: int
+    n_kept: int
+    n_nan: NDArray[np.int64]
+    n_inf: NDArray[np.int64]
+    n_fill: NDArray[np.int64]
+    minimum: Floats
+    maximum: Floats
+    minimum_row: NDArray[np.int64]
+    maximum_row: NDArray[np.int64]
+    mean: Floats
+    variance: Floats
+    sample: NDArray[Any]
+    sample_numbers: NDArray[np.int64]
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows with a value that is not finite."""
+        return self.n_read - self.n_kept
+
+
+@dataclass(frozen=True, slots=True)
+class PartialSummary:
+    """The summary of some blocks; a monoid.
+
+    Parameters
+    ----------
+    n_read : int
+        Rows, dropped ones included.
+    n_nan, n_inf : (d,) int64
+    first_faulty : (row, feature) or None
+        The first value that is not finite.
+    n_fill : (d,) int64
+        Values equal to the fill value, in the kept rows.
+    n_outside : (d,) int64
+        Values outside the valid range, in the kept rows.
+    moments, extremes, candidates
+        Of the kept rows.
+    """
+
+    n_read: int
+    n_nan: NDArray[np.int64]
+    n_inf: NDArray[np.int64]
+    n_fill: NDArray[np.int64]
+    n_outside: NDArray[np.int64]
+    first_faulty: tuple[int, int] | None
+    moments: Moments
+    extremes: Extremes
+    candidates: Candidates
+
+    @classmethod
+    def of_block(
+        cls,
+        block: int,
+        start: int,
+        rows: NDArray[Any],
+        rule: SampleRule,
+        arithmetic: Arithmetic,
+        fill_value: float | None = None,
+        valid_range: ValidRange | None = None,
+    ) -> Self:
+        """Measure the rows (b, d) of one block that begins at row `start`."""
+        kept = kept_rows(rows)
+        good = rows if kept is None else rows[kept]
+        columns = _columns(good, arithmetic)
+        numbers = None if kept is None else np.flatnonzero(kept)
+        faults = np.zeros(rows.shape[1], np.int64)
+        extremes = Extremes.of_columns(columns, start, numbers)
+        largest = np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum))
+        return cls(
+            n_read=len(rows),
+            n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
+            n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
+            n_fill=count_equal(columns, extremes, fill_value),
+            n_outside=count_outside(columns, extremes, valid_range),
+            first_faulty=None if kept is None else _first_faulty(rows, kept, start),
+            moments=Moments.of_columns(columns, largest),
+            extremes=extremes,
+            candidates=rule.candidates(block, start, rows, kept),
+        )
+
+    def merge(self, other: Self) -> Self:
+        """Return the summary of these rows followed by the other's."""
+        return type(self)(
+            n_read=self.n_read + other.n_read,
+            n_nan=self.n_nan + other.n_nan,
+            n_inf=self.n_inf + other.n_inf,
+            n_fill=self.n_fill + other.n_fill,
+            n_outside=self.n_outside + other.n_outside,
+            first_faulty=self.first_faulty or other.first_faulty,
+            moments=self.moments.merge(other.moments),
+            extremes=self.extremes.merge(other.extremes),
+            candidates=self.candidates.merge(other.candidates),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _SummaryLeaves:
+    dataset: Dataset
+    rule: SampleRule
+
+    def __call__(self, run: Run) -> Iterator[tuple[int, PartialSummary]]:
+        arithmetic = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
+        fill = None if self.dataset.fill_value is None else self.dataset.fill_value.value
+        for block, rows in self.dataset.read_blocks(run):
+            start = self.dataset.grid.rows(block)[0]
+            yield (
+                block,
+                PartialSummary.of_block(
+                    block, start, rows, self.rule, arithmetic, fill, self.dataset.valid_range
+                ),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _SampleLeaves:
+    dataset: Dataset
+    rule: SampleRule
+
+    def __call__(self, run: Run) -> Iterator[tuple[int, Candidates]]:
+        for block, rows in self.dataset.read_blocks(run):
+            start = self.dataset.grid.rows(block)[0]
+            yield block, self.rule.candidates(block, start, rows, kept_rows(rows))
+
+
+def summarise(
+    dataset: Dataset,
+    executor: Executor,
+    *,
+    missing: Literal["error", "drop"],
+    sample_rows: int,
+    seed: int,
+    of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
+) -> Summary:
+    """Read all rows once.
+
+    Parameters
+    ----------
+    dataset, executor
+        What to read and where.
+    missing
+        `error`: any value that is not finite is an error; `drop`: its row is left out.
+    sample_rows
+        Size of the sample, at least 1; fewer where fewer rows are kept.
+    seed
+        The job's seed.
+    of_pass
+        Gives who keeps the finished parts of a pass, by its name.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite and `missing` is `error`, or if no row is kept.
+    """
+    n_blocks = dataset.grid.n_blocks
+    rule = SampleRule.expecting(sample_rows, dataset.n_samples, seed)
+    leaves = _SummaryLeaves(dataset, rule)
+    part = map_reduce(executor, leaves, n_blocks, progress=of_pass("summary"))
+    if part.n_read != dataset.n_samples:
+        raise RuntimeError(f"read {part.n_read} of {dataset.n_samples} rows")
+    if missing == "error" and part.first_faulty is not None:
+        raise DataError(_faults(part, dataset) + "Set data.missing to drop, or repair the array")
+    n_kept = part.moments.count
+    if n_kept == 0:
+        raise DataError(
+            _faults(part, dataset)
+            + f"None of {part.n_read} rows is free of them, so none is left"
+            + _empty_features(part, dataset)
+        )
+    _refuse_mask(part, dataset)
+    candidates = part.candidates
+    if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
+        rule = SampleRule.expecting(sample_rows, n_kept, seed)
+        again = _SampleLeaves(dataset, rule)
+        candidates = map_reduce(executor, again, n_blocks, progress=of_pass("second sample"))
+    return _finished(part, candidates.smallest(sample_rows, dataset.n_features, dataset.dtype))
+
+
+def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64]]) -> Summary:
+    return Summary(
+        n_read=part.n_read,
+        n_kept=part.moments.count,
+        n_nan=part.n_nan,
+        n_inf=part.n_inf,
+        n_fill=part.n_fill,
+        minimum=part.extremes.minimum,
+        maximum=part.extremes.maximum,
+        minimum_row=part.extremes.minimum_row,
+        maximum_row=part.extremes.maximum_row,
+        mean=part.moments.mean,
+        variance=part.moments.variance,
+        sample=sample[0],
+        sample_numbers=sample[1],
+    )
+
+
+def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
+    """Rows (b, d) features first, in float64."""
+    n_features = rows.shape[1]
+    columns = np.empty(rows.shape[::-1])
+    arithmetic.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
+    return columns
+
+
+def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
+    """Refuse cells that xarray, or CF, would read as missing."""
+    fill = dataset.fill_value
+    if fill is not None and fill.is_mask and part.n_fill.any():
+        raise DataError(fill.refusal(_in_rows(part.n_fill, part, dataset)))
+    if dataset.valid_range is not None and part.n_outside.any():
+        raise DataError(dataset.valid_range.refusal(_in_rows(part.n_outside, part, dataset)))
+
+
+def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) -> str:
+    """In how many of the kept rows each feature has such cells."""
+    return listed(
+        f"{dataset.feature_names[i]} in {counts[i]:,} of {part.moments.count:,} rows"
+        for i in np.flatnonzero(counts)
+    )
+
+
+def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:
+    place = int(np.argmin(kept))
+    return start + place, int(np.argmin(np.isfinite(rows[place])))
+
+
+def _empty_features(part: PartialSummary, dataset: Dataset) -> str:
+    """Which features alone would leave no row."""
+    empty = np.flatnonzero(part.n_nan + part.n_inf == part.n_read)
+    if not len(empty):
+        return ""
+    names = ", ".join(dataset.feature_names[i] for i in empty[:_SHOWN])
+    return f": {names} has no finite value at all. Leave such features out of the array"
+
+
+def _faults(part: PartialSummary, dataset: Dataset) -> str:
+    """How many values are not finite, in which features, and where the first one is."""
+    if part.first_faulty is None:
+        return ""
+    row, feature = part.first_faulty
+    faulty = np.flatnonzero(part.n_nan + part.n_inf)
+    counts = "; ".join(
+        f"{dataset.feature_names[i]}: {part.n_nan[i]} NaN, {part.n_inf[i]} infinite"
+        for i in faulty[:_SHOWN]
+    )
+    more = f"; and {len(faulty) - _SHOWN} more features" if len(faulty) > _SHOWN else ""
+    return (
+        f"{part.n_read - part.moments.count} of {part.n_read} rows hold values that are not finite "
+        f"({counts}{more}), the first in {dataset.locate(row)}, feature "
+        f"{dataset.feature_names[feature]}. "
+    )

@@ -1,0 +1,1 @@
+"""scikit-learn's interface: arrays and Zarr in, results in memory."""

@@ -1,0 +1,1 @@
+"""Expectation-maximisation: the loop, its state, when it stops, what it does about collapse."""

@@ -1,0 +1,224 @@
+"""Components that collapse or empty: found after every M-step, never fatal, never silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.covariance.family import Array
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.parameters import Estimate, Parameters
+
+#: A component is re-seeded this often before it is dropped.
+RESEED_LIMIT = 3
+#: With less than half a row to itself a component describes nothing.
+EMPTY_COUNT = 0.5
+#: Share of each feature's variance that holds up a mixture all of whose covariances are singular.
+FLOOR = 1e-6
+#: What to do about lost components.
+_ADVICE = "Raise model.reg_covar, lower model.n_components, or raise initialisation.sample_rows"
+#: Roundings of a mean that may stand in a variance of equal rows.
+_ROUNDING = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentEvent:
+    """A line of the component log; `component` is the index before the event."""
+
+    iteration: int
+    restart: int
+    component: int
+    event: Literal["reseeded", "dropped", "held", "regularised"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Parameters that can be used, and what it took.
+
+    `reseeds` counts for each component that is left how often it was re-seeded; `used_rows` are
+    sample rows that served already; `is_held` where the floor alone holds all up.
+    """
+
+    parameters: Parameters
+    reseeds: tuple[int, ...]
+    used_rows: tuple[int, ...]
+    events: tuple[ComponentEvent, ...] = ()
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CollapsePolicy:
+    """What to do with lost components.
+
+    Attributes
+    ----------
+    on_collapse
+        `reseed` at the sample's worst explained row, or `drop`.
+    sample : (m, d)
+        Standardised rows, uniform over the data.
+    regularisation : (d,)
+        Added to the variances in every M-step.
+    """
+
+    on_collapse: Literal["reseed", "drop"]
+    sample: Array
+    regularisation: Array
+
+    def settle(
+        self,
+        estimate: Estimate,
+        reseeds: tuple[int, ...],
+        used_rows: tuple[int, ...],
+        iteration: int,
+        restart: int,
+    ) -> Settled:
+        """Regularise an estimate and replace what is lost in it."""
+        parameters = estimate.regularised(self.regularisation)
+        lost = lost_components(parameters, estimate.counts)
+        if not lost.any():
+            return Settled(parameters, reseeds, used_rows)
+        if lost.all():
+            return self._hold(estimate, reseeds, used_rows, iteration, restart)
+        reasons = {k: self._reason(estimate, k, iteration) for k in map(int, np.flatnonzero(lost))}
+        again = [k for k in reasons if self.on_collapse == "reseed" and reseeds[k] < RESEED_LIMIT]
+        healthy = _keep(parameters, np.flatnonzero(~lost))
+        rows = self._worst_rows(healthy, len(again), used_rows)
+        again = again[: len(rows)]
+        merged = self._with_reseeded(parameters, lost, again, rows, healthy)
+        if np.isin(np.flatnonzero(merged.singular()), [*again, *np.flatnonzero(~lost)]).any():
+            return self._hold(estimate, reseeds, used_rows, iteration, restart)
+        kept = [k for k in range(len(lost)) if not lost[k] or k in again]
+        events = tuple(
+            self._event(k, reason, k in again, reseeds[k], iteration, restart)
+            for k, reason in reasons.items()
+        )
+        counts = tuple(reseeds[k] + (k in again) for k in kept)
+        return Settled(_keep(merged, np.array(kept)), counts, (*used_rows, *rows), events)
+
+    def _event(
+        self, k: int, reason: str, is_reseeded: bool, n_reseeds: int, iteration: int, restart: int
+    ) -> ComponentEvent:
+        """What became of a lost component, and why it is dropped."""
+        if is_reseeded:
+            became = "re-seeded"
+        elif self.on_collapse == "drop":
+            became = "dropped"
+        elif n_reseeds >= RESEED_LIMIT:
+            became = f"dropped, as it was re-seeded {n_reseeds} times before"
+        else:
+            became = "dropped, as no row of other values is left to re-seed it at"
+        message = f"{reason}; {became}. {_ADVICE}"
+        kind: Literal["reseeded", "dropped"] = "reseeded" if is_reseeded else "dropped"
+        return ComponentEvent(iteration, restart, k, kind, message)
+
+    def _reason(self, estimate: Estimate, k: int, iteration: int) -> str:
+        """In words: which component, how few rows, how small a variance."""
+        total = estimate.counts.sum()
+        where = f"component {k} of {len(estimate.counts)}"
+        rows = f"{estimate.counts[k]:.3g} of {total:,.0f} rows"
+        if estimate.counts[k] < EMPTY_COUNT:
+            return f"{where} emptied at iteration {iteration} ({rows})"
+        d = estimate.means.shape[1]
+        covariance = estimate.family.full_covariance(estimate.covariances, k, d)
+        smallest = float(np.linalg.eigvalsh(covariance)[0])
+        return (
+            f"{where} collapsed at iteration {iteration}: smallest eigenvalue of its covariance "
+            f"{smallest:.2g} in standardised units ({rows})"
+        )
+
+    def _worst_rows(
+        self, healthy: Parameters, wanted: int, used: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Sample rows of lowest log density, worst first; none equal to one taken before."""
+        if not wanted:
+            return ()
+        log_density = Scorer(healthy).log_density(self.sample.T)
+        seen, taken = {self._values(row) for row in used}, list[int]()
+        for row in map(int, np.argsort(log_density, kind="stable")):
+            if len(taken) == wanted:
+                break
+            if (values := self._values(row)) not in seen:
+                seen.add(values)
+                taken.append(row)
+        return tuple(taken)
+
+    def _values(self, row: int) -> bytes:
+        """What equal rows have in common; 0 and −0 are equal."""
+        values: Array = self.sample[row] + 0.0
+        return values.tobytes()
+
+    def _with_reseeded(
+        self,
+        parameters: Parameters,
+        lost: NDArray[np.bool_],
+        again: list[int],
+        rows: tuple[int, ...],
+        healthy: Parameters,
+    ) -> Parameters:
+        """Put re-seeded components at their rows, with the pooled covariance and weight 1/k."""
+        family, k = parameters.family, parameters.n_components
+        weights = np.where(lost, 0.0, parameters.weights)
+        weights *= (1.0 - len(again) / k) / weights.sum()
+        means, covariances = parameters.means.copy(), parameters.covariances
+        pooled = family.pooled(healthy.covariances, healthy.weights)
+        for j, row in zip(again, rows, strict=True):
+            weights[j] = 1.0 / k
+            means[j] = self.sample[row]
+            covariances = family.replaced(covariances, j, pooled)
+        return Parameters.of(family, weights, means, covariances)
+
+    def _hold(
+        self,
+        estimate: Estimate,
+        reseeds: tuple[int, ...],
+        used_rows: tuple[int, ...],
+        iteration: int,
+        restart: int,
+    ) -> Settled:
+        """Nothing healthy is left: floor the variances rather than end the run."""
+        family, k = estimate.family, len(estimate.counts)
+        moves = np.ptp(self.sample, axis=0) > 0
+        floor = FLOOR * np.where(moves, self.sample.var(axis=0), 1.0)
+        means = np.where(np.isfinite(estimate.means), estimate.means, self.sample.mean(axis=0))
+        covariances = np.where(np.isfinite(estimate.covariances), estimate.covariances, 0.0)
+        held = family.regularised(covariances, self.regularisation + floor)
+        weights = np.maximum(estimate.counts, EMPTY_COUNT)
+        parameters = Parameters.of(family, weights / weights.sum(), means, held)
+        message = f"no component has a usable covariance: held up by {FLOOR:g} of the variances"
+        events = tuple(
+            ComponentEvent(iteration, restart, j, "held", f"component {j} of {k}: {message}")
+            for j in range(k)
+        )
+        return Settled(parameters, reseeds, used_rows, events, is_held=True)
+
+
+def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
+    """Components (k,) that describe nothing: singular, on one point, or without rows."""
+    return parameters.singular() | _on_one_point(parameters) | (counts < EMPTY_COUNT)
+
+
+def _keep(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:
+    """Some of the components, weights summing to 1."""
+    weights = parameters.weights[components]
+    return Parameters.of(
+        parameters.family,
+        weights / weights.sum(),
+        parameters.means[components],
+        parameters.family.take(parameters.covariances, components),
+    )
+
+
+def _on_one_point(parameters: Parameters) -> NDArray[np.bool_]:
+    """Components (k,) with a variance below what rounding makes of equal rows at their mean.
+
+    A mean that float64 cannot hold leaves such a variance; it would shrink for many iterations
+    before it is exactly 0.
+    """
+    p = parameters
+    variances = p.family.variances(p.covariances, p.n_components, p.n_features)
+    resolution = _ROUNDING * np.finfo(np.float64).eps
+    return np.asarray((variances <= resolution**2 * (p.means**2 + 1.0)).any(axis=1))

@@ -1,0 +1,109 @@
+"""What a pass's likelihood says of the step before it, and whether EM gained anything at all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.fitting.em.state import Candidate, Conditions
+from dgmm.mixture.kernels import Kernel, ProductKernel
+from dgmm.mixture.parameters import Parameters, explained_fall
+
+#: Passes that a pair of plain steps, its extrapolation and the step after it take.
+_LEAST_ITERATIONS = 4
+#: Before the last so many iterations EM does what it does with any larger max_iter: the last pass
+#: is one of float64, and the step before it is not extrapolated.
+_LAST_ITERATIONS = 2
+#: Components are alike whose means are this close (in sd), and whose variances in any direction.
+_DEGENERATE_SPREAD, _DEGENERATE_RATIO = 0.05, 0.1
+
+
+def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
+    """Whether candidates after so many iterations are those of any run with a larger max_iter."""
+    return max_iter > _LEAST_ITERATIONS and n_iter <= max_iter - _LAST_ITERATIONS
+
+
+def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether a plain step's change is below tol, and so is what acceleration expects to come.
+
+    One small step alone is no convergence: on a plateau EM takes many. Float32 tiles settle no more
+    than their error. Where max_iter leaves no room for a pair of steps and what follows it, the
+    change alone decides.
+    """
+    limit = conditions.tol
+    if kernel.dtype == np.float32:
+        limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
+    if candidate.is_comparable:
+        before: float | None = candidate.history[-1]
+    else:
+        before = candidate.warm_log_likelihood if candidate.n_iter == 0 else None
+    if before is None or not abs(mean - before) < limit:
+        return False
+    looks_ahead = conditions.acceleration != "none" and conditions.max_iter > _LEAST_ITERATIONS
+    if not looks_ahead:
+        return True
+    return candidate.cycle.expects_less_than(limit, twice=conditions.needs_two_estimates)
+
+
+def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
+    if not candidate.is_comparable or candidate.stage == "single":
+        return False
+    fall = candidate.history[-1] - mean - _rounding(candidate, mean, kernel, conditions)
+    if fall <= 0.0:
+        return False
+    if candidate.estimate is None:
+        return not candidate.is_held
+    regularisation = conditions.collapse.regularisation
+    return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
+
+
+def is_accepted(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+    """Whether an extrapolation holds good: it is no worse than where it set out from.
+
+    Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
+    """
+    if not np.isfinite(mean):
+        return False
+    before, last = candidate.history[-2:]
+    allowed = candidate.cycle.length * max(0.0, before - last)
+    if kernel.dtype == np.float64:  # the guard's bound for float32 is above many a gain
+        allowed += _rounding(candidate, mean, kernel, conditions)
+    return last - mean <= allowed
+
+
+def is_degenerate(candidate: Candidate, tol: float) -> bool:
+    """Whether EM gained nothing from a drawn start whose components are all alike.
+
+    Components with a common mean and covariances of their own are a mixture like any other.
+    """
+    p = candidate.parameters
+    if candidate.is_given or p.n_components == 1:
+        return False
+    if candidate.history[-1] - candidate.history[0] >= tol:
+        return False
+    within = p.family.variances(p.covariances, p.n_components, p.n_features)
+    centre = p.weights @ p.means
+    sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
+    if (np.ptp(p.means, axis=0) > _DEGENERATE_SPREAD * sd).any():
+        return False
+    return all(_is_alike(p, k) for k in range(1, p.n_components))
+
+
+def _is_alike(p: Parameters, k: int) -> bool:
+    """Whether a component's covariance is the first one's, within a tenth in every direction."""
+    covariance = np.asarray(p.family.full_covariance(p.covariances, k, p.n_features))
+    half = p.family.whiten(p.precisions_cholesky, 0, covariance)
+    ratio = p.family.whiten(p.precisions_cholesky, 0, np.ascontiguousarray(half.T))
+    return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
+
+
+def _rounding(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> float:
+    """What rounding may take from a mean log-likelihood.
+
+    A log density's rounding grows with the condition of the covariances, whatever the kernel.
+    """
+    eps = float(np.finfo(np.float64).eps)
+    rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
+    if isinstance(kernel, ProductKernel):
+        rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
+    return rounding

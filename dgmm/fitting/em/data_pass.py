@@ -1,0 +1,224 @@
+"""One pass over the data: blocks to the statistics of every candidate."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import kept_rows
+from dgmm.data.row_accounting import require_all_rows
+from dgmm.data.standardisation import Standardisation
+from dgmm.mixture.backends import Arithmetic, named
+from dgmm.mixture.kernels import Kernel, Workspace, e_step
+from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import MOST_BLOCKS, map_reduce, tasks_per_thread
+from dgmm.reduction.tree import PassProgress
+
+#: Multiplications and additions of one task at most: about half a minute of one thread.
+_TASK_FLOPS = 1e12
+#: What one thread does in a second, and what a task and a byte of its result cost the scheduler and
+#: the driver together.
+_FLOPS_A_SECOND, _TASK_S, _BYTE_S, _SUBTREES_A_TASK = 4e10, 5e-3, 3.2e-9, 9
+_MESSAGES_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PassStatistics:
+    """What a pass returns: rows read and dropped, exactly, and one value a candidate.
+
+    `arithmetic` names what computed them, such as `numba`.
+    """
+
+    n_read: int
+    n_dropped: int
+    candidates: tuple[Statistics, ...]
+    arithmetic: frozenset[str] = frozenset()
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        merged = (a.merge(b) for a, b in zip(self.candidates, other.candidates, strict=True))
+        return type(self)(
+            self.n_read + other.n_read,
+            self.n_dropped + other.n_dropped,
+            tuple(merged),
+            self.arithmetic | other.arithmetic,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpectationPass:
+    """The E-step of all candidates over a run of blocks; picklable.
+
+    `arithmetic` is the name of what computes it (`dgmm.mixture.backends.chosen`), the same for all
+    tasks.
+    """
+
+    dataset: Dataset
+    standardisation: Standardisation
+    kernels: tuple[Kernel, ...]
+    arithmetic: str
+    drop: bool
+
+    def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
+        """Yield (block, its statistics); each block is read once for all candidates."""
+        workspace = Workspace(named(self.arithmetic))
+        used = frozenset({workspace.arithmetic.name})
+        for block, rows in self.dataset.read_blocks(run):
+            kept = drop_rows(rows) if self.drop else rows
+            statistics = self._statistics(kept, workspace)
+            yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics, used)
+
+    def _statistics(self, rows: NDArray[Any], workspace: Workspace) -> tuple[Statistics, ...]:
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for i, kernel in enumerate(self.kernels):
+            groups.setdefault(kernel.sharing, []).append(i)
+        results: dict[int, Statistics] = {}
+        for members in groups.values():
+            kernels = [self.kernels[i] for i in members]
+            columns = StandardisedRows.of(rows, self.standardisation, kernels[0].dtype, workspace)
+            values = e_step(kernels, columns, workspace)
+            results.update(zip(members, values, strict=True))
+        return tuple(results[i] for i in range(len(self.kernels)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StandardisedRows:
+    """Rows of a block as columns in standardised units, made one tile at a time."""
+
+    rows: NDArray[Any]
+    standardisation: Standardisation
+    affine: tuple[NDArray[Any], NDArray[Any]] | None
+    arithmetic: Arithmetic
+
+    @classmethod
+    def of(
+        cls,
+        rows: NDArray[Any],
+        standardisation: Standardisation,
+        dtype: np.dtype[Any],
+        workspace: Workspace,
+    ) -> Self:
+        """For tiles of a dtype."""
+        affine = standardisation.affine(rows.dtype, dtype)
+        return cls(rows, standardisation, affine, workspace.arithmetic)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+        n, d = self.rows.shape
+        return d, n
+
+    def stored(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+        """Rows, factor and offset; None where standardising is more than that."""
+        return None if self.affine is None else (self.rows, *self.affine)
+
+    def write(self, rows: slice, out: NDArray[Any]) -> None:
+        """Standardise some rows into out (d, b).
+
+        Nothing is clipped here: the survey has refused rows whose squares overflow.
+        """
+        if self.affine is None:
+            np.copyto(out, self.standardisation.apply(self.rows[rows], out.dtype))
+        else:
+            self.arithmetic.standardise(self.rows[rows], *self.affine, out)
+
+
+def drop_rows(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows without any value that is missing or infinite."""
+    keep = kept_rows(rows)
+    return rows if keep is None else rows[keep]
+
+
+class PassOverRows:
+    """The E-step of all candidates over all rows, every row accounted for.
+
+    Parameters
+    ----------
+    dataset, executor, standardisation
+        The rows, where passes over them run, and the units they are fitted in.
+    arithmetic
+        What computes a pass, by its name.
+    n_dropped
+        Rows that the summary has left out for what they lack.
+    of_pass
+        Gives who keeps the finished parts of a pass, by its name.
+    n_passes
+        Passes made in earlier attempts; counts on from there.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        executor: Executor,
+        standardisation: Standardisation,
+        arithmetic: str,
+        *,
+        n_dropped: int = 0,
+        of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
+        n_passes: int = 0,
+    ) -> None:
+        self._dataset, self._executor = dataset, executor
+        self._standardisation, self._arithmetic = standardisation, arithmetic
+        self._n_dropped = n_dropped
+        self._of_pass, self.n_passes = of_pass, n_passes
+        self._last_s = math.inf
+
+    def __call__(self, kernels: tuple[Kernel, ...]) -> PassStatistics:
+        """Statistics of every candidate.
+
+        Raises
+        ------
+        DataError
+            If rows read and rows dropped are not those of the summary.
+        """
+        leaves = ExpectationPass(
+            *(self._dataset, self._standardisation, kernels, self._arithmetic),
+            drop=self._n_dropped > 0,
+        )
+        begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
+        widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)
+        total: PassStatistics = map_reduce(
+            self._executor,
+            leaves,
+            grid.n_blocks,
+            tasks=tasks_per_thread(self._last_s),
+            most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
+            # By its kernels too: a raised max_iter may ask for another pass of that number.
+            progress=self._of_pass(f"em {self.n_passes} {digest_of_kernels(kernels)}"),
+        )
+        self._last_s = time.perf_counter() - begun
+        self.n_passes += 1
+        require_all_rows(total, self._dataset, self._n_dropped)
+        return total
+
+
+def most_blocks(flops: float, result_bytes: int, grid: BlockGrid, n_threads: int) -> int:
+    """Blocks of one task at most, so that what a killed run does again takes half a minute.
+
+    More where the messages of so many tasks, which all pass through one thread of the scheduler and
+    one of the driver, would take more than a tenth of the pass (figures: docs/scaling.md).
+
+    Parameters
+    ----------
+    flops
+        Multiplications and additions of one row.
+    result_bytes
+        Of one subtree.
+    grid, n_threads
+        The blocks, and how many tasks run at the same time.
+    """
+    wanted = min(_TASK_FLOPS / (flops * grid.rows_per_block), MOST_BLOCKS)
+    pass_s = grid.n_samples * flops / _FLOPS_A_SECOND / n_threads
+    message_s = _TASK_S + _SUBTREES_A_TASK * result_bytes * _BYTE_S
+    bearable = _MESSAGES_SHARE * pass_s / message_s
+    return max(int(wanted), int(grid.n_blocks / max(bearable, 1.0)), 1)

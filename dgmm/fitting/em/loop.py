@@ -1,0 +1,277 @@
+"""Expectation-maximisation: one loop over a tuple of candidates, each a value until its outcome.
+
+One pass over the data feeds all candidates; their results are those of each candidate's run alone.
+Progress, logs and checkpoints listen to the loop; it knows none of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from dgmm.fitting.em.acceleration import Step, next_point
+from dgmm.fitting.em.collapse import lost_components
+from dgmm.fitting.em.convergence import has_fallen, has_settled, is_accepted, is_degenerate
+from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.fitting.em.state import Candidate, Conditions, Iteration
+from dgmm.mixture.covariance.full import unpack
+from dgmm.mixture.kernels import Guard, Kernel, ProductKernel, choose
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.outcome import Outcome
+
+Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
+Listen = Callable[[Candidate, Iteration], None]
+
+
+def run(
+    candidates: tuple[Candidate, ...],
+    expectation: Expectation,
+    conditions: Conditions,
+    listen: Listen = lambda _candidate, _iteration: None,
+    keep: Callable[[tuple[Candidate, ...]], None] = lambda _candidates: None,
+    screen: Callable[[tuple[Candidate, ...]], tuple[Candidate, ...]] = lambda candidates: (
+        candidates
+    ),
+) -> tuple[Candidate, ...]:
+    """Advance all candidates to their outcomes.
+
+    Parameters
+    ----------
+    candidates
+        Starts; their places do not matter, their restarts and names do.
+    expectation
+        One pass over all rows: kernels to their statistics.
+    conditions
+        Tolerance, limits, policy.
+    listen
+        Called after each iteration of each candidate.
+    keep
+        Given all candidates after each pass: what a run that was killed can go on from.
+    screen
+        Which candidates go on after a pass: a function of the candidates alone.
+    """
+    while any(c.outcome is None for c in candidates):
+        active = tuple(c for c in candidates if c.outcome is None)
+        kernels = tuple(_kernel(c, conditions) for c in active)
+        begun = time.perf_counter()
+        total = expectation(kernels)
+        seconds = time.perf_counter() - begun
+        used = " and ".join(sorted(total.arithmetic))
+        advanced = []
+        for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
+            new = advance(c, kernel, statistics, conditions)
+            advanced.append(new)
+            if new.n_iter > c.n_iter or new.outcome is not None:
+                record = _record(c, new, kernel, statistics.n_rows)
+                listen(new, replace(record, seconds=seconds, arithmetic=used))
+        moved = iter(advanced)
+        candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
+        keep(candidates)
+    return candidates
+
+
+def best(candidates: tuple[Candidate, ...], n_rows: float = np.inf) -> Candidate:
+    """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
+
+    Candidates that ran into trouble (degenerate, collapsed) stand behind all others, and before
+    them those with a component of fewer rows, of `n_rows`, than its covariance needs.
+    """
+
+    def rank(c: Candidate) -> tuple[bool, bool, bool, float, int]:
+        outcome = c.outcome or Outcome.MAX_ITER_REACHED
+        sound = outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
+        has_rows = c.parameters.bears_covariances(n_rows)
+        return (outcome.is_usable, sound, has_rows, c.mean_log_likelihood, -c.restart)
+
+    return max(candidates, key=rank)
+
+
+def _kernel(candidate: Candidate, conditions: Conditions) -> Kernel:
+    """The fastest kernel that guard and stage allow; the last iteration is never single."""
+    if candidate.stage == "centred":
+        return choose(candidate.parameters, Guard(float("inf")))
+    single = candidate.stage == "single" and candidate.n_iter + 1 < conditions.max_iter
+    single = single and conditions.guard.allows(candidate.parameters, np.float32)
+    # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
+    was_single = candidate.kernel.endswith("float32")
+    is_stale = candidate.scatter is None or (was_single and not single)
+    needs_scatter = candidate.parameters.family.pooled_scatter and is_stale
+    return choose(candidate.parameters, conditions.guard, single=single, with_scatter=needs_scatter)
+
+
+def advance(
+    candidate: Candidate, kernel: Kernel, statistics: Statistics, conditions: Conditions
+) -> Candidate:
+    """One iteration: judge the E-step, then take the M-step.
+
+    Where the guard refuses the new parameters, the old ones come back for a pass of the centred
+    kernel: `n_iter` has then not moved.
+    """
+    origin, candidate = candidate, _taught(candidate, kernel, statistics)
+    mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
+    extrapolated = origin.cycle.is_extrapolated
+    if extrapolated and not is_accepted(origin, mean, kernel, conditions):
+        return _refuted(origin)
+    if not np.isfinite(mean):
+        return replace(candidate, outcome=Outcome.NON_FINITE)
+    if has_fallen(candidate, mean, kernel, conditions):
+        return _restored(candidate)
+    converged = has_settled(candidate, mean, kernel, conditions)
+    before = candidate
+    history = (*candidate.history, mean)
+    candidate = replace(candidate, history=history, is_comparable=True)
+    candidate = _maximised(candidate, statistics, conditions)
+    if extrapolated and len(candidate.events) > len(before.events):
+        return _refuted(origin)  # components are to be lost by EM itself, or not at all
+    if isinstance(kernel, ProductKernel) and not conditions.guard.allows(candidate.parameters):
+        # A component has tightened beyond what products can hold: its covariance is rounding.
+        cycle = origin.cycle.interrupted()
+        return replace(before, stage="centred", is_comparable=False, cycle=cycle)
+    candidate = _judged(candidate, converged and candidate.is_comparable, kernel, conditions)
+    return _accelerated(origin, candidate, kernel, statistics.n_rows, conditions)
+
+
+def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Candidate:
+    """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
+    label = f"{kernel.name}-{kernel.dtype}"
+    stage = candidate.stage
+    if kernel.name == "centred":
+        stage = "centred"
+    elif kernel.dtype == np.float64:
+        stage = "double"
+    scatter = candidate.scatter
+    if kernel.reference is None and statistics.scatter is not None:
+        scatter = statistics.scatter
+    same = label == candidate.kernel
+    return replace(
+        candidate,
+        kernel=label,
+        stage=stage,
+        scatter=scatter,
+        is_comparable=candidate.is_comparable and same,
+        cycle=candidate.cycle if same else candidate.cycle.interrupted(),
+    )
+
+
+def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> float:
+    """Nats a row, standardised, with the term −½ tr(Λ T) that the tied product leaves out."""
+    total = statistics.log_likelihood
+    if isinstance(kernel, ProductKernel) and kernel.family.pooled_scatter:
+        if candidate.scatter is None:
+            raise RuntimeError("the pooled scatter is not known")
+        U = candidate.parameters.precisions_cholesky
+        T = unpack(candidate.scatter, candidate.parameters.n_features)
+        total -= 0.5 * float(np.einsum("ij,ij->", U, T @ U))
+    return total / statistics.n_rows
+
+
+def _refuted(candidate: Candidate) -> Candidate:
+    """Back to where plain steps had led, one pass poorer."""
+    return replace(
+        candidate,
+        parameters=candidate.cycle.fallback or candidate.parameters,
+        cycle=candidate.cycle.refuted(),
+        is_comparable=True,
+        n_iter=candidate.n_iter + 1,
+    )
+
+
+def _accelerated(
+    before: Candidate, after: Candidate, kernel: Kernel, n_rows: int, conditions: Conditions
+) -> Candidate:
+    """Let the next pass go further than the plain step, where the cycle allows it.
+
+    Never the last pass: if it refuted the step, nothing would have come of it.
+    """
+    if conditions.acceleration == "none" or after.outcome is not None:
+        return after
+    gain = after.history[-1] - after.history[-2] if len(after.history) > 1 else np.inf
+    if before.cycle.is_extrapolated:
+        return replace(after, cycle=before.cycle.accepted(gain))
+    if not after.is_comparable or after.estimate is None:
+        return replace(after, cycle=after.cycle.interrupted())
+    if after.n_iter + 1 >= conditions.max_iter:
+        return after
+
+    def admits(parameters: Parameters) -> bool:
+        """No component lost, and no change of kernel."""
+        allowed = kernel.name == "centred" or conditions.guard.allows(parameters, kernel.dtype)
+        return allowed and not lost_components(parameters, n_rows * parameters.weights).any()
+
+    cycle, point = next_point(after.cycle, before.parameters, after.parameters, gain, admits)
+    comparable = not cycle.is_extrapolated
+    return replace(after, parameters=point, cycle=cycle, is_comparable=comparable)
+
+
+def _restored(candidate: Candidate) -> Candidate:
+    """The parameters before the fall."""
+    kept = candidate.previous or candidate.parameters
+    return replace(candidate, parameters=kept, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
+
+
+def _maximised(candidate: Candidate, statistics: Statistics, conditions: Conditions) -> Candidate:
+    """M-step, regularisation, and the policy for lost components."""
+    policy = conditions.collapse
+    estimate = m_step(candidate.parameters.family, statistics, candidate.scatter)
+    n_iter = candidate.n_iter + 1
+    settled = policy.settle(
+        estimate, candidate.reseeds, candidate.used_rows, n_iter, candidate.restart
+    )
+    moved = bool(settled.events) and not settled.is_held
+    events = () if settled.is_held and candidate.is_held else settled.events
+    return replace(
+        candidate,
+        n_iter=n_iter,
+        previous=candidate.parameters,
+        parameters=settled.parameters,
+        reseeds=settled.reseeds,
+        used_rows=settled.used_rows,
+        events=(*candidate.events, *events),
+        is_held=settled.is_held,
+        estimate=None if settled.events else estimate,
+        is_comparable=candidate.is_comparable and not moved,
+    )
+
+
+def _judged(
+    candidate: Candidate, converged: bool, kernel: Kernel, conditions: Conditions
+) -> Candidate:
+    """Set the outcome where there is one; a float32 stage only hands on to float64."""
+    if converged and kernel.dtype == np.float32:
+        return replace(candidate, stage="double", is_comparable=False)
+    if not converged and candidate.n_iter < conditions.max_iter:
+        return candidate
+    if candidate.is_held:
+        return replace(candidate, outcome=Outcome.COMPONENT_COLLAPSED)
+    if not converged:
+        return replace(candidate, outcome=Outcome.MAX_ITER_REACHED)
+    degenerate = is_degenerate(candidate, conditions.tol)
+    outcome = Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
+    return replace(candidate, outcome=outcome)
+
+
+def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> Iteration:
+    change = after.mean_log_likelihood - before.mean_log_likelihood
+    step = _step(before, after)
+    return Iteration(
+        iteration=after.n_iter,
+        restart=after.restart,
+        start=after.start,
+        mean_log_likelihood=after.mean_log_likelihood,
+        change=change if before.history and step != "refuted" else float("nan"),
+        kernel=kernel.name,
+        dtype=str(kernel.dtype),
+        rows=rows,
+        step=step,
+    )
+
+
+def _step(before: Candidate, after: Candidate) -> Step:
+    """How the parameters of a pass came about, and what became of them."""
+    if not before.cycle.is_extrapolated:
+        return "plain"
+    return "accelerated" if len(after.history) > len(before.history) else "refuted"

@@ -1,0 +1,54 @@
+"""What a fit asks of whoever keeps its state on disk, so that a run that was killed can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from dgmm.fitting.em.state import Candidate
+from dgmm.reduction.tree import PassProgress
+
+T = TypeVar("T")
+
+
+class EmState(NamedTuple):
+    """EM between two passes: all candidates, and how many passes were made."""
+
+    candidates: tuple[Candidate, ...]
+    n_passes: int
+
+
+class Resumption(Protocol):
+    """Keeps what is done, and gives it back to the run that goes on."""
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once in the life of a run and kept."""
+
+    def of_pass(self, name: str) -> PassProgress[Any] | None:
+        """Who keeps the finished parts of one pass over the data; None where nothing is kept."""
+
+    def em_state(self) -> EmState | None:
+        """Where EM was; None before its first pass."""
+
+    def keep_em_state(self, state: EmState) -> None:
+        """Take note of where EM is."""
+
+
+class NothingKept:
+    """For fits whose caller waits for them: they start over."""
+
+    def once(self, name: str, make: Callable[[], T]) -> T:  # noqa: ARG002 - the protocol's
+        """Make it."""
+        return make()
+
+    def of_pass(self, name: str) -> None:
+        """Nobody."""
+
+    def em_state(self) -> None:
+        """Nowhere."""
+
+    def keep_em_state(self, state: EmState) -> None:
+        """Forget it."""
+
+
+NOTHING_KEPT = NothingKept()

@@ -1,0 +1,159 @@
+"""One start on its way to an outcome, and what all starts of a fit have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.fitting.em.acceleration import Acceleration, Cycle, Step
+from dgmm.fitting.em.collapse import CollapsePolicy, ComponentEvent
+from dgmm.mixture.kernels import Guard
+from dgmm.mixture.parameters import Estimate, Parameters
+from dgmm.outcome import Outcome
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What one fit's candidates have in common.
+
+    Attributes
+    ----------
+    tol
+        Bound of the change of the mean log-likelihood, nats per row.
+    max_iter
+        M-steps at most; 0 keeps the start.
+    collapse
+        Policy for lost components; knows the sample and the regularisation.
+    guard
+        What is known of the rows' range.
+    single
+        Early passes may use float32 tiles.
+    log_volume
+        Σ log scale: what standardising adds to a log density.
+    acceleration
+        Whether passes may go to extrapolated parameters.
+    needs_two_estimates
+        Whether two estimates of the gain that is still to come must be below `tol`, however small
+        one is: where EM has followed the starts on these very rows, the first steps are small
+        whatever is still to come. That takes three passes more, over few rows.
+    """
+
+    tol: float
+    max_iter: int
+    collapse: CollapsePolicy
+    guard: Guard
+    single: bool = False
+    log_volume: float = 0.0
+    acceleration: Acceleration = "none"
+    needs_two_estimates: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One start on its way to an outcome.
+
+    Attributes
+    ----------
+    restart, start
+        The restart, and the name of the start within it.
+    history
+        Mean log-likelihoods of the E-steps so far, user units; those of refuted steps left out.
+    is_comparable
+        Whether the last of them and the next are a plain step apart: not after a start, a re-seed,
+        a drop, a change of kernel or an accelerated step.
+    estimate
+        What the last M-step found before regularisation: how far the likelihood may fall by it.
+        None where the comparison starts anew.
+    previous
+        Parameters of the E-step before, kept for LOG_LIKELIHOOD_DECREASED.
+    cycle
+        Where the acceleration stands.
+    stage
+        Candidates go down this ladder and never up: single, double, centred.
+    scatter
+        Packed total scatter about the origin once known (tied).
+    reseeds, used_rows, is_held
+        The collapse policy's memory (`dgmm.fitting.em.collapse.Settled`).
+    is_given
+        The start was given, by a user or a model, and is not judged.
+    warm_log_likelihood
+        The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
+    """
+
+    restart: int
+    parameters: Parameters
+    n_iter: int = 0
+    history: tuple[float, ...] = ()
+    is_comparable: bool = False
+    estimate: Estimate | None = None
+    previous: Parameters | None = None
+    cycle: Cycle = field(default_factory=Cycle)
+    stage: Literal["single", "double", "centred"] = "double"
+    kernel: str = ""
+    scatter: Array | None = None
+    reseeds: tuple[int, ...] = ()
+    used_rows: tuple[int, ...] = ()
+    events: tuple[ComponentEvent, ...] = ()
+    is_held: bool = False
+    outcome: Outcome | None = None
+    start: str = ""
+    is_given: bool = False
+    warm_log_likelihood: float | None = None
+
+    @classmethod
+    def at(
+        cls,
+        restart: int,
+        parameters: Parameters,
+        conditions: Conditions,
+        *,
+        start: str = "",
+        is_given: bool = False,
+        warm_log_likelihood: float | None = None,
+    ) -> Candidate:
+        """A candidate at its start; one that goes on from an earlier fit has done with float32."""
+        outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
+        begins_single = conditions.single and warm_log_likelihood is None
+        stage: Literal["single", "double"] = "single" if begins_single else "double"
+        reseeds = (0,) * parameters.n_components
+        return cls(
+            restart,
+            parameters,
+            stage=stage,
+            reseeds=reseeds,
+            outcome=outcome,
+            start=start,
+            is_given=is_given,
+            warm_log_likelihood=warm_log_likelihood,
+        )
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Of the last E-step, nats per row in user units; −inf before the first."""
+        return self.history[-1] if self.history else -float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """What a listener hears of one candidate's iteration.
+
+    A refuted step leaves the likelihood that was known before it, and no change. `seconds` and
+    `arithmetic` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
+    """
+
+    iteration: int
+    restart: int
+    mean_log_likelihood: float
+    change: float
+    kernel: str
+    dtype: str
+    rows: int
+    step: Step = "plain"
+    seconds: float = 0.0
+    arithmetic: str = ""
+    start: str = ""

@@ -1,0 +1,166 @@
+"""Where EM begins: parameters from a sample that the summary pass drew, on the driver, or from all
+rows.
+
+Which method to choose:
+
+- `kmeans` (the default): good almost everywhere; k-means++ seeds, then Lloyd's iterations.
+- `k-means++`: the seeds alone; quicker and rougher, for many restarts or very many components.
+- `random_from_data`: k random rows; quick, and different at every restart, for `n_init` > 1.
+- `random`: random responsibilities; all components start alike and EM parts them slowly, if at all.
+- `hierarchical`: Ward's tree; the same clusters whatever the seed on a small sample, and good where
+  clusters differ much in size.
+- `kmeans_parallel`: k-means‖, which reads all rows seven times; for clusters so rare that a sample
+  holds next to none of their rows.
+- `given`: parameters as they are, from arrays or a saved model.
+
+In scikit-learn `k-means++` and `random_from_data` give responsibilities to the k chosen rows only,
+so that every covariance starts as reg_covar alone, a spike on a single row (and with reg_covar 0 as
+nothing). Here every row of the sample belongs to its nearest seed, so that covariances start at the
+size of clusters.
+
+Whatever the data, parameters returned are finite and every covariance can be inverted: components
+of few or equal rows start with the pooled covariance within clusters, or with the whole sample's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dgmm.errors import ComponentError, DataError
+from dgmm.fitting.initialisation.all_rows import AllRows
+from dgmm.fitting.initialisation.first_parameters import (
+    parameters_from_labels,
+    parameters_from_responsibilities,
+)
+from dgmm.fitting.initialisation.hierarchical import hierarchical
+from dgmm.fitting.initialisation.kmeans import kmeans
+from dgmm.fitting.initialisation.kmeans_parallel import kmeans_parallel
+from dgmm.fitting.initialisation.kmeans_plus_plus import kmeans_plus_plus
+from dgmm.fitting.initialisation.metrics import METRICS, distance_scale
+from dgmm.fitting.initialisation.random_from_data import random_from_data
+from dgmm.fitting.initialisation.random_responsibilities import random_responsibilities
+from dgmm.fitting.initialisation.sample_rows import clipped
+from dgmm.fitting.initialisation.start_request import Method, StartRequest
+from dgmm.fitting.initialisation.user_start import given as given_parameters
+from dgmm.mixture.covariance.family import Array, Family
+from dgmm.mixture.parameters import Parameters
+
+METHODS: dict[str, Method] = {
+    "kmeans": kmeans,
+    "k-means++": kmeans_plus_plus,
+    "random_from_data": random_from_data,
+    "random": random_responsibilities,
+    "hierarchical": hierarchical,
+    "given": given_parameters,
+}
+#: Methods that need more than the sample: see `start_over_all_rows`.
+METHODS_OVER_ALL_ROWS = {"kmeans_parallel": kmeans_parallel}
+
+__all__ = [
+    "METHODS",
+    "METHODS_OVER_ALL_ROWS",
+    "METRICS",
+    "AllRows",
+    "StartRequest",
+    "distance_scale",
+    "parameters_from_labels",
+    "parameters_from_responsibilities",
+    "start",
+    "start_over_all_rows",
+]
+
+
+def start(
+    method: str,
+    sample: Array,
+    family: Family,
+    n_components: int,
+    regularisation: Array,
+    rng: np.random.Generator,
+    *,
+    given: Parameters | None = None,
+    scale: Array | None = None,
+) -> Parameters:
+    """Parameters to begin EM with; equal arguments give equal bits.
+
+    Parameters
+    ----------
+    method
+        A key of `METHODS`.
+    sample : (m, d)
+        Rows in standardised units, finite, float64.
+    family
+        Covariance family.
+    n_components
+        k.
+    regularisation : (d,)
+        Added to the variances.
+    rng
+        The start's own stream.
+    given
+        Parameters for the method `given`.
+    scale : (d,), optional
+        What the sample is multiplied by before distances are taken: see `metrics.distance_scale`.
+
+    Raises
+    ------
+    DataError
+        If the method is unknown, the sample is not finite, or given parameters do not fit.
+    ComponentError
+        If the sample has fewer rows than components.
+    """
+    if method not in METHODS:
+        raise DataError(
+            f"initialisation.method is {method!r}; expected one of {', '.join(METHODS)}"
+        )
+    if method != "given":
+        sample = _checked(sample, n_components)
+    request = StartRequest(sample, family, n_components, regularisation, rng, given, scale)
+    return METHODS[method](request)
+
+
+def start_over_all_rows(
+    method: str,
+    rows: AllRows,
+    requests: Sequence[StartRequest],
+    seed: int,
+    keys: Sequence[tuple[int, ...]],
+) -> list[Parameters]:
+    """Parameters of every start, from reads that they share; the same bits as each alone.
+
+    Parameters
+    ----------
+    method
+        A key of `METHODS_OVER_ALL_ROWS`.
+    rows
+        All rows, standardised as the sample.
+    requests
+        What each start asks for; they differ in their streams and their metric alone.
+    seed, keys
+        The job's seed, and what names each start: its restart, and its number within it.
+
+    Raises
+    ------
+    DataError
+        If the sample is not finite, or the data changed since it was drawn.
+    ComponentError
+        If the sample has fewer rows than components.
+    """
+    sample = _checked(requests[0].sample, requests[0].n_components)
+    checked = [replace(request, sample=sample) for request in requests]
+    return METHODS_OVER_ALL_ROWS[method](rows, checked, seed, keys)
+
+
+def _checked(sample: Array, n_components: int) -> Array:
+    """The sample, C-contiguous, its largest values cut off."""
+    if len(sample) < n_components:
+        raise ComponentError(
+            f"the sample has {len(sample)} rows for {n_components} components: lower "
+            "model.n_components or raise initialisation.sample_rows"
+        )
+    if not np.isfinite(sample).all():
+        raise DataError("the sample has values that are not finite: initialisation needs numbers")
+    return np.ascontiguousarray(clipped(sample), dtype=np.float64)

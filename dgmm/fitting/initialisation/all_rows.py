@@ -1,0 +1,154 @@
+"""All rows of a data set, standardised and in blocks: for starts that no sample is enough for.
+
+Such a start asks for reductions, as EM does: what it holds never grows with the number of rows, and
+its bits follow neither chunks nor workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import kept_rows
+from dgmm.data.row_accounting import require_all_rows
+from dgmm.data.standardisation import Standardisation
+from dgmm.fitting.em.saved_progress import NOTHING_KEPT, Resumption
+from dgmm.fitting.initialisation.sample_rows import LARGEST_VALUE, CentredRows
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import map_reduce
+from dgmm.reduction.tree import Monoid
+
+M = TypeVar("M", bound=Monoid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The rows of one block that are fitted.
+
+    Attributes
+    ----------
+    number : int
+        The block's.
+    rows : CentredRows
+        Standardised; they lie about the origin, which is the sample's median.
+    kept : (b,) or None
+        Which of the block's rows these are; None for all.
+    """
+
+    number: int
+    rows: CentredRows
+    kept: NDArray[np.bool_] | None = None
+
+    def scaled(self, scale: NDArray[np.float64] | None) -> Block:
+        """The same rows, each feature multiplied by its scale (d,); None leaves them."""
+        return self if scale is None else replace(self, rows=self.rows.scaled(scale))
+
+    def uniform(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """One number in [0, 1) for each fitted row; rows left out draw theirs as well."""
+        if self.kept is None:
+            return rng.random(self.rows.n_rows)
+        drawn: NDArray[np.float64] = rng.random(len(self.kept))[self.kept]
+        return drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AllRows:
+    """Rows on disk, and where passes over them run.
+
+    Attributes
+    ----------
+    dataset, executor
+        As in a fit.
+    standardisation
+        Of the data.
+    n_dropped : int
+        Rows that the summary left out, and that every pass leaves out.
+    kept : Resumption
+        Keeps what each read has found, and the finished parts of one.
+    """
+
+    dataset: Dataset
+    executor: Executor
+    standardisation: Standardisation
+    n_dropped: int
+    kept: Resumption = NOTHING_KEPT
+
+    def reduce(self, measure: Callable[[Block], M], name: str) -> M:
+        """Measure every block and merge in the fixed tree: one read of the data.
+
+        Parameters
+        ----------
+        measure
+            Picklable.
+        name
+            Of this read, unlike that of any other: small letters, digits and hyphens.
+
+        Raises
+        ------
+        DataError
+            If other rows are there than the summary counted.
+        """
+        leaves = _Leaves(self.dataset, self.standardisation, self.n_dropped > 0, measure)
+
+        def read() -> Accounted[M]:
+            n_blocks, progress = self.dataset.grid.n_blocks, self.kept.of_pass(name)
+            return map_reduce(self.executor, leaves, n_blocks, progress=progress)
+
+        total = self.kept.once(f"start-{name}", read)
+        require_all_rows(total, self.dataset, self.n_dropped)
+        return total.value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Together(Generic[M]):
+    """Values measured in one read, one a restart; each is merged with its own."""
+
+    values: tuple[M, ...]
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        pairs = zip(self.values, other.values, strict=True)
+        return type(self)(tuple(mine.merge(theirs) for mine, theirs in pairs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accounted(Generic[M]):
+    """A value, and how many rows it is of."""
+
+    n_read: int
+    n_dropped: int
+    value: M
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        return type(self)(
+            self.n_read + other.n_read,
+            self.n_dropped + other.n_dropped,
+            self.value.merge(other.value),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Leaves(Generic[M]):
+    """Blocks to measures; picklable."""
+
+    dataset: Dataset
+    standardisation: Standardisation
+    drop: bool
+    measure: Callable[[Block], M]
+
+    def __call__(self, run: Run) -> Iterator[tuple[int, Accounted[M]]]:
+        for number, rows in self.dataset.read_blocks(run):
+            kept = kept_rows(rows) if self.drop else None
+            fitted = rows if kept is None else rows[kept]
+            columns = self.standardisation.apply(fitted)
+            np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
+            block = Block(number, CentredRows.about_origin(columns), kept)
+            n_dropped = len(rows) - len(fitted)
+            yield number, Accounted(len(rows), n_dropped, self.measure(block))

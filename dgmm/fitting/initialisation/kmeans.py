@@ -1,0 +1,72 @@
+"""k-means: greedy k-means++ seeds, then Lloyd's iterations.
+
+Lloyd, *Least squares quantization in PCM*, IEEE Trans. Inf. Theory 28 (1982).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
+from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels
+from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.mixture.covariance.family import Array
+from dgmm.mixture.parameters import Parameters
+
+MAX_ITERATIONS = 100
+#: Lloyd stops when at most this share of the rows changes its cluster (below 1,000 rows: none). It
+#: walks on for dozens of iterations over the last few, which EM shares out anew in its first: on
+#: 100,000 rows of photographs and 16 clusters 50 more lowered the sum of squares by 0.05 %.
+SETTLED_SHARE = 1e-3
+#: Of many rows so many a cluster are seeded and settled first, for a tenth of the time and more.
+FEW_ROWS_PER_CLUSTER = 200
+
+
+def lloyd(rows: CentredRows, points: Array, weights: Array | None = None) -> Labels:
+    """Labels (m,) of Lloyd's iterations from points (k, d) about the centre of the rows.
+
+    A cluster that runs empty moves to the row farthest from its own point. A row of weight w > 0
+    stands for w equal rows.
+    """
+    labels = rows.nearest(points)
+    for _ in range(MAX_ITERATIONS):
+        counts = np.bincount(labels, minlength=len(points))
+        points = rows.means(labels, counts, otherwise=points, weights=weights)
+        moved = _revive(rows, points, labels, np.flatnonzero(counts == 0))
+        before, labels = labels, rows.nearest(points)
+        if not moved and np.count_nonzero(labels != before) <= SETTLED_SHARE * len(labels):
+            break
+    return labels
+
+
+def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> bool:
+    """Move points of empty clusters to the farthest rows, in place; False where none was moved.
+
+    Rows at distance 0 are left alone: there are fewer distinct rows than clusters.
+    """
+    if len(empty) == 0:
+        return False
+    distances = rows.deviations(points, labels)
+    farthest = np.argsort(-distances, kind="stable")[: len(empty)]
+    farthest = farthest[distances[farthest] > 0]
+    points[empty[: len(farthest)]] = rows.take(farthest)
+    return len(farthest) > 0
+
+
+def kmeans(request: StartRequest) -> Parameters:
+    """Clusters of k-means as components; many rows begin where a share of them has settled."""
+    rows, k = request.distance_rows(), request.n_components
+    few = _share(rows, k, request.rng)
+    points = few.take(seeds(few, k, request.rng))
+    if few.n_rows < rows.n_rows:
+        labels = lloyd(few, points)
+        points = few.means(labels, np.bincount(labels, minlength=k), otherwise=points)
+    return request.from_labels(lloyd(rows, points))
+
+
+def _share(rows: CentredRows, k: int, rng: np.random.Generator) -> CentredRows:
+    """A uniform share of the rows, in their order; all of them where that is no less than half."""
+    wanted = FEW_ROWS_PER_CLUSTER * k
+    if 2 * wanted > rows.n_rows:
+        return rows
+    return rows.only(np.sort(rng.choice(rows.n_rows, wanted, replace=False)))

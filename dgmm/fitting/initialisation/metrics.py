@@ -1,0 +1,95 @@
+"""In which units starts measure distance: no single metric is right, so each has its starts.
+
+Clusters of k-means follow the units. Where two clusters are about equal, the interquartile range of
+the feature that separates them is the distance between them, and dividing by it hides them; where
+one feature has large units and nothing to say, the data's own units hide the others. Starts are
+therefore drawn in several metrics and compared by likelihood, which does not depend on units.
+
+Neither helps where the units are arbitrary and one feature alone separates several clusters: among
+features of equal variance k-means cuts noise. Pooled scales tell that feature from the others
+(Raymaekers & Zamar, *Pooled variable scaling for cluster analysis*, Bioinformatics 36, 2020): each
+feature is divided by the pooled standard deviation within its own clusters, those of that feature
+alone. Their number is the one of largest gap between the logarithms of their sum of squares and of
+that of as many clusters of uniform values (Tibshirani, Walther & Hastie, *Estimating the number of
+clusters in a data set via the gap statistic*, J. R. Statist. Soc. B 63, 2001). For one feature the
+latter is known, range²/(12 g²) per row for g clusters: nothing is simulated.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.mixture.covariance.family import Array
+
+Metric = Literal["units", "sd", "iqr", "pooled"]
+
+#: `units`: the data's own, one common scale for all features; `sd`: standard deviations of the
+#: sample; `iqr`: its interquartile ranges (standard deviations where those are 0); `pooled`:
+#: standard deviations within the clusters of each feature alone.
+METRICS: tuple[Metric, ...] = get_args(Metric)
+#: A feature that varies less, of one that shares its scale, has no part in any distance.
+LEAST_SPREAD = 1e-50
+#: Numbers of clusters that are tried for one feature, the rows they are made of, at most, Lloyd's
+#: iterations, and features: with more of them no single one decides where k-means begins.
+GROUPS, POOLED_ROWS, POOLED_ITERATIONS, POOLED_FEATURES = (1, 2, 3, 5, 8, 12), 5000, 20, 256
+
+
+def distance_scale(metric: Metric, standardisation: Standardisation, sample: Array) -> Array:
+    """What standardised features are multiplied by before distances are taken, (d,).
+
+    Parameters
+    ----------
+    metric
+        One of `METRICS`.
+    standardisation
+        That of the sample.
+    sample : (m, d)
+        Standardised rows, finite, cut off where their squares would overflow.
+    """
+    if metric == "units":
+        exponents = np.frexp(standardisation.scale)[1]
+        largest = exponents[~standardisation.is_constant].max(initial=-1100)
+        # A feature with 2^-400 of another's scale has no part in any distance, and its square is 0.
+        units: Array = np.ldexp(1.0, np.clip(exponents - largest, -400, 0))
+        return units
+    if metric == "iqr":
+        spread = np.sqrt(standardisation.standardised_variance)
+    elif metric == "pooled" and sample.shape[1] <= POOLED_FEATURES:
+        few = sample[:: -(-len(sample) // POOLED_ROWS)]
+        spread = np.array([_pooled_deviation(column) for column in few.T])
+    else:
+        spread = sample.std(axis=0)
+    return 1.0 / np.maximum(np.where(spread > 0, spread, 1.0), LEAST_SPREAD)
+
+
+def _pooled_deviation(column: Array) -> float:
+    """Standard deviation of values (m,) within their clusters."""
+    x = np.sort(column) - column.mean()
+    extent = x[-1] - x[0]
+    if not extent > 0:
+        return 0.0
+    sums = np.concatenate([[0.0], np.cumsum(x)])
+    total, deviations = float((x * x).sum()), []
+    for g in GROUPS:
+        shares = (np.arange(g) + 0.5) / g
+        begun = (x[(shares * len(x)).astype(np.intp)], x[0] + extent * shares)
+        within = total - max(_between(x, sums, points) for points in begun)
+        # What is left beside rounding: values may all be equal within their clusters.
+        deviations.append(np.sqrt(max(within, 1e-12 * total) / len(x)))
+    gaps = [np.log(extent / (g * of)) for g, of in zip(GROUPS, deviations, strict=True)]
+    return float(deviations[int(np.argmax(gaps))])
+
+
+def _between(x: Array, sums: Array, points: Array) -> float:
+    """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
+    for _ in range(POOLED_ITERATIONS):
+        edges = np.searchsorted(x, (points[1:] + points[:-1]) / 2)
+        bounds = np.concatenate([[0], edges, [len(x)]])
+        counts, totals = np.diff(bounds), np.diff(sums[bounds])
+        before, points = points, np.where(counts > 0, totals / np.maximum(counts, 1), points)
+        if np.array_equal(points, before):
+            break
+    return float((totals**2 / np.maximum(counts, 1)).sum())

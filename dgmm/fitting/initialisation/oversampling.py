@@ -1,0 +1,182 @@
+"""What k-means‖ measures of every block: rows drawn, rows a candidate, moments a cluster.
+
+A round wants every row x, independently, with probability min(1, ℓ·d²(x, C)/φ(C)), where φ(C), the
+sum of d² over all rows, is known only when all have been read. So each row draws u in [0, 1) and is
+taken if u/d² < ℓ/φ. The φ of some blocks is at most that of all: rows that fail with it can be left
+out at once. Every partial result holds about ℓ rows, one read does for a round, and the rows taken
+are exactly those that two reads would take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.fitting.initialisation.all_rows import Block, Together
+from dgmm.fitting.initialisation.first_parameters import add_moments
+from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, tiles
+from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.sufficient_statistics import Statistics, pack_scatter
+from dgmm.random_streams import Stage, stream
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What a round takes from some blocks; a monoid.
+
+    Attributes
+    ----------
+    oversampling : float
+        ℓ.
+    cost : float
+        φ: sum of squared distances to the nearest candidate so far.
+    keys : (c,)
+        u/d² of the rows taken, each below ℓ/φ.
+    rows : (c, d)
+        The rows themselves, in the order of the data.
+    """
+
+    oversampling: float
+    cost: float
+    keys: Array
+    rows: Array
+
+    @classmethod
+    def of_block(
+        cls, oversampling: float, block: Block, candidates: Array, rng: np.random.Generator
+    ) -> Self:
+        """Draw from one block."""
+        distances = squared_distances(block.rows, candidates)
+        numbers = block.uniform(rng)
+        keys = np.full(len(numbers), np.inf)
+        with np.errstate(over="ignore"):  # a distance near 0 is as good as none
+            np.divide(numbers, distances, out=keys, where=distances > 0)
+        cost = float(distances.sum())
+        taken = np.flatnonzero(_is_taken(keys, oversampling, cost))
+        return cls(oversampling, cost, keys[taken], block.rows.take(taken))
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        cost = self.cost + other.cost
+        mine = _is_taken(self.keys, self.oversampling, cost)
+        theirs = _is_taken(other.keys, self.oversampling, cost)
+        keys = np.concatenate([self.keys[mine], other.keys[theirs]])
+        rows = np.concatenate([self.rows[mine], other.rows[theirs]])
+        return type(self)(self.oversampling, cost, keys, rows)
+
+
+def _is_taken(keys: Array, oversampling: float, cost: float) -> NDArray[np.bool_]:
+    """u/d² < ℓ/φ; no row where each is a candidate already (φ = 0)."""
+    with np.errstate(over="ignore"):
+        threshold = np.divide(oversampling, cost) if cost > 0.0 else 0.0
+    taken: NDArray[np.bool_] = keys < threshold
+    return taken
+
+
+def squared_distances(rows: CentredRows, points: Array) -> Array:
+    """d² of each row to the nearest of the points, (b,); exactly 0 at the points themselves."""
+    return rows.deviations(points, rows.nearest(points))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """Rows nearest to each candidate, (c,); a monoid."""
+
+    values: NDArray[np.int64]
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        return type(self)(self.values + other.values)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoundMeasure:
+    """One round of all restarts; picklable.
+
+    Attributes
+    ----------
+    seed, keys
+        The job's seed, and what names each start's stream: components, start, round.
+    candidates
+        (c, d) for each start.
+    scales
+        What each start multiplies rows by before distances are taken; None for nothing.
+    """
+
+    seed: int
+    keys: tuple[tuple[int, ...], ...]
+    candidates: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
+    oversampling: float
+
+    def __call__(self, block: Block) -> Together[Drawn]:
+        """Draw from one block for each start."""
+        return Together(
+            tuple(
+                Drawn.of_block(
+                    self.oversampling, block.scaled(scale), C, self._stream(key, block.number)
+                )
+                for key, C, scale in zip(self.keys, self.candidates, self.scales, strict=True)
+            )
+        )
+
+    def _stream(self, key: tuple[int, ...], block: int) -> np.random.Generator:
+        return stream(Stage.INITIALISATION, self.seed, *key, block)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CountMeasure:
+    """Rows nearest to each of each start's candidates; picklable."""
+
+    candidates: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
+
+    def __call__(self, block: Block) -> Together[Counts]:
+        """Count one block."""
+        return Together(
+            tuple(
+                Counts(np.bincount(block.scaled(scale).rows.nearest(C), minlength=len(C)))
+                for C, scale in zip(self.candidates, self.scales, strict=True)
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClusterMeasure:
+    """Moments of the rows nearest to each of each start's centres, about them; picklable.
+
+    Centres are in the start's metric, moments in standardised units.
+    """
+
+    family: Family
+    centres: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
+
+    def __call__(self, block: Block) -> Together[Statistics]:
+        """Measure one block."""
+        return Together(
+            tuple(
+                _moments(self.family, block, C, scale)
+                for C, scale in zip(self.centres, self.scales, strict=True)
+            )
+        )
+
+
+def _moments(family: Family, block: Block, centres: Array, scale: Array | None) -> Statistics:
+    k, d = centres.shape
+    rows, labels = block.rows, block.scaled(scale).rows.nearest(centres)
+    centres = centres if scale is None else centres / scale
+    order = np.argsort(labels, kind="stable")
+    ends = np.bincount(labels, minlength=k).cumsum()
+    sums = np.zeros((k, family.width(d)))
+    scatter = np.zeros((d, d)) if family.pooled_scatter else None
+    for j, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        for tile in tiles(int(end - start), 3 * d):
+            own = order[start:end][tile]
+            D = rows.values[:, own] - centres[j][:, None]
+            add_moments(family, D, np.ones(len(own)), sums[j], scatter)
+    packed = None if scatter is None else pack_scatter(scatter)
+    return Statistics(rows.n_rows, 0.0, sums, packed, centres)

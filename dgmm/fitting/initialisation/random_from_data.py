@@ -1,0 +1,28 @@
+"""Random rows: k distinct rows of the sample, and every row given to its nearest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.fitting.initialisation.sample_rows import Labels
+from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.mixture.covariance.family import Array
+from dgmm.mixture.parameters import Parameters
+
+
+def distinct_rows(sample: Array, k: int, rng: np.random.Generator) -> Labels:
+    """Indices of k rows in random order, no two of equal values while there are enough such."""
+    order: Labels = rng.permutation(len(sample))
+    if len(np.unique(sample[order[:k]], axis=0)) == k:
+        return order[:k]
+    firsts = np.unique(sample[order], axis=0, return_index=True)[1]
+    repeats = np.setdiff1d(np.arange(len(order)), firsts, assume_unique=True)
+    chosen: Labels = order[np.concatenate([np.sort(firsts), repeats])[:k]]
+    return chosen
+
+
+def random_from_data(request: StartRequest) -> Parameters:
+    """Random rows as the first means, all rows assigned."""
+    rows = request.distance_rows()
+    chosen = distinct_rows(request.sample, request.n_components, request.rng)
+    return request.from_labels(rows.nearest(rows.take(chosen)))

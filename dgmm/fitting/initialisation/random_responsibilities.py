@@ -1,0 +1,34 @@
+"""Random responsibilities: uniform numbers, normalised per row, as scikit-learn's `random`.
+
+All means start near the sample's mean, the nearer the more rows there are (their spread falls with
+1/√m), until EM takes the start for its end: hence at most 20,000 rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dgmm.fitting.initialisation.first_parameters import parameters_from_responsibilities
+from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.mixture.covariance.family import Array
+from dgmm.mixture.parameters import Parameters
+
+MAX_ROWS = 20_000
+
+
+def random_responsibilities(request: StartRequest) -> Parameters:
+    """One M-step from random responsibilities on some rows of the sample."""
+    sample, k, rng = request.sample, request.n_components, request.rng
+    if len(sample) > MAX_ROWS:
+        sample = sample[np.sort(rng.choice(len(sample), MAX_ROWS, replace=False))]
+    key = rng.integers(2**63)
+
+    def of_tile(rows: slice) -> Array:
+        """Draw a tile's responsibilities, the same whenever they are asked for."""
+        R = np.random.default_rng([int(key), rows.start]).random((k, rows.stop - rows.start))
+        R /= R.sum(axis=0)
+        return R
+
+    return parameters_from_responsibilities(
+        request.family, sample, of_tile, k, request.regularisation
+    )

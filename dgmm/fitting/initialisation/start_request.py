@@ -1,0 +1,62 @@
+"""What a start is asked for: the one argument of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, clipped
+from dgmm.mixture.covariance.family import Array, Family
+from dgmm.mixture.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartRequest:
+    """A sample, and what is wanted of it.
+
+    Attributes
+    ----------
+    sample : (m, d)
+        Standardised rows, float64, m ≥ k.
+    family
+        Covariance family.
+    n_components
+        k.
+    regularisation : (d,)
+        Added to the variances.
+    rng
+        The start's own stream.
+    given
+        Parameters to take, for the method `given`.
+    scale : (d,), optional
+        What the sample is multiplied by before distances are taken (`metrics.distance_scale`); None
+        measures in standardised units.
+    """
+
+    sample: Array
+    family: Family
+    n_components: int
+    regularisation: Array
+    rng: np.random.Generator
+    given: Parameters | None = None
+    scale: Array | None = None
+
+    def in_metric(self, rows: Array) -> Array:
+        """Standardised rows (·, d) in the units that distances are taken in."""
+        return rows if self.scale is None else clipped(rows * self.scale)
+
+    def distance_rows(self) -> CentredRows:
+        """The sample, laid out for distances."""
+        return CentredRows.of(self.in_metric(self.sample))
+
+    def from_labels(self, labels: Labels) -> Parameters:
+        """Parameters of hard labels on all rows of the sample."""
+        return parameters_from_labels(
+            self.family, self.sample, labels, self.n_components, self.regularisation
+        )
+
+
+Method = Callable[[StartRequest], Parameters]

@@ -1,0 +1,264 @@
+"""The starts of a fit: parameters that a method draws for every restart; failing ones are noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import ComponentError, DgmmError
+from dgmm.fitting.em.saved_progress import Resumption
+from dgmm.fitting.initialisation import (
+    METHODS_OVER_ALL_ROWS,
+    METRICS,
+    AllRows,
+    StartRequest,
+    distance_scale,
+    start,
+    start_over_all_rows,
+)
+from dgmm.fitting.preparation import FitSettings, Survey
+from dgmm.mixture.parameters import Parameters
+from dgmm.random_streams import Stage, stream
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import split_runs
+
+#: Makes parameters under a standardisation: how a caller hands in a start of its own.
+Given = Callable[[Standardisation], Parameters]
+#: Changes a method's start: how a caller hands in a part of one.
+Adjust = Callable[[Parameters, Standardisation], Parameters]
+
+#: Starts of each restart where the setting is `auto`: four in each metric...
+AUTO_STARTS = 4 * len(METRICS)
+#: ...and two, k-means' alone, where all rows are fewer than free parameters: likelihood is then
+#: highest where components are spikes on a few rows, and a longer search finds more of those.
+FEW_STARTS = 2 * len(METRICS)
+#: Of the starts of k-means in one metric the first so many are k-means'; the others are its seeds
+#: alone, which vary more: where clusters have heavy tails, Lloyd's iterations find the same again.
+REFINED_STARTS = 2
+#: Methods whose starts follow no metric, and methods whose starts in one metric are all alike.
+_WITHOUT_METRIC, _ONE_A_METRIC = {"random"}, {"hierarchical", *METHODS_OVER_ALL_ROWS}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """One start: where it stands among all, how it was drawn, and its parameters.
+
+    Attributes
+    ----------
+    restart, number
+        The restart, and the start's number within it.
+    metric
+        The metric of the distances it was drawn with (`dgmm.fitting.initialisation.METRICS`), or
+        the method's name where it follows none.
+    """
+
+    restart: int
+    number: int
+    metric: str
+    parameters: Parameters
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other starts of its restart."""
+        metric, refined, _ = self.metric.partition(" refined")
+        return f"{metric} {self.number}{refined}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Starts:
+    """What was drawn for each restart, and why restarts without any start failed."""
+
+    drawn: tuple[Start, ...]
+    failed: dict[int, str]
+
+    def of(self, restart: int) -> tuple[Start, ...]:
+        """Those of one restart."""
+        return tuple(one for one in self.drawn if one.restart == restart)
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """Restarts that have a start, in order."""
+        return tuple(sorted({one.restart for one in self.drawn}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Where a start stands, and its metric."""
+
+    restart: int
+    number: int
+    metric: str
+
+
+def n_starts(settings: FitSettings, n_wanted: int) -> int:
+    """Starts of each restart that are drawn.
+
+    Parameters
+    ----------
+    settings
+        What is asked for.
+    n_wanted
+        Starts that EM on the sample would take; 0 is one in each metric for all rows.
+    """
+    if settings.method == "given":
+        return 1
+    if settings.method in _WITHOUT_METRIC:
+        return n_wanted or 1
+    if settings.method in _ONE_A_METRIC:
+        return min(n_wanted or len(METRICS), len(METRICS))
+    return n_wanted or len(METRICS)
+
+
+def starts_on_sample(
+    known: Survey,
+    settings: FitSettings,
+    rows: NDArray[np.float64],
+    n_wanted: int,
+    here: Executor,
+    given: Given | None,
+    adjust: Adjust | None,
+) -> Starts:
+    """Starts of every restart; failing ones are noted and the others go on.
+
+    Parameters
+    ----------
+    known, settings
+        The data, and what is asked for.
+    rows : (m, d)
+        The sample, or a share of it, to draw from.
+    n_wanted
+        Starts of each restart (`n_starts`).
+    here
+        Runs tasks in this process, where the sample is.
+    given, adjust
+        The start for `method="given"`, and what is applied to every drawn start.
+
+    Raises
+    ------
+    DgmmError
+        If the only start fails.
+    ComponentError
+        If every one fails.
+    """
+    own = given(known.standardisation) if given is not None else None
+    scales = _scales(known)
+
+    def draw(key: _Key) -> Parameters:
+        k = settings.n_components
+        rng = stream(Stage.INITIALISATION, settings.seed, k, key.restart, key.number)
+        is_rough = key.number >= REFINED_STARTS * len(METRICS)
+        method = "k-means++" if settings.method == "kmeans" and is_rough else settings.method
+        begun = start(
+            *(method, rows, known.family, k, known.regularisation, rng),
+            given=own,
+            scale=scales.get(key.metric),
+        )
+        return begun if adjust is None else adjust(begun, known.standardisation)
+
+    several = len(rows) < len(known.sample) and settings.method != "hierarchical"
+    return _sorted_out(_attempts(draw, _keys(settings, n_wanted), here, side_by_side=several))
+
+
+def starts_over_all_rows(
+    dataset: Dataset,
+    executor: Executor,
+    known: Survey,
+    settings: FitSettings,
+    n_wanted: int,
+    adjust: Adjust | None,
+    kept: Resumption,
+) -> Starts:
+    """One start in each metric for every restart, from reads that all of them share.
+
+    Raises
+    ------
+    DgmmError
+        If the only start is refused by `adjust`.
+    ComponentError
+        If every one is.
+    """
+    k, keys, scales = settings.n_components, _keys(settings, n_wanted), _scales(known)
+    requests = [
+        StartRequest(
+            known.sample,
+            known.family,
+            k,
+            known.regularisation,
+            stream(Stage.INITIALISATION, settings.seed, k, key.restart, key.number),
+            scale=scales[key.metric],
+        )
+        for key in keys
+    ]
+    n_dropped = known.summary.n_dropped
+    rows = AllRows(dataset, executor, known.standardisation, n_dropped, kept)
+    names = [(key.restart, key.number) for key in keys]
+    found = start_over_all_rows(settings.method, rows, requests, settings.seed, names)
+    drawn = dict(zip(keys, found, strict=True))
+
+    def adjusted(key: _Key) -> Parameters:
+        return drawn[key] if adjust is None else adjust(drawn[key], known.standardisation)
+
+    return _sorted_out({key: _or_error(adjusted, key) for key in keys})
+
+
+def _scales(known: Survey) -> dict[str, NDArray[np.float64]]:
+    return {m: distance_scale(m, known.standardisation, known.sample) for m in METRICS}
+
+
+def _keys(settings: FitSettings, n_wanted: int) -> list[_Key]:
+    """All starts, restart by restart; those of a restart take the metrics in turn."""
+    has_metric = settings.method not in {*_WITHOUT_METRIC, "given"}
+    metrics = METRICS if has_metric else (settings.method,)
+    return [
+        _Key(restart, number, metrics[number % len(metrics)])
+        for restart in range(settings.n_init)
+        for number in range(n_starts(settings, n_wanted))
+    ]
+
+
+def _attempts(
+    draw: Callable[[_Key], Parameters], keys: list[_Key], here: Executor, *, side_by_side: bool
+) -> dict[_Key, Parameters | DgmmError]:
+    """What was drawn, or what went wrong, in the order of the keys.
+
+    Starts on a few rows are drawn side by side, those on the whole sample one by one, and Ward's
+    trees as well: each holds a copy of its rows, or their distances.
+    """
+
+    def attempt(run: Run) -> list[Parameters | DgmmError]:
+        return [_or_error(draw, key) for key in keys[run.start : run.stop]]
+
+    runs = split_runs(len(keys), len(keys) if side_by_side else 1)
+    ended = sorted(here.run(attempt, runs), key=lambda pair: pair[0])
+    return dict(zip(keys, (result for _, own in ended for result in own), strict=True))
+
+
+def _or_error(draw: Callable[[_Key], Parameters], key: _Key) -> Parameters | DgmmError:
+    try:
+        return draw(key)
+    except DgmmError as error:
+        return error
+
+
+def _sorted_out(attempts: dict[_Key, Parameters | DgmmError]) -> Starts:
+    """Starts in their order; a restart has failed where none of its starts was drawn."""
+    drawn: list[Start] = []
+    faults: dict[int, DgmmError] = {}
+    for key, result in attempts.items():
+        if isinstance(result, DgmmError):
+            faults.setdefault(key.restart, result)
+        else:
+            drawn.append(Start(key.restart, key.number, key.metric, result))
+    if not drawn:
+        first = next(iter(faults.values()))
+        raise (
+            first if len(faults) == 1 else ComponentError(f"every start failed; the first: {first}")
+        )
+    have = {one.restart for one in drawn}
+    return Starts(tuple(drawn), {i: str(error) for i, error in faults.items() if i not in have})

@@ -1,0 +1,221 @@
+"""Short EM runs on a subsample decide where EM over all rows begins.
+
+Every start takes some iterations on a few rows of the sample, and the likeliest goes on (emEM:
+Biernacki, Celeux & Govaert, *Choosing starting values for the EM algorithm*, Comput. Stat. Data
+Anal. 41, 2003). Likelihood does not depend on units, so that it may judge starts that were drawn in
+different metrics. Where the few rows are not all rows, starts are compared on rows that they were
+not fitted to: with many parameters, the likelihood of a start's own rows says little.
+
+Where all rows are many times the sample, the likeliest start is followed over the whole sample,
+until it is nearer to that sample's optimum than the sample is to all rows: the optimum of m rows
+lies about p/(2m) nats per row below that of all rows for p free parameters (half the expectation of
+a χ² of p degrees of freedom). That saves passes over all rows, but the optimum of a sample is not
+always a good start for all rows: the same start as it was before goes to all rows too, and the
+likelier of the two goes on after a few passes (`dgmm.fitting.screening`).
+
+Lost components and likelihoods of these runs do not appear among those of the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.standardisation import Standardisation
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.collapse import CollapsePolicy
+from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
+from dgmm.fitting.em.state import Candidate, Conditions
+from dgmm.fitting.preparation import FitSettings, Survey
+from dgmm.fitting.restarts import Start, Starts
+from dgmm.fitting.sample_effort import (
+    FURTHER_ITERATIONS,
+    MAX_ITERATIONS,
+    TRIED_ITERATIONS,
+    Effort,
+    is_worth_following,
+    parted,
+)
+from dgmm.fitting.sample_trials import Selection, Tried, likeliest_of_each
+from dgmm.mixture.criteria import n_parameters
+from dgmm.mixture.kernels import Guard, Kernel
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.outcome import Outcome
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import map_reduce
+
+Array = NDArray[np.float64]
+
+#: On m rows EM ends where an iteration gains less than this share of p/(2m), or than this.
+SETTLED_SHARE, LARGEST_TOL = 0.005, 1e-4
+
+_UNSOUND = {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """Rows of the sample, standardised, and what is done with them.
+
+    Attributes
+    ----------
+    n_starts : int
+        Starts of each restart; 0 where EM begins on all rows.
+    few, held_out, sample : (·, d)
+        The rows that starts are drawn from and tried on, those they are compared on (none where
+        the few are all rows), and the whole sample.
+    n_iterations : int
+        Of each start on the few rows.
+    is_followed : bool
+        Whether the likeliest is followed over the whole sample.
+    conditions
+        Those of the fit.
+    n_rows, n_parameters : int
+        Rows of the fit, and free numbers of the mixture.
+    arithmetic : str
+        That of the fit.
+    """
+
+    n_starts: int
+    few: Array
+    held_out: Array
+    sample: Array
+    n_iterations: int
+    is_followed: bool
+    conditions: Conditions
+    n_rows: int
+    n_parameters: int
+    arithmetic: str
+
+    @classmethod
+    def of(cls, known: Survey, settings: FitSettings, *, is_adjusted: bool = False) -> Rehearsal:
+        """The runs that the settings ask for.
+
+        A function of the data's size and the job alone, never of the cluster: bits follow it.
+        A start that the user has a part in (`is_adjusted`) is compared as it is.
+        """
+        m, d = known.sample.shape
+        p, n_rows = n_parameters(known.family, settings.n_components, d), known.summary.n_kept
+        few, held_out = parted(known.sample, n_rows, p, settings)
+        effort = Effort.of(settings, known.family, n_rows, m, d)
+        n_iterations = 0 if is_adjusted else effort.n_iterations
+        return cls(
+            n_starts=effort.n_starts,
+            few=few,
+            held_out=held_out,
+            sample=known.sample,
+            n_iterations=n_iterations,
+            is_followed=n_iterations > 0 and is_worth_following(n_rows, m, p),
+            conditions=known.conditions,
+            n_rows=n_rows,
+            n_parameters=p,
+            arithmetic=known.arithmetic,
+        )
+
+    def refine(self, starts: Starts, here: Executor) -> Selection:
+        """Where each restart begins on all rows; its bits do not depend on the other restarts.
+
+        Parameters
+        ----------
+        starts
+            Those of every restart.
+        here
+            Runs tasks in this process, where the sample is.
+        """
+        tried = self._moved(self.few, self.n_iterations, starts.drawn, here)
+        best = likeliest_of_each(tried, lambda t: (t.start.restart, t.start.metric))
+        if self.is_ranked_later:
+            further = self._moved(self.few, FURTHER_ITERATIONS, tuple(t.start for t in best), here)
+            best = [b.later(f) for b, f in zip(best, further, strict=True)]
+        latest = {t.key: t for t in (*tried, *best)}
+        chosen = likeliest_of_each(list(latest.values()), lambda t: t.start.restart)
+        selected, n, held_out = {t.key for t in chosen}, len(self.compared), len(self.held_out) > 0
+        trials = tuple(
+            latest[t.key].trial(n, held_out=held_out, selected=t.key in selected) for t in tried
+        )
+        return Selection(tuple(self._begun(starts, chosen, tried, here)), trials)
+
+    def _begun(
+        self, starts: Starts, chosen: list[Tried], tried: list[Tried], here: Executor
+    ) -> Iterator[Start]:
+        """What goes to all rows: the likeliest where EM on the sample led it, and as it was."""
+        before = {t.key: t.start for t in tried}
+        followed = [replace(t.start, metric=f"{t.start.metric} refined") for t in chosen]
+        if self.is_followed:
+            ended = self._moved(self.sample, MAX_ITERATIONS, tuple(followed), here)
+            followed = [t.start for t in ended if t.mean_log_likelihood is not None]
+        own = {c.start.restart: c for c in chosen}
+        for restart in starts.restarts:
+            if restart not in own:
+                yield starts.of(restart)[0]
+                continue
+            if self.is_ranked_later and len(self.held_out):
+                yield from (start for start in followed if start.restart == restart)
+                yield before[own[restart].key]
+            else:
+                yield own[restart].start
+
+    def _moved(
+        self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
+    ) -> list[Tried]:
+        """Where EM over some rows leads from each start, and how likely that is."""
+        ended = self._run(rows, max_iter, starts, here)
+        return [self._tried(s, c) for s, c in zip(starts, ended, strict=True)]
+
+    def _tried(self, start: Start, ended: Candidate) -> Tried:
+        if not _is_sound(ended, start.parameters.n_components):
+            return Tried(start, ended.n_iter, None)
+        rows = np.ascontiguousarray(self.compared.T)
+        log_density = Scorer(ended.parameters).log_density(rows)
+        mean = float(log_density.mean()) - self.conditions.log_volume
+        has_spike = not ended.parameters.bears_covariances(self.n_rows)
+        return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
+
+    @property
+    def compared(self) -> Array:
+        """The rows that starts are compared on."""
+        return self.held_out if len(self.held_out) else self.few
+
+    def is_over_all_rows(self, n_rows: int) -> bool:
+        """Whether starts are tried on all rows of the fit: few, so that a pass costs little."""
+        return self.n_starts > 0 and len(self.few) == n_rows
+
+    @property
+    def is_ranked_later(self) -> bool:
+        """Whether each metric's likeliest start is followed further before all are compared."""
+        return self.n_iterations == TRIED_ITERATIONS
+
+    def _run(
+        self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
+    ) -> tuple[Candidate, ...]:
+        """All starts to their ends, each pass shared."""
+        dataset, conditions = ArrayDataset(rows), self._conditions(rows, max_iter)
+        identity = Standardisation.identity(dataset.n_features)
+
+        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
+            leaves = ExpectationPass(dataset, identity, kernels, self.arithmetic, drop=False)
+            return map_reduce(here, leaves, dataset.grid.n_blocks)
+
+        begun = tuple(Candidate.at(s.restart, s.parameters, conditions) for s in starts)
+        return em.run(begun, expectation, conditions)
+
+    def _conditions(self, rows: Array, max_iter: int) -> Conditions:
+        """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
+        settled = SETTLED_SHARE * self.n_parameters / (2 * len(rows))
+        policy = CollapsePolicy("reseed", rows, self.conditions.collapse.regularisation)
+        return replace(
+            self.conditions,
+            tol=min(settled, LARGEST_TOL),
+            max_iter=max_iter,
+            collapse=policy,
+            guard=Guard.of_range(rows.min(axis=0), rows.max(axis=0)),
+        )
+
+
+def _is_sound(candidate: Candidate, n_components: int) -> bool:
+    outcome = candidate.outcome
+    usable = outcome is not None and outcome.is_usable and outcome not in _UNSOUND
+    return usable and candidate.parameters.n_components == n_components

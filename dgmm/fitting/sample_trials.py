@@ -1,0 +1,124 @@
+"""What became of the starts that were tried on the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dgmm.fitting.restarts import Start
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one start on the few rows.
+
+    Attributes
+    ----------
+    restart, number, metric
+        Those of the start.
+    mean_log_likelihood
+        After the short EM run, per row, user units; None where it lost components.
+    n_iter, n_rows
+        Iterations of that run, and rows that the likelihood is of.
+    held_out
+        Whether these are other rows than those the run was fitted to.
+    selected
+        Whether it is the one of its restart that goes on.
+    """
+
+    restart: int
+    number: int
+    metric: str
+    mean_log_likelihood: float | None
+    n_iter: int
+    n_rows: int
+    held_out: bool
+    selected: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """What listeners are told of it."""
+        return {
+            "restart": self.restart,
+            "start": f"{self.metric} {self.number}",
+            "mean_log_likelihood": self.mean_log_likelihood,
+            "rows": self.n_rows,
+        }
+
+    def describe(self) -> str:
+        """In words."""
+        name = f"start {self.number} ({self.metric})"
+        if self.mean_log_likelihood is None:
+            return f"every start lost components on the sample; EM begins where {name} was drawn"
+        return (
+            f"{name} is the likeliest: a mean log-likelihood of {self.mean_log_likelihood:.6g} on "
+            f"{self.n_rows:,} sampled rows after {self.n_iter} iterations"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """Where each restart begins on all rows, one start or several, and how they were chosen."""
+
+    begun: tuple[Start, ...]
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """Where EM has led from a start, after how many iterations, and how likely that is.
+
+    The likelihood is None where components were lost, and the start's parameters stand. `has_spike`
+    tells that a component has fewer rows than its covariance needs.
+    """
+
+    start: Start
+    n_iter: int
+    mean_log_likelihood: float | None
+    has_spike: bool = False
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The restart, and the start's number."""
+        return self.start.restart, self.start.number
+
+    def later(self, other: Tried) -> Tried:
+        """The same start some iterations later; as it was where it lost components since."""
+        if other.mean_log_likelihood is None:
+            return self
+        return replace(other, n_iter=self.n_iter + other.n_iter)
+
+    def trial(self, n_rows: int, *, held_out: bool, selected: bool) -> Trial:
+        """What is told of it, compared on so many rows."""
+        return Trial(
+            restart=self.start.restart,
+            number=self.start.number,
+            metric=self.start.metric,
+            mean_log_likelihood=self.mean_log_likelihood,
+            n_iter=self.n_iter,
+            n_rows=n_rows,
+            held_out=held_out,
+            selected=selected,
+        )
+
+
+def likeliest_of_each(tried: list[Tried], group: Callable[[Tried], Hashable]) -> list[Tried]:
+    """The likeliest of each group, the earlier where equal; none where all lost components.
+
+    Those with a spike stand behind all others.
+    """
+    best: dict[Hashable, Tried] = {}
+    for one in tried:
+        if one.mean_log_likelihood is None:
+            continue
+        before = best.setdefault(group(one), one)
+        if _rank(one) > _rank(before):
+            best[group(one)] = one
+    return list(best.values())
+
+
+def _rank(one: Tried) -> tuple[bool, float]:
+    found = one.mean_log_likelihood
+    return not one.has_spike, -np.inf if found is None else found

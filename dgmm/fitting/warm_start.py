@@ -1,0 +1,73 @@
+"""Where a fit ended, as the start of another: `warm_start` of the estimator."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.summarise import Summary
+from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.preparation import FitSettings
+from dgmm.mixture.parameters import Parameters
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.outcome import Outcome
+
+#: Ends at which the last likelihood is that of a plain step before the last parameters.
+_COMPARABLE = {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LastFit:
+    """A start (`dgmm.fitting.restarts.Given`) that knows the likelihood EM had when it ended there.
+
+    Attributes
+    ----------
+    model
+        The mixture that came of it.
+    mean_log_likelihood
+        Of its last E-step, nats per row; None where a further step is not to be compared with it.
+    rows
+        What identifies the rows: counts, extremes, means and variances, as a digest.
+    regularisation
+        `reg_covar` and `reg_covar_relative` of the fit.
+    """
+
+    model: MixtureModel
+    mean_log_likelihood: float | None
+    rows: str
+    regularisation: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls, model: MixtureModel, chosen: Candidate, summary: Summary, settings: FitSettings
+    ) -> Self:
+        """What one fit leaves to the next."""
+        is_comparable = chosen.outcome in _COMPARABLE and chosen.is_comparable
+        mean = chosen.mean_log_likelihood if is_comparable else None
+        return cls(model, mean, _identity(summary), _regularisation(settings))
+
+    def __call__(self, standardisation: Standardisation) -> Parameters:
+        """The mixture under another standardisation."""
+        return self.model.standardised_parameters(standardisation)
+
+    def log_likelihood_before(self, summary: Summary, settings: FitSettings) -> float | None:
+        """What the first E-step of a fit that goes on from here is compared with.
+
+        None where rows or regularisation are others: likelihoods close to each other would then be
+        chance, not convergence.
+        """
+        same = (_identity(summary), _regularisation(settings)) == (self.rows, self.regularisation)
+        return self.mean_log_likelihood if same else None
+
+
+def _identity(summary: Summary) -> str:
+    digest = hashlib.sha256(f"{summary.n_read} {summary.n_kept}".encode())
+    for values in (summary.minimum, summary.maximum, summary.mean, summary.variance):
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _regularisation(settings: FitSettings) -> tuple[float, float]:
+    return settings.reg_covar, settings.reg_covar_relative

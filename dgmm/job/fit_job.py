@@ -1,0 +1,285 @@
+"""`dgmm run`: summary, start, EM, model, last walk, anomalies, report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.errors import ExitCode, JobFileError
+from dgmm.events import Listener
+from dgmm.fitting.em.saved_progress import EmState
+from dgmm.fitting.fit import Fit, Given, fit
+from dgmm.fitting.preparation import FitSettings
+from dgmm.job.directory import RunDirectory
+from dgmm.job.lifecycle import tell
+from dgmm.job.metrics_and_events import RecordingListener, rows_record
+from dgmm.job.output_stage import LastWalk
+from dgmm.job.plan_table import require_memory
+from dgmm.job.planning import plan_for
+from dgmm.job.result import RunResult, exit_code_of
+from dgmm.job.resume_check import run_state
+from dgmm.job.stages import (
+    describe_data,
+    open_data,
+    opened_executor,
+    output_format,
+    warn_of_underflow,
+)
+from dgmm.mixture.criteria import criteria
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import load_model, model_digest, save_model
+from dgmm.outcome import Outcome
+from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
+from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.storage.array_files import write_arrays
+from dgmm.storage.folders import Entry
+
+#: Rows kept for the report's pair plot, within this many numbers.
+_SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
+
+#: Repeated values that run.json names.
+_MOST_VALUES = 1000
+
+
+def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
+    """Fit the mixture that the job asks for and leave everything in its run directory.
+
+    Parameters
+    ----------
+    job, listener
+        What to do, and who hears of it.
+    accept_versions
+        Go on with a run that was begun with other versions of the software, or on another
+        processor.
+
+    Raises
+    ------
+    DgmmError
+        With the exit code of the command line; run.json says the same.
+    """
+    work = partial(_run, accept_versions=accept_versions)
+    return tell(job, listener, _Inputs.of, work, accept_versions=accept_versions)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """The data, the model that the job starts from if it names one, and what tells them apart."""
+
+    dataset: ZarrDataset
+    start: MixtureModel | None
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        dataset, start = open_data(job), _given_model(job)
+        own = {} if start is None else {"start": model_digest(start)}
+        return cls(dataset, start, dataset.fingerprint() | own)
+
+
+def _run(
+    job: Job,
+    inputs: _Inputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
+) -> RunResult:
+    """Everything but the report."""
+    dataset, start, data = inputs.dataset, inputs.start, inputs.fingerprint
+    _note_data(job, dataset, data, directory, recording)
+    plan = plan_for(job, dataset)
+    require_memory(plan, plan.memory_limit)
+    with (
+        run_state(job, directory, data, recording) as state,
+        opened_executor(
+            job, directory, recording, plan.n_places, accept_versions=accept_versions
+        ) as executor,
+    ):
+        plan = plan.found(
+            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
+        )
+        require_memory(plan, executor.task_memory_limit)
+        dataset = dataset.with_cache(plan.kept_rows.n_bytes)
+        recording.rewind(_reached(state.em_state()))
+        result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
+        _note_fit(directory, result)
+        _save(directory, result.model, result)
+        recording.stage("last walk", "labels, posteriors and log densities of every row")
+        written = output_format(job, dataset)
+        last_walk = LastWalk(job, directory, dataset, executor, result.model, state, written)
+        total, model = last_walk.write(quantile=job.output.anomaly_quantile)
+        recording.end_stage()
+    _note_walk(directory, model, total, recording)
+    _save(directory, model, result)
+    _write_sample(directory.folder / "sample.npz", result)
+    ended = directory.finish(*_conclusion(job, directory, result, recording))
+    if not state.may_go_on:
+        directory.forget_state()  # else a larger max_iter goes on from it
+    return ended
+
+
+def _reached(state: EmState | None) -> dict[tuple[int, str], int]:
+    """The iterations that an earlier attempt has made for good, by restart and start."""
+    return {} if state is None else {(c.restart, c.start): c.n_iter for c in state.candidates}
+
+
+def _settings(job: Job) -> FitSettings:
+    m, start = job.model, job.initialisation
+    if m.n_components is None:
+        raise JobFileError("model.n_components is missing")
+    return FitSettings(
+        n_components=m.n_components,
+        covariance_type=m.covariance_type,
+        tol=m.tol,
+        max_iter=m.max_iter,
+        n_init=m.n_init,
+        reg_covar=m.reg_covar,
+        reg_covar_relative=m.reg_covar_relative,
+        acceleration=m.acceleration,
+        on_collapse=m.on_collapse,
+        method=start.method,
+        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
+        missing=job.data.missing,
+        seed=job.seed,
+    )
+
+
+def _given_model(job: Job) -> MixtureModel | None:
+    """The saved model that the job starts from, if it names one.
+
+    Raises
+    ------
+    JobFileError
+        If the job asks for another mixture than that.
+    """
+    path = job.initialisation.model
+    if path is None:
+        return None
+    start, wanted = load_model(path), (job.model.n_components, job.model.covariance_type)
+    if (start.n_components, start.covariance_type) != wanted:
+        raise JobFileError(
+            f"initialisation.model {path} has {start.n_components} {start.covariance_type} "
+            f"components, model.n_components and model.covariance_type ask for {wanted[0]} "
+            f"{wanted[1]}: make them agree"
+        )
+    return start
+
+
+def _given(start: MixtureModel | None) -> Given | None:
+    """The start that a saved model is."""
+    return None if start is None else start.standardised_parameters
+
+
+def _note_data(
+    job: Job,
+    dataset: ZarrDataset,
+    fingerprint: dict[str, Any],
+    directory: RunDirectory,
+    listener: RecordingListener,
+) -> None:
+    directory.record["data"] = describe_data(job, dataset) | {"fingerprint": fingerprint}
+    directory.record["rows"]["total"] = dataset.n_samples
+    for text in dataset.warnings:
+        listener.warning(text)
+    directory.write()
+
+
+def _note_fit(directory: RunDirectory, result: Fit) -> None:
+    chosen = result.chosen
+    outcome = chosen.outcome or Outcome.MAX_ITER_REACHED
+    restarts = [
+        {
+            "restart": c.restart,
+            "start": c.start,
+            "outcome": c.outcome.name if c.outcome else None,
+            "message": c.outcome.value if c.outcome else "",
+            "n_iter": c.n_iter,
+            "mean_log_likelihood": c.mean_log_likelihood,
+            "selected": c.restart == chosen.restart,
+        }
+        for c in result.candidates
+    ]
+    restarts += [
+        {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
+        for restart, reason in result.failed_starts.items()
+    ]
+    directory.record |= {
+        "outcome": outcome.name,
+        "n_iter": chosen.n_iter,
+        "arithmetic": result.arithmetic,
+        "rows": rows_record(result.summary.n_read, result.summary.n_dropped),
+        "restarts": restarts,
+        "repeated_values": [
+            asdict(v) | {"feature": result.model.feature_names[v.feature]}
+            for v in result.repeated_values[:_MOST_VALUES]
+        ],
+        "starts": [asdict(trial) for trial in result.trials],
+        "component_log": [asdict(e) for e in result.events],
+    }
+    directory.write()
+
+
+def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
+    save_model(
+        model,
+        directory.folder / "model",
+        n_rows=result.summary.n_kept,
+        mean_log_likelihood=directory.record["mean_log_likelihood"],
+        outcome=directory.record["outcome"],
+    )
+
+
+def _note_walk(
+    directory: RunDirectory,
+    model: MixtureModel,
+    total: WalkStatistics,
+    listener: RecordingListener,
+) -> None:
+    """Likelihood, entropy and criteria of the parameters that are saved."""
+    warn_of_underflow(total, listener)
+    n = total.n_scored
+    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, max(n, 1))
+    directory.record |= {
+        "log_likelihood": total.log_likelihood,
+        "mean_log_likelihood": total.log_likelihood / n if n else None,
+        "entropy": total.entropy,
+        "n_parameters": model.n_parameters,
+        "criteria": asdict(values) if n else None,
+        "label_counts": total.label_counts.tolist(),
+        "rows_underflowed": total.n_underflowed,
+    }
+
+
+def _write_sample(path: Entry, result: Fit) -> None:
+    """A fixed part of the sample, and the overlap of components on all of it, for the report."""
+    standardisation = result.model.standardisation
+    rows = result.sample
+    wanted = max(min(_SAMPLE_ROWS, _SAMPLE_NUMBERS // rows.shape[1]), 1)
+    places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.intp)
+    arrays = {"rows": rows[places].astype(np.float64)}
+    if result.model.n_components <= MOST_COMPONENTS:
+        standardised = standardisation.apply(rows, np.float64).T
+        arrays["overlap"] = overlap(result.model.parameters, standardised)
+    write_arrays(path, **arrays)
+
+
+def _conclusion(
+    job: Job, directory: RunDirectory, result: Fit, listener: RecordingListener
+) -> tuple[str, str, ExitCode]:
+    """Outcome, message and exit code."""
+    outcome = result.chosen.outcome or Outcome.MAX_ITER_REACHED
+    iterations = f"{result.chosen.n_iter} iteration{'s' * (result.chosen.n_iter != 1)}"
+    mean = directory.record["mean_log_likelihood"]
+    likelihood = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
+    code = exit_code_of(outcome.name, job)
+    if outcome is Outcome.CONVERGED:
+        return outcome.name, f"converged after {iterations}: {likelihood}", code
+    if not outcome.has_converged and job.on_not_converged == "warn":
+        listener.warning(f"{outcome.name}: {outcome.value}")
+    return outcome.name, f"{outcome.name} after {iterations}: {likelihood}; {outcome.value}", code

@@ -1,0 +1,77 @@
+"""The steps of every job, whatever its work: claim, read, resume or begin, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from dgmm.config import Job
+from dgmm.events import Listener
+from dgmm.job.directory import RunDirectory
+from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.result import RunResult
+from dgmm.job.resume_check import accepted_changes
+from dgmm.job.stages import check_report, write_report_if_asked
+from dgmm.runtime.blas_threads import limited_thread
+from dgmm.runtime.resource_errors import shortages_named
+
+
+class Inputs(Protocol):
+    """What a job reads."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What tells these inputs from others."""
+
+
+T = TypeVar("T", bound=Inputs)
+
+
+@limited_thread()  # from the first look at a model to the report, not in passes alone
+def tell(
+    job: Job,
+    listener: Listener,
+    read: Callable[[Job], T],
+    work: Callable[[Job, T, RunDirectory, RecordingListener], RunResult],
+    *,
+    accept_versions: bool,
+) -> RunResult:
+    """Do a job's work, or go on with it, or say that it was done before.
+
+    Parameters
+    ----------
+    job, listener
+        What to do, and who hears of it.
+    read
+        Opens the inputs; of the data nothing but metadata and listings is read.
+    work
+        Everything but the report.
+    accept_versions
+        Go on with what other versions of the software began.
+
+    Raises
+    ------
+    DgmmError
+        With the exit code of the command line; run.json says the same.
+    """
+    check_report(job)
+    with RunDirectory.opened(job, listener) as directory:
+        if directory.is_finished:
+            result = directory.finished_before(read(job).fingerprint)
+        else:
+            # Before anything is written: a state of other data is left as it is.
+            seen = read(job) if directory.goes_on else None
+            changes: list[str] = []
+            if seen is not None:
+                changes = accepted_changes(
+                    directory, seen.fingerprint, accept_versions=accept_versions
+                )
+            with directory.recorded(job.command, listener) as recording:
+                for text in changes:
+                    recording.warning(text)
+                inputs = read(job) if seen is None else seen
+                with shortages_named():
+                    result = work(job, inputs, directory, recording)
+        if not (result.was_finished and directory.is_read_only):
+            write_report_if_asked(job, directory, listener)
+        return result

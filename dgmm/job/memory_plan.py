@@ -1,0 +1,257 @@
+"""What a job will hold in memory, term by term, known before it starts.
+
+Every term is a function of sizes alone. The constants are what a process holds once its libraries
+are imported: measured and rounded up (docs/memory.md).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.mixture.covariance import Family
+from dgmm.mixture.kernels.tiling import Cut
+from dgmm.reduction.blocks import BlockGrid
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD
+from dgmm.runtime.machine import free_memory
+
+MIB = 1024 * 1024
+
+#: Tasks, and rows kept for the next pass, take at most this share of a worker's memory limit...
+SHARE = 0.5
+#: ...and the process with its libraries this much: Dask warns at 70 %.
+PROCESS_SHARE = 0.7
+#: Dask pauses a worker at this share of its limit, and ends it at the other; a paused worker takes
+#: no runs. (Those of a local cluster; see execution/dask_configuration.py.)
+PAUSE_SHARE, TERMINATE_SHARE = 0.8, 0.95
+#: Resident bytes of a worker, and of the driver with the scheduler, before any data; compiled code
+#: (Numba) is 120 MiB of either.
+WORKER_BASE, DRIVER_BASE = 250 * MIB, 250 * MIB
+#: matplotlib and one figure in the driver.
+REPORT_BYTES = 120 * MIB
+#: Rows that Ward's tree is made of, where there are not more components.
+WARD_ROWS = 5_000
+#: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
+BANDS = 4
+#: Components, and rows of φ, that compiled products take together at most.
+_GROUP = 16
+#: Rows of a tile of distances to very many points.
+_DISTANCE_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One line of a plan: what, how many bytes, and how it is reckoned."""
+
+    name: str
+    n_bytes: int
+    formula: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Sizes that memory follows.
+
+    Attributes
+    ----------
+    grid, itemsize, band_bytes
+        Rows in blocks, bytes of a stored value, bytes one read decodes.
+    family, n_components, n_candidates
+        The mixture, and how many starts share a pass.
+    n_tasks
+        Tasks of a pass.
+    sample_rows, output_chunk_bytes
+        Rows the driver starts from, bytes of one output chunk.
+    start_candidates
+        Rows that a start over all rows draws for each start; 0 for other starts.
+    n_sample_starts, n_threads_here
+        Starts of all restarts that EM on the sample compares, and threads of the driver that do so.
+    """
+
+    grid: BlockGrid
+    itemsize: int
+    band_bytes: int
+    family: Family
+    n_components: int
+    n_candidates: int
+    n_tasks: int
+    sample_rows: int
+    output_chunk_bytes: int
+    start_candidates: int = 0
+    n_sample_starts: int = 0
+    n_threads_here: int = 1
+
+    @property
+    def statistics_bytes(self) -> int:
+        """One candidate's statistics: k·p float64, and the pooled scatter where there is one."""
+        d = self.grid.n_features
+        scatter = d * (d + 1) // 2 if self.family.pooled_scatter else 0
+        return 8 * (self.n_components * (self.family.width(d) + d) + scatter)
+
+
+def task_terms(work: Work) -> list[Term]:
+    """What one task holds at most; times threads per worker."""
+    d, k = work.grid.n_features, work.n_components
+    rows, p = work.grid.rows_per_block, work.family.width(d)
+    blocks = max(work.grid.n_blocks * TASKS_PER_THREAD // max(work.n_tasks, 1), 1)
+    held = 2 * math.ceil(math.log2(blocks + 1)) + 2
+    terms = [
+        Term("decoded chunks", BANDS * work.band_bytes, f"{BANDS} bands"),
+        Term(
+            "block, stored and standardised",
+            rows * d * (2 * work.itemsize + 16),
+            f"{rows:,} rows x {d} features",
+        ),
+        _tiles_term(work),
+        _products_term(work),
+        Term(
+            "statistics",
+            held * work.statistics_bytes * work.n_candidates,
+            f"{held} x {k} x {p} float64, {work.n_candidates} start(s)",
+        ),
+        Term(
+            "parameters",
+            4 * work.statistics_bytes * work.n_candidates,
+            "natural parameters, and a task's message",
+        ),
+        Term("output chunk", 2 * work.output_chunk_bytes, "collected and encoded"),
+    ]
+    return terms + _candidates_terms(work)
+
+
+def _tiles_term(work: Work) -> Term:
+    """A tile's products, log densities and rows, of one thread."""
+    d, k = work.grid.n_features, work.n_components
+    p = work.family.width(d)
+    cut = Cut.of(p, k, 8)
+    tile, made = cut.tile_rows, min(p, cut.design_rows + 2 * d + 1)
+    return Term(
+        "tiles",
+        tile * 8 * (2 * made + 4 * k + 4 * d) + 8 * d * d,
+        f"{tile:,} rows x ({made} products, {k} components, {d} features)",
+    )
+
+
+def _products_term(work: Work) -> Term:
+    """What compiled products of one thread need beside a tile: parameters and sums of a block."""
+    k, p = work.n_components, work.family.width(work.grid.n_features)
+    n_bytes = 2 * 8 * (p + _GROUP) * (k + _GROUP)
+    return Term("products of a block", n_bytes, f"2 x {k} x {p} float64, in whole groups")
+
+
+def _sample_em_terms(work: Work) -> list[Term]:
+    """EM on the sample: a share of its rows, again for each thread; tiles, statistics, starts."""
+    if work.n_sample_starts == 0:
+        return []
+    d, k = work.grid.n_features, work.n_components
+    share = work.sample_rows * d * 8 // 2 * (1 + work.n_threads_here)
+    tiles = work.n_threads_here * (_tiles_term(work).n_bytes + _products_term(work).n_bytes)
+    held = work.sample_rows // work.grid.rows_per_block + 1 + 2 * work.n_threads_here
+    numbers = math.prod(work.family.covariance_shape(k, d))
+    each = held * work.statistics_bytes + 80 * numbers
+    formula = f"{work.n_sample_starts} starts on {work.n_threads_here} threads"
+    return [Term("EM on the sample", share + tiles + each * work.n_sample_starts, formula)]
+
+
+def _candidates_terms(work: Work) -> list[Term]:
+    """Candidates of k-means‖ and those of a round as they are merged; a tile of distances."""
+    drawn, d = work.start_candidates, work.grid.n_features
+    if drawn == 0:
+        return []
+    n_bytes = 8 * drawn * (3 * d * work.n_candidates + _DISTANCE_ROWS) + MIB
+    formula = f"{drawn:,} rows x {d} features, {work.n_candidates} start(s)"
+    return [Term("candidates of k-means||", n_bytes, formula)]
+
+
+def kept_rows_term(
+    *,
+    limit: int,
+    n_bytes_held: int,
+    base: int,
+    data_bytes: int,
+    usable_share: float = PAUSE_SHARE,
+) -> Term:
+    """Decoded rows that a process keeps for the next pass: what is left beside everything else.
+
+    Parameters
+    ----------
+    limit
+        Bytes the process may use.
+    n_bytes_held
+        What its tasks (and the driver's work, where it runs them) hold at most.
+    base
+        What it holds before any data.
+    data_bytes
+        All rows; no process keeps more.
+    usable_share
+        Share of the limit at which the process would be paused: it stays an eighth below.
+    """
+    process_share = PROCESS_SHARE * min(usable_share / PAUSE_SHARE, 1.0)
+    room = min(SHARE * limit, process_share * limit - base) - n_bytes_held
+    kept = min(max(int(room), 0), data_bytes)
+    share = f"{kept / max(data_bytes, 1):.0%} of all rows"
+    return Term("rows kept between passes", kept, share)
+
+
+def keep_rows(dataset: Dataset, n_threads: int) -> Dataset:
+    """The data set with its decoded rows kept by this process, within what is free at the moment.
+
+    For a fit without a job file, hence without a plan: of tasks only their bands are reckoned with,
+    and half of what is free is left for the rest.
+    """
+    if not isinstance(dataset, ZarrDataset):
+        return dataset
+    term = kept_rows_term(
+        limit=free_memory(),
+        n_bytes_held=n_threads * BANDS * dataset.read_bytes,
+        base=DRIVER_BASE,
+        data_bytes=dataset.n_samples * dataset.n_features * dataset.dtype.itemsize,
+    )
+    return dataset.with_cache(term.n_bytes)
+
+
+def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
+    """What the driver holds at most, beside its tasks when it runs them itself.
+
+    A prediction (no sample) starts nothing and takes no M-step.
+    """
+    terms = _fit_terms(work, hierarchical=hierarchical) if work.sample_rows else []
+    if report:
+        terms.append(Term("report", REPORT_BYTES, "matplotlib and one figure"))
+    return terms
+
+
+def _m_step_bytes(work: Work, numbers: int) -> int:
+    """Parameters of every start, three generations of them, and one M-step's intermediates."""
+    d, k = work.grid.n_features, work.n_components
+    kept = (112 * numbers + 32 * k * d) * work.n_candidates
+    return kept + 80 * numbers + 128 * k * d + 128 * d * d
+
+
+def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
+    d, k = work.grid.n_features, work.n_components
+    sample = work.sample_rows * d * (2 * work.itemsize + 4 * 8)
+    tree = math.ceil(math.log2(work.grid.n_blocks + 1)) + 2 * work.n_tasks + 4
+    numbers = math.prod(work.family.covariance_shape(k, d))
+    terms = [
+        Term("sample", sample, f"{work.sample_rows:,} rows x {d} features, four copies"),
+        Term("starts", 64 * MIB + work.sample_rows * 8 * 4, "distances, a tile at a time"),
+        Term(
+            "statistics of a pass",
+            tree * work.statistics_bytes * work.n_candidates,
+            f"{tree} subtrees",
+        ),
+        Term("M-step", _m_step_bytes(work, numbers), "factors of covariances, acceleration"),
+    ]
+    terms += _candidates_terms(work) + _sample_em_terms(work)
+    if hierarchical:
+        m = min(max(WARD_ROWS, k), work.sample_rows)
+        terms.append(Term("Ward's distances", 8 * m * m + 64 * m, f"{m:,} rows, condensed, twice"))
+    return terms
+
+
+def tasks_of_a_pass(n_threads: int, grid: BlockGrid) -> int:
+    """How many tasks a pass is cut into."""
+    return min(n_threads * TASKS_PER_THREAD, grid.n_blocks)

@@ -1,0 +1,175 @@
+"""What a run hears, kept in events.jsonl, metrics.csv and the record's warnings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from dgmm.events import Listener
+from dgmm.storage.append_files import CsvLines, JsonLines
+from dgmm.storage.atomic_files import output_errors, write_text
+from dgmm.storage.folders import Folder
+from dgmm.storage.regular_files import open_regular
+
+_METRICS = (
+    "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
+    "seconds", "rows", "step", "start",
+)  # fmt: skip
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def rows_record(n_read: int, n_dropped: int) -> dict[str, int]:
+    """The row accounting of run.json, of a pass over all rows.
+
+    Parameters
+    ----------
+    n_read, n_dropped
+        Rows of the array, and those among them that were left out.
+
+    Returns
+    -------
+    dict
+        `total`, and its two parts: `read`, the rows that were fitted or scored, and `dropped`.
+    """
+    return {"total": n_read, "read": n_read - n_dropped, "dropped": n_dropped}
+
+
+class RecordingListener:
+    """Passes everything on and keeps it.
+
+    Parameters
+    ----------
+    directory
+        Where the logs lie.
+    warnings, timings
+        The record's: what is said is added to the one, each stage's seconds to the other, which
+        may hold those of earlier attempts.
+    listener
+        Hears everything too.
+    """
+
+    def __init__(
+        self,
+        directory: Path | Folder,
+        warnings: list[str],
+        timings: dict[str, float],
+        listener: Listener,
+    ) -> None:
+        self._warnings, self._timings = warnings, timings
+        self._running: tuple[str, float] | None = None
+        self._listener = listener
+        self._check = directory.guard if isinstance(directory, Folder) else _nothing
+        self._metrics_path = directory / "metrics.csv"
+        with ExitStack() as opened:
+            self._events = opened.enter_context(JsonLines(directory / "events.jsonl"))
+            self._metrics = CsvLines(self._metrics_path, _METRICS)
+            opened.pop_all()
+
+    def __enter__(self) -> Self:
+        """Keep both files open."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close them; a stage that runs still ends here."""
+        self.end_stage()
+        try:
+            self._events.__exit__(kind, error, trace)
+        finally:
+            self._metrics.__exit__(kind, error, trace)
+
+    def rewind(self, reached: Mapping[tuple[int, str], int]) -> None:
+        """Take back the metrics of iterations that will be made again.
+
+        Parameters
+        ----------
+        reached
+            The last iteration that stands, by restart and start. Of a restart that is named, starts
+            that are not were left behind by a likelier one, and all their iterations stand; a
+            restart that is not named has none.
+        """
+        self._rewrite(lambda line: _stands(line, reached))
+
+    def stage(self, name: str, detail: str) -> None:
+        """A stage begins; the one before has ended."""
+        self.end_stage()
+        self._running = (name, time.monotonic())
+        self._log("stage", name=name, detail=detail)
+        self._listener.stage(name, detail)
+
+    def end_stage(self) -> None:
+        """Count the seconds of the stage that runs, if one does."""
+        if self._running is not None:
+            name, begun = self._running
+            self._timings[name] = self._timings.get(name, 0.0) + time.monotonic() - begun
+        self._running = None
+
+    def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Starts that were tried on the sample: the first lines of metrics.csv, iteration 0."""
+        lines = [self._metrics.line({"iteration": 0, "step": "tried", **r}) for r in records]
+        self._rewrite(lambda line: not line.startswith("0,"), lines)
+        self._listener.trials(records)
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        """A pass has ended."""
+        self._log("iteration", **record)
+        self._metrics.append(record)
+        self._listener.iteration(record)
+
+    def component(self, record: Mapping[str, Any]) -> None:
+        """A component was re-seeded, dropped or held."""
+        self._log("component", **{f"{k}_kind" if k == "event" else k: v for k, v in record.items()})
+        self._listener.component(record)
+
+    def warning(self, text: str) -> None:
+        """Something the user should look at; an earlier attempt may have said it."""
+        self._log("warning", text=text)
+        if text not in self._warnings:
+            self._warnings.append(text)
+        self._listener.warning(text)
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+        self._log("note", text=text)
+        self._listener.note(text)
+
+    def _rewrite(self, stands: Callable[[str], bool], first: Sequence[str] = ()) -> None:
+        """Write metrics.csv anew: some lines first, then those of its lines that stand."""
+        self._check()
+        self._metrics.close()
+        with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
+            heading, *lines = file.read().decode("utf-8").splitlines() or [""]
+        kept = [line for line in lines if heading == ",".join(_METRICS) and stands(line)]
+        write_text(self._metrics_path, "\n".join([",".join(_METRICS), *first, *kept, ""]))
+        self._metrics = CsvLines(self._metrics_path, _METRICS)
+
+    def _log(self, event: str, **fields: Any) -> None:
+        self._check()
+        self._events.append({"time": now(), "event": event, **fields})
+
+
+def _nothing() -> None:
+    """Whether a run may go on is asked where its directory is held open."""
+
+
+def _stands(line: str, reached: Mapping[tuple[int, str], int]) -> bool:
+    """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
+    cells = line.split(",")
+    if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
+        return False
+    iteration, restart = int(cells[0]), int(cells[1])
+    is_known = restart in {known for known, _ in reached}
+    return iteration <= reached.get((restart, cells[-1]), iteration if is_known else 0)

@@ -1,0 +1,169 @@
+"""The arrays that a job writes: made once, filled by a walk that can go on, published whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dgmm.checkpoint import RunState
+from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr.format_versions import ZarrFormat, format_in, group_attributes
+from dgmm.data.zarr.output_array import run_of
+from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.errors import DataError
+from dgmm.job.directory import RunDirectory
+from dgmm.job.identity import fingerprint
+from dgmm.job.stages import output_attributes, product_names, publish_outputs
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import model_digest
+from dgmm.reduction.checksums import Digests
+from dgmm.reduction.executor import OpenExecutor
+from dgmm.scoring import anomaly
+from dgmm.scoring.row_outputs import Products, describe, walk
+from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.storage.atomic_files import plain
+from dgmm.storage.folders import Entry, Folder
+
+#: Attribute of the group: whose outputs these are.
+_MODEL = "model_sha256"
+
+
+class LastWalk:
+    """The last walk of one job over one model's rows.
+
+    Parameters
+    ----------
+    job, directory
+        What is wanted, and where it goes.
+    dataset, executor
+        What is read, and where.
+    model
+        The model that is saved; rows are flagged in the walk where it has a threshold.
+    state
+        Keeps what is done.
+    zarr_format
+        Of the arrays.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        directory: RunDirectory,
+        dataset: Dataset,
+        executor: OpenExecutor,
+        model: MixtureModel,
+        state: RunState,
+        zarr_format: ZarrFormat = 3,
+    ) -> None:
+        self._job, self._directory, self._state = job, directory, state
+        self._dataset, self._executor, self._model = dataset, executor, model
+        self._zarr_format = zarr_format
+        self._part = directory.folder / "outputs.zarr.part"
+        self._final = directory.folder / "outputs.zarr"
+        self._path = str(directory.path / self._part.name)  # for workers
+        self._digest = model_digest(model)
+        data = (directory.record.get("data") or {}).get("fingerprint")
+        run = {"job": directory.identity, "data": plain(data), "model": self._digest}
+        self._run = fingerprint(run)
+        self._slots = {n: f"{n}-{self._digest[:16]}" for n in ("walk", "threshold", "flags")}
+
+    def write(self, *, quantile: float | None) -> tuple[WalkStatistics, MixtureModel]:
+        """Write all arrays and publish them; what was counted, and the model with its threshold.
+
+        Parameters
+        ----------
+        quantile
+            Share of rows to flag once their densities are known; None where the model's own
+            threshold, or none, is meant.
+        """
+        flagged_later = quantile is not None
+        flagged = flagged_later or self._model.anomaly_threshold is not None
+        names = product_names(self._job, anomaly=flagged)
+        self._prepare(names, quantile)
+        walked = tuple(n for n in names if not (flagged_later and n == "anomaly"))
+        total = self._state.once(self._slots["walk"], lambda: self._walked(walked))
+        digests: Digests = total.digests
+        model = self._model
+        if quantile is not None:
+            flags, model = self._flagged(quantile)
+            digests = {**digests, **flags.digests}
+        self._dataset.check_unchanged()
+        publish_outputs(self._part, self._final)
+        path = self._directory.path / self._final.name
+        self._directory.record["outputs"] = describe(path, names, digests)
+        return total, model
+
+    def _prepare(self, names: tuple[str, ...], quantile: float | None) -> None:
+        """Make the arrays, unless an earlier attempt has made them."""
+        if not names or _holds(self._part, names, lambda group: run_of(group) == self._run):
+            return
+        needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
+        if _holds(self._final, names, self._is_finished) and all(map(self._state.has, needed)):
+            return  # killed between publishing them and saying so
+        for slot in ("pass", *self._slots.values()):
+            self._state.forget(slot)
+        attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
+        products = Products(self._path, names, self._run)
+        grid, k = self._dataset.grid, self._model.n_components
+        products.create(grid, k, attributes, self._zarr_format, self._part)
+
+    def _is_finished(self, group: Folder) -> bool:
+        return group_attributes(group).get(_MODEL) == self._digest
+
+    def _walked(self, names: tuple[str, ...]) -> WalkStatistics:
+        """Every row accounted for."""
+        total = walk(
+            self._dataset,
+            self._executor,
+            self._model,
+            Products(self._path, names, self._run),
+            drop=self._job.data.missing == "drop",
+            progress=self._state.of_pass(self._slots["walk"]),
+        )
+        if total.n_read != self._dataset.n_samples:
+            raise DataError(
+                f"the last walk read {total.n_read:,} rows of {self._dataset.n_samples:,}: the "
+                "data changed"
+            )
+        return total
+
+    def _flagged(self, quantile: float) -> tuple[anomaly.Flagged, MixtureModel]:
+        """Flag the rows below the quantile of what was written."""
+        log_density = OutputArray(self._path, "log_density", self._run)
+        grid, executor = self._dataset.grid, self._executor
+        threshold = self._state.once(
+            self._slots["threshold"],
+            lambda: anomaly.threshold(log_density, grid, executor, quantile),
+        )
+        flags = self._state.once(
+            self._slots["flags"],
+            lambda: anomaly.flag(
+                log_density,
+                OutputArray(self._path, "anomaly", self._run),
+                grid,
+                executor,
+                threshold,
+                self._state.of_pass(self._slots["flags"]),
+            ),
+        )
+        self._directory.record["anomaly"] = {
+            "quantile": quantile,
+            "threshold": threshold,
+            "n_anomalies": flags.n_anomalies,
+        }
+        return flags, self._model.with_threshold(threshold, quantile)
+
+
+def _holds(place: Entry, names: tuple[str, ...], is_own: Callable[[Folder], bool]) -> bool:
+    """Whether there is a group of one's own that has the arrays."""
+    if not place.folder.holds_folder(place.name):
+        return False
+    with place.folder.folder(place.name) as group:
+        return is_own(group) and all(_holds_array(group, name) for name in names)
+
+
+def _holds_array(group: Folder, name: str) -> bool:
+    if not group.holds_folder(name):
+        return False
+    with group.folder(name) as array:
+        return format_in(array) is not None

@@ -1,0 +1,162 @@
+"""`dgmm plan`: what a job will read, hold and write, before anything is started."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.execution.threads import available_cpus
+from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
+from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
+from dgmm.fitting.preparation import FitSettings, sample_rows
+from dgmm.fitting.sample_effort import Effort
+from dgmm.job.memory_plan import Work, driver_terms, task_terms, tasks_of_a_pass
+from dgmm.job.plan import Plan
+from dgmm.job.stages import open_data, product_names
+from dgmm.mixture.covariance import family_named
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import load_model
+from dgmm.runtime.blas_threads import limited_thread
+from dgmm.runtime.machine import available_memory, free_memory
+from dgmm.scoring.row_outputs import chunk_blocks, responsibilities_chunk_rows
+from dgmm.scoring.row_scores import LAYOUT
+
+
+@limited_thread()
+def plan_job(job: Job) -> Plan:
+    """Plan a job from its file and the metadata of its data."""
+    model = None if job.model.path is None else load_model(job.model.path)
+    return plan_for(job, open_data(job), model)
+
+
+def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
+    """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
+    n_workers, threads = _places(job)
+    plan = _plan(job, dataset, model, n_workers, threads)
+    while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
+        n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
+        plan = _plan(job, dataset, model, n_workers, threads)
+    return plan
+
+
+def _plan(
+    job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_workers: int, threads: int
+) -> Plan:
+    work = _work(job, dataset, model, max(n_workers, 1) * threads)
+    driver = driver_terms(
+        work,
+        hierarchical=job.initialisation.method == "hierarchical",
+        report=job.output.report is not False,
+    )
+    names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
+    row_bytes = sum(_row_bytes(name, work.n_components) for name in names)
+    return Plan(
+        shape=(dataset.n_samples, dataset.n_features),
+        dtype=str(dataset.dtype),
+        n_blocks=dataset.grid.n_blocks,
+        n_workers=n_workers,
+        threads_per_worker=threads,
+        task=tuple(task_terms(work)),
+        driver=tuple(driver),
+        memory_limit=_memory_limit(job, n_workers),
+        keep_limit=_keep_limit(job, n_workers),
+        output_bytes=row_bytes * dataset.n_samples,
+        n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
+        is_elsewhere=_is_elsewhere(job),
+    )
+
+
+def _places(job: Job) -> tuple[int, int]:
+    """Workers (0: this process) and threads in each."""
+    c = job.cluster
+    count = available_cpus() if c.n_workers == "auto" else int(c.n_workers)
+    if not _is_elsewhere(job) and c.kind == "threads":
+        return 0, count
+    return count, c.threads_per_worker
+
+
+def _is_elsewhere(job: Job) -> bool:
+    return job.cluster.address is not None or job.cluster.scheduler_file is not None
+
+
+def _memory_limit(job: Job, n_workers: int) -> int | None:
+    """Bytes of one worker; None where somebody else's cluster decides."""
+    c = job.cluster
+    if _is_elsewhere(job):
+        return None
+    if c.memory_limit == "auto":
+        return available_memory() // max(n_workers, 1)
+    return int(c.memory_limit)
+
+
+def _keep_limit(job: Job, n_workers: int) -> int | None:
+    """The memory limit, cut by what is free where it is the machine's own."""
+    limit = _memory_limit(job, n_workers)
+    if limit is None:
+        return None
+    if job.cluster.memory_limit != "auto":
+        return min(limit, available_memory() // max(n_workers, 1))
+    return min(limit, free_memory() // max(n_workers, 1))
+
+
+def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads: int) -> Work:
+    m = job.model
+    k = model.n_components if model is not None else m.n_components or 1
+    name = model.covariance_type if model is not None else m.covariance_type
+    settings = _sizes(job, k)
+    rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
+    grid, family = dataset.grid, family_named(name)
+    m_sampled = max(min(rows, grid.n_samples), 1)
+    effort = Effort.of(settings, family, grid.n_samples, m_sampled, grid.n_features)
+    per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
+    chunk = chunk_blocks(grid) * grid.rows_per_block * per_row
+    if job.output.responsibilities:
+        block = grid.rows_per_block * k * 4
+        chunk += block + responsibilities_chunk_rows(grid, k) * k * 4
+    return Work(
+        grid=grid,
+        itemsize=dataset.dtype.itemsize,
+        band_bytes=dataset.read_bytes,
+        family=family,
+        n_components=k,
+        n_candidates=1 if model is not None else m.n_init * effort.n_begun,
+        n_tasks=tasks_of_a_pass(n_threads, grid),
+        sample_rows=min(rows, dataset.n_samples),
+        output_chunk_bytes=chunk,
+        start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
+        n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
+        n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
+    )
+
+
+def _sizes(job: Job, k: int) -> FitSettings:
+    """What sizes follow from, of all that is asked for."""
+    m, start = job.model, job.initialisation
+    return FitSettings(
+        k,
+        m.covariance_type,
+        max_iter=m.max_iter,
+        n_init=m.n_init,
+        method=start.method,
+        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
+    )
+
+
+def _most(expected: int) -> int:
+    """What a sum of independent draws with that mean stays below, by five standard deviations."""
+    return expected + 5 * math.isqrt(expected) + 6
+
+
+def _reads_of_start(job: Job) -> int:
+    """Reads of all rows before EM, beside the summary's."""
+    over_all = job.command == "run" and job.initialisation.method in METHODS_OVER_ALL_ROWS
+    return N_READS if over_all else 0
+
+
+def _row_bytes(name: str, k: int) -> int:
+    """Bytes of one row of an output array."""
+    return np.dtype(LAYOUT[name][0]).itemsize * (k if name == "responsibilities" else 1)

@@ -1,0 +1,45 @@
+"""What earlier attempts have left in a run directory: a record, and unfinished files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from dgmm.job.lock import is_lock_file
+from dgmm.storage.folders import Folder
+
+
+def attempts_after(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All attempts up to that of a record, with how each ended; one that was killed did not say."""
+    last = {key: record.get(key) for key in ("started", "ended", "status", "message")}
+    return [*record.get("attempts", []), last]
+
+
+def standing_warnings(record: Mapping[str, Any]) -> list[str]:
+    """The warnings of a record but for that of its outcome: whoever goes on has one of its own."""
+    outcome = f"{record.get('outcome')}: "
+    return [text for text in record.get("warnings", []) if not text.startswith(outcome)]
+
+
+def max_iter_of(record: Mapping[str, Any]) -> int:
+    """The max_iter of the run that a record describes; 0 where it does not say."""
+    model = (record.get("job") or {}).get("model") or {}
+    value = model.get("max_iter")
+    return value if isinstance(value, int) else 0
+
+
+def is_noise(name: str) -> bool:
+    """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
+    return is_lock_file(name) or _is_unfinished(name)
+
+
+def remove_unfinished(folder: Folder) -> None:
+    """Remove what a process that was killed did not finish to write; no other run is here."""
+    for name in filter(_is_unfinished, folder.names()):
+        with suppress(OSError):
+            folder.remove(name)
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")

@@ -1,0 +1,130 @@
+"""Whether a run may go on where an earlier attempt was, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dgmm.checkpoint import CheckpointStore, RunState
+from dgmm.config import Job
+from dgmm.errors import ExitCode, OutputExistsError
+from dgmm.job.directory import CHECKPOINT, RunDirectory
+from dgmm.job.identity import difference, fingerprint
+from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.runtime.environment import DECIDING, environment_difference, process_environment
+from dgmm.storage.atomic_files import plain
+
+
+def accepted_changes(
+    directory: RunDirectory, data: Mapping[str, Any], *, accept_versions: bool
+) -> list[str]:
+    """What is not as it was in an earlier attempt and may be gone on with; the rest is refused.
+
+    Nothing is written; the state of an attempt that ended because its data were invalid is removed
+    where they have been mended.
+
+    Parameters
+    ----------
+    directory
+        With the earlier record.
+    data
+        The fingerprint of the data now, and of the model that it starts from.
+    accept_versions
+        Go on with other versions or on another processor; bits are then not those of an
+        undisturbed run.
+
+    Returns
+    -------
+    list of str
+        What is not as it was and was accepted, for the record.
+
+    Raises
+    ------
+    OutputExistsError
+        With what differs.
+    """
+    previous = directory.previous or {}
+    seen = (previous.get("data") or {}).get("fingerprint")
+    if seen is not None and seen != plain(data):
+        if previous.get("exit_code") == ExitCode.DATA_INVALID:
+            directory.forget_state()
+            return ["the data have changed since a run found them invalid: this one starts over"]
+        raise OutputExistsError(
+            f"{directory.shown} holds the state of a run on other data: {difference(seen, data)}. "
+            "Choose another output.path, or remove that directory to start over"
+        )
+    then = (previous.get("environment") or {}).get("driver")
+    if then is None:
+        return []
+    return _accepted(
+        directory, environment_difference(then, process_environment()), accept_versions
+    )
+
+
+def accepted_workers(
+    directory: RunDirectory, environment: Mapping[str, Any], *, accept_versions: bool
+) -> list[str]:
+    """How the workers differ from all that computed in earlier attempts, where that is accepted.
+
+    Parameters
+    ----------
+    directory
+        With the earlier record.
+    environment
+        The executor's of now: `driver` and groups of `workers`.
+    accept_versions
+        As in `accepted_changes`.
+
+    Raises
+    ------
+    OutputExistsError
+        With what differs and which worker it is.
+    """
+    then = (directory.previous or {}).get("environment") if directory.goes_on else None
+    now = environment["driver"]
+    if then is None or not (then.get("workers") or environment["workers"]):
+        return []  # the driver computes alone, and was compared before anything was written
+    is_other_driver = environment_difference(then.get("driver") or now, now) != ""
+    before = _computing(then)
+    for name, report in _computing(environment).items():
+        if is_other_driver and not environment_difference(now, report):
+            continue  # said of the driver
+        texts = [environment_difference(earlier, report) for earlier in before.values()]
+        if all(texts):
+            return _accepted(directory, f"{name}: {min(texts, key=len)}", accept_versions)
+    return []
+
+
+def _computing(environment: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The reports of those that compute passes, by name: the workers, or the driver alone."""
+    groups = environment.get("workers") or []
+    own = {f"worker {group['workers'][0]}": group["environment"] for group in groups}
+    return own or {"this process": environment["driver"]}
+
+
+def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> list[str]:
+    if not changed:
+        return []
+    if not accept_versions:
+        is_other_software = any(f"{package} is " in changed for package in DECIDING)
+        what = "with other versions" if is_other_software else "on another processor"
+        raise OutputExistsError(
+            f"{directory.shown} holds the state of a run {what}: {changed}. Go on with those, or "
+            "give --accept-versions: then bits are not those of an undisturbed run"
+        )
+    text = f"the run goes on with other software or another processor than before ({changed}): "
+    return [text + "its bits are not those of an undisturbed run"]
+
+
+@contextmanager
+def run_state(
+    job: Job, directory: RunDirectory, data: Mapping[str, Any], listener: RecordingListener
+) -> Iterator[RunState]:
+    """The state of this run on disk, which any earlier attempt at it has left."""
+    run = fingerprint({"job": directory.identity, "data": plain(data)})
+    place = directory.folder / CHECKPOINT
+    store = CheckpointStore(place, run, listener.warning, lambda: directory.is_lost)
+    every_s = job.checkpoint.every_s
+    with RunState(store, every_s=every_s, max_iter=job.model.max_iter) as state:
+        yield state

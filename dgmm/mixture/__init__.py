@@ -1,0 +1,1 @@
+"""The mathematics of a Gaussian mixture: NumPy on small arrays, without effects."""

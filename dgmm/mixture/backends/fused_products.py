@@ -1,0 +1,232 @@
+"""The two products of an EM pass over a stretch of rows, compiled: L = η Φ and S = Φ Rᵀ.
+
+A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two. Products
+exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the stretch
+for S. Sums stay in registers (`vectors`) while their terms come from that cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.numpy_backend import Tile
+from dgmm.mixture.backends.simd_intrinsics import (
+    MULTIPLIED,
+    lanes_of,
+    multiplication,
+    multiply_pairwise,
+    registers_hold_many,
+)
+from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn
+
+#: Rows of a stretch; a moment is one chain over these in the tiles' type, added in float64.
+STRETCH = 96
+#: Rows of Φ in a panel, over which a log density is one chain.
+PANEL = 64
+#: Panels made together: they stay in the first cache, and η is read once for all.
+_PANELS = 2
+#: Features of a square of products.
+_SQUARE = 16
+
+
+class _Shape(NamedTuple):
+    """What is held in registers at a time; no bit follows it.
+
+    Attributes
+    ----------
+    panel
+        Vectors of data rows in a panel.
+    many, few
+        Components multiplied with them.
+    high, low
+        Rows of Φ whose moments are taken.
+    group
+        Vectors of components that these are taken with.
+    """
+
+    panel: int
+    many: int
+    few: int
+    high: int
+    low: int
+    group: int
+
+
+_SHAPE = _Shape(3, 8, 4, 12, 6, 2) if registers_hold_many() else _Shape(1, 6, 3, 6, 3, 1)
+_WIDE, _FEW, _MANY = _SHAPE.panel, _SHAPE.few, _SHAPE.many
+_HIGH, _LOW, _GROUP = _SHAPE.high, _SHAPE.low, _SHAPE.group
+
+_form_many = multiplication(_MANY, _WIDE, forms=True)
+_form_few = multiplication(_FEW, _WIDE, forms=True)
+_many = multiplication(_MANY, _WIDE)
+_few = multiplication(_FEW, _WIDE)
+_high_by_group = multiplication(_HIGH, _GROUP, widens=True)
+_high_by_one = multiplication(_HIGH, 1, widens=True)
+_low_by_group = multiplication(_LOW, _GROUP, widens=True)
+_low_by_one = multiplication(_LOW, 1, widens=True)
+
+
+class Factors(NamedTuple):
+    """What the p rows of Φ are made of, products first, then rows of Y from its first one on.
+
+    Attributes
+    ----------
+    which : (2, p)
+        The two rows of Y that each is the product of; one of a row of Y is 1.
+    order : (p,)
+        Which row of φ = [quadratic(y), y, 1] each is.
+    n_products
+        How many are more than a row of Y.
+    """
+
+    which: NDArray[np.int64]
+    order: NDArray[np.int64]
+    n_products: int
+
+
+@cache
+def factors(form: str, d: int) -> Factors:
+    """Those of a quadratic form: products in squares of features, whose rows stay in the cache."""
+    y = np.arange(d)
+    i, j = {"pairs": np.triu_indices(d), "squares": (y, y)}.get(form, (y[:0], y[:0]))
+    squares = np.lexsort((j, i, j // _SQUARE, i // _SQUARE))
+    has_norm = form == "norm"
+    rows = np.arange(d + 1 + has_norm)
+    linear = np.where(rows > d, 0, rows + len(squares) + has_norm)  # of φ, where Σ y² is the first
+    which = np.concatenate([[i[squares], j[squares]], [np.full_like(rows, d), rows]], axis=1)
+    return Factors(which, np.concatenate([squares, linear]), len(squares))
+
+
+def workplace(
+    room: Callable[[str, int], Tile], d: int, k: int, p: int, dtype: np.dtype[Any]
+) -> tuple[Tile, NDArray[np.float64], tuple[Tile, ...]]:
+    """Arrays for the natural parameters, for the sums of moments, and for what a stretch needs.
+
+    That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. They
+    begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
+    Rows are a vector longer than a stretch: a power of two apart, they would share lines of cache.
+    Y ends with rows of 0 that a last group of moments reads.
+    """
+    lanes = lanes_of(dtype.itemsize)
+    step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), _in_whole(k, _FEW)
+    shapes = [
+        *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
+        *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
+    ]
+    buffers = tuple(room(f"stretch {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes))
+    for buffer in buffers:
+        buffer.fill(0.0)
+    buffers[0][d] = 1.0
+    eta = room("eta", groups * p).reshape(groups, p)
+    return eta, np.zeros((_in_whole(p, _HIGH), whole)), buffers
+
+
+def _in_whole(number: int, step: int) -> int:
+    """The next multiple of a step."""
+    return -(-number // step) * step
+
+
+@compiled
+def end_of_chain(first: int, n_products: int, p: int) -> int:
+    """Where the chain of a log density that begins at row `first` of Φ ends.
+
+    After a panel, or after the products: the next is read in another place. Few rows are one chain.
+    """
+    last = min(first + PANEL, p)
+    return n_products if first < n_products < last and p > PANEL else last
+
+
+@compiled
+def log_prob(
+    one: Any, eta: Any, which: Any, n_products: int, Y: Any, L: Any, panels: Any, b: int
+) -> None:
+    """Add η Φ to L for b columns, and for those up to the end of the last panel."""
+    k, p = eta.shape
+    size = Y.itemsize
+    eta_step, width, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
+    n_panels = -(-b * size // width)
+    for begin in range(0, n_panels, _PANELS):
+        end = min(begin + _PANELS, n_panels)
+        first = 0
+        while first < p:
+            last = end_of_chain(first, n_products, p)
+            n, is_made = last - first, first < n_products
+            left = which.ctypes.data + 8 * first
+            right = left + 8 * p
+            for row in range(0, k, _MANY):
+                A = eta.ctypes.data + row * eta_step + first * size
+                is_many = row + _MANY <= k
+                for i in range(begin, end):
+                    y = Y.ctypes.data + i * width
+                    B, B_step = panels.ctypes.data + (i - begin) * PANEL * width, width
+                    if not is_made:
+                        B, B_step = y + (first - n_products) * Y_step, Y_step
+                    C = L.ctypes.data + row * L_step + i * width
+                    if row == 0 and is_made:
+                        of = (left, right, y, Y_step)
+                        if is_many:
+                            _form_many(one, A, eta_step, B, B_step, C, L_step, n, *of)
+                        else:
+                            _form_few(one, A, eta_step, B, B_step, C, L_step, n, *of)
+                    elif is_many:
+                        _many(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
+                    else:
+                        _few(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
+            first = last
+
+
+@compiled
+def turned(one: Any, R: Any, out: Any, b: int) -> None:
+    """R (k, b) with components side by side: some vectors of them a group, the last maybe one."""
+    k = out.size // STRETCH
+    size = R.itemsize
+    lanes = 64 // size
+    source, step = R.ctypes.data, R.shape[1] * size
+    for j in range(0, k, TURNED):
+        group = j // (_GROUP * lanes) * (_GROUP * lanes)
+        width = min(_GROUP * lanes, k - group)
+        target = out.ctypes.data + (group * STRETCH + j - group) * size
+        for c in range(0, b, TURNED):
+            turn(one, source + j * step + c * size, step, target + c * width * size, width * size)
+
+
+@compiled
+def moments(
+    one: Any, which: Any, n_products: int, Y: Any, R: Any, Phi: Any, sums: Any, b: int
+) -> None:
+    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `turned` leaves it."""
+    p, (_, k) = which.shape[1], sums.shape
+    size = Y.itemsize
+    lanes = 64 // size
+    Y_step, sums_step, rows = Y.shape[1] * size, k * 8, Y.ctypes.data
+    for first in range(0, p, _HIGH):
+        last = min(first + _HIGH, p)
+        A, A_step = rows + (first - n_products) * Y_step, Y_step
+        if first < n_products:
+            A, A_step = Phi.ctypes.data, Phi.shape[1] * size
+            for q in range(first, last):
+                a, c = rows + which[0, q] * Y_step, rows + which[1, q] * Y_step
+                out = A + (q - first) * A_step
+                for offset in range(0, b * size, 64 * MULTIPLIED):
+                    multiply_pairwise(one, a + offset, c + offset, out + offset)
+        is_low = last - first <= _LOW
+        for group in range(0, k, _GROUP * lanes):
+            width = min(_GROUP * lanes, k - group)
+            B, step = R.ctypes.data + group * STRETCH * size, width * size
+            C = sums.ctypes.data + first * sums_step + group * 8
+            is_group = width == _GROUP * lanes
+            if is_low and is_group:
+                _low_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+            elif is_low:
+                _low_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+            elif is_group:
+                _high_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+            else:
+                _high_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)

@@ -1,0 +1,76 @@
+"""Squares of eight by eight numbers whose rows become columns, in registers (`vectors`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from dgmm.mixture.backends.simd_intrinsics import INTEGER, Vectors
+
+#: Rows, and columns, of a square.
+TURNED = 8
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
+    """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        v = Vectors(builder, one, TURNED)
+        square = [v.load(row) for row in _eight(builder, *args[1:3])]
+        _store_turned(v, square, _eight(builder, *args[3:]))
+        return context.get_dummy_value()
+
+    return types.void(one, *(INTEGER,) * 4), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def turn_standardised(
+    typing_context: Any,
+    stored: Any,
+    work: Any,
+    one: Any,
+    a: Any,
+    a_step: Any,
+    factor: Any,
+    offset: Any,
+    out: Any,
+    out_step: Any,
+) -> Any:
+    """Eight rows of eight numbers, times factor less offset, each rounded, as columns.
+
+    `stored`, `work` and `one` are of the types of rows, of factor and offset, and of the result.
+    """
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        source, v, target = (Vectors(builder, t, TURNED) for t in (stored, work, one))
+        f, o = (v.load(address) for address in args[5:7])
+        square = []
+        for row in _eight(builder, *args[3:5]):
+            x = v.converted(source.load(row), source)
+            square.append(target.converted(builder.fsub(builder.fmul(x, f), o), v))
+        _store_turned(target, square, _eight(builder, *args[7:]))
+        return context.get_dummy_value()
+
+    return types.void(stored, work, one, *(INTEGER,) * 6), generate
+
+
+def _eight(builder: Any, address: Any, step: Any) -> list[Any]:
+    """The addresses of eight rows."""
+    return [builder.add(address, builder.mul(step, ir.IntType(64)(i))) for i in range(TURNED)]
+
+
+def _store_turned(v: Vectors, square: list[Any], rows: list[Any]) -> None:
+    """The columns of a square as rows in memory."""
+    for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
+        low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
+        high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
+        for i in range(TURNED):
+            if not i & span:
+                a, b = square[i], square[i + span]
+                square[i], square[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)
+    for value, row in zip(square, rows, strict=True):
+        v.store(value, row)

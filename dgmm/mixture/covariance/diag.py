@@ -1,0 +1,96 @@
+"""Diagonal covariances: features independent inside a component; Σ is (k, d)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+
+
+def inverse_roots(variances: Array, floor: Array | float = 0.0) -> Array:
+    """1/√v; NaN where v is not above the floor."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(variances > floor, 1.0 / np.sqrt(variances), np.nan)
+
+
+@dataclass(frozen=True)
+class Diag(Family):
+    """φ(y) = [y², y, 1]."""
+
+    name = "diag"
+    form = "squares"
+
+    def quadratic_width(self, d: int) -> int:
+        """The number of features, d."""
+        return d
+
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """y²."""
+        np.multiply(Y, Y, out=out)
+
+    def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """−½Λ."""
+        return -0.5 * precisions_cholesky**2
+
+    def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
+        """Λ_k μ_k."""
+        return precisions_cholesky**2 * means
+
+    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
+        """D/σ_k."""
+        return np.asarray(precisions_cholesky[k][:, None] * D)
+
+    def second_moment(self, D: Array, r: Array) -> Array:
+        """Σ r D²."""
+        return np.asarray((D * D) @ r)
+
+    def covariances(self, moments: Moments) -> Array:
+        """σ² = M₂/n − δ²."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = moments.first / moments.counts[:, None]
+            return moments.second / moments.counts[:, None] - shift**2
+
+    def regularised(self, covariances: Array, regularisation: Array) -> Array:
+        """σ² + r."""
+        return covariances + regularisation
+
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """1/σ."""
+        return inverse_roots(covariances)
+
+    def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """Σ log 1/σ: a sum of logarithms, since the product under- and overflows."""
+        return np.asarray(np.log(precisions_cholesky).sum(axis=1))
+
+    def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
+        """The largest 1/σ²."""
+        return np.asarray((precisions_cholesky**2).max(axis=1))
+
+    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
+        """diag(σ_k²)."""
+        return np.diag(covariances[k])
+
+    def variances(self, covariances: Array, k: int, d: int) -> Array:
+        """σ²."""
+        return covariances
+
+    def rescaled(self, covariances: Array, scale: Array) -> Array:
+        """σ² s², one factor at a time."""
+        return covariances * scale * scale
+
+    def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
+        """Divided by the scale."""
+        return np.asarray(precisions_cholesky / scale)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """k·d."""
+        return k * d
+
+    def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d)."""
+        return (k, d)

@@ -1,0 +1,170 @@
+"""Full covariances: every component its own ellipsoid; Σ is (k, d, d)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.covariance import cholesky, symmetry
+from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+
+Index = NDArray[np.intp]
+
+#: Triangles of matrices up to this size are kept, 33 KiB at most each: of a small fit, whose
+#: passes are short, computing them anew took a sixth of the time.
+_SMALL = 64
+
+
+def _triangle(d: int) -> tuple[Index, Index]:
+    """Indices of an upper triangle, row by row; those of small matrices are asked for often."""
+    return _small_triangle(d) if d <= _SMALL else np.triu_indices(d)
+
+
+@cache
+def _small_triangle(d: int) -> tuple[Index, Index]:
+    i, j = np.triu_indices(d)
+    i.flags.writeable = j.flags.writeable = False
+    return i, j
+
+
+def pack(matrices: Array) -> Array:
+    """Upper triangles (…, d, d) to (…, d(d+1)/2), row by row."""
+    i, j = _triangle(matrices.shape[-1])
+    return np.ascontiguousarray(matrices[..., i, j])
+
+
+def unpack(packed: Array, d: int) -> Array:
+    """Symmetric matrices (…, d, d) from packed upper triangles."""
+    i, j = _triangle(d)
+    matrices = np.empty((*packed.shape[:-1], d, d))
+    matrices[..., i, j] = packed
+    matrices[..., j, i] = packed
+    return matrices
+
+
+@dataclass(frozen=True)
+class Full(Family):
+    """φ(y) = [y_i y_j for i ≤ j, y, 1]."""
+
+    name = "full"
+    form = "pairs"
+
+    def quadratic_width(self, d: int) -> int:
+        """d(d + 1)/2."""
+        return d * (d + 1) // 2
+
+    def quadratic_parts(self, d: int, most_rows: int) -> tuple[QuadraticPart, ...]:
+        """Whole features together: feature i gives d − i products."""
+        parts, first, start, row = [], 0, 0, 0
+        for i in range(d):
+            if row > start and row + d - i - start > most_rows:
+                parts.append(QuadraticPart(first, i, start, row))
+                first, start = i, row
+            row += d - i
+        return (*parts, QuadraticPart(first, d, start, row))
+
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """y_i y_j for i ≤ j."""
+        arithmetic.pairs(Y, part.first, part.last, out)
+
+    def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """−½Λ, off-diagonals counted twice since φ holds each product once."""
+        precisions = self.precisions(precisions_cholesky)
+        i, j = _triangle(d)
+        return precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
+
+    def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
+        """Λ_k μ_k = U (Uᵀ μ)."""
+        whitened = np.swapaxes(precisions_cholesky, 1, 2) @ means[:, :, None]
+        return np.asarray((precisions_cholesky @ whitened)[:, :, 0])
+
+    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
+        """U_kᵀ D."""
+        return np.asarray(precisions_cholesky[k].T @ D)
+
+    def second_moment(self, D: Array, r: Array) -> Array:
+        """Σ r D Dᵀ, packed."""
+        return pack((D * r) @ D.T)
+
+    def covariances(self, moments: Moments) -> Array:
+        """Σ_k = M₂/n − δ δᵀ with δ = M₁/n."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = moments.first / moments.counts[:, None]
+            second = unpack(moments.second / moments.counts[:, None], shift.shape[1])
+        return second - shift[:, :, None] * shift[:, None, :]
+
+    def regularised(self, covariances: Array, regularisation: Array) -> Array:
+        """Σ_k + diag(r)."""
+        return covariances + np.diag(regularisation)
+
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """Upper triangular U_k."""
+        return cholesky.precisions_cholesky(covariances)
+
+    def precisions(self, precisions_cholesky: Array) -> Array:
+        """U Uᵀ."""
+        return np.asarray(precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2))
+
+    def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """Σ log diag U_k."""
+        return np.asarray(np.log(np.diagonal(precisions_cholesky, axis1=1, axis2=2)).sum(axis=1))
+
+    def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
+        """λ_max(Λ) ≤ ‖Λ‖_∞, at most √d too large and far cheaper than eigenvalues."""
+        precisions = self.precisions(precisions_cholesky)
+        return np.asarray(np.abs(precisions).sum(axis=2).max(axis=1))
+
+    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
+        """Σ_k."""
+        return np.asarray(covariances[k])
+
+    def variances(self, covariances: Array, k: int, d: int) -> Array:
+        """Diagonals."""
+        return np.ascontiguousarray(np.diagonal(covariances, axis1=1, axis2=2))
+
+    def rescaled(self, covariances: Array, scale: Array) -> Array:
+        """S Σ S; one factor at a time, since the product of two scales may overflow alone."""
+        return covariances * scale[:, None] * scale[None, :]
+
+    def asymmetric_entry(self, matrices: Array, eps: float) -> tuple[int, ...] | None:
+        """The worst entry of any matrix."""
+        return symmetry.asymmetric_entry(matrices, eps)
+
+    def upper_factors(self, factors: Array) -> Array | None:
+        """U_k, of lower triangular factors too."""
+        return cholesky.upper_factors(factors)
+
+    def inverse(self, covariances: Array) -> Array:
+        """Matrix inverses, made symmetric."""
+        inverses = np.linalg.inv(covariances)
+        return np.asarray((inverses + np.swapaxes(inverses, -1, -2)) / 2.0)
+
+    def log_factors(self, covariances: Array) -> Array:
+        """L_k with log diagonals, Σ_k = L_k L_kᵀ."""
+        return cholesky.log_factors(covariances)
+
+    def covariances_of_log_factors(self, log_factors: Array) -> Array:
+        """L_k L_kᵀ."""
+        return cholesky.covariances_of_log_factors(log_factors)
+
+    def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
+        """Divided by the scale."""
+        return np.asarray(precisions_cholesky / scale[:, None])
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """k·d(d + 1)/2."""
+        return k * d * (d + 1) // 2
+
+    def least_rows(self, k: int, d: int) -> int:
+        """k·(d + 1): a component's rows have to span all d directions from its mean."""
+        return k * (d + 1)
+
+    def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d, d)."""
+        return (k, d, d)

@@ -1,0 +1,95 @@
+"""Spherical covariances: one variance for all features of a component; Σ is (k,)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.covariance.diag import inverse_roots
+from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+
+
+@dataclass(frozen=True)
+class Spherical(Family):
+    """φ(y) = [‖y‖², y, 1]."""
+
+    name = "spherical"
+    form = "norm"
+    common_scale = True
+
+    def quadratic_width(self, d: int) -> int:
+        """One."""
+        return 1
+
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """‖y‖²."""
+        np.multiply(Y[0], Y[0], out=out[0])
+        for row in Y[1:]:  # not einsum, whose fused operations compiled code does not have
+            out[0] += row * row
+
+    def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """−½Λ."""
+        return -0.5 * precisions_cholesky[:, None] ** 2
+
+    def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
+        """Λ_k μ_k."""
+        return precisions_cholesky[:, None] ** 2 * means
+
+    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
+        """D/σ_k."""
+        return np.asarray(precisions_cholesky[k] * D)
+
+    def second_moment(self, D: Array, r: Array) -> Array:
+        """Σ r ‖D‖²."""
+        return np.array([np.einsum("ij,ij->j", D, D) @ r])
+
+    def covariances(self, moments: Moments) -> Array:
+        """σ² = (M₂/n − ‖δ‖²)/d."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = moments.first / moments.counts[:, None]
+            total = moments.second[:, 0] / moments.counts - (shift**2).sum(axis=1)
+        return np.asarray(total / shift.shape[1])
+
+    def regularised(self, covariances: Array, regularisation: Array) -> Array:
+        """σ² + the mean of r."""
+        return np.asarray(covariances + regularisation.mean())
+
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """1/σ."""
+        return inverse_roots(covariances)
+
+    def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """The sum over features of log 1/σ: d log 1/σ."""
+        return d * np.log(precisions_cholesky)
+
+    def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
+        """1/σ²."""
+        return precisions_cholesky**2
+
+    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
+        """σ_k² I."""
+        return np.asarray(covariances[k] * np.eye(d))
+
+    def variances(self, covariances: Array, k: int, d: int) -> Array:
+        """σ², d times."""
+        return np.repeat(covariances[:, None], d, axis=1)
+
+    def rescaled(self, covariances: Array, scale: Array) -> Array:
+        """σ² s² for the scale common to all features."""
+        return np.asarray(covariances * scale[0] * scale[0])
+
+    def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
+        """Divided by the scale."""
+        return np.asarray(precisions_cholesky / scale[0])
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """One a component."""
+        return k
+
+    def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k,)."""
+        return (k,)

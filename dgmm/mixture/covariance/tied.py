@@ -1,0 +1,146 @@
+"""Tied covariance: all components share one ellipsoid; Σ is (d, d).
+
+yᵀΛy is common to all components and cancels from the responsibilities, so φ(y) = [y, 1] and a pass
+costs no more than a spherical one. The pooled scatter about a reference stands in for the second
+moments: Σ = (T − Σ_k n_k δ_k δ_kᵀ)/N.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.covariance import cholesky, symmetry
+from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+
+
+@dataclass(frozen=True)
+class Tied(Family):
+    """φ(y) = [y, 1]; the quadratic term lives in one pooled scatter."""
+
+    name = "tied"
+    pooled_scatter = True
+
+    def quadratic_width(self, d: int) -> int:
+        """None."""
+        return 0
+
+    def fill_quadratic(
+        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
+    ) -> None:
+        """Nothing to fill."""
+
+    def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """Empty."""
+        return np.empty((k, 0))
+
+    def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
+        """Λ μ_k = U (Uᵀ μ_k)."""
+        return np.asarray((means @ precisions_cholesky) @ precisions_cholesky.T)
+
+    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
+        """Uᵀ D."""
+        return np.asarray(precisions_cholesky.T @ D)
+
+    def second_moment(self, D: Array, r: Array) -> Array:
+        """Empty: see `scatter`."""
+        return np.empty(0)
+
+    def covariances(self, moments: Moments) -> Array:
+        """Σ = (T − Σ_k n_k δ_k δ_kᵀ)/N."""
+        if moments.scatter is None:
+            raise ValueError("tied covariance needs the pooled scatter")
+        counts = moments.counts
+        roots = np.sqrt(counts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shift = np.where(counts[:, None] > 0, moments.first / roots[:, None], 0.0)
+        return np.asarray((moments.scatter - shift.T @ shift) / counts.sum())
+
+    def regularised(self, covariances: Array, regularisation: Array) -> Array:
+        """Σ + diag(r)."""
+        return covariances + np.diag(regularisation)
+
+    def precisions_cholesky(self, covariances: Array) -> Array:
+        """Upper triangular U."""
+        return np.asarray(cholesky.precisions_cholesky(covariances[None])[0])
+
+    def precisions(self, precisions_cholesky: Array) -> Array:
+        """U Uᵀ."""
+        return np.asarray(precisions_cholesky @ np.swapaxes(precisions_cholesky, -1, -2))
+
+    def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
+        """Σ log diag U, the same for all."""
+        return np.full(k, np.log(np.diagonal(precisions_cholesky)).sum())
+
+    def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
+        """λ_max(Λ) ≤ ‖Λ‖_∞."""
+        return np.full(k, np.abs(self.precisions(precisions_cholesky)).sum(axis=1).max())
+
+    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
+        """Σ."""
+        return covariances
+
+    def variances(self, covariances: Array, k: int, d: int) -> Array:
+        """The diagonal, k times."""
+        return np.tile(np.diagonal(covariances), (k, 1))
+
+    def rescaled(self, covariances: Array, scale: Array) -> Array:
+        """S Σ S."""
+        return covariances * scale[:, None] * scale[None, :]
+
+    def asymmetric_entry(self, matrices: Array, eps: float) -> tuple[int, ...] | None:
+        """The worst entry of any matrix."""
+        return symmetry.asymmetric_entry(matrices, eps)
+
+    def upper_factors(self, factors: Array) -> Array | None:
+        """U, of a lower triangular factor too."""
+        upper = cholesky.upper_factors(factors[None])
+        return None if upper is None else upper[0]
+
+    def inverse(self, covariances: Array) -> Array:
+        """Matrix inverses, made symmetric."""
+        inverses = np.linalg.inv(covariances)
+        return np.asarray((inverses + np.swapaxes(inverses, -1, -2)) / 2.0)
+
+    def log_factors(self, covariances: Array) -> Array:
+        """L with log diagonal, Σ = L Lᵀ."""
+        return np.asarray(cholesky.log_factors(covariances[None])[0])
+
+    def covariances_of_log_factors(self, log_factors: Array) -> Array:
+        """L Lᵀ."""
+        return np.asarray(cholesky.covariances_of_log_factors(log_factors[None])[0])
+
+    def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
+        """Divided by the scale."""
+        return np.asarray(precisions_cholesky / scale[:, None])
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """d(d + 1)/2."""
+        return d * (d + 1) // 2
+
+    def least_rows(self, k: int, d: int) -> int:
+        """k + d: deviations from k means have to span all d directions."""
+        return k + d
+
+    def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(d, d)."""
+        return (d, d)
+
+    def is_singular(self, precisions_cholesky: Array, k: int) -> NDArray[np.bool_]:
+        """All components or none: they share Σ."""
+        return np.full(k, not np.isfinite(precisions_cholesky).all())
+
+    def take(self, covariances: Array, components: NDArray[np.intp]) -> Array:
+        """The shared Σ stays."""
+        return covariances
+
+    def replaced(self, covariances: Array, k: int, new: Array) -> Array:
+        """A component brings no covariance of its own."""
+        return covariances
+
+    def pooled(self, covariances: Array, weights: Array) -> Array:
+        """Σ itself."""
+        return covariances

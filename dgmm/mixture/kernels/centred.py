@@ -1,0 +1,119 @@
+"""The centred kernel: deviations from each component's own mean, right at any offset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmm.mixture.covariance.family import LOG_2PI, Family
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiling import tile_of_numbers
+from dgmm.mixture.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CentredKernel:
+    """Means (k, d), precision factors and log norms (k,), float64; moments about the means.
+
+    log N = log norm − ½‖Uᵀ(y − μ)‖². The inverse Cholesky factor is multiplied, not solved with:
+    NumPy has no triangular solve, and the factor comes from forward substitution on the driver.
+    """
+
+    family: Family
+    means: Array
+    precisions_cholesky: Array
+    log_norms: Array
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> CentredKernel:
+        """Prepare parameters."""
+        family, k, d = parameters.family, parameters.n_components, parameters.n_features
+        factors = parameters.precisions_cholesky
+        log_norms = (
+            parameters.log_weights
+            + family.half_log_det_precision(factors, k, d)
+            - 0.5 * d * LOG_2PI
+        )
+        return cls(family, parameters.means, factors, log_norms)
+
+    @property
+    def name(self) -> str:
+        """The kernel's name in logs."""
+        return "centred"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Always float64."""
+        return np.dtype(np.float64)
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+        return len(self.means)
+
+    @property
+    def tile_rows(self) -> int:
+        """Three arrays (d, b) and two (k, b) near 4 MiB."""
+        k, d = self.means.shape
+        return tile_of_numbers(3 * d + 2 * k)
+
+    @property
+    def reference(self) -> Array:
+        """Moments about the old means."""
+        return self.means
+
+    @property
+    def with_scatter(self) -> bool:
+        """The pooled scatter about the old means changes with them: always accumulated (tied)."""
+        return self.family.pooled_scatter
+
+    @property
+    def sharing(self) -> tuple[Any, ...]:
+        """Tiles are used as they are."""
+        return (self.name, self.tile_rows)
+
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+        """The tile itself, contiguous."""
+        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
+        tile = workspace.array("tile", (d, b))
+        Y.write(rows, tile)
+        return tile
+
+    def _deviations(self, Y: Tile, k: int, workspace: Workspace) -> Tile:
+        return np.asarray(
+            np.subtract(Y, self.means[k][:, None], out=workspace.array("deviations", Y.shape))
+        )
+
+    def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
+        """Log weight plus log density, whole: nothing is left out."""
+        L = workspace.array("log_prob", (self.n_components, prepared.shape[1]))
+        for k in range(self.n_components):
+            D = self._deviations(prepared, k, workspace)
+            Z = self.family.whiten(self.precisions_cholesky, k, D)
+            np.einsum("ij,ij->j", Z, Z, out=L[k])
+        np.multiply(L, -0.5, out=L)
+        return np.asarray(np.add(L, self.log_norms[:, None], out=L))
+
+    def accumulate(
+        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+    ) -> None:
+        """Moments about the old means, component by component."""
+        d = prepared.shape[0]
+        q = self.family.quadratic_width(d)
+        for k in range(self.n_components):
+            D = self._deviations(prepared, k, workspace)
+            sums[:q, k] += self.family.second_moment(D, R[k])
+            sums[q:-1, k] += D @ R[k]
+            sums[-1, k] += R[k].sum()
+            if scatter is not None:
+                scatter += (D * R[k]) @ D.T
+
+    def common_log_prob(self, Y: Tile) -> Tile | float:
+        """Nothing."""
+        return 0.0
+
+    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> None:
+        """Tile by tile."""
+        return

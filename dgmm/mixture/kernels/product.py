@@ -1,0 +1,153 @@
+"""The product kernel: an EM pass as the pair of matrix products L = η Φ and S = R Φᵀ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import Block
+from dgmm.mixture.covariance.family import Family, QuadraticPart
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiling import Cut
+from dgmm.mixture.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProductKernel:
+    """Natural parameters η (k, p) in the dtype of the tiles.
+
+    Digits are lost where a component is tight and far from the origin: see
+    `dgmm.mixture.kernels.guard`.
+    """
+
+    family: Family
+    natural_parameters: NDArray[Any]
+    precisions_cholesky: Array | None
+    with_scatter: bool
+    parts: tuple[QuadraticPart, ...]
+    cut: Cut
+
+    @classmethod
+    def of(
+        cls, parameters: Parameters, dtype: Any = np.float64, *, with_scatter: bool = False
+    ) -> ProductKernel:
+        """Prepare parameters for tiles of a dtype."""
+        family = parameters.family
+        factors = parameters.precisions_cholesky if family.pooled_scatter else None
+        eta = np.ascontiguousarray(parameters.natural_parameters(), dtype=dtype)
+        cut = Cut.of(eta.shape[1], len(eta), eta.itemsize)
+        parts = family.quadratic_parts(parameters.n_features, cut.design_rows)
+        return cls(family, eta, factors, with_scatter and family.pooled_scatter, parts, cut)
+
+    @property
+    def name(self) -> str:
+        """The kernel's name in logs."""
+        return "product"
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+        return int(self.natural_parameters.shape[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of η and of Φ."""
+        return self.natural_parameters.dtype
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile."""
+        return self.cut.tile_rows
+
+    @property
+    def reference(self) -> None:
+        """Moments about the origin."""
+        return
+
+    @property
+    def sharing(self) -> tuple[Any, ...]:
+        """Φ depends on family and dtype, the tile on η's shape."""
+        return (self.name, self.family.name, self.dtype.str, self.tile_rows)
+
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+        """Φ (p, b) = [quadratic(y), y, 1]; where it is made in parts, room for one, then [y, 1]."""
+        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
+        height = max(part.height for part in self.parts)
+        Phi = workspace.array("design", (height + d + 1, b), self.dtype)
+        Y.write(rows, Phi[height:-1])
+        Phi[-1] = 1.0
+        if len(self.parts) == 1:
+            self._fill(self.parts[0], Phi, d, workspace)
+        return Phi
+
+    def _fill(self, part: QuadraticPart, Phi: Tile, d: int, workspace: Workspace) -> Tile:
+        """Make a part of Φ in place, just before [y, 1]."""
+        end = len(Phi) - d - 1
+        out = Phi[end - part.height : end]
+        self.family.fill_quadratic(Phi[end:-1], part, out, workspace.arithmetic)
+        return out
+
+    def _designs(self, Phi: Tile, workspace: Workspace) -> Iterator[tuple[slice, Tile]]:
+        """Φ as (its rows, their values): whole, or part after part, the last with [y, 1].
+
+        A part is made when it is multiplied, twice a tile, and is then in the cache: read from
+        memory instead, Φ of 128 features takes longer than its products.
+        """
+        p, d = self.natural_parameters.shape[1], len(Phi) - 1 - max(x.height for x in self.parts)
+        if len(self.parts) == 1:
+            yield slice(0, p), Phi
+            return
+        for part in self.parts[:-1]:
+            yield slice(part.start, part.stop), self._fill(part, Phi, d, workspace)
+        last = self.parts[-1]
+        self._fill(last, Phi, d, workspace)
+        yield slice(last.start, p), Phi[len(Phi) - d - 1 - last.height :]
+
+    def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
+        """η Φ."""
+        shape = (self.n_components, prepared.shape[1])
+        L = workspace.array("log_prob", shape, self.dtype)
+        for rows, Phi in self._designs(prepared, workspace):
+            out = L if rows.start == 0 else workspace.array("addend", shape, self.dtype)
+            eta = self.natural_parameters[:, rows]
+            workspace.arithmetic.log_prob(eta, Phi, out, self.cut.columns)
+            if rows.start:
+                np.add(L, out, out=L)
+        return L
+
+    def accumulate(
+        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+    ) -> None:
+        """Φ Rᵀ, added in float64; the scatter about the origin where it is not known yet."""
+        cut, product = self.cut, workspace.array("moments", sums.shape, self.dtype)
+        for rows, Phi in self._designs(prepared, workspace):
+            workspace.arithmetic.moments(
+                Phi, R, sums[rows], product[rows], cut.moment_rows, cut.moment_columns
+            )
+        if scatter is not None:
+            Y = prepared[-(len(scatter) + 1) : -1].astype(np.float64, copy=False)
+            scatter += Y @ Y.T
+
+    def common_log_prob(self, Y: Tile) -> Tile | float:
+        """−½ yᵀΛy where it is common to all components (tied)."""
+        if self.precisions_cholesky is None:
+            return 0.0
+        Z = self.family.whiten(self.precisions_cholesky, 0, Y.astype(np.float64, copy=False))
+        return np.asarray(-0.5 * np.einsum("ij,ij->j", Z, Z))
+
+    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
+        """A block whose scatter is known, where the arithmetic can."""
+        stored = Y.stored()
+        if stored is None or self.with_scatter:
+            return None
+
+        def room(name: str, size: int) -> Tile:
+            return workspace.array(name, (size,), self.dtype)
+
+        lse = room("lse", Y.shape[1])
+        block = Block(*stored, self.family.form, self.natural_parameters, room, sums, lse)
+        return lse if workspace.arithmetic.e_step(block) else None

@@ -1,0 +1,88 @@
+"""Posteriors and log densities outside EM, with the guard taken tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import steps
+from dgmm.mixture.kernels.centred import CentredKernel
+from dgmm.mixture.kernels.guard import TOLERANCE, Guard
+from dgmm.mixture.kernels.product import ProductKernel
+from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
+from dgmm.mixture.parameters import Parameters
+
+
+class Scorer:
+    """Applies fixed parameters to standardised rows.
+
+    A row whose squared distance overflows has log density −inf and belongs, with responsibility 1,
+    to the component that is nearest in rescaled Mahalanobis distance; NaN never appears.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._product = ProductKernel.of(parameters)
+        self._centred = CentredKernel.of(parameters)
+        self._unit_error = Guard(1.0).log_prob_error(parameters)
+
+    def score(self, Y: Tile, workspace: Workspace) -> Iterator[tuple[slice, Array, Array]]:
+        """Yield (rows, log density (b,), responsibilities (k, b)) for tiles of Y (d, n), float64.
+
+        The arrays are buffers: use them before the next tile.
+        """
+        for rows in steps(Y.shape[1], self._product.tile_rows):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                log_density, R = self._tile(Y[:, rows], workspace)
+            yield rows, log_density, R
+
+    def log_density(self, Y: Tile) -> Array:
+        """Log density of each row of Y (d, n)."""
+        workspace, out = Workspace(), np.empty(Y.shape[1])
+        for rows, log_density, _ in self.score(Y, workspace):
+            out[rows] = log_density
+        return out
+
+    def responsibilities(self, Y: Tile) -> Array:
+        """Posteriors (k, n) of rows Y (d, n); for samples and results that fit in memory."""
+        workspace, out = Workspace(), np.empty((self._parameters.n_components, Y.shape[1]))
+        for rows, _, R in self.score(Y, workspace):
+            out[:, rows] = R
+        return out
+
+    def _tile(self, Y: Tile, workspace: Workspace) -> tuple[Array, Array]:
+        error = self._unit_error * Guard.of_tile(Y).squared_radius
+        small = error <= TOLERANCE[np.dtype(np.float64)]
+        kernel = self._product if small else self._centred
+        tile = kernel.prepare(InMemory(Y), slice(None), workspace)
+        R = kernel.weighted_log_prob(tile, workspace)
+        log_density = softmax(R, workspace) + kernel.common_log_prob(Y)
+        lost = ~np.isfinite(log_density)
+        if lost.any():
+            log_density[lost] = -np.inf
+            R[:, lost] = self._nearest(Y[:, lost])
+        return log_density, R
+
+    def _nearest(self, Y: Tile) -> Array:
+        """One-hot responsibilities (k, b) by Mahalanobis distance between rescaled rows.
+
+        So far out distances differ by less than rounding where covariances agree (tied): then the
+        linear term Λ_k μ_k · y decides, as it does in exact arithmetic.
+        """
+        p = self._parameters
+        exponents = np.frexp(np.abs(Y).max(axis=0))[1]
+        near = np.ldexp(Y, -exponents)
+        distances = np.empty((p.n_components, Y.shape[1]))
+        for k in range(p.n_components):
+            D = near - np.ldexp(p.means[k][:, None], -exponents)
+            Z = p.family.whiten(p.precisions_cholesky, k, D)
+            distances[k] = np.einsum("ij,ij->j", Z, Z)
+        rounding = 4.0 * len(Y) * np.finfo(np.float64).eps
+        tied = distances <= distances.min(axis=0) * (1.0 + rounding)
+        linear = p.family.linear_parameters(p.precisions_cholesky, p.means) @ near
+        labels = np.where(tied, linear, -np.inf).argmax(axis=0)
+        one_hot: NDArray[np.float64] = np.zeros_like(distances)
+        one_hot[labels, np.arange(Y.shape[1])] = 1.0
+        return one_hot

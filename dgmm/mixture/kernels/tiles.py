@@ -1,0 +1,198 @@
+"""The E-step over the tiles of a block; nothing of size N×K ever exists.
+
+A tile is held features-major, (d, b), so that every elementwise step runs along contiguous memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import Arithmetic, Plain, steps
+from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.covariance.full import pack
+from dgmm.mixture.sufficient_statistics import Statistics
+
+Array = NDArray[np.float64]
+Tile = NDArray[Any]
+
+_ALIGNMENT = 64
+
+
+def aligned(size: int, dtype: Any) -> NDArray[Any]:
+    """An empty array that begins at a line of cache, (size,).
+
+    NumPy's begin 16 bytes behind one: every other vector of 512 bits then crosses a line, and a
+    multiplication takes twice as long.
+    """
+    n_bytes = size * np.dtype(dtype).itemsize
+    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    begin = -raw.ctypes.data % _ALIGNMENT
+    return raw[begin : begin + n_bytes].view(dtype)
+
+
+class Workspace:
+    """What one task works with: arithmetic operations, and buffers made once for all tiles."""
+
+    def __init__(self, arithmetic: Arithmetic | None = None) -> None:
+        self.arithmetic = arithmetic or Plain()
+        self._buffers: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
+        self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
+        """A C-contiguous array over the buffer of that name; its content is undefined.
+
+        It begins at a line of cache.
+        """
+        view = self._views.get((name, shape, dtype))  # asked for some ten times a tile
+        if view is None:
+            view = self._buffer(name, math.prod(shape), np.dtype(dtype)).reshape(shape)
+            self._views[name, shape, dtype] = view
+        return view
+
+    def _buffer(self, name: str, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        buffer = self._buffers.get((name, dtype))
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[name, dtype] = aligned(size, dtype)
+            self._views = {key: view for key, view in self._views.items() if key[0] != name}
+        return buffer[:size]
+
+
+class Columns(Protocol):
+    """Standardised rows of a block, features first, that exist one tile at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+
+    def write(self, rows: slice, out: Tile) -> None:
+        """Write some rows into out (d, b), in its dtype."""
+
+    def stored(self) -> tuple[Tile, Tile, Tile] | None:
+        """Rows (n, d) as stored, with factor and offset (d,) of standardising; None without."""
+
+
+class InMemory:
+    """Columns that are there already, (d, n)."""
+
+    def __init__(self, Y: Tile) -> None:
+        self._Y = Y
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, n)."""
+        d, n = self._Y.shape
+        return d, n
+
+    def write(self, rows: slice, out: Tile) -> None:
+        """Copy them."""
+        np.copyto(out, self._Y[:, rows])
+
+    def stored(self) -> None:
+        """They are standardised already."""
+        return
+
+
+class Kernel(Protocol):
+    """One candidate's parameters, ready to be applied to tiles; picklable."""
+
+    @property
+    def name(self) -> str:
+        """`product` or `centred`."""
+
+    @property
+    def family(self) -> Family:
+        """Covariance family."""
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that tiles are computed in."""
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile."""
+
+    @property
+    def reference(self) -> Array | None:
+        """What moments are taken about."""
+
+    @property
+    def with_scatter(self) -> bool:
+        """Whether the pooled scatter is accumulated."""
+
+    @property
+    def sharing(self) -> tuple[Any, ...]:
+        """Kernels with equal `sharing` prepare a tile alike: it is done once for all of them."""
+
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+        """What log densities and moments are computed from, for some rows of a block."""
+
+    def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
+        """Log weight plus log density, (k, b), up to a term common to all components."""
+
+    def accumulate(
+        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+    ) -> None:
+        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (d, d)."""
+
+    def common_log_prob(self, Y: Tile) -> Tile | float:
+        """The term that `weighted_log_prob` leaves out, (b,) or 0."""
+
+    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
+        """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must."""
+
+
+def softmax(L: Tile, workspace: Workspace) -> Tile:
+    """Turn weighted log densities (k, b) into responsibilities in place; return log-sum-exp."""
+    top, total = (workspace.array(name, L.shape[1:], L.dtype) for name in ("top", "total"))
+    return workspace.arithmetic.softmax(L, top, total)
+
+
+def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -> list[Statistics]:
+    """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
+
+    Parameters
+    ----------
+    kernels
+        Candidates that share preparation (never a product: a candidate's bits are those of its run
+        alone).
+    Y : (d, b)
+        Standardised rows: an array of the kernels' dtype, or what writes them tile by tile.
+    workspace
+        Buffers to use.
+    """
+    first = kernels[0]
+    columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
+    d, n = columns.shape
+    sums = [np.zeros((kernel.family.width(d), kernel.n_components)) for kernel in kernels]
+    scatters = [np.zeros((d, d)) if kernel.with_scatter else None for kernel in kernels]
+    totals = [0.0] * len(kernels)
+    # A row so far out that its square overflows makes the log-likelihood non-finite.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        by_tiles = []
+        for i, kernel in enumerate(kernels):
+            lse = kernel.at_once(columns, sums[i], workspace)
+            if lse is None:
+                by_tiles.append(i)
+            else:
+                totals[i] = float(np.add.reduce(lse, dtype=np.float64))
+        for rows in steps(n if by_tiles else 0, first.tile_rows):
+            prepared = first.prepare(columns, rows, workspace)
+            for i in by_tiles:
+                L = kernels[i].weighted_log_prob(prepared, workspace)
+                totals[i] += float(np.add.reduce(softmax(L, workspace), dtype=np.float64))
+                kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace)
+    return [
+        Statistics(
+            n, total, np.ascontiguousarray(s.T), None if T is None else pack(T), kernel.reference
+        )
+        for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
+    ]

@@ -1,0 +1,145 @@
+"""The parameters of a mixture in standardised units, and the M-step that estimates them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.covariance.family import Array, Family
+from dgmm.mixture.sufficient_statistics import Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Weights (k,), means (k, d), covariances and precision factors of the family's shape."""
+
+    family: Family
+    weights: Array
+    means: Array
+    covariances: Array
+    precisions_cholesky: Array
+
+    @classmethod
+    def of(cls, family: Family, weights: Array, means: Array, covariances: Array) -> Parameters:
+        """Build parameters and factor their covariances."""
+        factors = family.precisions_cholesky(covariances)
+        return cls(family, weights, means, covariances, factors)
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+        return len(self.weights)
+
+    @property
+    def n_features(self) -> int:
+        """d."""
+        return int(self.means.shape[1])
+
+    @property
+    def log_weights(self) -> Array:
+        """Logarithms of the weights; −inf for weight 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights)
+
+    @cached_property
+    def precision_bound(self) -> float:
+        """Upper bound of the largest eigenvalue of any precision; NaN where one is singular."""
+        return float(self.family.precision_bound(self.precisions_cholesky, self.n_components).max())
+
+    @cached_property
+    def condition_bound(self) -> float:
+        """Upper bound, within a factor d, of the condition of any covariance."""
+        k, d = self.n_components, self.n_features
+        variances = self.family.variances(self.covariances, k, d)
+        bounds = self.family.precision_bound(self.precisions_cholesky, k)
+        return float((bounds * variances.max(axis=1)).max())
+
+    def bears_covariances(self, n_rows: float) -> bool:
+        """Whether every component has the rows, of so many, that its covariance needs.
+
+        Where one has not, it is a spike, whose likelihood has no bound and says nothing (Day,
+        *Estimating the components of a mixture of normal distributions*, Biometrika 56, 1969).
+        """
+        return bool((self.weights * n_rows >= self.rows_needed).all())
+
+    @property
+    def rows_needed(self) -> int:
+        """Rows without which a component's own covariance is singular; 1 where all share one."""
+        return 1 if self.family.pooled_scatter else self.family.least_rows(1, self.n_features)
+
+    def natural_parameters(self) -> Array:
+        """η (k, p)."""
+        return self.family.natural_parameters(
+            self.log_weights, self.means, self.precisions_cholesky
+        )
+
+    def singular(self) -> NDArray[np.bool_]:
+        """Components whose covariance cannot be inverted, (k,)."""
+        return self.family.is_singular(self.precisions_cholesky, self.n_components)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What maximum likelihood makes of the statistics, before regularisation.
+
+    `counts` are effective rows; components without rows have NaN means and covariances.
+    """
+
+    family: Family
+    counts: Array
+    means: Array
+    covariances: Array
+
+    def regularised(self, regularisation: Array) -> Parameters:
+        """Parameters with `regularisation` (d,) added to the variances."""
+        covariances = self.family.regularised(self.covariances, regularisation)
+        weights = self.counts / self.counts.sum()
+        return Parameters.of(self.family, weights, self.means, covariances)
+
+
+def m_step(family: Family, statistics: Statistics, scatter: Array | None = None) -> Estimate:
+    """Weights, means and covariances of maximum likelihood (Bishop, PRML, eq. 9.24-9.26).
+
+    Moments may be taken about any reference point: μ = c + M₁/n and Σ = M₂/n − (M₁/n)(M₁/n)ᵀ.
+
+    Parameters
+    ----------
+    family, statistics
+        The family and the reduced statistics of all rows.
+    scatter
+        Packed total scatter about the origin (tied, product kernel), where `statistics` lacks it.
+    """
+    moments = statistics.moments(family, scatter)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = moments.first / moments.counts[:, None]
+    if statistics.reference is not None:
+        means = means + statistics.reference
+    return Estimate(family, moments.counts, means, family.covariances(moments))
+
+
+def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: Array) -> float:
+    """Nats a row by which regularisation may lower the likelihood in one M-step.
+
+    Σ_k (n_k/N) ½[tr((Σ̂_k + R)⁻¹ Σ̂_k) − d + log|Σ̂_k + R| − log|Σ̂_k|], with
+    tr((Σ̂ + R)⁻¹ Σ̂) = d − tr((Σ̂ + R)⁻¹ R). Infinite where Σ̂_k is singular, 0 without regularisation,
+    never negative: the two parts cancel where regularisation is small, and rounding stays.
+    """
+    if not regularisation.any():
+        return 0.0
+    family, k, d = estimate.family, parameters.n_components, parameters.n_features
+    held = parameters.precisions_cholesky
+    bare = family.precisions_cholesky(estimate.covariances)
+    if family.is_singular(bare, k).any():
+        return float("inf")
+    roots = np.diag(np.sqrt(np.broadcast_to(regularisation, (d,))))
+    if family.common_scale:
+        roots = np.sqrt(regularisation.mean()) * np.eye(d)
+    traces = np.array([(family.whiten(held, j, roots) ** 2).sum() for j in range(k)])
+    log_ratio = 2.0 * (
+        family.half_log_det_precision(bare, k, d) - family.half_log_det_precision(held, k, d)
+    )
+    shares = estimate.counts / estimate.counts.sum()
+    return max(0.0, float(0.5 * (shares * (log_ratio - traces)).sum()))

@@ -1,0 +1,100 @@
+"""Sufficient statistics: a commutative monoid under addition; all that a pass returns of its rows.
+
+Laws (tests/laws): merging is associative and commutative up to rounding, `zero` is neutral, and the
+statistics of rows cut anywhere merge to those of the whole. Bits are fixed by the tree that merges
+them, not by this class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.covariance.family import Family, Moments
+from dgmm.mixture.covariance.full import pack, unpack
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """Σ r φ(y − c_k) of some rows, for every component k.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows seen, exactly.
+    log_likelihood : float
+        Sum over rows of log p(y); without the common quadratic term where `family.pooled_scatter`
+        and the product kernel are used together (see `dgmm.fitting.em.loop`).
+    sums : (k, p)
+        Columns as in φ: quadratic, linear, count.
+    scatter : (d(d+1)/2,) or None
+        Pooled scatter of the rows about the reference, packed; tied only.
+    reference : (k, d) or None
+        The points c_k; None is the origin of the standardised data.
+    """
+
+    n_rows: int
+    log_likelihood: float
+    sums: Array
+    scatter: Array | None = None
+    reference: Array | None = None
+
+    @classmethod
+    def zero(
+        cls, k: int, p: int, scatter_width: int | None, reference: Array | None = None
+    ) -> Self:
+        """Return the neutral element."""
+        scatter = None if scatter_width is None else np.zeros(scatter_width)
+        return cls(0, 0.0, np.zeros((k, p)), scatter, reference)
+
+    def merge(self, other: Self) -> Self:
+        """Return the statistics of these rows and the others."""
+        scatter = None
+        if self.scatter is not None and other.scatter is not None:
+            scatter = self.scatter + other.scatter
+        return type(self)(
+            self.n_rows + other.n_rows,
+            self.log_likelihood + other.log_likelihood,
+            self.sums + other.sums,
+            scatter,
+            self.reference,
+        )
+
+    def moments(self, family: Family, scatter: Array | None = None) -> Moments:
+        """Split the columns of φ into counts, first and second moments about the reference.
+
+        Parameters
+        ----------
+        family
+            The family whose φ was summed.
+        scatter
+            Packed total scatter about the origin, known from an earlier pass, where these
+            statistics carry none of their own.
+        """
+        d = linear_width(family, self.sums.shape[1])
+        q = family.quadratic_width(d)
+        packed = self.scatter if self.scatter is not None else scatter
+        return Moments(
+            counts=self.sums[:, -1],
+            first=self.sums[:, q : q + d],
+            second=self.sums[:, :q],
+            scatter=None if packed is None else unpack(packed, d),
+        )
+
+
+def linear_width(family: Family, p: int) -> int:
+    """Number of features d for which φ has p entries."""
+    d = 0
+    while family.width(d) < p:
+        d += 1
+    return d
+
+
+def pack_scatter(scatter: Array) -> Array:
+    """(d, d) to (d(d+1)/2,)."""
+    return pack(scatter)

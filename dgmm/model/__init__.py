@@ -1,0 +1,1 @@
+"""A fitted mixture: what prediction needs, and its files."""

@@ -1,0 +1,283 @@
+"""A fitted mixture: everything that prediction needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import feature_names_from
+from dgmm.data.missing_rows import kept_rows
+from dgmm.data.opening import as_dataset
+from dgmm.data.selected_features import in_model_order
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError
+from dgmm.mixture.criteria import n_parameters
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.parameters import Parameters
+from dgmm.parameter_names import speaks_python
+from dgmm.reduction.blocks import Run
+from dgmm.runtime.blas_threads import limited_thread
+
+Array = NDArray[np.float64]
+
+
+def is_anomalous(log_density: Array, threshold: float) -> NDArray[np.bool_]:
+    """Which of some log densities (n,) lie below a threshold, or are −inf, whatever it is.
+
+    Examples
+    --------
+    >>> is_anomalous(np.array([-np.inf, -8.0, -7.0, np.nan]), -7.5).tolist()
+    [True, True, False, False]
+    """
+    return (log_density < threshold) | np.isneginf(log_density)
+
+
+@speaks_python
+@dataclass(frozen=True, slots=True, eq=False)
+class MixtureModel:
+    """A mixture with the standardisation it was fitted under.
+
+    Rows X (n, d) come as to the estimator: an array, a DataFrame in any order of its columns, or a
+    Zarr array by path or object; only results are held whole. A value that is not finite is a
+    DataError. Whatever multiplies or factors matrices does so with one thread of BLAS, so that bits
+    do not depend on the number of CPUs.
+
+    Attributes
+    ----------
+    parameters
+        In standardised units: y = (x − shift)/scale.
+    standardisation
+        Shift and scale.
+    feature_names
+        One name a column, in the order of the columns.
+    anomaly_threshold
+        Rows of lower log density are anomalies, and all whose density underflows to 0; None where
+        no quantile was asked for.
+    anomaly_quantile
+        Share of the fitted rows below the threshold.
+    """
+
+    parameters: Parameters
+    standardisation: Standardisation
+    feature_names: tuple[str, ...]
+    anomaly_threshold: float | None = None
+    anomaly_quantile: float | None = None
+
+    @property
+    def covariance_type(self) -> str:
+        """Name of the covariance family."""
+        return self.parameters.family.name
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+        return self.parameters.n_components
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return self.parameters.n_features
+
+    @property
+    def n_parameters(self) -> int:
+        """Free numbers."""
+        return n_parameters(self.parameters.family, self.n_components, self.n_features)
+
+    @property
+    def weights(self) -> Array:
+        """Mixing weights (k,)."""
+        return _read_only(self.parameters.weights)
+
+    @property
+    def means(self) -> Array:
+        """Means (k, d) in the user's units."""
+        return _read_only(self.standardisation.means_to_user(self.parameters.means))
+
+    @property
+    def covariances(self) -> Array:
+        """Covariances in the user's units; shape by family. Infinite or 0 where float64 ends."""
+        with np.errstate(over="ignore", under="ignore"):
+            p = self.parameters
+            return _read_only(p.family.rescaled(p.covariances, self.standardisation.scale))
+
+    @property
+    @limited_thread()
+    def precisions(self) -> Array:
+        """Precisions in the user's units; shape by family. Infinite or 0 where float64 ends."""
+        p = self.parameters
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            precisions = p.family.precisions(p.precisions_cholesky)
+            return _read_only(p.family.rescaled(precisions, 1.0 / self.standardisation.scale))
+
+    @property
+    def precisions_cholesky(self) -> Array:
+        """Upper Cholesky factors of the precisions in the user's units; shape by family."""
+        with np.errstate(over="ignore", under="ignore"):
+            p = self.parameters
+            return _read_only(
+                p.family.rescaled_factors(p.precisions_cholesky, self.standardisation.scale)
+            )
+
+    @property
+    def log_volume(self) -> float:
+        """Σ log scale: log density in user units = standardised log density − this."""
+        return float(np.log(self.standardisation.scale).sum())
+
+    def component_covariance(self, k: int) -> Array:
+        """Covariance of component k as a (d, d) matrix, user units."""
+        return self.parameters.family.full_covariance(self.covariances, k, self.n_features)
+
+    def feature_variances(self) -> Array:
+        """Variances (k, d), user units."""
+        return self.parameters.family.variances(
+            self.covariances, self.n_components, self.n_features
+        )
+
+    def with_threshold(self, threshold: float, quantile: float) -> MixtureModel:
+        """The same mixture with an anomaly threshold."""
+        return replace(self, anomaly_threshold=threshold, anomaly_quantile=quantile)
+
+    @limited_thread()
+    def standardised_parameters(self, standardisation: Standardisation) -> Parameters:
+        """Parameters under another standardisation, for a fit that starts here.
+
+        Raises
+        ------
+        DataError
+            If the number of features differs.
+        """
+        if standardisation.n_features != self.n_features:
+            raise DataError(
+                f"the given model has {self.n_features} features, the data have "
+                f"{standardisation.n_features}"
+            )
+        family = self.parameters.family
+        ratio = self.standardisation.scale / standardisation.scale
+        means = standardisation.means_from_user(self.means)
+        covariances = family.rescaled(self.parameters.covariances, ratio)
+        return Parameters.of(family, self.weights, means, covariances)
+
+    @limited_thread()
+    def score_samples(self, X: Any) -> Array:
+        """Log density (n,) of each row of X, in nats, user units; −inf where it underflows."""
+        dataset = self._dataset(X)
+        out = np.empty(dataset.n_samples)
+        for rows, log_density, _ in self._scored(dataset):
+            out[rows] = log_density
+        return out - self.log_volume
+
+    @limited_thread()
+    def predict_proba(self, X: Any) -> Array:
+        """Posteriors (n, k) of rows X."""
+        dataset = self._dataset(X)
+        out = np.empty((dataset.n_samples, self.n_components))
+        for rows, _, R in self._scored(dataset):
+            out[rows] = R.T
+        return out
+
+    @limited_thread()
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Most probable component (n,) of rows X."""
+        dataset = self._dataset(X)
+        out = np.empty(dataset.n_samples, np.int32)
+        for rows, _, R in self._scored(dataset):
+            out[rows] = R.argmax(axis=0)
+        return out
+
+    def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
+        """Rows (n,) whose log density lies below the saved threshold, or is −inf.
+
+        Raises
+        ------
+        DataError
+            If the model has no threshold.
+        """
+        if self.anomaly_threshold is None:
+            raise DataError(
+                "the model has no anomaly threshold: a job with output.anomaly_quantile keeps one"
+            )
+        return is_anomalous(self.score_samples(X), self.anomaly_threshold)
+
+    @limited_thread()
+    def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
+        """Draw rows (n, d) and their components (n,), components in order.
+
+        Parameters
+        ----------
+        n_samples
+            How many rows.
+        rng
+            Source of randomness.
+        """
+        p, d = self.parameters, self.n_features
+        counts = rng.multinomial(n_samples, p.weights / p.weights.sum())
+        rows = []
+        for k, count in enumerate(counts):
+            covariance = p.family.full_covariance(p.covariances, k, d)
+            L = np.linalg.cholesky(covariance)
+            rows.append(p.means[k] + rng.standard_normal((count, d)) @ L.T)
+        X = self.standardisation.means_to_user(np.concatenate(rows))
+        return X, np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+    def to_sklearn(self) -> Any:
+        """The same mixture as a fitted `sklearn.mixture.GaussianMixture`.
+
+        It has what `predict`, `predict_proba`, `score`, `sample` and `bic` need, and skl2onnx; not
+        `converged_`, `n_iter_` and `lower_bound_`, which a model does not know. Far from the origin
+        its densities are less exact: it computes in user units.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        DataError
+            If float64 does not hold the covariances in user units.
+        """
+        from dgmm.sklearn_classes import sklearn_mixture  # noqa: PLC0415 - loads scikit-learn
+
+        names = ("weights", "means", "covariances", "precisions", "precisions_cholesky")
+        arrays = {f"{name}_": np.array(getattr(self, name)) for name in names}
+        beyond = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if beyond or not self.feature_variances().all():
+            raise DataError(
+                f"{', '.join(beyond) or 'covariances_'} cannot be written as float64 in the units "
+                "of the data, in which scikit-learn computes: fit rows in other units"
+            )
+        attributes: dict[str, Any] = {**arrays, "n_features_in_": self.n_features}
+        if self.feature_names != feature_names_from(None, self.n_features, "model"):
+            attributes["feature_names_in_"] = np.array(self.feature_names, dtype=object)
+        shape = {"n_components": self.n_components, "covariance_type": self.covariance_type}
+        return sklearn_mixture(shape, attributes)
+
+    def _dataset(self, X: Any) -> Dataset:
+        """Rows of X with the features in the model's order."""
+        return in_model_order(as_dataset(X), self.feature_names)[0]
+
+    def _scored(self, dataset: Dataset) -> Iterator[tuple[slice, Array, Array]]:
+        """Yield (rows, standardised log density (b,), responsibilities (k, b)) tile by tile.
+
+        The arrays are buffers: use them before the next tile.
+        """
+        scorer, workspace = Scorer(self.parameters), Workspace()
+        for block, rows in dataset.read_blocks(Run(0, dataset.grid.n_blocks)):
+            first = dataset.grid.rows(block)[0]
+            finite = kept_rows(rows)
+            if finite is not None:
+                where = dataset.locate(first + int(finite.argmin()))
+                raise DataError(f"{where} holds NaN or infinite values; drop such rows first")
+            Y = self.standardisation.apply(rows, np.float64)
+            for tile, log_density, R in scorer.score(Y, workspace):
+                yield slice(first + tile.start, first + tile.stop), log_density, R
+
+
+def _read_only(array: Array) -> Array:
+    """A view that cannot be written to: writing would change a copy, and no result."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

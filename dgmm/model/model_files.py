@@ -1,0 +1,232 @@
+"""A model as a directory of plain files: model.json and arrays.npz, no pickle, checked on load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.mixture.covariance import Family, family_named
+from dgmm.mixture.covariance.symmetry import opposite_entries
+from dgmm.mixture.parameters import Parameters
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.runtime.blas_threads import limited_thread
+from dgmm.storage.array_files import Admit, read_arrays, write_arrays
+from dgmm.storage.atomic_files import read_json, write_json
+from dgmm.storage.folders import Entry, Target, entry_of
+
+SCHEMA_VERSION = 1
+_ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
+
+
+def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
+    """Write a model directory: arrays.npz and model.json, whole or not at all.
+
+    Parameters
+    ----------
+    model, path
+        What is saved where; an older model there is replaced, and a link by the model itself.
+    **about
+        Further entries of model.json, for people.
+
+    Raises
+    ------
+    OutputFailedError
+        If it cannot be written.
+    """
+    try:
+        if not isinstance(path, Entry):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with entry_of(path) as place:
+            folder, part = place.folder, f"{place.name}.part"
+            folder.remove(part)
+            with folder.make_folder(part) as aside:
+                arrays = _arrays(model)
+                write_arrays(aside / "arrays.npz", **arrays)
+                write_json(aside / "model.json", _description(model, arrays) | about)
+            folder.remove(place.name)
+            folder.rename(part, place.name)
+            folder.sync()
+    except OSError as error:
+        raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
+
+
+@limited_thread()  # factors depend on the threads of BLAS from 128 features on
+def load_model(path: str | Path) -> MixtureModel:
+    """Open a model directory that a job or `save_model` wrote, checked on load.
+
+    Parameters
+    ----------
+    path
+        The directory, or a run directory that holds it as `model/`.
+
+    Raises
+    ------
+    InputNotFoundError
+        If there is none.
+    DataError
+        If it is damaged, of a newer schema, or no mixture.
+    """
+    path = Path(path)
+    if not (path / "model.json").exists() and (path / "model" / "model.json").exists():
+        path = path / "model"
+    if not (path / "model.json").exists():
+        raise InputNotFoundError(f"no model at {path}: expected a directory with model.json")
+    description = read_json(path / "model.json")
+    _check_description(description, path)
+    arrays = read_arrays(path / "arrays.npz", _expected_arrays(description, path))
+    _check(description, arrays, path)
+    family = family_named(description["covariance_type"])
+    _check_symmetric(family, arrays["covariances"], path)
+    parameters = Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"])
+    if parameters.singular().any():
+        raise DataError(f"{path}: a covariance is not positive definite")
+    standardisation = Standardisation(
+        arrays["shift"], arrays["scale"], arrays["variance"], arrays["is_constant"]
+    )
+    return MixtureModel(
+        parameters,
+        standardisation,
+        tuple(description["feature_names"]),
+        _threshold(description["anomaly_threshold"]),
+        description["anomaly_quantile"],
+    )
+
+
+def arrays_digest(arrays: dict[str, NDArray[Any]]) -> str:
+    """sha256 over names, types, shapes and bytes: the model's identity."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {a.dtype.str} {a.shape};".encode())
+        digest.update(a.tobytes())
+    return digest.hexdigest()
+
+
+def model_digest(model: MixtureModel) -> str:
+    """Identity of a model as a start or for predictions: all that its directory describes."""
+    described = json.dumps(_description(model, _arrays(model)), sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()
+
+
+def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
+    p, s = model.parameters, model.standardisation
+    return {
+        "weights": p.weights,
+        "means": p.means,
+        "covariances": p.covariances,
+        "shift": s.shift,
+        "scale": s.scale,
+        "variance": s.standardised_variance,
+        "is_constant": s.is_constant,
+    }
+
+
+def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {
+        "format": "dgmm-model",
+        "schema_version": SCHEMA_VERSION,
+        "covariance_type": model.covariance_type,
+        "n_components": model.n_components,
+        "n_features": model.n_features,
+        "feature_names": list(model.feature_names),
+        "units": "arrays.npz holds means and covariances of y = (x - shift)/scale",
+        "anomaly_threshold": model.anomaly_threshold,
+        "anomaly_quantile": model.anomaly_quantile,
+        "sha256": arrays_digest(arrays),
+    }
+
+
+def _check(description: dict[str, Any], arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Refuse arrays that are not those of a whole, sound model."""
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing or arrays_digest(arrays) != description.get("sha256"):
+        what = f"lacks {', '.join(missing)}" if missing else "does not match its checksum"
+        raise DataError(f"{path}/arrays.npz {what}: the model is damaged")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(
+                f"{path}/arrays.npz: {name} is not a finite array of shape {array.shape}"
+            )
+    if abs(arrays["weights"].sum() - 1.0) > 1e-6 or (arrays["weights"] < 0).any():
+        raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
+    if (arrays["scale"] <= 0).any():
+        raise DataError(f"{path}/arrays.npz: scale is not positive")
+
+
+def _check_symmetric(family: Family, covariances: NDArray[np.float64], path: Path) -> None:
+    """Refuse covariances that are none: their factors would be those of other matrices."""
+    entry = family.asymmetric_entry(covariances, float(np.finfo(np.float64).eps))
+    if entry is not None:
+        where = opposite_entries(covariances, entry)
+        raise DataError(f"{path}/arrays.npz: covariances are not symmetric: {where}")
+
+
+def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:
+    """Refuses an array before it is read, unless it has the shape and type that the model's has."""
+    k, d = description["n_components"], description["n_features"]
+    shapes = {
+        "weights": (k,),
+        "means": (k, d),
+        "covariances": family_named(description["covariance_type"]).covariance_shape(k, d),
+        **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),
+    }
+
+    def admit(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        if name not in shapes:
+            raise DataError(f"{path}/arrays.npz holds an array {name!r} that no model has")
+        due = np.dtype(np.bool_ if name == "is_constant" else np.float64)
+        if shape != shapes[name] or dtype.newbyteorder("=") != due:
+            raise DataError(
+                f"{path}/arrays.npz: {name} is not a finite array of shape {shapes[name]} and type "
+                f"{due}, but {dtype} of shape {shape}: the model is damaged"
+            )
+
+    return admit
+
+
+def _check_description(description: Any, path: Path) -> None:
+    """Refuse what is not a model of this schema, and entries that are absent or of another kind."""
+    if not isinstance(description, dict) or description.get("format") != "dgmm-model":
+        raise DataError(f"{path}/model.json does not describe a dgmm model")
+    version = description.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{path} has model schema {version}; this dgmm reads {SCHEMA_VERSION}: update dgmm"
+        )
+    d = description.get("n_features")
+    names = description.get("feature_names")
+    sound = {
+        "covariance_type": isinstance(description.get("covariance_type"), str),
+        "n_components": _is_count(description.get("n_components")),
+        "n_features": _is_count(d),
+        "feature_names": isinstance(names, list)
+        and len(names) == d
+        and all(isinstance(name, str) for name in names),
+        **{
+            key: key in description and _is_number_or_null(_threshold(description[key]))
+            for key in ("anomaly_threshold", "anomaly_quantile")
+        },
+    }
+    wrong = [key for key, is_sound in sound.items() if not is_sound]
+    if wrong:
+        raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")
+
+
+def _threshold(value: Any) -> Any:
+    """Earlier versions kept a threshold of −inf, which JSON has as text."""
+    return -np.inf if value == "-Infinity" else value
+
+
+def _is_number_or_null(value: Any) -> bool:
+    return isinstance(value, float | int | None) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

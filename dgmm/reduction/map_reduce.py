@@ -1,0 +1,119 @@
+"""Map-reduce over blocks: tasks on an executor, their results merged in the fixed tree.
+
+A *task* is a range of consecutive blocks. It returns the complete subtrees of the tree that lie
+inside it, so that task size may follow the cluster while the order of every addition stays the
+same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+from dgmm.errors import StoppedError
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.tree import M, PassProgress, Subtree, TreeReducer
+from dgmm.runtime import stop_flag
+
+
+@dataclass(frozen=True)
+class SubtreeTask(Generic[M]):
+    """One task of a reduction: blocks to values, merged into the subtrees inside the run."""
+
+    leaves: Callable[[Run], Iterable[tuple[int, M]]]
+    n_blocks: int
+
+    def __call__(self, run: Run) -> list[Subtree[M]]:
+        """Reduce one run of blocks."""
+        reducer: TreeReducer[M] = TreeReducer(self.n_blocks)
+        for block, value in self.leaves(run):
+            if stop_flag.requested.is_set():
+                raise StoppedError("stopped in the middle of a task")
+            reducer.add(Subtree(0, block, value))
+        return reducer.subtrees()
+
+
+def split_runs(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> list[Run]:
+    """At most `n_tasks` runs of near-equal length that start at multiples of `align` blocks.
+
+    They cover blocks [start, start + n_blocks); `start` is such a multiple.
+    """
+    units = -(-n_blocks // align)
+    n_runs = max(1, min(n_tasks, units))
+    cuts = [start + min(i * units // n_runs * align, n_blocks) for i in range(n_runs + 1)]
+    return [Run(a, b) for a, b in itertools.pairwise(cuts) if a < b]
+
+
+def _split_gaps(gaps: Sequence[Run], n_tasks: int, align: int) -> list[Run]:
+    """Runs over all gaps; each gap has its share of the tasks, at least one."""
+    total = sum(gap.stop - gap.start for gap in gaps)
+    runs = []
+    for gap in gaps:
+        length = gap.stop - gap.start
+        runs += split_runs(length, -(-n_tasks * length // total), align, gap.start)
+    return runs
+
+
+#: Tasks per thread and pass: enough to balance and to show progress, few enough for the scheduler.
+TASKS_PER_THREAD = 3
+#: Blocks of one task at most: at 2 MiB each, some seconds of reading. A run that is killed goes on
+#: from the last finished tasks of its pass, so that they must not take hours.
+MOST_BLOCKS = 2048
+#: A pass shorter than this is one task a thread: a task costs Dask some 5 ms, and there is nothing
+#: to watch or to balance.
+SHORT_PASS_S = 0.3
+
+
+def tasks_per_thread(last_s: float) -> int:
+    """Tasks a thread for a pass like one that took that many seconds; bits do not follow it."""
+    return 1 if last_s < SHORT_PASS_S else TASKS_PER_THREAD
+
+
+def map_reduce(
+    executor: Executor,
+    leaves: Callable[[Run], Iterable[tuple[int, M]]],
+    n_blocks: int,
+    *,
+    align: int = 1,
+    tasks: int = TASKS_PER_THREAD,
+    most_blocks: int = MOST_BLOCKS,
+    progress: PassProgress[M] | None = None,
+) -> M:
+    """Reduce `leaves` over all blocks; the same bits for any executor and any task size.
+
+    Parameters
+    ----------
+    leaves
+        Picklable; for a run yields (block, value) in order, one a block.
+    n_blocks
+        Leaves of the tree, at least 1.
+    align
+        Runs start at multiples of this many blocks.
+    tasks
+        Tasks for each thread.
+    most_blocks
+        Of one task: what is lost when a run is killed in it.
+    progress
+        Keeps what is finished and knows what an earlier attempt has finished: it is not done again.
+    """
+    reducer: TreeReducer[M] = TreeReducer(n_blocks)
+    for subtree in progress.finished() if progress is not None else ():
+        reducer.add(subtree)
+    gaps = reducer.missing()
+    n_tasks = max(executor.n_threads * tasks, -(-n_blocks // most_blocks))
+    runs = _split_gaps(gaps, n_tasks, align) if gaps else []
+    try:
+        task = SubtreeTask(leaves, n_blocks)
+        for _, subtrees in executor.run(task, runs, align=align) if runs else ():
+            for subtree in subtrees:
+                reducer.add(subtree)
+            if progress is not None:
+                progress.advanced(reducer.subtrees)
+    except BaseException:
+        if progress is not None:
+            progress.interrupted(reducer.subtrees)
+        raise
+    return reducer.result()

@@ -1,0 +1,104 @@
+"""The fixed binary tree over block numbers: partial results in any order, merged to the same bits.
+
+No library's reduction serves: Dask's and NumPy's order of additions follows the chunks, the workers
+and what arrives first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+from dgmm.reduction.blocks import Run
+
+
+class Monoid(Protocol):
+    """A value with an associative `merge`; its order of merging is fixed by the tree."""
+
+    def merge(self, other: Self, /) -> Self:
+        """Return this value followed by the other."""
+
+
+M = TypeVar("M", bound=Monoid)
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree(Generic[M]):
+    """The merged value of blocks [index·2^level, (index + 1)·2^level), cut at the last block."""
+
+    level: int
+    index: int
+    value: M
+
+    def blocks(self, n_blocks: int) -> Run:
+        """The blocks it covers, of so many."""
+        return Run(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
+
+
+class PassProgress(Protocol[M]):
+    """Keeps the finished subtrees of one pass, for the case that it does not come to its end."""
+
+    def finished(self) -> list[Subtree[M]]:
+        """What an earlier attempt at this pass has finished."""
+
+    def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """More is finished; `subtrees` tells what, if it is to be kept now."""
+
+    def interrupted(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
+        """The pass ends here, unfinished."""
+
+
+class TreeReducer(Generic[M]):
+    """Merges subtrees, in whatever order they arrive, into the one value of the fixed tree.
+
+    Parameters
+    ----------
+    n_blocks : int
+        Leaves of the tree.
+    """
+
+    def __init__(self, n_blocks: int) -> None:
+        self._n_blocks = n_blocks
+        self._height = max(n_blocks - 1, 0).bit_length()
+        self._waiting: dict[tuple[int, int], M] = {}
+
+    def add(self, subtree: Subtree[M]) -> None:
+        """Take one subtree in and merge as far up as its siblings are there."""
+        level, index, value = subtree.level, subtree.index, subtree.value
+        while level < self._height:
+            sibling = (level, index ^ 1)
+            if (index | 1) << level < self._n_blocks:  # the pair's right half exists
+                if sibling not in self._waiting:
+                    break
+                other = self._waiting.pop(sibling)
+                value = other.merge(value) if index & 1 else value.merge(other)
+            level, index = level + 1, index >> 1
+        self._waiting[level, index] = value
+
+    def subtrees(self) -> list[Subtree[M]]:
+        """What is merged so far, leftmost first."""
+        held = sorted(self._waiting.items(), key=lambda item: item[0][1] << item[0][0])
+        return [Subtree(level, index, value) for (level, index), value in held]
+
+    def missing(self) -> list[Run]:
+        """The blocks that are in no subtree yet, as runs."""
+        gaps, reached = [], 0
+        for subtree in self.subtrees():
+            start, stop = subtree.blocks(self._n_blocks)
+            gaps.append(Run(reached, start))
+            reached = stop
+        gaps.append(Run(reached, self._n_blocks))
+        return [gap for gap in gaps if gap.start < gap.stop]
+
+    def result(self) -> M:
+        """The value of the whole tree.
+
+        Raises
+        ------
+        RuntimeError
+            If a block is missing: the accounting of rows would be wrong.
+        """
+        if set(self._waiting) != {(self._height, 0)}:
+            raise RuntimeError(f"reduction over {self._n_blocks} blocks is incomplete")
+        return self._waiting[self._height, 0]

@@ -1,0 +1,1 @@
+"""What a fitted mixture says of rows: labels, posteriors, log densities, anomalies."""

@@ -1,0 +1,92 @@
+"""Scores of every row as arrays in memory: the last walk for those who can hold its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_runs
+from dgmm.scoring.row_scores import LAYOUT, filled_rows, refuse_missing, score_block
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """The named arrays of a run of blocks; picklable."""
+
+    dataset: Dataset
+    model: MixtureModel
+    names: tuple[str, ...]
+    drop: bool
+
+    def __call__(self, run: Run) -> tuple[dict[str, NDArray[Any]], int]:
+        """The arrays, and how many rows have a cell equal to the fill value."""
+        scorer, workspace = Scorer(self.model.parameters), Workspace()
+        posteriors = np.float64 if "responsibilities" in self.names else None
+        parts: list[dict[str, NDArray[Any]]] = []
+        n_filled = 0
+        for block, rows in self.dataset.read_blocks(run):
+            start = self.dataset.grid.rows(block)[0]
+            if not self.drop:
+                refuse_missing(self.dataset, start, rows)
+            n_filled += filled_rows(self.dataset, start, rows)
+            parts.append(
+                score_block(rows, scorer, workspace, self.model, self.drop, posteriors).values
+            )
+        whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
+        return whole, n_filled
+
+
+def scores(
+    dataset: Dataset,
+    executor: Executor,
+    model: MixtureModel,
+    names: tuple[str, ...],
+    *,
+    drop: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Arrays over all rows: `labels` (n,), `max_posterior` (n,), `log_density` (n,),
+    `responsibilities` (n, k).
+
+    Parameters
+    ----------
+    dataset, executor, model
+        What is scored, where, with what.
+    names
+        Which arrays.
+    drop
+        Rows with missing values get label −1 and NaN scores; otherwise they are an error.
+    warn
+        Hears what a user should know of the rows.
+
+    Raises
+    ------
+    DataError
+        If a value is not finite and `drop` is off, or is one that stands for missing.
+    """
+    grid = dataset.grid
+    out = {}
+    for name in names:
+        wide = (model.n_components,) if name == "responsibilities" else ()
+        dtype = np.float64 if wide else LAYOUT[name][0]
+        out[name] = np.empty((dataset.n_samples, *wide), dtype)
+    runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
+    n_filled = 0
+    for run, (part, filled) in executor.run(_Scores(dataset, model, names, drop), runs):
+        start, stop = grid.rows_of_run(run)
+        n_filled += filled
+        for name, values in part.items():
+            out[name][start:stop] = values
+    if warn is not None and n_filled and dataset.fill_value is not None:
+        warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
+    return out

@@ -1,0 +1,39 @@
+"""How far components run into each other, on a sample."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.parameters import Parameters
+
+Array = NDArray[np.float64]
+
+#: Components up to which (k, k) numbers are held and kept: 8 MiB.
+MOST_COMPONENTS = 1024
+
+
+def overlap(parameters: Parameters, sample: Array) -> Array:
+    """Mean responsibility (k, k) of component l among the sample rows labelled k; NaN without rows.
+
+    For at most `MOST_COMPONENTS` components: nothing else of a fit grows with the square of k.
+
+    Parameters
+    ----------
+    parameters
+        The mixture, standardised.
+    sample : (m, d)
+        Standardised rows.
+    """
+    k = parameters.n_components
+    sums, counts = np.zeros((k, k)), np.zeros(k)
+    for _, _, R in Scorer(parameters).score(sample.T, Workspace()):
+        labels = R.argmax(axis=0)
+        order = np.argsort(labels, kind="stable")
+        present, starts = np.unique(labels[order], return_index=True)
+        sums[present] += np.add.reduceat(R[:, order], starts, axis=1).T
+        counts += np.bincount(labels, minlength=k)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(sums / counts[:, None])

@@ -1,0 +1,226 @@
+"""The last walk: labels, posteriors and log densities of every row, written by the workers.
+
+An output chunk is a fixed whole number of blocks and tasks are aligned to it, so no two tasks ever
+write into one chunk. The walk's statistics belong to the very parameters that are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.zarr import output_arrays as zarr_output
+from dgmm.data.zarr.format_versions import ZarrFormat
+from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.fitting.em.data_pass import most_blocks
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.checksums import Digests, digest_of
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import map_reduce
+from dgmm.reduction.tree import PassProgress
+from dgmm.scoring.row_scores import (
+    LAYOUT,
+    WalkStatistics,
+    array_attributes,
+    filled_rows,
+    refuse_missing,
+    score_block,
+)
+from dgmm.storage.folders import Target
+
+_MIN_CHUNK_ROWS, _MAX_CHUNK_ROWS, _FEW_CHUNKS = 131_072, 1_048_576, 4096
+_RESPONSIBILITIES_BYTES = 16 * 1024 * 1024
+
+
+def chunk_blocks(grid: BlockGrid) -> int:
+    """Blocks in one output chunk, from the data's size alone.
+
+    At least 131,072 rows; more where that keeps an array to 4096 chunks, but never more than about
+    a million: a task holds a chunk.
+    """
+    rows = min(max(_MIN_CHUNK_ROWS, -(-grid.n_samples // _FEW_CHUNKS)), _MAX_CHUNK_ROWS)
+    return -(-rows // grid.rows_per_block)
+
+
+def responsibilities_chunk_rows(grid: BlockGrid, k: int) -> int:
+    """Rows of a chunk of responsibilities: a power-of-two part of a block, at most 16 MiB."""
+    rows = grid.rows_per_block
+    while rows % 2 == 0 and rows > 1 and rows * k * 4 > _RESPONSIBILITIES_BYTES:
+        rows //= 2
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Which arrays are written, where, and by which run (see `OutputArray`)."""
+
+    path: str
+    names: tuple[str, ...]
+    run: str | None = None
+
+    def create(
+        self,
+        grid: BlockGrid,
+        n_components: int,
+        attributes: dict[str, Any],
+        zarr_format: ZarrFormat = 3,
+        place: Target | None = None,
+    ) -> None:
+        """Make the group and its empty arrays; nothing where none is wanted.
+
+        `place` is the path where its folder is held open.
+        """
+        if not self.names:
+            return
+        place = self.path if place is None else place
+        zarr_output.create_outputs(place, attributes, zarr_format, self.run)
+        chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
+        for name in self.names:
+            dtype, fill = LAYOUT[name]
+            wide = name == "responsibilities"
+            rows = responsibilities_chunk_rows(grid, n_components) if wide else chunk_rows
+            zarr_output.create_array(
+                place,
+                name,
+                shape=(grid.n_samples, n_components) if wide else (grid.n_samples,),
+                chunks=(min(rows, max(grid.n_samples, 1)), n_components) if wide else (rows,),
+                dtype=dtype,
+                dimension_names=("row", "component") if wide else ("row",),
+                fill_value=fill,
+                attributes=array_attributes(name, n_components),
+                zarr_format=zarr_format,
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LastWalk:
+    """Scores a run of blocks and writes its chunks; picklable."""
+
+    dataset: Dataset
+    model: MixtureModel
+    products: Products
+    drop: bool
+
+    def __call__(self, run: Run) -> Iterator[tuple[int, WalkStatistics]]:
+        """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
+        scorer, workspace = Scorer(self.model.parameters), Workspace()
+        per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
+        writer = _ChunkWriter(self.products, grid)
+        for block, rows in self.dataset.read_blocks(run):
+            if not self.drop:
+                refuse_missing(self.dataset, grid.rows(block)[0], rows)
+            scored = score_block(
+                rows, scorer, workspace, self.model, self.drop, writer.posterior_dtype
+            )
+            digests, statistics = writer.add(block, scored.values), scored.statistics
+            filled = filled_rows(self.dataset, grid.rows(block)[0], rows)
+            del scored  # its posteriors must not stand beside those of the next block
+            if (block + 1) % per_chunk == 0 or block + 1 == run.stop:
+                digests |= writer.flush()
+            yield block, replace(statistics, n_filled=filled, digests=digests)
+
+
+def walk(
+    dataset: Dataset,
+    executor: Executor,
+    model: MixtureModel,
+    products: Products,
+    *,
+    drop: bool,
+    progress: PassProgress[WalkStatistics] | None = None,
+) -> WalkStatistics:
+    """Read all rows once, write all products, return the exact statistics of the saved parameters.
+
+    Parameters
+    ----------
+    dataset, executor
+        What is read, and where.
+    model
+        The saved model; rows are flagged where it has a threshold.
+    products
+        The arrays to write, made before.
+    drop
+        Rows with missing values get label −1 and NaN scores.
+    progress
+        Keeps the finished parts: their chunks are on disk, and are not written again.
+    """
+    leaves, grid = LastWalk(dataset, model, products, drop), dataset.grid
+    flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
+    return map_reduce(
+        executor,
+        leaves,
+        grid.n_blocks,
+        align=chunk_blocks(grid),
+        most_blocks=most_blocks(flops, 8 * model.n_components, grid, executor.n_threads),
+        progress=progress,
+    )
+
+
+class _ChunkWriter:
+    """Collects blocks until a chunk is whole, then writes it and syncs it to disk."""
+
+    def __init__(self, products: Products, grid: BlockGrid) -> None:
+        self._grid = grid
+        self._arrays = {n: OutputArray(products.path, n, products.run) for n in products.names}
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in self._arrays}
+        self._start: int | None = None
+
+    @property
+    def posterior_dtype(self) -> str | None:
+        """Type of whole posteriors where they are written."""
+        return LAYOUT["responsibilities"][0] if "responsibilities" in self._arrays else None
+
+    def add(self, block: int, values: dict[str, NDArray[Any]]) -> dict[str, str]:
+        """Take a block's values; posteriors, the one wide array, are written at once."""
+        row = self._grid.rows(block)[0]
+        if self._start is None:
+            self._start = row
+        digests = {}
+        for name in self._arrays:
+            if name == "responsibilities":
+                digests[name] = self._write(name, row, values[name])
+            else:
+                self._parts[name].append(values[name])
+        return digests
+
+    def flush(self) -> dict[str, str]:
+        """Write the collected chunk; return its checksums."""
+        digests = {}
+        for name, parts in self._parts.items():
+            if parts and self._start is not None:
+                digests[name] = self._write(name, self._start, np.concatenate(parts))
+                parts.clear()
+        self._start = None
+        return digests
+
+    def _write(self, name: str, row: int, values: NDArray[Any]) -> str:
+        array = self._arrays[name]
+        array.write(row, values)
+        array.sync(row, row + len(values))
+        return digest_of(values)
+
+
+def describe(
+    path: str | Path, names: tuple[str, ...], digests: Digests
+) -> dict[str, dict[str, Any]]:
+    """What run.json says of each array."""
+    described = {}
+    for name in names:
+        array = OutputArray(str(path), name)
+        described[name] = {
+            "dtype": LAYOUT[name][0],
+            "shape": list(array.shape),
+            "chunk_rows": array.chunk_rows,
+            "sha256": digests[name],
+            "bytes": sum(f.stat().st_size for f in Path(path, name).rglob("*") if f.is_file()),
+        }
+    return described

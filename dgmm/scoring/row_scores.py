@@ -1,0 +1,244 @@
+"""What a fixed mixture says of each row of a block: label, posterior, log density, anomaly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import kept_rows
+from dgmm.errors import DataError
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.model.mixture_model import MixtureModel, is_anomalous
+from dgmm.reduction.checksums import Digests, joined
+
+Array = NDArray[np.float64]
+
+#: name → (dtype, value of a dropped row)
+LAYOUT: dict[str, tuple[str, float]] = {
+    "labels": ("int32", -1),
+    "max_posterior": ("float32", float("nan")),
+    "log_density": ("float64", float("nan")),
+    "anomaly": ("int8", -1),
+    "responsibilities": ("float32", float("nan")),
+}
+#: More components than these are not listed as flags one by one.
+_LISTED_COMPONENTS = 256
+_LONG_NAMES = {
+    "labels": "most probable component of the mixture",
+    "max_posterior": "posterior probability of the most probable component",
+    "log_density": "natural logarithm of the probability density of the mixture (nats)",
+    "anomaly": "whether the density lies below the anomaly threshold",
+    "responsibilities": "posterior probability of each component",
+}
+
+
+def array_attributes(name: str, n_components: int) -> dict[str, Any]:
+    """What an output array says of itself, by the CF conventions.
+
+    The log density is of the features in the data's own units: its unit is 1.
+    """
+    attributes: dict[str, Any] = {"long_name": _LONG_NAMES[name], "units": "1"}
+    flags: dict[int, str] = {}
+    if name == "labels":
+        flags = {-1: "row_left_out"}
+        if n_components <= _LISTED_COMPONENTS:
+            flags |= {k: f"component_{k}" for k in range(n_components)}
+    elif name == "anomaly":
+        flags = {-1: "row_left_out", 0: "no_anomaly", 1: "anomaly"}
+    if flags:
+        attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
+    return attributes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WalkStatistics:
+    """What the walk counts; exact for the saved parameters.
+
+    Attributes
+    ----------
+    log_likelihood
+        Σ log p(x) in user units over rows with a finite log density.
+    entropy
+        −Σ r log r.
+    n_underflowed
+        Rows whose log density is −inf.
+    label_counts : (k,)
+        Rows of each label.
+    n_filled
+        Rows with a cell equal to the array's fill value.
+    n_anomalies
+        Rows below the model's threshold, where it has one.
+    digests
+        Checksums of what was written of each array.
+    """
+
+    n_read: int
+    n_dropped: int
+    n_underflowed: int
+    log_likelihood: float
+    entropy: float
+    label_counts: NDArray[np.int64]
+    n_anomalies: int = 0
+    n_filled: int = 0
+    digests: Digests = field(default_factory=dict)
+
+    @property
+    def n_scored(self) -> int:
+        """Rows with a finite log density: those that the log-likelihood is a sum over."""
+        return self.n_read - self.n_dropped - self.n_underflowed
+
+    def merge(self, other: Self) -> Self:
+        """These blocks followed by the others."""
+        return type(self)(
+            self.n_read + other.n_read,
+            self.n_dropped + other.n_dropped,
+            self.n_underflowed + other.n_underflowed,
+            self.log_likelihood + other.log_likelihood,
+            self.entropy + other.entropy,
+            self.label_counts + other.label_counts,
+            self.n_anomalies + other.n_anomalies,
+            self.n_filled + other.n_filled,
+            joined(self.digests, other.digests),
+        )
+
+
+def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
+    """A fit has counted them in its summary; a prediction meets them here."""
+    mask = kept_rows(rows)
+    if mask is None:
+        return
+    first = int(np.argmin(mask))
+    feature = dataset.feature_names[int(np.argmin(np.isfinite(rows[first])))]
+    raise DataError(
+        f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold NaN or infinite "
+        f"values, the first in {dataset.locate(start + first)}, feature {feature}. "
+        "Set data.missing to drop, or repair the array"
+    )
+
+
+def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
+    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing,
+    as are values outside the array's valid range.
+
+    Zero is not looked for but there: nobody has chosen it, and it is a number like others.
+
+    Raises
+    ------
+    DataError
+        As a fit refuses it in its summary.
+    """
+    _refuse_outside(dataset, start, rows)
+    fill = dataset.fill_value
+    if fill is None or (fill.value == 0 and not fill.is_mask):
+        return 0
+    count = fill.rows_with_it(rows)
+    if fill.is_mask and count:
+        raise DataError(fill.refusal(f"in {count:,} of {len(rows):,} rows from row {start} on"))
+    return count
+
+
+def _refuse_outside(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
+    """Refuse rows that are scored with values outside the array's valid range."""
+    if (valid := dataset.valid_range) is None:
+        return
+    kept = kept_rows(rows)
+    if count := valid.rows_outside(rows if kept is None else rows[kept]):
+        counts = f"in {count:,} of {len(rows):,} rows from row {start} on"
+        raise DataError(valid.refusal(counts))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """Values of one block by array name, and what they add up to."""
+
+    values: dict[str, NDArray[Any]]
+    statistics: WalkStatistics
+
+
+def score_block(
+    rows: NDArray[Any],
+    scorer: Scorer,
+    workspace: Workspace,
+    model: MixtureModel,
+    drop: bool,
+    posterior_dtype: DTypeLike | None,
+) -> Scored:
+    """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
+    mask = kept_rows(rows) if drop else None
+    kept = rows if mask is None else rows[mask]
+    posteriors = None
+    if posterior_dtype is not None:
+        posteriors = np.empty((len(rows), model.n_components), posterior_dtype)
+    values, entropy = _kept_scores(kept, scorer, workspace, model, posteriors, mask)
+    log_density = values["log_density"]
+    finite = np.isfinite(log_density)
+    statistics = WalkStatistics(
+        n_read=len(rows),
+        n_dropped=len(rows) - len(kept),
+        n_underflowed=len(kept) - int(finite.sum()),
+        log_likelihood=float(log_density[finite].sum()),
+        entropy=entropy,
+        label_counts=np.bincount(values["labels"], minlength=model.n_components),
+        n_anomalies=int(values["anomaly"].sum()) if "anomaly" in values else 0,
+    )
+    if mask is not None:
+        values = {name: _spread(name, v, mask) for name, v in values.items()}
+    if posteriors is not None:
+        values["responsibilities"] = posteriors
+    return Scored(values, statistics)
+
+
+def _kept_scores(
+    rows: NDArray[Any],
+    scorer: Scorer,
+    workspace: Workspace,
+    model: MixtureModel,
+    posteriors: NDArray[Any] | None,
+    mask: NDArray[np.bool_] | None,
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Values of rows without missing ones, by array name, and the entropy of their posteriors.
+
+    The posteriors, the one wide array, are written where they belong among all rows, those of the
+    mask's dropped ones included: a copy of them would be as large as they are.
+    """
+    n = len(rows)
+    places = None if mask is None else np.flatnonzero(mask)
+    if posteriors is not None and mask is not None:
+        posteriors[~mask] = LAYOUT["responsibilities"][1]
+    labels, top = np.empty(n, np.int32), np.empty(n, np.float32)
+    log_density = np.empty(n)
+    entropy = 0.0
+    Y = model.standardisation.apply(rows, np.float64)
+    for tile, log_prob, R in scorer.score(Y, workspace):
+        labels[tile] = R.argmax(axis=0)
+        top[tile] = R.max(axis=0)
+        log_density[tile] = log_prob
+        if posteriors is not None:
+            posteriors[tile if places is None else places[tile]] = R.T
+        entropy += _entropy(R, workspace)
+    log_density -= model.log_volume
+    values: dict[str, NDArray[Any]] = {"labels": labels, "max_posterior": top}
+    values["log_density"] = log_density
+    if model.anomaly_threshold is not None:
+        values["anomaly"] = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
+    return values, entropy
+
+
+def _entropy(R: Array, workspace: Workspace) -> float:
+    """−Σ r log r, with 0 log 0 = 0."""
+    logs = workspace.array("entropy", R.shape)
+    np.maximum(R, np.finfo(np.float64).tiny, out=logs)
+    np.log(logs, out=logs)
+    return -float(np.einsum("kb,kb->", R, logs))
+
+
+def _spread(name: str, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Put the kept rows' values back in their places; dropped rows get the layout's value."""
+    out = np.full((len(mask), *values.shape[1:]), LAYOUT[name][1], values.dtype)
+    out[mask] = values
+    return out

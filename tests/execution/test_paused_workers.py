@@ -1,0 +1,144 @@
+"""Workers that Dask has paused: they get no runs, and a run without any other ends and says why."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from distributed import Client
+from reduction_examples import Leaves, awkward_values, plain_tree
+from shell_cluster import scheduler
+
+from dgmm.errors import UnavailableError
+from dgmm.execution.dask_cluster import existing_cluster
+from dgmm.execution.paused_workers import paused_error
+from dgmm.execution.scheduling.balance import Balance
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.map_reduce import map_reduce, split_runs
+
+pytestmark = pytest.mark.timeout(120)
+LIMIT = ("--memory-limit", "3GB")
+#: Any process is fuller than this, so the worker is paused at once and for ever.
+PAUSED = {
+    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.002",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+}
+
+
+def wait_until_paused(address: str, n_workers: int) -> None:
+    with Client(address, set_as_default=False) as client:
+        deadline = time.monotonic() + 60
+        while True:
+            told = client.scheduler_info(n_workers=-1)["workers"].values()
+            if [worker["status"] for worker in told].count("paused") == n_workers:
+                return
+            assert time.monotonic() < deadline, told
+            time.sleep(0.1)
+
+
+def test_all_workers_paused_ends_with_a_sentence_that_names_them_and_their_memory(
+    tmp_path: Path,
+) -> None:
+    with scheduler(tmp_path) as found, ExitStack() as stack:
+        for name in ("full-1", "full-2"):
+            arguments = ("--name", name, *LIMIT)
+            stack.enter_context(found.worker(*arguments, environment=PAUSED))
+        wait_until_paused(found.address, 2)
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError, match="paused or closing for 4 s") as caught:
+            existing_cluster(found.address, wait_workers_s=4)
+    text = str(caught.value)
+    assert time.monotonic() - begun < 20
+    assert caught.value.exit_code == 69
+    assert "full-1 at tcp://127.0.0.1:" in text
+    assert "full-2 at tcp://127.0.0.1:" in text
+    assert "of 2.79 GiB in use" in text
+    assert "not this job's" in text
+
+
+def process_id(run: Run) -> int:
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_a_paused_worker_of_two_gets_no_runs_and_holds_nothing_up(tmp_path: Path) -> None:
+    values = awkward_values(30)
+    with scheduler(tmp_path) as found, ExitStack() as stack:
+        stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
+        stack.enter_context(found.worker("--name", "free"))
+        wait_until_paused(found.address, 1)
+        executor = stack.enter_context(existing_cluster(found.address))
+        deadline = time.monotonic() + 60
+        while len(executor._members.threads()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert executor.n_threads == 1
+        begun = time.monotonic()
+        total = map_reduce(executor, Leaves(values), 30)
+        ids = {found for _, found in executor.run(process_id, split_runs(20, 20))}
+        assert time.monotonic() - begun < 10
+    assert total.value.hex() == plain_tree(values).hex()
+    assert len(ids) == 1
+
+
+def test_runs_of_a_worker_that_becomes_paused_are_given_to_others_and_no_one_is_blamed() -> None:
+    balance = Balance(split_runs(4, 4))
+    threads = {"a": 1, "b": 1}
+    balance.follow(threads, 0.0)
+    given = balance.assign(0.0)
+    of_a = [t for t in given if t.worker == "a"]
+    assert len(of_a) == 2
+    for ticket in given:
+        if ticket.worker == "b":
+            balance.complete(ticket, 1.0)
+    assert balance.reissue(2.0) == []
+    assert balance.follow(threads, 4.0, resting={"a"}, stalled={"a"}) == []
+    again = balance.reissue(4.0)
+    assert again
+    assert {t.worker for t in again} == {"b"}
+    assert {t.run for t in again} <= {t.run for t in of_a}
+    assert balance.complete(again[0], 5.0) == [t for t in of_a if t.run == again[0].run]
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_own", "words"),
+    [
+        (0, False, "not this job's"),
+        (900, False, "Most of it is dgmm's"),
+        (0, True, "raise cluster.memory_limit"),
+    ],
+)
+def test_the_sentence_says_whose_memory_it_is(kept: int, is_own: bool, words: str) -> None:
+    worker = {
+        "name": "w",
+        "status": "paused",
+        "memory_limit": 1100 * 2**20,
+        "metrics": {"memory": 1000 * 2**20, "managed_bytes": 40 * 2**20},
+    }
+    error = paused_error(
+        "tcp://s:1", {"tcp://w:1": worker}, {"tcp://w:1": kept * 2**20}, waited_s=7, is_own=is_own
+    )
+    assert words in str(error)
+    assert "worker w at tcp://w:1 is paused with 1000 MiB of 1.07 GiB in use" in str(error)
+    assert "40 MiB results that Dask keeps" in str(error)
+    assert f"{kept} MiB rows that dgmm keeps" in str(error)
+
+
+def test_limits_of_paused_workers_do_not_count(tmp_path: Path) -> None:
+    with scheduler(tmp_path) as found, ExitStack() as stack:
+        stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
+        roomy = ("--memory-limit", "5GB")
+        stack.enter_context(found.worker("--name", "free", *roomy))
+        wait_until_paused(found.address, 1)
+        executor = stack.enter_context(existing_cluster(found.address))
+        deadline = time.monotonic() + 60
+        while len(executor._members.threads()) < 2 or executor.n_threads != 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert executor.task_memory_limit == 5_000_000_000
+        assert executor.pause_share == 0.8

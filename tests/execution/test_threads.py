@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from reduction_examples import Leaves, awkward_values, plain_tree
+
+from dgmm.errors import DataError, UsageError
+from dgmm.execution.threads import ThreadExecutor, available_cpus
+from dgmm.reduction.blocks import Run
+from dgmm.reduction.map_reduce import map_reduce, split_runs
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+@pytest.mark.parametrize("n_blocks", [1, 2, 7, 64, 101])
+def test_any_number_of_threads_gives_the_bits_of_the_plain_tree(
+    n_threads: int, n_blocks: int
+) -> None:
+    values = awkward_values(n_blocks)
+    with ThreadExecutor(n_threads) as executor:
+        total = map_reduce(executor, Leaves(values), n_blocks)
+    assert total.value.hex() == plain_tree(values).hex()
+
+
+def test_every_run_comes_back_once_with_its_own_result() -> None:
+    runs = split_runs(40, 17)
+    with ThreadExecutor(3) as executor:
+        results = dict(executor.run(lambda run: run.stop - run.start, runs))
+    assert results == {run: run.stop - run.start for run in runs}
+
+
+def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() -> None:
+    begun = []
+
+    def task(run: Run) -> None:
+        begun.append(run)
+        if run.start == 0:
+            raise DataError("row 3 is not finite")
+        time.sleep(0.01)
+
+    with ThreadExecutor(2) as executor, pytest.raises(DataError, match="row 3"):
+        list(executor.run(task, split_runs(100, 100)))
+    assert len(begun) <= 2 * 2
+
+
+def test_a_closed_iterator_starts_no_further_runs() -> None:
+    begun = []
+    with ThreadExecutor(2) as executor:
+        results = executor.run(begun.append, split_runs(100, 100))
+        next(results)
+        results.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 2 * 2 + 1
+
+
+def test_no_more_than_two_runs_a_thread_are_in_flight() -> None:
+    done = threading.Semaphore(0)
+    taken = 0
+
+    def task(run: Run) -> None:
+        done.release()
+
+    with ThreadExecutor(2) as executor:
+        for _ in executor.run(task, split_runs(50, 50)):
+            taken += 1
+            time.sleep(0.002)  # the threads could be far ahead of a slow consumer by now
+            finished = done._value
+            assert finished - taken <= 2 * 2
+
+
+def test_no_threads_at_all_are_refused() -> None:
+    with pytest.raises(UsageError, match="n_threads is 0"):
+        ThreadExecutor(0)
+
+
+def test_the_default_number_of_threads_is_that_of_the_cpus_this_process_may_use() -> None:
+    assert 1 <= available_cpus() <= (os.cpu_count() or 1)
+    with ThreadExecutor() as executor:
+        assert executor.n_threads == available_cpus()
+
+
+def test_threads_tell_of_a_driver_and_no_workers() -> None:
+    with ThreadExecutor(1) as executor:
+        told = executor.environment()
+        assert (told["workers"], told["mixed"], executor.warnings) == ([], False, [])
+        assert told["driver"]["numpy"]
+        assert executor.task_memory_limit is None
+        assert executor.dashboard is None
+
+
+def test_threads_load_nothing_of_dask() -> None:
+    program = (
+        "import sys; from dgmm.execution import ClusterSettings, open_executor\n"
+        "with open_executor(ClusterSettings(kind='threads', n_workers=1)) as executor: pass\n"
+        "sys.exit(bool({'dask', 'distributed', 'tornado'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")
+def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys, time\n"
+        "from dgmm.reduction.map_reduce import split_runs\n"
+        "from dgmm.execution.threads import ThreadExecutor\n"
+        "def task(run):\n"
+        "    pathlib.Path(sys.argv[1]).touch()\n"
+        "    time.sleep(0.2)\n"
+        "with ThreadExecutor(1) as executor:\n"
+        "    list(executor.run(task, split_runs(1000, 1000)))\n"
+    )
+    begun = tmp_path / "begun"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(begun)], stderr=subprocess.PIPE, text=True
+    )
+    while not begun.exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in said
+    assert process.returncode != 0

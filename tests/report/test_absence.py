@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import builtins
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fabricated_runs import facts, mixture, run_directory
+from page_reading import Page
+
+from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.report import ReportUnavailableError, write_report
+from dgmm.storage.atomic_files import read_json, write_json
+
+
+def test_a_run_that_failed_early_has_a_report_of_its_end(tmp_path: Path) -> None:
+    message = "data/x.zarr: feature x0 holds 3 NaN; set data.missing: drop"
+    write_json(tmp_path / "run.json", {"status": "failed", "exit_code": 65, "message": message})
+    page = Page(write_report(tmp_path))
+    assert "The run failed" in page.text
+    assert message in page.text
+    assert page.attributes("img") == []
+    assert "the run directory holds no model" in page.text
+
+
+def test_an_empty_record_still_makes_a_page(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {})
+    assert "Outcome unknown" in Page(write_report(tmp_path)).text
+
+
+@pytest.mark.parametrize(
+    ("absent", "figures", "reason"),
+    [
+        ("metrics.csv", {"convergence"}, "no iterations in metrics.csv"),
+        ("sample.npz", {"pair-plot", "overlap"}, "sample.npz holds no rows"),
+        ("outputs.zarr", {"posterior", "log-density"}, "did not write output.log_density"),
+        (
+            "model",
+            {"weights", "profiles", "profile-heatmap", "pair-plot", "overlap"},
+            "the run directory holds no model",
+        ),
+    ],
+)
+def test_what_a_run_directory_lacks_is_left_out_and_named(
+    tmp_path: Path, absent: str, figures: set[str], reason: str
+) -> None:
+    run = run_directory(tmp_path / "run", mixture(3, 2), 500, 100)
+    write_report(run)
+    whole = {path.stem for path in (run / "report").glob("*.png")}
+    path = run / absent
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    page = Page(write_report(run))
+    assert whole - {path.stem for path in (run / "report").glob("*.png")} == figures
+    assert reason in page.text
+
+
+def test_a_prediction_is_reported_without_a_fit(tmp_path: Path) -> None:
+    model = mixture(3, 2)
+    run = run_directory(tmp_path / "run", model, 500, 100)
+    changes = dict.fromkeys(("criteria", "restarts", "n_iter", "anomaly", "component_log"))
+    kept = read_json(run / "run.json")["outputs"]
+    write_json(
+        run / "run.json",
+        facts(model, 500, command="predict", outcome="PREDICTED", outputs=kept, **changes),
+    )
+    (run / "metrics.csv").unlink()
+    page = Page(write_report(run))
+    assert "Predicted" in page.text
+    assert "Restarts" not in page.text
+
+
+def test_an_outcome_is_told_with_its_remedy_and_warnings_stand_at_the_top(tmp_path: Path) -> None:
+    model = mixture(2, 2)
+    write_json(
+        tmp_path / "run.json",
+        facts(model, 100, outcome="MAX_ITER_REACHED", warnings=["feature x1 is constant"]),
+    )
+    text = Page(write_report(tmp_path)).text
+    assert "Not converged" in text
+    assert "raise model.max_iter" in text
+    assert text.index("feature x1 is constant") < text.index("Criteria")
+
+
+def test_without_matplotlib_the_error_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / "run.json", {})
+    true_import = builtins.__import__
+
+    def refuse(name: str, *rest: object) -> object:
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError("No module named 'matplotlib'")
+        return true_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ReportUnavailableError, match=r"pip install 'dgmm\[report\]'"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_importing_the_room_does_not_import_matplotlib() -> None:
+    code = "import sys, dgmm.report; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_report_needs_no_home_and_keeps_to_itself(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", mixture(2, 2), 200, 50)
+    code = (
+        "import sys; from pathlib import Path; from dgmm.report import write_report; "
+        f"write_report(Path({str(run)!r})); sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    environment = {
+        key: value for key, value in os.environ.items()
+        if key not in {"MPLCONFIGDIR", "MPLBACKEND", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"HOME": "/proc/nowhere"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_settings_of_the_caller_neither_matter_nor_change(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    run = run_directory(tmp_path / "run", mixture(2, 2), 200, 50)
+    write_report(run)
+    plain = (run / "report.html").read_bytes()
+    level = logging.getLogger("matplotlib").level
+    with mpl.rc_context({"text.usetex": True, "figure.facecolor": "black", "font.size": 30}):
+        before = dict(mpl.rcParams)
+        write_report(run)
+        assert dict(mpl.rcParams) == before
+    assert logging.getLogger("matplotlib").level == level
+    assert (run / "report.html").read_bytes() == plain
+
+
+def test_a_folder_without_run_json_is_no_run_directory(tmp_path: Path) -> None:
+    with pytest.raises(InputNotFoundError, match=r"run\.json"):
+        write_report(tmp_path)
+
+
+def test_a_run_json_that_is_no_object_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(DataError, match="expected an object, found a list"):
+        write_report(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_an_output_failure(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {})
+    (tmp_path / "report").write_text("a file in the way")
+    with pytest.raises(OutputFailedError, match="report"):
+        write_report(tmp_path)
