@@ -23,7 +23,7 @@ from benchmarks.measuring import PROJECT
 from dgmm.execution.dask_cluster import DaskExecutor, existing_cluster
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.mixture.sufficient_statistics import Statistics
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce
 
 #: Workers in one process; more are slower to join.
@@ -75,7 +75,7 @@ class Ones:
     k: int
     p: int
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """One value a block."""
         for block in range(run.start, run.stop):
             ones = Statistics(1, 0.0, np.ones((self.k, self.p)))

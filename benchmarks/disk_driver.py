@@ -16,7 +16,7 @@ import numpy as np
 from dgmm.config import load_job
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.opening import open_executor
-from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.job.planning import plan_for
 from dgmm.job.stages import cluster_settings, open_data
 from dgmm.mixture.covariance import family_named
@@ -53,7 +53,7 @@ def main(job_file: str) -> None:
     with open_executor(cluster_settings(job)) as executor:
         _say({"kept": plan.kept_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes})
         for line in sys.stdin:
-            leaves = ExpectationPass(dataset, units(), (kernel(line.strip()),), "numba", drop=False)
+            leaves = EStepTask(dataset, units(), (kernel(line.strip()),), "numba", drop=False)
             begun = time.perf_counter()
             total = map_reduce(executor, leaves, dataset.grid.n_blocks)
             seconds = time.perf_counter() - begun

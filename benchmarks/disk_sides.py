@@ -28,8 +28,8 @@ import zarr
 from benchmarks.disk_driver import kernel, units
 from benchmarks.measuring import FORCED, N_THREADS, PROJECT
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.fitting.em.data_pass import ExpectationPass
-from dgmm.reduction.blocks import Run
+from dgmm.fitting.em.data_pass import EStepTask
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import SubtreeTask
 from dgmm.runtime.blas_threads import single_blas_thread
 
@@ -126,9 +126,9 @@ def hold(which: int, path: str, n_rows: int) -> None:
 def compute(which: int, covariance_type: str) -> None:  # noqa: ARG001 - each holds its own half
     """Make an EM pass over the rows held, merged as a task of dgmm's merges them."""
     dataset = _held["rows"]
-    leaves = ExpectationPass(dataset, units(), (kernel(covariance_type),), "numba", drop=False)
+    leaves = EStepTask(dataset, units(), (kernel(covariance_type),), "numba", drop=False)
     n_blocks = dataset.grid.n_blocks
-    SubtreeTask(leaves, n_blocks)(Run(0, n_blocks))
+    SubtreeTask(leaves, n_blocks)(BlockRange(0, n_blocks))
 
 
 class Watched:

@@ -15,8 +15,8 @@ from benchmarks.mixtures import Mixture
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import PassOverRows, PassStatistics
-from dgmm.fitting.em.state import Candidate, Iteration
+from dgmm.fitting.em.data_pass import EStepRunner, PassStatistics
+from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.preparation import FitSettings, survey
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.mixture.kernels import Guard, Kernel
@@ -51,7 +51,7 @@ class OurEM:
         What computed it: `numba` or `numpy`.
     """
 
-    def __init__(self, X: NDArray[Any], start: Mixture, arithmetic: str | None = None) -> None:
+    def __init__(self, X: NDArray[Any], start: Mixture, backend: str | None = None) -> None:
         k = len(start.weights)
         settings = FitSettings(
             k, start.covariance_type, tol=0.0, reg_covar_relative=0.0, acceleration="none"
@@ -60,10 +60,8 @@ class OurEM:
         self._executor = ThreadExecutor(N_THREADS)
         known = survey(self._dataset, self._executor, settings)
         self._standardisation = known.standardisation
-        self.arithmetic = arithmetic or known.arithmetic
-        self._pass = PassOverRows(
-            self._dataset, self._executor, known.standardisation, self.arithmetic
-        )
+        self.backend = backend or known.backend
+        self._pass = EStepRunner(self._dataset, self._executor, known.standardisation, self.backend)
         self._guard, open_guard = known.conditions.guard, Guard(0.0)
         self._conditions = replace(known.conditions, max_iter=10**9, guard=open_guard)
         parameters = with_arrays(
@@ -75,7 +73,7 @@ class OurEM:
             means=start.means,
             precisions=start.precisions,
         )
-        self._candidate = Candidate.at(0, parameters, self._conditions)
+        self._candidate = FitCandidate.at(0, parameters, self._conditions)
         self.n_iterations = 0
         self.kernel = ""
 
@@ -114,16 +112,16 @@ class OurEM:
     ) -> None:
         self.close()
 
-    def _one(self) -> tuple[float, Candidate]:
+    def _one(self) -> tuple[float, FitCandidate]:
         """The seconds of one iteration, E-step, M-step and choice of kernel, and where it led."""
-        heard: list[tuple[float, Candidate, Iteration]] = []
+        heard: list[tuple[float, FitCandidate, Iteration]] = []
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
             if heard:
                 raise _EnoughError
             return self._pass(kernels)
 
-        def listen(candidate: Candidate, iteration: Iteration) -> None:
+        def listen(candidate: FitCandidate, iteration: Iteration) -> None:
             heard.append((time.perf_counter(), candidate, iteration))
 
         begun = time.perf_counter()

@@ -71,10 +71,10 @@ def our_fit(X: NDArray[Any], k: int, covariance_type: str, seed: int) -> OurFit:
         settings = FitSettings(k, covariance_type, seed=seed)
         model = fit(ArrayDataset(X), executor, settings, watch).model
         seconds = watch.elapsed()
-    return OurFit(seconds, _judged(model, X), tuple(watch.points))
+    return OurFit(seconds, _with_outcome(model, X), tuple(watch.points))
 
 
-def _judged(model: MixtureModel, X: NDArray[Any]) -> float:
+def _with_outcome(model: MixtureModel, X: NDArray[Any]) -> float:
     mixture = Mixture(model.covariance_type, model.weights, model.means, model.covariances)
     return mixture.mean_log_likelihood(X)
 

@@ -38,12 +38,12 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
+from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import ProductKernel
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce, tasks_per_thread
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class EmptyPass:
 
     kernel: ProductKernel
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """One value for each block."""
         p = self.kernel.family.width(N_FEATURES)
         ones = Statistics(1, 0.0, np.ones((self.kernel.n_components, p)))
@@ -167,8 +167,8 @@ class EmptyPass:
             yield block, PassStatistics(1, 0, (ones,))
 
 
-def _pass(dataset: ZarrDataset, kernel: ProductKernel) -> ExpectationPass:
-    return ExpectationPass(dataset, _units(), (kernel,), "numba", drop=False)
+def _pass(dataset: ZarrDataset, kernel: ProductKernel) -> EStepTask:
+    return EStepTask(dataset, _units(), (kernel,), "numba", drop=False)
 
 
 class _Iteration:
@@ -272,9 +272,9 @@ def compute_half(which: int, path: str, kernel: ProductKernel) -> float:
     if len(rows) == 0:
         return 0.0
     dataset = ArrayDataset(rows)
-    leaves = ExpectationPass(dataset, _units(), (kernel,), "numba", drop=False)
+    leaves = EStepTask(dataset, _units(), (kernel,), "numba", drop=False)
     begun = time.perf_counter()
-    for _ in leaves(Run(0, dataset.grid.n_blocks)):
+    for _ in leaves(BlockRange(0, dataset.grid.n_blocks)):
         pass
     return time.perf_counter() - begun
 

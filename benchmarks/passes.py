@@ -278,7 +278,7 @@ class _Bench:
                 "n_iterations": peer.n_iterations,
                 "ratios": ratios,
                 "kernel": ours.kernel,
-                "arithmetic": ours.arithmetic,
+                "arithmetic": ours.backend,
                 "guard_allows": ours.guard_allows(),
             },
         )

@@ -29,12 +29,12 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import ProductKernel
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.runtime.blas_threads import single_blas_thread
 
@@ -100,7 +100,7 @@ def _speed_up(
     results.measured(PART, f"1 to 2 workers: {shape}", ratio, "×", goal=GOAL, note=note)
     what = f"1 to 2 processes that only compute: {shape}"
     results.measured(PART, what, speed_up(str(path), leaves), "×")
-    run = Run(0, min(BLOCKS, dataset.grid.n_blocks))
+    run = BlockRange(0, min(BLOCKS, dataset.grid.n_blocks))
     held = np.concatenate([rows for _, rows in dataset.read_blocks(run)])
     row_seconds = _row_seconds(shape, held)
     results.measured(PART, f"one thread's E-step: {shape}", 1e9 * row_seconds, "ns/row")
@@ -127,8 +127,8 @@ def kernel_of(shape: Shape) -> ProductKernel:
     return ProductKernel.of(Parameters.of(family, np.full(k, 1 / k), means, covariances))
 
 
-def _leaves(shape: Shape, dataset: Dataset) -> ExpectationPass:
-    return ExpectationPass(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
+def _leaves(shape: Shape, dataset: Dataset) -> EStepTask:
+    return EStepTask(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
 
 
 def _row_seconds_of(shape: Shape) -> float:
@@ -146,7 +146,7 @@ def _row_seconds(shape: Shape, rows: NDArray[np.float32]) -> float:
     with single_blas_thread():
         for _ in range(4):
             begun = time.perf_counter()
-            for _ in leaves(Run(0, held.grid.n_blocks)):
+            for _ in leaves(BlockRange(0, held.grid.n_blocks)):
                 pass
             taken.append(time.perf_counter() - begun)
     return median(taken[1:]) / len(rows)

@@ -15,15 +15,15 @@ from benchmarks.disk_sides import Pair
 from benchmarks.measuring import alternate
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.zarr.dataset import open_zarr
-from dgmm.fitting.em.data_pass import ExpectationPass
-from dgmm.reduction.blocks import Run
+from dgmm.fitting.em.data_pass import EStepTask
+from dgmm.reduction.blocks import BlockRange
 
 BLOCKS, BUDGET_SECONDS = 12, 20.0
 #: The pass that this process makes over rows in memory.
-_held: list[ExpectationPass] = []
+_held: list[EStepTask] = []
 
 
-def speed_up(path: str, leaves: ExpectationPass) -> float:
+def speed_up(path: str, leaves: EStepTask) -> float:
     """How many times as much two processes get done as one, in a given time."""
     with Pair() as pair:
         pair.do(hold, path, leaves)
@@ -35,10 +35,10 @@ def speed_up(path: str, leaves: ExpectationPass) -> float:
     return 2.0 * median(a / b for a, b in zip(alone, both, strict=True))
 
 
-def hold(which: int, path: str, leaves: ExpectationPass) -> None:  # noqa: ARG001 - both hold the same
+def hold(which: int, path: str, leaves: EStepTask) -> None:  # noqa: ARG001 - both hold the same
     """Take the first rows into memory, and a pass over them."""
     dataset = open_zarr(path)
-    run = Run(0, min(BLOCKS, dataset.grid.n_blocks))
+    run = BlockRange(0, min(BLOCKS, dataset.grid.n_blocks))
     rows = ArrayDataset(np.concatenate([rows for _, rows in dataset.read_blocks(run)]))
     _held[:] = [replace(leaves, dataset=rows)]
 
@@ -47,5 +47,5 @@ def e_step(which: int, n_processes: int) -> None:
     """Make the pass, if this process is among the first so many."""
     if which < n_processes:
         [leaves] = _held
-        for _ in leaves(Run(0, leaves.dataset.grid.n_blocks)):
+        for _ in leaves(BlockRange(0, leaves.dataset.grid.n_blocks)):
             pass

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dgmm.fitting.em.data_pass import most_blocks
 from dgmm.reduction.blocks import BlockGrid
-from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_runs
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Problem:
     @property
     def n_subtrees(self) -> int:
         """Values that all tasks send: the complete subtrees inside each run of blocks."""
-        runs = split_runs(self.n_blocks, self.n_tasks)
+        runs = split_ranges(self.n_blocks, self.n_tasks)
         return sum(subtrees_of(run.start, run.stop) for run in runs)
 
 

@@ -35,7 +35,7 @@ from dgmm.fitting.initialisation import (
 from dgmm.fitting.initialisation.all_rows import Block
 from dgmm.fitting.initialisation.kmeans_parallel import N_READS
 from dgmm.fitting.initialisation.oversampling import squared_distances
-from dgmm.fitting.preparation import FitSettings, Survey, survey
+from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream
 
@@ -138,7 +138,7 @@ def _started(dataset: Dataset, executor: ThreadExecutor, settings: FitSettings) 
     )
 
 
-def _start(known: Survey, rows: AllRows, settings: FitSettings) -> Parameters:
+def _start(known: PreparedFit, rows: AllRows, settings: FitSettings) -> Parameters:
     k, rng = settings.n_components, stream(Stage.INITIALISATION, settings.seed, 0)
     if settings.method in METHODS_OVER_ALL_ROWS:
         request = StartRequest(known.sample, known.family, k, known.regularisation, rng)

@@ -82,10 +82,10 @@ def dies_in_leaves(owner: Any) -> Callable[[int], None]:
 POINTS: dict[str, Callable[[int], None]] = {
     "before a map": dies_at(ThreadExecutor, "run"),
     "inside the summary": dies_in_leaves(summary._SummaryLeaves),
-    "inside an E-step": dies_in_leaves(expectation.ExpectationPass),
+    "inside an E-step": dies_in_leaves(expectation.EStepTask),
     "inside the last walk": dies_in_leaves(outputs.LastWalk),
     "after a reduce": dies_at(TreeReducer, "result", after=True),
-    "before the state of EM is kept": dies_at(run_state.RunState, "keep_em_state"),
+    "before the state of EM is kept": dies_at(run_state.RunState, "save_em_state"),
     "half-way through a checkpoint": dies_at(array_files._Hashing, "write", half=True),
     "before a file gets its name": dies_at(folders.Folder, "rename"),
     "after a file got its name": dies_at(folders.Folder, "rename", after=True),

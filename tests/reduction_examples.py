@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Leaves:
     values: tuple[float, ...]
     seconds: float = 0.0
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, FloatSum]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, FloatSum]]:
         time.sleep(self.seconds)
         for block in range(run.start, run.stop):
             yield block, FloatSum(self.values[block])

@@ -23,9 +23,9 @@ from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import Cycle
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.em.data_pass import PassStatistics
-from dgmm.fitting.em.state import Candidate
-from dgmm.fitting.initialisation.all_rows import Accounted, Together
-from dgmm.fitting.initialisation.oversampling import Counts, Drawn
+from dgmm.fitting.em.state import FitCandidate
+from dgmm.fitting.initialisation.all_rows import Accounted, PerRestart
+from dgmm.fitting.initialisation.oversampling import Counts, SampledStarts
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.mixture.covariance import FAMILIES
@@ -35,19 +35,29 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 from dgmm.reduction.tree import Subtree
 from dgmm.scoring.anomaly import Flagged
-from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import ScoringStatistics
 
 #: The classes that a checkpoint may hold, by name.
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(Candidate, ComponentEvent, Cycle, Estimate, Parameters),
+        *(FitCandidate, ComponentEvent, Cycle, Estimate, Parameters),
         *(Start, Starts, Trial, Selection),
         *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart, Standardisation),
-        *(PassStatistics, Statistics, WalkStatistics, Flagged, Subtree),
-        *(Accounted, Together, Drawn, Counts),
+        *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
+        *(Accounted, PerRestart, SampledStarts, Counts),
     )
 }
+
+#: Names that records had in checkpoints of earlier builds.
+FORMER_NAMES = {
+    "Candidate": "FitCandidate",
+    "Drawn": "SampledStarts",
+    "Together": "PerRestart",
+    "WalkStatistics": "ScoringStatistics",
+}
+#: Names that fields of records had in them, by the record's name of today.
+FORMER_FIELDS = {"PassStatistics": {"arithmetic": "backend"}}
 
 
 class Encoded(NamedTuple):
@@ -151,8 +161,10 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "record" in tree:
-        own = {name: _decoded(item, arrays) for name, item in tree["fields"].items()}
-        return RECORDS[tree["record"]](**own)
+        record = FORMER_NAMES.get(tree["record"], tree["record"])
+        former = FORMER_FIELDS.get(record, {})
+        own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
+        return RECORDS[record](**own)
     ((kind, content),) = tree.items()
     return _BUILDERS[kind](content, arrays)
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from dgmm.checkpoint.store import CheckpointStore
 from dgmm.fitting.em.convergence import is_independent_of_max_iter
 from dgmm.fitting.em.saved_progress import EmState
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.reduction.tree import Monoid, Subtree
 
 T = TypeVar("T")
@@ -65,9 +65,9 @@ class RunState:
         """What was kept under a name is not true any more."""
         self._store.discard(name)
 
-    def of_pass(self, name: str) -> KeptPass[Any]:
+    def of_pass(self, name: str) -> SavedPass[Any]:
         """Who keeps the finished parts of a pass."""
-        return KeptPass(self._store, name, self._every_s)
+        return SavedPass(self._store, name, self._every_s)
 
     def em_state(self) -> EmState | None:
         """Where EM was.
@@ -89,7 +89,7 @@ class RunState:
             self._store.discard("pass")  # it may be of a pass that this run will not make
         return None if held is None else EmState(held["candidates"], held["n_passes"])
 
-    def keep_em_state(self, state: EmState) -> None:
+    def save_em_state(self, state: EmState) -> None:
         """Save it, at most once in a while; the newest one in any case before the run ends."""
         n_iter, self._n_passes = _n_iter(state.candidates), state.n_passes
         is_independent = is_independent_of_max_iter(n_iter, self._max_iter)
@@ -132,11 +132,11 @@ class RunState:
         self.flush()
 
 
-def _n_iter(candidates: tuple[Candidate, ...]) -> int:
+def _n_iter(candidates: tuple[FitCandidate, ...]) -> int:
     return max(c.n_iter for c in candidates)
 
 
-class KeptPass(Generic[M]):
+class SavedPass(Generic[M]):
     """The finished subtrees of one pass."""
 
     def __init__(self, store: CheckpointStore, name: str, every_s: float) -> None:

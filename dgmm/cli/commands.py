@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from dgmm.cli.exit_status import Ending, Invocation
+from dgmm.cli.exit_status import ExitStatus, Invocation
 from dgmm.cli.help_output import CommandGroup, version_option
 from dgmm.cli.streams import say
 from dgmm.errors import ExitCode, InputNotFoundError
@@ -68,7 +68,7 @@ def commands() -> None:
 @click.pass_obj
 def run(
     invocation: Invocation, /, job_file: str, overrides: tuple[str, ...], **how: bool
-) -> Ending:
+) -> ExitStatus:
     """Fit a mixture, label the rows, write model, outputs and report.
 
     A run that was stopped or killed goes on with the same command, and ends with the same bits.
@@ -88,7 +88,7 @@ def run(
 @click.pass_obj
 def predict(
     invocation: Invocation, /, job_file: str, overrides: tuple[str, ...], **how: bool
-) -> Ending:
+) -> ExitStatus:
     """Label rows with a fitted model.
 
     The job file says `model: {path: runs/photos/model}` in place of n_components.
@@ -102,7 +102,7 @@ def predict(
 @commands.command()
 @_job_file
 @_overrides
-def plan(job_file: str, overrides: tuple[str, ...]) -> Ending:
+def plan(job_file: str, overrides: tuple[str, ...]) -> ExitStatus:
     """Show what a job will read, hold and write."""
     job = _load(Invocation(), job_file, overrides, "any")
     from dgmm.job import plan_job, plan_table  # noqa: PLC0415 - loads NumPy and Zarr
@@ -110,8 +110,8 @@ def plan(job_file: str, overrides: tuple[str, ...]) -> Ending:
     plan = plan_job(job)
     say(plan_table(plan), sys.stdout)
     if plan.fits:
-        return Ending(ExitCode.DONE, "done", "the job fits")
-    return Ending(ExitCode.JOB_FILE_INVALID, "failed", "the job does not fit, see the plan")
+        return ExitStatus(ExitCode.DONE, "done", "the job fits")
+    return ExitStatus(ExitCode.JOB_FILE_INVALID, "failed", "the job does not fit, see the plan")
 
 
 @commands.command()
@@ -128,14 +128,14 @@ def validate(job_file: str, overrides: tuple[str, ...], resolved: bool) -> None:
 
 @commands.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
-def report(run_directory: Path) -> Ending:
+def report(run_directory: Path) -> ExitStatus:
     """Write report.html of a run directory anew."""
     if not (run_directory / "run.json").is_file():
         raise InputNotFoundError(f"{run_directory} is not a run directory: it has no run.json")
     from dgmm.report import write_report  # noqa: PLC0415 - loads matplotlib
 
     page = write_report(run_directory)
-    return Ending(ExitCode.DONE, "done", f"wrote {page}", run_directory)
+    return ExitStatus(ExitCode.DONE, "done", f"wrote {page}", run_directory)
 
 
 @commands.command()
@@ -161,11 +161,11 @@ def _load(
 
 def _carry_out(
     story: Callable[..., Any], job: Job, *, quiet: bool, accept_versions: bool, exit_skip: bool
-) -> Ending:
+) -> ExitStatus:
     from dgmm.cli.progress import progress  # noqa: PLC0415 - loads rich on a terminal
 
     with progress(quiet=quiet, n_init=job.model.n_init) as listener:
         result = story(job, listener, accept_versions=accept_versions)
     skipped = exit_skip and result.was_finished
     code = ExitCode.SKIPPED if skipped else ExitCode(result.exit_code)
-    return Ending(code, result.status, result.message, Path(result.directory))
+    return ExitStatus(code, result.status, result.message, Path(result.directory))

@@ -23,7 +23,7 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitStatus:
     """One end of one command.
 
     Attributes
@@ -52,18 +52,18 @@ class Ending:
         return [*particulars, f"{self.status}: {reason}{place}"]
 
 
-def ending_of(error: BaseException, invocation: Invocation) -> Ending:
+def exit_status_of(error: BaseException, invocation: Invocation) -> ExitStatus:
     """The end that an error stands for."""
     directory = invocation.directory
     if isinstance(error, KeyboardInterrupt | StoppedError):
-        return Ending(ExitCode.STOPPED, "stopped", _stop_reason(error, directory), directory)
+        return ExitStatus(ExitCode.STOPPED, "stopped", _stop_reason(error, directory), directory)
     if isinstance(error, DgmmError):
-        return Ending(error.exit_code, "failed", str(error), directory)
+        return ExitStatus(error.exit_code, "failed", str(error), directory)
     reason = printable(str(error).partition("\n")[0])
     is_kept = TRACE_KEPT in getattr(error, "__notes__", ())
     trace = TRACE_KEPT if is_kept else "set DGMM_TRACEBACK=1 to see the traceback"
     text = f"internal error: {type(error).__name__}: {reason}; {trace}"
-    return Ending(ExitCode.INTERNAL, "failed", text, directory)
+    return ExitStatus(ExitCode.INTERNAL, "failed", text, directory)
 
 
 def _stop_reason(error: BaseException, directory: Path | None) -> str:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dgmm.config.expected_values import expected, schema_of
-from dgmm.config.problems import Fault, KeyPath
+from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import Reading
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
 
 
-def contradictions(reading: Reading, kind: Kind) -> Iterator[Fault]:
+def contradictions(reading: Reading, kind: Kind) -> Iterator[Problem]:
     """Yield every fault that lies between keys."""
     if isinstance(reading.value, dict):
         yield from _model(reading, kind)
@@ -35,11 +35,11 @@ def _section(reading: Reading, name: str) -> Mapping[str, Any]:
     return {key: value for key, value in given.items() if value is not None}
 
 
-def _fault(reading: Reading, path: KeyPath, message: str) -> Fault:
-    return Fault(reading.place_of(path, key=True), path, message)
+def _fault(reading: Reading, path: KeyPath, message: str) -> Problem:
+    return Problem(reading.place_of(path, key=True), path, message)
 
 
-def _model(reading: Reading, kind: Kind) -> Iterator[Fault]:
+def _model(reading: Reading, kind: Kind) -> Iterator[Problem]:
     if not isinstance(reading.value.get("model", 0), dict | None):
         return
     model = _section(reading, "model")
@@ -53,7 +53,7 @@ def _model(reading: Reading, kind: Kind) -> Iterator[Fault]:
         yield _fault(reading, ("model", "n_components"), f"missing, expected {needed}")
 
 
-def _fitted_model(reading: Reading, model: Mapping[str, Any], kind: Kind) -> Iterator[Fault]:
+def _fitted_model(reading: Reading, model: Mapping[str, Any], kind: Kind) -> Iterator[Problem]:
     if kind == "run":
         text = "names a fitted model: use `dgmm predict`, or give n_components in its place"
         yield _fault(reading, ("model", "path"), text)
@@ -63,7 +63,7 @@ def _fitted_model(reading: Reading, model: Mapping[str, Any], kind: Kind) -> Ite
             yield _fault(reading, ("model", key), text)
 
 
-def _initialisation(reading: Reading) -> Iterator[Fault]:
+def _initialisation(reading: Reading) -> Iterator[Problem]:
     section = _section(reading, "initialisation")
     method = section.get("method", "kmeans")
     if method == "given" and "model" not in section:
@@ -74,7 +74,7 @@ def _initialisation(reading: Reading) -> Iterator[Fault]:
         yield _fault(reading, ("initialisation", "model"), text)
 
 
-def _cluster(reading: Reading) -> Iterator[Fault]:
+def _cluster(reading: Reading) -> Iterator[Problem]:
     section = _section(reading, "cluster")
     for place in ("address", "scheduler_file"):
         if place in section:
@@ -87,7 +87,7 @@ def _cluster(reading: Reading) -> Iterator[Fault]:
         yield _fault(reading, ("cluster", "threads_per_worker"), text)
 
 
-def _anomalies(reading: Reading, kind: Kind) -> Iterator[Fault]:
+def _anomalies(reading: Reading, kind: Kind) -> Iterator[Problem]:
     """A threshold that has nothing to be taken from, or that the fitted model has already."""
     output = _section(reading, "output")
     if "anomaly_quantile" not in output:
@@ -107,7 +107,7 @@ def _anomalies(reading: Reading, kind: Kind) -> Iterator[Fault]:
         yield _fault(reading, ("output", "anomaly_quantile"), text)
 
 
-def _paths(reading: Reading) -> Iterator[Fault]:
+def _paths(reading: Reading) -> Iterator[Problem]:
     """Where the output would lie in an input, or an input in the output."""
     output = _section(reading, "output").get("path")
     if not isinstance(output, str) or not output:
@@ -118,7 +118,7 @@ def _paths(reading: Reading) -> Iterator[Fault]:
             continue
         if any(_overlap(output, place) for place in _places(given, reading, path)):
             text = f"lies at, in or around {'.'.join(path)}; expected a directory apart from it"
-            yield Fault(reading.place_of(("output", "path")), ("output", "path"), text)
+            yield Problem(reading.place_of(("output", "path")), ("output", "path"), text)
 
 
 def _places(given: str, reading: Reading, path: KeyPath) -> list[str]:

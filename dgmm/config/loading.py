@@ -20,7 +20,7 @@ from dgmm.config.expected_values import (
     suggestion,
 )
 from dgmm.config.overrides import apply_overrides
-from dgmm.config.problems import Fault, KeyPath, Place, is_secret, job_file_error
+from dgmm.config.problems import KeyPath, Place, Problem, is_secret, job_file_error
 from dgmm.config.reserved_keys import later_key, later_value
 from dgmm.config.schema import Job
 from dgmm.config.written_paths import path_faults
@@ -88,14 +88,14 @@ def _validated(reading: Reading, source: str, kind: Kind) -> Job:
     return job
 
 
-def _schema_faults(reading: Reading, details: Sequence[ErrorDetails]) -> Iterator[Fault]:
+def _schema_faults(reading: Reading, details: Sequence[ErrorDetails]) -> Iterator[Problem]:
     for detail in details:
         if detail["type"] == "extra_forbidden":
             path = tuple(detail["loc"])
-            yield Fault(reading.place_of(path, key=True), path, _unknown_key(path))
+            yield Problem(reading.place_of(path, key=True), path, _unknown_key(path))
             continue
         path = known_prefix(detail["loc"])
-        yield Fault(reading.place_of(path), path, _wrong_value(reading, path, detail))
+        yield Problem(reading.place_of(path), path, _wrong_value(reading, path, detail))
 
 
 def _unknown_key(path: KeyPath) -> str:
@@ -138,7 +138,7 @@ def _require_mapping(reading: Reading, source: str) -> None:
     text = f"found {reading.found((), reading.value)}, expected keys and values; {needed}"
     if reading.value is None:
         text = f"the file is empty; {needed}"
-    raise job_file_error(source, [*reading.faults, Fault(reading.place_of(()), (), text)])
+    raise job_file_error(source, [*reading.faults, Problem(reading.place_of(()), (), text)])
 
 
 def _read_text(path: str | Path) -> str:
@@ -150,7 +150,7 @@ def _read_text(path: str | Path) -> str:
         column = error.start - before.rfind(b"\n")
         place = Place(str(path), before.count(b"\n") + 1, column)
         text = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise job_file_error(str(path), [Fault(place, (), text)]) from None
+        raise job_file_error(str(path), [Problem(place, (), text)]) from None
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -158,7 +158,7 @@ def _read_bytes(path: str | Path) -> bytes:
         return read_regular_or_pipe(path, LARGEST_FILE)
     except OversizedFileError:
         text = f"larger than {LARGEST_FILE:,} bytes; is this a job file?"
-        raise job_file_error(str(path), [Fault(Place(str(path)), (), text)]) from None
+        raise job_file_error(str(path), [Problem(Place(str(path)), (), text)]) from None
     except IsADirectoryError:
         reason = "it is a directory; expected a YAML file"
     except FileNotFoundError:

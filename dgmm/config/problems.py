@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Problem:
     """One thing that is wrong."""
 
     place: Place
@@ -55,7 +55,7 @@ class Fault:
         return f"{self.place}: {key}{self.message}"
 
 
-def job_file_error(source: str, faults: Iterable[Fault]) -> JobFileError:
+def job_file_error(source: str, faults: Iterable[Problem]) -> JobFileError:
     """The error that lists all faults in the order of their lines, `--set` last."""
     ordered = sorted(faults, key=lambda fault: (fault.place.line == 0, fault.place, fault.message))
     lines = list(dict.fromkeys(map(str, ordered)))

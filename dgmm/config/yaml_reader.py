@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 )
 
 from dgmm.config.environment import UnsetVariableError, substitute
-from dgmm.config.problems import Fault, KeyPath, Place, is_secret, shortened, shown
+from dgmm.config.problems import KeyPath, Place, Problem, is_secret, shortened, shown
 from dgmm.config.scalars import AmbiguousScalarError, resolve_scalar
 from dgmm.terminal_text import printable
 
@@ -47,7 +47,7 @@ _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\
 class SyntaxFaultError(Exception):
     """The text is not YAML, or beyond the limits: reading cannot go on."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Problem) -> None:
         super().__init__(str(fault))
         self.fault = fault
 
@@ -71,7 +71,7 @@ class Reading:
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
     written: dict[KeyPath, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Problem] = field(default_factory=list)
 
     def place_of(self, path: KeyPath, *, key: bool = False) -> Place:
         """Place of a value (or its key), or of the nearest section around it that is there."""
@@ -251,7 +251,7 @@ class _Composer:
             raise self._fatal(text, mark.line, mark.column)
 
     def _broken(self, place: Place, path: KeyPath, message: str) -> Any:
-        self._reading.faults.append(Fault(place, path, message))
+        self._reading.faults.append(Problem(place, path, message))
         return BROKEN
 
     def _check_version(self, event: DocumentStartEvent) -> None:
@@ -266,7 +266,7 @@ class _Composer:
         return Place(self._source, line + 1, column + 1) if self._lines else Place(self._source)
 
     def _fatal(self, message: str, line: int, column: int) -> SyntaxFaultError:
-        return SyntaxFaultError(Fault(self._place(line, column), (), message))
+        return SyntaxFaultError(Problem(self._place(line, column), (), message))
 
     def _refuse_control_characters(self) -> None:
         if match := _CONTROL.search(self._text):

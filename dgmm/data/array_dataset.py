@@ -17,7 +17,7 @@ from dgmm.data.unsupported_inputs import no_array, refuse_unreadable
 from dgmm.data.valid_range import ValidRange
 from dgmm.data.validation import check_dtype, check_shape, native
 from dgmm.errors import DataError, DataTypeError
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 _SOURCE = "X"
 
@@ -97,7 +97,7 @@ class ArrayDataset:
         """How the rows are cut into blocks."""
         return BlockGrid(self.n_samples, self.n_features)
 
-    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
         """Yield (block, its rows (b, d)): a view where order and byte order allow it."""
         for block in range(run.start, run.stop):
             start, stop = self.grid.rows(block)
@@ -110,7 +110,7 @@ class ArrayDataset:
     def fingerprint(self) -> dict[str, Any]:
         """Shape, type and SHA-256 of the values."""
         digest = hashlib.sha256()
-        for _, rows in self.read_blocks(Run(0, self.grid.n_blocks)):
+        for _, rows in self.read_blocks(BlockRange(0, self.grid.n_blocks)):
             digest.update(rows.data)
         return {
             "shape": [self.n_samples, self.n_features],

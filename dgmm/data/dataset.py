@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.fill_value import FillValue
 from dgmm.data.valid_range import ValidRange
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 Rows = NDArray[Any]
 
@@ -54,7 +54,7 @@ class Dataset(Protocol):
     def grid(self) -> BlockGrid:
         """How the rows are cut into blocks."""
 
-    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
         """Yield (block, its rows (b, d), native byte order, C order), decoding each chunk once."""
 
     def locate(self, row: int) -> str:

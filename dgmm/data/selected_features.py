@@ -12,7 +12,7 @@ from dgmm.data.dataset import Dataset, Rows
 from dgmm.data.fill_value import FillValue
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class SelectedFeatures:
         """Blocks of the columns taken."""
         return self.source.grid
 
-    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
         """Yield blocks with their columns in order."""
         for block, rows in self.source.read_blocks(run):
             yield block, np.ascontiguousarray(rows[:, self.columns])

@@ -17,7 +17,7 @@ from dgmm.estimator.fitted_mixture import FittedMixture
 from dgmm.estimator.python_warnings import WarningListener, warn
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.acceleration import Acceleration
-from dgmm.fitting.fit import Adjust, Fit, Given, fit
+from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
 from dgmm.fitting.preparation import FitSettings, whole_number
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.fitting.warm_start import LastFit
@@ -246,7 +246,7 @@ class GaussianMixture(FittedMixture, EstimatorBase):
 
     def _start(
         self, settings: FitSettings, n_features: int
-    ) -> tuple[FitSettings, Given | None, Adjust | None]:
+    ) -> tuple[FitSettings, UserStart | None, StartTransform | None]:
         """Where EM begins: at the last mixture, at arrays, or where a method and arrays say."""
         whole = replace(settings, n_init=1, method="given")
         if self.warm_start and fitted.is_fitted(self):

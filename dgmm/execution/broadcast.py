@@ -11,7 +11,7 @@ from typing import Any
 _HEARD_S = 5.0
 
 
-def tell_workers(client: Any, call: Callable[[], Any]) -> None:
+def broadcast(client: Any, call: Callable[[], Any]) -> None:
     """Send every worker a word and wait for all, but not for one that hangs.
 
     It finds the word when it wakes up, before any run.

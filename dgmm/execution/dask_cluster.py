@@ -17,11 +17,11 @@ from dgmm.execution.dask_pass import DaskPass
 from dgmm.execution.local_processes import start_processes
 from dgmm.execution.membership import Membership
 from dgmm.execution.scheduler_address import exposure, read_address
-from dgmm.execution.scheduling.affinity import Homes
+from dgmm.execution.scheduling.affinity import BlockLocations
 from dgmm.execution.scheduling.balance import Balance
 from dgmm.execution.threads import available_cpus
 from dgmm.execution.versions import require_scheduler
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime.blas_threads import single_blas_thread
 from dgmm.runtime.environment import compare_environments, group_reports, process_environment
 from dgmm.runtime.machine import available_memory
@@ -53,7 +53,7 @@ class DaskExecutor:
         self._dashboard = dashboard
         self._notices = [] if notice is None else [notice]
         #: By number of blocks: passes over other rows say nothing of these.
-        self._homes: dict[int, Homes] = {}
+        self._homes: dict[int, BlockLocations] = {}
 
     @property
     def n_threads(self) -> int:
@@ -99,8 +99,8 @@ class DaskExecutor:
         return compare_environments(self._driver, self._members.environments())
 
     def run(
-        self, task: Callable[[Run], T], runs: Sequence[Run], *, align: int = 1
-    ) -> Generator[tuple[Run, T], None, None]:
+        self, task: Callable[[BlockRange], T], runs: Sequence[BlockRange], *, align: int = 1
+    ) -> Generator[tuple[BlockRange, T], None, None]:
         """Yield (run, task(run)) as they complete, each block once, whatever happens to workers.
 
         A run that keeps ending its workers is cut at multiples of `align` blocks.
@@ -112,7 +112,7 @@ class DaskExecutor:
         DgmmError
             If blocks keep ending their workers; they are named.
         """
-        homes = self._homes.setdefault(max((run.stop for run in runs), default=0), Homes())
+        homes = self._homes.setdefault(max((run.stop for run in runs), default=0), BlockLocations())
         balance = Balance(runs, homes, align=align)
         dask_pass = DaskPass(self._client, self._members, task, balance)
         with closing(dask_pass.results()) as results:

@@ -20,9 +20,9 @@ from dgmm.execution import task_transfer as payload
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.membership import POLL_S, Membership
 from dgmm.execution.scheduling.balance import Balance
-from dgmm.execution.scheduling.in_flight import Ticket
+from dgmm.execution.scheduling.in_flight import Assignment
 from dgmm.execution.worker_lease import run_leased
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 T = TypeVar("T")
 #: Messages or results lost per run, for no worker's fault, before the network is called unusable.
@@ -64,7 +64,7 @@ class DaskPass(Generic[T]):
         self,
         client: Any,
         members: Membership,
-        task: Callable[[Run], T],
+        task: Callable[[BlockRange], T],
         balance: Balance,
     ) -> None:
         self._client = client
@@ -74,12 +74,14 @@ class DaskPass(Generic[T]):
         self._is_inline = len(self._packed) * balance.n_runs <= payload.INLINE_BYTES
         self._balance = balance
         self._losses_left = _LOSSES_PER_RUN * balance.n_runs
-        self._flights: dict[Ticket, _Flight] = {}
-        self._arrivals: SimpleQueue[tuple[Ticket, asyncio.Future[payload.Reply]]] = SimpleQueue()
+        self._flights: dict[Assignment, _Flight] = {}
+        self._arrivals: SimpleQueue[tuple[Assignment, asyncio.Future[payload.Reply]]] = (
+            SimpleQueue()
+        )
         self._deliveries: dict[str, asyncio.Future[Any]] = {}
         self._lacking: set[str] = set()
 
-    def results(self) -> Generator[tuple[Run, T], None, None]:
+    def results(self) -> Generator[tuple[BlockRange, T], None, None]:
         """Yield (run, result) as they arrive; what is still in flight at the end is released.
 
         Raises
@@ -111,14 +113,14 @@ class DaskPass(Generic[T]):
         self._abandon(lost)
         self._send([*self._balance.assign(now), *self._balance.reissue(now)])
 
-    def _send(self, tickets: Sequence[Ticket]) -> None:
+    def _send(self, tickets: Sequence[Assignment]) -> None:
         """Let runs fly together: one message brings them all to the scheduler."""
         for ticket in tickets:
             self._flights[ticket] = _Flight()
         if tickets:
             self._client.loop.asyncio_loop.call_soon_threadsafe(self._depart, tickets)
 
-    def _depart(self, tickets: Sequence[Ticket]) -> None:
+    def _depart(self, tickets: Sequence[Assignment]) -> None:
         """On the client's loop."""
         for ticket in tickets:
             flight = self._flights.get(ticket)
@@ -127,12 +129,12 @@ class DaskPass(Generic[T]):
             arrival = asyncio.ensure_future(self._fly(ticket, flight))
             arrival.add_done_callback(partial(self._arrive, ticket))
 
-    def _arrive(self, ticket: Ticket, arrival: asyncio.Future[payload.Reply]) -> None:
+    def _arrive(self, ticket: Assignment, arrival: asyncio.Future[payload.Reply]) -> None:
         if not arrival.cancelled():
             arrival.exception()  # asked for here: nobody may be waiting for this copy any more
         self._arrivals.put((ticket, arrival))
 
-    async def _fly(self, ticket: Ticket, flight: _Flight) -> payload.Reply:
+    async def _fly(self, ticket: Assignment, flight: _Flight) -> payload.Reply:
         """Send a run and fetch its result, on the client's loop."""
         is_inline = self._is_inline or ticket.worker in self._lacking
         if not is_inline:
@@ -152,7 +154,7 @@ class DaskPass(Generic[T]):
             self._deliveries[worker] = asyncio.ensure_future(delivery)
         await self._deliveries[worker]
 
-    def _submit(self, ticket: Ticket, packed: bytes | None) -> Any:
+    def _submit(self, ticket: Assignment, packed: bytes | None) -> Any:
         # Arguments by position: named ones over 100 kB share one key in distributed 2026.8.
         token, (start, stop) = self._members.leases.token, ticket.run
         call = (run_leased, token, self._key, packed, start, stop)
@@ -167,8 +169,8 @@ class DaskPass(Generic[T]):
             )
 
     def _take_in(
-        self, ticket: Ticket, arrival: asyncio.Future[payload.Reply]
-    ) -> Iterator[tuple[Run, T]]:
+        self, ticket: Assignment, arrival: asyncio.Future[payload.Reply]
+    ) -> Iterator[tuple[BlockRange, T]]:
         flight = self._flights.pop(ticket, None)
         if flight is None:
             return  # given up: another copy was first, or its worker left
@@ -190,7 +192,7 @@ class DaskPass(Generic[T]):
             self._hand_out()  # before the caller works on the result
         yield ticket.run, value
 
-    def _withdraw(self, ticket: Ticket, flight: _Flight, error: BaseException) -> None:
+    def _withdraw(self, ticket: Assignment, flight: _Flight, error: BaseException) -> None:
         """Raise a task's own exception; give the run out again after any other."""
         has_killed = isinstance(error, KilledWorker)
         is_of_task = flight.future is not None and flight.future.status == "error"
@@ -208,12 +210,12 @@ class DaskPass(Generic[T]):
             ) from error
         self._balance.withdraw(ticket, time.monotonic(), has_killed=has_killed)
 
-    def _overtake(self, copies: Iterable[Ticket]) -> None:
+    def _overtake(self, copies: Iterable[Assignment]) -> None:
         for copy in copies:
             self._members.rest(copy.worker)
         self._abandon(copies)
 
-    def _abandon(self, tickets: Iterable[Ticket]) -> None:
+    def _abandon(self, tickets: Iterable[Assignment]) -> None:
         for ticket in tickets:
             flight = self._flights.pop(ticket, None)
             if flight is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from dgmm.execution.broadcast import tell_workers
+from dgmm.execution.broadcast import broadcast
 from dgmm.execution.worker_lease import end_lease, take_lease
 
 #: Before any other task that waits on a worker.
@@ -60,7 +60,7 @@ class Leases:
         if not self._futures:
             return
         with suppress(Exception):  # the scheduler may be gone, and the leases with it
-            tell_workers(
+            broadcast(
                 self._client,
                 lambda: self._client.run(
                     end_lease, self.token, workers=list(self._futures), on_error="ignore"

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dgmm.errors import UsageError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.blas_threads import limit_this_thread, single_blas_thread
 from dgmm.runtime.environment import process_environment
@@ -94,18 +94,18 @@ class ThreadExecutor:
 
     def run(
         self,
-        task: Callable[[Run], T],
-        runs: Sequence[Run],
+        task: Callable[[BlockRange], T],
+        runs: Sequence[BlockRange],
         *,
         align: int = 1,  # noqa: ARG002 - the protocol's: what ends a thread ends everything
-    ) -> Iterator[tuple[Run, T]]:
+    ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (run, task(run)) as they complete.
 
         The first exception of a task is raised at once. Then, and when the iterator is closed
         early, runs that have not begun are cancelled.
         """
         waiting = deque(runs)
-        in_flight: dict[Future[T], Run] = {}
+        in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:
                 while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:

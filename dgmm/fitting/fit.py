@@ -16,30 +16,30 @@ from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import ComponentEvent
-from dgmm.fitting.em.data_pass import PassOverRows
+from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.regularisation import held_by_regularisation
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, EmState, Resumption
-from dgmm.fitting.em.state import Candidate, Iteration
+from dgmm.fitting.em.saved_progress import NOTHING_KEPT, EmState, SavedProgress
+from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
-from dgmm.fitting.preparation import FitSettings, Survey, survey
+from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
 from dgmm.fitting.regularised_components import FittedSample, held_warnings
 from dgmm.fitting.restarts import (
-    Adjust,
-    Given,
     Starts,
+    StartTransform,
+    UserStart,
     n_starts,
     starts_on_sample,
     starts_over_all_rows,
 )
-from dgmm.fitting.sample_em import Rehearsal
+from dgmm.fitting.sample_em import SampleEM
 from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.fitting.screening import likelier
 from dgmm.fitting.warm_start import LastFit
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.executor import Executor
 
-__all__ = ["Adjust", "Fit", "Given", "fit"]
+__all__ = ["StartTransform", "Fit", "UserStart", "fit"]
 
 Array = NDArray[np.float64]
 
@@ -48,20 +48,20 @@ Array = NDArray[np.float64]
 class Fit:
     """What a fit leaves: the model, how it came about, and the sample it started from.
 
-    `sample` is (m, d) in the data's own units and dtype; `arithmetic` names what computed the
+    `sample` is (m, d) in the data's own units and dtype; `backend` names what computed the
     passes, `numpy` or `numba`.
     """
 
     model: MixtureModel
-    chosen: Candidate
-    candidates: tuple[Candidate, ...]
+    chosen: FitCandidate
+    candidates: tuple[FitCandidate, ...]
     failed_starts: dict[int, str]
     trials: tuple[Trial, ...]
     summary: Summary
     sample: NDArray[np.generic]
     events: tuple[ComponentEvent, ...]
     warnings: tuple[str, ...]
-    arithmetic: str
+    backend: str
     repeated_values: tuple[RepeatedValue, ...]
 
 
@@ -70,9 +70,9 @@ def fit(
     executor: Executor,
     settings: FitSettings,
     listener: Listener,
-    given: Given | None = None,
-    adjust: Adjust | None = None,
-    kept: Resumption = NOTHING_KEPT,
+    given: UserStart | None = None,
+    adjust: StartTransform | None = None,
+    kept: SavedProgress = NOTHING_KEPT,
 ) -> Fit:
     """Fit a mixture to a data set.
 
@@ -104,7 +104,7 @@ def fit(
     for text in known.warnings:
         listener.warning(text)
 
-    rehearsal = Rehearsal.of(known, settings, is_adjusted=adjust is not None)
+    rehearsal = SampleEM.of(known, settings, is_adjusted=adjust is not None)
     with in_this_process(executor) as here:
 
         def draw() -> Starts:
@@ -139,14 +139,14 @@ def fit(
 
 
 def _at_start(
-    selection: Selection, known: Survey, settings: FitSettings, given: Given | None
-) -> tuple[Candidate, ...]:
+    selection: Selection, known: PreparedFit, settings: FitSettings, given: UserStart | None
+) -> tuple[FitCandidate, ...]:
     """A candidate for each start that goes to all rows."""
     before = None
     if isinstance(given, LastFit):
         before = given.log_likelihood_before(known.summary, settings)
     return tuple(
-        Candidate.at(
+        FitCandidate.at(
             begun.restart,
             begun.parameters,
             known.conditions,
@@ -161,27 +161,27 @@ def _at_start(
 def _iterated(
     dataset: Dataset,
     executor: Executor,
-    known: Survey,
-    at_start: tuple[Candidate, ...],
+    known: PreparedFit,
+    at_start: tuple[FitCandidate, ...],
     listener: Listener,
-    kept: Resumption,
-) -> tuple[Candidate, ...]:
+    kept: SavedProgress,
+) -> tuple[FitCandidate, ...]:
     """All restarts to their ends, from where an earlier attempt was."""
     state = kept.em_state() or EmState(at_start, 0)
     if state.n_passes:
         listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
-    expectation = PassOverRows(
+    expectation = EStepRunner(
         dataset,
         executor,
         known.standardisation,
-        known.arithmetic,
+        known.backend,
         n_dropped=known.summary.n_dropped,
         of_pass=kept.of_pass,
         n_passes=state.n_passes,
     )
 
-    def keep(candidates: tuple[Candidate, ...]) -> None:
-        kept.keep_em_state(EmState(candidates, expectation.n_passes))
+    def keep(candidates: tuple[FitCandidate, ...]) -> None:
+        kept.save_em_state(EmState(candidates, expectation.n_passes))
 
     listen = _listen(listener, state)
     return em.run(state.candidates, expectation, known.conditions, listen, keep, likelier)
@@ -189,8 +189,8 @@ def _iterated(
 
 def _concluded(
     dataset: Dataset,
-    known: Survey,
-    candidates: tuple[Candidate, ...],
+    known: PreparedFit,
+    candidates: tuple[FitCandidate, ...],
     failed: dict[int, str],
     trials: tuple[Trial, ...],
     listener: Listener,
@@ -226,24 +226,24 @@ def _concluded(
                 ),
             ),
         ),
-        arithmetic=known.arithmetic,
+        backend=known.backend,
         repeated_values=known.repeated_values,
     )
 
 
-def _check_outcome(chosen: Candidate) -> None:
+def _check_outcome(chosen: FitCandidate) -> None:
     if chosen.outcome is not None and not chosen.outcome.is_usable:
         raise ComponentError(f"{chosen.outcome.name}: {chosen.outcome.value}")
 
 
 def _drawn(
-    rehearsal: Rehearsal,
-    known: Survey,
+    rehearsal: SampleEM,
+    known: PreparedFit,
     settings: FitSettings,
     here: Executor,
     listener: Listener,
-    given: Given | None,
-    adjust: Adjust | None,
+    given: UserStart | None,
+    adjust: StartTransform | None,
 ) -> Starts:
     """The method's starts of every restart, on the sample."""
     n_wanted = rehearsal.n_starts
@@ -254,7 +254,7 @@ def _drawn(
     return starts_on_sample(known, settings, rows, n_wanted, here, given, adjust)
 
 
-def _selected(rehearsal: Rehearsal, drawn: Starts, here: Executor, listener: Listener) -> Selection:
+def _selected(rehearsal: SampleEM, drawn: Starts, here: Executor, listener: Listener) -> Selection:
     """Where each restart begins on all rows, once EM has run on the sample."""
     n, rows = len(drawn.drawn), len(rehearsal.sample if rehearsal.is_followed else rehearsal.few)
     listener.stage("sample", f"EM from {n} starts on up to {rows:,} sampled rows")
@@ -269,7 +269,7 @@ def _listen(listener: Listener, state: EmState) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
     told = {(c.restart, c.start): len(c.events) for c in state.candidates}
 
-    def listen(candidate: Candidate, iteration: Iteration) -> None:
+    def listen(candidate: FitCandidate, iteration: Iteration) -> None:
         listener.iteration(asdict(iteration))
         key = candidate.restart, candidate.start
         for event in candidate.events[told.get(key, 0) :]:

@@ -20,8 +20,8 @@ from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, Resumption
-from dgmm.fitting.em.state import Conditions
+from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
+from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.initialisation import METHODS, METHODS_OVER_ALL_ROWS
 from dgmm.mixture.backends import chosen, why_not_compiled
 from dgmm.mixture.covariance import FAMILIES, Family, family_named
@@ -102,7 +102,7 @@ def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Survey:
+class PreparedFit:
     """Data and job as a fit sees them.
 
     Attributes
@@ -129,8 +129,8 @@ class Survey:
     summary: Summary
     standardisation: Standardisation
     sample: Array
-    conditions: Conditions
-    arithmetic: str
+    conditions: EMProblem
+    backend: str
     warnings: tuple[str, ...]
     repeated_values: tuple[RepeatedValue, ...]
 
@@ -155,8 +155,8 @@ def survey(
     dataset: Dataset,
     executor: Executor,
     settings: FitSettings,
-    kept: Resumption = NOTHING_KEPT,
-) -> Survey:
+    kept: SavedProgress = NOTHING_KEPT,
+) -> PreparedFit:
     """Read all rows once and settle units, regularisation and the guard.
 
     Raises
@@ -200,7 +200,7 @@ def survey(
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
-    arithmetic = kept.once("arithmetic", lambda: _arithmetic(dataset, executor, settings, family))
+    backend = kept.once("arithmetic", lambda: _arithmetic(dataset, executor, settings, family))
     warnings = (
         *data_warnings(summary, standardisation, dataset),
         *repetition_warnings(repeated, dataset.feature_names),
@@ -214,8 +214,8 @@ def survey(
         *floored,
         *_compiling_warnings(),
     )
-    return Survey(
-        family, summary, standardisation, sample, conditions, arithmetic, warnings, repeated
+    return PreparedFit(
+        family, summary, standardisation, sample, conditions, backend, warnings, repeated
     )
 
 
@@ -267,10 +267,10 @@ def _conditions(
     standardisation: Standardisation,
     sample: Array,
     regularisation: Array,
-) -> Conditions:
+) -> EMProblem:
     low = standardisation.means_from_user(summary.minimum)
     high = standardisation.means_from_user(summary.maximum)
-    return Conditions(
+    return EMProblem(
         tol=settings.tol,
         max_iter=settings.max_iter,
         collapse=CollapsePolicy(settings.on_collapse, sample, regularisation),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import ComponentError, DgmmError
-from dgmm.fitting.em.saved_progress import Resumption
+from dgmm.fitting.em.saved_progress import SavedProgress
 from dgmm.fitting.initialisation import (
     METHODS_OVER_ALL_ROWS,
     METRICS,
@@ -21,17 +21,17 @@ from dgmm.fitting.initialisation import (
     start,
     start_over_all_rows,
 )
-from dgmm.fitting.preparation import FitSettings, Survey
+from dgmm.fitting.preparation import FitSettings, PreparedFit
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.map_reduce import split_ranges
 
 #: Makes parameters under a standardisation: how a caller hands in a start of its own.
-Given = Callable[[Standardisation], Parameters]
+UserStart = Callable[[Standardisation], Parameters]
 #: Changes a method's start: how a caller hands in a part of one.
-Adjust = Callable[[Parameters, Standardisation], Parameters]
+StartTransform = Callable[[Parameters, Standardisation], Parameters]
 
 #: Starts of each restart where the setting is `auto`: four in each metric...
 AUTO_STARTS = 4 * len(METRICS)
@@ -116,13 +116,13 @@ def n_starts(settings: FitSettings, n_wanted: int) -> int:
 
 
 def starts_on_sample(
-    known: Survey,
+    known: PreparedFit,
     settings: FitSettings,
     rows: NDArray[np.float64],
     n_wanted: int,
     here: Executor,
-    given: Given | None,
-    adjust: Adjust | None,
+    given: UserStart | None,
+    adjust: StartTransform | None,
 ) -> Starts:
     """Starts of every restart; failing ones are noted and the others go on.
 
@@ -168,11 +168,11 @@ def starts_on_sample(
 def starts_over_all_rows(
     dataset: Dataset,
     executor: Executor,
-    known: Survey,
+    known: PreparedFit,
     settings: FitSettings,
     n_wanted: int,
-    adjust: Adjust | None,
-    kept: Resumption,
+    adjust: StartTransform | None,
+    kept: SavedProgress,
 ) -> Starts:
     """One start in each metric for every restart, from reads that all of them share.
 
@@ -207,7 +207,7 @@ def starts_over_all_rows(
     return _sorted_out({key: _or_error(adjusted, key) for key in keys})
 
 
-def _scales(known: Survey) -> dict[str, NDArray[np.float64]]:
+def _scales(known: PreparedFit) -> dict[str, NDArray[np.float64]]:
     return {m: distance_scale(m, known.standardisation, known.sample) for m in METRICS}
 
 
@@ -231,10 +231,10 @@ def _attempts(
     trees as well: each holds a copy of its rows, or their distances.
     """
 
-    def attempt(run: Run) -> list[Parameters | DgmmError]:
+    def attempt(run: BlockRange) -> list[Parameters | DgmmError]:
         return [_or_error(draw, key) for key in keys[run.start : run.stop]]
 
-    runs = split_runs(len(keys), len(keys) if side_by_side else 1)
+    runs = split_ranges(len(keys), len(keys) if side_by_side else 1)
     ended = sorted(here.run(attempt, runs), key=lambda pair: pair[0])
     return dict(zip(keys, (result for _, own in ended for result in own), strict=True))
 

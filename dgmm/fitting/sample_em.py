@@ -28,9 +28,9 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import CollapsePolicy
-from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
-from dgmm.fitting.em.state import Candidate, Conditions
-from dgmm.fitting.preparation import FitSettings, Survey
+from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
+from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.fitting.preparation import FitSettings, PreparedFit
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_effort import (
     FURTHER_ITERATIONS,
@@ -57,7 +57,7 @@ _UNSOUND = {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rehearsal:
+class SampleEM:
     """Rows of the sample, standardised, and what is done with them.
 
     Attributes
@@ -85,13 +85,15 @@ class Rehearsal:
     sample: Array
     n_iterations: int
     is_followed: bool
-    conditions: Conditions
+    conditions: EMProblem
     n_rows: int
     n_parameters: int
-    arithmetic: str
+    backend: str
 
     @classmethod
-    def of(cls, known: Survey, settings: FitSettings, *, is_adjusted: bool = False) -> Rehearsal:
+    def of(
+        cls, known: PreparedFit, settings: FitSettings, *, is_adjusted: bool = False
+    ) -> SampleEM:
         """The runs that the settings ask for.
 
         A function of the data's size and the job alone, never of the cluster: bits follow it.
@@ -112,7 +114,7 @@ class Rehearsal:
             conditions=known.conditions,
             n_rows=n_rows,
             n_parameters=p,
-            arithmetic=known.arithmetic,
+            backend=known.backend,
         )
 
     def refine(self, starts: Starts, here: Executor) -> Selection:
@@ -165,13 +167,13 @@ class Rehearsal:
         ended = self._run(rows, max_iter, starts, here)
         return [self._tried(s, c) for s, c in zip(starts, ended, strict=True)]
 
-    def _tried(self, start: Start, ended: Candidate) -> Tried:
+    def _tried(self, start: Start, ended: FitCandidate) -> Tried:
         if not _is_sound(ended, start.parameters.n_components):
             return Tried(start, ended.n_iter, None)
         rows = np.ascontiguousarray(self.compared.T)
         log_density = Scorer(ended.parameters).log_density(rows)
         mean = float(log_density.mean()) - self.conditions.log_volume
-        has_spike = not ended.parameters.bears_covariances(self.n_rows)
+        has_spike = not ended.parameters.supports_covariances(self.n_rows)
         return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
 
     @property
@@ -190,19 +192,19 @@ class Rehearsal:
 
     def _run(
         self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
-    ) -> tuple[Candidate, ...]:
+    ) -> tuple[FitCandidate, ...]:
         """All starts to their ends, each pass shared."""
         dataset, conditions = ArrayDataset(rows), self._conditions(rows, max_iter)
         identity = Standardisation.identity(dataset.n_features)
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = ExpectationPass(dataset, identity, kernels, self.arithmetic, drop=False)
+            leaves = EStepTask(dataset, identity, kernels, self.backend, drop=False)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
-        begun = tuple(Candidate.at(s.restart, s.parameters, conditions) for s in starts)
+        begun = tuple(FitCandidate.at(s.restart, s.parameters, conditions) for s in starts)
         return em.run(begun, expectation, conditions)
 
-    def _conditions(self, rows: Array, max_iter: int) -> Conditions:
+    def _conditions(self, rows: Array, max_iter: int) -> EMProblem:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
         settled = SETTLED_SHARE * self.n_parameters / (2 * len(rows))
         policy = CollapsePolicy("reseed", rows, self.conditions.collapse.regularisation)
@@ -215,7 +217,7 @@ class Rehearsal:
         )
 
 
-def _is_sound(candidate: Candidate, n_components: int) -> bool:
+def _is_sound(candidate: FitCandidate, n_components: int) -> bool:
     outcome = candidate.outcome
     usable = outcome is not None and outcome.is_usable and outcome not in _UNSOUND
     return usable and candidate.parameters.n_components == n_components

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from dgmm.fitting.em.loop import best
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 
 #: M-steps on all rows after which the likelier start goes on alone.
 SCREENED_ITERATIONS = 5
 
 
-def likelier(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+def likelier(candidates: tuple[FitCandidate, ...]) -> tuple[FitCandidate, ...]:
     """One candidate for each restart whose candidates have all had their passes; the others stay.
 
     A function of the candidates alone, so that a run that was killed decides as it would have.

@@ -8,7 +8,7 @@ from typing import Self
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.summarise import Summary
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.preparation import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
@@ -20,7 +20,7 @@ _COMPARABLE = {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LastFit:
-    """A start (`dgmm.fitting.restarts.Given`) that knows the likelihood EM had when it ended there.
+    """A start (`UserStart`) that knows the likelihood EM had when it ended there.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class LastFit:
 
     @classmethod
     def of(
-        cls, model: MixtureModel, chosen: Candidate, summary: Summary, settings: FitSettings
+        cls, model: MixtureModel, chosen: FitCandidate, summary: Summary, settings: FitSettings
     ) -> Self:
         """What one fit leaves to the next."""
         is_comparable = chosen.outcome in _COMPARABLE and chosen.is_comparable

@@ -13,7 +13,7 @@ from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.fitting.em.saved_progress import EmState
-from dgmm.fitting.fit import Fit, Given, fit
+from dgmm.fitting.fit import Fit, UserStart, fit
 from dgmm.fitting.preparation import FitSettings
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import tell
@@ -35,7 +35,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest, save_model
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
-from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.array_files import write_arrays
 from dgmm.storage.folders import Entry
 
@@ -171,7 +171,7 @@ def _given_model(job: Job) -> MixtureModel | None:
     return start
 
 
-def _given(start: MixtureModel | None) -> Given | None:
+def _given(start: MixtureModel | None) -> UserStart | None:
     """The start that a saved model is."""
     return None if start is None else start.standardised_parameters
 
@@ -212,7 +212,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
     directory.record |= {
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,
-        "arithmetic": result.arithmetic,
+        "arithmetic": result.backend,
         "rows": rows_record(result.summary.n_read, result.summary.n_dropped),
         "restarts": restarts,
         "repeated_values": [
@@ -238,7 +238,7 @@ def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
 def _note_walk(
     directory: RunDirectory,
     model: MixtureModel,
-    total: WalkStatistics,
+    total: ScoringStatistics,
     listener: RecordingListener,
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""

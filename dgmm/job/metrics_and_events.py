@@ -125,6 +125,7 @@ class RecordingListener:
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """A pass has ended."""
+        record = {"arithmetic" if k == "backend" else k: v for k, v in record.items()}
         self._log("iteration", **record)
         self._metrics.append(record)
         self._listener.iteration(record)

@@ -20,7 +20,7 @@ from dgmm.reduction.checksums import Digests
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.scoring import anomaly
 from dgmm.scoring.row_outputs import Products, describe, walk
-from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Entry, Folder
 
@@ -67,7 +67,7 @@ class LastWalk:
         self._run = fingerprint(run)
         self._slots = {n: f"{n}-{self._digest[:16]}" for n in ("walk", "threshold", "flags")}
 
-    def write(self, *, quantile: float | None) -> tuple[WalkStatistics, MixtureModel]:
+    def write(self, *, quantile: float | None) -> tuple[ScoringStatistics, MixtureModel]:
         """Write all arrays and publish them; what was counted, and the model with its threshold.
 
         Parameters
@@ -110,7 +110,7 @@ class LastWalk:
     def _is_finished(self, group: Folder) -> bool:
         return group_attributes(group).get(_MODEL) == self._digest
 
-    def _walked(self, names: tuple[str, ...]) -> WalkStatistics:
+    def _walked(self, names: tuple[str, ...]) -> ScoringStatistics:
         """Every row accounted for."""
         total = walk(
             self._dataset,

@@ -29,7 +29,7 @@ from dgmm.job.stages import (
 )
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest, save_model
-from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import ScoringStatistics
 
 
 def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
@@ -113,7 +113,7 @@ def _model(job: Job) -> MixtureModel:
     return load_model(Path(job.model.path))
 
 
-def _note(directory: RunDirectory, total: WalkStatistics, model: MixtureModel) -> str:
+def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:
     """Put the walk into the record; return the message."""
     n_rows = total.n_read - total.n_dropped
     mean = total.log_likelihood / total.n_scored if total.n_scored else None

@@ -22,9 +22,9 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.resume_check import accepted_workers
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
-from dgmm.scoring.row_scores import WalkStatistics
+from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
-from dgmm.storage.retry import patient_for
+from dgmm.storage.retry import retry_budget
 
 _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
 _SHOWN = 10
@@ -33,7 +33,7 @@ _SHOWN = 10
 def open_data(job: Job) -> ZarrDataset:
     """The job's data set; nothing but metadata and the chunk listing is read."""
     path = str(Path(job.data.path).absolute())
-    with patient_for(job.storage.retry_s):
+    with retry_budget(job.storage.retry_s):
         dataset = open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
     return dataset.with_retries(job.storage.retry_s)
 
@@ -156,7 +156,7 @@ def publish_outputs(part: Entry, path: Entry) -> None:
         raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
 
 
-def warn_of_underflow(total: WalkStatistics, listener: Listener) -> None:
+def warn_of_underflow(total: ScoringStatistics, listener: Listener) -> None:
     """Say how many rows the mean log-likelihood and the criteria leave out."""
     if total.n_underflowed:
         listener.warning(

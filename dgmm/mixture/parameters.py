@@ -57,7 +57,7 @@ class Parameters:
         bounds = self.family.precision_bound(self.precisions_cholesky, k)
         return float((bounds * variances.max(axis=1)).max())
 
-    def bears_covariances(self, n_rows: float) -> bool:
+    def supports_covariances(self, n_rows: float) -> bool:
         """Whether every component has the rows, of so many, that its covariance needs.
 
         Where one has not, it is a spike, whose likelihood has no bound and says nothing (Day,

@@ -21,7 +21,7 @@ from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime.blas_threads import limited_thread
 
 Array = NDArray[np.float64]
@@ -265,7 +265,7 @@ class MixtureModel:
         The arrays are buffers: use them before the next tile.
         """
         scorer, workspace = Scorer(self.parameters), Workspace()
-        for block, rows in dataset.read_blocks(Run(0, dataset.grid.n_blocks)):
+        for block, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
             first = dataset.grid.rows(block)[0]
             finite = kept_rows(rows)
             if finite is not None:

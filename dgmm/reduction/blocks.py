@@ -14,7 +14,7 @@ ROW_QUANTUM = 4096
 _BLOCK_BYTES = 2 * 1024 * 1024
 
 
-class Run(NamedTuple):
+class BlockRange(NamedTuple):
     """Consecutive blocks [start, stop): what one task works on."""
 
     start: int
@@ -50,6 +50,6 @@ class BlockGrid:
         start = block * self.rows_per_block
         return start, min(start + self.rows_per_block, self.n_samples)
 
-    def rows_of_run(self, run: Run) -> tuple[int, int]:
+    def rows_of_range(self, run: BlockRange) -> tuple[int, int]:
         """First row and row after the last of a run of blocks."""
         return self.rows(run.start)[0], self.rows(run.stop - 1)[1]

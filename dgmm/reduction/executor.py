@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ class Executor(Protocol):
         """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
 
     def run(
-        self, task: Callable[[Run], T], runs: Sequence[Run], *, align: int = 1
-    ) -> Iterator[tuple[Run, T]]:
+        self, task: Callable[[BlockRange], T], runs: Sequence[BlockRange], *, align: int = 1
+    ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (run, task(run)) as they complete; an exception of a task is raised here.
 
         A run that ends its workers may be cut at multiples of `align` blocks, and its parts yielded

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from dgmm.errors import StoppedError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.tree import M, PassProgress, Subtree, TreeReducer
 from dgmm.runtime import stop_flag
@@ -23,10 +23,10 @@ from dgmm.runtime import stop_flag
 class SubtreeTask(Generic[M]):
     """One task of a reduction: blocks to values, merged into the subtrees inside the run."""
 
-    leaves: Callable[[Run], Iterable[tuple[int, M]]]
+    leaves: Callable[[BlockRange], Iterable[tuple[int, M]]]
     n_blocks: int
 
-    def __call__(self, run: Run) -> list[Subtree[M]]:
+    def __call__(self, run: BlockRange) -> list[Subtree[M]]:
         """Reduce one run of blocks."""
         reducer: TreeReducer[M] = TreeReducer(self.n_blocks)
         for block, value in self.leaves(run):
@@ -36,7 +36,7 @@ class SubtreeTask(Generic[M]):
         return reducer.subtrees()
 
 
-def split_runs(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> list[Run]:
+def split_ranges(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> list[BlockRange]:
     """At most `n_tasks` runs of near-equal length that start at multiples of `align` blocks.
 
     They cover blocks [start, start + n_blocks); `start` is such a multiple.
@@ -44,16 +44,16 @@ def split_runs(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> l
     units = -(-n_blocks // align)
     n_runs = max(1, min(n_tasks, units))
     cuts = [start + min(i * units // n_runs * align, n_blocks) for i in range(n_runs + 1)]
-    return [Run(a, b) for a, b in itertools.pairwise(cuts) if a < b]
+    return [BlockRange(a, b) for a, b in itertools.pairwise(cuts) if a < b]
 
 
-def _split_gaps(gaps: Sequence[Run], n_tasks: int, align: int) -> list[Run]:
+def _split_gaps(gaps: Sequence[BlockRange], n_tasks: int, align: int) -> list[BlockRange]:
     """Runs over all gaps; each gap has its share of the tasks, at least one."""
     total = sum(gap.stop - gap.start for gap in gaps)
     runs = []
     for gap in gaps:
         length = gap.stop - gap.start
-        runs += split_runs(length, -(-n_tasks * length // total), align, gap.start)
+        runs += split_ranges(length, -(-n_tasks * length // total), align, gap.start)
     return runs
 
 
@@ -74,7 +74,7 @@ def tasks_per_thread(last_s: float) -> int:
 
 def map_reduce(
     executor: Executor,
-    leaves: Callable[[Run], Iterable[tuple[int, M]]],
+    leaves: Callable[[BlockRange], Iterable[tuple[int, M]]],
     n_blocks: int,
     *,
     align: int = 1,

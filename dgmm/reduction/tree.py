@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 
 class Monoid(Protocol):
@@ -31,9 +31,9 @@ class Subtree(Generic[M]):
     index: int
     value: M
 
-    def blocks(self, n_blocks: int) -> Run:
+    def blocks(self, n_blocks: int) -> BlockRange:
         """The blocks it covers, of so many."""
-        return Run(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
+        return BlockRange(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
 
 
 class PassProgress(Protocol[M]):
@@ -81,14 +81,14 @@ class TreeReducer(Generic[M]):
         held = sorted(self._waiting.items(), key=lambda item: item[0][1] << item[0][0])
         return [Subtree(level, index, value) for (level, index), value in held]
 
-    def missing(self) -> list[Run]:
+    def missing(self) -> list[BlockRange]:
         """The blocks that are in no subtree yet, as runs."""
         gaps, reached = [], 0
         for subtree in self.subtrees():
             start, stop = subtree.blocks(self._n_blocks)
-            gaps.append(Run(reached, start))
+            gaps.append(BlockRange(reached, start))
             reached = stop
-        gaps.append(Run(reached, self._n_blocks))
+        gaps.append(BlockRange(reached, self._n_blocks))
         return [gap for gap in gaps if gap.start < gap.stop]
 
     def result(self) -> M:

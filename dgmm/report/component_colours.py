@@ -15,7 +15,7 @@ _FULL_SCALES = (1.0, 255.0, 65535.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Paint:
+class ComponentColours:
     """One colour a component.
 
     Parameters
@@ -30,11 +30,11 @@ class Paint:
     description: str
 
 
-def component_paint(components: Components) -> Paint:
+def component_colours(components: Components) -> ComponentColours:
     """Mean colours where the features are the red, green and blue of pixels, else the palette."""
     centre = centre_pixel(components.names)
     if centre is None:
-        return Paint(components.colours, "Pixels have the colours of their components.")
+        return ComponentColours(components.colours, "Pixels have the colours of their components.")
     means = components.means[:, list(centre)]
     names = ", ".join(components.names[i] for i in centre)
     words = f"Pixels have the mean colour of their component (its means of {names})."
@@ -42,9 +42,9 @@ def component_paint(components: Components) -> Paint:
     # Means may leave the range of the images by rounding and noise.
     full = next((scale for scale in _FULL_SCALES if high <= 1.02 * scale), high)
     if full in _FULL_SCALES and low >= -0.02 * full:
-        return Paint(np.clip(means / full, 0.0, 1.0), words)
+        return ComponentColours(np.clip(means / full, 0.0, 1.0), words)
     stretched = (means - low) / ((high - low) or 1.0)
-    return Paint(stretched, f"{words} Their range is stretched to black and white.")
+    return ComponentColours(stretched, f"{words} Their range is stretched to black and white.")
 
 
 def centre_pixel(names: tuple[str, ...]) -> tuple[int, int, int] | None:

@@ -7,7 +7,15 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
-from dgmm.report.figure import ACCENT, FAINT, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.figure import (
+    ACCENT,
+    FAINT,
+    OmittedFigure,
+    ReportFigure,
+    new_figure,
+    picture,
+    sentence,
+)
 from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
 
@@ -19,11 +27,11 @@ Line = list[tuple[int, float]]
 Key = tuple[int, str]
 
 
-def convergence(record: RunRecord) -> Picture | Absent:
+def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
     """Mean log-likelihood and its change against iterations, the selected start highlighted."""
     lines = _lines(record.metrics)
     if not lines:
-        return Absent(_TITLE, "the run has no iterations in metrics.csv")
+        return OmittedFigure(_TITLE, "the run has no iterations in metrics.csv")
     chosen = _selected(record, lines)
     figure = new_figure(9.0, 3.6)
     level, change = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})

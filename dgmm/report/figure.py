@@ -48,7 +48,7 @@ class ReportUnavailableError(DgmmError):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ReportFigure:
     """One figure of the report.
 
     Parameters
@@ -83,7 +83,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class OmittedFigure:
     """A figure that this run cannot have, and why."""
 
     title: str
@@ -148,12 +148,12 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
     return figure
 
 
-def picture(figure: Any, name: str, *, title: str, caption: str, alt: str) -> Picture:
+def picture(figure: Any, name: str, *, title: str, caption: str, alt: str) -> ReportFigure:
     """Render a figure at its own size."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     width, height = figure.canvas.get_width_height()
-    return Picture(name, title, caption, alt, buffer.getvalue(), width, height)
+    return ReportFigure(name, title, caption, alt, buffer.getvalue(), width, height)
 
 
 def tick_positions(count: int, at_most: int) -> range:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Floats
-from dgmm.report.figure import ACCENT, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, picture, sentence
 from dgmm.report.formatting import number, percent
 from dgmm.report.subsampling import StoredColumn, read_thinned
 
@@ -22,14 +22,16 @@ _DENSITY = "Log density of the rows"
 _TAIL = 0.0005
 
 
-def posterior_histogram(column: StoredColumn | None, n_components: int | None) -> Picture | Absent:
+def posterior_histogram(
+    column: StoredColumn | None, n_components: int | None
+) -> ReportFigure | OmittedFigure:
     """How sure the rows are of their labels."""
     if column is None:
-        return Absent(_POSTERIOR, "the job did not write output.max_posterior")
+        return OmittedFigure(_POSTERIOR, "the job did not write output.max_posterior")
     thinned = read_thinned(column, ROWS)
     values = _finite(thinned.values)
     if not values.size:
-        return Absent(_POSTERIOR, "no row has a posterior probability")
+        return OmittedFigure(_POSTERIOR, "no row has a posterior probability")
     lowest = min(1.0 / n_components if n_components else 0.0, float(values.min()), 0.98)
     figure = new_figure(9.0, 2.9)
     axes = figure.subplots()
@@ -46,14 +48,16 @@ def posterior_histogram(column: StoredColumn | None, n_components: int | None) -
     return picture(figure, "posterior", title=_POSTERIOR, caption=caption, alt=alt)
 
 
-def density_histogram(column: StoredColumn | None, threshold: float | None) -> Picture | Absent:
+def density_histogram(
+    column: StoredColumn | None, threshold: float | None
+) -> ReportFigure | OmittedFigure:
     """Log densities of the rows, with the anomaly threshold as a line."""
     if column is None:
-        return Absent(_DENSITY, "the job did not write output.log_density")
+        return OmittedFigure(_DENSITY, "the job did not write output.log_density")
     thinned = read_thinned(column, ROWS)
     values = _finite(thinned.values)
     if not values.size:
-        return Absent(_DENSITY, "no row has a finite log density")
+        return OmittedFigure(_DENSITY, "no row has a finite log density")
     low, high = _density_range(values, threshold)
     unit = AxisUnit.of(np.array([low, high]))
     low_shown, high_shown = unit.apply(np.array([low, high]))

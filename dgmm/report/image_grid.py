@@ -21,7 +21,7 @@ _SWATCH_PIXELS = 22
 
 
 @dataclass(frozen=True, slots=True)
-class Mosaic:
+class ImageGrid:
     """Where everything lies, in pixels from the left and from the top.
 
     Parameters

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.report.component_colours import component_paint
+from dgmm.report.component_colours import component_colours
 from dgmm.report.components import Components, Floats
-from dgmm.report.figure import Absent, Picture, picture, sentence
+from dgmm.report.figure import OmittedFigure, ReportFigure, picture, sentence
 from dgmm.report.formatting import ordinal
-from dgmm.report.image_grid import Mosaic
+from dgmm.report.image_grid import ImageGrid
 from dgmm.report.subsampling import CELL_LIMIT, StoredColumn, read_at
 
 _LABELS = "Label maps"
@@ -100,13 +100,13 @@ class Layout:
 
 def label_maps(
     layout: Layout | None, components: Components | None, column: StoredColumn | None
-) -> Picture | Absent:
+) -> ReportFigure | OmittedFigure:
     """The labels of every pixel, painted in component colours."""
     if layout is None or components is None or column is None:
-        return Absent(
+        return OmittedFigure(
             _LABELS, "they need labels and data that declare sample_dims and sample_shape"
         )
-    paint = component_paint(components)
+    paint = component_colours(components)
     table = _bytes(np.vstack([paint.colours, _DROPPED]))
     k = components.n_components
     images, dropped = [], False
@@ -122,7 +122,7 @@ def label_maps(
         layout.description,
     )
     alt = f"{len(images)} images painted by component."
-    figure = Mosaic(images, layout.titles, legend).draw()
+    figure = ImageGrid(images, layout.titles, legend).draw()
     return picture(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
 
 
@@ -131,10 +131,12 @@ def anomaly_maps(
     components: Components | None,
     labels: StoredColumn | None,
     column: StoredColumn | None,
-) -> Picture | Absent:
+) -> ReportFigure | OmittedFigure:
     """Flagged pixels in red over the grey label map."""
     if layout is None or column is None:
-        return Absent(_ANOMALIES, "it needs output.anomaly_quantile and data that declare images")
+        return OmittedFigure(
+            _ANOMALIES, "it needs output.anomaly_quantile and data that declare images"
+        )
     flags = [np.asarray(image) == 1 for image in layout.read(column)]
     grounds = _greys(layout, components, labels, flags)
     images = []
@@ -149,7 +151,7 @@ def anomaly_maps(
         layout.description,
     )
     alt = f"{len(images)} images with {count:,} anomalous pixels marked."
-    figure = Mosaic(images, layout.titles).draw()
+    figure = ImageGrid(images, layout.titles).draw()
     return picture(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
 
 
@@ -173,7 +175,7 @@ def _greys(
     if components is None or labels is None:
         yield from (np.full(flag.shape, round(255 * 0.88), np.uint8) for flag in flags)
         return
-    luminance = component_paint(components).colours @ np.array([0.299, 0.587, 0.114])
+    luminance = component_colours(components).colours @ np.array([0.299, 0.587, 0.114])
     # Light greys only, so that red stands out.
     table = _bytes(np.append(0.5 + 0.42 * luminance, 1.0))
     for image in layout.read(labels):

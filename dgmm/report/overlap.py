@@ -6,8 +6,8 @@ import numpy as np
 
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
-    Absent,
-    Picture,
+    OmittedFigure,
+    ReportFigure,
     new_figure,
     picture,
     sentence,
@@ -22,7 +22,7 @@ _MOST_LABELS = 64
 _MOST_NUMBERS = 14
 
 
-def overlap(components: Components, shares: Floats | None) -> Picture | Absent:
+def overlap(components: Components, shares: Floats | None) -> ReportFigure | OmittedFigure:
     """Mean responsibility of one component among the sample's rows labelled with another.
 
     Parameters
@@ -34,9 +34,9 @@ def overlap(components: Components, shares: Floats | None) -> Picture | Absent:
     """
     k = components.n_components
     if k == 1:
-        return Absent(_TITLE, "the mixture has one component")
+        return OmittedFigure(_TITLE, "the mixture has one component")
     if shares is None or shares.shape != (k, k):
-        return Absent(
+        return OmittedFigure(
             _TITLE, "sample.npz holds no overlap of these components (it does for at most 1,024)"
         )
     kept = np.sort(components.heaviest[:_MOST_CELLS_A_SIDE])

@@ -29,7 +29,7 @@ _LONGEST_MESSAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
+class Overview:
     """What a reader should know who reads nothing else.
 
     Parameters
@@ -57,11 +57,11 @@ class Headline:
     warnings: list[str]
 
 
-def headline(record: RunRecord) -> Headline:
+def overview(record: RunRecord) -> Overview:
     """The headline of a run; every value may be absent."""
     verdict, remedy, tone = _verdict(record)
     message = shortened(str(record.facts.get("message") or ""), _LONGEST_MESSAGE)
-    return Headline(
+    return Overview(
         title=_title(record),
         verdict=verdict,
         remedy=remedy,

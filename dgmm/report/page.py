@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgmm.errors import InputNotFoundError, OutputFailedError
-from dgmm.report.figure import Picture, drawing
-from dgmm.report.overview import headline
+from dgmm.report.figure import ReportFigure, drawing
+from dgmm.report.overview import overview
 from dgmm.report.run_data import RunRecord
 from dgmm.report.sections import Section, sections
 from dgmm.runtime.blas_threads import limited_thread
@@ -65,7 +65,7 @@ def _opened(directory: Path) -> Folder:
         raise _cannot(directory, error) from error
 
 
-def _write_pictures(place: Folder, pictures: list[Picture]) -> None:
+def _write_pictures(place: Folder, pictures: list[ReportFigure]) -> None:
     try:
         folder = place.folder_made("report")
     except OSError as error:
@@ -97,7 +97,7 @@ def _html(record: RunRecord, drawn: list[Section]) -> str:
     environment.filters["data_uri"] = _data_uri
     style = _source(environment, "report.css")
     return environment.get_template("report.html").render(
-        headline=headline(record),
+        overview=overview(record),
         sections=[section for section in drawn if not section.is_empty],
         absent=[absent for section in drawn for absent in section.absent],
         style=style,

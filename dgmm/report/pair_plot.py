@@ -12,7 +12,15 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.report.axis_units import AxisUnit, drawn_range
 from dgmm.report.components import Components, Floats
 from dgmm.report.feature_choice import chosen_features
-from dgmm.report.figure import FAINT, INK, Absent, Picture, new_figure, picture, sentence
+from dgmm.report.figure import (
+    FAINT,
+    INK,
+    OmittedFigure,
+    ReportFigure,
+    new_figure,
+    picture,
+    sentence,
+)
 from dgmm.report.formatting import literal
 
 _TITLE = "Pair plot with covariance ellipses"
@@ -65,7 +73,7 @@ class _Scene:
 
 def pair_plot(
     components: Components, model: MixtureModel, sample: Floats | None
-) -> Picture | Absent:
+) -> ReportFigure | OmittedFigure:
     """The sample's rows in every pair of at most six features, coloured by component.
 
     Parameters
@@ -76,10 +84,10 @@ def pair_plot(
         Rows in the user's units.
     """
     if sample is None or sample.ndim != 2 or sample.shape[1] != components.n_features:
-        return Absent(_TITLE, "sample.npz holds no rows of these features")
+        return OmittedFigure(_TITLE, "sample.npz holds no rows of these features")
     rows = sample[np.isfinite(sample).all(axis=1)]
     if not rows.size:
-        return Absent(_TITLE, "the sample has no complete row")
+        return OmittedFigure(_TITLE, "the sample has no complete row")
     work = components.n_components * components.n_features**2
     at_most = int(np.clip(_WORK / work, _FEWEST_POINTS, _MOST_POINTS))
     rows = rows[:: max(1, -(-len(rows) // at_most))]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
-    Picture,
+    ReportFigure,
     new_figure,
     picture,
     sentence,
@@ -31,7 +31,7 @@ _COLOUR_LIMIT = 3.0
 _SAME_SCALE = 10.0
 
 
-def profile_heatmap(components: Components) -> Picture:
+def profile_heatmap(components: Components) -> ReportFigure:
     """Standardised means: a row a component, a column a feature."""
     rows, columns = _rows(components), _columns(components.n_features)
     shown = components.standardised_means[np.ix_(rows, columns)]
@@ -64,7 +64,7 @@ def profile_heatmap(components: Components) -> Picture:
     return picture(figure, "profile-heatmap", title=title, caption=caption, alt=alt)
 
 
-def profile_panels(components: Components) -> Picture:
+def profile_panels(components: Components) -> ReportFigure:
     """Mean ± standard deviation per feature, a panel a component."""
     columns = _columns(components.n_features)
     across, most, names = next(p[1:] for p in _PANELS if columns.size <= p[0])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dgmm.report.convergence import convergence
-from dgmm.report.figure import Absent, Picture
+from dgmm.report.figure import OmittedFigure, ReportFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
@@ -45,10 +45,10 @@ class Section:
 
     anchor: str
     title: str
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[ReportFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
-    absent: list[Absent] = field(default_factory=list)
+    absent: list[OmittedFigure] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -64,16 +64,16 @@ def sections(record: RunRecord) -> list[Section]:
 def _section(
     anchor: str,
     title: str,
-    figures: Iterable[Picture | Absent],
+    figures: Iterable[ReportFigure | OmittedFigure],
     tables: Iterable[Table | None] = (),
 ) -> Section:
     drawn = list(figures)
     return Section(
         anchor,
         title,
-        pictures=[figure for figure in drawn if isinstance(figure, Picture)],
+        pictures=[figure for figure in drawn if isinstance(figure, ReportFigure)],
         tables=[table for table in tables if table is not None],
-        absent=[figure for figure in drawn if isinstance(figure, Absent)],
+        absent=[figure for figure in drawn if isinstance(figure, OmittedFigure)],
     )
 
 
@@ -128,7 +128,9 @@ def _separation(record: RunRecord) -> Section:
 
 
 def _without_model(anchor: str, title: str, figures: str) -> Section:
-    return Section(anchor, title, absent=[Absent(figures, "the run directory holds no model")])
+    return Section(
+        anchor, title, absent=[OmittedFigure(figures, "the run directory holds no model")]
+    )
 
 
 def _scores(record: RunRecord) -> Section:

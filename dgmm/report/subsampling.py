@@ -33,7 +33,7 @@ class StoredColumn(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Thinned:
+class Subsample:
     """Some rows of a column.
 
     Parameters
@@ -48,20 +48,20 @@ class Thinned:
     description: str
 
 
-def read_thinned(column: StoredColumn, limit: int = CELL_LIMIT) -> Thinned:
+def read_thinned(column: StoredColumn, limit: int = CELL_LIMIT) -> Subsample:
     """At most about `limit` rows, evenly spread over the column."""
     n = column.shape[0]
     chunk_stride = max(1, -(-n // DECODE_LIMIT))
     if chunk_stride == 1:
         stride = max(1, -(-n // limit))
         rows = np.arange(0, n, stride)
-        return Thinned(read_at(column, rows), _description(n, stride))
+        return Subsample(read_at(column, rows), _description(n, stride))
     starts = range(0, n, chunk_stride * column.chunk_rows)
     # A chunk may contribute one row more than its size over the stride.
     stride = -(-len(starts) * column.chunk_rows // max(1, limit - len(starts)))
     rows = np.concatenate([np.arange(s, min(s + column.chunk_rows, n), stride) for s in starts])
     words = f"every {ordinal(stride)} row of every {ordinal(chunk_stride)} chunk of {n:,} rows"
-    return Thinned(read_at(column, rows), words)
+    return Subsample(read_at(column, rows), words)
 
 
 def _description(n: int, stride: int) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dgmm.report.figure import Absent, Picture, new_figure, picture
+from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, picture
 from dgmm.report.formatting import duration, literal
 
 _TITLE = "Where the time went"
 
 
-def timings(stages: dict[str, Any]) -> Picture | Absent:
+def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
     """Seconds of each stage as bars, in the order in which they ran."""
     seconds = {
         name: float(value)
@@ -19,7 +19,7 @@ def timings(stages: dict[str, Any]) -> Picture | Absent:
         if isinstance(value, int | float) and math.isfinite(value) and value >= 0
     }
     if not seconds:
-        return Absent(_TITLE, "run.json holds no timings")
+        return OmittedFigure(_TITLE, "run.json holds no timings")
     figure = new_figure(9.0, 0.9 + 0.28 * len(seconds))
     axes = figure.subplots()
     places = range(len(seconds))

@@ -6,7 +6,7 @@ import numpy as np
 
 from dgmm.report.components import Components
 from dgmm.report.figure import (
-    Picture,
+    ReportFigure,
     new_figure,
     picture,
     sentence,
@@ -20,7 +20,7 @@ _MOST_LABELS = 64
 _MOST_NUMBERS = 20
 
 
-def weights(components: Components) -> Picture:
+def weights(components: Components) -> ReportFigure:
     """Component weights as sorted bars in the components' colours."""
     shown = components.heaviest[:_MOST_BARS]
     values = 100 * components.weights[shown]

@@ -24,7 +24,7 @@ Rows = NDArray[Any]
 IDLE_S = 1800.0
 
 
-class DecodedCache:
+class RowCache:
     """Bands of decoded rows of one data set, at most a number of bytes; thread safe.
 
     A *band* is what one read decodes; at the ends of a task's rows it is a part of that.
@@ -32,7 +32,7 @@ class DecodedCache:
     Examples
     --------
     >>> import numpy as np
-    >>> cache, rows = DecodedCache(), np.arange(12).reshape(6, 2)
+    >>> cache, rows = RowCache(), np.arange(12).reshape(6, 2)
     >>> cache.keep("photos", 0, 100, rows, limit=1000)
     >>> cache.find("photos", 0, 102, 104)
     array([[4, 5],
@@ -150,4 +150,4 @@ def _size(parts: list[tuple[int, Rows]]) -> int:
 
 
 #: The cache of this process.
-decoded_cache = DecodedCache()
+decoded_cache = RowCache()

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from dgmm.data.zarr.output_arrays import OutputArray
 from dgmm.model.mixture_model import is_anomalous
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of, joined
 from dgmm.reduction.executor import Executor
-from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce, split_runs
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce, split_ranges
 from dgmm.reduction.tree import PassProgress
 from dgmm.scoring.row_outputs import chunk_blocks
 
@@ -57,7 +57,7 @@ class _Histogram:
     digit: int
     prefix: int
 
-    def __call__(self, run: Run) -> NDArray[np.int64]:
+    def __call__(self, run: BlockRange) -> NDArray[np.int64]:
         counts = np.zeros(1 << _DIGIT_BITS, np.int64)
         for start, stop in _chunks(self.grid, run):
             values = self.log_density.read(start, stop)
@@ -147,15 +147,18 @@ class _Flag:
     grid: BlockGrid
     threshold: float
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, Flagged]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Flagged]]:
         """Yield (block, what was flagged); a chunk is written at its last block."""
         step = chunk_blocks(self.grid)
         for block in range(run.start, run.stop):
             last = (block + 1) % step == 0 or block + 1 == run.stop
-            yield block, self._chunk(Run(block - block % step, block + 1)) if last else Flagged()
+            yield (
+                block,
+                self._chunk(BlockRange(block - block % step, block + 1)) if last else Flagged(),
+            )
 
-    def _chunk(self, chunk: Run) -> Flagged:
-        start, stop = self.grid.rows_of_run(chunk)
+    def _chunk(self, chunk: BlockRange) -> Flagged:
+        start, stop = self.grid.rows_of_range(chunk)
         values = self.log_density.read(start, stop)
         flags = is_anomalous(values, self.threshold).astype(np.int8)
         n_anomalies = int(flags.sum())
@@ -180,20 +183,21 @@ def flag(
     return map_reduce(executor, leaves, grid.n_blocks, align=align, progress=progress)
 
 
-def _chunks(grid: BlockGrid, run: Run) -> list[tuple[int, int]]:
+def _chunks(grid: BlockGrid, run: BlockRange) -> list[tuple[int, int]]:
     """Rows of each output chunk of an aligned run."""
     step = chunk_blocks(grid)
     return [
-        grid.rows_of_run(Run(b, min(b + step, run.stop))) for b in range(run.start, run.stop, step)
+        grid.rows_of_range(BlockRange(b, min(b + step, run.stop)))
+        for b in range(run.start, run.stop, step)
     ]
 
 
 def _total(
-    executor: Executor, grid: BlockGrid, task: Callable[[Run], NDArray[np.int64]]
+    executor: Executor, grid: BlockGrid, task: Callable[[BlockRange], NDArray[np.int64]]
 ) -> NDArray[np.int64]:
     """Sum of the tasks' counts: integers, so the order does not matter."""
     align = chunk_blocks(grid)
-    runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD, align)
+    runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD, align)
     total = np.zeros(1 << _DIGIT_BITS, np.int64)
     for _, counts in executor.run(task, runs, align=align):
         total += counts

@@ -13,9 +13,9 @@ from dgmm.data.dataset import Dataset
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
-from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_runs
+from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.row_scores import LAYOUT, filled_rows, refuse_missing, score_block
 
 
@@ -28,7 +28,7 @@ class _Scores:
     names: tuple[str, ...]
     drop: bool
 
-    def __call__(self, run: Run) -> tuple[dict[str, NDArray[Any]], int]:
+    def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
         """The arrays, and how many rows have a cell equal to the fill value."""
         scorer, workspace = Scorer(self.model.parameters), Workspace()
         posteriors = np.float64 if "responsibilities" in self.names else None
@@ -80,10 +80,10 @@ def scores(
         wide = (model.n_components,) if name == "responsibilities" else ()
         dtype = np.float64 if wide else LAYOUT[name][0]
         out[name] = np.empty((dataset.n_samples, *wide), dtype)
-    runs = split_runs(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
+    runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     n_filled = 0
     for run, (part, filled) in executor.run(_Scores(dataset, model, names, drop), runs):
-        start, stop = grid.rows_of_run(run)
+        start, stop = grid.rows_of_range(run)
         n_filled += filled
         for name, values in part.items():
             out[name][start:stop] = values

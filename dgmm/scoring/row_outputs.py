@@ -22,14 +22,14 @@ from dgmm.fitting.em.data_pass import most_blocks
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import PassProgress
 from dgmm.scoring.row_scores import (
     LAYOUT,
-    WalkStatistics,
+    ScoringStatistics,
     array_attributes,
     filled_rows,
     refuse_missing,
@@ -110,7 +110,7 @@ class LastWalk:
     products: Products
     drop: bool
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, WalkStatistics]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
         scorer, workspace = Scorer(self.model.parameters), Workspace()
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
@@ -136,8 +136,8 @@ def walk(
     products: Products,
     *,
     drop: bool,
-    progress: PassProgress[WalkStatistics] | None = None,
-) -> WalkStatistics:
+    progress: PassProgress[ScoringStatistics] | None = None,
+) -> ScoringStatistics:
     """Read all rows once, write all products, return the exact statistics of the saved parameters.
 
     Parameters

@@ -56,7 +56,7 @@ def array_attributes(name: str, n_components: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WalkStatistics:
+class ScoringStatistics:
     """What the walk counts; exact for the saved parameters.
 
     Attributes
@@ -157,7 +157,7 @@ class Scored:
     """Values of one block by array name, and what they add up to."""
 
     values: dict[str, NDArray[Any]]
-    statistics: WalkStatistics
+    statistics: ScoringStatistics
 
 
 def score_block(
@@ -177,7 +177,7 @@ def score_block(
     values, entropy = _kept_scores(kept, scorer, workspace, model, posteriors, mask)
     log_density = values["log_density"]
     finite = np.isfinite(log_density)
-    statistics = WalkStatistics(
+    statistics = ScoringStatistics(
         n_read=len(rows),
         n_dropped=len(rows) - len(kept),
         n_underflowed=len(kept) - int(finite.sum()),

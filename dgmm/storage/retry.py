@@ -29,7 +29,7 @@ _limit: ContextVar[float] = ContextVar("seconds of patience", default=0.0)
 
 
 @contextmanager
-def patient_for(seconds: float) -> Iterator[None]:
+def retry_budget(seconds: float) -> Iterator[None]:
     """Let reads inside be tried again for so long."""
     token = _limit.set(seconds)
     try:
@@ -43,8 +43,8 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in TRANSIENT
 
 
-def patiently(read: Callable[[], T]) -> T:
-    """What `read` gives, tried again while it fails transiently, for as long as `patient_for` says.
+def with_retries(read: Callable[[], T]) -> T:
+    """What `read` gives, tried again while it fails transiently, within `retry_budget`.
 
     It is called at least once; the failure is raised as it is.
     """

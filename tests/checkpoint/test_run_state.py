@@ -9,7 +9,7 @@ from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting import preparation as surveying
+from dgmm.fitting import preparation as preparing
 from dgmm.fitting.preparation import FitSettings, survey
 
 FIELDS = ("shift", "scale", "standardised_variance", "is_constant")
@@ -31,7 +31,7 @@ def test_a_resumed_run_reads_its_units_and_its_regularisation_back(tmp_path, mon
         raise AssertionError("computed anew")
 
     monkeypatch.setattr(Standardisation, "from_sample", elsewhere)
-    monkeypatch.setattr(surveying, "regularisation_of", elsewhere)
+    monkeypatch.setattr(preparing, "regularisation_of", elsewhere)
     second = surveyed(tmp_path / "state", X, covariance_type=family)
     for name in FIELDS:
         expected = getattr(first.standardisation, name)

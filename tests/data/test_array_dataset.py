@@ -9,13 +9,13 @@ import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 N, D = 9000, 3
 
 
 def read(dataset, run=None):
-    run = run or Run(0, dataset.grid.n_blocks)
+    run = run or BlockRange(0, dataset.grid.n_blocks)
     blocks = list(dataset.read_blocks(run))
     assert all(rows.flags.c_contiguous and rows.dtype.isnative for _, rows in blocks)
     return np.concatenate([rows for _, rows in blocks])
@@ -33,12 +33,12 @@ def test_rows_read_are_the_rows_given(dtype, order):
     dataset = ArrayDataset(X)
     assert dataset.dtype == np.dtype(dtype).newbyteorder("=")
     np.testing.assert_array_equal(read(dataset), X)
-    np.testing.assert_array_equal(read(dataset, Run(1, 3)), X[4096:])
+    np.testing.assert_array_equal(read(dataset, BlockRange(1, 3)), X[4096:])
 
 
 def test_rows_in_order_are_not_copied():
     X = np.zeros((N, D))
-    _, rows = next(ArrayDataset(X).read_blocks(Run(1, 2)))
+    _, rows = next(ArrayDataset(X).read_blocks(BlockRange(1, 2)))
     assert np.shares_memory(rows, X)
 
 

@@ -13,7 +13,7 @@ import zarr
 from dgmm.data.opening import as_dataset
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 # zarr warns of texts and of consolidated metadata in version 3, which xarray writes all the same.
 pytestmark = [
@@ -143,7 +143,7 @@ def test_the_remedies_of_the_message_work_as_written(tmp_path, dims, is_stored):
     path = str(tmp_path / "b")
     eval(stacked, {"ds": ds, "path": path})  # noqa: S307 - what dgmm advises
     dataset = open_zarr(path, "rows")
-    rows = np.concatenate([rows for _, rows in dataset.read_blocks(Run(0, 1))])
+    rows = np.concatenate([rows for _, rows in dataset.read_blocks(BlockRange(0, 1))])
     # A stored dataset has its variables in whatever order the folder lists them.
     wanted = {"warm": VALUES.ravel(), "cold": -VALUES.ravel()}
     np.testing.assert_array_equal(rows, np.stack([wanted[name] for name in ds.data_vars], axis=1))

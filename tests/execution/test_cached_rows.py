@@ -12,8 +12,8 @@ from shell_cluster import scheduler
 
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, existing_cluster
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import split_ranges
 from dgmm.runtime.row_cache import decoded_cache
 
 pytestmark = pytest.mark.timeout(120)
@@ -31,7 +31,7 @@ class Reading:
     def __init__(self, dataset: ZarrDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, run: Run) -> tuple[int, float]:
+    def __call__(self, run: BlockRange) -> tuple[int, float]:
         import os
 
         rows = np.concatenate([rows for _, rows in self.dataset.read_blocks(run)])
@@ -55,7 +55,7 @@ def test_each_block_is_kept_by_one_worker_however_often_it_is_read(
     # As many runs as are in flight at once: no worker can take over another one's. What other
     # tests read on this cluster may have left most blocks at home with one worker.
     dask_executor._homes.clear()
-    runs = split_runs(dataset.grid.n_blocks, 4)
+    runs = split_ranges(dataset.grid.n_blocks, 4)
     plain = dict(dask_executor.run(Reading(dataset), runs))
     first = dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), runs))
     assert {run: found[1] for run, found in first.items()} == {r: f[1] for r, f in plain.items()}
@@ -69,7 +69,11 @@ def test_each_block_is_kept_by_one_worker_however_often_it_is_read(
 def test_a_clusters_workers_get_their_memory_back(tmp_path: Path, dataset: ZarrDataset) -> None:
     with scheduler(tmp_path) as found, found.worker("--no-nanny"):
         with existing_cluster(found.address) as executor:
-            list(executor.run(Reading(dataset.with_cache(N_BYTES)), [Run(0, 3), Run(3, 8)]))
+            list(
+                executor.run(
+                    Reading(dataset.with_cache(N_BYTES)), [BlockRange(0, 3), BlockRange(3, 8)]
+                )
+            )
             (inside,) = executor._client.run(bytes_kept).values()
         with Client(found.address, set_as_default=False) as client:
             (after,) = client.run(bytes_kept).values()

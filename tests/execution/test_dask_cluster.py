@@ -16,8 +16,8 @@ from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 from dgmm.errors import DataError
 from dgmm.execution import task_transfer as payload
 from dgmm.execution.dask_cluster import DaskExecutor
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import SubtreeTask, map_reduce, split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import SubtreeTask, map_reduce, split_ranges
 from dgmm.reduction.tree import TreeReducer
 from dgmm.runtime.machine import available_memory
 
@@ -36,7 +36,7 @@ def test_a_cluster_gives_the_bits_of_the_plain_tree(
 @pytest.mark.parametrize("n_tasks", [1, 3, 16, 53])
 def test_any_number_of_tasks_gives_the_same_bits(dask_executor: DaskExecutor, n_tasks: int) -> None:
     values = awkward_values(53)
-    runs = split_runs(53, n_tasks)
+    runs = split_ranges(53, n_tasks)
     random.Random(n_tasks).shuffle(runs)  # noqa: S311 - an order, not a secret
     reducer: TreeReducer[FloatSum] = TreeReducer(53)
     for _, subtrees in dask_executor.run(SubtreeTask(Leaves(values), 53), runs):
@@ -45,30 +45,30 @@ def test_any_number_of_tasks_gives_the_same_bits(dask_executor: DaskExecutor, n_
     assert reducer.result().value.hex() == plain_tree(values).hex()
 
 
-def process_id(run: Run) -> int:
+def process_id(run: BlockRange) -> int:
     time.sleep(0.05)
     return os.getpid()
 
 
 def test_all_workers_share_the_runs_and_none_is_the_driver(dask_executor: DaskExecutor) -> None:
-    ids = [found for _, found in dask_executor.run(process_id, split_runs(8, 8))]
+    ids = [found for _, found in dask_executor.run(process_id, split_ranges(8, 8))]
     assert len(set(ids)) == dask_executor.n_threads == 2
     assert os.getpid() not in ids
 
 
-def refuse_block_three(run: Run) -> None:
+def refuse_block_three(run: BlockRange) -> None:
     if run.start == 3:
         raise DataError("block 3 has no rows")
 
 
 def test_an_exception_of_a_task_keeps_its_type_and_message(dask_executor: DaskExecutor) -> None:
     with pytest.raises(DataError, match=r"^block 3 has no rows$"):
-        list(dask_executor.run(refuse_block_three, split_runs(8, 8)))
+        list(dask_executor.run(refuse_block_three, split_ranges(8, 8)))
 
 
 def test_a_missing_file_on_a_worker_is_the_tasks_own_error(dask_executor: DaskExecutor) -> None:
     with pytest.raises(FileNotFoundError):
-        list(dask_executor.run(lambda run: Path("/nowhere").stat(), split_runs(8, 8)))
+        list(dask_executor.run(lambda run: Path("/nowhere").stat(), split_ranges(8, 8)))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Leave:
 
     folder: Path
 
-    def __call__(self, run: Run) -> None:
+    def __call__(self, run: BlockRange) -> None:
         (self.folder / str(run.start)).touch()
         time.sleep(0.02)
 
@@ -85,10 +85,10 @@ class Leave:
 def test_a_closed_iterator_starts_no_further_runs(
     dask_executor: DaskExecutor, tmp_path: Path
 ) -> None:
-    results = dask_executor.run(Leave(tmp_path), split_runs(100, 100))
+    results = dask_executor.run(Leave(tmp_path), split_ranges(100, 100))
     next(results)
     results.close()  # type: ignore[attr-defined]
-    list(dask_executor.run(process_id, split_runs(2, 2)))
+    list(dask_executor.run(process_id, split_ranges(2, 2)))
     n_workers, in_flight = 2, 2
     assert len(list(tmp_path.iterdir())) <= n_workers * in_flight + 1
 
@@ -99,7 +99,7 @@ class BigTask:
 
     parameters: np.ndarray
 
-    def __call__(self, run: Run) -> tuple[int, float]:
+    def __call__(self, run: BlockRange) -> tuple[int, float]:
         return os.getpid(), float(self.parameters[run.start])
 
 
@@ -109,13 +109,13 @@ def test_parameters_arrive_inside_the_runs_or_once_per_worker(
 ) -> None:
     monkeypatch.setattr(payload, "INLINE_BYTES", inline_bytes)
     task = BigTask(np.arange(2_000_000.0))  # 16 MB: Dask warns above 10 MB
-    results = dict(dask_executor.run(task, split_runs(12, 12)))
+    results = dict(dask_executor.run(task, split_ranges(12, 12)))
     assert {run.start: value for run, (_, value) in results.items()} == {
         i: float(i) for i in range(12)
     }
 
 
-def forget_tasks(run: Run) -> None:
+def forget_tasks(run: BlockRange) -> None:
     payload._kept.clear()
     time.sleep(0.02)
 
@@ -124,12 +124,12 @@ def test_a_worker_that_lost_the_task_is_sent_it_again(
     dask_executor: DaskExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payload, "INLINE_BYTES", 0)
-    done = [run for run, _ in dask_executor.run(forget_tasks, split_runs(20, 20))]
-    assert sorted(done) == split_runs(20, 20)
+    done = [run for run, _ in dask_executor.run(forget_tasks, split_ranges(20, 20))]
+    assert sorted(done) == split_ranges(20, 20)
 
 
 def test_a_worker_keeps_only_a_few_tasks() -> None:
-    def task(run: Run) -> int:
+    def task(run: BlockRange) -> int:
         return run.start
 
     packed = payload.pack_task(task)
@@ -141,14 +141,14 @@ def test_a_worker_keeps_only_a_few_tasks() -> None:
     payload._kept.clear()
 
 
-def blas_threads(run: Run) -> set[int]:
+def blas_threads(run: BlockRange) -> set[int]:
     from dgmm.runtime.blas_threads import blas_report
 
     return {library["num_threads"] for library in blas_report()}
 
 
 def test_blas_has_one_thread_in_every_worker(dask_executor: DaskExecutor) -> None:
-    for _, threads in dask_executor.run(blas_threads, split_runs(6, 6)):
+    for _, threads in dask_executor.run(blas_threads, split_ranges(6, 6)):
         assert threads == {1}
 
 
@@ -170,10 +170,10 @@ def test_each_local_worker_has_an_equal_share_of_memory(dask_executor: DaskExecu
     assert dask_executor.task_memory_limit == available_memory() // 2
 
 
-def stream(run: Run) -> Iterator[int]:
+def stream(run: BlockRange) -> Iterator[int]:
     yield run.start
 
 
 def test_a_result_that_cannot_travel_is_an_error_not_a_wait(dask_executor: DaskExecutor) -> None:
     with pytest.raises(TypeError, match="generator"):
-        list(dask_executor.run(stream, split_runs(2, 2)))
+        list(dask_executor.run(stream, split_ranges(2, 2)))

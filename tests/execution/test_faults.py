@@ -21,8 +21,8 @@ from dgmm.errors import DgmmError, UnavailableError
 from dgmm.execution import local_processes
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.execution.scheduling import balance
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import map_reduce, split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
 pytestmark = [
     pytest.mark.timeout(90),
@@ -48,7 +48,7 @@ class DeadlyLeaves:
     blocks: tuple[int, ...]
     signal: signal.Signals
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, FloatSum]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, FloatSum]]:
         for block, value in self.leaves(run):
             if block in self.blocks and is_first(self.folder / str(block)):
                 os.kill(os.getpid(), self.signal)
@@ -89,7 +89,7 @@ def wake_stopped_children() -> None:
             child.send_signal(signal.SIGCONT)
 
 
-def die_on_block_six(run: Run) -> Run:
+def die_on_block_six(run: BlockRange) -> BlockRange:
     if 6 in range(*run):
         os.kill(os.getpid(), signal.SIGKILL)
     return run
@@ -97,14 +97,14 @@ def die_on_block_six(run: Run) -> Run:
 
 @pytest.mark.slow
 def test_a_block_that_always_kills_is_named_and_no_other_suffers() -> None:
-    runs = [Run(2 * i, 2 * i + 2) for i in range(6)]
+    runs = [BlockRange(2 * i, 2 * i + 2) for i in range(6)]
     done = []
     with local_cluster(2) as executor:
         results = executor.run(die_on_block_six, runs)
         with pytest.raises(DgmmError, match="block 6 ended 3 workers while alone") as caught:
             done.extend(run for run, _ in results)
         assert caught.value.exit_code == 70
-        assert sorted(done) == [*runs[:3], Run(7, 8), *runs[4:]]
+        assert sorted(done) == [*runs[:3], BlockRange(7, 8), *runs[4:]]
         assert len(list(executor.run(lambda run: run, runs))) == 6, "the cluster is usable again"
 
 
@@ -114,7 +114,7 @@ def test_workers_that_join_are_used_and_workers_that_leave_are_not_missed() -> N
         cluster = executor._client.cluster
         cluster.scale(3)
         wait_for_threads(executor, 3)
-        ids = {found for _, found in executor.run(slow_process_id, split_runs(18, 18))}
+        ids = {found for _, found in executor.run(slow_process_id, split_ranges(18, 18))}
         assert len(ids) == 3
         cluster.scale(1)
         total = map_reduce(executor, Leaves(values, seconds=0.01), 60)
@@ -122,7 +122,7 @@ def test_workers_that_join_are_used_and_workers_that_leave_are_not_missed() -> N
     assert total.value.hex() == plain_tree(values).hex()
 
 
-def slow_process_id(run: Run) -> int:
+def slow_process_id(run: BlockRange) -> int:
     time.sleep(0.1)
     return os.getpid()
 
@@ -138,7 +138,7 @@ def test_a_cluster_without_workers_is_unavailable_after_the_wait() -> None:
     with local_cluster(1, wait_workers_s=1.0) as executor:
         executor._client.cluster.scale(0)
         with pytest.raises(UnavailableError, match=r"had no workers for 1 s.*command again"):
-            list(executor.run(slow_process_id, split_runs(4, 4)))
+            list(executor.run(slow_process_id, split_ranges(4, 4)))
 
 
 def worker_processes() -> set[psutil.Process]:
@@ -155,7 +155,7 @@ def test_opening_and_closing_writes_nothing_to_the_terminal_and_leaves_no_proces
     with caplog.at_level(logging.INFO, logger="dgmm"), local_cluster(2) as executor:
         map_reduce(executor, task, 8)
         with pytest.raises(ZeroDivisionError):
-            list(executor.run(lambda run: 1 // 0, split_runs(4, 4)))
+            list(executor.run(lambda run: 1 // 0, split_ranges(4, 4)))
     assert capfd.readouterr() == ("", "")
     assert "given out again" in caplog.text
     _, alive = psutil.wait_procs(worker_processes() - before, timeout=10)

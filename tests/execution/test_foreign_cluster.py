@@ -18,8 +18,8 @@ from dgmm.errors import UnavailableError, UsageError
 from dgmm.execution import ClusterSettings, open_executor
 from dgmm.execution.dask_cluster import existing_cluster
 from dgmm.execution.scheduler_address import read_address
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import map_reduce, split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -40,7 +40,7 @@ def wait_for_threads(executor: object, n_threads: int) -> None:
         time.sleep(0.05)
 
 
-def blas_threads(run: Run) -> list[int]:
+def blas_threads(run: BlockRange) -> list[int]:
     from dgmm.runtime.blas_threads import blas_report
 
     return [library["num_threads"] for library in blas_report()]
@@ -53,7 +53,7 @@ def test_a_cluster_from_a_shell_gives_the_same_bits(two_workers: Scheduler, by: 
     with open_executor(ClusterSettings(**{by: where})) as executor:
         wait_for_threads(executor, 2)
         total = map_reduce(executor, Leaves(values), 64)
-        threads = [found for _, found in executor.run(blas_threads, split_runs(4, 4))]
+        threads = [found for _, found in executor.run(blas_threads, split_ranges(4, 4))]
         told = executor.environment()
         assert executor.dashboard is None or "127.0.0.1" in executor.dashboard
     assert total.value.hex() == plain_tree(values).hex()
@@ -70,7 +70,7 @@ def test_a_clusters_workers_get_their_blas_threads_back(tmp_path: Path) -> None:
         from distributed import Client
 
         with existing_cluster(found.address) as executor:
-            inside = [counts for _, counts in executor.run(blas_threads, split_runs(2, 2))]
+            inside = [counts for _, counts in executor.run(blas_threads, split_ranges(2, 2))]
         with Client(found.address, set_as_default=False) as client:
             (after,) = client.run(blas_threads, None).values()
     assert {count for counts in inside for count in counts} == {1}
@@ -170,7 +170,7 @@ def test_a_scheduler_that_goes_is_unavailable_not_a_traceback_of_dask(tmp_path: 
         found = processes.enter_context(scheduler(tmp_path))
         processes.enter_context(found.worker())
         executor = stack.enter_context(existing_cluster(found.address))
-        results = executor.run(lambda run: time.sleep(0.2), split_runs(50, 50))
+        results = executor.run(lambda run: time.sleep(0.2), split_ranges(50, 50))
         next(results)
         processes.close()
         with pytest.raises(UnavailableError, match=r"scheduler at tcp://.* was lost"):

@@ -18,7 +18,7 @@ from distributed import Client, Status
 from shell_cluster import PLACES, Scheduler, scheduler
 
 from dgmm.execution.dask_cluster import existing_cluster
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.map_reduce import split_ranges
 
 pytestmark = pytest.mark.timeout(150)
 TWO_THREADS = {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
@@ -57,10 +57,10 @@ def remaining(dask_scheduler: Any) -> list[str]:
 DRIVER = """
 import sys, time
 from dgmm.execution.dask_cluster import existing_cluster
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.map_reduce import split_ranges
 from test_leases import keep_rows
 with existing_cluster(sys.argv[1]) as executor:
-    list(executor.run(keep_rows, split_runs(4, 4)))
+    list(executor.run(keep_rows, split_ranges(4, 4)))
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -135,7 +135,7 @@ def test_another_run_on_the_same_workers_keeps_its_limit(tmp_path: Path) -> None
         existing_cluster(found.address) as first,
     ):
         with existing_cluster(found.address) as second:
-            list(second.run(keep_rows, split_runs(1, 1)))
+            list(second.run(keep_rows, split_ranges(1, 1)))
             wait_for(lambda: list(client.run(blas_threads).values()) == [{1}])
         assert list(client.run(blas_threads).values()) == [{1}]
         ((rows, _),) = client.run(kept).values()

@@ -20,8 +20,8 @@ from distributed.security import Security
 
 from dgmm.execution import local_processes
 from dgmm.execution.dask_cluster import local_cluster
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import split_ranges
 
 pytestmark = [
     pytest.mark.timeout(150),
@@ -73,7 +73,7 @@ def test_no_process_without_the_certificate_gets_into_a_local_cluster() -> None:
             refused = connected(target, security)
             assert refused.returncode != 0, f"{target} let a stranger in"
             assert error in refused.stderr
-        assert [found for _, found in executor.run(answer, split_runs(1, 1))] == [42]
+        assert [found for _, found in executor.run(answer, split_ranges(1, 1))] == [42]
 
 
 def test_a_client_that_checks_nothing_is_asked_for_the_certificate() -> None:
@@ -100,7 +100,7 @@ def test_the_key_of_a_local_cluster_stays_in_no_file(
         assert not list(tmp_path.rglob("dask.pem"))
 
 
-def answer(run: Run) -> int:
+def answer(run: BlockRange) -> int:
     return 42
 
 

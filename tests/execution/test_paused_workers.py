@@ -16,8 +16,8 @@ from dgmm.errors import UnavailableError
 from dgmm.execution.dask_cluster import existing_cluster
 from dgmm.execution.paused_workers import paused_error
 from dgmm.execution.scheduling.balance import Balance
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import map_reduce, split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
 pytestmark = pytest.mark.timeout(120)
 LIMIT = ("--memory-limit", "3GB")
@@ -61,7 +61,7 @@ def test_all_workers_paused_ends_with_a_sentence_that_names_them_and_their_memor
     assert "not this job's" in text
 
 
-def process_id(run: Run) -> int:
+def process_id(run: BlockRange) -> int:
     time.sleep(0.02)
     return os.getpid()
 
@@ -80,14 +80,14 @@ def test_a_paused_worker_of_two_gets_no_runs_and_holds_nothing_up(tmp_path: Path
         assert executor.n_threads == 1
         begun = time.monotonic()
         total = map_reduce(executor, Leaves(values), 30)
-        ids = {found for _, found in executor.run(process_id, split_runs(20, 20))}
+        ids = {found for _, found in executor.run(process_id, split_ranges(20, 20))}
         assert time.monotonic() - begun < 10
     assert total.value.hex() == plain_tree(values).hex()
     assert len(ids) == 1
 
 
 def test_runs_of_a_worker_that_becomes_paused_are_given_to_others_and_no_one_is_blamed() -> None:
-    balance = Balance(split_runs(4, 4))
+    balance = Balance(split_ranges(4, 4))
     threads = {"a": 1, "b": 1}
     balance.follow(threads, 0.0)
     given = balance.assign(0.0)

@@ -13,8 +13,8 @@ from reduction_examples import Leaves, awkward_values, plain_tree
 
 from dgmm.errors import DataError, UsageError
 from dgmm.execution.threads import ThreadExecutor, available_cpus
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import map_reduce, split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,7 +31,7 @@ def test_any_number_of_threads_gives_the_bits_of_the_plain_tree(
 
 
 def test_every_run_comes_back_once_with_its_own_result() -> None:
-    runs = split_runs(40, 17)
+    runs = split_ranges(40, 17)
     with ThreadExecutor(3) as executor:
         results = dict(executor.run(lambda run: run.stop - run.start, runs))
     assert results == {run: run.stop - run.start for run in runs}
@@ -40,21 +40,21 @@ def test_every_run_comes_back_once_with_its_own_result() -> None:
 def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() -> None:
     begun = []
 
-    def task(run: Run) -> None:
+    def task(run: BlockRange) -> None:
         begun.append(run)
         if run.start == 0:
             raise DataError("row 3 is not finite")
         time.sleep(0.01)
 
     with ThreadExecutor(2) as executor, pytest.raises(DataError, match="row 3"):
-        list(executor.run(task, split_runs(100, 100)))
+        list(executor.run(task, split_ranges(100, 100)))
     assert len(begun) <= 2 * 2
 
 
 def test_a_closed_iterator_starts_no_further_runs() -> None:
     begun = []
     with ThreadExecutor(2) as executor:
-        results = executor.run(begun.append, split_runs(100, 100))
+        results = executor.run(begun.append, split_ranges(100, 100))
         next(results)
         results.close()  # type: ignore[attr-defined]
     assert len(begun) <= 2 * 2 + 1
@@ -64,11 +64,11 @@ def test_no_more_than_two_runs_a_thread_are_in_flight() -> None:
     done = threading.Semaphore(0)
     taken = 0
 
-    def task(run: Run) -> None:
+    def task(run: BlockRange) -> None:
         done.release()
 
     with ThreadExecutor(2) as executor:
-        for _ in executor.run(task, split_runs(50, 50)):
+        for _ in executor.run(task, split_ranges(50, 50)):
             taken += 1
             time.sleep(0.002)  # the threads could be far ahead of a slow consumer by now
             finished = done._value
@@ -108,13 +108,13 @@ def test_threads_load_nothing_of_dask() -> None:
 def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys, time\n"
-        "from dgmm.reduction.map_reduce import split_runs\n"
+        "from dgmm.reduction.map_reduce import split_ranges\n"
         "from dgmm.execution.threads import ThreadExecutor\n"
         "def task(run):\n"
         "    pathlib.Path(sys.argv[1]).touch()\n"
         "    time.sleep(0.2)\n"
         "with ThreadExecutor(1) as executor:\n"
-        "    list(executor.run(task, split_runs(1000, 1000)))\n"
+        "    list(executor.run(task, split_ranges(1000, 1000)))\n"
     )
     begun = tmp_path / "begun"
     process = subprocess.Popen(

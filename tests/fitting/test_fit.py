@@ -14,10 +14,10 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em.saved_progress import NothingKept
+from dgmm.fitting.em.saved_progress import NoSavedProgress
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.preparation import FitSettings, sample_rows
-from dgmm.mixture import backends as arithmetic
+from dgmm.mixture import backends as backend
 from dgmm.outcome import Outcome
 
 FAMILIES = ["full", "tied", "diag", "spherical"]
@@ -72,7 +72,7 @@ ODD = {
 def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small passes compiled too."""
     pytest.importorskip("numba", reason="Numba is optional")
-    monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 1)
+    monkeypatch.setattr(backend, "WORTH_COMPILING", 1)
 
 
 @pytest.mark.usefixtures("compiled")
@@ -228,7 +228,7 @@ class WithWorker(ThreadExecutor):
 @pytest.mark.usefixtures("compiled")
 def test_passes_are_compiled_only_where_every_worker_has_the_same() -> None:
     X = rows()
-    assert fitted(X, max_iter=2).arithmetic == "numba"
+    assert fitted(X, max_iter=2).backend == "numba"
     with WithWorker(1) as executor:
         same = executor.environment()["driver"]["compiled"]
         for executor.compiled, expected in (
@@ -237,10 +237,10 @@ def test_passes_are_compiled_only_where_every_worker_has_the_same() -> None:
             (None, "numpy"),
         ):
             found = fit(ArrayDataset(X), executor, FitSettings(3, max_iter=2), SilentListener())
-            assert found.arithmetic == expected
+            assert found.backend == expected
 
 
-class Kept(NothingKept):
+class Kept(NoSavedProgress):
     """Gives back what an earlier attempt has kept."""
 
     def __init__(self) -> None:
@@ -256,8 +256,8 @@ def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
     with ThreadExecutor(1) as executor:
         for _ in range(2):
             found = fit(ArrayDataset(X), executor, settings, SilentListener(), kept=kept)
-            assert found.arithmetic == "numba"
-            monkeypatch.setattr(arithmetic, "WORTH_COMPILING", 10**9)
+            assert found.backend == "numba"
+            monkeypatch.setattr(backend, "WORTH_COMPILING", 10**9)
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(400, 2), (24_000, 1)])

@@ -19,15 +19,15 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting import initialisation
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.initialisation import METRICS, StartRequest
-from dgmm.fitting.preparation import FitSettings, Survey, survey
+from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
-from dgmm.fitting.sample_em import Rehearsal
+from dgmm.fitting.sample_em import SampleEM
 from dgmm.fitting.sample_trials import Tried, likeliest_of_each
 from dgmm.fitting.screening import SCREENED_ITERATIONS, likelier
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.parameters import Parameters
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 N, K, SAMPLED = 40_000, 4, 4000
 
@@ -67,7 +67,7 @@ def fitted(X: np.ndarray, listener: Any = None, n_threads: int = 2, **changes: A
         return fit(ArrayDataset(X), executor, settings(**changes), listener or SilentListener())
 
 
-def surveyed(X: np.ndarray, **changes: Any) -> tuple[Survey, FitSettings]:
+def surveyed(X: np.ndarray, **changes: Any) -> tuple[PreparedFit, FitSettings]:
     asked = settings(**changes)
     with ThreadExecutor(1) as executor:
         return survey(ArrayDataset(X), executor, asked), asked
@@ -79,8 +79,8 @@ class OneByOne:
     n_threads = 3
 
     def run(
-        self, task: Callable[[Run], Any], runs: Sequence[Run], **_: object
-    ) -> Iterator[tuple[Run, Any]]:
+        self, task: Callable[[BlockRange], Any], runs: Sequence[BlockRange], **_: object
+    ) -> Iterator[tuple[BlockRange, Any]]:
         for run in reversed(runs):
             yield run, task(run)
 
@@ -260,13 +260,13 @@ def test_iterations_on_the_sample_stand_in_a_note_and_not_among_those_of_the_fit
     assert plain.notes == []
 
 
-def refine(rehearsal: Rehearsal, *starts: Parameters) -> Any:
+def refine(rehearsal: SampleEM, *starts: Parameters) -> Any:
     drawn = tuple(Start(0, i, "units", p) for i, p in enumerate(starts))
     with ThreadExecutor(2) as executor:
         return rehearsal.refine(Starts(drawn, {}), executor)
 
 
-def spread_out(known: Survey) -> Parameters:
+def spread_out(known: PreparedFit) -> Parameters:
     """A start at rows far from one another."""
     order = np.argsort(known.sample.sum(axis=1))
     means = known.sample[order[np.linspace(0, len(order) - 1, K).astype(int)]]
@@ -274,7 +274,7 @@ def spread_out(known: Survey) -> Parameters:
     return Parameters.of(known.family, np.full(K, 1 / K), means, covariances)
 
 
-def astray(known: Survey) -> Parameters:
+def astray(known: PreparedFit) -> Parameters:
     """A start that EM does not leave: one component over two clusters, two in another."""
     one = spread_out(known)
     means = one.means.copy()
@@ -285,7 +285,7 @@ def astray(known: Survey) -> Parameters:
 
 def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
     known, asked = surveyed(rows(spread=20.0), sample_starts=2)
-    rehearsal, good, bad = Rehearsal.of(known, asked), spread_out(known), astray(known)
+    rehearsal, good, bad = SampleEM.of(known, asked), spread_out(known), astray(known)
     alone = refine(rehearsal, good)
     for starts, place in (((good, bad), 0), ((bad, good), 1)):
         found = refine(rehearsal, *starts)
@@ -305,7 +305,7 @@ def test_where_every_start_loses_components_the_first_is_taken_as_it_was_drawn()
     bare = replace(known.conditions.collapse, regularisation=np.zeros(3))
     known = replace(known, conditions=replace(known.conditions, collapse=bare))
     drawn = spread_out(replace(known, sample=rows(SAMPLED)))
-    found = refine(Rehearsal.of(known, asked), drawn, drawn)
+    found = refine(SampleEM.of(known, asked), drawn, drawn)
     assert [start.parameters for start in found.begun] == [drawn]
     assert [t.mean_log_likelihood for t in found.trials] == [None, None]
 
@@ -394,7 +394,7 @@ def spiky(weight: float, family: str = "full") -> Parameters:
     ],
 )
 def test_a_component_needs_the_rows_that_its_own_covariance_does(family, n_members, expected):
-    assert spiky(n_members / 1000, family).bears_covariances(1000) is expected
+    assert spiky(n_members / 1000, family).supports_covariances(1000) is expected
 
 
 def test_a_start_with_a_spike_is_chosen_where_every_start_has_one_alone() -> None:

@@ -13,9 +13,9 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em.data_pass import ExpectationPass, PassOverRows
+from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
 from dgmm.fitting.em.saved_progress import EmState
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.job import run_job
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import Guard, choose
@@ -67,10 +67,10 @@ def test_the_state_is_kept_where_a_larger_max_iter_may_end_otherwise(
     family = family_named("spherical")
     parameters = Parameters.of(family, np.ones(1), np.zeros((1, 2)), np.ones(1))
     # Whatever the outcome: components may be held up, or settled, by the last iteration alone.
-    candidate = Candidate(0, parameters, n_iter, outcome=Outcome.COMPONENT_COLLAPSED)
+    candidate = FitCandidate(0, parameters, n_iter, outcome=Outcome.COMPONENT_COLLAPSED)
     store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
     with RunState(store, every_s=60, max_iter=max_iter) as state:
-        state.keep_em_state(EmState((candidate,), n_iter))
+        state.save_em_state(EmState((candidate,), n_iter))
         assert state.may_go_on is may_go_on
     with RunState(store, every_s=60, max_iter=max_iter) as state:
         assert state.em_state() is not None
@@ -94,7 +94,7 @@ def test_finished_parts_of_a_pass_are_taken_by_that_very_pass_alone(tmp_path, mo
     def statistics(dtype, dies_at=0):
         """A pass over all rows; how many blocks it read, and what came of it."""
         read = []
-        call = ExpectationPass.__call__
+        call = EStepTask.__call__
 
         def counted(self, part):
             for pair in call(self, part):
@@ -105,8 +105,8 @@ def test_finished_parts_of_a_pass_are_taken_by_that_very_pass_alone(tmp_path, mo
 
         store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
         with RunState(store, every_s=1e-9, max_iter=9) as state, ThreadExecutor(1) as executor:
-            monkeypatch.setattr(ExpectationPass, "__call__", counted)
-            one = PassOverRows(dataset, executor, units, "numpy", of_pass=state.of_pass)
+            monkeypatch.setattr(EStepTask, "__call__", counted)
+            one = EStepRunner(dataset, executor, units, "numpy", of_pass=state.of_pass)
             try:
                 total = one(kernels(rows, dtype))
             finally:

@@ -20,7 +20,7 @@ from dgmm.data.zarr.output_array import OutputArray
 from dgmm.data.zarr.output_arrays import create_array, create_outputs
 from dgmm.errors import OutputFailedError
 from dgmm.events import SilentListener
-from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.job import fit_job as fitting
 from dgmm.job import lock, run_job, stages
 from dgmm.job import output_stage as last_walk
@@ -83,8 +83,8 @@ def before(owner: object, name: str, change: Callable[[], None], nth: int = 1) -
 
 
 POINTS = {
-    "in-the-first-pass": (ExpectationPass, "__call__"),
-    "before-a-state-is-kept": (RunState, "keep_em_state"),
+    "in-the-first-pass": (EStepTask, "__call__"),
+    "before-a-state-is-kept": (RunState, "save_em_state"),
     "before-the-model-is-saved": (fitting, "_save"),
     "between-outputs": (OutputArray, "write"),
     "before-outputs-are-synced": (OutputArray, "sync"),
@@ -168,8 +168,8 @@ def test_a_run_from_python_ends_with_an_error_and_not_with_its_process(
         (tmp_path / "run").rename(tmp_path / "gone")
         assert stopping.requested.wait(30)
 
-    gone = before(ExpectationPass, "__call__", change, nth=2)
-    monkeypatch.setattr(ExpectationPass, "__call__", gone)
+    gone = before(EStepTask, "__call__", change, nth=2)
+    monkeypatch.setattr(EStepTask, "__call__", gone)
     with pytest.raises(OutputFailedError, match="was removed, moved or replaced"):
         run_job(job(data, tmp_path / "run"), SilentListener())
     assert not stopping.requested.is_set()

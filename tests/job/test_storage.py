@@ -23,7 +23,7 @@ from dgmm.checkpoint import run_state
 from dgmm.cli.entry_point import run
 from dgmm.data.zarr import chunk_listing
 from dgmm.data.zarr.small_files import SmallFilesStore
-from dgmm.fitting.em.data_pass import ExpectationPass
+from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.storage import retry as patience
 from dgmm.storage.atomic_files import read_json
 
@@ -253,16 +253,16 @@ def test_a_chunk_that_is_harmed_during_the_run_is_named_and_fills_nothing(
 ) -> None:
     chunk = data / "c" / "4" / "0"
     content, status = chunk.read_bytes(), chunk.stat()
-    e_step, passes = ExpectationPass.__call__, [0]
+    e_step, passes = EStepTask.__call__, [0]
 
-    def harming(self: ExpectationPass, part: Any) -> Any:
+    def harming(self: EStepTask, part: Any) -> Any:
         passes[0] += 1
         if passes[0] == 4 and chunk.exists():
             harm(chunk)
         return e_step(self, part)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ExpectationPass, "__call__", harming)
+        patched.setattr(EStepTask, "__call__", harming)
         code = run(["run", "--quiet", str(job_file(tmp_path))])
     said = capsys.readouterr().err
     assert code == 65, said
@@ -281,16 +281,16 @@ def test_chunks_written_during_the_run_are_found_before_outputs_are_published(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chunk = data / "c" / "1" / "0"
-    e_step, passes = ExpectationPass.__call__, [0]
+    e_step, passes = EStepTask.__call__, [0]
 
-    def touching(self: ExpectationPass, part: Any) -> Any:
+    def touching(self: EStepTask, part: Any) -> Any:
         passes[0] += 1
         if passes[0] == 4:
             os.utime(chunk)
         return e_step(self, part)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ExpectationPass, "__call__", touching)
+        patched.setattr(EStepTask, "__call__", touching)
         assert run(["run", "--quiet", str(job_file(tmp_path))]) == 65
     assert "changed during the run" in capsys.readouterr().err
     assert not (tmp_path / "run" / "outputs.zarr").exists()

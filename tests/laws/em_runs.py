@@ -45,25 +45,25 @@ def conditions(
     tol: float = 1e-9,
     regularisation: float = 0.0,
     on_collapse: Any = "reseed",
-) -> em.Conditions:
+) -> em.EMProblem:
     """Conditions of a fit to rows Y (d, n)."""
     added = np.full(len(Y), regularisation)
     policy = CollapsePolicy(on_collapse, np.ascontiguousarray(Y.T), added)
     guard = Guard.of_range(Y.min(axis=1), Y.max(axis=1))
-    return em.Conditions(tol=tol, max_iter=max_iter, collapse=policy, guard=guard)
+    return em.EMProblem(tol=tol, max_iter=max_iter, collapse=policy, guard=guard)
 
 
 def fit(
-    parameters: Parameters, Y: Array, settings: em.Conditions, *, centred: bool = False
-) -> em.Candidate:
+    parameters: Parameters, Y: Array, settings: em.EMProblem, *, centred: bool = False
+) -> em.FitCandidate:
     """One candidate's run to its outcome."""
-    candidate = em.Candidate.at(0, parameters, settings)
+    candidate = em.FitCandidate.at(0, parameters, settings)
     if centred:
         candidate = replace(candidate, stage="centred")
     return em.run((candidate,), InMemory(Y), settings)[0]
 
 
-def em_step(scene: Scene, *, centred: bool = False) -> em.Candidate:
+def em_step(scene: Scene, *, centred: bool = False) -> em.FitCandidate:
     """One iteration without regularisation."""
     settings = conditions(scene.Y, max_iter=1)
     return fit(scene.parameters, scene.Y, settings, centred=centred)

@@ -8,7 +8,7 @@ import mixtures
 import numpy as np
 from mixtures import EPS, Array
 
-from dgmm.mixture.backends import Plain
+from dgmm.mixture.backends import NumpyBackend
 from dgmm.mixture.covariance import Family, Moments
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters, m_step
@@ -33,7 +33,7 @@ def features_times_parameters_are_log_densities(
     q = p.family.quadratic_width(p.n_features)
     Phi = np.ones((p.family.width(p.n_features), Y.shape[1]))
     for part in p.family.quadratic_parts(p.n_features, int(rng.integers(1, q + 2))):
-        p.family.fill_quadratic(Y, part, Phi[part.start : part.stop], Plain())
+        p.family.fill_quadratic(Y, part, Phi[part.start : part.stop], NumpyBackend())
     Phi[q:-1] = Y
     left_out = np.zeros(Y.shape[1])
     if p.family.pooled_scatter:

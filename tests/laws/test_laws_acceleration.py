@@ -17,7 +17,7 @@ from mixtures import Scene
 
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.acceleration import Cycle
-from dgmm.fitting.em.collapse import CollapsePolicy, ComponentEvent, Settled
+from dgmm.fitting.em.collapse import CollapsePolicy, CollapseResult, ComponentEvent
 from dgmm.fitting.em.state import Iteration
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard
@@ -27,13 +27,13 @@ from dgmm.outcome import Outcome
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 
 
-def conditions(scene: Scene, **options: Any) -> em.Conditions:
+def conditions(scene: Scene, **options: Any) -> em.EMProblem:
     return replace(em_runs.conditions(scene.Y, **options), acceleration="squarem")
 
 
 def run(
-    scene: Scene, allowed: em.Conditions, *, centred: bool = False
-) -> tuple[em.Candidate, list[Iteration]]:
+    scene: Scene, allowed: em.EMProblem, *, centred: bool = False
+) -> tuple[em.FitCandidate, list[Iteration]]:
     """A candidate's end, and what a listener heard; every pass is counted and heard."""
     heard: list[Iteration] = []
     passes = 0
@@ -44,7 +44,7 @@ def run(
         passes += 1
         return in_memory(kernels)
 
-    start = em.Candidate.at(0, scene.parameters, allowed)
+    start = em.FitCandidate.at(0, scene.parameters, allowed)
     if centred:
         start = replace(start, stage="centred")
     (done,) = em.run((start,), expectation, allowed, lambda _, iteration: heard.append(iteration))
@@ -185,9 +185,9 @@ def test_a_refuted_step_costs_its_pass_and_nothing_else(
         )
     kept = [i for i in heard if i.step == "plain"]
     assert [i.change for i in kept[1:]] == [i.change for i in told[1:]]
-    refuted = [i for i in heard if i.step == "refuted"]
-    assert all(np.isnan(i.change) for i in refuted)
-    assert {i.mean_log_likelihood for i in refuted} <= set(plain.history)
+    rejected = [i for i in heard if i.step == "refuted"]
+    assert all(np.isnan(i.change) for i in rejected)
+    assert {i.mean_log_likelihood for i in rejected} <= set(plain.history)
 
 
 @FAMILY
@@ -239,7 +239,7 @@ class _LosesOne(CollapsePolicy):
         used_rows: tuple[int, ...],
         iteration: int,
         restart: int,
-    ) -> Settled:
+    ) -> CollapseResult:
         settled = CollapsePolicy.settle(self, estimate, reseeds, used_rows, iteration, restart)
         event = ComponentEvent(iteration, restart, 0, "reseeded", "component 0 collapsed")
         return replace(settled, events=(event,)) if iteration == 3 else settled
@@ -266,7 +266,7 @@ def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.Monke
 def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
     scene = slow(family)
     allowed = conditions(scene, max_iter=400, tol=1e-9)
-    started = em.Candidate.at(0, scene.parameters, allowed)
+    started = em.FitCandidate.at(0, scene.parameters, allowed)
     first = em_runs.InMemory(scene.Y)
     kernel = em._kernel(started, allowed)
     begun = em.advance(started, kernel, first((kernel,)).candidates[0], allowed)

@@ -20,7 +20,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import convergence as judgement
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import ExpectationPass, PassStatistics
+from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.mixture.backends import chosen
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Kernel
@@ -194,12 +194,12 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
         mixtures.mixture(family, k, 3, rng, separation=1.0)
         for family, k in [*((f, 3) for f in FAMILIES.values()), (FAMILIES["full"], 5)]
     ]
-    candidates = tuple(em.Candidate.at(i, p, shared) for i, p in enumerate(starts))
+    candidates = tuple(em.FitCandidate.at(i, p, shared) for i, p in enumerate(starts))
     dataset = ArrayDataset(X)
     with ThreadExecutor(2) as executor:
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = ExpectationPass(dataset, standardisation, kernels, chosen(10**9), drop=False)
+            leaves = EStepTask(dataset, standardisation, kernels, chosen(10**9), drop=False)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)
@@ -241,9 +241,9 @@ def test_rounding_of_float32_does_not_keep_em_from_converging(family: Family) ->
 
 def test_the_best_candidate_is_sound_and_likeliest() -> None:
     scene = mixtures.scene(FAMILIES["full"])
-    at = em.Candidate.at(0, scene.parameters, em_runs.conditions(scene.Y))
+    at = em.FitCandidate.at(0, scene.parameters, em_runs.conditions(scene.Y))
 
-    def ended(restart: int, outcome: Outcome, mean: float) -> em.Candidate:
+    def ended(restart: int, outcome: Outcome, mean: float) -> em.FitCandidate:
         return replace(at, restart=restart, outcome=outcome, history=(mean,))
 
     poor = ended(0, Outcome.CONVERGED, -3.0)
@@ -296,7 +296,7 @@ def test_the_total_scatter_is_taken_once_for_each_precision() -> None:
             return super().__call__(kernels)
 
     shared = replace(em_runs.conditions(scene.Y, tol=1e-9, max_iter=300), single=True)
-    candidate = em.Candidate.at(0, scene.parameters, shared)
+    candidate = em.FitCandidate.at(0, scene.parameters, shared)
     em.run((candidate,), Watching(scene.Y), shared)
     for dtype in (np.float32, np.float64):
         taken = [with_scatter for own, with_scatter in seen if own == dtype]

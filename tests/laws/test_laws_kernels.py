@@ -234,7 +234,7 @@ def test_the_guard_bounds_the_error_of_compiled_products(d: int, noise: float, d
     parameters = Parameters.of(
         FAMILIES["full"], np.ones(1), np.full((1, d), 0.3), np.linalg.inv(precision)[None]
     )
-    kernel, workspace = ProductKernel.of(parameters, dtype), Workspace(compiled.Compiled())
+    kernel, workspace = ProductKernel.of(parameters, dtype), Workspace(compiled.NumbaBackend())
     identity = Standardisation.identity(d)
     columns = StandardisedRows.of(rows, identity, kernel.dtype, workspace)
     width = FAMILIES["full"].width(d)

@@ -15,7 +15,7 @@ from mixtures import EPS, Scene
 
 from dgmm.data.summary.summarise import PartialSummary
 from dgmm.data.summary.uniform_sample import SampleRule
-from dgmm.mixture.backends import Plain
+from dgmm.mixture.backends import NumpyBackend
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -111,7 +111,7 @@ def _summary_parts(at: list[int]) -> list[PartialSummary]:
     rule = SampleRule.expecting(50, ROW_QUANTUM, 0)
     pieces = pairwise(at)
     return [
-        PartialSummary.of_block(block, a, rows[a:b], rule, Plain())
+        PartialSummary.of_block(block, a, rows[a:b], rule, NumpyBackend())
         for block, (a, b) in enumerate(pieces)
         if b > a
     ]

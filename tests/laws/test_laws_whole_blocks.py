@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.data_pass import StandardisedRows
-from dgmm.mixture.backends import Block, Plain, steps
+from dgmm.mixture.backends import Block, NumpyBackend, steps
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step
 from dgmm.mixture.parameters import Parameters
@@ -31,7 +31,7 @@ FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family:
 S = stretches.STRETCH
 
 
-class Counting(compiled.Compiled):
+class Counting(compiled.NumbaBackend):
     """Knows how many blocks it did at once."""
 
     blocks = 0
@@ -75,7 +75,9 @@ def test_a_block_at_once_has_the_numbers_of_its_tiles(
 ) -> None:
     parameters, rows = _drawn(family, n, k, d, seed, spread)
     rows, fast = rows.astype(stored), Counting()
-    found, expected = (_statistics(Workspace(a), rows, parameters, dtype) for a in (fast, Plain()))
+    found, expected = (
+        _statistics(Workspace(a), rows, parameters, dtype) for a in (fast, NumpyBackend())
+    )
     assert fast.blocks == 1
     standard = Standardisation.from_sample(rows[:500], rows.dtype, common_scale=True)
     Y = standard.apply(rows, np.float64)
@@ -122,7 +124,7 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
-    lse = Plain().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
+    lse = NumpyBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
     sums = np.zeros((k, p))
     for stretch in steps(n, S):
         for j in range(k):
@@ -148,7 +150,7 @@ def test_the_bits_of_a_block_are_chains_of_fused_multiplications(
 ) -> None:
     parameters, rows = _drawn(FAMILIES[family], n, k, d, 3)
     rows = rows.astype(dtype)
-    found = _statistics(Workspace(compiled.Compiled()), rows, parameters, dtype)
+    found = _statistics(Workspace(compiled.NumbaBackend()), rows, parameters, dtype)
     standard = Standardisation.from_sample(rows[:500], rows.dtype, common_scale=True)
     kernel = ProductKernel.of(parameters, dtype)
     columns = StandardisedRows.of(rows, standard, kernel.dtype, Workspace())
@@ -177,7 +179,7 @@ def other_registers() -> Any:
             patch.setitem(sys.modules, module.__name__, copy)  # for the next
             copies.append(copy)
     assert copies[0]._SHAPE != stretches._SHAPE
-    return copies[1].Compiled()
+    return copies[1].NumbaBackend()
 
 
 @FAMILY
@@ -191,7 +193,7 @@ def test_bits_do_not_follow_the_registers(
     parameters, rows = _drawn(family, n, k, d, 5)
     found, expected = (
         _statistics(Workspace(a), rows, parameters, dtype)
-        for a in (other_registers, compiled.Compiled())
+        for a in (other_registers, compiled.NumbaBackend())
     )
     assert found.log_likelihood == expected.log_likelihood
     np.testing.assert_array_equal(found.sums, expected.sums)
@@ -200,13 +202,13 @@ def test_bits_do_not_follow_the_registers(
 @FAMILY
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_was_in_the_buffers_changes_nothing(family: Family, dtype: type) -> None:
-    used = Workspace(compiled.Compiled())
+    used = Workspace(compiled.NumbaBackend())
     far, many = _drawn(family, 700, 21, 9, 1, spread=1e6)
     _statistics(used, many, far, dtype)
     for n in (3, S, 500):
         parameters, rows = _drawn(family, n, 5, 4, 2)
         found = _statistics(used, rows, parameters, dtype)
-        expected = _statistics(Workspace(compiled.Compiled()), rows, parameters, dtype)
+        expected = _statistics(Workspace(compiled.NumbaBackend()), rows, parameters, dtype)
         assert found.log_likelihood == expected.log_likelihood
         np.testing.assert_array_equal(found.sums, expected.sums)
 
@@ -215,7 +217,7 @@ def test_what_was_in_the_buffers_changes_nothing(family: Family, dtype: type) ->
 def test_a_row_that_is_no_number_makes_the_likelihood_none(odd: float) -> None:
     parameters, rows = _drawn(FAMILIES["full"], 1000, 3, 2, 0)
     rows[600, 1] = odd  # behind the 500 rows that units are taken from
-    found = _statistics(Workspace(compiled.Compiled()), rows, parameters, np.float64)
+    found = _statistics(Workspace(compiled.NumbaBackend()), rows, parameters, np.float64)
     assert not np.isfinite(found.log_likelihood)
 
 
@@ -229,7 +231,7 @@ def test_however_rows_are_stored_they_are_their_values(stored: str, dtype: type)
     standard = Standardisation.from_sample(rows, np.dtype(np.float64), common_scale=True)
     kernel, found = ProductKernel.of(parameters, dtype), []
     for some in (odd, rows):
-        workspace = Workspace(compiled.Compiled())
+        workspace = Workspace(compiled.NumbaBackend())
         columns = StandardisedRows.of(some, standard, kernel.dtype, workspace)
         found.append(e_step([kernel], columns, workspace)[0])
     assert found[0].log_likelihood == found[1].log_likelihood

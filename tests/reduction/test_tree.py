@@ -15,7 +15,7 @@ from dgmm.reduction.map_reduce import (
     SHORT_PASS_S,
     TASKS_PER_THREAD,
     SubtreeTask,
-    split_runs,
+    split_ranges,
     tasks_per_thread,
 )
 from dgmm.reduction.tree import Subtree, TreeReducer
@@ -27,7 +27,7 @@ floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_
 def test_tasks_of_any_size_in_any_order_give_the_bits_of_the_plain_tree(
     values: list[float], n_tasks: int, rng: random.Random
 ) -> None:
-    runs = split_runs(len(values), n_tasks)
+    runs = split_ranges(len(values), n_tasks)
     rng.shuffle(runs)
     reducer: TreeReducer[FloatSum] = TreeReducer(len(values))
     for run in runs:
@@ -47,7 +47,7 @@ def test_the_example_values_would_show_another_order_of_additions() -> None:
 def test_runs_cover_every_block_once_and_start_at_multiples_of_the_alignment(
     n_blocks: int, n_tasks: int, align: int
 ) -> None:
-    runs = split_runs(n_blocks, n_tasks, align)
+    runs = split_ranges(n_blocks, n_tasks, align)
     assert [block for run in runs for block in range(*run)] == list(range(n_blocks))
     assert all(run.start % align == 0 for run in runs)
     assert len(runs) <= n_tasks
@@ -58,12 +58,12 @@ def test_a_task_returns_at_most_two_subtrees_per_level(n_blocks: int, data: st.D
     start = data.draw(st.integers(0, n_blocks - 1))
     stop = data.draw(st.integers(start + 1, n_blocks))
     task = SubtreeTask(Leaves((0.0,) * n_blocks), n_blocks)
-    assert len(task(type(split_runs(1, 1)[0])(start, stop))) <= 2 * n_blocks.bit_length()
+    assert len(task(type(split_ranges(1, 1)[0])(start, stop))) <= 2 * n_blocks.bit_length()
 
 
 def test_a_missing_block_is_an_error_not_a_smaller_sum() -> None:
     reducer: TreeReducer[FloatSum] = TreeReducer(5)
-    for run in split_runs(5, 5)[:-1]:
+    for run in split_ranges(5, 5)[:-1]:
         for subtree in SubtreeTask(Leaves((1.0,) * 5), 5)(run):
             reducer.add(subtree)
     with pytest.raises(RuntimeError, match="incomplete"):

@@ -132,12 +132,12 @@ def test_a_chunk_that_becomes_something_else_after_the_listing_is_not_waited_for
     thing: Callable[[Path], None],
 ) -> None:
     from dgmm.data.zarr.dataset import open_zarr
-    from dgmm.reduction.blocks import Run
+    from dgmm.reduction.blocks import BlockRange
 
     dataset = open_zarr(str(Path("rows.zarr").absolute()))
     replaced("rows.zarr/c/2/0", thing)
     with pytest.raises((DataError, InputNotFoundError), match="c/2/0"):
-        list(dataset.read_blocks(Run(0, dataset.grid.n_blocks)))
+        list(dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fabricated_runs import CHANNELS_OF_3X3, mixture, run_directory
 
-from dgmm.report.component_colours import centre_pixel, component_paint
+from dgmm.report.component_colours import centre_pixel, component_colours
 from dgmm.report.components import Components
 from dgmm.report.feature_choice import chosen_features
 from dgmm.report.run_data import RunRecord
@@ -100,13 +100,13 @@ def test_the_centre_pixel_is_read_off_the_names(
 @pytest.mark.parametrize("full", [1.0, 255.0, 65535.0])
 def test_paint_is_the_mean_colour_on_the_scale_of_the_images(full: float) -> None:
     colours = np.array([[0.1, 0.2, 0.9], [0.95, 0.5, 0.0]])
-    paint = component_paint(made(full * colours, names=("r", "g", "b")))
+    paint = component_colours(made(full * colours, names=("r", "g", "b")))
     assert np.allclose(paint.colours, colours, rtol=0, atol=4 * np.finfo(float).eps)
     assert "r, g, b" in paint.description
 
 
 def test_paint_on_no_known_scale_is_stretched_and_says_so() -> None:
-    paint = component_paint(made([[-50.0, 0.0, 5.0], [0.0, 5.0, 150.0]], names=("r", "g", "b")))
+    paint = component_colours(made([[-50.0, 0.0, 5.0], [0.0, 5.0, 150.0]], names=("r", "g", "b")))
     assert paint.colours.min() == 0.0
     assert paint.colours.max() == 1.0
     assert "stretched" in paint.description
@@ -114,7 +114,7 @@ def test_paint_on_no_known_scale_is_stretched_and_says_so() -> None:
 
 def test_other_data_are_painted_in_the_colours_of_every_other_figure() -> None:
     components = made([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
-    assert np.array_equal(component_paint(components).colours, components.colours)
+    assert np.array_equal(component_colours(components).colours, components.colours)
 
 
 def test_expected_rows_are_shares_of_the_rows_that_were_not_dropped(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import dgmm
 from dgmm.report.components import Components
-from dgmm.report.figure import Picture, drawing
+from dgmm.report.figure import ReportFigure, drawing
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
 
 
@@ -49,7 +49,7 @@ def test_a_map_takes_a_few_bytes_for_each_pixel_that_is_shown(components, shape)
             made = draw()
             most = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        assert isinstance(made, Picture)
+        assert isinstance(made, ReportFigure)
         # Bytes of every image, Matplotlib's copy of them and the page; what Matplotlib makes of one
         # image at a time as it draws it.
         assert most < 10 * pixels * len(layout.shown) + 140 * pixels

@@ -16,7 +16,7 @@ from dgmm.data.zarr import chunk_reading
 from dgmm.data.zarr.chunk_reading import opened
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, UnavailableError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime.resource_errors import shortage, shortages_named
 
 
@@ -65,7 +65,7 @@ def test_no_chunk_is_called_damaged_for_what_the_machine_lacks(
     dataset = open_zarr(path)
     monkeypatch.setattr(chunk_reading, "opened", lambda *_: Failing(error))
     with pytest.raises(UnavailableError, match=words) as raised:
-        list(dataset.read_blocks(Run(0, dataset.grid.n_blocks)))
+        list(dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)))
     assert "damaged" not in str(raised.value)
 
 
@@ -76,7 +76,7 @@ def test_other_errors_of_a_decoder_name_the_chunk_as_damaged(
     error = RuntimeError("Zstd decompression error: invalid input data")
     monkeypatch.setattr(chunk_reading, "opened", lambda *_: Failing(error))
     with pytest.raises(DataError, match=r"chunk c/0/0 .* is damaged: RuntimeError: Zstd"):
-        list(dataset.read_blocks(Run(0, dataset.grid.n_blocks)))
+        list(dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)))
 
 
 def test_an_interruption_while_a_chunk_is_decoded_is_passed_on(

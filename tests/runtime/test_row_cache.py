@@ -18,8 +18,8 @@ from dgmm.errors import DataError
 from dgmm.estimator.gaussian_mixture import GaussianMixture
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
-from dgmm.reduction.blocks import Run
-from dgmm.runtime.row_cache import DecodedCache, decoded_cache
+from dgmm.reduction.blocks import BlockRange
+from dgmm.runtime.row_cache import RowCache, decoded_cache
 
 N, D, CHUNK = 30_000, 5, 4096
 CHUNK_BYTES = CHUNK * D * 8
@@ -52,8 +52,8 @@ def stored(tmp_path: Path) -> Path:
     return write_zarr(tmp_path / "rows.zarr", gaussian_clusters(N, D)[0], chunks=(CHUNK, D))
 
 
-def read(dataset: ZarrDataset, run: Run | None = None) -> np.ndarray:
-    run = run or Run(0, dataset.grid.n_blocks)
+def read(dataset: ZarrDataset, run: BlockRange | None = None) -> np.ndarray:
+    run = run or BlockRange(0, dataset.grid.n_blocks)
     return np.concatenate([rows for _, rows in dataset.read_blocks(run)])
 
 
@@ -88,10 +88,10 @@ def test_runs_cut_elsewhere_find_what_lies_within_what_is_kept(tmp_path, decoded
     X = gaussian_clusters(N, D)[0]
     path = write_zarr(tmp_path / "rows.zarr", X, chunks=(3 * CHUNK, D))
     dataset = open_zarr(str(path)).with_cache(2 * X.nbytes)
-    read(dataset, Run(0, 2))
-    read(dataset, Run(2, 8))
+    read(dataset, BlockRange(0, 2))
+    read(dataset, BlockRange(2, 8))
     decoded.clear()
-    np.testing.assert_array_equal(read(dataset, Run(1, 2)), X[CHUNK : 2 * CHUNK])
+    np.testing.assert_array_equal(read(dataset, BlockRange(1, 2)), X[CHUNK : 2 * CHUNK])
     assert decoded == []
     # One chunk lies in two parts: it is decoded again, and then kept in place of both.
     np.testing.assert_array_equal(read(dataset), X)
@@ -143,7 +143,7 @@ def test_a_fit_whose_chunk_vanished_meanwhile_fails_though_its_rows_were_kept(st
 def test_rows_that_others_will_read_cannot_be_written_to(stored):
     dataset = open_zarr(str(stored)).with_cache(10**9)
     for _ in range(2):
-        rows = next(iter(dataset.read_blocks(Run(0, 1))))[1]
+        rows = next(iter(dataset.read_blocks(BlockRange(0, 1))))[1]
         with pytest.raises(ValueError, match="read-only"):
             rows[0, 0] = 1.0
 
@@ -151,7 +151,9 @@ def test_rows_that_others_will_read_cannot_be_written_to(stored):
 def test_nothing_stays_in_this_process_when_its_threads_end(stored):
     dataset = open_zarr(str(stored)).with_cache(10**9)
     with ThreadExecutor(2) as executor:
-        list(executor.run(lambda run: len(read(dataset, run)), [Run(0, 4), Run(4, 8)]))
+        list(
+            executor.run(lambda run: len(read(dataset, run)), [BlockRange(0, 4), BlockRange(4, 8)])
+        )
         assert decoded_cache.n_bytes == N * D * 8
     assert decoded_cache.n_bytes == 0
 
@@ -171,7 +173,7 @@ def test_no_bit_of_a_result_follows_what_is_kept(stored, kept, n_threads):
 
 def test_rows_of_a_job_that_died_are_dropped_after_a_while(monkeypatch):
     monkeypatch.setattr("dgmm.runtime.row_cache.IDLE_S", 0.2)
-    cache, rows = DecodedCache(), np.zeros((10, 2))
+    cache, rows = RowCache(), np.zeros((10, 2))
     cache.keep("photos", 0, 0, rows, limit=1000)
     deadline = threading.Event()
     for _ in range(5):  # in use for longer than that
@@ -185,7 +187,7 @@ def test_rows_of_a_job_that_died_are_dropped_after_a_while(monkeypatch):
 
 
 def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_kept():
-    cache = DecodedCache()
+    cache = RowCache()
     cache.find("new", 0, 0, 10)
     cache.keep("old", 0, 0, np.zeros((10, 2)), limit=1000)
     assert cache.n_bytes == 0
@@ -193,7 +195,7 @@ def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_kept():
 
 
 def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
-    cache, whole = DecodedCache(), np.zeros((1000, 2))
+    cache, whole = RowCache(), np.zeros((1000, 2))
     cache.keep("photos", 0, 0, whole[:10], limit=1000)
     found = cache.find("photos", 0, 0, 10)
     assert found is not None
@@ -201,7 +203,7 @@ def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
 
 
 def test_what_is_kept_lies_outside_the_memory_that_chunks_come_from():
-    cache = DecodedCache()
+    cache = RowCache()
     cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
     found = cache.find("photos", 0, 0, 10)
     while isinstance(found, np.ndarray):
@@ -213,7 +215,7 @@ def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
     def refused(*_, **__):
         raise OSError(errno.ENOMEM, "no memory")
 
-    cache = DecodedCache()
+    cache = RowCache()
     monkeypatch.setattr("dgmm.runtime.row_cache.mmap.mmap", refused)
     cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
     cache.keep("photos", 1, 10, np.ones((0, 2)), limit=1000)
@@ -222,7 +224,7 @@ def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
 
 
 def test_many_threads_never_keep_more_than_the_limit():
-    cache = DecodedCache()
+    cache = RowCache()
 
     def fill(seed: int) -> None:
         for band in np.random.default_rng(seed).permutation(200):
@@ -239,7 +241,7 @@ def test_many_threads_never_keep_more_than_the_limit():
 
 
 def test_a_band_that_grows_stays_within_the_limit():
-    cache = DecodedCache()
+    cache = RowCache()
     cache.keep("photos", 0, 0, np.zeros((10, 2)), limit=200)
     cache.keep("photos", 0, 0, np.zeros((20, 2)), limit=200)
     assert cache.n_bytes == 160

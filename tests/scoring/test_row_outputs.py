@@ -20,7 +20,7 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockGrid
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.map_reduce import split_ranges
 from dgmm.scoring.row_outputs import Products, chunk_blocks, responsibilities_chunk_rows, walk
 from dgmm.scoring.row_scores import score_block
 
@@ -73,7 +73,7 @@ def test_tasks_are_aligned_to_chunks_of_bounded_size_and_number(n, d, n_tasks, k
     grid = BlockGrid(n, d)
     per_chunk = chunk_blocks(grid)
     assert per_chunk * grid.rows_per_block < 2**20 + grid.rows_per_block
-    runs = split_runs(min(grid.n_blocks, 10**5), n_tasks, per_chunk)
+    runs = split_ranges(min(grid.n_blocks, 10**5), n_tasks, per_chunk)
     assert all(run.start % per_chunk == 0 for run in runs)
     assert grid.rows_per_block % responsibilities_chunk_rows(grid, k) == 0
 

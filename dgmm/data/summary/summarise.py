@@ -18,8 +18,8 @@ from dgmm.data.summary.moments import Floats, Moments
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
-from dgmm.mixture.backends import Arithmetic, fastest
-from dgmm.reduction.blocks import Run
+from dgmm.mixture.backends import Backend, fastest
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import PassProgress
@@ -110,14 +110,14 @@ class PartialSummary:
         start: int,
         rows: NDArray[Any],
         rule: SampleRule,
-        arithmetic: Arithmetic,
+        backend: Backend,
         fill_value: float | None = None,
         valid_range: ValidRange | None = None,
     ) -> Self:
         """Measure the rows (b, d) of one block that begins at row `start`."""
         kept = kept_rows(rows)
         good = rows if kept is None else rows[kept]
-        columns = _columns(good, arithmetic)
+        columns = _columns(good, backend)
         numbers = None if kept is None else np.flatnonzero(kept)
         faults = np.zeros(rows.shape[1], np.int64)
         extremes = Extremes.of_columns(columns, start, numbers)
@@ -154,15 +154,15 @@ class _SummaryLeaves:
     dataset: Dataset
     rule: SampleRule
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, PartialSummary]]:
-        arithmetic = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
+        backend = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
         fill = None if self.dataset.fill_value is None else self.dataset.fill_value.value
         for block, rows in self.dataset.read_blocks(run):
             start = self.dataset.grid.rows(block)[0]
             yield (
                 block,
                 PartialSummary.of_block(
-                    block, start, rows, self.rule, arithmetic, fill, self.dataset.valid_range
+                    block, start, rows, self.rule, backend, fill, self.dataset.valid_range
                 ),
             )
 
@@ -172,7 +172,7 @@ class _SampleLeaves:
     dataset: Dataset
     rule: SampleRule
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, Candidates]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Candidates]]:
         for block, rows in self.dataset.read_blocks(run):
             start = self.dataset.grid.rows(block)[0]
             yield block, self.rule.candidates(block, start, rows, kept_rows(rows))
@@ -249,11 +249,11 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
     )
 
 
-def _columns(rows: NDArray[Any], arithmetic: Arithmetic) -> Floats:
+def _columns(rows: NDArray[Any], backend: Backend) -> Floats:
     """Rows (b, d) features first, in float64."""
     n_features = rows.shape[1]
     columns = np.empty(rows.shape[::-1])
-    arithmetic.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
+    backend.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
     return columns
 
 

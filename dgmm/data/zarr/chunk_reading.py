@@ -20,7 +20,7 @@ from dgmm.data.zarr.node import ArrayNode, metadata_digest
 from dgmm.data.zarr.small_files import SmallFilesStore
 from dgmm.errors import DataError, DataNotFoundError, DgmmError, UnavailableError
 from dgmm.runtime.resource_errors import shortage
-from dgmm.storage.retry import is_transient, patient_for, patiently
+from dgmm.storage.retry import is_transient, retry_budget, with_retries
 
 ZarrArray: TypeAlias = "zarr.Array[Any]"  # a string: not every zarr 3.1 can be subscripted
 
@@ -100,13 +100,13 @@ class ChunkReader:
         UnavailableError
             If storage keeps failing for `retry_s`.
         """
-        with patient_for(self.retry_s):
+        with retry_budget(self.retry_s):
             return self._rows(start, stop)
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
         array = opened(self.folder, self.zarr_format, self.digest)
         try:
-            values = patiently(lambda: array[start:stop, :])
+            values = with_retries(lambda: array[start:stop, :])
         except Exception as error:  # noqa: BLE001 - codecs raise anything on damaged bytes
             raise self._explained(array, start, stop, error) from None
         rows = np.ascontiguousarray(values, dtype=self.layout.dtype)

@@ -22,9 +22,9 @@ from dgmm.data.zarr.layout import layout_of
 from dgmm.data.zarr.node import find_array
 from dgmm.data.zarr.read_ahead import bands, read_ahead
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.runtime.row_cache import decoded_cache
-from dgmm.storage.retry import patient_for
+from dgmm.storage.retry import retry_budget
 
 AbsentPolicy = Literal["error", "fill"]
 #: A read larger than the first is worth a warning; one larger than the second fits no machine.
@@ -115,7 +115,7 @@ class ZarrDataset:
         """The same rows; reads that fail transiently are tried again for so long."""
         return replace(self, reader=replace(self.reader, retry_s=seconds))
 
-    def read_blocks(self, run: Run) -> Iterator[tuple[int, Rows]]:
+    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
         """Yield (block, its rows (b, d), read only), decoding each chunk once and one read ahead.
 
         Rows that the process holds since an earlier pass are not decoded again.
@@ -127,7 +127,7 @@ class ZarrDataset:
         DataNotFoundError
             If a chunk cannot be read.
         """
-        start, stop = self.grid.rows_of_run(run)
+        start, stop = self.grid.rows_of_range(run)
         reads = read_ahead(self._decoded, bands(start, stop, self.rows_per_read), self._held)
         band = np.empty((0, self.n_features), self.dtype)
         try:
@@ -186,7 +186,7 @@ class ZarrDataset:
             If a chunk was added, removed or written since the array was opened.
         """
         folder = self.reader.folder
-        with patient_for(self.reader.retry_s):
+        with retry_budget(self.reader.retry_s):
             listing = list_chunks(Path(folder), self.reader.layout)
         if listing.digest != self.chunks_digest:
             raise DataError(

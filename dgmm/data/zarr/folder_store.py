@@ -19,7 +19,7 @@ RUN_FILE = "run.sha256"
 _ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
-class HeldStore(LocalStore):
+class FolderStore(LocalStore):
     """A store whose files are reached through no link; the folder is for its user to close.
 
     Parameters
@@ -42,7 +42,7 @@ class HeldStore(LocalStore):
         self._is_open = True
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HeldStore) and self.folder is other.folder
+        return isinstance(other, FolderStore) and self.folder is other.folder
 
     def __hash__(self) -> int:
         return id(self.folder)

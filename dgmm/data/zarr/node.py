@@ -15,7 +15,7 @@ from dgmm.data.feature_names import safe_text
 from dgmm.errors import DataError, DataNotFoundError, UnavailableError
 from dgmm.storage.atomic_files import parse_json
 from dgmm.storage.regular_files import MOST_METADATA_BYTES, read_regular
-from dgmm.storage.retry import is_transient, patiently
+from dgmm.storage.retry import is_transient, with_retries
 from dgmm.terminal_text import printable
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ def read_local(read: Callable[[], T], what: str) -> T | None:
         If storage fails in a way that may pass, for longer than it is waited for.
     """
     try:
-        return patiently(read)
+        return with_retries(read)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError:

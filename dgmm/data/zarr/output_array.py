@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from dgmm.data.zarr.bounded_reading import bound_decoding
-from dgmm.data.zarr.folder_store import RUN_FILE, HeldStore
+from dgmm.data.zarr.folder_store import RUN_FILE, FolderStore
 from dgmm.data.zarr.format_versions import ZarrFormat, format_in
 from dgmm.errors import OutputFailedError
 from dgmm.storage.folders import Entry, Folder
@@ -65,7 +65,7 @@ class OutputArray:
     def _array(self) -> zarr.Array[Any]:
         with output_failures(f"{self} cannot be opened"):
             array: zarr.Array[Any] = zarr.open_array(
-                HeldStore(self._held), mode="r+", zarr_format=_format_on_disk(self._held)
+                FolderStore(self._held), mode="r+", zarr_format=_format_on_disk(self._held)
             )
         # A chunk of fill values is written like any other, so that a missing file always means
         # lost rows. zarr does not keep this in the metadata: every opener has to ask for it.
@@ -75,7 +75,7 @@ class OutputArray:
     def _bounded(self) -> zarr.Array[Any]:
         """For reading: what it unpacks ends where a chunk does."""
         with output_failures(f"{self} cannot be opened"):
-            store = HeldStore(self._held, read_only=True)
+            store = FolderStore(self._held, read_only=True)
             array: zarr.Array[Any] = zarr.open_array(
                 store, mode="r", zarr_format=_format_on_disk(self._held)
             )
@@ -144,7 +144,7 @@ class OutputArray:
             If a chunk is missing or the disk refuses.
         """
         with output_failures(f"{self}: rows {start} to {stop} cannot be made durable"):
-            store, folders = HeldStore(self._held), {""}
+            store, folders = FolderStore(self._held), {""}
             for key in self._chunk_keys(start, stop):
                 with store.entry(key) as chunk:
                     sync_file(chunk)
@@ -162,7 +162,7 @@ class OutputArray:
         OutputFailedError
             If a chunk was never written, or is damaged.
         """
-        where, store = f"{self}: rows {start} to {stop}", HeldStore(self._held)
+        where, store = f"{self}: rows {start} to {stop}", FolderStore(self._held)
         keys = self._chunk_keys(start, stop)
         missing = next((key for key in keys if store.status(key) is None), None)
         if missing is not None:

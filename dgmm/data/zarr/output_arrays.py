@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import DTypeLike
 
-from dgmm.data.zarr.folder_store import RUN_FILE, HeldStore
+from dgmm.data.zarr.folder_store import RUN_FILE, FolderStore
 from dgmm.data.zarr.format_versions import METADATA, ZarrFormat, creation_options, format_in
 from dgmm.data.zarr.output_array import OutputArray, output_failures, sync_file
 from dgmm.errors import OutputExistsError
@@ -58,7 +58,7 @@ def create_outputs(
             raise OutputExistsError(f"{path} exists and is no Zarr group; move it away")
         place.folder.remove(place.name)
         with place.folder.make_folder(place.name) as group:
-            store = HeldStore(group)
+            store = FolderStore(group)
             zarr.create_group(store, zarr_format=zarr_format, attributes=dict(attributes))
             if run is not None:
                 write_text(group / RUN_FILE, run)
@@ -98,7 +98,7 @@ def create_array(
     """
     with output_failures(f"{path}/{name} cannot be created"), _opened(path) as group:
         zarr.create_array(
-            HeldStore(group),
+            FolderStore(group),
             name=name,
             shape=tuple(shape),
             chunks=tuple(chunks),
@@ -132,7 +132,7 @@ def finish_outputs(path: Target) -> None:
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         _remove_unfinished(group)
         zarr_format = format_in(group)
-        zarr.consolidate_metadata(HeldStore(group), zarr_format=zarr_format)
+        zarr.consolidate_metadata(FolderStore(group), zarr_format=zarr_format)
         sync_file(group / ("zarr.json" if zarr_format == 3 else ".zmetadata"))
         group.remove(RUN_FILE)
         group.sync()

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Container
 from typing import NamedTuple
 
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 
 class _Part(NamedTuple):
@@ -23,7 +23,7 @@ class _Part(NamedTuple):
     worker: str
 
 
-class Homes:
+class BlockLocations:
     """The worker that read each block first, as long as it is there; kept from pass to pass.
 
     First and not last, because caches are filled once and never evict: a run that another worker
@@ -41,7 +41,7 @@ class Homes:
     def __init__(self) -> None:
         self._parts: list[_Part] = []
 
-    def of(self, run: Run) -> str | None:
+    def of(self, run: BlockRange) -> str | None:
         """The worker with most of a run's blocks, the first of equals; None where none has any."""
         blocks: dict[str, int] = {}
         for start, stop, worker in self._touching(run):
@@ -49,7 +49,7 @@ class Homes:
             blocks[worker] = blocks.get(worker, 0) + shared
         return max(blocks, key=blocks.__getitem__, default=None)
 
-    def settle(self, run: Run, worker: str) -> None:
+    def settle(self, run: BlockRange, worker: str) -> None:
         """A worker has read a run: blocks that nobody has read before are at home there."""
         touching = self._touching(run)
         edges = [run.start, *itertools.chain(*((p.start, p.stop) for p in touching)), run.stop]
@@ -61,11 +61,11 @@ class Homes:
         """Forget what was read by workers that are not there any more."""
         self._parts = [part for part in self._parts if part.worker in workers]
 
-    def _first(self, run: Run) -> int:
+    def _first(self, run: BlockRange) -> int:
         """Where the parts that touch a run begin; parts lie in order and do not overlap."""
         return bisect.bisect_right(self._parts, run.start, key=lambda part: part.stop)
 
-    def _touching(self, run: Run) -> list[_Part]:
+    def _touching(self, run: BlockRange) -> list[_Part]:
         first = self._first(run)
         last = bisect.bisect_left(self._parts, run.stop, lo=first, key=lambda part: part.start)
         return self._parts[first:last]
@@ -80,7 +80,7 @@ def _merged(parts: list[_Part]) -> list[_Part]:
     return merged
 
 
-class WaitingRuns:
+class WaitingRanges:
     """Runs by number, in order, each waiting for the worker it is at home with, or for anybody."""
 
     def __init__(self) -> None:

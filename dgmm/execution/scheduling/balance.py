@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
 from dgmm.errors import DgmmError
-from dgmm.execution.scheduling.affinity import Homes, WaitingRuns
-from dgmm.execution.scheduling.in_flight import Ticket, WorkerTickets
-from dgmm.reduction.blocks import Run
+from dgmm.execution.scheduling.affinity import BlockLocations, WaitingRanges
+from dgmm.execution.scheduling.in_flight import Assignment, WorkerAssignments
+from dgmm.reduction.blocks import BlockRange
 
 #: A run that was on this many dying workers gets a worker to itself from then on; if that worker
 #: dies too, the run is cut in halves...
@@ -43,21 +43,23 @@ class Balance:
         Runs may be cut at multiples of this many blocks.
     """
 
-    def __init__(self, runs: Sequence[Run], homes: Homes | None = None, *, align: int = 1) -> None:
+    def __init__(
+        self, runs: Sequence[BlockRange], homes: BlockLocations | None = None, *, align: int = 1
+    ) -> None:
         self._runs, self._align = list(runs), align
-        self._homes = Homes() if homes is None else homes
-        self._waiting = WaitingRuns()
+        self._homes = BlockLocations() if homes is None else homes
+        self._waiting = WaitingRanges()
         for index, run in enumerate(self._runs):
             self._waiting.add(index, self._homes.of(run))
         self._suspects: deque[int] = deque()
         self._deaths = [0] * len(runs)
         self._deaths_alone = [0] * len(runs)
         self._unfinished = set(range(len(runs)))
-        self._workers: dict[str, WorkerTickets] = {}
+        self._workers: dict[str, WorkerAssignments] = {}
         self._threads: dict[str, int] = {}
         self._with_room: set[str] = set()
-        self._since: dict[Ticket, float] = {}
-        self._of_run: dict[int, list[Ticket]] = {}
+        self._since: dict[Assignment, float] = {}
+        self._of_run: dict[int, list[Assignment]] = {}
         self._late_at = 0.0
         self._durations: list[float] = []
         self._resting: frozenset[str] = frozenset()
@@ -81,7 +83,7 @@ class Balance:
         *,
         resting: Collection[str] = (),
         stalled: Collection[str] = (),
-    ) -> list[Ticket]:
+    ) -> list[Assignment]:
         """Take in who is there now; give up the tickets of workers that left.
 
         Parameters
@@ -110,7 +112,7 @@ class Balance:
             self._homes.keep(threads)
             self._waiting.keep(threads)
         for address, count in threads.items():
-            self._workers.setdefault(address, WorkerTickets(count)).threads = count
+            self._workers.setdefault(address, WorkerAssignments(count)).threads = count
         self._with_room = set(threads)
         return [
             ticket
@@ -119,7 +121,7 @@ class Balance:
             for ticket in self._bury(self._workers.pop(address), accuses=len(gone) == 1, now=now)
         ]
 
-    def _bury(self, worker: WorkerTickets, *, accuses: bool, now: float) -> list[Ticket]:
+    def _bury(self, worker: WorkerAssignments, *, accuses: bool, now: float) -> list[Assignment]:
         """Blame a dead worker's runs and let them wait again, in their old order."""
         for ticket in (tickets := list(worker.tickets)):
             self._blame(ticket, alone=accuses and len(tickets) == 1)
@@ -128,7 +130,7 @@ class Balance:
             self._forget(ticket, now)
         return tickets
 
-    def _blame(self, ticket: Ticket, *, alone: bool) -> None:
+    def _blame(self, ticket: Assignment, *, alone: bool) -> None:
         index, was_suspect = ticket.index, self._is_suspect(ticket.index)
         self._deaths[index] += 1
         if not (alone and was_suspect):
@@ -139,7 +141,7 @@ class Balance:
         elif self._deaths_alone[index] >= DEATHS_ALONE:
             raise self._poison(ticket)
 
-    def _cut(self, ticket: Ticket) -> None:
+    def _cut(self, ticket: Assignment) -> None:
         """Two halves in place of a run: one of them may be innocent, and both are smaller."""
         if len(self._copies(ticket.index)) > 1:  # another worker may come through
             return
@@ -147,7 +149,7 @@ class Balance:
         units = -(-(stop - start) // self._align)
         middle = start + units // 2 * self._align
         self._unfinished.discard(ticket.index)
-        for half in (Run(start, middle), Run(middle, stop)):
+        for half in (BlockRange(start, middle), BlockRange(middle, stop)):
             index = len(self._runs)
             self._runs.append(half)
             self._deaths.append(self._deaths[ticket.index])
@@ -155,7 +157,7 @@ class Balance:
             self._unfinished.add(index)
             self._suspects.append(index)
 
-    def _poison(self, ticket: Ticket) -> DgmmError:
+    def _poison(self, ticket: Assignment) -> DgmmError:
         start, stop = ticket.run
         blocks = f"block {start}" if stop == start + 1 else f"blocks {start} to {stop - 1}"
         return DgmmError(
@@ -168,7 +170,7 @@ class Balance:
     def _is_suspect(self, index: int) -> bool:
         return self._deaths[index] >= DEATHS_IN_COMPANY
 
-    def withdraw(self, ticket: Ticket, now: float, *, has_killed: bool = False) -> None:
+    def withdraw(self, ticket: Assignment, now: float, *, has_killed: bool = False) -> None:
         """Take a ticket back: its message or its result was lost, or the scheduler blames it."""
         if ticket not in self._since:
             return
@@ -177,7 +179,7 @@ class Balance:
             self._blame(ticket, alone=worker is not None and len(worker.tickets) == 1)
         self._forget(ticket, now)
 
-    def _forget(self, ticket: Ticket, now: float) -> None:
+    def _forget(self, ticket: Assignment, now: float) -> None:
         """Drop a ticket; its run waits again, a suspect last in line: others may be innocent."""
         self._remove(ticket, now)
         index = ticket.index
@@ -188,7 +190,7 @@ class Balance:
         else:
             self._waiting.add_first(index, self._homes.of(ticket.run))
 
-    def _remove(self, ticket: Ticket, now: float) -> None:
+    def _remove(self, ticket: Assignment, now: float) -> None:
         del self._since[ticket]
         self._of_run[ticket.index].remove(ticket)
         worker = self._workers.get(ticket.worker)
@@ -199,18 +201,18 @@ class Balance:
         for follower in worker.tickets[worker.threads - 1 : worker.threads]:
             self._since[follower] = now  # it begins to compute only now
 
-    def _copies(self, index: int) -> list[Ticket]:
+    def _copies(self, index: int) -> list[Assignment]:
         return list(self._of_run.get(index, ()))
 
-    def assign(self, now: float) -> list[Ticket]:
+    def assign(self, now: float) -> list[Assignment]:
         """Give waiting runs to workers with room, the least loaded first."""
         given = self._assign_waiting(now)
         while not self._waiting and self._suspects and (worker := self._idle()):
             given.append(self._give(self._suspects.popleft(), worker, now))
         return given
 
-    def _assign_waiting(self, now: float) -> list[Ticket]:
-        given: list[Ticket] = []
+    def _assign_waiting(self, now: float) -> list[Assignment]:
+        given: list[Assignment] = []
         if not self._waiting:
             return given
         open_to_all = [(self._workers[a].load, a) for a in self._with_room if self._has_room(a)]
@@ -238,9 +240,9 @@ class Balance:
                 return address
         return None
 
-    def _give(self, index: int, address: str, now: float) -> Ticket:
+    def _give(self, index: int, address: str, now: float) -> Assignment:
         self._serial += 1
-        ticket = Ticket(self._serial, index, self._runs[index], address)
+        ticket = Assignment(self._serial, index, self._runs[index], address)
         worker = self._workers[address]
         worker.tickets.append(ticket)
         if worker.room <= 0:
@@ -249,7 +251,7 @@ class Balance:
         self._of_run.setdefault(index, []).append(ticket)
         return ticket
 
-    def reissue(self, now: float) -> list[Ticket]:
+    def reissue(self, now: float) -> list[Assignment]:
         """Give late runs a second time, to workers that have nothing else to do.
 
         It looks at all runs at most once in `LOOK_S`: after each of thousands of results it would
@@ -258,7 +260,7 @@ class Balance:
         if self._waiting or self._suspects or now < self._late_at:
             return []
         self._late_at = now + LOOK_S
-        given: list[Ticket] = []
+        given: list[Assignment] = []
         late_after = self._late_after()
         for index in sorted(self._unfinished):
             copies = self._copies(index)
@@ -269,7 +271,7 @@ class Balance:
                 given.append(self._give(index, worker, now))
         return given
 
-    def _is_late(self, ticket: Ticket, now: float, late_after: float) -> bool:
+    def _is_late(self, ticket: Assignment, now: float, late_after: float) -> bool:
         return ticket.worker in self._stalled or now - self._since[ticket] > late_after
 
     def _late_after(self) -> float:
@@ -277,7 +279,7 @@ class Balance:
             return LATE_S
         return max(LATE_S, LATE_MEDIANS * statistics.median(self._durations))
 
-    def complete(self, ticket: Ticket, now: float) -> list[Ticket] | None:
+    def complete(self, ticket: Assignment, now: float) -> list[Assignment] | None:
         """Take a result in.
 
         Returns

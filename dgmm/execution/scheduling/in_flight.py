@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 #: One run that computes and one whose message is already there when it ends.
 IN_FLIGHT_PER_THREAD = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Assignment:
     """One run given to one worker; `serial` tells copies of the same run apart."""
 
     serial: int
     index: int
-    run: Run
+    run: BlockRange
     worker: str
 
 
 @dataclass(slots=True)
-class WorkerTickets:
+class WorkerAssignments:
     """What the driver knows of a worker: its threads and its tickets, oldest first."""
 
     threads: int
-    tickets: list[Ticket] = field(default_factory=list)
+    tickets: list[Assignment] = field(default_factory=list)
 
     @property
     def room(self) -> int:

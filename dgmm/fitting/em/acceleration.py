@@ -89,7 +89,7 @@ class Cycle:
         """The cycle after a pass that found the extrapolation as likely, or likelier by `gain`."""
         return replace(self, fallback=None, remaining=max(self.remaining, gain))
 
-    def refuted(self) -> Cycle:
+    def rejected(self) -> Cycle:
         """The cycle after an extrapolation that was rejected: shorter ones from now on."""
         return replace(self, fallback=None, bound=max(_FIRST_BOUND, self.bound / _FACTOR))
 
@@ -126,7 +126,7 @@ def next_point(
     if point is None:  # NaN where nothing moves
         return ended, to
     if not (_is_finite(point) and admits(point)):
-        return ended.refuted(), to
+        return ended.rejected(), to
     return replace(ended, fallback=to, length=length), point
 
 

@@ -36,7 +36,7 @@ class ComponentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class CollapseResult:
     """Parameters that can be used, and what it took.
 
     `reseeds` counts for each component that is left how often it was re-seeded; `used_rows` are
@@ -75,12 +75,12 @@ class CollapsePolicy:
         used_rows: tuple[int, ...],
         iteration: int,
         restart: int,
-    ) -> Settled:
+    ) -> CollapseResult:
         """Regularise an estimate and replace what is lost in it."""
         parameters = estimate.regularised(self.regularisation)
         lost = lost_components(parameters, estimate.counts)
         if not lost.any():
-            return Settled(parameters, reseeds, used_rows)
+            return CollapseResult(parameters, reseeds, used_rows)
         if lost.all():
             return self._hold(estimate, reseeds, used_rows, iteration, restart)
         reasons = {k: self._reason(estimate, k, iteration) for k in map(int, np.flatnonzero(lost))}
@@ -97,7 +97,7 @@ class CollapsePolicy:
             for k, reason in reasons.items()
         )
         counts = tuple(reseeds[k] + (k in again) for k in kept)
-        return Settled(_keep(merged, np.array(kept)), counts, (*used_rows, *rows), events)
+        return CollapseResult(_keep(merged, np.array(kept)), counts, (*used_rows, *rows), events)
 
     def _event(
         self, k: int, reason: str, is_reseeded: bool, n_reseeds: int, iteration: int, restart: int
@@ -178,7 +178,7 @@ class CollapsePolicy:
         used_rows: tuple[int, ...],
         iteration: int,
         restart: int,
-    ) -> Settled:
+    ) -> CollapseResult:
         """Nothing healthy is left: floor the variances rather than end the run."""
         family, k = estimate.family, len(estimate.counts)
         moves = np.ptp(self.sample, axis=0) > 0
@@ -193,7 +193,7 @@ class CollapsePolicy:
             ComponentEvent(iteration, restart, j, "held", f"component {j} of {k}: {message}")
             for j in range(k)
         )
-        return Settled(parameters, reseeds, used_rows, events, is_held=True)
+        return CollapseResult(parameters, reseeds, used_rows, events, is_held=True)
 
 
 def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:

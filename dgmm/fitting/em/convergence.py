@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.em.state import Candidate, Conditions
+from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import Kernel, ProductKernel
 from dgmm.mixture.parameters import Parameters, explained_fall
 
@@ -22,7 +22,9 @@ def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
     return max_iter > _LEAST_ITERATIONS and n_iter <= max_iter - _LAST_ITERATIONS
 
 
-def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+def has_settled(
+    candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem
+) -> bool:
     """Whether a plain step's change is below tol, and so is what acceleration expects to come.
 
     One small step alone is no convergence: on a plateau EM takes many. Float32 tiles settle no more
@@ -44,7 +46,7 @@ def has_settled(candidate: Candidate, mean: float, kernel: Kernel, conditions: C
     return candidate.cycle.expects_less_than(limit, twice=conditions.needs_two_estimates)
 
 
-def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+def has_fallen(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem) -> bool:
     """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
     if not candidate.is_comparable or candidate.stage == "single":
         return False
@@ -57,7 +59,9 @@ def has_fallen(candidate: Candidate, mean: float, kernel: Kernel, conditions: Co
     return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
 
 
-def is_accepted(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> bool:
+def is_accepted(
+    candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem
+) -> bool:
     """Whether an extrapolation holds good: it is no worse than where it set out from.
 
     Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
@@ -71,7 +75,7 @@ def is_accepted(candidate: Candidate, mean: float, kernel: Kernel, conditions: C
     return last - mean <= allowed
 
 
-def is_degenerate(candidate: Candidate, tol: float) -> bool:
+def is_degenerate(candidate: FitCandidate, tol: float) -> bool:
     """Whether EM gained nothing from a drawn start whose components are all alike.
 
     Components with a common mean and covariances of their own are a mixture like any other.
@@ -97,7 +101,7 @@ def _is_alike(p: Parameters, k: int) -> bool:
     return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
 
 
-def _rounding(candidate: Candidate, mean: float, kernel: Kernel, conditions: Conditions) -> float:
+def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem) -> float:
     """What rounding may take from a mean log-likelihood.
 
     A log density's rounding grows with the condition of the covariances, whatever the kernel.

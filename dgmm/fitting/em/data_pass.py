@@ -15,11 +15,11 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import kept_rows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.mixture.backends import Arithmetic, named
+from dgmm.mixture.backends import Backend, named
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.sufficient_statistics import Statistics
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import MOST_BLOCKS, map_reduce, tasks_per_thread
 from dgmm.reduction.tree import PassProgress
@@ -36,13 +36,13 @@ _MESSAGES_SHARE = 0.1
 class PassStatistics:
     """What a pass returns: rows read and dropped, exactly, and one value a candidate.
 
-    `arithmetic` names what computed them, such as `numba`.
+    `backend` names what computed them, such as `numba`.
     """
 
     n_read: int
     n_dropped: int
     candidates: tuple[Statistics, ...]
-    arithmetic: frozenset[str] = frozenset()
+    backend: frozenset[str] = frozenset()
 
     def merge(self, other: Self) -> Self:
         """These blocks followed by the others."""
@@ -51,28 +51,28 @@ class PassStatistics:
             self.n_read + other.n_read,
             self.n_dropped + other.n_dropped,
             tuple(merged),
-            self.arithmetic | other.arithmetic,
+            self.backend | other.backend,
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExpectationPass:
+class EStepTask:
     """The E-step of all candidates over a run of blocks; picklable.
 
-    `arithmetic` is the name of what computes it (`dgmm.mixture.backends.chosen`), the same for all
+    `backend` is the name of what computes it (`dgmm.mixture.backends.chosen`), the same for all
     tasks.
     """
 
     dataset: Dataset
     standardisation: Standardisation
     kernels: tuple[Kernel, ...]
-    arithmetic: str
+    backend: str
     drop: bool
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, PassStatistics]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace = Workspace(named(self.arithmetic))
-        used = frozenset({workspace.arithmetic.name})
+        workspace = Workspace(named(self.backend))
+        used = frozenset({workspace.backend.name})
         for block, rows in self.dataset.read_blocks(run):
             kept = drop_rows(rows) if self.drop else rows
             statistics = self._statistics(kept, workspace)
@@ -98,7 +98,7 @@ class StandardisedRows:
     rows: NDArray[Any]
     standardisation: Standardisation
     affine: tuple[NDArray[Any], NDArray[Any]] | None
-    arithmetic: Arithmetic
+    backend: Backend
 
     @classmethod
     def of(
@@ -110,7 +110,7 @@ class StandardisedRows:
     ) -> Self:
         """For tiles of a dtype."""
         affine = standardisation.affine(rows.dtype, dtype)
-        return cls(rows, standardisation, affine, workspace.arithmetic)
+        return cls(rows, standardisation, affine, workspace.backend)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,7 +130,7 @@ class StandardisedRows:
         if self.affine is None:
             np.copyto(out, self.standardisation.apply(self.rows[rows], out.dtype))
         else:
-            self.arithmetic.standardise(self.rows[rows], *self.affine, out)
+            self.backend.standardise(self.rows[rows], *self.affine, out)
 
 
 def drop_rows(rows: NDArray[Any]) -> NDArray[Any]:
@@ -139,7 +139,7 @@ def drop_rows(rows: NDArray[Any]) -> NDArray[Any]:
     return rows if keep is None else rows[keep]
 
 
-class PassOverRows:
+class EStepRunner:
     """The E-step of all candidates over all rows, every row accounted for.
 
     Parameters
@@ -161,14 +161,14 @@ class PassOverRows:
         dataset: Dataset,
         executor: Executor,
         standardisation: Standardisation,
-        arithmetic: str,
+        backend: str,
         *,
         n_dropped: int = 0,
         of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
         n_passes: int = 0,
     ) -> None:
         self._dataset, self._executor = dataset, executor
-        self._standardisation, self._arithmetic = standardisation, arithmetic
+        self._standardisation, self._backend = standardisation, backend
         self._n_dropped = n_dropped
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
@@ -181,8 +181,8 @@ class PassOverRows:
         DataError
             If rows read and rows dropped are not those of the summary.
         """
-        leaves = ExpectationPass(
-            *(self._dataset, self._standardisation, kernels, self._arithmetic),
+        leaves = EStepTask(
+            *(self._dataset, self._standardisation, kernels, self._backend),
             drop=self._n_dropped > 0,
         )
         begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads

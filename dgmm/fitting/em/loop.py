@@ -16,7 +16,7 @@ from dgmm.fitting.em.acceleration import Step, next_point
 from dgmm.fitting.em.collapse import lost_components
 from dgmm.fitting.em.convergence import has_fallen, has_settled, is_accepted, is_degenerate
 from dgmm.fitting.em.data_pass import PassStatistics
-from dgmm.fitting.em.state import Candidate, Conditions, Iteration
+from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
 from dgmm.mixture.covariance.full import unpack
 from dgmm.mixture.kernels import Guard, Kernel, ProductKernel, choose
 from dgmm.mixture.parameters import Parameters, m_step
@@ -24,19 +24,19 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 
 Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
-Listen = Callable[[Candidate, Iteration], None]
+Listen = Callable[[FitCandidate, Iteration], None]
 
 
 def run(
-    candidates: tuple[Candidate, ...],
+    candidates: tuple[FitCandidate, ...],
     expectation: Expectation,
-    conditions: Conditions,
+    conditions: EMProblem,
     listen: Listen = lambda _candidate, _iteration: None,
-    keep: Callable[[tuple[Candidate, ...]], None] = lambda _candidates: None,
-    screen: Callable[[tuple[Candidate, ...]], tuple[Candidate, ...]] = lambda candidates: (
+    keep: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
+    screen: Callable[[tuple[FitCandidate, ...]], tuple[FitCandidate, ...]] = lambda candidates: (
         candidates
     ),
-) -> tuple[Candidate, ...]:
+) -> tuple[FitCandidate, ...]:
     """Advance all candidates to their outcomes.
 
     Parameters
@@ -60,37 +60,37 @@ def run(
         begun = time.perf_counter()
         total = expectation(kernels)
         seconds = time.perf_counter() - begun
-        used = " and ".join(sorted(total.arithmetic))
+        used = " and ".join(sorted(total.backend))
         advanced = []
         for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
             new = advance(c, kernel, statistics, conditions)
             advanced.append(new)
             if new.n_iter > c.n_iter or new.outcome is not None:
                 record = _record(c, new, kernel, statistics.n_rows)
-                listen(new, replace(record, seconds=seconds, arithmetic=used))
+                listen(new, replace(record, seconds=seconds, backend=used))
         moved = iter(advanced)
         candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
         keep(candidates)
     return candidates
 
 
-def best(candidates: tuple[Candidate, ...], n_rows: float = np.inf) -> Candidate:
+def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCandidate:
     """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
 
     Candidates that ran into trouble (degenerate, collapsed) stand behind all others, and before
     them those with a component of fewer rows, of `n_rows`, than its covariance needs.
     """
 
-    def rank(c: Candidate) -> tuple[bool, bool, bool, float, int]:
+    def rank(c: FitCandidate) -> tuple[bool, bool, bool, float, int]:
         outcome = c.outcome or Outcome.MAX_ITER_REACHED
         sound = outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
-        has_rows = c.parameters.bears_covariances(n_rows)
+        has_rows = c.parameters.supports_covariances(n_rows)
         return (outcome.is_usable, sound, has_rows, c.mean_log_likelihood, -c.restart)
 
     return max(candidates, key=rank)
 
 
-def _kernel(candidate: Candidate, conditions: Conditions) -> Kernel:
+def _kernel(candidate: FitCandidate, conditions: EMProblem) -> Kernel:
     """The fastest kernel that guard and stage allow; the last iteration is never single."""
     if candidate.stage == "centred":
         return choose(candidate.parameters, Guard(float("inf")))
@@ -104,38 +104,38 @@ def _kernel(candidate: Candidate, conditions: Conditions) -> Kernel:
 
 
 def advance(
-    candidate: Candidate, kernel: Kernel, statistics: Statistics, conditions: Conditions
-) -> Candidate:
+    candidate: FitCandidate, kernel: Kernel, statistics: Statistics, conditions: EMProblem
+) -> FitCandidate:
     """One iteration: judge the E-step, then take the M-step.
 
     Where the guard refuses the new parameters, the old ones come back for a pass of the centred
     kernel: `n_iter` has then not moved.
     """
-    origin, candidate = candidate, _taught(candidate, kernel, statistics)
+    origin, candidate = candidate, _with_kernel(candidate, kernel, statistics)
     mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
     extrapolated = origin.cycle.is_extrapolated
     if extrapolated and not is_accepted(origin, mean, kernel, conditions):
-        return _refuted(origin)
+        return _rejected(origin)
     if not np.isfinite(mean):
         return replace(candidate, outcome=Outcome.NON_FINITE)
     if has_fallen(candidate, mean, kernel, conditions):
-        return _restored(candidate)
+        return _rolled_back(candidate)
     converged = has_settled(candidate, mean, kernel, conditions)
     before = candidate
     history = (*candidate.history, mean)
     candidate = replace(candidate, history=history, is_comparable=True)
-    candidate = _maximised(candidate, statistics, conditions)
+    candidate = _m_step(candidate, statistics, conditions)
     if extrapolated and len(candidate.events) > len(before.events):
-        return _refuted(origin)  # components are to be lost by EM itself, or not at all
+        return _rejected(origin)  # components are to be lost by EM itself, or not at all
     if isinstance(kernel, ProductKernel) and not conditions.guard.allows(candidate.parameters):
         # A component has tightened beyond what products can hold: its covariance is rounding.
         cycle = origin.cycle.interrupted()
         return replace(before, stage="centred", is_comparable=False, cycle=cycle)
-    candidate = _judged(candidate, converged and candidate.is_comparable, kernel, conditions)
+    candidate = _with_outcome(candidate, converged and candidate.is_comparable, kernel, conditions)
     return _accelerated(origin, candidate, kernel, statistics.n_rows, conditions)
 
 
-def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Candidate:
+def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
     """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
     label = f"{kernel.name}-{kernel.dtype}"
     stage = candidate.stage
@@ -157,7 +157,7 @@ def _taught(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> Can
     )
 
 
-def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Statistics) -> float:
+def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
     """Nats a row, standardised, with the term −½ tr(Λ T) that the tied product leaves out."""
     total = statistics.log_likelihood
     if isinstance(kernel, ProductKernel) and kernel.family.pooled_scatter:
@@ -169,20 +169,20 @@ def _mean_log_likelihood(candidate: Candidate, kernel: Kernel, statistics: Stati
     return total / statistics.n_rows
 
 
-def _refuted(candidate: Candidate) -> Candidate:
+def _rejected(candidate: FitCandidate) -> FitCandidate:
     """Back to where plain steps had led, one pass poorer."""
     return replace(
         candidate,
         parameters=candidate.cycle.fallback or candidate.parameters,
-        cycle=candidate.cycle.refuted(),
+        cycle=candidate.cycle.rejected(),
         is_comparable=True,
         n_iter=candidate.n_iter + 1,
     )
 
 
 def _accelerated(
-    before: Candidate, after: Candidate, kernel: Kernel, n_rows: int, conditions: Conditions
-) -> Candidate:
+    before: FitCandidate, after: FitCandidate, kernel: Kernel, n_rows: int, conditions: EMProblem
+) -> FitCandidate:
     """Let the next pass go further than the plain step, where the cycle allows it.
 
     Never the last pass: if it refuted the step, nothing would have come of it.
@@ -207,13 +207,13 @@ def _accelerated(
     return replace(after, parameters=point, cycle=cycle, is_comparable=comparable)
 
 
-def _restored(candidate: Candidate) -> Candidate:
+def _rolled_back(candidate: FitCandidate) -> FitCandidate:
     """The parameters before the fall."""
     kept = candidate.previous or candidate.parameters
     return replace(candidate, parameters=kept, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
 
 
-def _maximised(candidate: Candidate, statistics: Statistics, conditions: Conditions) -> Candidate:
+def _m_step(candidate: FitCandidate, statistics: Statistics, conditions: EMProblem) -> FitCandidate:
     """M-step, regularisation, and the policy for lost components."""
     policy = conditions.collapse
     estimate = m_step(candidate.parameters.family, statistics, candidate.scatter)
@@ -237,9 +237,9 @@ def _maximised(candidate: Candidate, statistics: Statistics, conditions: Conditi
     )
 
 
-def _judged(
-    candidate: Candidate, converged: bool, kernel: Kernel, conditions: Conditions
-) -> Candidate:
+def _with_outcome(
+    candidate: FitCandidate, converged: bool, kernel: Kernel, conditions: EMProblem
+) -> FitCandidate:
     """Set the outcome where there is one; a float32 stage only hands on to float64."""
     if converged and kernel.dtype == np.float32:
         return replace(candidate, stage="double", is_comparable=False)
@@ -254,7 +254,7 @@ def _judged(
     return replace(candidate, outcome=outcome)
 
 
-def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> Iteration:
+def _record(before: FitCandidate, after: FitCandidate, kernel: Kernel, rows: int) -> Iteration:
     change = after.mean_log_likelihood - before.mean_log_likelihood
     step = _step(before, after)
     return Iteration(
@@ -270,7 +270,7 @@ def _record(before: Candidate, after: Candidate, kernel: Kernel, rows: int) -> I
     )
 
 
-def _step(before: Candidate, after: Candidate) -> Step:
+def _step(before: FitCandidate, after: FitCandidate) -> Step:
     """How the parameters of a pass came about, and what became of them."""
     if not before.cycle.is_extrapolated:
         return "plain"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dgmm.data.feature_names import listed
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.collapse import FLOOR, ComponentEvent
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.mixture.covariance import Family, Moments
 
 Array = NDArray[np.float64]
@@ -155,7 +155,9 @@ def _factors_of_sample(family: Family, sample: Array, regularisation: Array) -> 
     return family.precisions_cholesky(covariances)
 
 
-def held_by_regularisation(chosen: Candidate, regularisation: Array) -> tuple[ComponentEvent, ...]:
+def held_by_regularisation(
+    chosen: FitCandidate, regularisation: Array
+) -> tuple[ComponentEvent, ...]:
     """Components whose smallest eigenvalue is regularisation by more than 1 %."""
     p = chosen.parameters
     k, d = p.n_components, p.n_features

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from dgmm.fitting.em.state import Candidate
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.reduction.tree import PassProgress
 
 T = TypeVar("T")
@@ -14,11 +14,11 @@ T = TypeVar("T")
 class EmState(NamedTuple):
     """EM between two passes: all candidates, and how many passes were made."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[FitCandidate, ...]
     n_passes: int
 
 
-class Resumption(Protocol):
+class SavedProgress(Protocol):
     """Keeps what is done, and gives it back to the run that goes on."""
 
     def once(self, name: str, make: Callable[[], T]) -> T:
@@ -30,11 +30,11 @@ class Resumption(Protocol):
     def em_state(self) -> EmState | None:
         """Where EM was; None before its first pass."""
 
-    def keep_em_state(self, state: EmState) -> None:
+    def save_em_state(self, state: EmState) -> None:
         """Take note of where EM is."""
 
 
-class NothingKept:
+class NoSavedProgress:
     """For fits whose caller waits for them: they start over."""
 
     def once(self, name: str, make: Callable[[], T]) -> T:  # noqa: ARG002 - the protocol's
@@ -47,8 +47,8 @@ class NothingKept:
     def em_state(self) -> None:
         """Nowhere."""
 
-    def keep_em_state(self, state: EmState) -> None:
+    def save_em_state(self, state: EmState) -> None:
         """Forget it."""
 
 
-NOTHING_KEPT = NothingKept()
+NOTHING_KEPT = NoSavedProgress()

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class EMProblem:
     """What one fit's candidates have in common.
 
     Attributes
@@ -54,7 +54,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
+class FitCandidate:
     """One start on its way to an outcome.
 
     Attributes
@@ -78,7 +78,7 @@ class Candidate:
     scatter
         Packed total scatter about the origin once known (tied).
     reseeds, used_rows, is_held
-        The collapse policy's memory (`dgmm.fitting.em.collapse.Settled`).
+        The collapse policy's memory (`dgmm.fitting.em.collapse.CollapseResult`).
     is_given
         The start was given, by a user or a model, and is not judged.
     warm_log_likelihood
@@ -110,12 +110,12 @@ class Candidate:
         cls,
         restart: int,
         parameters: Parameters,
-        conditions: Conditions,
+        conditions: EMProblem,
         *,
         start: str = "",
         is_given: bool = False,
         warm_log_likelihood: float | None = None,
-    ) -> Candidate:
+    ) -> FitCandidate:
         """A candidate at its start; one that goes on from an earlier fit has done with float32."""
         outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
         begins_single = conditions.single and warm_log_likelihood is None
@@ -143,7 +143,7 @@ class Iteration:
     """What a listener hears of one candidate's iteration.
 
     A refuted step leaves the likelihood that was known before it, and no change. `seconds` and
-    `arithmetic` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
+    `backend` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
     """
 
     iteration: int
@@ -155,5 +155,5 @@ class Iteration:
     rows: int
     step: Step = "plain"
     seconds: float = 0.0
-    arithmetic: str = ""
+    backend: str = ""
     start: str = ""

@@ -17,9 +17,9 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import kept_rows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, Resumption
+from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
 from dgmm.fitting.initialisation.sample_rows import LARGEST_VALUE, CentredRows
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import Monoid
@@ -77,7 +77,7 @@ class AllRows:
     executor: Executor
     standardisation: Standardisation
     n_dropped: int
-    kept: Resumption = NOTHING_KEPT
+    kept: SavedProgress = NOTHING_KEPT
 
     def reduce(self, measure: Callable[[Block], M], name: str) -> M:
         """Measure every block and merge in the fixed tree: one read of the data.
@@ -106,7 +106,7 @@ class AllRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Together(Generic[M]):
+class PerRestart(Generic[M]):
     """Values measured in one read, one a restart; each is merged with its own."""
 
     values: tuple[M, ...]
@@ -143,7 +143,7 @@ class _Leaves(Generic[M]):
     drop: bool
     measure: Callable[[Block], M]
 
-    def __call__(self, run: Run) -> Iterator[tuple[int, Accounted[M]]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Accounted[M]]]:
         for number, rows in self.dataset.read_blocks(run):
             kept = kept_rows(rows) if self.drop else None
             fitted = rows if kept is None else rows[kept]

@@ -39,7 +39,9 @@ def parameters_from_labels(
     regularisation : (d,)
         Added to the variances.
     """
-    return mended(estimate_of_labels(family, sample, labels, n_components), sample, regularisation)
+    return repaired(
+        estimate_of_labels(family, sample, labels, n_components), sample, regularisation
+    )
 
 
 def parameters_from_responsibilities(
@@ -70,7 +72,7 @@ def parameters_from_responsibilities(
         R = responsibilities
         of_tile = lambda rows: R[:, rows]  # noqa: E731 - a view of an array, not worth a name
     estimate = estimate_of_responsibilities(family, sample, of_tile, n_components)
-    return mended(estimate, sample, regularisation)
+    return repaired(estimate, sample, regularisation)
 
 
 def estimate_of_labels(
@@ -141,7 +143,7 @@ def _estimate(
     return m_step(family, Statistics(n_rows, 0.0, sums, packed, means))
 
 
-def mended(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
+def repaired(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
     """Parameters with every component placed and every covariance invertible."""
     placed = _placed(estimate, sample)
     parameters = _with_pooled(placed, sample).regularised(regularisation)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dgmm.fitting.initialisation.all_rows import AllRows
-from dgmm.fitting.initialisation.first_parameters import mended
+from dgmm.fitting.initialisation.first_parameters import repaired
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
 from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasure, RoundMeasure
@@ -70,7 +70,9 @@ def kmeans_parallel(
         for C, w, request in zip(candidates, weights, requests, strict=True)
     )
     statistics = rows.reduce(ClusterMeasure(first.family, centres, scales), "moments").values
-    return [mended(m_step(first.family, s), first.sample, first.regularisation) for s in statistics]
+    return [
+        repaired(m_step(first.family, s), first.sample, first.regularisation) for s in statistics
+    ]
 
 
 def draw_candidates(

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.fitting.initialisation.all_rows import Block, Together
+from dgmm.fitting.initialisation.all_rows import Block, PerRestart
 from dgmm.fitting.initialisation.first_parameters import add_moments
 from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, tiles
 from dgmm.mixture.covariance.family import Family
@@ -24,7 +24,7 @@ from dgmm.random_streams import Stage, stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Drawn:
+class SampledStarts:
     """What a round takes from some blocks; a monoid.
 
     Attributes
@@ -112,11 +112,11 @@ class RoundMeasure:
     scales: tuple[Array | None, ...]
     oversampling: float
 
-    def __call__(self, block: Block) -> Together[Drawn]:
+    def __call__(self, block: Block) -> PerRestart[SampledStarts]:
         """Draw from one block for each start."""
-        return Together(
+        return PerRestart(
             tuple(
-                Drawn.of_block(
+                SampledStarts.of_block(
                     self.oversampling, block.scaled(scale), C, self._stream(key, block.number)
                 )
                 for key, C, scale in zip(self.keys, self.candidates, self.scales, strict=True)
@@ -134,9 +134,9 @@ class CountMeasure:
     candidates: tuple[Array, ...]
     scales: tuple[Array | None, ...]
 
-    def __call__(self, block: Block) -> Together[Counts]:
+    def __call__(self, block: Block) -> PerRestart[Counts]:
         """Count one block."""
-        return Together(
+        return PerRestart(
             tuple(
                 Counts(np.bincount(block.scaled(scale).rows.nearest(C), minlength=len(C)))
                 for C, scale in zip(self.candidates, self.scales, strict=True)
@@ -155,9 +155,9 @@ class ClusterMeasure:
     centres: tuple[Array, ...]
     scales: tuple[Array | None, ...]
 
-    def __call__(self, block: Block) -> Together[Statistics]:
+    def __call__(self, block: Block) -> PerRestart[Statistics]:
         """Measure one block."""
-        return Together(
+        return PerRestart(
             tuple(
                 _moments(self.family, block, C, scale)
                 for C, scale in zip(self.centres, self.scales, strict=True)

@@ -12,12 +12,12 @@ import platform
 from functools import cache
 
 from dgmm.errors import UnavailableError
-from dgmm.mixture.backends.numpy_backend import Arithmetic, Block, Plain, steps
+from dgmm.mixture.backends.numpy_backend import Backend, Block, NumpyBackend, steps
 
 __all__ = [
-    "Arithmetic",
+    "Backend",
     "Block",
-    "Plain",
+    "NumpyBackend",
     "chosen",
     "fastest",
     "named",
@@ -40,11 +40,11 @@ def chosen(numbers: int) -> str:
     numbers
         Rows times what is computed of each: products, components.
     """
-    pays = numbers >= WORTH_COMPILING and compiled_arithmetic() is not None
+    pays = numbers >= WORTH_COMPILING and compiled_backend() is not None
     return "numba" if pays else "numpy"
 
 
-def named(name: str) -> Arithmetic:
+def named(name: str) -> Backend:
     """The arithmetic of that name.
 
     Raises
@@ -53,8 +53,8 @@ def named(name: str) -> Arithmetic:
         If it cannot be had here: another in its place would give other bits.
     """
     if name != "numba":
-        return Plain()
-    found = compiled_arithmetic()
+        return NumpyBackend()
+    found = compiled_backend()
     if found is None:
         raise UnavailableError(
             f"{platform.node()} cannot compute the compiled passes that this run began with: "
@@ -64,7 +64,7 @@ def named(name: str) -> Arithmetic:
     return found
 
 
-def fastest(numbers: int) -> Arithmetic:
+def fastest(numbers: int) -> Backend:
     """For standardising, where bits do not follow it: compiled if it pays or is there already.
 
     Parameters
@@ -72,19 +72,19 @@ def fastest(numbers: int) -> Arithmetic:
     numbers
         Rows times features.
     """
-    if numbers < WORTH_COMPILING and not compiled_arithmetic.cache_info().currsize:
-        return Plain()
-    return compiled_arithmetic() or Plain()
+    if numbers < WORTH_COMPILING and not compiled_backend.cache_info().currsize:
+        return NumpyBackend()
+    return compiled_backend() or NumpyBackend()
 
 
 @cache
-def compiled_arithmetic() -> Arithmetic | None:
+def compiled_backend() -> Backend | None:
     """The compiled arithmetic; None without Numba, or where it cannot be what it should."""
     _failures.clear()
     try:
-        from dgmm.mixture.backends.numba_backend import Compiled  # noqa: PLC0415 - optional, and slow to load
+        from dgmm.mixture.backends.numba_backend import NumbaBackend  # noqa: PLC0415 - optional, and slow to load
 
-        return Compiled()
+        return NumbaBackend()
     except Exception as error:  # noqa: BLE001 - a broken LLVM, a library of another system: anything
         if getattr(error, "name", None) != "numba":
             _failures.append(f"{type(error).__name__}: {error}".partition("\n")[0])

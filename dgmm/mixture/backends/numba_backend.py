@@ -20,7 +20,7 @@ from dgmm.mixture.backends.fused_products import (
     workplace,
 )
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numpy_backend import Block, Plain, Tile, lowest
+from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
 from dgmm.mixture.backends.numpy_ufunc_loops import apply_loop, loop_address
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
 from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn_standardised
@@ -164,7 +164,7 @@ def _e_step(
             sums[order[i], j] += wide[i, j]
 
 
-class Compiled(Plain):
+class NumbaBackend(NumpyBackend):
     """Numba's for float32 and float64, NumPy's for what else there is.
 
     Raises

@@ -51,7 +51,7 @@ class Block:
     lse: Tile
 
 
-class Arithmetic(Protocol):
+class Backend(Protocol):
     """Operations on a tile of b rows; `out`, `top`, `total` and `product` are the caller's."""
 
     @property
@@ -99,7 +99,7 @@ def steps(length: int, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, length))
 
 
-class Plain:
+class NumpyBackend:
     """NumPy's."""
 
     name = "numpy"

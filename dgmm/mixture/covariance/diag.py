@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
 
@@ -27,9 +27,7 @@ class Diag(Family):
         """The number of features, d."""
         return d
 
-    def fill_quadratic(
-        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
-    ) -> None:
+    def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """y²."""
         np.multiply(Y, Y, out=out)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.backends import Backend
 
 Array = NDArray[np.float64]
 Tile = NDArray[np.floating]
@@ -83,9 +83,7 @@ class Family(ABC):
         return (QuadraticPart(0, d, 0, self.quadratic_width(d)),)
 
     @abstractmethod
-    def fill_quadratic(
-        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
-    ) -> None:
+    def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """Write a part of the quadratic part of φ for rows Y (d, b) into out (height, b)."""
 
     @abstractmethod

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
@@ -67,11 +67,9 @@ class Full(Family):
             row += d - i
         return (*parts, QuadraticPart(first, d, start, row))
 
-    def fill_quadratic(
-        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
-    ) -> None:
+    def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """y_i y_j for i ≤ j."""
-        arithmetic.pairs(Y, part.first, part.last, out)
+        backend.pairs(Y, part.first, part.last, out)
 
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
         """−½Λ, off-diagonals counted twice since φ holds each product once."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.diag import inverse_roots
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
@@ -23,9 +23,7 @@ class Spherical(Family):
         """One."""
         return 1
 
-    def fill_quadratic(
-        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
-    ) -> None:
+    def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """‖y‖²."""
         np.multiply(Y[0], Y[0], out=out[0])
         for row in Y[1:]:  # not einsum, whose fused operations compiled code does not have

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Arithmetic
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 
@@ -28,9 +28,7 @@ class Tied(Family):
         """None."""
         return 0
 
-    def fill_quadratic(
-        self, Y: Tile, part: QuadraticPart, out: Tile, arithmetic: Arithmetic
-    ) -> None:
+    def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """Nothing to fill."""
 
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:

@@ -88,7 +88,7 @@ class ProductKernel:
         """Make a part of Φ in place, just before [y, 1]."""
         end = len(Phi) - d - 1
         out = Phi[end - part.height : end]
-        self.family.fill_quadratic(Phi[end:-1], part, out, workspace.arithmetic)
+        self.family.fill_quadratic(Phi[end:-1], part, out, workspace.backend)
         return out
 
     def _designs(self, Phi: Tile, workspace: Workspace) -> Iterator[tuple[slice, Tile]]:
@@ -114,7 +114,7 @@ class ProductKernel:
         for rows, Phi in self._designs(prepared, workspace):
             out = L if rows.start == 0 else workspace.array("addend", shape, self.dtype)
             eta = self.natural_parameters[:, rows]
-            workspace.arithmetic.log_prob(eta, Phi, out, self.cut.columns)
+            workspace.backend.log_prob(eta, Phi, out, self.cut.columns)
             if rows.start:
                 np.add(L, out, out=L)
         return L
@@ -125,7 +125,7 @@ class ProductKernel:
         """Φ Rᵀ, added in float64; the scatter about the origin where it is not known yet."""
         cut, product = self.cut, workspace.array("moments", sums.shape, self.dtype)
         for rows, Phi in self._designs(prepared, workspace):
-            workspace.arithmetic.moments(
+            workspace.backend.moments(
                 Phi, R, sums[rows], product[rows], cut.moment_rows, cut.moment_columns
             )
         if scatter is not None:
@@ -150,4 +150,4 @@ class ProductKernel:
 
         lse = room("lse", Y.shape[1])
         block = Block(*stored, self.family.form, self.natural_parameters, room, sums, lse)
-        return lse if workspace.arithmetic.e_step(block) else None
+        return lse if workspace.backend.e_step(block) else None

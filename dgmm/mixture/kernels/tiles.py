@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Arithmetic, Plain, steps
+from dgmm.mixture.backends import Backend, NumpyBackend, steps
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.covariance.full import pack
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -38,8 +38,8 @@ def aligned(size: int, dtype: Any) -> NDArray[Any]:
 class Workspace:
     """What one task works with: arithmetic operations, and buffers made once for all tiles."""
 
-    def __init__(self, arithmetic: Arithmetic | None = None) -> None:
-        self.arithmetic = arithmetic or Plain()
+    def __init__(self, backend: Backend | None = None) -> None:
+        self.backend = backend or NumpyBackend()
         self._buffers: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
         self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
 
@@ -153,7 +153,7 @@ class Kernel(Protocol):
 def softmax(L: Tile, workspace: Workspace) -> Tile:
     """Turn weighted log densities (k, b) into responsibilities in place; return log-sum-exp."""
     top, total = (workspace.array(name, L.shape[1:], L.dtype) for name in ("top", "total"))
-    return workspace.arithmetic.softmax(L, top, total)
+    return workspace.backend.softmax(L, top, total)
 
 
 def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -> list[Statistics]:

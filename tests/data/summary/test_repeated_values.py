@@ -16,7 +16,7 @@ from dgmm.data.summary.uniform_sample import SampleRule
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.mixture.backends import fastest
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 N, D = 30_000, 3
 
@@ -206,7 +206,7 @@ def test_the_counts_of_parts_add_up():
     X, _ = with_gaps(0.2, 3.0, 0)
     dataset = ArrayDataset(X, fill_value=FillValue(3.0))
     parts = []
-    for block, rows in dataset.read_blocks(Run(0, dataset.grid.n_blocks)):
+    for block, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
         parts.append(part_of(block, dataset.grid.rows(block)[0], rows))
     merged = parts[0]
     for part in parts[1:]:

@@ -14,7 +14,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, ZstdCodec
 
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, InputNotFoundError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 N, D = 5000, 3
 SHARDS = {"chunks": (100, D), "shards": (1000, D)}
@@ -38,7 +38,7 @@ def write(path, X=None, *, attributes=None, **options):
 
 
 def read(dataset):
-    blocks = dataset.read_blocks(Run(0, dataset.grid.n_blocks))
+    blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
     return np.concatenate([rows for _, rows in blocks])
 
 

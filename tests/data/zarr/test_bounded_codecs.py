@@ -25,7 +25,7 @@ from dgmm.data.zarr.bounded_codecs import Due, OversizedChunkError, bounded_deco
 from dgmm.data.zarr.chunk_reading import opened
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, StoppedError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime import stop_flag as stopping
 
 pytestmark = pytest.mark.filterwarnings("ignore:Numcodecs codecs are not")
@@ -41,7 +41,9 @@ def rows(dtype="f8"):
 
 def read(path):
     dataset = open_zarr(str(path))
-    return np.concatenate([own for _, own in dataset.read_blocks(Run(0, dataset.grid.n_blocks))])
+    return np.concatenate(
+        [own for _, own in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+    )
 
 
 def decoded(name, data, due, **configuration):

@@ -14,7 +14,7 @@ from dgmm.data.fill_value import FillValue
 from dgmm.data.opening import as_dataset
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import Run
+from dgmm.reduction.blocks import BlockRange
 
 # zarr warns of texts in version 3, which xarray writes all the same.
 pytestmark = pytest.mark.filterwarnings("ignore:The data type")
@@ -33,7 +33,9 @@ def table(path, zarr_format, values, *, fill=None, coords=None, dims=("station",
 
 def read(path):
     dataset = open_zarr(path, "X")
-    return np.concatenate([rows for _, rows in dataset.read_blocks(Run(0, dataset.grid.n_blocks))])
+    return np.concatenate(
+        [rows for _, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+    )
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -63,7 +65,9 @@ def test_attributes_that_change_no_number_are_read(tmp_path, attributes):
 
 def read_alone(path):
     dataset = open_zarr(str(path))
-    return np.concatenate([rows for _, rows in dataset.read_blocks(Run(0, dataset.grid.n_blocks))])
+    return np.concatenate(
+        [rows for _, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+    )
 
 
 @pytest.mark.parametrize(

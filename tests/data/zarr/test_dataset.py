@@ -13,7 +13,7 @@ from zarr.codecs import BytesCodec, TransposeCodec
 
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
-from dgmm.reduction.blocks import BlockGrid, Run
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 N, D = 10_007, 5
 ROWS_PER_BLOCK = BlockGrid(N, D).rows_per_block
@@ -34,7 +34,7 @@ def write(path, X, *, chunks=(1000, D), **options):
 
 
 def read(dataset, run=None):
-    run = run or Run(0, dataset.grid.n_blocks)
+    run = run or BlockRange(0, dataset.grid.n_blocks)
     blocks = list(dataset.read_blocks(run))
     assert [block for block, _ in blocks] == list(range(run.start, run.stop))
     for block, rows in blocks:
@@ -107,8 +107,8 @@ def test_any_run_of_blocks_gives_its_rows(tmp_path):
     X = rows_of()
     dataset = open_zarr(write(tmp_path / "a", X, chunks=(900, 3)))
     assert dataset.grid.n_blocks == 3
-    for run in (Run(0, 1), Run(1, 2), Run(1, 3), Run(2, 3)):
-        start, stop = dataset.grid.rows_of_run(run)
+    for run in (BlockRange(0, 1), BlockRange(1, 2), BlockRange(1, 3), BlockRange(2, 3)):
+        start, stop = dataset.grid.rows_of_range(run)
         np.testing.assert_array_equal(read(dataset, run), X[start:stop])
 
 
@@ -141,7 +141,7 @@ def test_a_read_is_a_whole_number_of_chunks_and_at_least_a_block(tmp_path):
 
 
 def test_reading_stops_when_the_generator_is_closed(tmp_path):
-    blocks = open_zarr(write(tmp_path / "a", rows_of())).read_blocks(Run(0, 3))
+    blocks = open_zarr(write(tmp_path / "a", rows_of())).read_blocks(BlockRange(0, 3))
     next(blocks)
     blocks.close()
     with pytest.raises(StopIteration):

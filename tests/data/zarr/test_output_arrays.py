@@ -150,7 +150,7 @@ def test_a_full_disk_is_an_output_failure(labels, monkeypatch):
     async def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("dgmm.data.zarr.folder_store.HeldStore.set", full)
+    monkeypatch.setattr("dgmm.data.zarr.folder_store.FolderStore.set", full)
     with pytest.raises(OutputFailedError, match="No space left"):
         labels.write(0, np.zeros(ROWS, np.int32))
 

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from dgmm.errors import DgmmError
-from dgmm.execution.scheduling.affinity import Homes
+from dgmm.execution.scheduling.affinity import BlockLocations
 from dgmm.execution.scheduling.balance import (
     DEATHS_ALONE,
     DEATHS_IN_COMPANY,
     LATE_S,
     LOOK_S,
+    Assignment,
     Balance,
-    Ticket,
 )
-from dgmm.reduction.blocks import Run
-from dgmm.reduction.map_reduce import split_runs
+from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import split_ranges
 
 
-def started(n_runs: int, threads: dict[str, int]) -> tuple[Balance, list[Ticket]]:
-    balance = Balance(split_runs(n_runs, n_runs))
+def started(n_runs: int, threads: dict[str, int]) -> tuple[Balance, list[Assignment]]:
+    balance = Balance(split_ranges(n_runs, n_runs))
     balance.follow(threads, 0.0)
     return balance, balance.assign(0.0)
 
@@ -99,7 +99,7 @@ def test_a_run_that_saw_three_deaths_is_alone_on_its_worker() -> None:
 def test_the_block_that_kills_while_alone_is_named_and_all_others_are_done_first(
     align: int, named: str
 ) -> None:
-    balance = Balance([Run(4 * i, 4 * i + 4) for i in range(8)], align=align)
+    balance = Balance([BlockRange(4 * i, 4 * i + 4) for i in range(8)], align=align)
     balance.follow({"a": 1, "b": 1}, 0.0)
     finished: set[int] = set()
 
@@ -117,7 +117,7 @@ def test_the_block_that_kills_while_alone_is_named_and_all_others_are_done_first
                 in_flight.difference_update(balance.follow({other: 1}, 0.0))
                 balance.follow({"a": 1, "b": 1}, 0.0)
 
-    in_flight: set[Ticket] = set()
+    in_flight: set[Assignment] = set()
     with pytest.raises(DgmmError, match=f"{named} ended 3 workers while alone"):
         collections.deque((one_round() for _ in range(100)), maxlen=0)
     assert finished == set(range(32)) - set(range(10 - align, 10))
@@ -201,10 +201,12 @@ def test_a_run_behind_another_counts_its_time_from_when_it_begins() -> None:
     assert len(balance.reissue(LATE_S + 6.0)) == 1
 
 
-def one_pass(homes: Homes, runs: list[Run], speed: dict[str, int]) -> dict[Run, str]:
+def one_pass(
+    homes: BlockLocations, runs: list[BlockRange], speed: dict[str, int]
+) -> dict[BlockRange, str]:
     """Who did each run, where a worker of speed s does its oldest run at every s-th tick."""
     balance, did = Balance(runs, homes), {}
-    in_flight: dict[str, list[Ticket]] = {worker: [] for worker in speed}
+    in_flight: dict[str, list[Assignment]] = {worker: [] for worker in speed}
     balance.follow(dict.fromkeys(speed, 1), 0.0)
     for tick in range(1, 1000):
         for ticket in balance.assign(float(tick)):
@@ -220,7 +222,7 @@ def one_pass(homes: Homes, runs: list[Run], speed: dict[str, int]) -> dict[Run, 
 
 
 def test_every_pass_gives_a_worker_the_runs_it_had_in_the_first() -> None:
-    homes, runs, speed = Homes(), split_runs(100, 9), {"a": 2, "b": 1, "c": 2}
+    homes, runs, speed = BlockLocations(), split_ranges(100, 9), {"a": 2, "b": 1, "c": 2}
     first = one_pass(homes, runs, speed)
     assert len(set(first.values())) == 3
     for _ in range(3):
@@ -228,7 +230,7 @@ def test_every_pass_gives_a_worker_the_runs_it_had_in_the_first() -> None:
 
 
 def test_an_idle_worker_takes_what_waits_for_another() -> None:
-    homes, runs = Homes(), split_runs(12, 12)
+    homes, runs = BlockLocations(), split_ranges(12, 12)
     first = one_pass(homes, runs, {"a": 1, "b": 1})
     second = one_pass(homes, runs, {"a": 1, "b": 4})
     taken = [run for run in runs if first[run] == "b" and second[run] == "a"]
@@ -239,7 +241,7 @@ def test_an_idle_worker_takes_what_waits_for_another() -> None:
 
 
 def test_a_worker_whose_thread_is_busy_leaves_the_others_theirs() -> None:
-    homes, runs = Homes(), split_runs(6, 6)
+    homes, runs = BlockLocations(), split_ranges(6, 6)
     for i, run in enumerate(runs):
         homes.settle(run, "a" if i < 2 else "b")
     balance = Balance(runs, homes)
@@ -255,40 +257,40 @@ def test_a_worker_whose_thread_is_busy_leaves_the_others_theirs() -> None:
 
 
 def test_runs_of_a_worker_that_left_between_passes_are_anybodys() -> None:
-    homes, runs = Homes(), split_runs(8, 8)
+    homes, runs = BlockLocations(), split_ranges(8, 8)
     one_pass(homes, runs, {"a": 1, "b": 1})
     assert set(one_pass(homes, runs, {"b": 1}).values()) == {"b"}
     assert {homes.of(run) for run in runs} == {"b"}
 
 
 def test_a_newcomer_is_given_runs_of_others_at_once() -> None:
-    homes, runs = Homes(), split_runs(12, 12)
+    homes, runs = BlockLocations(), split_ranges(12, 12)
     one_pass(homes, runs, {"a": 1, "b": 1})
     assert "c" in one_pass(homes, runs, {"a": 1, "b": 1, "c": 1}).values()
 
 
 def test_runs_cut_anew_go_to_the_worker_with_most_of_their_blocks() -> None:
-    homes = Homes()
+    homes = BlockLocations()
     for start, worker in enumerate("abab"):
-        homes.settle(Run(10 * start, 10 * start + 10), worker)
-    assert [homes.of(run) for run in split_runs(40, 5, align=8)] == ["a", "b", "b", "a", "b"]
-    homes.settle(Run(5, 60), "c")
-    assert [homes.of(Run(i, i + 1)) for i in (0, 9, 15, 39, 40, 59, 60)] == [*"aabbcc", None]
+        homes.settle(BlockRange(10 * start, 10 * start + 10), worker)
+    assert [homes.of(run) for run in split_ranges(40, 5, align=8)] == ["a", "b", "b", "a", "b"]
+    homes.settle(BlockRange(5, 60), "c")
+    assert [homes.of(BlockRange(i, i + 1)) for i in (0, 9, 15, 39, 40, 59, 60)] == [*"aabbcc", None]
     homes.keep({"b", "c"})
-    assert homes.of(Run(0, 10)) is None
-    assert homes.of(Run(0, 60)) == "b"
+    assert homes.of(BlockRange(0, 10)) is None
+    assert homes.of(BlockRange(0, 60)) == "b"
 
 
 def test_homes_agree_with_a_table_of_blocks() -> None:
     rng = np.random.default_rng(0)
-    homes, table = Homes(), np.full(50, "", dtype="U1")
+    homes, table = BlockLocations(), np.full(50, "", dtype="U1")
     for _ in range(300):
         start, stop = sorted(rng.choice(51, 2, replace=False))
         worker = str(rng.choice(list("abc")))
-        homes.settle(Run(int(start), int(stop)), worker)
+        homes.settle(BlockRange(int(start), int(stop)), worker)
         table[start:stop][table[start:stop] == ""] = worker
         if rng.random() < 0.1:
             homes.keep({"a", "b"})
             table[table == "c"] = ""
         for block in range(50):
-            assert (homes.of(Run(block, block + 1)) or "") == table[block]
+            assert (homes.of(BlockRange(block, block + 1)) or "") == table[block]

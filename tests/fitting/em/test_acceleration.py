@@ -94,9 +94,9 @@ def test_the_bound_begins_at_a_plain_step_and_grows_fourfold_where_it_is_reached
 def test_a_step_that_led_astray_shortens_the_next_ones() -> None:
     _, first, second, third, *_ = sequence(FAMILIES["diag"], 0.9)
     cycle, _ = next_point(Cycle(start=first, bound=16.0), second, third, 0.1, anything)
-    back = cycle.refuted()
+    back = cycle.rejected()
     assert (back.start, back.fallback, back.bound) == (None, None, 4.0)
-    assert Cycle(bound=1.0).refuted().bound == 1.0
+    assert Cycle(bound=1.0).rejected().bound == 1.0
 
 
 def test_a_step_that_is_not_admitted_costs_no_pass() -> None:

@@ -16,7 +16,7 @@ from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS, StartRequest, start
-from dgmm.fitting.initialisation.all_rows import AllRows, Block, Together
+from dgmm.fitting.initialisation.all_rows import AllRows, Block, PerRestart
 from dgmm.fitting.initialisation.kmeans import kmeans, lloyd
 from dgmm.fitting.initialisation.kmeans_parallel import (
     MOST_ROUNDS,
@@ -31,15 +31,15 @@ from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
 from dgmm.fitting.initialisation.oversampling import (
     ClusterMeasure,
     CountMeasure,
-    Drawn,
     RoundMeasure,
+    SampledStarts,
     squared_distances,
 )
 from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.random_streams import Stage, stream
-from dgmm.reduction.blocks import ROW_QUANTUM, Run
+from dgmm.reduction.blocks import ROW_QUANTUM, BlockRange
 from dgmm.reduction.executor import Executor
 
 Array = NDArray[np.float64]
@@ -149,7 +149,9 @@ class _LastFirst:
 
     n_threads = 1000
 
-    def run(self, task: object, runs: Sequence[Run], **_: object) -> Iterator[tuple[Run, object]]:
+    def run(
+        self, task: object, runs: Sequence[BlockRange], **_: object
+    ) -> Iterator[tuple[BlockRange, object]]:
         for run in reversed(runs):
             yield run, task(run)  # type: ignore[operator]
 
@@ -192,7 +194,9 @@ class _Counting(ThreadExecutor):
         super().__init__(2)
         self.n_passes = 0
 
-    def run(self, task: object, runs: Sequence[Run], **_: object) -> Iterator[tuple[Run, object]]:  # type: ignore[override]
+    def run(
+        self, task: object, runs: Sequence[BlockRange], **_: object
+    ) -> Iterator[tuple[BlockRange, object]]:  # type: ignore[override]
         self.n_passes += 1
         return super().run(task, runs)  # type: ignore[arg-type]
 
@@ -354,13 +358,13 @@ def test_a_drawn_value_is_a_monoid_up_to_rounding() -> None:
     for number, rows in enumerate(np.split(X, 3)):
         block = Block(number, CentredRows.about_origin(np.ascontiguousarray(rows.T)))
         rng = np.random.default_rng(number)
-        parts.append(Drawn.of_block(20.0, block, X[:1], rng))
+        parts.append(SampledStarts.of_block(20.0, block, X[:1], rng))
     a, b, c = parts
     left, right = a.merge(b).merge(c), a.merge(b.merge(c))
     np.testing.assert_array_equal(left.rows, right.rows)
     assert left.cost == pytest.approx(right.cost, rel=4 * EPS)
     assert (left.keys < left.oversampling / left.cost).all()
-    assert Together((a,)).merge(Together((b,))).values[0].cost == a.merge(b).cost
+    assert PerRestart((a,)).merge(PerRestart((b,))).values[0].cost == a.merge(b).cost
 
 
 def test_it_is_no_method_of_a_sample() -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dgmm.errors import UnavailableError
-from dgmm.mixture import backends as arithmetic
-from dgmm.mixture.backends.numpy_backend import LOG_FLOOR, Arithmetic, Plain
+from dgmm.mixture import backends as backend
+from dgmm.mixture.backends.numpy_backend import LOG_FLOOR, Backend, NumpyBackend
 from dgmm.mixture.kernels.tiling import Cut
 from dgmm.runtime.blas_threads import single_blas_thread
 
@@ -32,10 +32,10 @@ both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype._
 Array = NDArray[Any]
 
 
-def _softmax(arithmetic: Arithmetic, L: Array) -> tuple[Array, Array]:
+def _softmax(backend: Backend, L: Array) -> tuple[Array, Array]:
     R, top, total = L.copy(), np.empty_like(L[0]), np.empty_like(L[0])
     with np.errstate(all="ignore"):
-        return R, arithmetic.softmax(R, top, total).copy()
+        return R, backend.softmax(R, top, total).copy()
 
 
 def _equal(a: Array, b: Array) -> bool:
@@ -59,7 +59,9 @@ def test_softmax_has_the_same_bits(
     if odd is not None:
         L[rng.integers(k), rng.integers(b)] = odd
         L[:, rng.integers(b)] = odd
-    (R, lse), (R_compiled, lse_compiled) = (_softmax(a, L) for a in (Plain(), compiled.Compiled()))
+    (R, lse), (R_compiled, lse_compiled) = (
+        _softmax(a, L) for a in (NumpyBackend(), compiled.NumbaBackend())
+    )
     assert _equal(R, R_compiled)
     assert _equal(lse, lse_compiled)
 
@@ -67,7 +69,7 @@ def test_softmax_has_the_same_bits(
 @both_dtypes
 def test_softmax_is_that_of_its_definition(dtype: type) -> None:
     L = (30 * np.random.default_rng(0).normal(size=(5, 300))).astype(dtype)
-    R, lse = _softmax(Plain(), L)
+    R, lse = _softmax(NumpyBackend(), L)
     wide = L.astype(np.float64)
     weights = np.exp(wide - wide.max(axis=0))
     np.testing.assert_allclose(R, weights / weights.sum(axis=0), atol=20 * np.finfo(dtype).eps)
@@ -78,7 +80,7 @@ def test_softmax_is_that_of_its_definition(dtype: type) -> None:
 @both_dtypes
 def test_responsibilities_are_never_subnormal(dtype: type) -> None:
     L = np.linspace(0.0, -2000.0, 4000, dtype=dtype).reshape(-1, 4)
-    for arithmetic_ in (Plain(), compiled.Compiled()):
+    for arithmetic_ in (NumpyBackend(), compiled.NumbaBackend()):
         R, _ = _softmax(arithmetic_, L)
         kept = R[R > 0]
         assert kept.min() >= np.exp(LOG_FLOOR[np.dtype(dtype)]) / 2 > np.finfo(dtype).tiny
@@ -102,7 +104,7 @@ def test_standardising_has_the_same_bits(
     work = dtype if stored == "f4" else np.float64
     factor, offset = rng.normal(size=d), rng.normal(size=d)  # not exact: two roundings show
     results = []
-    for a in (Plain(), compiled.Compiled()):
+    for a in (NumpyBackend(), compiled.NumbaBackend()):
         Y = np.empty((d, b), dtype)
         a.standardise(rows, factor.astype(work), offset.astype(work), Y)
         results.append(Y)
@@ -119,7 +121,7 @@ def test_squares_and_what_is_left_of_them_are_standardised_alike(dtype: type, st
     work = dtype if stored == "f4" else np.float64
     affine = rng.normal(size=(2, 33)).astype(work)  # no powers of two: both roundings show
     results = []
-    for a in (Plain(), compiled.Compiled()):
+    for a in (NumpyBackend(), compiled.NumbaBackend()):
         results.append(np.empty((33, 603), dtype))
         a.standardise(rows, *affine, results[-1])
     assert _equal(*results)
@@ -128,7 +130,7 @@ def test_squares_and_what_is_left_of_them_are_standardised_alike(dtype: type, st
 def test_pairs_are_products_of_features_in_the_order_of_the_upper_triangle() -> None:
     Y = np.random.default_rng(0).normal(size=(5, 7))
     some, i, j = np.empty((7, 7)), *np.triu_indices(5)
-    Plain().pairs(Y, 1, 3, some)  # 4 and 3 products
+    NumpyBackend().pairs(Y, 1, 3, some)  # 4 and 3 products
     np.testing.assert_array_equal(some, (Y[i] * Y[j])[5:12])
 
 
@@ -146,8 +148,8 @@ def test_matrix_products_are_right(dtype: type, k: int, p: int, b: int) -> None:
     Phi = rng.normal(size=(p, b)).astype(dtype)
     L, sums, product = np.empty((k, b), dtype), np.ones((p, k)), np.empty((p, k), dtype)
     with single_blas_thread():
-        Plain().log_prob(eta, Phi, L, cut.columns)
-        Plain().moments(Phi, L, sums, product, cut.moment_rows, cut.moment_columns)
+        NumpyBackend().log_prob(eta, Phi, L, cut.columns)
+        NumpyBackend().moments(Phi, L, sums, product, cut.moment_rows, cut.moment_columns)
     wide, eps = Phi.astype(np.float64), float(np.finfo(dtype).eps)
     error = eps * p * (np.abs(eta).astype(np.float64) @ np.abs(wide)).max()
     np.testing.assert_allclose(L, eta.astype(np.float64) @ wide, rtol=0, atol=error)
@@ -159,29 +161,29 @@ def test_matrix_products_are_right(dtype: type, k: int, p: int, b: int) -> None:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """A process that has not looked for Numba yet."""
-    arithmetic.compiled_arithmetic.cache_clear()
+    backend.compiled_backend.cache_clear()
     yield
-    arithmetic.compiled_arithmetic.cache_clear()
-    arithmetic.compiled_arithmetic()  # what is known of it is the process's own again
+    backend.compiled_backend.cache_clear()
+    backend.compiled_backend()  # what is known of it is the process's own again
 
 
-WORTH = arithmetic.WORTH_COMPILING
+WORTH = backend.WORTH_COMPILING
 
 
 @pytest.mark.usefixtures("fresh")
 def test_small_passes_do_not_load_numba() -> None:
-    assert arithmetic.fastest(WORTH - 1).name == arithmetic.chosen(WORTH - 1) == "numpy"
-    assert arithmetic.fastest(WORTH).name == arithmetic.chosen(WORTH) == "numba"
-    assert arithmetic.fastest(1).name == "numba"  # it is there now
-    assert arithmetic.chosen(WORTH - 1) == "numpy"  # bits do not follow what ran before
+    assert backend.fastest(WORTH - 1).name == backend.chosen(WORTH - 1) == "numpy"
+    assert backend.fastest(WORTH).name == backend.chosen(WORTH) == "numba"
+    assert backend.fastest(1).name == "numba"  # it is there now
+    assert backend.chosen(WORTH - 1) == "numpy"  # bits do not follow what ran before
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, compiled.__name__, None)
-    assert arithmetic.fastest(WORTH).name == arithmetic.chosen(WORTH) == "numpy"
+    assert backend.fastest(WORTH).name == backend.chosen(WORTH) == "numpy"
     with pytest.raises(UnavailableError, match=r"dgmm\[fast\]"):
-        arithmetic.named("numba")
+        backend.named("numba")
 
 
 @pytest.mark.usefixtures("fresh")
@@ -201,7 +203,7 @@ def test_what_compiled_code_cannot_do_here_numpy_does(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     change(monkeypatch)
-    assert arithmetic.chosen(WORTH) == "numpy"
+    assert backend.chosen(WORTH) == "numpy"
 
 
 @pytest.mark.parametrize("k", [1, 3, 16, 64, 1024])
