@@ -161,7 +161,7 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "record" in tree:
-        record = FORMER_NAMES.get(tree["record"], tree["record"])
+        record: str = FORMER_NAMES.get(tree["record"], tree["record"])
         former = FORMER_FIELDS.get(record, {})
         own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
         return RECORDS[record](**own)
