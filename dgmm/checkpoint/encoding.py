@@ -161,7 +161,8 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
     if not isinstance(tree, dict):
         return tree
     if "record" in tree:
-        record: str = FORMER_NAMES.get(tree["record"], tree["record"])
+        written = str(tree["record"])
+        record = FORMER_NAMES.get(written, written)
         former = FORMER_FIELDS.get(record, {})
         own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
         return RECORDS[record](**own)
