@@ -21,6 +21,7 @@ from dgmm.job.memory_plan import (
     WARD_ROWS,
     WORKER_BASE,
 )
+from dgmm.job.plan_table import require_memory
 from dgmm.job.stages import cluster_settings
 
 
@@ -67,8 +68,8 @@ def test_a_job_too_large_for_a_worker_is_refused_with_the_plan(tmp_path, data):
     plan = replace(plan, keep_limit=0)
     least = math.ceil((WORKER_BASE + plan.task_bytes) / PAUSE_SHARE)
     with pytest.raises(JobFileError, match=r"(?s)statistics.*does NOT fit"):
-        plan.check(least - 1)
-    plan.check(least)
+        require_memory(plan, least - 1)
+    require_memory(plan, least)
 
 
 def test_somebody_elses_cluster_is_asked_before_it_is_judged(tmp_path, data):
@@ -76,7 +77,7 @@ def test_somebody_elses_cluster_is_asked_before_it_is_judged(tmp_path, data):
     assert plan.memory_limit is None
     assert "the limit that workers have" in plan_table(plan)
     with pytest.raises(UnavailableError, match="does not fit into the cluster's workers") as caught:
-        plan.check(1)
+        require_memory(plan, 1)
     assert caught.value.exit_code == 69
 
 
@@ -88,8 +89,8 @@ def test_libraries_count_against_what_pauses_a_worker_not_only_tasks(tmp_path, d
     small = planned(240)
     assert small.task_bytes < 240 * 2**19, "its tasks would fit into half of the limit"
     assert not small.fits
-    assert "it may use 80% of its limit of 240, 192: does NOT fit" in str(small)
-    assert "raise memory_limit to" in str(small)
+    assert "it may use 80% of its limit of 240, 192: does NOT fit" in plan_table(small)
+    assert "raise memory_limit to" in plan_table(small)
     enough = math.ceil(small.needed_bytes / PAUSE_SHARE / 2**20) + 1
     assert planned(enough).fits
     assert not planned(enough - 2).fits
@@ -98,11 +99,11 @@ def test_libraries_count_against_what_pauses_a_worker_not_only_tasks(tmp_path, d
 def test_a_lower_pause_threshold_of_somebody_elses_workers_counts(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
     limit = 2 * plan.needed_bytes
-    plan.found(limit, 1, 0.6).check(limit)
+    require_memory(plan.found(limit, 1, 0.6), limit)
     with pytest.raises(UnavailableError, match="it may use 40% of"):
-        plan.found(limit, 1, 0.4).check(limit)
+        require_memory(plan.found(limit, 1, 0.4), limit)
     never = plan.found(limit, 1, None)
-    assert "it may use 95% of" in str(never)  # where Dask ends a worker
+    assert "it may use 95% of" in plan_table(never)  # where Dask ends a worker
 
 
 def test_auto_takes_no_more_threads_than_memory_allows(tmp_path, data, monkeypatch):
@@ -135,7 +136,7 @@ def test_the_remedy_names_only_keys_that_the_kind_of_cluster_may_have(tmp_path, 
     with pytest.raises(
         UnavailableError, match=r"give its workers \d+ MiB or more or fewer threads"
     ):
-        plan.found(9, 2, None).check(9)
+        require_memory(plan.found(9, 2, None), 9)
 
 
 def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypatch):
@@ -153,7 +154,7 @@ def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypa
     assert cluster_settings(auto, many.n_workers).n_workers == many.n_workers
     asked = plan_job(job(data, tmp_path / "run", cluster={"kind": "local", "n_workers": 90}))
     assert not asked.fits
-    assert "(auto: lower n_workers)" in str(asked)
+    assert "(auto: lower n_workers)" in plan_table(asked)
 
 
 def test_workers_whose_limits_together_exceed_the_machine_are_refused(tmp_path, data, monkeypatch):
@@ -178,7 +179,7 @@ def test_rows_are_kept_in_what_is_left_of_half_the_limit_and_never_more_than_the
     assert 0 < large.kept_rows.n_bytes < large.pass_bytes
     assert large.kept_rows.n_bytes == int(room - large.task_bytes)
     assert large.worker_bytes == WORKER_BASE + large.task_bytes + large.kept_rows.n_bytes
-    assert f"{large.kept_rows.n_bytes / 2**20:.1f}" in str(large)
+    assert f"{large.kept_rows.n_bytes / 2**20:.1f}" in plan_table(large)
     assert large.fits
 
 
