@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 LAYERS = (
     (
         *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
-        *("parameter_names", "sklearn_classes", "plain_estimator"),
+        *("parameter_names", "registry", "sklearn_classes", "plain_estimator"),
     ),
     ("runtime",),
     ("storage",),

@@ -1,0 +1,108 @@
+"""Named members of one kind (families, formats, …): built in, registered, or from entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar, cast
+
+from dgmm.errors import DataError, UnavailableError
+
+T = TypeVar("T")
+
+
+class Registry(MutableMapping[str, T]):
+    """A mapping from names to members that other packages extend.
+
+    `registry[name] = member` registers one in this process. An installed package declares one as an
+    entry point of the registry's group, which is loaded when its name is first asked for; iteration
+    and `len` cover what is registered or loaded, `names` covers all.
+
+    Parameters
+    ----------
+    key : str
+        What a user calls the choice: `initialisation.method`.
+    group : str
+        Group of entry points, such as `dgmm.formats`.
+    members : mapping
+        Those built in; no entry point takes their place.
+
+    Examples
+    --------
+    >>> shapes = Registry("shape", "dgmm.shapes", {"round": 1, "square": 2})
+    >>> shapes["star"] = 3
+    >>> shapes.names()
+    ('round', 'square', 'star')
+    >>> shapes.named("sphere")
+    Traceback (most recent call last):
+        ...
+    dgmm.errors.DataError: shape is 'sphere'; expected one of round, square, star
+    """
+
+    def __init__(self, key: str, group: str, members: Mapping[str, T]) -> None:
+        self.key, self.group = key, group
+        self._members = dict(members)
+
+    def named(self, name: str) -> T:
+        """The member of that name.
+
+        Raises
+        ------
+        DataError
+            If there is none; the message lists all names.
+        UnavailableError
+            If the package that declares it cannot be loaded.
+        """
+        try:
+            return self[name]
+        except KeyError:
+            choices = ", ".join(self.names())
+            raise DataError(f"{self.key} is {name!r}; expected one of {choices}") from None
+
+    def names(self) -> tuple[str, ...]:
+        """All names, those of entry points included; loads none of them."""
+        declared = sorted(entry_points(group=self.group).names)
+        return tuple(dict.fromkeys([*self._members, *declared]))
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._members:
+            self._members[name] = self._load(name)
+        return self._members[name]
+
+    def __setitem__(self, name: str, member: T) -> None:
+        self._members[name] = member
+
+    def __delitem__(self, name: str) -> None:
+        del self._members[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def _load(self, name: str) -> T:
+        declared = tuple(entry_points(group=self.group, name=name)) if _is_word(name) else ()
+        if not declared:
+            raise KeyError(name)
+        if len(declared) > 1:
+            raise UnavailableError(
+                f"{self.key} {name!r} is declared by {' and by '.join(map(_source, declared))}: "
+                "remove one of these packages"
+            )
+        try:
+            return cast("T", declared[0].load())
+        except Exception as error:
+            raise UnavailableError(
+                f"{self.key} {name!r} of {_source(declared[0])} cannot be loaded: "
+                f"{type(error).__name__}: {error}. Install or repair that package"
+            ) from error
+
+
+def _is_word(name: Any) -> bool:
+    return isinstance(name, str) and name != ""
+
+
+def _source(declared: EntryPoint) -> str:
+    package = "a package" if declared.dist is None else declared.dist.name
+    return f"{package} (entry point {declared.value} of {declared.group})"
