@@ -142,7 +142,7 @@ def test_the_remedy_names_only_keys_that_the_kind_of_cluster_may_have(tmp_path, 
 def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypatch):
     monkeypatch.setattr("dgmm.job.planning.available_cpus", lambda: 90)
     memory = 16 * 2**30
-    for module in ("plan", "planned"):
+    for module in ("planning", "plan"):
         monkeypatch.setattr(f"dgmm.job.{module}.available_memory", lambda: memory)
     monkeypatch.setattr("dgmm.job.planning.free_memory", lambda: memory)
     many = plan_job(job(data, tmp_path / "run", cluster={"kind": "local"}))
