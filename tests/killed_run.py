@@ -21,7 +21,7 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import data_pass as expectation
 from dgmm.job import directory
 from dgmm.job import fit_job as fitting
-from dgmm.job import output_stage as last_walk
+from dgmm.job import output_stage
 from dgmm.reduction.tree import TreeReducer
 from dgmm.scoring import row_outputs as outputs
 from dgmm.storage import array_files, folders
@@ -83,7 +83,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "before a map": dies_at(ThreadExecutor, "run"),
     "inside the summary": dies_in_leaves(summary._SummaryLeaves),
     "inside an E-step": dies_in_leaves(expectation.EStepTask),
-    "inside the last walk": dies_in_leaves(outputs.LastWalk),
+    "inside the scoring pass": dies_in_leaves(outputs.RowWriter),
     "after a reduce": dies_at(TreeReducer, "result", after=True),
     "before the state of EM is kept": dies_at(run_state.RunState, "save_em_state"),
     "half-way through a checkpoint": dies_at(array_files._Hashing, "write", half=True),
@@ -91,8 +91,8 @@ POINTS: dict[str, Callable[[int], None]] = {
     "after a file got its name": dies_at(folders.Folder, "rename", after=True),
     "between outputs": dies_at(zarr_output.OutputArray, "write"),
     "after an output, before it is synced": dies_at(zarr_output.OutputArray, "sync"),
-    "before outputs are published": dies_at(last_walk, "publish_outputs"),
-    "after outputs are published": dies_at(last_walk, "publish_outputs", after=True),
+    "before outputs are published": dies_at(output_stage, "publish_outputs"),
+    "after outputs are published": dies_at(output_stage, "publish_outputs", after=True),
     "before the model is saved": dies_at(fitting, "_save"),
     "before the end is told": dies_at(directory.RunDirectory, "finish"),
     "after the end is told": dies_at(directory.RunDirectory, "finish", after=True),

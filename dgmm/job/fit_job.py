@@ -1,4 +1,4 @@
-"""`dgmm run`: summary, start, EM, model, last walk, anomalies, report."""
+"""`dgmm run`: summary, start, EM, model, scoring pass, anomalies, report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dgmm.fitting.preparation import FitSettings
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import tell
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
-from dgmm.job.output_stage import LastWalk
+from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.result import RunResult, exit_code_of
@@ -109,12 +109,12 @@ def _run(
         result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
         _note_fit(directory, result)
         _save(directory, result.model, result)
-        recording.stage("last walk", "labels, posteriors and log densities of every row")
+        recording.stage("scoring", "labels, posteriors and log densities of every row")
         written = output_format(job, dataset)
-        last_walk = LastWalk(job, directory, dataset, executor, result.model, state, written)
-        total, model = last_walk.write(quantile=job.output.anomaly_quantile)
+        output_stage = OutputStage(job, directory, dataset, executor, result.model, state, written)
+        total, model = output_stage.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
-    _note_walk(directory, model, total, recording)
+    _record_scoring(directory, model, total, recording)
     _save(directory, model, result)
     _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
@@ -235,7 +235,7 @@ def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
     )
 
 
-def _note_walk(
+def _record_scoring(
     directory: RunDirectory,
     model: MixtureModel,
     total: ScoringStatistics,

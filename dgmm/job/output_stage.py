@@ -1,4 +1,4 @@
-"""The arrays that a job writes: made once, filled by a walk that can go on, published whole."""
+"""The arrays that a job writes: made once, filled by a pass that can be resumed, published whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dgmm.model.model_files import model_digest
 from dgmm.reduction.checksums import Digests
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.scoring import anomaly
-from dgmm.scoring.row_outputs import Products, describe, walk
+from dgmm.scoring.row_outputs import Products, describe, scoring_pass
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Entry, Folder
@@ -28,8 +28,8 @@ from dgmm.storage.folders import Entry, Folder
 _MODEL = "model_sha256"
 
 
-class LastWalk:
-    """The last walk of one job over one model's rows.
+class OutputStage:
+    """The scoring pass of one job over one model's rows.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class LastWalk:
     dataset, executor
         What is read, and where.
     model
-        The model that is saved; rows are flagged in the walk where it has a threshold.
+        The model that is saved; rows are flagged in the scoring pass where it has a threshold.
     state
         Keeps what is done.
     zarr_format
@@ -80,8 +80,8 @@ class LastWalk:
         flagged = flagged_later or self._model.anomaly_threshold is not None
         names = product_names(self._job, anomaly=flagged)
         self._prepare(names, quantile)
-        walked = tuple(n for n in names if not (flagged_later and n == "anomaly"))
-        total = self._state.once(self._slots["walk"], lambda: self._walked(walked))
+        written = tuple(n for n in names if not (flagged_later and n == "anomaly"))
+        total = self._state.once(self._slots["walk"], lambda: self._scored(written))
         digests: Digests = total.digests
         model = self._model
         if quantile is not None:
@@ -110,9 +110,9 @@ class LastWalk:
     def _is_finished(self, group: Folder) -> bool:
         return group_attributes(group).get(_MODEL) == self._digest
 
-    def _walked(self, names: tuple[str, ...]) -> ScoringStatistics:
+    def _scored(self, names: tuple[str, ...]) -> ScoringStatistics:
         """Every row accounted for."""
-        total = walk(
+        total = scoring_pass(
             self._dataset,
             self._executor,
             self._model,
@@ -122,7 +122,7 @@ class LastWalk:
         )
         if total.n_read != self._dataset.n_samples:
             raise DataError(
-                f"the last walk read {total.n_read:,} rows of {self._dataset.n_samples:,}: the "
+                f"the scoring pass read {total.n_read:,} rows of {self._dataset.n_samples:,}: the "
                 "data changed"
             )
         return total

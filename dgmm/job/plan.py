@@ -37,7 +37,7 @@ class Plan:
     output_bytes
         Bytes of all output arrays before compression.
     n_passes
-        Reads of all rows at most: the summary, EM, the last walk.
+        Reads of all rows at most: the summary, EM, the scoring pass.
     pause_share
         The share of its limit at which Dask pauses a worker; None where it never does.
     is_elsewhere

@@ -15,7 +15,7 @@ from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import tell
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
-from dgmm.job.output_stage import LastWalk
+from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.result import RunResult
@@ -93,10 +93,10 @@ def _predict(
             executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
         )
         require_memory(plan, executor.task_memory_limit)
-        recording.stage("last walk", f"{dataset.n_samples:,} rows")
+        recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
-        last_walk = LastWalk(job, directory, dataset, executor, model, state, written)
-        total, _ = last_walk.write(quantile=None)
+        output_stage = OutputStage(job, directory, dataset, executor, model, state, written)
+        total, _ = output_stage.write(quantile=None)
         recording.end_stage()
     save_model(model, directory.folder / "model")
     warn_of_underflow(total, recording)
@@ -114,7 +114,7 @@ def _model(job: Job) -> MixtureModel:
 
 
 def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:
-    """Put the walk into the record; return the message."""
+    """Put what was counted into the record; return the message."""
     n_rows = total.n_read - total.n_dropped
     mean = total.log_likelihood / total.n_scored if total.n_scored else None
     shown = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"

@@ -1,4 +1,4 @@
-"""What fitting and predicting have in common: data, cluster, last walk, report."""
+"""What fitting and predicting have in common: data, cluster, scoring pass, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of every row as arrays in memory: the last walk for those who can hold its results."""
+"""Scores of every row as arrays in memory: the scoring pass for those who can hold its results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The last walk: labels, posteriors and log densities of every row, written by the workers.
+"""The scoring pass: labels, posteriors and log densities of every row, written by the workers.
 
 An output chunk is a fixed whole number of blocks and tasks are aligned to it, so no two tasks ever
-write into one chunk. The walk's statistics belong to the very parameters that are saved.
+write into one chunk. Its statistics belong to the very parameters that are saved.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Products:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LastWalk:
+class RowWriter:
     """Scores a run of blocks and writes its chunks; picklable."""
 
     dataset: Dataset
@@ -129,7 +129,7 @@ class LastWalk:
             yield block, replace(statistics, n_filled=filled, digests=digests)
 
 
-def walk(
+def scoring_pass(
     dataset: Dataset,
     executor: Executor,
     model: MixtureModel,
@@ -153,7 +153,7 @@ def walk(
     progress
         Keeps the finished parts: their chunks are on disk, and are not written again.
     """
-    leaves, grid = LastWalk(dataset, model, products, drop), dataset.grid
+    leaves, grid = RowWriter(dataset, model, products, drop), dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
     return map_reduce(
         executor,

@@ -57,7 +57,7 @@ def array_attributes(name: str, n_components: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoringStatistics:
-    """What the walk counts; exact for the saved parameters.
+    """What the scoring pass counts; exact for the saved parameters.
 
     Attributes
     ----------

@@ -101,11 +101,11 @@ class Killer(SilentListener):
 def test_workers_killed_in_every_stage_and_again_and_again_change_no_bit(
     tmp_path: Path, data: Path, reference: dict[str, Any], every: bool
 ) -> None:
-    moments: set[str | int] = {"summary", "em", 2, 3, 9, 15, 21, "last walk"}
+    moments: set[str | int] = {"summary", "em", 2, 3, 9, 15, 21, "scoring"}
     killer = Killer(signal.SIGKILL, every=every, at=moments)
     local = {"kind": "local", "n_workers": 2}
     assert bits(data, tmp_path / "run", killer, cluster=local) == reference
-    assert killer.hit >= moments - {"last walk"}, "too few workers were killed"
+    assert killer.hit >= moments - {"scoring"}, "too few workers were killed"
 
 
 def test_a_worker_that_hangs_in_the_middle_of_em_is_overtaken(

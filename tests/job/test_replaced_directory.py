@@ -23,7 +23,7 @@ from dgmm.events import SilentListener
 from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.job import fit_job as fitting
 from dgmm.job import lock, run_job, stages
-from dgmm.job import output_stage as last_walk
+from dgmm.job import output_stage
 from dgmm.runtime import stop_flag as stopping
 
 pytestmark = pytest.mark.timeout(120)
@@ -88,7 +88,7 @@ POINTS = {
     "before-the-model-is-saved": (fitting, "_save"),
     "between-outputs": (OutputArray, "write"),
     "before-outputs-are-synced": (OutputArray, "sync"),
-    "before-outputs-are-published": (last_walk, "publish_outputs"),
+    "before-outputs-are-published": (output_stage, "publish_outputs"),
     "before-the-sample-is-written": (fitting, "_write_sample"),
     "before-the-report": (stages, "write_report"),
 }

@@ -117,8 +117,8 @@ KILLS = [
     ("inside the summary", 5),
     ("inside an E-step", 30),
     ("inside an E-step", 55),
-    ("inside the last walk", 1),
-    ("inside the last walk", 6),
+    ("inside the scoring pass", 1),
+    ("inside the scoring pass", 6),
     ("after a reduce", 1),
     ("after a reduce", 4),
     ("before the state of EM is kept", 3),
@@ -204,7 +204,7 @@ def test_a_killed_run_may_go_on_with_a_larger_max_iter(
     tmp_path: Path, data: Path, undisturbed: dict[str, Any]
 ) -> None:
     job = job_file(tmp_path, data, model={"max_iter": 4})
-    assert killed(job, "inside the last walk", 3) == -signal.SIGKILL
+    assert killed(job, "inside the scoring pass", 3) == -signal.SIGKILL
     assert dgmm(job_file(tmp_path, data)).returncode == 0
     assert bits(job) == undisturbed
 
@@ -312,7 +312,7 @@ def test_another_processor_is_refused_by_what_differs(
     if platform.machine() not in {"x86_64", "AMD64"}:
         pytest.skip("the names are those of x86")
     job, path = job_file(tmp_path, data), tmp_path / "run" / "run.json"
-    assert killed(job, "inside the last walk", 1) == -signal.SIGKILL
+    assert killed(job, "inside the scoring pass", 1) == -signal.SIGKILL
     _edited(path, edit)
     refused = dgmm(job)
     assert refused.returncode == 73
@@ -328,13 +328,13 @@ def test_a_run_that_goes_on_without_avx2_is_refused_or_keeps_its_units(
     whole = job_file(tmp_path / "whole", data)
     assert dgmm(whole).returncode == 0
     job = job_file(tmp_path / "cut", data)
-    assert killed(job, "inside the last walk", 1) == -signal.SIGKILL
+    assert killed(job, "inside the scoring pass", 1) == -signal.SIGKILL
     off = {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"}
     assert dgmm(job, env=off).returncode == (73 if _has_avx2() else 0)
     ended = dgmm(job, "--accept-versions", env=off)
     assert ended.returncode == 0, ended.stderr
     first, second = (load_model(tmp_path / name / "run" / "model") for name in ("whole", "cut"))
-    # The parameters were kept: only the standardised last walk is computed elsewhere.
+    # The parameters were kept: only the standardised scoring pass is computed elsewhere.
     np.testing.assert_array_equal(second.means, first.means)
     np.testing.assert_array_equal(second.standardisation.shift, first.standardisation.shift)
 
@@ -501,7 +501,13 @@ def test_what_an_earlier_attempt_was_warned_of_is_not_forgotten(tmp_path: Path, 
     told = read_json(path)
     told["environment"]["driver"]["numpy"] = "1.0.0"
     path.write_text(json.dumps(told))
-    command = [sys.executable, str(TESTS / "killed_run.py"), "inside the last walk", "2", str(job)]
+    command = [
+        sys.executable,
+        str(TESTS / "killed_run.py"),
+        "inside the scoring pass",
+        "2",
+        str(job),
+    ]
     assert dgmm(job).returncode == 73
     ended = subprocess.run([*command, "--accept-versions"], capture_output=True, check=False)
     assert ended.returncode == -signal.SIGKILL

@@ -17,7 +17,7 @@ from bad_input import EARLIER, Cases, Desk, bits, edit, output, record, tree, tw
 from numpy.typing import NDArray
 
 from dgmm.job.lock import locked
-from dgmm.job.output_stage import LastWalk
+from dgmm.job.output_stage import OutputStage
 from dgmm.model.model_files import arrays_digest
 from dgmm.storage.array_files import read_arrays, write_arrays
 
@@ -126,7 +126,7 @@ def stopped_at_the_last_walk(desk: Desk) -> Path:
         raise KeyboardInterrupt
 
     with desk.monkeypatch.context() as patched:
-        patched.setattr(LastWalk, "write", interrupted)
+        patched.setattr(OutputStage, "write", interrupted)
         directory = desk.job(75, "Ctrl-C received; run the same command again to go on")
     assert any((directory / "checkpoint").iterdir())
     return directory

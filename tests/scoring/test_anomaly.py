@@ -26,7 +26,7 @@ def test_integers_are_in_the_order_of_the_values_and_come_back(values):
 
 
 def written(path, values):
-    """The arrays of a last walk over as many rows."""
+    """The arrays of a scoring pass over as many rows."""
     grid = BlockGrid(len(values), 400)  # blocks of 4096 rows
     Products(str(path), ("log_density", "anomaly")).create(grid, 1, {})
     log_density = zarr_output.OutputArray(str(path), "log_density")

@@ -1,4 +1,4 @@
-"""The last walk: every chunk written once, by one task, as one whole."""
+"""The scoring pass: every chunk written once, by one task, as one whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import split_ranges
-from dgmm.scoring.row_outputs import Products, chunk_blocks, responsibilities_chunk_rows, walk
+from dgmm.scoring.row_outputs import (
+    Products,
+    chunk_blocks,
+    responsibilities_chunk_rows,
+    scoring_pass,
+)
 from dgmm.scoring.row_scores import score_block
 
 NAMES = ("labels", "max_posterior", "log_density", "responsibilities")
@@ -48,7 +53,7 @@ def test_no_chunk_is_written_twice_and_none_in_part(fitted, tmp_path, monkeypatc
     products = Products(str(tmp_path / "o.zarr"), NAMES)
     products.create(dataset.grid, 2, {})
     with ThreadExecutor(5) as executor:
-        total = walk(dataset, executor, model, products, drop=False)
+        total = scoring_pass(dataset, executor, model, products, drop=False)
     assert total.n_read == len(X)
     chunks: Counter = Counter()
     for name, start, length, _ in written:
@@ -85,7 +90,7 @@ def test_results_do_not_depend_on_tasks(fitted, tmp_path):
         products = Products(str(tmp_path / f"{n}.zarr"), NAMES)
         products.create(dataset.grid, 2, {})
         with ThreadExecutor(n) as executor:
-            total = walk(dataset, executor, model, products, drop=False)
+            total = scoring_pass(dataset, executor, model, products, drop=False)
         found.append((total.log_likelihood, total.entropy, dict(total.digests)))
     assert found[0] == found[1]
 
@@ -133,7 +138,7 @@ def test_posteriors_of_dropped_rows_are_missing_and_those_of_others_in_their_pla
     dataset, products = ArrayDataset(X), Products(str(tmp_path / "o.zarr"), NAMES)
     products.create(dataset.grid, 2, {})
     with ThreadExecutor(1) as executor:
-        total = walk(dataset, executor, model, products, drop=True)
+        total = scoring_pass(dataset, executor, model, products, drop=True)
     assert total.n_dropped == missing.sum()
     found = {name: OutputArray(products.path, name).read(0, len(X)) for name in NAMES}
     assert np.isnan(found["responsibilities"][missing]).all()
