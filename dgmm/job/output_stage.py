@@ -1,4 +1,4 @@
-"""The arrays that a job writes: made once, filled by a pass that can be resumed, published whole."""
+"""The arrays that a job writes: made once, filled by a pass that resumes, published whole."""
 
 from __future__ import annotations
 

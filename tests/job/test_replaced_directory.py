@@ -22,8 +22,7 @@ from dgmm.errors import OutputFailedError
 from dgmm.events import SilentListener
 from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.job import fit_job as fitting
-from dgmm.job import lock, run_job, stages
-from dgmm.job import output_stage
+from dgmm.job import lock, output_stage, run_job, stages
 from dgmm.runtime import stop_flag as stopping
 
 pytestmark = pytest.mark.timeout(120)
