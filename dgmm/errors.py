@@ -63,9 +63,36 @@ class DataNotFoundError(InputNotFoundError, DataError):
 
 
 class UnavailableError(DgmmError):
-    """No scheduler, no workers, workers without dgmm, or storage that stays away."""
+    """No scheduler, no workers, workers or storage that fail, or an optional package is absent."""
 
     exit_code = ExitCode.UNAVAILABLE
+
+
+class PoisonBlocksError(UnavailableError):
+    """Blocks of rows that end every worker process that works on them.
+
+    Parameters
+    ----------
+    ended
+        How many workers they ended.
+    blocks
+        The first block and the one after the last.
+    rows
+        The first row and the one after the last, where the data are known.
+    """
+
+    def __init__(self, ended: str, blocks: tuple[int, int], rows: tuple[int, int] | None) -> None:
+        self.ended, self.blocks = ended, blocks
+        where = _numbered("block", *blocks) + (f" ({_numbered('row', *rows)})" if rows else "")
+        super().__init__(
+            f"{where} ended {ended}. Expected workers to survive every block: raise "
+            "cluster.memory_limit if they ran out of memory, else look for a damaged chunk or a "
+            "crashing codec in these rows"
+        )
+
+
+def _numbered(noun: str, start: int, stop: int) -> str:
+    return f"{noun} {start}" if stop == start + 1 else f"{noun}s {start} to {stop - 1}"
 
 
 class OutputExistsError(DgmmError):

@@ -88,7 +88,7 @@ class DaskPass(Generic[T]):
         ------
         UnavailableError
             If the scheduler or all workers are gone.
-        DgmmError
+        PoisonBlocksError
             If a run keeps ending its workers.
         """
         try:

@@ -99,7 +99,7 @@ class Lock:
 
     @contextmanager
     def loss_named(self) -> Iterator[None]:
-        """Whatever ends the body once the lock is lost, the error says that it is.
+        """However the body ends once the lock is lost, also without error, it is an error.
 
         Raises
         ------
@@ -113,6 +113,7 @@ class Lock:
             if loss is None or str(error) == str(loss):
                 raise
             raise loss from error
+        self.check()
 
     def _beat(self) -> None:
         while not self._ended.wait(self._beat_s):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.errors import PoisonBlocksError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import accepted_changes
 from dgmm.job.stages import check_report, write_report_if_asked
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.resource_errors import shortages_named
 
 
 class Inputs(Protocol):
     """What a job reads."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The rows."""
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -70,8 +78,18 @@ def tell(
                 for text in changes:
                     recording.warning(text)
                 inputs = read(job) if seen is None else seen
-                with shortages_named():
+                with shortages_named(), _rows_named(inputs.dataset.grid):
                     result = work(job, inputs, directory, recording)
         if not (result.was_finished and directory.is_read_only):
             write_report_if_asked(job, directory, listener)
         return result
+
+
+@contextmanager
+def _rows_named(grid: BlockGrid) -> Iterator[None]:
+    """Blocks that end workers are named by their rows too."""
+    try:
+        yield
+    except PoisonBlocksError as error:
+        rows = grid.rows_of_range(BlockRange(*error.blocks))
+        raise PoisonBlocksError(error.ended, error.blocks, rows) from error

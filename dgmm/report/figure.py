@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dgmm.errors import DgmmError
+from dgmm.errors import UnavailableError
 from dgmm.report.formatting import ordinal
 
 DPI = 144
@@ -43,7 +43,7 @@ _STYLE = {
 }
 
 
-class ReportUnavailableError(DgmmError):
+class ReportUnavailableError(UnavailableError):
     """The report's figures need Matplotlib, which is an extra."""
 
 

@@ -17,7 +17,7 @@ import pytest
 from dask.utils import parse_timedelta
 from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 
-from dgmm.errors import DgmmError, UnavailableError
+from dgmm.errors import DgmmError, PoisonBlocksError, UnavailableError
 from dgmm.execution import local_processes
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.execution.scheduling import balance
@@ -101,9 +101,11 @@ def test_a_block_that_always_kills_is_named_and_no_other_suffers() -> None:
     done = []
     with local_cluster(2) as executor:
         results = executor.run(die_on_block_six, runs)
-        with pytest.raises(DgmmError, match="block 6 ended 3 workers while alone") as caught:
+        with pytest.raises(
+            PoisonBlocksError, match="block 6 ended 3 workers while alone"
+        ) as caught:
             done.extend(run for run, _ in results)
-        assert caught.value.exit_code == 70
+        assert caught.value.exit_code == 69
         assert sorted(done) == [*runs[:3], BlockRange(7, 8), *runs[4:]]
         assert len(list(executor.run(lambda run: run, runs))) == 6, "the cluster is usable again"
 

@@ -19,10 +19,17 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as Peer
 
 from dgmm import GaussianMixture
-from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
+from dgmm.errors import (
+    DataError,
+    ExitCode,
+    InputNotFoundError,
+    OutputExistsError,
+    PoisonBlocksError,
+    UnavailableError,
+)
 from dgmm.events import SilentListener
 from dgmm.fitting.restarts import AUTO_STARTS
-from dgmm.job import RunResult, predict_job, run_job
+from dgmm.job import RunResult, fit_job, predict_job, run_job
 from dgmm.job.identity import difference
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.model.model_files import load_model, save_model
@@ -366,9 +373,21 @@ def test_a_report_that_fails_leaves_the_run_done(tmp_path, data, monkeypatch):
 
 def test_a_job_that_insists_on_a_report_is_refused_before_any_work(tmp_path, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ReportUnavailableError, match="pip install"):
+    with pytest.raises(ReportUnavailableError, match="pip install") as refused:
         run_job(job(data, tmp_path / "run", output={"report": True}), QUIET)
+    assert refused.value.exit_code == ExitCode.UNAVAILABLE
     assert not (tmp_path / "run").exists()
+
+
+def test_blocks_that_end_workers_are_named_with_their_rows(tmp_path, data, monkeypatch):
+    def ending(*_, **__):
+        raise PoisonBlocksError("3 workers while alone on them", (0, 1), None)
+
+    monkeypatch.setattr(fit_job, "fit", ending)
+    with pytest.raises(UnavailableError, match=r"^block 0 \(rows 0 to 8999\) ended 3") as refused:
+        run_job(job(data, tmp_path / "run", model={"n_components": 3}), QUIET)
+    assert refused.value.exit_code == ExitCode.UNAVAILABLE
+    assert not (tmp_path / "run" / "error.txt").exists()
 
 
 def test_products_that_were_removed_are_made_again(tmp_path, data):

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from dgmm.errors import OutputFailedError
 from dgmm.events import SilentListener
 from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.job import fit_job as fitting
-from dgmm.job import lock, output_stage, run_job, stages
+from dgmm.job import lifecycle, lock, output_stage, run_job, stages
 from dgmm.runtime import stop_flag as stopping
 
 pytestmark = pytest.mark.timeout(120)
@@ -188,6 +189,32 @@ def test_a_run_whose_lock_was_removed_stops(
     assert "lock was removed or replaced" in capsys.readouterr().err
     monkeypatch.undo()
     assert run(["run", "--quiet", str(file)]) == 0
+
+
+@pytest.mark.parametrize("loss", ["moved", "taken over"])
+def test_a_run_that_loses_its_directory_after_its_last_write_does_not_end_as_done(
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    loss: str,
+) -> None:
+    other = lock.Holder("another-machine", 4711, "2026-11-21", "boot", 99, "their-token", 3)
+
+    def change() -> None:
+        if loss == "moved":
+            (tmp_path / "run").rename(tmp_path / "elsewhere")
+        else:
+            words = json.dumps(asdict(other)).encode().ljust(512)
+            (tmp_path / "run" / lock.NAME).write_bytes(words)
+
+    name = "write_report_if_asked"
+    monkeypatch.setattr(lifecycle, name, before(lifecycle, name, change))
+    code = run(["run", "--quiet", str(job_file(tmp_path, data))])
+    said = capsys.readouterr().err
+    assert code == {"moved": 74, "taken over": 73}[loss], said
+    assert {"moved": "removed, moved or replaced", "taken over": "was taken over by"}[loss] in said
+    assert "failed: " in said
 
 
 def test_outputs_are_written_by_the_run_that_they_belong_to(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import statistics
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
-from dgmm.errors import DgmmError
+from dgmm.errors import PoisonBlocksError
 from dgmm.execution.scheduling.affinity import BlockLocations, WaitingRanges
 from dgmm.execution.scheduling.in_flight import Assignment, WorkerAssignments
 from dgmm.reduction.blocks import BlockRange
@@ -99,7 +99,7 @@ class Balance:
 
         Raises
         ------
-        DgmmError
+        PoisonBlocksError
             If a run that cannot be cut has taken `DEATHS_ALONE` workers with it while it was alone
             on them.
         """
@@ -157,15 +157,12 @@ class Balance:
             self._unfinished.add(index)
             self._suspects.append(index)
 
-    def _poison(self, ticket: Assignment) -> DgmmError:
-        start, stop = ticket.run
-        blocks = f"block {start}" if stop == start + 1 else f"blocks {start} to {stop - 1}"
-        return DgmmError(
-            f"{blocks} ended {DEATHS_ALONE} workers while alone on them "
-            f"({self._deaths[ticket.index]} workers in all). Expected workers to survive "
-            "every block: raise cluster.memory_limit if they ran out of memory, else look for "
-            "a damaged chunk or a crashing codec in these blocks."
+    def _poison(self, ticket: Assignment) -> PoisonBlocksError:
+        ended = (
+            f"{DEATHS_ALONE} workers while alone on them "
+            f"({self._deaths[ticket.index]} workers in all)"
         )
+        return PoisonBlocksError(ended, tuple(ticket.run), None)
 
     def _is_suspect(self, index: int) -> bool:
         return self._deaths[index] >= DEATHS_IN_COMPANY

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from dgmm.errors import DgmmError
+from dgmm.errors import PoisonBlocksError
 from dgmm.execution.scheduling.affinity import BlockLocations
 from dgmm.execution.scheduling.balance import (
     DEATHS_ALONE,
@@ -118,7 +118,7 @@ def test_the_block_that_kills_while_alone_is_named_and_all_others_are_done_first
                 balance.follow({"a": 1, "b": 1}, 0.0)
 
     in_flight: set[Assignment] = set()
-    with pytest.raises(DgmmError, match=f"{named} ended 3 workers while alone"):
+    with pytest.raises(PoisonBlocksError, match=f"{named} ended 3 workers while alone"):
         collections.deque((one_round() for _ in range(100)), maxlen=0)
     assert finished == set(range(32)) - set(range(10 - align, 10))
 
