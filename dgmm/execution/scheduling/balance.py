@@ -162,7 +162,7 @@ class Balance:
             f"{DEATHS_ALONE} workers while alone on them "
             f"({self._deaths[ticket.index]} workers in all)"
         )
-        return PoisonBlocksError(ended, tuple(ticket.run), None)
+        return PoisonBlocksError(ended, ticket.run, None)
 
     def _is_suspect(self, index: int) -> bool:
         return self._deaths[index] >= DEATHS_IN_COMPANY
