@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from dgmm.config.wording import expected, keys_below, schema_of
 
 import dgmm
 from dgmm.cli.commands import commands
+from dgmm.config.expected_values import expected, keys_below, schema_of
 
 DOCS = Path(__file__).resolve().parent
 PROJECT = DOCS.parent

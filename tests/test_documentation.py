@@ -147,3 +147,47 @@ def is_in(tree: Any, dotted: str) -> bool:
 
 def test_git_ignores_what_the_site_is_built_into() -> None:
     assert "/build/" in (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it: a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    words = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(folder / "doctrees")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *words, str(DOCS), str(folder / "html")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def pages(site: Path) -> list[Path]:
+    """Where the site has each page of `docs/`."""
+    return [site / p.relative_to(DOCS).with_suffix(".html") for p in DOCS.rglob("*.md")]
+
+
+@pytest.mark.slow
+def test_the_site_has_every_page_and_every_key(site: Path) -> None:
+    assert [str(page) for page in pages(site) if not page.is_file()] == []
+    job_file = (site / "job-file.html").read_text(encoding="utf-8")
+    named = {re.sub(r"[._]+", "-", key) for key in KEYS}
+    assert named <= set(re.findall(r'<section id="([\w-]+)"', job_file))
+    for name in reference_pages.dgmm.__all__:
+        if name != "__version__":
+            assert f'id="dgmm.{name}"' in (site / "python.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_site_needs_no_network(site: Path) -> None:
+    loaded = re.compile(r'<(?:script|link|img|iframe)\b[^>]*?(?:src|href)="(?:https?:)?//[^"]*"')
+    shown = [site / "genindex.html", site / "search.html", *pages(site)]
+    assert [p.name for p in shown if loaded.search(p.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.slow
+def test_no_page_of_the_site_still_has_a_place_for_generated_text(site: Path) -> None:
+    assert [p.name for p in pages(site) if "{{ " in p.read_text(encoding="utf-8")] == []

@@ -9,32 +9,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.opening import as_dataset
-from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
-from dgmm.errors import DataError
 from dgmm.estimator import fitted_attributes as fitted
-from dgmm.estimator.fitted_mixture import FittedMixture
+from dgmm.estimator.fitted_results import FittedResults
 from dgmm.estimator.python_warnings import WarningListener, warn
-from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
-from dgmm.fitting.preparation import FitSettings, whole_number
+from dgmm.fitting.preparation import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.fitting.warm_start import LastFit
 from dgmm.job.memory_plan import keep_rows
-from dgmm.mixture import criteria
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
-from dgmm.random_streams import RandomState, Stage, seed_from, stream
-from dgmm.scoring.in_memory import scores
+from dgmm.random_streams import RandomState, seed_from
 from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase
 
 Array = NDArray[np.float64]
 
 
 @speaks_python
-class GaussianMixture(FittedMixture, EstimatorBase):
+class GaussianMixture(FittedResults, EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
     Rows are NumPy arrays, tables (pandas, polars, Arrow), or Zarr arrays by path or object; Zarr on
@@ -47,52 +42,94 @@ class GaussianMixture(FittedMixture, EstimatorBase):
     Parameters
     ----------
     n_components : int
+        Number of Gaussians, k.
     covariance_type : {"full", "tied", "diag", "spherical"}
+        Shape of the covariances: one each, one for all, axis-parallel, or round.
     tol : float
-        Bound of the change of the mean log-likelihood, nats per row, and with acceleration of the
-        gain that is estimated to be still to come.
+        EM has converged when the mean log-likelihood changes by less, in nats per row, and with
+        acceleration the gain still to come is estimated to be less too.
     reg_covar : float
-        Added to every variance, user units.
-    max_iter, n_init : int
+        Added to every variance, in the units of the data squared.
+    max_iter : int
+        Most EM iterations of one start; 0 only initialises.
+    n_init : int
+        Starts, the best of which is kept.
     init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical", \
 "kmeans_parallel"}
-    weights_init, means_init, precisions_init : array_like, optional
-        A start of one's own, whole or in part: (k,), (k, d), and precisions of the family's shape.
+        How the first parameters are found; the last one (k-means‖) reads all rows, the others a
+        sample of them.
+    weights_init : array_like of shape (k,), optional
+        Weights to start from.
+    means_init : array_like of shape (k, d), optional
+        Means to start from, in the units of the data.
+    precisions_init : array_like, optional
+        Inverse covariances to start from, of the family's shape, in the units of the data.
     random_state : int, Generator, RandomState, optional
-        Equal integers give equal bits.
+        Where random draws begin; equal integers give equal bits.
     warm_start : bool
         Begin where the last `fit` ended, if its mixture is of the shape asked for. With the same
         rows and regularisation the first step is compared with the last one of that fit, so that
         calls of `fit` with a small `max_iter` converge; with other rows it is not.
     verbose, verbose_interval : int
         Accepted for scikit-learn's sake; without effect.
-    reg_covar_relative, acceleration, on_collapse, sample_rows, sample_starts
-        As in a job file (None is `auto`); `acceleration="none"` takes scikit-learn's own steps.
+    reg_covar_relative : float
+        The same as `reg_covar`, as a share of each feature's robust variance.
+    acceleration : {"squarem", "none"}
+        `squarem` tries longer steps than EM's and takes back what does not help; `none` takes
+        scikit-learn's own steps.
+    on_collapse : {"reseed", "drop"}
+        A component that collapses starts anew where rows fit badly, or ends.
     missing : {"error", "drop"}
         Rows with NaN or infinity: an error, or label −1 and NaN scores.
+    sample_rows, sample_starts : int, optional
+        As in a job file; None is `auto`.
     n_threads : int, optional
         Threads that passes run on; by default all CPUs.
 
     Attributes
     ----------
-    weights_, means_, covariances_, precisions_, precisions_cholesky_
-        In user units, shapes as in scikit-learn; read-only arrays, which can be assigned whole.
-    model_
-        The fitted `dgmm.model.mixture_model.MixtureModel`; another one can be assigned.
-    n_features_in_, feature_names_in_
-        The former follows from `means_`; the latter only where the data name their features.
-    converged_, n_iter_, lower_bound_, lower_bounds_
-        Of the best start of the last fit. `lower_bound_` is the mean log-likelihood of its last
-        E-step, a bound from below of that of the final parameters.
+    weights_ : ndarray of shape (k,)
+        Weights of the components, which sum to 1.
+    means_ : ndarray of shape (k, d)
+        Means, in the units of the data.
+    covariances_ : ndarray
+        Covariances in the units of the data, of shape (k, d, d) for `full`, (d, d) for `tied`,
+        (k, d) for `diag`, (k,) for `spherical`.
+    precisions_, precisions_cholesky_ : ndarray
+        Inverse covariances, and U with precision U Uᵀ; shapes as of `covariances_`.
+    model_ : MixtureModel
+        The fitted model, which results are computed from; another one can be assigned.
+    n_features_in_ : int
+        Number of features, d, which follows from `means_`.
+    feature_names_in_ : ndarray of shape (d,)
+        Names of the features, where the data name them.
+    converged_ : bool
+        Whether the best start of the last fit converged.
+    n_iter_ : int
+        Its number of EM iterations.
+    lower_bound_ : float
+        The mean log-likelihood, in nats per row, of its last E-step: a lower bound of that of the
+        final parameters.
+    lower_bounds_ : list of float
+        The same for every iteration.
+
+    Raises
+    ------
+    DataError
+        (a ValueError) By `fit`, if a parameter is not one of those above.
 
     Notes
     -----
-    What is assigned to weights_, means_, covariances_, precisions_ or precisions_cholesky_ is what
-    `predict`, `score`, `sample` and `bic` compute with, and `fit` with `warm_start` begins at. It
-    is a DataError where it is no mixture. Of the last three one is enough: the others follow when
-    the mixture is next used, and keep their values until then; if several are assigned, they have
-    to agree. With weights_, means_ and one of the three assigned, an estimator needs no `fit`. The
-    anomaly threshold of a model that a job has written does not outlive the assignment.
+    EM for Gaussian mixtures is that of Bishop, Pattern Recognition and Machine Learning (2006),
+    section 9.2; its acceleration is SQUAREM (Varadhan and Roland 2008).
+
+    The fitted arrays are read-only, but can be assigned whole. What is assigned to `weights_`,
+    `means_`, `covariances_`, `precisions_` or `precisions_cholesky_` is what `predict`, `score`,
+    `sample` and `bic` compute with, and `fit` with `warm_start` begins at. It is a DataError where
+    it is no mixture. Of the last three one is enough: the others follow when the mixture is next
+    used, and keep their values until then; if several are assigned, they have to agree. With
+    `weights_`, `means_` and one of the three assigned, an estimator needs no `fit`. The anomaly
+    threshold of a model that a job has written does not outlive the assignment.
 
     Examples
     --------
@@ -152,12 +189,35 @@ class GaussianMixture(FittedMixture, EstimatorBase):
         self.n_threads = n_threads
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
-        """Fit the mixture to rows X (n, d) or a Zarr path.
+        """Fit the mixture to rows by EM.
+
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows; a text is the path of a Zarr array, which is read block by block.
+        y : object
+            Accepted for scikit-learn's sake; without effect.
+
+        Returns
+        -------
+        GaussianMixture
+            The estimator itself, with its fitted attributes set.
 
         Raises
         ------
         DataError
-            (a ValueError) If the data or the parameters cannot be used, or stored rows changed.
+            (a ValueError) If the data or the parameters cannot be used, or stored rows changed
+            while they were read.
+        ComponentError
+            (a ValueError) If no mixture can be made of the rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dgmm import GaussianMixture
+        >>> X = np.random.default_rng(0).normal([3.0, 5.0], 1.0, size=(10_000, 2))
+        >>> GaussianMixture(1).fit(X).means_.round(1).tolist()
+        [[3.0, 5.0]]
         """
         settings = self._settings()
         dataset = as_dataset(X)
@@ -172,72 +232,41 @@ class GaussianMixture(FittedMixture, EstimatorBase):
         return self
 
     def fit_predict(self, X: Any, y: object = None) -> NDArray[np.int32]:
-        """Fit, then label the same rows."""
+        """Fit the mixture to rows and label them.
+
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows, as `fit` takes them.
+        y : object
+            Accepted for scikit-learn's sake; without effect.
+
+        Returns
+        -------
+        ndarray of int32, shape (n,)
+            What `predict` returns for the same rows.
+
+        Raises
+        ------
+        DataError, ComponentError
+            As `fit` does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dgmm import GaussianMixture
+        >>> X = np.repeat([[0.0], [8.0]], 50, axis=0) + np.linspace(-1, 1, 100)[:, None]
+        >>> labels = GaussianMixture(2, random_state=0).fit_predict(X)
+        >>> len(set(labels[:50].tolist())), len(set(labels.tolist()))
+        (1, 2)
+        """
         return self.fit(X, y).predict(X)
-
-    def predict(self, X: Any) -> NDArray[np.int32]:
-        """Most probable component (n,) of each row; −1 for rows dropped as missing."""
-        return self._scores(X, "labels")
-
-    def predict_proba(self, X: Any) -> Array:
-        """Posteriors (n, k)."""
-        return self._scores(X, "responsibilities")
-
-    def score_samples(self, X: Any) -> Array:
-        """Log density (n,) of each row, nats."""
-        return self._scores(X, "log_density")
-
-    def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002 - scikit-learn's signature
-        """Mean log density of the rows that are not dropped, nats per row."""
-        return float(self._kept_log_density(X).mean())
-
-    def bic(self, X: Any) -> float:
-        """Bayesian information criterion on X; smaller is better."""
-        return self._criteria(X).bic
-
-    def aic(self, X: Any) -> float:
-        """Akaike information criterion on X; smaller is better."""
-        return self._criteria(X).aic
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int32]]:
-        """Draw rows (n, d) and their components (n,); a ValueError below 1 row."""
-        model, n = fitted.model_of(self), whole_number("n_samples", n_samples, 1)
-        return model.sample(n, stream(Stage.SAMPLING, seed_from(self.random_state)))
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "drop"
         return tags
-
-    def _criteria(self, X: Any) -> criteria.Criteria:
-        log_density = self._kept_log_density(X)
-        total, free = float(log_density.sum()), fitted.model_of(self).n_parameters
-        return criteria.criteria(total, 0.0, free, len(log_density))
-
-    def _kept_log_density(self, X: Any) -> Array:
-        """Log densities of the rows that are not dropped, of which there must be one."""
-        log_density = self.score_samples(X)
-        kept = log_density[~np.isnan(log_density)]
-        if len(kept) == 0:
-            raise DataError(f"no row is left: all {len(log_density):,} hold NaN or infinite values")
-        return kept
-
-    def _scores(self, X: Any, name: str) -> NDArray[Any]:
-        model = fitted.model_of(self)
-        dataset, note = in_model_order(as_dataset(X), model.feature_names)
-        warn((*dataset.warnings, *([note] if note else [])))
-        with self._executor() as executor:
-            found = scores(
-                *(dataset, executor, model, (name,)),
-                drop=self.missing == "drop",
-                warn=lambda text: warn([text]),
-            )
-            return found[name]
-
-    def _executor(self) -> ThreadExecutor:
-        n = self.n_threads
-        return ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))
 
     def _settings(self) -> FitSettings:
         others = {f.name for f in fields(FitSettings)} - {"method", "seed"}

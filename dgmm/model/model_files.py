@@ -61,17 +61,36 @@ def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
 def load_model(path: str | Path) -> MixtureModel:
     """Open a model directory that a job or `save_model` wrote, checked on load.
 
+    Nothing in it is unpickled or run: it is JSON and plain arrays (npz).
+
     Parameters
     ----------
-    path
+    path : str or Path
         The directory, or a run directory that holds it as `model/`.
+
+    Returns
+    -------
+    MixtureModel
+        The fitted mixture: `weights` (k,), `means` (k, d) and `covariances` in the units of the
+        data, with `predict`, `predict_proba`, `score_samples`, `is_anomaly` and `sample`.
 
     Raises
     ------
     InputNotFoundError
         If there is none.
     DataError
-        If it is damaged, of a newer schema, or no mixture.
+        (a ValueError) If it is damaged, of a newer schema, or no mixture.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dgmm import GaussianMixture
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(GaussianMixture(2, random_state=0).fit(X).model_, f"{folder}/model")
+    ...     model = load_model(f"{folder}/model")
+    >>> model.means.shape, model.covariance_type
+    ((2, 2), 'full')
     """
     path = Path(path)
     if not (path / "model.json").exists() and (path / "model" / "model.json").exists():
