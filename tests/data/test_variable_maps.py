@@ -92,6 +92,14 @@ def test_coordinates_of_rows_alone_and_names_of_features_make_no_map(tmp_path, w
     assert as_dataset(as_given(coords, where, tmp_path)).n_features == D
 
 
+@pytest.mark.parametrize("where", WHERE[1:])
+def test_booleans_that_xarray_stored_as_int8_make_no_map(tmp_path, where):
+    """Until 2026.7 xarray did so, with an attribute that says what they were."""
+    marked = xarray.Variable("along", (np.arange(D) < 2).astype("i1"), {"dtype": "bool"})
+    coords = {"north": ("cross", ROWS), "is_wet": marked}
+    assert as_dataset(as_given(coords, where, tmp_path)).n_features == D
+
+
 def test_coordinates_that_only_the_group_lists_count(tmp_path):
     X = labelled(MAPS[0]).to_dataset()
     X["rows"].encoding["coordinates"] = None

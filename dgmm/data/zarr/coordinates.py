@@ -51,7 +51,8 @@ def refuse_map_in_store(X: zarr.Array[Any]) -> None:
         for group in groups if name and "/" not in name else ():
             found = _opened(X, f"{group}/{name}".lstrip("/"))
             if isinstance(found, zarr.Array):
-                return Neighbour(list(found.shape), found.dtype.kind, _dimensions_of(found))
+                kind = _marked(found.dtype.kind, found.attrs.asdict())
+                return Neighbour(list(found.shape), kind, _dimensions_of(found))
         return None
 
     if X.ndim == 2:
@@ -118,6 +119,12 @@ def _kind(node: ArrayNode) -> str:
     if isinstance(name, Mapping):  # such as numpy.datetime64, an extension of version 3
         name = str(name.get("name")).removeprefix("numpy.")
     try:
-        return np.dtype(name).kind if isinstance(name, str) else ""
+        kind = np.dtype(name).kind if isinstance(name, str) else ""
     except TypeError:
-        return ""
+        kind = ""
+    return _marked(kind, node.attributes)
+
+
+def _marked(kind: str, attributes: Mapping[str, Any]) -> str:
+    """The kind of what xarray stored: until 2026.7 it wrote booleans as int8, and marked them."""
+    return "b" if attributes.get("dtype") == "bool" else kind
