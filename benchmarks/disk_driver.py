@@ -49,7 +49,7 @@ def main(job_file: str) -> None:
     dataset = open_data(job)
     plan = plan_for(job, dataset)
     plan.check(plan.memory_limit)
-    dataset = dataset.with_cache(plan.kept_rows.n_bytes)
+    dataset = dataset.with_cache(plan.cache_budget)
     with open_executor(cluster_settings(job)) as executor:
         _say({"kept": plan.kept_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes})
         for line in sys.stdin:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Where workers find the functions that tests send them.
-PLACES = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent / "execution")])
+_TESTS = Path(__file__).parent
+PLACES = os.pathsep.join(str(folder) for folder in (_TESTS.parent, _TESTS, _TESTS / "execution"))
 
 
 @contextmanager

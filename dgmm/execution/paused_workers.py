@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgmm.errors import UnavailableError
-from dgmm.runtime.row_cache import decoded_cache
+from dgmm.runtime.row_cache import process_cache
 
 _SHOWN = 4
 
 
 def kept_bytes() -> int:
     """Bytes of rows that dgmm keeps in this worker process (runs on the worker)."""
-    return decoded_cache.n_bytes
+    return process_cache.n_bytes
 
 
 def paused_error(

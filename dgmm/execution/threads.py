@@ -16,7 +16,7 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.blas_threads import limit_this_thread, single_blas_thread
 from dgmm.runtime.environment import process_environment
-from dgmm.runtime.row_cache import decoded_cache
+from dgmm.runtime.row_cache import process_cache, read_for
 
 T = TypeVar("T")
 #: Runs handed to the pool per thread: one that runs and one that waits for the thread to come free.
@@ -69,9 +69,14 @@ class ThreadExecutor:
         self._n_threads = n_threads or available_cpus()
         self._blas = single_blas_thread()
         self._driver = process_environment()  # before any thread runs: see blas._limit_libraries
+        self._reader = object()
         self._pool = ThreadPoolExecutor(
-            self._n_threads, thread_name_prefix="dgmm", initializer=limit_this_thread
+            self._n_threads, thread_name_prefix="dgmm", initializer=self._begin_thread
         )
+
+    def _begin_thread(self) -> None:
+        limit_this_thread()
+        read_for(self._reader)
 
     @property
     def n_threads(self) -> int:
@@ -119,9 +124,9 @@ class ThreadExecutor:
                 future.cancel()
 
     def close(self) -> None:
-        """Cancel what has not begun, wait for what has; drop kept rows, give BLAS its threads."""
+        """Cancel what has not begun, wait for what has; drop cached rows, give BLAS its threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        decoded_cache.drop()
+        process_cache.release(self._reader)
         self._blas.restore()
 
     def __enter__(self) -> Self:

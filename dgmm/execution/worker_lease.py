@@ -18,7 +18,7 @@ from distributed import get_worker
 
 from dgmm.execution import task_transfer as payload
 from dgmm.runtime.blas_threads import BlasLimit, limited_thread, single_blas_thread
-from dgmm.runtime.row_cache import decoded_cache
+from dgmm.runtime.row_cache import process_cache
 
 #: Seconds between two looks whether a lease is still held.
 LOOK_S = 0.5
@@ -50,19 +50,20 @@ async def _watch(worker: Any, token: str, key: str) -> None:
 
 
 def end_lease(token: str) -> None:
-    """Undo what a run did to this process; with the last run drop its rows and parameters."""
+    """Undo what a fit did to this process; with the last fit drop the tasks too."""
     with _lock:
         limit = _leases.pop(token, None)
         if token not in _ended:
             _ended.append(token)
     if limit is not None:
         limit.restore()
-    _tidy_up()
+    _tidy_up(token)
 
 
-def _tidy_up() -> None:
+def _tidy_up(token: str) -> None:
+    process_cache.release(token)
     if not _leases:
-        decoded_cache.drop()
+        process_cache.drop()
         payload.forget_tasks()
 
 
@@ -72,8 +73,8 @@ def run_leased(token: str, key: str, packed: bytes | None, start: int, stop: int
     A run that outlives its driver leaves nothing either.
     """
     try:
-        with limited_thread():
+        with limited_thread(), process_cache.reading(token):
             return payload.run_packed(key, packed, start, stop)
     finally:
         if token in _ended:
-            _tidy_up()
+            _tidy_up(token)

@@ -104,7 +104,7 @@ def _run(
             executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
         )
         require_memory(plan, executor.task_memory_limit)
-        dataset = dataset.with_cache(plan.kept_rows.n_bytes)
+        dataset = dataset.with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
         _note_fit(directory, result)

@@ -165,15 +165,10 @@ def _candidates_terms(work: Work) -> list[Term]:
     return [Term("candidates of k-means||", n_bytes, formula)]
 
 
-def kept_rows_term(
-    *,
-    limit: int,
-    n_bytes_held: int,
-    base: int,
-    data_bytes: int,
-    usable_share: float = PAUSE_SHARE,
-) -> Term:
-    """Decoded rows that a process keeps for the next pass: what is left beside everything else.
+def cache_budget(
+    *, limit: int, n_bytes_held: int, base: int, usable_share: float = PAUSE_SHARE
+) -> int:
+    """Bytes of decoded rows that a process may cache: what is left beside everything else.
 
     Parameters
     ----------
@@ -183,14 +178,17 @@ def kept_rows_term(
         What its tasks (and the driver's work, where it runs them) hold at most.
     base
         What it holds before any data.
-    data_bytes
-        All rows; no process keeps more.
     usable_share
         Share of the limit at which the process would be paused: it stays an eighth below.
     """
     process_share = PROCESS_SHARE * min(usable_share / PAUSE_SHARE, 1.0)
-    room = min(SHARE * limit, process_share * limit - base) - n_bytes_held
-    kept = min(max(int(room), 0), data_bytes)
+    left = min(SHARE * limit, process_share * limit - base) - n_bytes_held
+    return max(int(left), 0)
+
+
+def kept_rows_term(budget: int, data_bytes: int) -> Term:
+    """Decoded rows that a process keeps for the next pass: all rows, or what its budget allows."""
+    kept = min(budget, data_bytes)
     share = f"{kept / max(data_bytes, 1):.0%} of all rows"
     return Term("rows kept between passes", kept, share)
 
@@ -203,13 +201,12 @@ def keep_rows(dataset: Dataset, n_threads: int) -> Dataset:
     """
     if not isinstance(dataset, ZarrDataset):
         return dataset
-    term = kept_rows_term(
+    budget = cache_budget(
         limit=free_memory(),
         n_bytes_held=n_threads * BANDS * dataset.read_bytes,
         base=DRIVER_BASE,
-        data_bytes=dataset.n_samples * dataset.n_features * dataset.dtype.itemsize,
     )
-    return dataset.with_cache(term.n_bytes)
+    return dataset.with_cache(budget)
 
 
 def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:

@@ -12,6 +12,7 @@ from dgmm.job.memory_plan import (
     TERMINATE_SHARE,
     WORKER_BASE,
     Term,
+    cache_budget,
     kept_rows_term,
 )
 from dgmm.runtime.machine import available_memory
@@ -74,16 +75,20 @@ class Plan:
         return self.threads_per_worker * sum(t.n_bytes for t in self.task)
 
     @property
-    def kept_rows(self) -> Term:
-        """What each process that reads keeps of the rows between passes; nothing for one pass."""
+    def cache_budget(self) -> int:
+        """Bytes of rows that each process that reads may cache between passes; 0 for one pass."""
         own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
-        return kept_rows_term(
+        return cache_budget(
             limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
             n_bytes_held=self.task_bytes + own,
             base=WORKER_BASE if self.n_workers else DRIVER_BASE,
             usable_share=self.usable_share,
-            data_bytes=self.pass_bytes,
         )
+
+    @property
+    def kept_rows(self) -> Term:
+        """What each process that reads keeps of the rows between passes."""
+        return kept_rows_term(self.cache_budget, self.pass_bytes)
 
     @property
     def worker_bytes(self) -> int:

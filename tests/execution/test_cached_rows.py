@@ -14,7 +14,7 @@ from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, existing_cluster
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import split_ranges
-from dgmm.runtime.row_cache import decoded_cache
+from dgmm.runtime.row_cache import process_cache
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,7 +39,7 @@ class Reading:
 
 
 def bytes_kept() -> int:
-    return decoded_cache.n_bytes
+    return process_cache.n_bytes
 
 
 @pytest.fixture(scope="module")

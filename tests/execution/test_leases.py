@@ -32,17 +32,18 @@ def blas_threads() -> set[int]:
 
 def kept() -> tuple[int, int]:
     from dgmm.execution import task_transfer as payload
-    from dgmm.runtime.row_cache import decoded_cache
+    from dgmm.runtime.row_cache import process_cache
 
-    return decoded_cache.n_bytes, len(payload._kept)
+    return process_cache.n_bytes, len(payload._kept)
 
 
 def keep_rows(run: object) -> None:
     import numpy as np
 
-    from dgmm.runtime.row_cache import decoded_cache
+    from dgmm.runtime.row_cache import process_cache
 
-    decoded_cache.keep("rows", 0, 0, np.ones((50, 4)), limit=10_000)
+    process_cache.find("rows", 0, 0, 50)
+    process_cache.add("rows", 0, 0, np.ones((50, 4)), budget=10_000)
 
 
 def plugins(dask_scheduler: Any) -> list[str]:
@@ -135,7 +136,8 @@ def test_another_run_on_the_same_workers_keeps_its_limit(tmp_path: Path) -> None
         existing_cluster(found.address) as first,
     ):
         with existing_cluster(found.address) as second:
-            list(second.run(keep_rows, split_ranges(1, 1)))
+            for executor in (first, second):
+                list(executor.run(keep_rows, split_ranges(1, 1)))
             wait_for(lambda: list(client.run(blas_threads).values()) == [{1}])
         assert list(client.run(blas_threads).values()) == [{1}]
         ((rows, _),) = client.run(kept).values()

@@ -19,7 +19,7 @@ from dgmm.estimator.gaussian_mixture import GaussianMixture
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.reduction.blocks import BlockRange
-from dgmm.runtime.row_cache import RowCache, decoded_cache
+from dgmm.runtime.row_cache import RowCache, process_cache
 
 N, D, CHUNK = 30_000, 5, 4096
 CHUNK_BYTES = CHUNK * D * 8
@@ -28,9 +28,9 @@ CHUNK_BYTES = CHUNK * D * 8
 @pytest.fixture(autouse=True)
 def _small_blocks_and_nothing_kept(monkeypatch):
     monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # 4096 rows: a chunk a block
-    decoded_cache.drop()
+    process_cache.drop()
     yield
-    decoded_cache.drop()
+    process_cache.drop()
 
 
 @pytest.fixture
@@ -57,13 +57,21 @@ def read(dataset: ZarrDataset, run: BlockRange | None = None) -> np.ndarray:
     return np.concatenate([rows for _, rows in dataset.read_blocks(run)])
 
 
+def cached(
+    cache: RowCache, source: str, band: int, start: int, rows: np.ndarray, budget: int
+) -> None:
+    """Do as a read does: look, decode, add."""
+    assert cache.find(source, band, start, start + len(rows)) is None
+    cache.add(source, band, start, rows, budget)
+
+
 def test_rows_are_decoded_once_where_all_fit(stored, decoded):
     dataset = open_zarr(str(stored)).with_cache(N * D * 8)
     first = read(dataset)
     assert len(decoded) == dataset.grid.n_blocks
     np.testing.assert_array_equal(read(dataset), first)
     assert len(decoded) == dataset.grid.n_blocks
-    assert decoded_cache.n_bytes == N * D * 8
+    assert process_cache.n_bytes == N * D * 8
 
 
 def test_the_first_that_fit_stay_and_the_others_are_read_in_every_pass(stored, decoded):
@@ -73,7 +81,7 @@ def test_the_first_that_fit_stay_and_the_others_are_read_in_every_pass(stored, d
         decoded.clear()
         np.testing.assert_array_equal(read(dataset), first)
         assert decoded == [dataset.grid.rows(block) for block in range(3, dataset.grid.n_blocks)]
-        assert decoded_cache.n_bytes == 3 * CHUNK_BYTES
+        assert process_cache.n_bytes == 3 * CHUNK_BYTES
 
 
 def test_nothing_stays_unless_it_is_asked_for(stored, decoded):
@@ -81,7 +89,7 @@ def test_nothing_stays_unless_it_is_asked_for(stored, decoded):
     read(dataset)
     read(dataset)
     assert len(decoded) == 2 * dataset.grid.n_blocks
-    assert decoded_cache.n_bytes == 0
+    assert process_cache.n_bytes == 0
 
 
 def test_runs_cut_elsewhere_find_what_lies_within_what_is_kept(tmp_path, decoded):
@@ -96,7 +104,7 @@ def test_runs_cut_elsewhere_find_what_lies_within_what_is_kept(tmp_path, decoded
     # One chunk lies in two parts: it is decoded again, and then kept in place of both.
     np.testing.assert_array_equal(read(dataset), X)
     assert decoded == [(0, 3 * CHUNK)]
-    assert decoded_cache.n_bytes == X.nbytes
+    assert process_cache.n_bytes == X.nbytes
     decoded.clear()
     read(dataset)
     assert decoded == []
@@ -106,7 +114,7 @@ def test_another_data_set_takes_the_place_of_the_first(stored, tmp_path):
     other = write_zarr(tmp_path / "other.zarr", gaussian_clusters(CHUNK, D)[0], chunks=(CHUNK, D))
     read(open_zarr(str(stored)).with_cache(10**9))
     read(open_zarr(str(other)).with_cache(10**9))
-    assert decoded_cache.n_bytes == CHUNK_BYTES
+    assert process_cache.n_bytes == CHUNK_BYTES
 
 
 def test_a_chunk_written_again_is_another_data_sets(tmp_path):
@@ -154,8 +162,8 @@ def test_nothing_stays_in_this_process_when_its_threads_end(stored):
         list(
             executor.run(lambda run: len(read(dataset, run)), [BlockRange(0, 4), BlockRange(4, 8)])
         )
-        assert decoded_cache.n_bytes == N * D * 8
-    assert decoded_cache.n_bytes == 0
+        assert process_cache.n_bytes == N * D * 8
+    assert process_cache.n_bytes == 0
 
 
 @pytest.mark.parametrize("kept", [0, 3 * CHUNK_BYTES, N * D * 8])
@@ -174,7 +182,7 @@ def test_no_bit_of_a_result_follows_what_is_kept(stored, kept, n_threads):
 def test_rows_of_a_job_that_died_are_dropped_after_a_while(monkeypatch):
     monkeypatch.setattr("dgmm.runtime.row_cache.IDLE_S", 0.2)
     cache, rows = RowCache(), np.zeros((10, 2))
-    cache.keep("photos", 0, 0, rows, limit=1000)
+    cached(cache, "photos", 0, 0, rows, budget=1000)
     deadline = threading.Event()
     for _ in range(5):  # in use for longer than that
         deadline.wait(0.1)
@@ -188,15 +196,16 @@ def test_rows_of_a_job_that_died_are_dropped_after_a_while(monkeypatch):
 
 def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_kept():
     cache = RowCache()
+    cache.find("old", 0, 0, 10)
     cache.find("new", 0, 0, 10)
-    cache.keep("old", 0, 0, np.zeros((10, 2)), limit=1000)
+    cache.add("old", 0, 0, np.zeros((10, 2)), budget=1000)
     assert cache.n_bytes == 0
     assert cache.find("new", 0, 0, 10) is None
 
 
 def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
     cache, whole = RowCache(), np.zeros((1000, 2))
-    cache.keep("photos", 0, 0, whole[:10], limit=1000)
+    cached(cache, "photos", 0, 0, whole[:10], budget=1000)
     found = cache.find("photos", 0, 0, 10)
     assert found is not None
     assert not np.shares_memory(found, whole)
@@ -204,7 +213,7 @@ def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
 
 def test_what_is_kept_lies_outside_the_memory_that_chunks_come_from():
     cache = RowCache()
-    cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
+    cached(cache, "photos", 0, 0, np.ones((10, 2)), budget=1000)
     found = cache.find("photos", 0, 0, 10)
     while isinstance(found, np.ndarray):
         found = found.base
@@ -216,9 +225,9 @@ def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
         raise OSError(errno.ENOMEM, "no memory")
 
     cache = RowCache()
-    monkeypatch.setattr("dgmm.runtime.row_cache.mmap.mmap", refused)
-    cache.keep("photos", 0, 0, np.ones((10, 2)), limit=1000)
-    cache.keep("photos", 1, 10, np.ones((0, 2)), limit=1000)
+    monkeypatch.setattr("dgmm.runtime.cached_bands.mmap.mmap", refused)
+    cached(cache, "photos", 0, 0, np.ones((10, 2)), budget=1000)
+    cached(cache, "photos", 1, 10, np.ones((0, 2)), budget=1000)
     assert cache.n_bytes == 0
     assert cache.find("photos", 0, 0, 10) is None
 
@@ -228,7 +237,8 @@ def test_many_threads_never_keep_more_than_the_limit():
 
     def fill(seed: int) -> None:
         for band in np.random.default_rng(seed).permutation(200):
-            cache.keep("photos", int(band), int(band) * 10, np.zeros((10, 2)), limit=5000)
+            cache.find("photos", int(band), int(band) * 10, int(band) * 10 + 10)
+            cache.add("photos", int(band), int(band) * 10, np.zeros((10, 2)), budget=5000)
 
     threads = [threading.Thread(target=fill, args=(seed,)) for seed in range(8)]
     for thread in threads:
@@ -242,7 +252,7 @@ def test_many_threads_never_keep_more_than_the_limit():
 
 def test_a_band_that_grows_stays_within_the_limit():
     cache = RowCache()
-    cache.keep("photos", 0, 0, np.zeros((10, 2)), limit=200)
-    cache.keep("photos", 0, 0, np.zeros((20, 2)), limit=200)
+    cached(cache, "photos", 0, 0, np.zeros((10, 2)), budget=200)
+    cached(cache, "photos", 0, 0, np.zeros((20, 2)), budget=200)
     assert cache.n_bytes == 160
     assert cache.find("photos", 0, 0, 20) is None

@@ -23,7 +23,7 @@ from dgmm.data.zarr.node import find_array
 from dgmm.data.zarr.read_ahead import bands, read_ahead
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
-from dgmm.runtime.row_cache import decoded_cache
+from dgmm.runtime.row_cache import process_cache
 from dgmm.storage.retry import retry_budget
 
 AbsentPolicy = Literal["error", "fill"]
@@ -50,7 +50,7 @@ class ZarrDataset:
     warnings : tuple of str
         What a user should know of how the array is stored.
     cache_bytes : int
-        How many bytes of decoded rows each process that reads may keep for the next pass.
+        Bytes of decoded rows that each process that reads may cache for the next pass.
     fill_value : FillValue, optional
         What stands where nothing was written, unless that is NaN.
     valid_range : ValidRange, optional
@@ -108,7 +108,10 @@ class ZarrDataset:
         return rows * layout.units[1] * unit_columns * layout.dtype.itemsize
 
     def with_cache(self, n_bytes: int) -> ZarrDataset:
-        """The same rows; each process that reads them keeps so many bytes of them for later."""
+        """The same rows; each process that reads them may cache so many bytes for later passes.
+
+        All data sets that are open in a process share its cache, see `runtime.row_cache`.
+        """
         return replace(self, cache_bytes=n_bytes)
 
     def with_retries(self, seconds: float) -> ZarrDataset:
@@ -147,7 +150,7 @@ class ZarrDataset:
         """Rows [start, stop) of one band, where they were kept."""
         if not self.cache_bytes:
             return None
-        return decoded_cache.find(self._identity, start // self.rows_per_read, start, stop)
+        return process_cache.find(self._identity, start // self.rows_per_read, start, stop)
 
     def _decoded(self, start: int, stop: int) -> Rows:
         """Rows [start, stop) of one band, kept for the next pass while there is room."""
@@ -155,7 +158,7 @@ class ZarrDataset:
         rows.flags.writeable = False
         if self.cache_bytes:
             band = start // self.rows_per_read
-            decoded_cache.keep(self._identity, band, start, rows, self.cache_bytes)
+            process_cache.add(self._identity, band, start, rows, self.cache_bytes)
         return rows
 
     @property
