@@ -32,6 +32,7 @@ PARAMETERS = {
     "initialisation.method": "init_params",
     "initialisation.sample_rows": "sample_rows",
     "initialisation.sample_starts": "sample_starts",
+    "compute.backend": "backend",
     "cluster.n_workers": "n_threads",
 }
 #: Advice on what the estimator has no parameter for.
@@ -49,6 +50,7 @@ PHRASES = {
 BEGINNINGS = {
     "data.path /": "X: /",
     "initialisation.method is": "init_params is",
+    "compute.backend is": "backend is",
 }
 _KEY = "(?:" + "|".join(sorted(map(re.escape, PARAMETERS), key=len, reverse=True)) + r")(?!\.?\w)"
 _ADVICE = re.compile(

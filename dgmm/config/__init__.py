@@ -7,6 +7,7 @@ describes the file to editors; `to_yaml` writes a resolved job back.
 from dgmm.config.loading import load_job
 from dgmm.config.schema import (
     ClusterSettings,
+    ComputeSettings,
     DataSettings,
     InitialisationSettings,
     Job,
@@ -18,6 +19,7 @@ from dgmm.config.writing import to_yaml
 
 __all__ = [
     "ClusterSettings",
+    "ComputeSettings",
     "DataSettings",
     "InitialisationSettings",
     "Job",

@@ -120,6 +120,14 @@ class ClusterSettings(Settings):
     """File in which a running scheduler left its address; excludes every other key."""
 
 
+class ComputeSettings(Settings):
+    """What passes over the rows are computed with."""
+
+    backend: Literal["auto", "numpy", "numba"] = "auto"
+    """`numba` (needs dgmm[fast]) is faster on large data; `auto` selects it where it is installed
+    for driver and workers and the data are large enough. The two round differently."""
+
+
 class OutputSettings(Settings):
     """What is written, and where."""
 
@@ -174,6 +182,8 @@ class Job(Settings):
     """Where EM starts."""
     cluster: ClusterSettings = ClusterSettings()
     """Where the work is done."""
+    compute: ComputeSettings = ComputeSettings()
+    """What passes over the rows are computed with."""
     output: OutputSettings
     """What is written, and where."""
     checkpoint: CheckpointSettings = CheckpointSettings()
@@ -203,7 +213,7 @@ class Job(Settings):
         return job
 
     def fingerprint_fields(self) -> dict[str, Any]:
-        """What makes this job itself: data, model, start, seed and products.
+        """What makes this job itself: data, model, start, backend, seed and products.
 
         Not so the Zarr format of the outputs: that of `auto` follows from the data, and a run
         directory compares what is in force. Cluster, report, checkpoints, a larger `max_iter` and
@@ -212,7 +222,8 @@ class Job(Settings):
         job = self.resolved()
         job["model"].pop("max_iter", None)
         products = {key: job["output"][key] for key in _PRODUCTS}
-        fields = {"data": job["data"], "model": job["model"], "outputs": products}
+        fields = {name: job[name] for name in ("data", "model", "compute")}
+        fields["outputs"] = products
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
         return fields

@@ -83,6 +83,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
         Rows with NaN or infinity: an error, or label −1 and NaN scores.
     sample_rows, sample_starts : int, optional
         As in a job file; None is `auto`.
+    backend : {"auto", "numpy", "numba"}
+        What the passes of a fit are computed with: as in a job file.
     n_threads : int, optional
         Threads that passes run on; by default all CPUs.
 
@@ -164,6 +166,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         missing: Literal["error", "drop"] = "error",
         sample_rows: int | None = None,
         sample_starts: int | None = None,
+        backend: Literal["auto", "numpy", "numba"] = "auto",
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
@@ -186,6 +189,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         self.missing = missing
         self.sample_rows = sample_rows
         self.sample_starts = sample_starts
+        self.backend = backend
         self.n_threads = n_threads
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature

@@ -23,7 +23,7 @@ from dgmm.fitting.em.regularisation import regularisation_of, regularisation_war
 from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.initialisation import METHODS, METHODS_OVER_ALL_ROWS
-from dgmm.mixture.backends import chosen, why_not_compiled
+from dgmm.mixture.backends import BACKENDS, select, why_not_compiled
 from dgmm.mixture.covariance import FAMILIES, Family, family_named
 from dgmm.mixture.kernels import Guard
 from dgmm.reduction.executor import Executor
@@ -62,6 +62,7 @@ class FitSettings:
     sample_rows: int | None = None
     sample_starts: int | None = None
     missing: Literal["error", "drop"] = "error"
+    backend: Literal["auto", "numpy", "numba"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -81,6 +82,7 @@ class FitSettings:
         _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop"))
+        _check_choice("backend", self.backend, BACKENDS)
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -117,8 +119,8 @@ class PreparedFit:
         Standardised, float64.
     conditions
         What all candidates have in common.
-    arithmetic
-        What computes the passes of this fit, by its name: chosen once, for all workers, and kept.
+    backend
+        Name of what computes the passes of this fit: selected once, for all workers, and saved.
     warnings
         What a user should know of the data.
     repeated_values
@@ -200,7 +202,7 @@ def survey(
     conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
-    backend = kept.once("arithmetic", lambda: _arithmetic(dataset, executor, settings, family))
+    backend = kept.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
         *data_warnings(summary, standardisation, dataset),
         *repetition_warnings(repeated, dataset.feature_names),
@@ -219,11 +221,12 @@ def survey(
     )
 
 
-def _arithmetic(dataset: Dataset, executor: Executor, settings: FitSettings, family: Family) -> str:
-    """Compiled only where everyone can, with the same: bits follow it."""
+def _backend(dataset: Dataset, executor: Executor, settings: FitSettings, family: Family) -> str:
+    """Numba only where driver and workers have the same: bits follow it."""
     per_row = settings.n_components + family.width(dataset.n_features)
-    agreed = all_compile_alike(executor.environment())
-    return chosen(dataset.n_samples * per_row if agreed else 0)
+    is_everywhere = all_compile_alike(executor.environment())
+    numbers = dataset.n_samples * per_row
+    return select(settings.backend, numbers, is_everywhere=is_everywhere)
 
 
 def _compiling_warnings() -> Iterator[str]:

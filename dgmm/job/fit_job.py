@@ -146,6 +146,7 @@ def _settings(job: Job) -> FitSettings:
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
         missing=job.data.missing,
+        backend=job.compute.backend,
         seed=job.seed,
     )
 

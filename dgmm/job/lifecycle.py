@@ -15,6 +15,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import accepted_changes
 from dgmm.job.stages import check_report, write_report_if_asked
+from dgmm.mixture.backends import require
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.resource_errors import shortages_named
@@ -63,6 +64,7 @@ def tell(
         With the exit code of the command line; run.json says the same.
     """
     check_report(job)
+    require(job.compute.backend)
     with RunDirectory.opened(job, listener) as directory:
         if directory.is_finished:
             result = directory.finished_before(read(job).fingerprint)

@@ -13,6 +13,7 @@ from dgmm.config import Job
 from dgmm.data.zarr.format_versions import format_in
 from dgmm.data.zarr.node import find_array
 from dgmm.errors import DgmmError
+from dgmm.job.former_identities import in_todays_names
 from dgmm.storage.folders import Folder
 
 _KEY = "zarr_format"
@@ -31,7 +32,7 @@ def comparable(
     Without it where both take the format of their data, which are compared themselves, or where
     one of the two cannot be known.
     """
-    before = record.get("job_identity") or {}
+    before = in_todays_names(record.get("job_identity") or {})
     asked = ((record.get("job") or {}).get("output") or {}).get(_KEY, "auto")
     there = here = None
     if (asked, job.output.zarr_format) != ("auto", "auto"):

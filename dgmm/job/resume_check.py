@@ -10,6 +10,7 @@ from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
 from dgmm.job.directory import CHECKPOINT, RunDirectory
+from dgmm.job.former_identities import in_former_names
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.runtime.environment import DECIDING, environment_difference, process_environment
@@ -122,7 +123,8 @@ def run_state(
     job: Job, directory: RunDirectory, data: Mapping[str, Any], listener: RecordingListener
 ) -> Iterator[RunState]:
     """The state of this run on disk, which any earlier attempt at it has left."""
-    run = fingerprint({"job": directory.identity, "data": plain(data)})
+    own = in_former_names(directory.identity)
+    run = fingerprint({"job": own, "data": plain(data)})
     place = directory.folder / CHECKPOINT
     store = CheckpointStore(place, run, listener.warning, lambda: directory.is_lost)
     every_s = job.checkpoint.every_s

@@ -66,6 +66,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "address": None,
             "scheduler_file": None,
         },
+        "compute": {"backend": "auto"},
         "output": {
             "path": "runs/x",
             "if_exists": "resume",
@@ -262,6 +263,7 @@ ANOTHER_JOB = [
     "initialisation.method=random",
     "initialisation.sample_rows=5",
     "initialisation.sample_starts=0",
+    "compute.backend=numpy",
     "output.labels=false",
     "output.max_posterior=false",
     "output.log_density=false",
@@ -288,7 +290,7 @@ def test_the_identity_of_a_prediction_is_data_model_and_products():
 
     assert fields("seed=3", "initialisation.method=random") == fields()
     assert fields("model.path=runs/n") != fields()
-    assert set(fields()) == {"data", "model", "outputs"}
+    assert set(fields()) == {"data", "model", "compute", "outputs"}
 
 
 NAMES = st.text(min_size=1, max_size=20).filter(

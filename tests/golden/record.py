@@ -47,7 +47,10 @@ def main() -> None:
                 X, data = rows(n_rows(family, backend), dtype), Path(name) / f"{family}.zarr"
                 held["inputs"][f"{family} {backend}"] = digest(X)
                 write_rows(data, X)
-                run = run_job(Path(name) / f"{family}-{backend}", data, family, CLUSTERS["threads"])
+                run = run_job(
+                    *(Path(name) / f"{family}-{backend}", data, family, backend),
+                    CLUSTERS["threads"],
+                )
                 digests[f"{family} {backend}"] = stored_digests(run)
     others = [e for e in held["environments"] if e["environment"] != environment()]
     held["environments"] = [*others, {"environment": environment(), "digests": digests}]

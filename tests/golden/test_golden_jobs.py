@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, running_cluster: dict[str, Any
         own = folder / f"{family}-{backend}-{cluster}"
         shares = cluster == "local" and family != "full"  # one family starts workers of its own
         section = running_cluster if shares else CLUSTERS[cluster]
-        return run_job(own, data(family, backend), family, section)
+        return run_job(own, data(family, backend), family, backend, section)
 
     return made
 

@@ -57,15 +57,12 @@ def write_rows(path: Path, X: NDArray[Any]) -> None:
     array[...] = X
 
 
-#: Rows from which Numba pays, 4,000,000 numbers: products and components a row are 25, 10, 15, 11.
+#: The sizes that were recorded: from 4,000,000 numbers `auto` selects Numba as well.
 _ROWS_FOR_NUMBA = {"full": 165_000, "tied": 405_000, "diag": 270_000, "spherical": 370_000}
 
 
 def n_rows(family: str, backend: str) -> int:
-    """Rows from which the job's passes are computed by that backend.
-
-    The one place where a backend is chosen: by size. Both have several blocks of 49,152 rows.
-    """
+    """Rows of the job whose passes are computed by that backend: several blocks of 49,152."""
     return {"numpy": 60_000, "numba": _ROWS_FOR_NUMBA[family]}[backend]
 
 
@@ -74,7 +71,7 @@ def backend_of(record: dict[str, Any]) -> str:
     return str(record["arithmetic"])
 
 
-def job(data: Path, family: str, cluster: dict[str, Any]) -> dict[str, Any]:
+def job(data: Path, family: str, backend: str, cluster: dict[str, Any]) -> dict[str, Any]:
     """A job in `run/` beside its file, all outputs on."""
     return {
         "data": {"path": str(data), "missing": "drop"},
@@ -87,6 +84,7 @@ def job(data: Path, family: str, cluster: dict[str, Any]) -> dict[str, Any]:
         },
         "initialisation": {"sample_rows": 10_000, "sample_starts": 2},
         "cluster": cluster,
+        "compute": {"backend": backend},
         "output": {
             "path": "run",
             "anomaly_quantile": 0.01,
@@ -112,10 +110,12 @@ def dgmm(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def run_job(folder: Path, data: Path, family: str, cluster: dict[str, Any]) -> Path:
+def run_job(folder: Path, data: Path, family: str, backend: str, cluster: dict[str, Any]) -> Path:
     """Run the job in an empty folder; its run directory."""
     folder.mkdir(parents=True)
-    (folder / "job.yaml").write_text(json.dumps(job(data, family, cluster)))  # JSON is YAML
+    (folder / "job.yaml").write_text(
+        json.dumps(job(data, family, backend, cluster))
+    )  # JSON is YAML
     ended = dgmm(folder, "run", "--quiet", "job.yaml")
     assert ended.returncode == 0, ended.stderr
     return folder / "run"

@@ -21,7 +21,7 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import convergence as judgement
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
-from dgmm.mixture.backends import chosen
+from dgmm.mixture.backends import fastest
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Kernel
 from dgmm.mixture.parameters import Parameters, explained_fall, m_step
@@ -199,7 +199,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     with ThreadExecutor(2) as executor:
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, standardisation, kernels, chosen(10**9), drop=False)
+            leaves = EStepTask(dataset, standardisation, kernels, fastest(10**9).name, drop=False)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)

@@ -15,7 +15,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import kept_rows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.mixture.backends import Backend, named
+from dgmm.mixture.backends import Backend, get
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -59,7 +59,7 @@ class PassStatistics:
 class EStepTask:
     """The E-step of all candidates over a run of blocks; picklable.
 
-    `backend` is the name of what computes it (`dgmm.mixture.backends.chosen`), the same for all
+    `backend` is the name of what computes it (`dgmm.mixture.backends.select`), the same for all
     tasks.
     """
 
@@ -71,7 +71,7 @@ class EStepTask:
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace = Workspace(named(self.backend))
+        workspace = Workspace(get(self.backend))
         used = frozenset({workspace.backend.name})
         for block, rows in self.dataset.read_blocks(run):
             kept = drop_rows(rows) if self.drop else rows

@@ -3,7 +3,7 @@
 `numpy_backend` works tile by tile. `numba_backend` is Numba's, where that is installed: a whole
 block in one call outside Python's lock, with products whose sums stay in registers. Standardising
 and softmax have the same bits in both, products do not: which of the two the passes of a fit use is
-chosen once, by the driver, for all workers.
+selected once, by the driver, for all workers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from dgmm.mixture.backends.numpy_backend import Backend, Block, NumpyBackend, st
 __all__ = [
     "Backend",
     "Block",
+    "BACKENDS",
     "NumpyBackend",
-    "chosen",
     "fastest",
-    "named",
+    "get",
+    "require",
+    "select",
     "steps",
     "why_not_compiled",
 ]
@@ -30,22 +32,58 @@ __all__ = [
 WORTH_COMPILING = 4_000_000
 
 
-def chosen(numbers: int) -> str:
-    """The name of the arithmetic that suits passes over that many numbers.
+#: What a job or an estimator may ask for.
+BACKENDS = ("auto", "numpy", "numba")
+
+
+def select(wanted: str, numbers: int, *, is_everywhere: bool) -> str:
+    """The name of the backend for passes over that many numbers.
 
     A function of the data, the job and what is installed here, so that bits repeat.
 
     Parameters
     ----------
+    wanted
+        One of `BACKENDS`.
     numbers
         Rows times what is computed of each: products, components.
+    is_everywhere
+        Whether driver and workers have the same Numba.
+
+    Raises
+    ------
+    UnavailableError
+        If Numba is wanted and cannot be used everywhere.
     """
-    pays = numbers >= WORTH_COMPILING and compiled_backend() is not None
+    require(wanted)
+    if wanted == "numba" and not is_everywhere:
+        raise UnavailableError(
+            "compute.backend is numba, and not every worker has the driver's Numba: install the "
+            "same versions there (pip install 'dgmm[fast]'), or set compute.backend to numpy"
+        )
+    if wanted != "auto":
+        return wanted
+    pays = is_everywhere and numbers >= WORTH_COMPILING and compiled_backend() is not None
     return "numba" if pays else "numpy"
 
 
-def named(name: str) -> Backend:
-    """The arithmetic of that name.
+def require(wanted: str) -> None:
+    """Refuse what cannot be had in this process.
+
+    Raises
+    ------
+    UnavailableError
+        If Numba is wanted and cannot be used here.
+    """
+    if wanted == "numba" and compiled_backend() is None:
+        raise UnavailableError(
+            f"compute.backend is numba, and {why_not_compiled() or 'Numba is not installed here'}: "
+            "pip install 'dgmm[fast]', or set compute.backend to numpy"
+        )
+
+
+def get(name: str) -> Backend:
+    """The backend of that name.
 
     Raises
     ------
@@ -79,7 +117,7 @@ def fastest(numbers: int) -> Backend:
 
 @cache
 def compiled_backend() -> Backend | None:
-    """The compiled arithmetic; None without Numba, or where it cannot be what it should."""
+    """The Numba backend; None without Numba, or where it cannot be what it should."""
     _failures.clear()
     try:
         from dgmm.mixture.backends.numba_backend import NumbaBackend  # noqa: PLC0415 - optional, and slow to load

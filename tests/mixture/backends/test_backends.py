@@ -170,20 +170,42 @@ def fresh() -> Iterator[None]:
 WORTH = backend.WORTH_COMPILING
 
 
+def selected(numbers: int, wanted: str = "auto", *, is_everywhere: bool = True) -> str:
+    return backend.select(wanted, numbers, is_everywhere=is_everywhere)
+
+
+def test_a_backend_that_is_asked_for_is_taken_whatever_the_size() -> None:
+    assert selected(10**12, "numpy") == "numpy"
+    assert selected(1, "numba") == "numba"
+
+
+def test_numba_is_not_taken_unless_every_worker_has_it() -> None:
+    assert selected(10**12, is_everywhere=False) == "numpy"
+    with pytest.raises(
+        UnavailableError, match=r"not every worker has .*pip install 'dgmm\[fast\]'"
+    ):
+        selected(1, "numba", is_everywhere=False)
+
+
 @pytest.mark.usefixtures("fresh")
 def test_small_passes_do_not_load_numba() -> None:
-    assert backend.fastest(WORTH - 1).name == backend.chosen(WORTH - 1) == "numpy"
-    assert backend.fastest(WORTH).name == backend.chosen(WORTH) == "numba"
+    assert backend.fastest(WORTH - 1).name == selected(WORTH - 1) == "numpy"
+    assert backend.fastest(WORTH).name == selected(WORTH) == "numba"
     assert backend.fastest(1).name == "numba"  # it is there now
-    assert backend.chosen(WORTH - 1) == "numpy"  # bits do not follow what ran before
+    assert selected(WORTH - 1) == "numpy"  # bits do not follow what ran before
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, compiled.__name__, None)
-    assert backend.fastest(WORTH).name == backend.chosen(WORTH) == "numpy"
+    assert backend.fastest(WORTH).name == selected(WORTH) == "numpy"
     with pytest.raises(UnavailableError, match=r"dgmm\[fast\]"):
-        backend.named("numba")
+        backend.get("numba")
+    with pytest.raises(
+        UnavailableError, match=r"pip install 'dgmm\[fast\]', or set compute.backend to numpy"
+    ):
+        selected(1, "numba")
+    assert selected(10**12, "numpy") == "numpy"
 
 
 @pytest.mark.usefixtures("fresh")
@@ -203,7 +225,7 @@ def test_what_compiled_code_cannot_do_here_numpy_does(
     monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     change(monkeypatch)
-    assert backend.chosen(WORTH) == "numpy"
+    assert selected(WORTH) == "numpy"
 
 
 @pytest.mark.parametrize("k", [1, 3, 16, 64, 1024])

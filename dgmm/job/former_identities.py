@@ -1,0 +1,32 @@
+"""Identities of jobs that earlier versions recorded, in today's names and the reverse.
+
+A run directory of an earlier version goes on with its job: run.json is compared in today's names,
+and checkpoints are found by the digest that they were given, which is of the former names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Keys that earlier records lack, with the value that they stand for.
+ADDED = {("compute", "backend"): "auto"}
+
+
+def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded identity as `identity` of the same job gives it today."""
+    if not recorded:
+        return {}
+    today = {name: dict(v) if isinstance(v, Mapping) else v for name, v in recorded.items()}
+    for (section, key), value in ADDED.items():
+        today.setdefault(section, {}).setdefault(key, value)
+    return today
+
+
+def in_former_names(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity as the first version that could have recorded it did; digests are of that."""
+    former = {name: dict(v) if isinstance(v, Mapping) else v for name, v in identity.items()}
+    for (section, key), value in ADDED.items():
+        if former[section][key] == value:
+            del former[section][key]
+    return {name: v for name, v in former.items() if v != {}}
