@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from dgmm.config import load_job
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.opening import open_executor
 from dgmm.fitting.em.data_pass import EStepTask
@@ -53,7 +54,9 @@ def main(job_file: str) -> None:
     with open_executor(cluster_settings(job)) as executor:
         _say({"kept": plan.kept_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes})
         for line in sys.stdin:
-            leaves = EStepTask(dataset, units(), (kernel(line.strip()),), "numba", drop=False)
+            leaves = EStepTask(
+                dataset, units(), (kernel(line.strip()),), "numba", MissingPolicy.NONE_MISSING
+            )
             begun = time.perf_counter()
             total = map_reduce(executor, leaves, dataset.grid.n_blocks)
             seconds = time.perf_counter() - begun

@@ -28,6 +28,7 @@ import zarr
 from benchmarks.disk_driver import kernel, units
 from benchmarks.measuring import FORCED, N_THREADS, PROJECT
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import SubtreeTask
@@ -126,7 +127,9 @@ def hold(which: int, path: str, n_rows: int) -> None:
 def compute(which: int, covariance_type: str) -> None:  # noqa: ARG001 - each holds its own half
     """Make an EM pass over the rows held, merged as a task of dgmm's merges them."""
     dataset = _held["rows"]
-    leaves = EStepTask(dataset, units(), (kernel(covariance_type),), "numba", drop=False)
+    leaves = EStepTask(
+        dataset, units(), (kernel(covariance_type),), "numba", MissingPolicy.NONE_MISSING
+    )
     n_blocks = dataset.grid.n_blocks
     SubtreeTask(leaves, n_blocks)(BlockRange(0, n_blocks))
 

@@ -35,6 +35,7 @@ import numpy as np
 import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
@@ -168,7 +169,7 @@ class EmptyPass:
 
 
 def _pass(dataset: ZarrDataset, kernel: ProductKernel) -> EStepTask:
-    return EStepTask(dataset, _units(), (kernel,), "numba", drop=False)
+    return EStepTask(dataset, _units(), (kernel,), "numba", MissingPolicy.NONE_MISSING)
 
 
 class _Iteration:
@@ -272,7 +273,7 @@ def compute_half(which: int, path: str, kernel: ProductKernel) -> float:
     if len(rows) == 0:
         return 0.0
     dataset = ArrayDataset(rows)
-    leaves = EStepTask(dataset, _units(), (kernel,), "numba", drop=False)
+    leaves = EStepTask(dataset, _units(), (kernel,), "numba", MissingPolicy.NONE_MISSING)
     begun = time.perf_counter()
     for _ in leaves(BlockRange(0, dataset.grid.n_blocks)):
         pass

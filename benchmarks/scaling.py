@@ -26,6 +26,7 @@ from benchmarks.scaling_model import Constants, Problem, Shape, predict
 from benchmarks.scaling_pages import CHECKED, CONSTANTS, PREDICTED, predict_all
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
@@ -101,7 +102,7 @@ def _speed_up(
     what = f"1 to 2 processes that only compute: {shape}"
     results.measured(PART, what, speed_up(str(path), leaves), "×")
     run = BlockRange(0, min(BLOCKS, dataset.grid.n_blocks))
-    held = np.concatenate([rows for _, rows in dataset.read_blocks(run)])
+    held = np.concatenate([block.values for block in dataset.read_blocks(run)])
     row_seconds = _row_seconds(shape, held)
     results.measured(PART, f"one thread's E-step: {shape}", 1e9 * row_seconds, "ns/row")
     return shape, row_seconds, {1: median(alone), 2: median(both)}
@@ -128,7 +129,9 @@ def kernel_of(shape: Shape) -> ProductKernel:
 
 
 def _leaves(shape: Shape, dataset: Dataset) -> EStepTask:
-    return EStepTask(dataset, _units(shape.d), (kernel_of(shape),), "numba", drop=False)
+    return EStepTask(
+        dataset, _units(shape.d), (kernel_of(shape),), "numba", MissingPolicy.NONE_MISSING
+    )
 
 
 def _row_seconds_of(shape: Shape) -> float:

@@ -39,7 +39,7 @@ def hold(which: int, path: str, leaves: EStepTask) -> None:  # noqa: ARG001 - bo
     """Take the first rows into memory, and a pass over them."""
     dataset = open_zarr(path)
     run = BlockRange(0, min(BLOCKS, dataset.grid.n_blocks))
-    rows = ArrayDataset(np.concatenate([rows for _, rows in dataset.read_blocks(run)]))
+    rows = ArrayDataset(np.concatenate([block.values for block in dataset.read_blocks(run)]))
     _held[:] = [replace(leaves, dataset=rows)]
 
 

@@ -21,9 +21,9 @@ def main(seconds: str, job: str) -> int:
     read_blocks = ZarrDataset.read_blocks
 
     def slowly(self: ZarrDataset, part: Any) -> Iterator[Any]:
-        for pair in read_blocks(self, part):
+        for block in read_blocks(self, part):
             time.sleep(float(seconds))
-            yield pair
+            yield block
 
     ZarrDataset.read_blocks = slowly  # type: ignore[method-assign]
     split_gaps = executor._split_gaps

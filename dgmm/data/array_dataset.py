@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.data.dataset import Rows
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.object_arrays import NoNumber, float_cells, unmasked
+from dgmm.data.row_block import RowBlock, Rows
 from dgmm.data.unsupported_inputs import no_array, refuse_unreadable
 from dgmm.data.valid_range import ValidRange
 from dgmm.data.validation import check_dtype, check_shape, native
@@ -97,11 +97,11 @@ class ArrayDataset:
         """How the rows are cut into blocks."""
         return BlockGrid(self.n_samples, self.n_features)
 
-    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
-        """Yield (block, its rows (b, d)): a view where order and byte order allow it."""
+    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+        """Yield blocks: their values are a view where order and byte order allow it."""
         for block in range(run.start, run.stop):
             start, stop = self.grid.rows(block)
-            yield block, np.ascontiguousarray(self.X[start:stop], dtype=self.dtype)
+            yield RowBlock(block, start, np.ascontiguousarray(self.X[start:stop], dtype=self.dtype))
 
     def locate(self, row: int) -> str:
         """Where a row lies."""
@@ -110,8 +110,8 @@ class ArrayDataset:
     def fingerprint(self) -> dict[str, Any]:
         """Shape, type and SHA-256 of the values."""
         digest = hashlib.sha256()
-        for _, rows in self.read_blocks(BlockRange(0, self.grid.n_blocks)):
-            digest.update(rows.data)
+        for block in self.read_blocks(BlockRange(0, self.grid.n_blocks)):
+            digest.update(block.values.data)
         return {
             "shape": [self.n_samples, self.n_features],
             "dtype": self.dtype.name,

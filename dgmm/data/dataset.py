@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the house: rows, features, names, and blocks read in order."""
+"""What the other packages need of a data set: rows, features, names, and blocks read in order."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dgmm.data.fill_value import FillValue
+from dgmm.data.row_block import RowBlock
 from dgmm.data.valid_range import ValidRange
 from dgmm.reduction.blocks import BlockGrid, BlockRange
-
-Rows = NDArray[Any]
 
 
 class Dataset(Protocol):
@@ -54,8 +52,8 @@ class Dataset(Protocol):
     def grid(self) -> BlockGrid:
         """How the rows are cut into blocks."""
 
-    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
-        """Yield (block, its rows (b, d), native byte order, C order), decoding each chunk once."""
+    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+        """Yield the blocks of a range in order, decoding each chunk once."""
 
     def locate(self, row: int) -> str:
         """Where a row lies, in words a user can act on (`chunk c/3/0, row 12`)."""

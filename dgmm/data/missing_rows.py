@@ -1,24 +1,134 @@
-"""Which rows can be fitted: those whose values are all finite."""
+"""Which rows count: the one place that leaves out or refuses rows with missing values.
+
+The summary, the passes of EM, starts over all rows, and scoring all ask here.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.row_block import Mask, RowBlock, Rows
+from dgmm.errors import DataError
 
-def kept_rows(rows: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """The mask (b,) of rows (b, d) without NaN or infinity; None where that is all of them.
+_REMEDY = "Set data.missing to drop, or repair the array"
 
-    A sum is finite only if every term is, and takes a fraction of the time of a test of each
-    value; only where it is not (a fault, or an overflow) is each value looked at.
+
+class Located(Protocol):
+    """What a message about a row needs of a data set."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per column."""
+
+    def locate(self, row: int) -> str:
+        """Where a row lies."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelectedRows:
+    """The rows of one block that count.
+
+    Attributes
+    ----------
+    values : (m, d)
+    weights : (m,) float64 or None
+        None where each row weighs 1.
+    mask : (b,) or None
+        Which of the block's rows these are; None for all.
+    n_read : int
+        Rows of the block, b.
     """
-    if rows.dtype.kind != "f":
+
+    values: Rows
+    weights: NDArray[np.float64] | None
+    mask: Mask | None
+    n_read: int
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows left out."""
+        return self.n_read - len(self.values)
+
+
+class MissingPolicy(Enum):
+    """What is done with a row that has a value which is not finite.
+
+    A row of weight 0 never counts in a fit, whatever its values.
+    """
+
+    #: The pass stops with an error.
+    ERROR = "error"
+    #: The row is left out.
+    DROP = "drop"
+    #: The summary has counted that nothing is left out: no value is looked at.
+    NONE_MISSING = "none missing"
+
+    @classmethod
+    def of(cls, *, drop: bool) -> Self:
+        """`DROP` or `ERROR`."""
+        return cls.DROP if drop else cls.ERROR
+
+    @classmethod
+    def after_summary(cls, n_dropped: int) -> Self:
+        """The policy of a fit's passes, once the summary has left out that many rows."""
+        return cls.DROP if n_dropped else cls.NONE_MISSING
+
+    def select(
+        self, block: RowBlock, dataset: Located, *, weightless: bool = False, remedy: str = _REMEDY
+    ) -> SelectedRows:
+        """The rows that count.
+
+        Parameters
+        ----------
+        block, dataset
+            The rows, and the data set that they come from.
+        weightless
+            Whether rows of weight 0 count too: they are scored, but not fitted.
+        remedy
+            End of the error's message.
+
+        Raises
+        ------
+        DataError
+            If a row that counts is not complete and the policy is `ERROR`.
+        """
+        weighty = _weighty(block) if not weightless else None
+        complete = None if self is MissingPolicy.NONE_MISSING else block.complete
+        if self is MissingPolicy.ERROR and complete is not None:
+            _refuse(complete if weighty is None else complete | ~weighty, block, dataset, remedy)
+        mask = _both(weighty, complete)
+        if mask is None:
+            return SelectedRows(block.values, block.weights, None, len(block.values))
+        weights = None if block.weights is None else block.weights[mask]
+        return SelectedRows(block.values[mask], weights, mask, len(block.values))
+
+
+def _weighty(block: RowBlock) -> Mask | None:
+    """Rows of positive weight; None where that is all of them."""
+    if block.weights is None or block.weights.all():
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        if math.isfinite(rows.sum()):
-            return None
-    kept: NDArray[np.bool_] = np.isfinite(rows).all(axis=1)
-    return None if kept.all() else kept
+    return block.weights > 0
+
+
+def _both(one: Mask | None, other: Mask | None) -> Mask | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def _refuse(valid: Mask, block: RowBlock, dataset: Located, remedy: str) -> None:
+    """Raise the error for the rows that are not valid, if there are any."""
+    if valid.all():
+        return
+    first = int(np.argmin(valid))
+    feature = dataset.feature_names[int(np.argmin(np.isfinite(block.values[first])))]
+    raise DataError(
+        f"{int((~valid).sum())} of {len(valid)} rows from row {block.start} on hold NaN or "
+        f"infinite values, the first in {dataset.locate(block.start + first)}, feature {feature}. "
+        f"{remedy}"
+    )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dgmm.data.dataset import Dataset, Rows
+from dgmm.data.dataset import Dataset
 from dgmm.data.fill_value import FillValue
+from dgmm.data.row_block import RowBlock
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
@@ -67,10 +68,11 @@ class SelectedFeatures:
         """Blocks of the columns taken."""
         return self.source.grid
 
-    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
+    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks with their columns in order."""
-        for block, rows in self.source.read_blocks(run):
-            yield block, np.ascontiguousarray(rows[:, self.columns])
+        for block in self.source.read_blocks(run):
+            values = np.ascontiguousarray(block.values[:, self.columns])
+            yield replace(block, values=values)
 
     def locate(self, row: int) -> str:
         """Where the row is stored."""

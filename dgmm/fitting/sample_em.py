@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import CollapsePolicy
@@ -198,7 +199,7 @@ class SampleEM:
         identity = Standardisation.identity(dataset.n_features)
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, identity, kernels, self.backend, drop=False)
+            leaves = EStepTask(dataset, identity, kernels, self.backend, MissingPolicy.NONE_MISSING)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
         begun = tuple(FitCandidate.at(s.restart, s.parameters, conditions) for s in starts)

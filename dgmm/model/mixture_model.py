@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import feature_names_from
-from dgmm.data.missing_rows import kept_rows
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
@@ -265,13 +265,10 @@ class MixtureModel:
         The arrays are buffers: use them before the next tile.
         """
         scorer, workspace = Scorer(self.parameters), Workspace()
-        for block, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
-            first = dataset.grid.rows(block)[0]
-            finite = kept_rows(rows)
-            if finite is not None:
-                where = dataset.locate(first + int(finite.argmin()))
-                raise DataError(f"{where} holds NaN or infinite values; drop such rows first")
-            Y = self.standardisation.apply(rows, np.float64)
+        for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
+            first, policy = block.start, MissingPolicy.ERROR
+            rows = policy.select(block, dataset, weightless=True, remedy="Drop such rows first")
+            Y = self.standardisation.apply(rows.values, np.float64)
             for tile, log_density, R in scorer.score(Y, workspace):
                 yield slice(first + tile.start, first + tile.stop), log_density, R
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
-from dgmm.scoring.row_scores import LAYOUT, filled_rows, refuse_missing, score_block
+from dgmm.scoring.row_scores import LAYOUT, filled_rows, score_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,15 +34,11 @@ class _Scores:
         scorer, workspace = Scorer(self.model.parameters), Workspace()
         posteriors = np.float64 if "responsibilities" in self.names else None
         parts: list[dict[str, NDArray[Any]]] = []
-        n_filled = 0
-        for block, rows in self.dataset.read_blocks(run):
-            start = self.dataset.grid.rows(block)[0]
-            if not self.drop:
-                refuse_missing(self.dataset, start, rows)
-            n_filled += filled_rows(self.dataset, start, rows)
-            parts.append(
-                score_block(rows, scorer, workspace, self.model, self.drop, posteriors).values
-            )
+        n_filled, policy = 0, MissingPolicy.of(drop=self.drop)
+        for block in self.dataset.read_blocks(run):
+            rows = policy.select(block, self.dataset, weightless=True)
+            n_filled += filled_rows(self.dataset, block, rows)
+            parts.append(score_block(rows, scorer, workspace, self.model, posteriors).values)
         whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
         return whole, n_filled
 

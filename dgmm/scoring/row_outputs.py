@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.zarr import output_arrays as zarr_output
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_arrays import OutputArray
@@ -32,7 +33,6 @@ from dgmm.scoring.row_scores import (
     ScoringStatistics,
     array_attributes,
     filled_rows,
-    refuse_missing,
     score_block,
 )
 from dgmm.storage.folders import Target
@@ -115,18 +115,16 @@ class RowWriter:
         scorer, workspace = Scorer(self.model.parameters), Workspace()
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
-        for block, rows in self.dataset.read_blocks(run):
-            if not self.drop:
-                refuse_missing(self.dataset, grid.rows(block)[0], rows)
-            scored = score_block(
-                rows, scorer, workspace, self.model, self.drop, writer.posterior_dtype
-            )
-            digests, statistics = writer.add(block, scored.values), scored.statistics
-            filled = filled_rows(self.dataset, grid.rows(block)[0], rows)
+        policy = MissingPolicy.of(drop=self.drop)
+        for block in self.dataset.read_blocks(run):
+            rows = policy.select(block, self.dataset, weightless=True)
+            scored = score_block(rows, scorer, workspace, self.model, writer.posterior_dtype)
+            digests, statistics = writer.add(block.index, scored.values), scored.statistics
+            filled = filled_rows(self.dataset, block, rows)
             del scored  # its posteriors must not stand beside those of the next block
-            if (block + 1) % per_chunk == 0 or block + 1 == run.stop:
+            if (block.index + 1) % per_chunk == 0 or block.index + 1 == run.stop:
                 digests |= writer.flush()
-            yield block, replace(statistics, n_filled=filled, digests=digests)
+            yield block.index, replace(statistics, n_filled=filled, digests=digests)
 
 
 def scoring_pass(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import kept_rows
+from dgmm.data.missing_rows import SelectedRows
+from dgmm.data.row_block import Mask, RowBlock
 from dgmm.errors import DataError
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
@@ -107,21 +108,7 @@ class ScoringStatistics:
         )
 
 
-def refuse_missing(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
-    """A fit has counted them in its summary; a prediction meets them here."""
-    mask = kept_rows(rows)
-    if mask is None:
-        return
-    first = int(np.argmin(mask))
-    feature = dataset.feature_names[int(np.argmin(np.isfinite(rows[first])))]
-    raise DataError(
-        f"{int((~mask).sum())} of {len(rows)} rows from row {start} on hold NaN or infinite "
-        f"values, the first in {dataset.locate(start + first)}, feature {feature}. "
-        "Set data.missing to drop, or repair the array"
-    )
-
-
-def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
+def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> int:
     """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing,
     as are values outside the array's valid range.
 
@@ -132,23 +119,24 @@ def filled_rows(dataset: Dataset, start: int, rows: NDArray[Any]) -> int:
     DataError
         As a fit refuses it in its summary.
     """
-    _refuse_outside(dataset, start, rows)
-    fill = dataset.fill_value
+    _refuse_outside(dataset, block, selected)
+    rows, fill = block.values, dataset.fill_value
     if fill is None or (fill.value == 0 and not fill.is_mask):
         return 0
     count = fill.rows_with_it(rows)
     if fill.is_mask and count:
-        raise DataError(fill.refusal(f"in {count:,} of {len(rows):,} rows from row {start} on"))
+        raise DataError(
+            fill.refusal(f"in {count:,} of {len(rows):,} rows from row {block.start} on")
+        )
     return count
 
 
-def _refuse_outside(dataset: Dataset, start: int, rows: NDArray[Any]) -> None:
+def _refuse_outside(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> None:
     """Refuse rows that are scored with values outside the array's valid range."""
     if (valid := dataset.valid_range) is None:
         return
-    kept = kept_rows(rows)
-    if count := valid.rows_outside(rows if kept is None else rows[kept]):
-        counts = f"in {count:,} of {len(rows):,} rows from row {start} on"
+    if count := valid.rows_outside(selected.values):
+        counts = f"in {count:,} of {selected.n_read:,} rows from row {block.start} on"
         raise DataError(valid.refusal(counts))
 
 
@@ -161,26 +149,23 @@ class Scored:
 
 
 def score_block(
-    rows: NDArray[Any],
+    rows: SelectedRows,
     scorer: Scorer,
     workspace: Workspace,
     model: MixtureModel,
-    drop: bool,
     posterior_dtype: DTypeLike | None,
 ) -> Scored:
     """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
-    mask = kept_rows(rows) if drop else None
-    kept = rows if mask is None else rows[mask]
-    posteriors = None
+    mask, posteriors = rows.mask, None
     if posterior_dtype is not None:
-        posteriors = np.empty((len(rows), model.n_components), posterior_dtype)
-    values, entropy = _kept_scores(kept, scorer, workspace, model, posteriors, mask)
+        posteriors = np.empty((rows.n_read, model.n_components), posterior_dtype)
+    values, entropy = _kept_scores(rows.values, scorer, workspace, model, posteriors, mask)
     log_density = values["log_density"]
     finite = np.isfinite(log_density)
     statistics = ScoringStatistics(
-        n_read=len(rows),
-        n_dropped=len(rows) - len(kept),
-        n_underflowed=len(kept) - int(finite.sum()),
+        n_read=rows.n_read,
+        n_dropped=rows.n_dropped,
+        n_underflowed=len(finite) - int(finite.sum()),
         log_likelihood=float(log_density[finite].sum()),
         entropy=entropy,
         label_counts=np.bincount(values["labels"], minlength=model.n_components),
@@ -199,7 +184,7 @@ def _kept_scores(
     workspace: Workspace,
     model: MixtureModel,
     posteriors: NDArray[Any] | None,
-    mask: NDArray[np.bool_] | None,
+    mask: Mask | None,
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """Values of rows without missing ones, by array name, and the entropy of their posteriors.
 
@@ -237,7 +222,7 @@ def _entropy(R: Array, workspace: Workspace) -> float:
     return -float(np.einsum("kb,kb->", R, logs))
 
 
-def _spread(name: str, values: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def _spread(name: str, values: NDArray[Any], mask: Mask) -> NDArray[Any]:
     """Put the kept rows' values back in their places; dropped rows get the layout's value."""
     out = np.full((len(mask), *values.shape[1:]), LAYOUT[name][1], values.dtype)
     out[mask] = values

@@ -17,8 +17,8 @@ N, D = 9000, 3
 def read(dataset, run=None):
     run = run or BlockRange(0, dataset.grid.n_blocks)
     blocks = list(dataset.read_blocks(run))
-    assert all(rows.flags.c_contiguous and rows.dtype.isnative for _, rows in blocks)
-    return np.concatenate([rows for _, rows in blocks])
+    assert all(b.values.flags.c_contiguous and b.values.dtype.isnative for b in blocks)
+    return np.concatenate([block.values for block in blocks])
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +38,8 @@ def test_rows_read_are_the_rows_given(dtype, order):
 
 def test_rows_in_order_are_not_copied():
     X = np.zeros((N, D))
-    _, rows = next(ArrayDataset(X).read_blocks(BlockRange(1, 2)))
-    assert np.shares_memory(rows, X)
+    block = next(ArrayDataset(X).read_blocks(BlockRange(1, 2)))
+    assert np.shares_memory(block.values, X)
 
 
 def test_a_dataset_survives_pickling():

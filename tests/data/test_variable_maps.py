@@ -151,7 +151,7 @@ def test_the_remedies_of_the_message_work_as_written(tmp_path, dims, is_stored):
     path = str(tmp_path / "b")
     eval(stacked, {"ds": ds, "path": path})  # noqa: S307 - what dgmm advises
     dataset = open_zarr(path, "rows")
-    rows = np.concatenate([rows for _, rows in dataset.read_blocks(BlockRange(0, 1))])
+    rows = np.concatenate([block.values for block in dataset.read_blocks(BlockRange(0, 1))])
     # A stored dataset has its variables in whatever order the folder lists them.
     wanted = {"warm": VALUES.ravel(), "cold": -VALUES.ravel()}
     np.testing.assert_array_equal(rows, np.stack([wanted[name] for name in ds.data_vars], axis=1))

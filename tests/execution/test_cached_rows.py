@@ -34,7 +34,7 @@ class Reading:
     def __call__(self, run: BlockRange) -> tuple[int, float]:
         import os
 
-        rows = np.concatenate([rows for _, rows in self.dataset.read_blocks(run)])
+        rows = np.concatenate([block.values for block in self.dataset.read_blocks(run)])
         return os.getpid(), float(rows.sum(dtype=np.float64))
 
 

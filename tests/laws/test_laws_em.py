@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mixtures import Array, Scene
 
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import convergence as judgement
@@ -199,7 +200,10 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     with ThreadExecutor(2) as executor:
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, standardisation, kernels, fastest(10**9).name, drop=False)
+            leaves = EStepTask(
+                *(dataset, standardisation, kernels, fastest(10**9).name),
+                MissingPolicy.NONE_MISSING,
+            )
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.row_block import RowBlock
 from dgmm.data.summary.summarise import PartialSummary
 from dgmm.data.summary.uniform_sample import SampleRule
 from dgmm.mixture.backends import NumpyBackend
@@ -111,7 +113,9 @@ def _summary_parts(at: list[int]) -> list[PartialSummary]:
     rule = SampleRule.expecting(50, ROW_QUANTUM, 0)
     pieces = pairwise(at)
     return [
-        PartialSummary.of_block(block, a, rows[a:b], rule, NumpyBackend())
+        PartialSummary.of_block(
+            RowBlock(block, a, rows[a:b]), ArrayDataset(rows), rule, NumpyBackend()
+        )
         for block, (a, b) in enumerate(pieces)
         if b > a
     ]

@@ -54,7 +54,7 @@ def stored(tmp_path: Path) -> Path:
 
 def read(dataset: ZarrDataset, run: BlockRange | None = None) -> np.ndarray:
     run = run or BlockRange(0, dataset.grid.n_blocks)
-    return np.concatenate([rows for _, rows in dataset.read_blocks(run)])
+    return np.concatenate([block.values for block in dataset.read_blocks(run)])
 
 
 def cached(
@@ -151,7 +151,7 @@ def test_a_fit_whose_chunk_vanished_meanwhile_fails_though_its_rows_were_kept(st
 def test_rows_that_others_will_read_cannot_be_written_to(stored):
     dataset = open_zarr(str(stored)).with_cache(10**9)
     for _ in range(2):
-        rows = next(iter(dataset.read_blocks(BlockRange(0, 1))))[1]
+        rows = next(iter(dataset.read_blocks(BlockRange(0, 1)))).values
         with pytest.raises(ValueError, match="read-only"):
             rows[0, 0] = 1.0
 

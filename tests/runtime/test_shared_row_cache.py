@@ -56,7 +56,7 @@ def stores(tmp_path: Path) -> list[Path]:
 
 def one_pass(executor: ThreadExecutor, dataset: ZarrDataset) -> None:
     def read(blocks: BlockRange) -> int:
-        return sum(len(rows) for _, rows in dataset.read_blocks(blocks))
+        return sum(len(block.values) for block in dataset.read_blocks(blocks))
 
     ranges = [BlockRange(0, 2), BlockRange(2, N_CHUNKS)]
     assert sum(n for _, n in executor.run(read, ranges)) == N_CHUNKS * CHUNK
@@ -169,7 +169,7 @@ def test_a_worker_that_serves_two_drivers_drops_the_rows_of_the_one_that_ends(
         monkeypatch.setitem(worker_lease._leases, token, Limit())  # type: ignore[arg-type]
 
         def task(blocks: BlockRange, dataset: ZarrDataset = dataset) -> int:
-            return sum(len(rows) for _, rows in dataset.read_blocks(blocks))
+            return sum(len(block.values) for block in dataset.read_blocks(blocks))
 
         packed = worker_lease.payload.pack_task(task)
         worker_lease.run_leased(token, f"pass of {token}", packed, 0, N_CHUNKS)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import listed
-from dgmm.data.missing_rows import kept_rows
+from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.row_block import Mask, RowBlock
 from dgmm.data.summary.cell_counts import count_equal, count_outside
 from dgmm.data.summary.extremes import Extremes
 from dgmm.data.summary.moments import Floats, Moments
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
-from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.mixture.backends import Backend, fastest
 from dgmm.reduction.blocks import BlockRange
@@ -106,18 +106,16 @@ class PartialSummary:
     @classmethod
     def of_block(
         cls,
-        block: int,
-        start: int,
-        rows: NDArray[Any],
+        block: RowBlock,
+        dataset: Dataset,
         rule: SampleRule,
         backend: Backend,
-        fill_value: float | None = None,
-        valid_range: ValidRange | None = None,
     ) -> Self:
-        """Measure the rows (b, d) of one block that begins at row `start`."""
-        kept = kept_rows(rows)
-        good = rows if kept is None else rows[kept]
-        columns = _columns(good, backend)
+        """Measure one block."""
+        rows, start = block.values, block.start
+        selected = MissingPolicy.DROP.select(block, dataset)
+        kept, fill = selected.mask, dataset.fill_value
+        columns = _columns(selected.values, backend)
         numbers = None if kept is None else np.flatnonzero(kept)
         faults = np.zeros(rows.shape[1], np.int64)
         extremes = Extremes.of_columns(columns, start, numbers)
@@ -126,12 +124,12 @@ class PartialSummary:
             n_read=len(rows),
             n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
             n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
-            n_fill=count_equal(columns, extremes, fill_value),
-            n_outside=count_outside(columns, extremes, valid_range),
+            n_fill=count_equal(columns, extremes, None if fill is None else fill.value),
+            n_outside=count_outside(columns, extremes, dataset.valid_range),
             first_faulty=None if kept is None else _first_faulty(rows, kept, start),
             moments=Moments.of_columns(columns, largest),
             extremes=extremes,
-            candidates=rule.candidates(block, start, rows, kept),
+            candidates=rule.candidates(block.index, start, rows, kept),
         )
 
     def merge(self, other: Self) -> Self:
@@ -156,15 +154,8 @@ class _SummaryLeaves:
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
         backend = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
-        fill = None if self.dataset.fill_value is None else self.dataset.fill_value.value
-        for block, rows in self.dataset.read_blocks(run):
-            start = self.dataset.grid.rows(block)[0]
-            yield (
-                block,
-                PartialSummary.of_block(
-                    block, start, rows, self.rule, backend, fill, self.dataset.valid_range
-                ),
-            )
+        for block in self.dataset.read_blocks(run):
+            yield block.index, PartialSummary.of_block(block, self.dataset, self.rule, backend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +164,9 @@ class _SampleLeaves:
     rule: SampleRule
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, Candidates]]:
-        for block, rows in self.dataset.read_blocks(run):
-            start = self.dataset.grid.rows(block)[0]
-            yield block, self.rule.candidates(block, start, rows, kept_rows(rows))
+        for block in self.dataset.read_blocks(run):
+            kept = MissingPolicy.DROP.select(block, self.dataset).mask
+            yield block.index, self.rule.candidates(block.index, block.start, block.values, kept)
 
 
 def summarise(
@@ -274,7 +265,7 @@ def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) 
     )
 
 
-def _first_faulty(rows: NDArray[Any], kept: NDArray[np.bool_], start: int) -> tuple[int, int]:
+def _first_faulty(rows: NDArray[Any], kept: Mask, start: int) -> tuple[int, int]:
     place = int(np.argmin(kept))
     return start + place, int(np.argmin(np.isfinite(rows[place])))
 

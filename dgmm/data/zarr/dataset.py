@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dgmm.data.dataset import Rows
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
+from dgmm.data.row_block import RowBlock, Rows
 from dgmm.data.valid_range import ValidRange, valid_range_of
 from dgmm.data.zarr.absent_chunks import find_absent
 from dgmm.data.zarr.chunk_listing import list_chunks
@@ -118,8 +118,8 @@ class ZarrDataset:
         """The same rows; reads that fail transiently are tried again for so long."""
         return replace(self, reader=replace(self.reader, retry_s=seconds))
 
-    def read_blocks(self, run: BlockRange) -> Iterator[tuple[int, Rows]]:
-        """Yield (block, its rows (b, d), read only), decoding each chunk once and one read ahead.
+    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+        """Yield blocks, read only, decoding each chunk once and one read ahead.
 
         Rows that the process holds since an earlier pass are not decoded again.
 
@@ -142,7 +142,7 @@ class ZarrDataset:
                     parts.append(band[:missing])
                     missing -= len(band)
                 band = band[len(parts[-1]) :]
-                yield block, _joined(parts)
+                yield RowBlock(block, start, _joined(parts))
         finally:
             reads.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import kept_rows
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.backends import Backend, get
@@ -67,16 +67,16 @@ class EStepTask:
     standardisation: Standardisation
     kernels: tuple[Kernel, ...]
     backend: str
-    drop: bool
+    missing: MissingPolicy
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
         workspace = Workspace(get(self.backend))
         used = frozenset({workspace.backend.name})
-        for block, rows in self.dataset.read_blocks(run):
-            kept = drop_rows(rows) if self.drop else rows
-            statistics = self._statistics(kept, workspace)
-            yield block, PassStatistics(len(rows), len(rows) - len(kept), statistics, used)
+        for block in self.dataset.read_blocks(run):
+            rows = self.missing.select(block, self.dataset)
+            statistics = self._statistics(rows.values, workspace)
+            yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
     def _statistics(self, rows: NDArray[Any], workspace: Workspace) -> tuple[Statistics, ...]:
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -133,12 +133,6 @@ class StandardisedRows:
             self.backend.standardise(self.rows[rows], *self.affine, out)
 
 
-def drop_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """Rows without any value that is missing or infinite."""
-    keep = kept_rows(rows)
-    return rows if keep is None else rows[keep]
-
-
 class EStepRunner:
     """The E-step of all candidates over all rows, every row accounted for.
 
@@ -183,7 +177,7 @@ class EStepRunner:
         """
         leaves = EStepTask(
             *(self._dataset, self._standardisation, kernels, self._backend),
-            drop=self._n_dropped > 0,
+            MissingPolicy.after_summary(self._n_dropped),
         )
         begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
         widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import kept_rows
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
@@ -37,13 +37,13 @@ class Block:
         The block's.
     rows : CentredRows
         Standardised; they lie about the origin, which is the sample's median.
-    kept : (b,) or None
+    mask : (b,) or None
         Which of the block's rows these are; None for all.
     """
 
     number: int
     rows: CentredRows
-    kept: NDArray[np.bool_] | None = None
+    mask: NDArray[np.bool_] | None = None
 
     def scaled(self, scale: NDArray[np.float64] | None) -> Block:
         """The same rows, each feature multiplied by its scale (d,); None leaves them."""
@@ -51,9 +51,9 @@ class Block:
 
     def uniform(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """One number in [0, 1) for each fitted row; rows left out draw theirs as well."""
-        if self.kept is None:
+        if self.mask is None:
             return rng.random(self.rows.n_rows)
-        drawn: NDArray[np.float64] = rng.random(len(self.kept))[self.kept]
+        drawn: NDArray[np.float64] = rng.random(len(self.mask))[self.mask]
         return drawn
 
 
@@ -94,7 +94,8 @@ class AllRows:
         DataError
             If other rows are there than the summary counted.
         """
-        leaves = _Leaves(self.dataset, self.standardisation, self.n_dropped > 0, measure)
+        policy = MissingPolicy.after_summary(self.n_dropped)
+        leaves = _Leaves(self.dataset, self.standardisation, policy, measure)
 
         def read() -> Accounted[M]:
             n_blocks, progress = self.dataset.grid.n_blocks, self.kept.of_pass(name)
@@ -140,15 +141,15 @@ class _Leaves(Generic[M]):
 
     dataset: Dataset
     standardisation: Standardisation
-    drop: bool
+    missing: MissingPolicy
     measure: Callable[[Block], M]
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, Accounted[M]]]:
-        for number, rows in self.dataset.read_blocks(run):
-            kept = kept_rows(rows) if self.drop else None
-            fitted = rows if kept is None else rows[kept]
-            columns = self.standardisation.apply(fitted)
+        for block in self.dataset.read_blocks(run):
+            rows = self.missing.select(block, self.dataset)
+            columns = self.standardisation.apply(rows.values)
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
-            block = Block(number, CentredRows.about_origin(columns), kept)
-            n_dropped = len(rows) - len(fitted)
-            yield number, Accounted(len(rows), n_dropped, self.measure(block))
+            measured = self.measure(
+                Block(block.index, CentredRows.about_origin(columns), rows.mask)
+            )
+            yield block.index, Accounted(rows.n_read, rows.n_dropped, measured)

@@ -205,17 +205,13 @@ def test_many_features_are_one_line_of_each_kind():
 def test_the_counts_of_parts_add_up():
     X, _ = with_gaps(0.2, 3.0, 0)
     dataset = ArrayDataset(X, fill_value=FillValue(3.0))
-    parts = []
-    for block, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
-        parts.append(part_of(block, dataset.grid.rows(block)[0], rows))
+    rule, backend = SampleRule(0, 0), fastest(0)
+    blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
+    parts = [PartialSummary.of_block(block, dataset, rule, backend) for block in blocks]
     merged = parts[0]
     for part in parts[1:]:
         merged = merged.merge(part)
     np.testing.assert_array_equal(merged.n_fill, (X == 3.0).sum(axis=0))
-
-
-def part_of(block, start, rows):
-    return PartialSummary.of_block(block, start, rows, SampleRule(0, 0), fastest(0), 3.0)
 
 
 def test_a_zarr_array_in_memory_is_held_to_the_same_conventions():

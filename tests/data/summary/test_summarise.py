@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.missing_rows import kept_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.data_warnings import data_warnings
 from dgmm.data.summary.extremes import Extremes
@@ -162,16 +161,6 @@ def test_a_column_without_values_leaves_no_row():
     X[:, 1] = np.nan
     with pytest.raises(DataError, match=r"x1: 9000 NaN.* none is left"):
         summary_of(X, missing="drop")
-
-
-def test_kept_rows_are_those_with_finite_values_only():
-    X = normal(5)
-    assert kept_rows(X) is None
-    assert kept_rows(np.full((3, 2), 1.7e308)) is None  # their sum overflows, they do not
-    assert kept_rows(np.full((3, 2), 6e4, np.float16)) is None
-    assert kept_rows(np.ones((3, 2), int)) is None
-    X[1, 0], X[2, 1], X[4, 0] = np.inf, -np.inf, np.nan
-    np.testing.assert_array_equal(kept_rows(X), [True, False, False, True, False])
 
 
 def test_the_sample_is_distinct_rows_in_order_and_type():

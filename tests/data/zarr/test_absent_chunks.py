@@ -39,7 +39,7 @@ def write(path, X=None, *, attributes=None, **options):
 
 def read(dataset):
     blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
-    return np.concatenate([rows for _, rows in blocks])
+    return np.concatenate([block.values for block in blocks])
 
 
 @pytest.mark.parametrize("fill_value", [0.0, 7.0, math.nan])

@@ -42,7 +42,7 @@ def rows(dtype="f8"):
 def read(path):
     dataset = open_zarr(str(path))
     return np.concatenate(
-        [own for _, own in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+        [block.values for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
     )
 
 

@@ -34,7 +34,7 @@ def table(path, zarr_format, values, *, fill=None, coords=None, dims=("station",
 def read(path):
     dataset = open_zarr(path, "X")
     return np.concatenate(
-        [rows for _, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+        [block.values for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
     )
 
 
@@ -66,7 +66,7 @@ def test_attributes_that_change_no_number_are_read(tmp_path, attributes):
 def read_alone(path):
     dataset = open_zarr(str(path))
     return np.concatenate(
-        [rows for _, rows in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
+        [block.values for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))]
     )
 
 

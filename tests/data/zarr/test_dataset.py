@@ -36,13 +36,14 @@ def write(path, X, *, chunks=(1000, D), **options):
 def read(dataset, run=None):
     run = run or BlockRange(0, dataset.grid.n_blocks)
     blocks = list(dataset.read_blocks(run))
-    assert [block for block, _ in blocks] == list(range(run.start, run.stop))
-    for block, rows in blocks:
-        start, stop = dataset.grid.rows(block)
+    assert [block.index for block in blocks] == list(range(run.start, run.stop))
+    for block in blocks:
+        rows, (start, stop) = block.values, dataset.grid.rows(block.index)
+        assert block.start == start
         assert rows.shape == (stop - start, dataset.n_features)
         assert rows.flags.c_contiguous
         assert rows.dtype.isnative
-    return np.concatenate([rows for _, rows in blocks])
+    return np.concatenate([block.values for block in blocks])
 
 
 @pytest.fixture

@@ -1,0 +1,74 @@
+"""Which rows count: complete ones, and in a fit those of positive weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.row_block import RowBlock, complete_rows
+from dgmm.errors import DataError
+
+NAN, INF = np.nan, np.inf
+VALUES = np.array([[0.0, 1.0], [INF, 1.0], [2.0, -INF], [3.0, 1.0], [NAN, 1.0]])
+DATASET = ArrayDataset(VALUES, ["height", "weight"])
+
+
+def block_of(values=VALUES, weights=None):
+    return RowBlock(3, 0, values, None if weights is None else np.array(weights, np.float64))
+
+
+def test_complete_rows_are_those_with_finite_values_only():
+    X = np.ones((5, 2))
+    assert complete_rows(X) is None
+    assert complete_rows(np.full((3, 2), 1.7e308)) is None  # their sum overflows, they do not
+    assert complete_rows(np.full((3, 2), 6e4, np.float16)) is None
+    assert complete_rows(np.ones((3, 2), int)) is None
+    np.testing.assert_array_equal(block_of().complete, [True, False, False, True, False])
+
+
+def test_incomplete_rows_are_dropped():
+    found = MissingPolicy.DROP.select(block_of(weights=[1, 2, 3, 4, 5]), DATASET)
+    np.testing.assert_array_equal(found.values, VALUES[[0, 3]])
+    np.testing.assert_array_equal(found.weights, [1, 4])
+    np.testing.assert_array_equal(found.mask, [True, False, False, True, False])
+    assert (found.n_read, found.n_dropped) == (5, 3)
+
+
+def test_incomplete_rows_are_refused_with_their_number_and_place():
+    message = r"3 of 5 rows from row 0 on .* first in row 1, feature height\. Set data\.missing to"
+    with pytest.raises(DataError, match=message):
+        MissingPolicy.ERROR.select(block_of(), DATASET)
+    with pytest.raises(DataError, match=r"feature height\. Leave them out$"):
+        MissingPolicy.ERROR.select(block_of(), DATASET, remedy="Leave them out")
+
+
+@pytest.mark.parametrize("policy", list(MissingPolicy))
+def test_complete_rows_are_not_copied(policy):
+    block = block_of(np.ones((4, 2)), [1, 2, 3, 4])
+    found = policy.select(block, DATASET)
+    assert found.values is block.values
+    assert found.weights is block.weights
+    assert (found.mask, found.n_dropped) == (None, 0)
+
+
+@pytest.mark.parametrize("policy", list(MissingPolicy))
+def test_rows_of_weight_zero_are_not_fitted_whatever_their_values(policy):
+    found = policy.select(block_of(weights=[1, 0, 0, 2, 0]), DATASET)
+    np.testing.assert_array_equal(found.values, VALUES[[0, 3]])
+    np.testing.assert_array_equal(found.weights, [1, 2])
+
+
+def test_rows_of_weight_zero_are_scored():
+    block = block_of(weights=[0, 0, 0, 2, 0])
+    found = MissingPolicy.DROP.select(block, DATASET, weightless=True)
+    np.testing.assert_array_equal(found.weights, [0, 2])
+    with pytest.raises(DataError, match="3 of 5 rows"):
+        MissingPolicy.ERROR.select(block, DATASET, weightless=True)
+
+
+def test_after_a_summary_that_left_nothing_out_values_are_not_looked_at():
+    assert MissingPolicy.after_summary(0) is MissingPolicy.NONE_MISSING
+    assert MissingPolicy.after_summary(2) is MissingPolicy.DROP
+    assert MissingPolicy.NONE_MISSING.select(block_of(), DATASET).values is VALUES
