@@ -85,9 +85,9 @@ class Work:
 
     @property
     def statistics_bytes(self) -> int:
-        """One candidate's statistics: k·p float64, and the pooled scatter where there is one."""
+        """One candidate's statistics: k·p float64, and the family's scatter."""
         d = self.grid.n_features
-        scatter = d * (d + 1) // 2 if self.family.pooled_scatter else 0
+        scatter = self.family.scatter_width(d)
         return 8 * (self.n_components * (self.family.width(d) + d) + scatter)
 
 

@@ -68,7 +68,7 @@ class Parameters:
     @property
     def rows_needed(self) -> int:
         """Rows without which a component's own covariance is singular; 1 where all share one."""
-        return 1 if self.family.pooled_scatter else self.family.least_rows(1, self.n_features)
+        return 1 if self.family.is_shared else self.family.least_rows(1, self.n_features)
 
     def natural_parameters(self) -> Array:
         """η (k, p)."""
@@ -110,7 +110,8 @@ def m_step(family: Family, statistics: Statistics, scatter: Array | None = None)
     family, statistics
         The family and the reduced statistics of all rows.
     scatter
-        Packed total scatter about the origin (tied, product kernel), where `statistics` lacks it.
+        Total scatter about the origin (product kernel), where the family has one and `statistics`
+        lacks it.
     """
     moments = statistics.moments(family, scatter)
     with np.errstate(divide="ignore", invalid="ignore"):

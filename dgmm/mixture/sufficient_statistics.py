@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.covariance.family import Family, Moments
-from dgmm.mixture.covariance.full import pack, unpack
 
 Array = NDArray[np.float64]
 
@@ -28,12 +27,12 @@ class Statistics:
     n_rows : int
         Rows seen, exactly.
     log_likelihood : float
-        Sum over rows of log p(y); without the common quadratic term where `family.pooled_scatter`
-        and the product kernel are used together (see `dgmm.fitting.em.loop`).
+        Sum over rows of log p(y); without the quadratic term that is common to all components
+        where the kernel is not `is_complete` (see `dgmm.fitting.em.loop`).
     sums : (k, p)
         Columns as in φ: quadratic, linear, count.
-    scatter : (d(d+1)/2,) or None
-        Pooled scatter of the rows about the reference, packed; tied only.
+    scatter : (s,) or None
+        Scatter of the rows about the reference, for families with a `scatter_width`.
     reference : (k, d) or None
         The points c_k; None is the origin of the standardised data.
     """
@@ -73,17 +72,16 @@ class Statistics:
         family
             The family whose φ was summed.
         scatter
-            Packed total scatter about the origin, known from an earlier pass, where these
-            statistics carry none of their own.
+            Total scatter about the origin, known from an earlier pass, where these statistics
+            carry none of their own.
         """
         d = linear_width(family, self.sums.shape[1])
         q = family.quadratic_width(d)
-        packed = self.scatter if self.scatter is not None else scatter
         return Moments(
             counts=self.sums[:, -1],
             first=self.sums[:, q : q + d],
             second=self.sums[:, :q],
-            scatter=None if packed is None else unpack(packed, d),
+            scatter=self.scatter if self.scatter is not None else scatter,
         )
 
 
@@ -93,8 +91,3 @@ def linear_width(family: Family, p: int) -> int:
     while family.width(d) < p:
         d += 1
     return d
-
-
-def pack_scatter(scatter: Array) -> Array:
-    """(d, d) to (d(d+1)/2,)."""
-    return pack(scatter)

@@ -50,7 +50,7 @@ def smallest_eigenvalue(family: Family, counts: list[int], d: int) -> float:
         counts=np.array(counts, np.float64),
         first=np.zeros((len(counts), d)),
         second=np.stack([family.second_moment(D, np.ones(D.shape[1])) for D in deviations]),
-        scatter=sum(D @ D.T for D in deviations) if family.pooled_scatter else None,
+        scatter=sum(family.scatter(D) for D in deviations) if family.scatter_width(d) else None,
     )
     covariances = family.covariances(moments)
     wholes = [family.full_covariance(covariances, j, d) for j in range(len(counts))]
@@ -61,7 +61,7 @@ def smallest_eigenvalue(family: Family, counts: list[int], d: int) -> float:
 def test_one_row_less_than_the_least_makes_a_covariance_singular(name):
     family, k, d = family_named(name), 3, 4
     least = family.least_rows(k, d)
-    counts = [d + 1, 1, least - d - 2] if family.pooled_scatter else [least // k] * k
+    counts = [d + 1, 1, least - d - 2] if family.is_shared else [least // k] * k
     assert sum(counts) == least
     assert smallest_eigenvalue(family, counts, d) > 1e-6
     counts[0] -= 1

@@ -12,7 +12,7 @@ from dgmm.mixture.backends import NumpyBackend
 from dgmm.mixture.covariance import Family, Moments
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters, m_step
-from dgmm.mixture.sufficient_statistics import Statistics, pack_scatter
+from dgmm.mixture.sufficient_statistics import Statistics
 
 SHAPES = [(1, 1, 1.0), (1, 3, 10.0), (4, 1, 1.0), (3, 5, 1e4), (2, 40, 100.0)]
 
@@ -28,7 +28,7 @@ def check_family(family: Family) -> None:
 def features_times_parameters_are_log_densities(
     p: Parameters, condition: float, rng: np.random.Generator
 ) -> None:
-    """η_k · φ(y) = log π_k + log N(y | μ_k, Σ_k), but for what tied leaves out."""
+    """η_k · φ(y) = log π_k + log N(y | μ_k, Σ_k), but for what a scatter stands in for."""
     Y = mixtures.draw(p, 200, rng)
     q = p.family.quadratic_width(p.n_features)
     Phi = np.ones((p.family.width(p.n_features), Y.shape[1]))
@@ -36,7 +36,7 @@ def features_times_parameters_are_log_densities(
         p.family.fill_quadratic(Y, part, Phi[part.start : part.stop], NumpyBackend())
     Phi[q:-1] = Y
     left_out = np.zeros(Y.shape[1])
-    if p.family.pooled_scatter:
+    if p.family.scatter_width(p.n_features):
         left_out = -0.5 * (p.family.whiten(p.precisions_cholesky, 0, Y) ** 2).sum(axis=0)
     found = p.natural_parameters() @ Phi + left_out
     assert np.abs(found - mixtures.plain_log_prob(p, Y)).max() <= _rounding(p, Y, condition)
@@ -187,10 +187,10 @@ def singular_covariances_are_found(
     assert not p.singular().any()
     flat = family.covariances(_flat_moments(family, k, d))
     changed = family.replaced(p.covariances, k - 1, family.pooled(flat, np.ones(k)))
-    if family.pooled_scatter:
+    if family.is_shared:
         changed = flat
     expected = np.arange(k) == k - 1
-    if family.pooled_scatter:
+    if family.is_shared:
         expected[:] = True
     found = Parameters.of(family, p.weights, p.means, changed).singular()
     np.testing.assert_array_equal(found, expected)
@@ -221,13 +221,13 @@ def _rounding(p: Parameters, Y: Array, condition: float) -> float:
 def _statistics(family: Family, Y: Array, R: Array, reference: Array | None) -> Statistics:
     """Sums of every component's moments about its reference, row by row."""
     points = np.zeros((len(R), len(Y))) if reference is None else reference
-    sums, scatter = [], np.zeros((len(Y), len(Y)))
+    sums, scatter = [], family.empty_scatter(len(Y))
     for point, r in zip(points, R, strict=True):
         D = Y - point[:, None]
         sums.append(np.concatenate([family.second_moment(D, r), D @ r, [r.sum()]]))
-        scatter += (D * r) @ D.T
-    packed = pack_scatter(scatter) if family.pooled_scatter else None
-    return Statistics(Y.shape[1], 0.0, np.stack(sums), packed, reference)
+        if scatter is not None:
+            scatter += family.scatter(D, r)
+    return Statistics(Y.shape[1], 0.0, np.stack(sums), scatter, reference)
 
 
 def _in_family(family: Family, matrices: Array, counts: Array) -> Array:
@@ -249,5 +249,5 @@ def _flat_moments(family: Family, k: int, d: int) -> Moments:
         counts=np.full(k, 5.0),
         first=np.full((k, d), 5.0),
         second=np.stack([family.second_moment(D, np.ones(5))] * k),
-        scatter=k * D @ D.T if family.pooled_scatter else None,
+        scatter=k * family.scatter(D) if family.scatter_width(d) else None,
     )

@@ -52,7 +52,7 @@ def covariances_of(family: Family, A: Array) -> Array:
         counts=np.ones(k),
         first=np.zeros((k, d)),
         second=np.stack([family.second_moment(a, np.ones(d)) for a in A]),
-        scatter=np.einsum("kij,klj->il", A, A) if family.pooled_scatter else None,
+        scatter=sum(family.scatter(a) for a in A) if family.scatter_width(d) else None,
     )
     return family.covariances(moments)
 

@@ -173,8 +173,8 @@ def test_a_component_that_tightens_keeps_its_digits(family: Family) -> None:
     """The guard looks at parameters before the M-step; those after it must be right as well."""
     rng = np.random.default_rng(2)
     tight = 30.0 + 1e-6 * rng.normal(size=(3, 300))
-    Y = tight if family.pooled_scatter else np.concatenate([rng.normal(size=(3, 300)), tight], 1)
-    k = 1 if family.pooled_scatter else 2
+    Y = tight if family.is_shared else np.concatenate([rng.normal(size=(3, 300)), tight], 1)
+    k = 1 if family.is_shared else 2
     means = np.full((1, 3), 30.0) if k == 1 else np.array([np.zeros(3), np.full(3, 30.0)])
     wide = mixtures.covariances_of(family, np.stack([np.eye(3)] * k))
     scene = Scene(Parameters.of(family, np.full(k, 1.0 / k), means, wide), Y)

@@ -11,7 +11,7 @@ from family_laws import check_family
 
 from dgmm.mixture.covariance import FAMILIES, Family, Full
 from dgmm.mixture.covariance.cholesky import inverse_lower
-from dgmm.mixture.covariance.full import pack, unpack
+from dgmm.mixture.covariance.triangles import pack, unpack
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)

@@ -104,7 +104,7 @@ def test_one_iteration_gives_scikit_learns_parameters(
             family.full_covariance(c, j, d) for c in (found.covariances, theirs.covariances_)
         )
         assert (np.abs(ours - other) / np.outer(sd[j], sd[j])).max() <= AGREEMENT
-    if centred or not family.pooled_scatter:
+    if centred or not family.scatter_width(1):
         # lower_bound_ is that of the E-step before the M-step, as ours is.
         assert abs(mean_log_likelihood - theirs.lower_bound_) <= AGREEMENT
 

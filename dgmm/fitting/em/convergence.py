@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.mixture.kernels import Kernel, ProductKernel
+from dgmm.mixture.kernels import Kernel
 from dgmm.mixture.parameters import Parameters, explained_fall
 
 #: Passes that a pair of plain steps, its extrapolation and the step after it take.
@@ -108,6 +108,6 @@ def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: 
     """
     eps = float(np.finfo(np.float64).eps)
     rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
-    if isinstance(kernel, ProductKernel):
+    if not kernel.is_exact:
         rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
     return rounding

@@ -17,8 +17,7 @@ from dgmm.fitting.em.collapse import lost_components
 from dgmm.fitting.em.convergence import has_fallen, has_settled, is_accepted, is_degenerate
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
-from dgmm.mixture.covariance.full import unpack
-from dgmm.mixture.kernels import Guard, Kernel, ProductKernel, choose
+from dgmm.mixture.kernels import Guard, Kernel, choose
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
@@ -99,8 +98,7 @@ def _kernel(candidate: FitCandidate, conditions: EMProblem) -> Kernel:
     # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
     was_single = candidate.kernel.endswith("float32")
     is_stale = candidate.scatter is None or (was_single and not single)
-    needs_scatter = candidate.parameters.family.pooled_scatter and is_stale
-    return choose(candidate.parameters, conditions.guard, single=single, with_scatter=needs_scatter)
+    return choose(candidate.parameters, conditions.guard, single=single, with_scatter=is_stale)
 
 
 def advance(
@@ -127,7 +125,7 @@ def advance(
     candidate = _m_step(candidate, statistics, conditions)
     if extrapolated and len(candidate.events) > len(before.events):
         return _rejected(origin)  # components are to be lost by EM itself, or not at all
-    if isinstance(kernel, ProductKernel) and not conditions.guard.allows(candidate.parameters):
+    if not kernel.is_exact and not conditions.guard.allows(candidate.parameters):
         # A component has tightened beyond what products can hold: its covariance is rounding.
         cycle = origin.cycle.interrupted()
         return replace(before, stage="centred", is_comparable=False, cycle=cycle)
@@ -139,7 +137,7 @@ def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics
     """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
     label = f"{kernel.name}-{kernel.dtype}"
     stage = candidate.stage
-    if kernel.name == "centred":
+    if kernel.is_exact:
         stage = "centred"
     elif kernel.dtype == np.float64:
         stage = "double"
@@ -158,14 +156,13 @@ def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics
 
 
 def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
-    """Nats a row, standardised, with the term −½ tr(Λ T) that the tied product leaves out."""
+    """Nats a row, standardised, with the term −½ tr(ΛT) that the kernel may leave out."""
     total = statistics.log_likelihood
-    if isinstance(kernel, ProductKernel) and kernel.family.pooled_scatter:
+    if not kernel.is_complete:
         if candidate.scatter is None:
-            raise RuntimeError("the pooled scatter is not known")
-        U = candidate.parameters.precisions_cholesky
-        T = unpack(candidate.scatter, candidate.parameters.n_features)
-        total -= 0.5 * float(np.einsum("ij,ij->", U, T @ U))
+            raise RuntimeError("the scatter is not known")
+        p = candidate.parameters
+        total += p.family.pooled_log_prob(p.precisions_cholesky, candidate.scatter, p.n_features)
     return total / statistics.n_rows
 
 
@@ -199,7 +196,7 @@ def _accelerated(
 
     def admits(parameters: Parameters) -> bool:
         """No component lost, and no change of kernel."""
-        allowed = kernel.name == "centred" or conditions.guard.allows(parameters, kernel.dtype)
+        allowed = kernel.is_exact or conditions.guard.allows(parameters, kernel.dtype)
         return allowed and not lost_components(parameters, n_rows * parameters.weights).any()
 
     cycle, point = next_point(after.cycle, before.parameters, after.parameters, gain, admits)

@@ -120,7 +120,7 @@ def held_shares(
     bounds = np.where(singular, 0.0, family.precision_bound(precisions_cholesky, k))
     for j in np.flatnonzero(bounds * added.max() >= least):
         if not singular[j]:
-            if family.pooled_scatter and j:
+            if family.is_shared and j:
                 shares[j] = shares[0]
             else:
                 whitened = family.whiten(precisions_cholesky, int(j), roots)
@@ -144,12 +144,12 @@ def _factors_of_sample(family: Family, sample: Array, regularisation: Array) -> 
     if max(sample.max(), -sample.min()) > _FAR:
         sample = np.clip(sample, -_FAR, _FAR)
     centre = sample.mean(axis=0)
-    second, scatter = np.zeros(family.quadratic_width(d)), np.zeros((d, d))
+    second, scatter = np.zeros(family.quadratic_width(d)), family.empty_scatter(d)
     for start in range(0, m, _TILE_ROWS):
         D = np.ascontiguousarray((sample[start : start + _TILE_ROWS] - centre).T)
         second += family.second_moment(D, np.ones(D.shape[1]))
-        if family.pooled_scatter:
-            scatter += D @ D.T
+        if scatter is not None:
+            scatter += family.scatter(D)
     moments = Moments(np.array([float(m)]), np.zeros((1, d)), second[None], scatter)
     covariances = family.regularised(family.covariances(moments), regularisation)
     return family.precisions_cholesky(covariances)

@@ -76,7 +76,7 @@ class FitCandidate:
     stage
         Candidates go down this ladder and never up: single, double, centred.
     scatter
-        Packed total scatter about the origin once known (tied).
+        Total scatter about the origin once known, for families that have one.
     reseeds, used_rows, is_held
         The collapse policy's memory (`dgmm.fitting.em.collapse.CollapseResult`).
     is_given

@@ -15,7 +15,7 @@ from dgmm.fitting.em.collapse import FLOOR
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, tiles
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Estimate, Parameters, m_step
-from dgmm.mixture.sufficient_statistics import Statistics, pack_scatter
+from dgmm.mixture.sufficient_statistics import Statistics
 
 #: Rows of a tile to their responsibilities (k, b); called twice for every tile.
 TileResponsibilities = Callable[[slice], Array]
@@ -84,7 +84,7 @@ def estimate_of_labels(
     ends = np.bincount(labels, minlength=n_components).cumsum()
     means = np.zeros((n_components, d))
     sums = np.zeros((n_components, family.width(d)))
-    scatter = np.zeros((d, d)) if family.pooled_scatter else None
+    scatter = family.empty_scatter(d)
     for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         rows = order[start:end]
         if len(rows) > 0:
@@ -109,7 +109,7 @@ def estimate_of_responsibilities(
         first += R @ (sample[tile] - centre)
     means = centre + first / np.maximum(counts, np.finfo(np.float64).tiny)[:, None]
     sums = np.zeros((n_components, family.width(d)))
-    scatter = np.zeros((d, d)) if family.pooled_scatter else None
+    scatter = family.empty_scatter(d)
     for tile in cut:
         R, Y = of_tile(tile), np.ascontiguousarray(sample[tile].T)
         for k in range(n_components):
@@ -133,14 +133,13 @@ def add_moments(family: Family, D: Array, r: Array, sums: Array, scatter: Array 
     sums[q:-1] += D @ r
     sums[-1] += r.sum()
     if scatter is not None:
-        scatter += (D * r) @ D.T
+        scatter += family.scatter(D, r)
 
 
 def _estimate(
     family: Family, n_rows: int, means: Array, sums: Array, scatter: Array | None
 ) -> Estimate:
-    packed = None if scatter is None else pack_scatter(scatter)
-    return m_step(family, Statistics(n_rows, 0.0, sums, packed, means))
+    return m_step(family, Statistics(n_rows, 0.0, sums, scatter, means))
 
 
 def repaired(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
@@ -187,7 +186,7 @@ def _with_pooled(estimate: Estimate, sample: Array) -> Estimate:
         return family.is_singular(family.precisions_cholesky(judged), k)
 
     lost = singular(estimate.covariances)
-    if family.pooled_scatter or not lost.any():
+    if family.is_shared or not lost.any():
         return estimate
     known = np.isfinite(estimate.covariances.reshape(k, -1)).all(axis=1)
     pooled = family.pooled(estimate.covariances[known], estimate.counts[known])
@@ -212,7 +211,7 @@ def _replaced(parameters: Parameters, components: Labels, covariance: Array) -> 
     """Some components with another covariance; all of them where they share one."""
     family = parameters.family
     covariances = parameters.covariances
-    if family.pooled_scatter:
+    if family.is_shared:
         covariances = covariance
     else:
         for k in components:

@@ -19,7 +19,7 @@ from dgmm.fitting.initialisation.all_rows import Block, PerRestart
 from dgmm.fitting.initialisation.first_parameters import add_moments
 from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, tiles
 from dgmm.mixture.covariance.family import Family
-from dgmm.mixture.sufficient_statistics import Statistics, pack_scatter
+from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.random_streams import Stage, stream
 
 
@@ -172,11 +172,10 @@ def _moments(family: Family, block: Block, centres: Array, scale: Array | None) 
     order = np.argsort(labels, kind="stable")
     ends = np.bincount(labels, minlength=k).cumsum()
     sums = np.zeros((k, family.width(d)))
-    scatter = np.zeros((d, d)) if family.pooled_scatter else None
+    scatter = family.empty_scatter(d)
     for j, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         for tile in tiles(int(end - start), 3 * d):
             own = order[start:end][tile]
             D = rows.values[:, own] - centres[j][:, None]
             add_moments(family, D, np.ones(len(own)), sums[j], scatter)
-    packed = None if scatter is None else pack_scatter(scatter)
-    return Statistics(rows.n_rows, 0.0, sums, packed, centres)
+    return Statistics(rows.n_rows, 0.0, sums, scatter, centres)

@@ -31,9 +31,10 @@ class Moments:
     first : (k, d)
         Σ r (y − c_k).
     second : (k, q)
-        Σ r quadratic(y − c_k), packed as the family packs it; q = 0 for tied.
-    scatter : (d, d) or None
-        Tied only: Σ (y − c)(y − c)ᵀ over all rows, pooled over the components.
+        Σ r quadratic(y − c_k), packed as the family packs it; q = `quadratic_width`.
+    scatter : (s,) or None
+        Σ r quadratic(y − c_k) over rows and components, packed as the family packs it;
+        s = `scatter_width`. None where the family has no such part.
     """
 
     counts: Array
@@ -70,8 +71,8 @@ class Family(ABC):
     form = "none"
     #: Invariant under a common scale of all features only, so y has one scale for all.
     common_scale = False
-    #: The quadratic term is common to all components: left out of φ, kept as one pooled scatter.
-    pooled_scatter = False
+    #: All components have one covariance.
+    is_shared = False
 
     @abstractmethod
     def quadratic_width(self, d: int) -> int:
@@ -81,6 +82,30 @@ class Family(ABC):
         """Cut the quadratic part of φ into parts of about that many rows; whole by default."""
         del most_rows
         return (QuadraticPart(0, d, 0, self.quadratic_width(d)),)
+
+    def scatter_width(self, d: int) -> int:
+        """Numbers of the scatter: second moments that are summed over the components as well.
+
+        Where there are any, yᵀΛy is common to all components: φ does not hold it (the product
+        kernel is then not `is_complete`), and the kernel's `common_log_prob` gives it row by row.
+        """
+        del d
+        return 0
+
+    def empty_scatter(self, d: int) -> Array | None:
+        """A scatter of no rows; None where the family has none."""
+        width = self.scatter_width(d)
+        return np.zeros(width) if width else None
+
+    def scatter(self, D: Array, r: Array | None = None) -> Array:
+        """Scatter (s,) of deviations D (d, b) with weights r (b,), or 1 each."""
+        del D, r
+        return np.empty(0)
+
+    def pooled_log_prob(self, precisions_cholesky: Array, scatter: Array, d: int) -> float:
+        """−½ tr(ΛT): the sum of −½ yᵀΛy over rows with that scatter T about the origin."""
+        del precisions_cholesky, scatter, d
+        return 0.0
 
     @abstractmethod
     def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:

@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
-
-Index = NDArray[np.intp]
-
-#: Triangles of matrices up to this size are kept, 33 KiB at most each: of a small fit, whose
-#: passes are short, computing them anew took a sixth of the time.
-_SMALL = 64
-
-
-def _triangle(d: int) -> tuple[Index, Index]:
-    """Indices of an upper triangle, row by row; those of small matrices are asked for often."""
-    return _small_triangle(d) if d <= _SMALL else np.triu_indices(d)
-
-
-@cache
-def _small_triangle(d: int) -> tuple[Index, Index]:
-    i, j = np.triu_indices(d)
-    i.flags.writeable = j.flags.writeable = False
-    return i, j
-
-
-def pack(matrices: Array) -> Array:
-    """Upper triangles (…, d, d) to (…, d(d+1)/2), row by row."""
-    i, j = _triangle(matrices.shape[-1])
-    return np.ascontiguousarray(matrices[..., i, j])
-
-
-def unpack(packed: Array, d: int) -> Array:
-    """Symmetric matrices (…, d, d) from packed upper triangles."""
-    i, j = _triangle(d)
-    matrices = np.empty((*packed.shape[:-1], d, d))
-    matrices[..., i, j] = packed
-    matrices[..., j, i] = packed
-    return matrices
+from dgmm.mixture.covariance.triangles import pack, triangle, unpack
 
 
 @dataclass(frozen=True)
@@ -74,7 +40,7 @@ class Full(Family):
     def quadratic_parameters(self, precisions_cholesky: Array, k: int, d: int) -> Array:
         """−½Λ, off-diagonals counted twice since φ holds each product once."""
         precisions = self.precisions(precisions_cholesky)
-        i, j = _triangle(d)
+        i, j = triangle(d)
         return precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
 
     def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:

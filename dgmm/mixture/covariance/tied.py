@@ -1,7 +1,7 @@
 """Tied covariance: all components share one ellipsoid; Σ is (d, d).
 
 yᵀΛy is common to all components and cancels from the responsibilities, so φ(y) = [y, 1] and a pass
-costs no more than a spherical one. The pooled scatter about a reference stands in for the second
+costs no more than a spherical one. The scatter T about a reference replaces the components' second
 moments: Σ = (T − Σ_k n_k δ_k δ_kᵀ)/N.
 """
 
@@ -15,18 +15,32 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.triangles import pack, unpack
 
 
 @dataclass(frozen=True)
 class Tied(Family):
-    """φ(y) = [y, 1]; the quadratic term lives in one pooled scatter."""
+    """φ(y) = [y, 1]; the quadratic term is summed as one scatter."""
 
     name = "tied"
-    pooled_scatter = True
+    is_shared = True
 
     def quadratic_width(self, d: int) -> int:
         """None."""
         return 0
+
+    def scatter_width(self, d: int) -> int:
+        """d(d + 1)/2."""
+        return d * (d + 1) // 2
+
+    def scatter(self, D: Array, r: Array | None = None) -> Array:
+        """Σ r D Dᵀ, packed."""
+        return pack(D @ D.T if r is None else (D * r) @ D.T)
+
+    def pooled_log_prob(self, precisions_cholesky: Array, scatter: Array, d: int) -> float:
+        """−½ Σ U ∘ TU."""
+        T = unpack(scatter, d)
+        return -0.5 * float(np.einsum("ij,ij->", precisions_cholesky, T @ precisions_cholesky))
 
     def fill_quadratic(self, Y: Tile, part: QuadraticPart, out: Tile, backend: Backend) -> None:
         """Nothing to fill."""
@@ -44,18 +58,19 @@ class Tied(Family):
         return np.asarray(precisions_cholesky.T @ D)
 
     def second_moment(self, D: Array, r: Array) -> Array:
-        """Empty: see `scatter`."""
+        """Empty: all is in `scatter`."""
         return np.empty(0)
 
     def covariances(self, moments: Moments) -> Array:
         """Σ = (T − Σ_k n_k δ_k δ_kᵀ)/N."""
         if moments.scatter is None:
-            raise ValueError("tied covariance needs the pooled scatter")
+            raise ValueError("tied covariance needs the scatter")
         counts = moments.counts
         roots = np.sqrt(counts)
         with np.errstate(divide="ignore", invalid="ignore"):
             shift = np.where(counts[:, None] > 0, moments.first / roots[:, None], 0.0)
-        return np.asarray((moments.scatter - shift.T @ shift) / counts.sum())
+        T = unpack(moments.scatter, shift.shape[1])
+        return np.asarray((T - shift.T @ shift) / counts.sum())
 
     def regularised(self, covariances: Array, regularisation: Array) -> Array:
         """Σ + diag(r)."""

@@ -44,6 +44,16 @@ class CentredKernel:
         return "centred"
 
     @property
+    def is_exact(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def is_complete(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Always float64."""
         return np.dtype(np.float64)
@@ -66,8 +76,8 @@ class CentredKernel:
 
     @property
     def with_scatter(self) -> bool:
-        """The pooled scatter about the old means changes with them: always accumulated (tied)."""
-        return self.family.pooled_scatter
+        """A scatter about the old means changes with them: it is always accumulated."""
+        return self.family.scatter_width(self.means.shape[1]) > 0
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -108,7 +118,7 @@ class CentredKernel:
             sums[q:-1, k] += D @ R[k]
             sums[-1, k] += R[k].sum()
             if scatter is not None:
-                scatter += (D * R[k]) @ D.T
+                scatter += self.family.scatter(D, R[k])
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """Nothing."""

@@ -72,7 +72,7 @@ def choose(
     single
         Tiles may be computed in float32 (an early stage of EM on float32 data).
     with_scatter
-        The total scatter about the origin is still wanted (tied, first pass).
+        The family's total scatter about the origin is not known yet (first pass).
     """
     if single and guard.allows(parameters, np.float32):
         return ProductKernel.of(parameters, np.float32, with_scatter=with_scatter)

@@ -37,16 +37,27 @@ class ProductKernel:
     ) -> ProductKernel:
         """Prepare parameters for tiles of a dtype."""
         family = parameters.family
-        factors = parameters.precisions_cholesky if family.pooled_scatter else None
+        has_scatter = family.scatter_width(parameters.n_features) > 0
+        factors = parameters.precisions_cholesky if has_scatter else None
         eta = np.ascontiguousarray(parameters.natural_parameters(), dtype=dtype)
         cut = Cut.of(eta.shape[1], len(eta), eta.itemsize)
         parts = family.quadratic_parts(parameters.n_features, cut.design_rows)
-        return cls(family, eta, factors, with_scatter and family.pooled_scatter, parts, cut)
+        return cls(family, eta, factors, with_scatter and has_scatter, parts, cut)
 
     @property
     def name(self) -> str:
         """The kernel's name in logs."""
         return "product"
+
+    @property
+    def is_exact(self) -> bool:
+        """No: digits are lost far from the origin."""
+        return False
+
+    @property
+    def is_complete(self) -> bool:
+        """Unless the family has a scatter in place of a quadratic part."""
+        return self.precisions_cholesky is None
 
     @property
     def n_components(self) -> int:
@@ -129,11 +140,11 @@ class ProductKernel:
                 Phi, R, sums[rows], product[rows], cut.moment_rows, cut.moment_columns
             )
         if scatter is not None:
-            Y = prepared[-(len(scatter) + 1) : -1].astype(np.float64, copy=False)
-            scatter += Y @ Y.T
+            Y = prepared[-(self.parts[-1].last + 1) : -1].astype(np.float64, copy=False)
+            scatter += self.family.scatter(Y)
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
-        """−½ yᵀΛy where it is common to all components (tied)."""
+        """−½ yᵀΛy where it is common to all components."""
         if self.precisions_cholesky is None:
             return 0.0
         Z = self.family.whiten(self.precisions_cholesky, 0, Y.astype(np.float64, copy=False))

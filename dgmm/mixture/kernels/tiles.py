@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend, NumpyBackend, steps
 from dgmm.mixture.covariance.family import Family
-from dgmm.mixture.covariance.full import pack
 from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -105,6 +104,14 @@ class Kernel(Protocol):
         """`product` or `centred`."""
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it is right at any offset; otherwise the guard bounds its error."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `weighted_log_prob` leaves nothing out."""
+
+    @property
     def family(self) -> Family:
         """Covariance family."""
 
@@ -126,7 +133,7 @@ class Kernel(Protocol):
 
     @property
     def with_scatter(self) -> bool:
-        """Whether the pooled scatter is accumulated."""
+        """Whether the family's scatter is accumulated."""
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -141,7 +148,7 @@ class Kernel(Protocol):
     def accumulate(
         self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
     ) -> None:
-        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (d, d)."""
+        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (s,)."""
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """The term that `weighted_log_prob` leaves out, (b,) or 0."""
@@ -173,7 +180,9 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
     columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
     d, n = columns.shape
     sums = [np.zeros((kernel.family.width(d), kernel.n_components)) for kernel in kernels]
-    scatters = [np.zeros((d, d)) if kernel.with_scatter else None for kernel in kernels]
+    scatters = [
+        kernel.family.empty_scatter(d) if kernel.with_scatter else None for kernel in kernels
+    ]
     totals = [0.0] * len(kernels)
     # A row so far out that its square overflows makes the log-likelihood non-finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -191,8 +200,6 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
                 totals[i] += float(np.add.reduce(softmax(L, workspace), dtype=np.float64))
                 kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace)
     return [
-        Statistics(
-            n, total, np.ascontiguousarray(s.T), None if T is None else pack(T), kernel.reference
-        )
+        Statistics(n, total, np.ascontiguousarray(s.T), T, kernel.reference)
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]

@@ -1,0 +1,42 @@
+"""Symmetric matrices as their upper triangles, row by row."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+#: Triangles of matrices up to this size are kept, 33 KiB at most each: of a small fit, whose
+#: passes are short, computing them anew took a sixth of the time.
+_SMALL = 64
+
+
+def triangle(d: int) -> tuple[Index, Index]:
+    """Indices of an upper triangle, row by row; those of small matrices are asked for often."""
+    return _small_triangle(d) if d <= _SMALL else np.triu_indices(d)
+
+
+@cache
+def _small_triangle(d: int) -> tuple[Index, Index]:
+    i, j = np.triu_indices(d)
+    i.flags.writeable = j.flags.writeable = False
+    return i, j
+
+
+def pack(matrices: Array) -> Array:
+    """Upper triangles (…, d, d) to (…, d(d+1)/2), row by row."""
+    i, j = triangle(matrices.shape[-1])
+    return np.ascontiguousarray(matrices[..., i, j])
+
+
+def unpack(packed: Array, d: int) -> Array:
+    """Symmetric matrices (…, d, d) from packed upper triangles."""
+    i, j = triangle(d)
+    matrices = np.empty((*packed.shape[:-1], d, d))
+    matrices[..., i, j] = packed
+    matrices[..., j, i] = packed
+    return matrices
