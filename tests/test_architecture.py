@@ -7,6 +7,7 @@ it is trusted to find none.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,30 +15,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from layers import LAYERS, PICTURE, picture, uses, without_detours
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# Bottom to top. A module imports from lines above its own in this list, and from its own line; no
-# packages of a line, and no modules of a package, import each other in a circle. "" is the package
-# `dgmm` itself: what stands in it is imported when it is first asked for.
-LAYERS = (
-    (
-        *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
-        *("parameter_names", "registry", "sklearn_classes", "plain_estimator"),
-    ),
-    ("runtime",),
-    ("storage",),
-    ("reduction",),
-    ("mixture",),
-    ("data",),
-    ("execution",),
-    ("model",),
-    ("fitting",),
-    ("scoring",),
-    ("report", "config", "checkpoint"),
-    ("job", "estimator"),
-    ("cli", "__main__", ""),
-)
 HEIGHT = {package: height for height, line in enumerate(LAYERS) for package in line}
 
 # Which package imports a foreign library; NumPy is used everywhere.
@@ -324,6 +305,25 @@ def test_nothing_is_imported_in_a_circle() -> None:
 def test_every_package_in_the_layers_exists() -> None:
     empty = set(HEIGHT) - {module.package for module in modules()}
     assert not empty, f"listed, but not there: {sorted(empty)}"
+
+
+def test_the_picture_of_the_layers_is_that_of_the_imports() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "stale: run `python docs/layers.py`"
+    assert "fitting" in uses()["scoring"]
+    detour = {"job": {"data", "model"}, "model": {"data"}, "data": set()}
+    assert without_detours(detour) == {"job": {"model"}, "model": {"data"}, "data": set()}
+
+
+def test_the_documents_list_the_layers_in_their_order() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert listed == [
+        name
+        for line in reversed(LAYERS)
+        for name in line
+        if name.isidentifier() and name != "__main__"
+    ]
 
 
 def test_the_search_for_modules_finds_them() -> None:
