@@ -37,7 +37,7 @@ def main() -> None:
     """Print both counts."""
     for name, X, k, family in _cases():
         with ThreadExecutor(2) as executor:
-            settings = FitSettings(k, family, max_iter=20, sample_starts=0)
+            settings = FitSettings(k, family, max_iter=20, n_sample_starts=0)
             model = fit(ArrayDataset(X), executor, settings, SilentListener()).model
         Y = model.standardisation.apply(X)
         matter = _components_that_matter(model.parameters, Y)
@@ -69,9 +69,9 @@ def _components_that_matter(parameters: Parameters, Y: Array) -> float:
 def _passes(X: Array, k: int, n_waves: int, most: int = 400) -> int:
     """Passes until the likelihood at the end of one is within 1e-4 of plain EM's optimum."""
     with ThreadExecutor(2) as executor:
-        settings = FitSettings(k, tol=1e-8, max_iter=2000, acceleration="none", sample_starts=0)
+        settings = FitSettings(k, tol=1e-8, max_iter=2000, acceleration="none", n_sample_starts=0)
         found = fit(ArrayDataset(X), executor, settings, SilentListener())
-        begin = FitSettings(k, max_iter=0, sample_starts=0)
+        begin = FitSettings(k, max_iter=0, n_sample_starts=0)
         parameters = fit(ArrayDataset(X), executor, begin, SilentListener()).model.parameters
     standardisation = found.model.standardisation
     target = found.chosen.mean_log_likelihood + float(np.log(standardisation.scale).sum()) - 1e-4

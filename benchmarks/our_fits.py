@@ -101,8 +101,8 @@ class PassCount:
 def passes_to_optimum(X: NDArray[Any], k: int, covariance_type: str) -> PassCount:
     """Plain EM and ours from the same start, and ours by default, sample first."""
     ways: dict[str, dict[str, Any]] = {
-        "plain EM": {"acceleration": "none", "sample_starts": 0},
-        "accelerated, same start": {"sample_starts": 0},
+        "plain EM": {"acceleration": "none", "n_sample_starts": 0},
+        "accelerated, same start": {"n_sample_starts": 0},
         "as by default": {},
     }
     histories = {way: _history(X, k, covariance_type, **words) for way, words in ways.items()}

@@ -31,7 +31,7 @@ PARAMETERS = {
     "model.on_collapse": "on_collapse",
     "initialisation.method": "init_params",
     "initialisation.sample_rows": "sample_rows",
-    "initialisation.sample_starts": "sample_starts",
+    "initialisation.n_sample_starts": "n_sample_starts",
     "compute.backend": "backend",
     "cluster.n_workers": "n_threads",
 }

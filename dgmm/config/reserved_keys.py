@@ -23,6 +23,7 @@ _KEYS = {
 }
 _INSTEAD = {
     "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
+    "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",
     "model.init_params": "the key is initialisation.method",
     "output.checkpoint": "the key is checkpoint, at the top",

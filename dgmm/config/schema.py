@@ -95,7 +95,7 @@ class InitialisationSettings(Settings):
     seven times, for clusters too rare for a sample; `given` reads `model`."""
     sample_rows: AutoCount = "auto"
     """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
-    sample_starts: AutoNumber = "auto"
+    n_sample_starts: AutoNumber = "auto"
     """Starts, of each of `n_init`, that short EM runs on the sample compare, drawn in several
     metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
     is 16, fewer where they would take long or rows are fewer than free parameters."""

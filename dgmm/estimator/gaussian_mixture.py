@@ -81,7 +81,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         A component that collapses starts anew where rows fit badly, or ends.
     missing : {"error", "drop"}
         Rows with NaN or infinity: an error, or label −1 and NaN scores.
-    sample_rows, sample_starts : int, optional
+    sample_rows, n_sample_starts : int, optional
         As in a job file; None is `auto`.
     backend : {"auto", "numpy", "numba"}
         What the passes of a fit are computed with: as in a job file.
@@ -165,7 +165,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         on_collapse: Literal["reseed", "drop"] = "reseed",
         missing: Literal["error", "drop"] = "error",
         sample_rows: int | None = None,
-        sample_starts: int | None = None,
+        n_sample_starts: int | None = None,
         backend: Literal["auto", "numpy", "numba"] = "auto",
         n_threads: int | None = None,
     ) -> None:
@@ -188,7 +188,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         self.on_collapse = on_collapse
         self.missing = missing
         self.sample_rows = sample_rows
-        self.sample_starts = sample_starts
+        self.n_sample_starts = n_sample_starts
         self.backend = backend
         self.n_threads = n_threads
 

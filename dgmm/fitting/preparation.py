@@ -60,7 +60,7 @@ class FitSettings:
     on_collapse: Literal["reseed", "drop"] = "reseed"
     method: str = "kmeans"
     sample_rows: int | None = None
-    sample_starts: int | None = None
+    n_sample_starts: int | None = None
     missing: Literal["error", "drop"] = "error"
     backend: Literal["auto", "numpy", "numba"] = "auto"
     seed: int = 0
@@ -71,8 +71,8 @@ class FitSettings:
             checked[name] = whole_number(name, getattr(self, name), least)
         if self.sample_rows is not None:
             checked["sample_rows"] = whole_number("sample_rows", self.sample_rows, 1)
-        if self.sample_starts is not None:
-            checked["sample_starts"] = whole_number("sample_starts", self.sample_starts, 0)
+        if self.n_sample_starts is not None:
+            checked["n_sample_starts"] = whole_number("n_sample_starts", self.n_sample_starts, 0)
         for name in ("tol", "reg_covar", "reg_covar_relative"):
             checked[name] = _number(name, getattr(self, name))
         for name, value in checked.items():

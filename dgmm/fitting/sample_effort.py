@@ -80,10 +80,10 @@ class Effort:
         affordable = int(MOST_FLOPS / flops)
         metrics = len(METRICS)
         wanted = min(wanted, max(affordable // iterations // metrics, 1) * metrics)
-        if settings.sample_starts is None:
+        if settings.n_sample_starts is None:
             iterations = min(iterations, affordable // wanted)
         else:
-            wanted = settings.sample_starts
+            wanted = settings.n_sample_starts
         if not wanted or settings.max_iter == 0:
             iterations = 0  # but for that, starts do not depend on max_iter: it may be raised later
         n_begun = 1 if wanted else n_starts(settings, 0)

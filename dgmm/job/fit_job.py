@@ -144,7 +144,7 @@ def _settings(job: Job) -> FitSettings:
         on_collapse=m.on_collapse,
         method=start.method,
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
-        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
+        n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
         missing=job.data.missing,
         backend=job.compute.backend,
         seed=job.seed,

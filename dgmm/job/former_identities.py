@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: Keys that had another name: section, former name, name.
+RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
 #: Keys that earlier records lack, with the value that they stand for.
 ADDED = {("compute", "backend"): "auto"}
 
@@ -18,6 +20,9 @@ def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:
     if not recorded:
         return {}
     today = {name: dict(v) if isinstance(v, Mapping) else v for name, v in recorded.items()}
+    for section, old, new in RENAMED:
+        if old in today.get(section, {}):
+            today[section][new] = today[section].pop(old)
     for (section, key), value in ADDED.items():
         today.setdefault(section, {}).setdefault(key, value)
     return today
@@ -29,4 +34,7 @@ def in_former_names(identity: Mapping[str, Any]) -> dict[str, Any]:
     for (section, key), value in ADDED.items():
         if former[section][key] == value:
             del former[section][key]
+    for section, old, new in RENAMED:
+        if section in former:
+            former[section][old] = former[section].pop(new)
     return {name: v for name, v in former.items() if v != {}}

@@ -142,7 +142,7 @@ def _sizes(job: Job, k: int) -> FitSettings:
         n_init=m.n_init,
         method=start.method,
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
-        sample_starts=None if start.sample_starts == "auto" else int(start.sample_starts),
+        n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
     )
 
 

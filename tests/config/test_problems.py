@@ -143,6 +143,10 @@ CASES = {
         JOB.replace("x.zarr", "x.zarr, array: a, variables: [b]"),
         "1:37: data.variables: joining several arrays is not built yet",
     ),
+    "a former name": (
+        JOB + "initialisation: {sample_starts: 4}\n",
+        "no such key: the key is initialisation.n_sample_starts",
+    ),
     "warm start": (with_model("n_components: 8, warm_start: m"), "initialisation: {method: given"),
     "address and kind": (
         JOB + "cluster: {kind: local, address: 'tcp://a:1'}\n",

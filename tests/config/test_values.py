@@ -55,7 +55,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",
-            "sample_starts": "auto",
+            "n_sample_starts": "auto",
             "model": None,
         },
         "cluster": {
@@ -262,7 +262,7 @@ ANOTHER_JOB = [
     "model.on_collapse=drop",
     "initialisation.method=random",
     "initialisation.sample_rows=5",
-    "initialisation.sample_starts=0",
+    "initialisation.n_sample_starts=0",
     "compute.backend=numpy",
     "output.labels=false",
     "output.max_posterior=false",

@@ -201,12 +201,12 @@ def test_warm_start_begins_afresh_where_the_last_mixture_has_another_shape(clust
     # 2000 equal rows have no variance: their component is dropped.
     pile = np.concatenate([X[:2000], np.zeros((2000, 3))])
     mixture = dgmm.GaussianMixture(
-        4, warm_start=True, on_collapse="drop", reg_covar=0, random_state=0, sample_starts=0
+        4, warm_start=True, on_collapse="drop", reg_covar=0, random_state=0, n_sample_starts=0
     )
     with pytest.warns(UserWarning, match="dropped"):
         mixture.fit(pile)
     assert len(mixture.weights_) < 4
-    afresh = dgmm.GaussianMixture(4, random_state=0, reg_covar=0, sample_starts=0).fit(X)
+    afresh = dgmm.GaussianMixture(4, random_state=0, reg_covar=0, n_sample_starts=0).fit(X)
     assert mixture.fit(X).means_.tobytes() == afresh.means_.tobytes()
     assert mixture.fit(X[:, :2]).means_.shape == (4, 2)
     assert mixture.set_params(covariance_type="diag").fit(X).covariances_.shape == (4, 3)

@@ -120,7 +120,7 @@ def test_one_component_has_the_mean_and_covariance_of_the_rows() -> None:
 
 def test_random_responsibilities_that_em_cannot_part_are_a_degenerate_start() -> None:
     X = np.random.default_rng(0).normal(size=(200_000, 2))
-    result = fitted(X, k=4, method="random", tol=1e-3, sample_starts=0)
+    result = fitted(X, k=4, method="random", tol=1e-3, n_sample_starts=0)
     assert result.chosen.outcome is Outcome.DEGENERATE_START
 
 
@@ -128,7 +128,7 @@ def test_a_component_that_collapses_stands_in_the_log() -> None:
     # 600 equal rows: the component on them has no variance without regularisation.
     X = ODD["a pile of equal rows"]
     for policy, event in (("reseed", "reseeded"), ("drop", "dropped")):
-        result = fitted(X, k=4, reg_covar_relative=0.0, on_collapse=policy, sample_starts=0)
+        result = fitted(X, k=4, reg_covar_relative=0.0, on_collapse=policy, n_sample_starts=0)
         assert event in {e.event for e in result.events}
         if policy == "drop":
             assert result.model.n_components < 4

@@ -102,9 +102,9 @@ def effort(n_rows: int, n_sampled: int, d: int = 3, **changes: Any) -> Effort:
         ({}, (30, 30), Effort(FEW_STARTS, FEW_ITERATIONS, 1)),  # fewer rows than parameters
         ({"max_iter": 0}, (5000, 5000), Effort(AUTO_STARTS, 0, 1)),
         ({"max_iter": 7}, (5000, 5000), Effort(AUTO_STARTS, TRIED_ITERATIONS, 1)),
-        ({"sample_starts": 0}, (5000, 5000), Effort(0, 0, len(METRICS))),
-        ({"sample_starts": 4}, (1_000_000, 100_000), Effort(4, TRIED_ITERATIONS, 2)),
-        ({"method": "given", "sample_starts": 3}, (1_000_000, 100_000), Effort(0, 0, 1)),
+        ({"n_sample_starts": 0}, (5000, 5000), Effort(0, 0, len(METRICS))),
+        ({"n_sample_starts": 4}, (1_000_000, 100_000), Effort(4, TRIED_ITERATIONS, 2)),
+        ({"method": "given", "n_sample_starts": 3}, (1_000_000, 100_000), Effort(0, 0, 1)),
         ({"method": "kmeans_parallel"}, (1_000_000, 100_000), Effort(0, 0, len(METRICS))),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_large_mixture_has_fewer_starts_and_the_largest_none_that_em_moves() -
     assert none == Effort(len(METRICS), 0, 1)
 
 
-@pytest.mark.parametrize("changes", [{}, {"sample_starts": 0}, {"sample_starts": 1}])
+@pytest.mark.parametrize("changes", [{}, {"n_sample_starts": 0}, {"n_sample_starts": 1}])
 def test_as_many_starts_go_to_all_rows_as_are_planned(changes: dict[str, Any]) -> None:
     heard = Heard()
     fitted(rows(), heard, max_iter=20, **changes)
@@ -138,7 +138,7 @@ def test_as_many_starts_go_to_all_rows_as_are_planned(changes: dict[str, Any]) -
 
 def test_a_likelier_start_goes_on_alone_after_a_few_passes() -> None:
     heard = Heard()
-    result = fitted(rows(spread=8.0), heard, sample_starts=0, max_iter=30, tol=0.0)
+    result = fitted(rows(spread=8.0), heard, n_sample_starts=0, max_iter=30, tol=0.0)
     last = {r["start"]: r["iteration"] for r in heard.records}
     assert len(last) == len(METRICS)
     assert sorted(last.values())[:2] == [SCREENED_ITERATIONS] * 2
@@ -148,7 +148,7 @@ def test_a_likelier_start_goes_on_alone_after_a_few_passes() -> None:
 
 
 def test_nothing_is_left_behind_before_all_starts_had_their_passes() -> None:
-    result = fitted(rows(), sample_starts=1, max_iter=SCREENED_ITERATIONS + 1, tol=0.0)
+    result = fitted(rows(), n_sample_starts=1, max_iter=SCREENED_ITERATIONS + 1, tol=0.0)
     (one,) = result.candidates
     early = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS - 1, start="a")
     late = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS, start="b")
@@ -220,8 +220,8 @@ def test_the_bits_of_a_fit_do_not_depend_on_threads(n_threads: int) -> None:
 
 def test_the_bits_of_a_fit_do_not_depend_on_the_executor() -> None:
     X = rows(20_000)
-    elsewhere = fit(ArrayDataset(X), OneByOne(), settings(sample_starts=2), SilentListener())
-    assert elsewhere.chosen.history == fitted(X, sample_starts=2).chosen.history
+    elsewhere = fit(ArrayDataset(X), OneByOne(), settings(n_sample_starts=2), SilentListener())
+    assert elsewhere.chosen.history == fitted(X, n_sample_starts=2).chosen.history
 
 
 def test_the_estimator_draws_the_starts_that_a_job_draws() -> None:
@@ -232,21 +232,21 @@ def test_the_estimator_draws_the_starts_that_a_job_draws() -> None:
     np.testing.assert_array_equal(mixture.means_, as_a_job.model.means)
     assert mixture.lower_bounds_ == list(as_a_job.chosen.history)
     other = dgmm.GaussianMixture(
-        K, random_state=3, sample_rows=SAMPLED, sample_starts=1, **common
+        K, random_state=3, sample_rows=SAMPLED, n_sample_starts=1, **common
     ).fit(X)
     assert other.lower_bounds_ != mixture.lower_bounds_
 
 
 def test_a_restart_is_tried_as_if_it_were_alone() -> None:
     X = rows(20_000)
-    alone, among = fitted(X, sample_starts=2), fitted(X, sample_starts=2, n_init=3)
+    alone, among = fitted(X, n_sample_starts=2), fitted(X, n_sample_starts=2, n_init=3)
     assert among.candidates[0].history == alone.chosen.history
     assert len({c.history for c in among.candidates}) == 3
 
 
 def test_iterations_on_the_sample_stand_in_a_note_and_not_among_those_of_the_fit() -> None:
     heard = Heard()
-    result = fitted(rows(), heard, sample_starts=2, n_init=2)
+    result = fitted(rows(), heard, n_sample_starts=2, n_init=2)
     assert heard.stages == ["summary", "initialisation", "sample", "em"]
     assert {record["rows"] for record in heard.records} == {N}
     own = [
@@ -255,7 +255,7 @@ def test_iterations_on_the_sample_stand_in_a_note_and_not_among_those_of_the_fit
     assert len(own) == result.candidates[0].n_iter
     assert [note[:10] for note in heard.notes] == ["restart 0:", "restart 1:"]
     plain = Heard()
-    fitted(rows(), plain, sample_starts=0)
+    fitted(rows(), plain, n_sample_starts=0)
     assert plain.stages == ["summary", "initialisation", "em"]
     assert plain.notes == []
 
@@ -284,7 +284,7 @@ def astray(known: PreparedFit) -> Parameters:
 
 
 def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
-    known, asked = surveyed(rows(spread=20.0), sample_starts=2)
+    known, asked = surveyed(rows(spread=20.0), n_sample_starts=2)
     rehearsal, good, bad = SampleEM.of(known, asked), spread_out(known), astray(known)
     alone = refine(rehearsal, good)
     for starts, place in (((good, bad), 0), ((bad, good), 1)):
@@ -301,7 +301,7 @@ def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
 def test_where_every_start_loses_components_the_first_is_taken_as_it_was_drawn() -> None:
     # Two distinct values hold no four components without regularisation.
     X = np.repeat([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]], 8000, axis=0)
-    known, asked = surveyed(X, sample_starts=2, reg_covar_relative=0.0)
+    known, asked = surveyed(X, n_sample_starts=2, reg_covar_relative=0.0)
     bare = replace(known.conditions.collapse, regularisation=np.zeros(3))
     known = replace(known, conditions=replace(known.conditions, collapse=bare))
     drawn = spread_out(replace(known, sample=rows(SAMPLED)))
@@ -325,7 +325,7 @@ def failing(keys: set[tuple[int, int]]) -> Callable[[StartRequest], Parameters]:
 
 def test_a_failing_start_on_the_sample_leaves_the_others(monkeypatch) -> None:
     monkeypatch.setitem(initialisation.METHODS, "k-means++", failing({(0, 0), (0, 2)}))
-    result = fitted(rows(), method="k-means++", sample_starts=3)
+    result = fitted(rows(), method="k-means++", n_sample_starts=3)
     assert result.failed_starts == {}
     assert [t.number for t in result.trials] == [1]
     assert result.chosen.outcome is not None
@@ -335,13 +335,13 @@ def test_a_failing_start_on_the_sample_leaves_the_others(monkeypatch) -> None:
 def test_a_restart_fails_with_the_last_of_its_starts(monkeypatch) -> None:
     failed = {(0, 0), (0, 1), (1, 0)}
     monkeypatch.setitem(initialisation.METHODS, "k-means++", failing(failed))
-    result = fitted(rows(), method="k-means++", sample_starts=2, n_init=2)
+    result = fitted(rows(), method="k-means++", n_sample_starts=2, n_init=2)
     assert result.failed_starts == {0: "told to fail"}
     assert [c.restart for c in result.candidates] == [1]
     monkeypatch.setitem(initialisation.METHODS, "k-means++", failing(failed | {(1, 1)}))
     for n_init, message in ((1, "^told to fail"), (2, "^every start failed")):
         with pytest.raises(ComponentError, match=message):
-            fitted(rows(), method="k-means++", sample_starts=2, n_init=n_init)
+            fitted(rows(), method="k-means++", n_sample_starts=2, n_init=n_init)
 
 
 def test_a_start_that_the_caller_has_a_part_in_is_compared_as_it_is() -> None:
@@ -352,7 +352,7 @@ def test_a_start_that_the_caller_has_a_part_in_is_compared_as_it_is() -> None:
         return parameters
 
     with ThreadExecutor(2) as executor:
-        asked = settings(sample_starts=3, max_iter=0)
+        asked = settings(n_sample_starts=3, max_iter=0)
         result = fit(ArrayDataset(rows()), executor, asked, SilentListener(), adjust=adjust)
     assert [t.n_iter for t in result.trials] == [0, 0, 0]
     assert any(np.array_equal(p.means, result.model.parameters.means) for p in adjusted)

@@ -26,7 +26,7 @@ def slow(k=3, **parameters):
     """From starts at random, without EM on a sample."""
     options = {
         "init_params": "random_from_data",
-        "sample_starts": 0,
+        "n_sample_starts": 0,
         "random_state": 5,
         "n_threads": 1,
     }

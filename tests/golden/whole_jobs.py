@@ -82,7 +82,7 @@ def job(data: Path, family: str, backend: str, cluster: dict[str, Any]) -> dict[
             "max_iter": 5,
             "tol": 1e-7,
         },
-        "initialisation": {"sample_rows": 10_000, "sample_starts": 2},
+        "initialisation": {"sample_rows": 10_000, "n_sample_starts": 2},
         "cluster": cluster,
         "compute": {"backend": backend},
         "output": {

@@ -31,6 +31,8 @@ def test_a_recorded_identity_in_todays_names_and_back_is_itself() -> None:
     recorded = record(HERE / "old_finished")["job_identity"]
     today = in_todays_names(recorded)
     assert today["compute"] == {"backend": "auto"}
+    assert today["initialisation"]["n_sample_starts"] == 2
+    assert "sample_starts" not in today["initialisation"]
     assert in_former_names(today) == recorded
     assert in_todays_names(today) == today
 

@@ -42,7 +42,7 @@ def job_file(folder: Path, data: Path, *, k: int = 2, report: bool = False) -> P
     tree = {
         "data": {"path": str(data)},
         "model": {"n_components": k, "max_iter": 3},
-        "initialisation": {"sample_starts": 1},
+        "initialisation": {"n_sample_starts": 1},
         "cluster": {"kind": "threads", "n_workers": 1},
         "output": output,
     }

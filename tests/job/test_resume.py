@@ -48,7 +48,7 @@ def job_file(folder: Path, data: Path, **sections: Any) -> Path:
     tree = {
         "data": {"path": str(data)},
         "model": {"n_components": 4, "max_iter": 6, "tol": 0, "n_init": 2},
-        "initialisation": {"sample_starts": 2},
+        "initialisation": {"n_sample_starts": 2},
         "cluster": {"kind": "threads", "n_workers": 2},
         "output": {"path": str(folder / "run"), "anomaly_quantile": 0.01, "report": False},
         "checkpoint": {"every_s": 1e-6},
@@ -155,7 +155,7 @@ def test_a_run_killed_at_any_point_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("start", "nth"),
     [
-        ({"sample_starts": 0}, 2),  # EM on the sample is on the driver, some seconds at most
+        ({"n_sample_starts": 0}, 2),  # EM on the sample is on the driver, some seconds at most
         ({"method": "kmeans_parallel"}, 3),
     ],
     ids=["kmeans", "kmeans_parallel"],
@@ -434,7 +434,7 @@ def test_a_run_whose_single_pass_exceeds_its_time_limit_still_ends(tmp_path: Pat
     data = write_zarr(tmp_path / "rows.zarr", rows, chunks=(4096, 64))
     wanted = {
         "model": {"n_components": 2, "max_iter": 2, "tol": 0},
-        "initialisation": {"sample_rows": 1000, "sample_starts": 0},
+        "initialisation": {"sample_rows": 1000, "n_sample_starts": 0},
     }
 
     def command(seconds: float, job: Path) -> list[str]:
@@ -482,7 +482,7 @@ def _is_of(process: psutil.Process, folder: Path) -> bool:
 
 
 def test_a_signal_ends_a_run_in_the_middle_of_a_long_task(tmp_path: Path, data: Path) -> None:
-    job = job_file(tmp_path, data, initialisation={"sample_starts": 0})
+    job = job_file(tmp_path, data, initialisation={"n_sample_starts": 0})
     command = [sys.executable, str(TESTS / "slow_run.py"), "6", str(job)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "run" / "run.json").is_file():

@@ -225,7 +225,7 @@ def _(desk: Desk) -> None:
     desk.write_rows(X)
     # So much regularisation that no component of two rows collapses.
     model = {"n_components": k, "covariance_type": "diag", "max_iter": 1, "reg_covar": 0.1}
-    start = {"method": "random_from_data", "sample_starts": 0}
+    start = {"method": "random_from_data", "n_sample_starts": 0}
     before = resident_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     directory = desk.job(0, model=model, initialisation=start)

@@ -164,7 +164,7 @@ def jobs(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
                 )
             ),
             "sample_rows": draw(st.sampled_from(["auto", "auto", 1, 7, 100])),
-            "sample_starts": draw(st.sampled_from(["auto", 0, 2])),
+            "n_sample_starts": draw(st.sampled_from(["auto", 0, 2])),
         },
         "cluster": {"kind": "threads", "n_workers": draw(st.sampled_from([1, 2]))},
         "output": {

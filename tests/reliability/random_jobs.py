@@ -398,7 +398,7 @@ CAPS = (
     "cluster={kind: threads, n_workers: 1}",
     "model.max_iter=2",
     "model.n_init=1",
-    "initialisation.sample_starts=0",
+    "initialisation.n_sample_starts=0",
     "output.report=false",
 )
 

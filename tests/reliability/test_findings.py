@@ -12,7 +12,7 @@ from clusters import gaussian_clusters, write_zarr
 JOB = """
 data: {path: rows.zarr}
 model: {n_components: 3, max_iter: 2}
-initialisation: {sample_starts: 0}
+initialisation: {n_sample_starts: 0}
 cluster: {kind: threads, n_workers: 1}
 output: {path: run, report: false}
 """

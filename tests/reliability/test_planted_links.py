@@ -40,7 +40,7 @@ def job_file(folder: Path, data: Path, *, max_iter: int = 2, output: str = "run"
     tree = {
         "data": {"path": str(data)},
         "model": {"n_components": 2, "max_iter": max_iter, "tol": 0},
-        "initialisation": {"sample_starts": 1},
+        "initialisation": {"n_sample_starts": 1},
         "cluster": {"kind": "threads", "n_workers": 1},
         "output": {"path": str(folder / output), "anomaly_quantile": 0.02, "report": False},
         "checkpoint": {"every_s": 1e-6},

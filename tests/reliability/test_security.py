@@ -391,7 +391,7 @@ def test_a_chunk_that_unpacks_to_terabytes_is_named_as_damaged(zarr_format):
 @pytest.mark.parametrize(
     "override",
     [f"cluster.n_workers={'9' * 390}", f"model.n_init={'9' * 390}",
-     f"initialisation.sample_starts={'9' * 390}", f"cluster.memory_limit={'9' * 390}TiB",
+     f"initialisation.n_sample_starts={'9' * 390}", f"cluster.memory_limit={'9' * 390}TiB",
      f"cluster.memory_limit={'9' * 390}", "cluster.threads_per_worker=1000000001"],
 )  # fmt: skip
 def test_counts_beyond_any_use_are_refused_and_never_reckoned_with(override):

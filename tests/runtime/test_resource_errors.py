@@ -146,7 +146,7 @@ def test_a_numba_that_cannot_be_loaded_gives_way_to_numpy_with_a_word(
     zarr.create_array(str(tmp_path / "rows.zarr"), data=X, chunks=(100_000, 4))
     (tmp_path / "job.yaml").write_text(
         "data: {path: rows.zarr}\nmodel: {n_components: 2, max_iter: 1, covariance_type: diag}\n"
-        "initialisation: {method: random_from_data, sample_rows: 500, sample_starts: 0}\n"
+        "initialisation: {method: random_from_data, sample_rows: 500, n_sample_starts: 0}\n"
         "cluster: {kind: threads, n_workers: 1}\non_not_converged: ignore\n"
         "output: {path: run, report: false, labels: false, max_posterior: false}\n"
     )
