@@ -67,7 +67,7 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     exp = loop_address("exp", dtype)
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
     parts: dict[str, tuple[Any, ...]] = {
-        "standardising": (compiled._standardise, rows, factor, offset, Y),
+        "standardising": (compiled.standardise, rows, factor, offset, Y),
         "log densities": (stretches.log_prob, one, eta, which, n_products, Y, L, panels, n),
         "maxima": (compiled._below_top, L, k, n, top, floor),
         "exponentials": (_exponentials, exp, logits, L, used, words),
@@ -76,7 +76,7 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
         "moments": (stretches.moments, one, which, n_products, Y, R, Phi, sums, n),
     }
     if form == "norm":
-        parts["norms"] = (compiled._norms, Y, d, n)
+        parts["norms"] = (compiled.squared_norms, Y, d, n)
     found = {}
     for name, (function, *arguments) in parts.items():
         L.fill(0.0)
@@ -94,7 +94,7 @@ def _exponentials(exp: Any, logits: Any, L: Any, n: int, words: Any) -> None:
     source, target = logits.ravel(), L.ravel()
     for i in range(n):
         target[i] = source[i]
-    compiled._apply(exp, L, n, words)
+    compiled.apply_ufunc(exp, L, L, n, words)
 
 
 @cache

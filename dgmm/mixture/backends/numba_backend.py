@@ -21,40 +21,12 @@ from dgmm.mixture.backends.fused_products import (
 )
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
-from dgmm.mixture.backends.numpy_ufunc_loops import apply_loop, loop_address
+from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
+from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
-from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn_standardised
 
 #: Columns worked on at a time: with k rows they stay in the first caches.
 _STRIP = 256
-#: Rows transposed at a time: two lines of cache of float64.
-_BAND = 16
-_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
-
-
-@compiled
-def _standardise(rows: Any, factor: Any, offset: Any, out: Any) -> None:
-    """Eight by eight in registers; in bands, whose height the compiler knows, what is left."""
-    b, d = rows.shape
-    step, out_step = d * rows.itemsize, out.strides[0]
-    high, wide = b - b % _BAND, d - d % TURNED
-    for start in range(0, high, _BAND):
-        for j in range(0, wide, TURNED):
-            f = factor.ctypes.data + j * factor.itemsize
-            o = offset.ctypes.data + j * factor.itemsize
-            for c in range(start, start + _BAND, TURNED):
-                source = rows.ctypes.data + c * step + j * rows.itemsize
-                target = out.ctypes.data + j * out_step + c * out.itemsize
-                like = (rows[c, j], factor[j], out[j, c])
-                turn_standardised(*like, source, step, f, o, target, out_step)
-        band, turned = rows[start : start + _BAND], out[:, start : start + _BAND]
-        for j in range(wide, d):
-            f, o = factor[j], offset[j]
-            for c in range(_BAND):
-                turned[j, c] = band[c, j] * f - o
-    for c in range(high, b):
-        for j in range(d):
-            out[j, c] = rows[c, j] * factor[j] - offset[j]
 
 
 @compiled
@@ -99,26 +71,6 @@ def _normalise(L: Any, k: int, b: int, total: Any, inverse: Any, least: Any) -> 
 
 
 @compiled
-def _apply(loop: Any, x: Any, n: int, words: Any) -> None:
-    """A loop of NumPy's in place over the first n numbers; `words` are five integers to use."""
-    words[0] = words[1] = x.ctypes.data
-    words[2] = n
-    words[3] = words[4] = x.itemsize
-    at = words.ctypes.data
-    apply_loop(loop[0], at, at + 16, at + 24, loop[1])
-
-
-@compiled
-def _norms(Y: Any, d: int, b: int) -> None:
-    """Σ y² in the order of features, into row d + 1."""
-    for c in range(b):
-        Y[d + 1, c] = Y[0, c] * Y[0, c]
-    for i in range(1, d):
-        for c in range(b):
-            Y[d + 1, c] += Y[i, c] * Y[i, c]
-
-
-@compiled
 def _e_step(
     one: Any,
     exp: Any,
@@ -143,18 +95,18 @@ def _e_step(
     words = np.empty(5, np.int64)
     for start in range(0, n, STRETCH):
         b = min(STRETCH, n - start)
-        _standardise(rows[start : start + b], factor, offset, Y)
+        standardise(rows[start : start + b], factor, offset, Y)
         if has_norm:
-            _norms(Y, d, b)
+            squared_norms(Y, d, b)
         for j in range(L.shape[0]):
             for c in range(step):
                 L[j, c] = 0.0
         log_prob(one, eta, which, n_products, Y, L, panels, b)
         top = lse[start : start + b]
         _below_top(L, k, b, top, lows[0])
-        _apply(exp, L, k * step, words)
+        apply_ufunc(exp, L, L, k * step, words)
         _normalise(L, k, b, total, inverse, lows[1])
-        _apply(log, total, b, words)
+        apply_ufunc(log, total, total, b, words)
         for c in range(b):
             top[c] = total[c] + top[c]
         turned(one, L, R, b)
@@ -178,14 +130,14 @@ class NumbaBackend(NumpyBackend):
 
     def __init__(self) -> None:
         require_fused_multiplication()
-        self._loops = {t: (loop_address("exp", t), loop_address("log", t)) for t in _FLOATS}
+        self._loops = {t: (loop_address("exp", t), loop_address("log", t)) for t in FLOATS}
 
     def standardise(self, rows: Tile, factor: Tile, offset: Tile, out: Tile) -> None:
         """One pass, where rows, and features in `out`, lie one behind the other."""
         work = np.result_type(rows.dtype, factor.dtype)
         is_dense = rows.flags.c_contiguous and out.strides[1] == out.itemsize
-        if rows.dtype in _FLOATS and is_dense and factor.dtype == offset.dtype == work:
-            _standardise(rows, factor, offset, out)
+        if rows.dtype in FLOATS and is_dense and factor.dtype == offset.dtype == work:
+            standardise(rows, factor, offset, out)
         else:
             super().standardise(rows, factor, offset, out)
 
@@ -204,7 +156,7 @@ class NumbaBackend(NumpyBackend):
         """A block in one call, outside Python's lock."""
         (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
         stored = block.rows.dtype
-        rows = np.ascontiguousarray(block.rows, stored if stored in _FLOATS else np.float64)
+        rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
         made = factors(block.form, d)
         eta, wide, buffers = workplace(block.room, d, k, p, dtype)
         # Other modes than this copy it first.

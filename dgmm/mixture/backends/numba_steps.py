@@ -1,0 +1,61 @@
+"""Compiled steps that the E-step and scoring share: standardising, norms, and NumPy's loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.numpy_ufunc_loops import apply_loop
+from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn_standardised
+
+#: Types that compiled code takes.
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+#: Rows transposed at a time: two lines of cache of float64.
+_BAND = 16
+
+
+@compiled
+def standardise(rows: Any, factor: Any, offset: Any, out: Any) -> None:
+    """Eight by eight in registers; in bands, whose height the compiler knows, what is left."""
+    b, d = rows.shape
+    step, out_step = d * rows.itemsize, out.strides[0]
+    high, wide = b - b % _BAND, d - d % TURNED
+    for start in range(0, high, _BAND):
+        for j in range(0, wide, TURNED):
+            f = factor.ctypes.data + j * factor.itemsize
+            o = offset.ctypes.data + j * factor.itemsize
+            for c in range(start, start + _BAND, TURNED):
+                source = rows.ctypes.data + c * step + j * rows.itemsize
+                target = out.ctypes.data + j * out_step + c * out.itemsize
+                like = (rows[c, j], factor[j], out[j, c])
+                turn_standardised(*like, source, step, f, o, target, out_step)
+        band, turned = rows[start : start + _BAND], out[:, start : start + _BAND]
+        for j in range(wide, d):
+            f, o = factor[j], offset[j]
+            for c in range(_BAND):
+                turned[j, c] = band[c, j] * f - o
+    for c in range(high, b):
+        for j in range(d):
+            out[j, c] = rows[c, j] * factor[j] - offset[j]
+
+
+@compiled
+def apply_ufunc(loop: Any, x: Any, out: Any, n: int, words: Any) -> None:
+    """A loop of NumPy's over the first n numbers, into `out`; `words` are five integers to use."""
+    words[0], words[1] = x.ctypes.data, out.ctypes.data
+    words[2] = n
+    words[3] = words[4] = x.itemsize
+    at = words.ctypes.data
+    apply_loop(loop[0], at, at + 16, at + 24, loop[1])
+
+
+@compiled
+def squared_norms(Y: Any, d: int, b: int) -> None:
+    """Σ y² in the order of features, into row d + 1."""
+    for c in range(b):
+        Y[d + 1, c] = Y[0, c] * Y[0, c]
+    for i in range(1, d):
+        for c in range(b):
+            Y[d + 1, c] += Y[i, c] * Y[i, c]
