@@ -20,8 +20,8 @@ from dgmm.mixture.backends.fused_products import (
     workplace,
 )
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
 from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
+from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
 
