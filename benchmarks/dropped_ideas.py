@@ -20,7 +20,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.kernels import ProductKernel, Workspace, e_step
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Parameters, m_step

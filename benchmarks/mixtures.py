@@ -50,7 +50,7 @@ class Mixture:
         return 1.0 / self.covariances
 
     def mean_log_likelihood(self, X: NDArray[Any]) -> float:
-        """Nats a row, in float64."""
+        """Nats per row, in float64."""
         k, d = self.means.shape
         is_along_axes = self.covariance_type in {"diag", "spherical"}
         exponents = self._along_axes() if is_along_axes else self._by_factors()

@@ -17,7 +17,8 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, PassStatistics
 from dgmm.fitting.em.state import FitCandidate, Iteration
-from dgmm.fitting.preparation import FitSettings, survey
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.mixture.kernels import Guard, Kernel
 from dgmm.model.mixture_model import MixtureModel
@@ -58,22 +59,24 @@ class OurEM:
         )
         self._dataset = ArrayDataset(X)
         self._executor = ThreadExecutor(N_THREADS)
-        known = survey(self._dataset, self._executor, settings)
-        self._standardisation = known.standardisation
-        self.backend = backend or known.backend
-        self._pass = EStepRunner(self._dataset, self._executor, known.standardisation, self.backend)
-        self._guard, open_guard = known.conditions.guard, Guard(0.0)
-        self._conditions = replace(known.conditions, max_iter=10**9, guard=open_guard)
+        prepared = prepare(self._dataset, self._executor, settings)
+        self._standardisation = prepared.standardisation
+        self.backend = backend or prepared.backend
+        self._pass = EStepRunner(
+            self._dataset, self._executor, prepared.standardisation, self.backend
+        )
+        self._guard, open_guard = prepared.problem.guard, Guard(0.0)
+        self._problem = replace(prepared.problem, max_iter=10**9, guard=open_guard)
         parameters = with_arrays(
             None,
-            known.standardisation,
-            known.family,
+            prepared.standardisation,
+            prepared.family,
             k,
             weights=start.weights / start.weights.sum(),  # float32 weights may miss 1 by 1e-8
             means=start.means,
             precisions=start.precisions,
         )
-        self._candidate = FitCandidate.at(0, parameters, self._conditions)
+        self._candidate = FitCandidate.at(0, parameters, self._problem)
         self.n_iterations = 0
         self.kernel = ""
 
@@ -126,11 +129,11 @@ class OurEM:
 
         begun = time.perf_counter()
         with contextlib.suppress(_EnoughError):
-            em.run((self._candidate,), expectation, self._conditions, listen)
+            em.run((self._candidate,), expectation, self._problem, listen)
         ended, candidate, iteration = heard[0]
         if candidate.outcome is not None or candidate.events:
             raise RuntimeError(f"EM of dgmm ended early: {candidate.outcome}, {candidate.events}")
         self.kernel = f"{iteration.kernel}-{iteration.dtype}"
         # Convergence hands a float32 stage on to float64; a benchmark of float32 stays there.
-        candidate = replace(candidate, stage="single" if self._conditions.single else "double")
+        candidate = replace(candidate, stage="single" if self._problem.single else "double")
         return ended - begun, candidate

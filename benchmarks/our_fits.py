@@ -18,7 +18,7 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.kernels.guard import TOLERANCE
 from dgmm.model.mixture_model import MixtureModel
 

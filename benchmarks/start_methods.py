@@ -35,7 +35,8 @@ from dgmm.fitting.initialisation import (
 from dgmm.fitting.initialisation.all_rows import Block
 from dgmm.fitting.initialisation.kmeans_parallel import N_READS
 from dgmm.fitting.initialisation.oversampling import squared_distances
-from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
+from dgmm.fitting.preparation import PreparedFit, prepare
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream
 
@@ -120,17 +121,17 @@ def _compare(
 
 
 def _started(dataset: Dataset, executor: ThreadExecutor, settings: FitSettings) -> Started:
-    known = survey(dataset, executor, settings)
-    rows = AllRows(dataset, executor, known.standardisation, known.summary.n_dropped)
+    prepared = prepare(dataset, executor, settings)
+    rows = AllRows(dataset, executor, prepared.standardisation, prepared.summary.n_dropped)
     begun = time.perf_counter()
-    parameters = _start(known, rows, settings)
+    parameters = _start(prepared, rows, settings)
     seconds = time.perf_counter() - begun
     cost = rows.reduce(_CostMeasure(parameters.means), "cost")
     begun = time.perf_counter()
     given = replace(settings, method="given")
     fitted = fit(dataset, executor, given, SilentListener(), lambda _: parameters)
     return Started(
-        cost.total / known.summary.n_kept,
+        cost.total / prepared.summary.n_kept,
         seconds,
         fitted.chosen.mean_log_likelihood,
         fitted.chosen.n_iter,
@@ -138,12 +139,12 @@ def _started(dataset: Dataset, executor: ThreadExecutor, settings: FitSettings) 
     )
 
 
-def _start(known: PreparedFit, rows: AllRows, settings: FitSettings) -> Parameters:
+def _start(prepared: PreparedFit, rows: AllRows, settings: FitSettings) -> Parameters:
     k, rng = settings.n_components, stream(Stage.INITIALISATION, settings.seed, 0)
     if settings.method in METHODS_OVER_ALL_ROWS:
-        request = StartRequest(known.sample, known.family, k, known.regularisation, rng)
+        request = StartRequest(prepared.sample, prepared.family, k, prepared.regularisation, rng)
         return start_over_all_rows(settings.method, rows, [request], settings.seed, [(0,)])[0]
-    return start(settings.method, known.sample, known.family, k, known.regularisation, rng)
+    return start(settings.method, prepared.sample, prepared.family, k, prepared.regularisation, rng)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Stage(IntEnum):
     INITIALISATION = 2
     SAMPLING = 3
     REPORT = 4
-    REHEARSAL = 5
+    SAMPLE_EM = 5
 
 
 def stream(stage: Stage, seed: int, *key: int) -> Generator:

@@ -26,7 +26,7 @@ def test_stages_keep_their_numbers():
         "INITIALISATION": 2,
         "SAMPLING": 3,
         "REPORT": 4,
-        "REHEARSAL": 5,
+        "SAMPLE_EM": 5,
     }
 
 

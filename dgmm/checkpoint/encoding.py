@@ -57,7 +57,10 @@ FORMER_NAMES = {
     "WalkStatistics": "ScoringStatistics",
 }
 #: Names that fields of records had in them, by the record's name of today.
-FORMER_FIELDS = {"PassStatistics": {"arithmetic": "backend"}}
+FORMER_FIELDS = {
+    "PassStatistics": {"arithmetic": "backend"},
+    "FitCandidate": {"is_held": "is_variance_floored"},
+}
 
 
 class Encoded(NamedTuple):

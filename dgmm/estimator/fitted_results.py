@@ -14,7 +14,7 @@ from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_mixture import FittedMixture
 from dgmm.estimator.python_warnings import warn
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.preparation import whole_number
+from dgmm.fitting.settings import whole_number
 from dgmm.mixture import criteria
 from dgmm.parameter_names import speaks_python
 from dgmm.random_streams import RandomState, Stage, seed_from, stream

@@ -15,7 +15,7 @@ from dgmm.estimator.fitted_results import FittedResults
 from dgmm.estimator.python_warnings import WarningListener, warn
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.fitting.warm_start import LastFit
 from dgmm.job.memory_plan import keep_rows

@@ -17,13 +17,13 @@ from dgmm.execution.threads import in_this_process
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.em.data_pass import EStepRunner
-from dgmm.fitting.em.regularisation import held_by_regularisation
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, EmState, SavedProgress
+from dgmm.fitting.em.regularisation import regularisation_events
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, EmState, SavedProgress
 from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
-from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
-from dgmm.fitting.regularised_components import FittedSample, held_warnings
+from dgmm.fitting.preparation import PreparedFit, prepare
+from dgmm.fitting.regularised_components import FittedSample, regularised_warnings
 from dgmm.fitting.restarts import (
     Starts,
     StartTransform,
@@ -35,6 +35,7 @@ from dgmm.fitting.restarts import (
 from dgmm.fitting.sample_em import SampleEM
 from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.fitting.screening import likelier
+from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.warm_start import LastFit
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.executor import Executor
@@ -72,7 +73,7 @@ def fit(
     listener: Listener,
     given: UserStart | None = None,
     adjust: StartTransform | None = None,
-    kept: SavedProgress = NOTHING_KEPT,
+    progress: SavedProgress = NO_SAVED_PROGRESS,
 ) -> Fit:
     """Fit a mixture to a data set.
 
@@ -89,7 +90,7 @@ def fit(
     adjust
         Applied to every start that a method draws; EM on the sample does not change such starts,
         which are compared as they are.
-    kept
+    progress
         Keeps what is done, and knows what an earlier attempt at this very fit has done.
 
     Raises
@@ -100,56 +101,56 @@ def fit(
         If every start fails.
     """
     listener.stage("summary", f"{dataset.n_samples:,} rows of {dataset.n_features} features")
-    known = survey(dataset, executor, settings, kept)
-    for text in known.warnings:
+    prepared = prepare(dataset, executor, settings, progress)
+    for text in prepared.warnings:
         listener.warning(text)
 
-    rehearsal = SampleEM.of(known, settings, is_adjusted=adjust is not None)
+    sample_em = SampleEM.of(prepared, settings, is_adjusted=adjust is not None)
     with in_this_process(executor) as here:
 
         def draw() -> Starts:
             if settings.method in METHODS_OVER_ALL_ROWS:
                 listener.stage("initialisation", f"{settings.method} on all rows")
-                n_wanted = rehearsal.n_starts
+                n_wanted = sample_em.n_starts
                 return starts_over_all_rows(
-                    *(dataset, executor, known, settings, n_wanted, adjust, kept)
+                    *(dataset, executor, prepared, settings, n_wanted, adjust, progress)
                 )
-            return _drawn(rehearsal, known, settings, here, listener, given, adjust)
+            return _drawn(sample_em, prepared, settings, here, listener, given, adjust)
 
-        drawn = kept.once("starts", draw)
+        drawn = progress.once("starts", draw)
         for restart, reason in drawn.failed.items():
             listener.warning(f"start {restart} failed: {reason}")
         selection = Selection(drawn.drawn, ())
-        if rehearsal.n_starts or (settings.max_iter == 0 and given is None):
+        if sample_em.n_starts or (settings.max_iter == 0 and given is None):
             # How far starts are followed depends on max_iter where that is small.
-            name = f"selected-starts-{rehearsal.n_iterations}"
-            selection = kept.once(name, partial(_selected, rehearsal, drawn, here, listener))
+            name = f"selected-starts-{sample_em.n_iterations}"
+            selection = progress.once(name, partial(_selected, sample_em, drawn, here, listener))
 
     if selection.trials:
         listener.trials([trial.record() for trial in selection.trials])
-    few_rows = rehearsal.is_over_all_rows(known.summary.n_kept)
-    known = replace(known, conditions=replace(known.conditions, needs_two_estimates=few_rows))
-    listener.stage("em", f"{settings.n_components} components, {known.family.name} covariances")
-    at_start = _at_start(selection, known, settings, given)
-    candidates = _iterated(dataset, executor, known, at_start, listener, kept)
-    result = _concluded(dataset, known, candidates, drawn.failed, selection.trials, listener)
-    for text in result.warnings[len(known.warnings) :]:
+    few_rows = sample_em.is_over_all_rows(prepared.summary.n_kept)
+    prepared = replace(prepared, problem=replace(prepared.problem, needs_confirmation=few_rows))
+    listener.stage("em", f"{settings.n_components} components, {prepared.family.name} covariances")
+    at_start = _at_start(selection, prepared, settings, given)
+    candidates = _iterated(dataset, executor, prepared, at_start, listener, progress)
+    result = _concluded(dataset, prepared, candidates, drawn.failed, selection.trials, listener)
+    for text in result.warnings[len(prepared.warnings) :]:
         listener.warning(text)
     return result
 
 
 def _at_start(
-    selection: Selection, known: PreparedFit, settings: FitSettings, given: UserStart | None
+    selection: Selection, prepared: PreparedFit, settings: FitSettings, given: UserStart | None
 ) -> tuple[FitCandidate, ...]:
     """A candidate for each start that goes to all rows."""
     before = None
     if isinstance(given, LastFit):
-        before = given.log_likelihood_before(known.summary, settings)
+        before = given.log_likelihood_before(prepared.summary, settings)
     return tuple(
         FitCandidate.at(
             begun.restart,
             begun.parameters,
-            known.conditions,
+            prepared.problem,
             start=begun.name,
             is_given=settings.method == "given",
             warm_log_likelihood=before,
@@ -161,73 +162,73 @@ def _at_start(
 def _iterated(
     dataset: Dataset,
     executor: Executor,
-    known: PreparedFit,
+    prepared: PreparedFit,
     at_start: tuple[FitCandidate, ...],
     listener: Listener,
-    kept: SavedProgress,
+    progress: SavedProgress,
 ) -> tuple[FitCandidate, ...]:
     """All restarts to their ends, from where an earlier attempt was."""
-    state = kept.em_state() or EmState(at_start, 0)
+    state = progress.em_state() or EmState(at_start, 0)
     if state.n_passes:
         listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
     expectation = EStepRunner(
         dataset,
         executor,
-        known.standardisation,
-        known.backend,
-        n_dropped=known.summary.n_dropped,
-        of_pass=kept.of_pass,
+        prepared.standardisation,
+        prepared.backend,
+        n_dropped=prepared.summary.n_dropped,
+        of_pass=progress.of_pass,
         n_passes=state.n_passes,
     )
 
     def keep(candidates: tuple[FitCandidate, ...]) -> None:
-        kept.save_em_state(EmState(candidates, expectation.n_passes))
+        progress.save_em_state(EmState(candidates, expectation.n_passes))
 
     listen = _listen(listener, state)
-    return em.run(state.candidates, expectation, known.conditions, listen, keep, likelier)
+    return em.run(state.candidates, expectation, prepared.problem, listen, keep, likelier)
 
 
 def _concluded(
     dataset: Dataset,
-    known: PreparedFit,
+    prepared: PreparedFit,
     candidates: tuple[FitCandidate, ...],
     failed: dict[int, str],
     trials: tuple[Trial, ...],
     listener: Listener,
 ) -> Fit:
     """The best candidate as a model."""
-    chosen = em.best(candidates, known.summary.n_kept)
+    chosen = em.best(candidates, prepared.summary.n_kept)
     _check_outcome(chosen)
-    noted = held_by_regularisation(chosen, known.regularisation)
+    noted = regularisation_events(chosen, prepared.regularisation)
     for event in noted:
         listener.component(asdict(event))
-    model = MixtureModel(chosen.parameters, known.standardisation, dataset.feature_names)
+    model = MixtureModel(chosen.parameters, prepared.standardisation, dataset.feature_names)
     return Fit(
         model=model,
         chosen=chosen,
         candidates=candidates,
         failed_starts=failed,
         trials=trials,
-        summary=known.summary,
-        sample=known.summary.sample,
+        summary=prepared.summary,
+        sample=prepared.summary.sample,
         events=(*(e for c in candidates for e in c.events), *noted),
         warnings=(
-            *known.warnings,
-            *fit_warnings(model, known.summary.n_kept, chosen.events),
-            *spike_warnings(model, known.summary.sample, known.repeated_values),
-            *held_warnings(
+            *prepared.warnings,
+            *fit_warnings(model, prepared.summary.n_kept, chosen.events),
+            *spike_warnings(model, prepared.summary.sample, prepared.repeated_values),
+            *regularised_warnings(
                 model,
                 FittedSample(
-                    known.summary.sample,
-                    known.sample,
-                    known.regularisation,
-                    known.summary.n_kept,
-                    known.repeated_values,
+                    prepared.summary.sample,
+                    prepared.sample,
+                    prepared.regularisation,
+                    prepared.summary.n_kept,
+                    prepared.repeated_values,
                 ),
             ),
         ),
-        backend=known.backend,
-        repeated_values=known.repeated_values,
+        backend=prepared.backend,
+        repeated_values=prepared.repeated_values,
     )
 
 
@@ -237,8 +238,8 @@ def _check_outcome(chosen: FitCandidate) -> None:
 
 
 def _drawn(
-    rehearsal: SampleEM,
-    known: PreparedFit,
+    sample_em: SampleEM,
+    prepared: PreparedFit,
     settings: FitSettings,
     here: Executor,
     listener: Listener,
@@ -246,19 +247,19 @@ def _drawn(
     adjust: StartTransform | None,
 ) -> Starts:
     """The method's starts of every restart, on the sample."""
-    n_wanted = rehearsal.n_starts
-    rows = rehearsal.few if n_wanted else known.sample
+    n_wanted = sample_em.n_starts
+    rows = sample_em.few if n_wanted else prepared.sample
     n = n_starts(settings, n_wanted)
     times = f"{n} times " if n > 1 else ""
     listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")
-    return starts_on_sample(known, settings, rows, n_wanted, here, given, adjust)
+    return starts_on_sample(prepared, settings, rows, n_wanted, here, given, adjust)
 
 
-def _selected(rehearsal: SampleEM, drawn: Starts, here: Executor, listener: Listener) -> Selection:
+def _selected(sample_em: SampleEM, drawn: Starts, here: Executor, listener: Listener) -> Selection:
     """Where each restart begins on all rows, once EM has run on the sample."""
-    n, rows = len(drawn.drawn), len(rehearsal.sample if rehearsal.is_followed else rehearsal.few)
+    n, rows = len(drawn.drawn), len(sample_em.sample if sample_em.is_followed else sample_em.few)
     listener.stage("sample", f"EM from {n} starts on up to {rows:,} sampled rows")
-    selection = rehearsal.refine(drawn, here)
+    selection = sample_em.refine(drawn, here)
     for trial in selection.trials:
         if trial.selected:
             listener.note(f"restart {trial.restart}: {trial.describe()}")

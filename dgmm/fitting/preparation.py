@@ -1,12 +1,9 @@
-"""What is learnt of the data before a fit, in one read: counts, ranges, a sample, units."""
+"""Preparation of a fit, from one read of the data: counts, ranges, a sample, units."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +14,13 @@ from dgmm.data.summary.data_warnings import data_warnings
 from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values, repetition_warnings
 from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.errors import DataError
-from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
-from dgmm.fitting.initialisation import METHODS, METHODS_OVER_ALL_ROWS
-from dgmm.mixture.backends import BACKENDS, select, why_not_compiled
-from dgmm.mixture.covariance import FAMILIES, Family, family_named
+from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.backends import select, why_not_compiled
+from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
@@ -37,70 +33,6 @@ _SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT, _SAMPLE_BYTES = 100_000, 100, 256 * 10
 
 #: Standardised distance whose square, summed over features, still fits float64.
 _FARTHEST = 1e150
-
-
-@dataclass(frozen=True, slots=True)
-class FitSettings:
-    """What a fit is asked for; names and meanings are those of the job file and scikit-learn.
-
-    Raises
-    ------
-    DataError
-        If a setting means nothing; NumPy's numbers become Python's, which do not overflow.
-    """
-
-    n_components: int
-    covariance_type: str = "full"
-    tol: float = 1e-4
-    max_iter: int = 200
-    n_init: int = 1
-    reg_covar: float = 0.0
-    reg_covar_relative: float = 1e-6
-    acceleration: Acceleration = "squarem"
-    on_collapse: Literal["reseed", "drop"] = "reseed"
-    method: str = "kmeans"
-    sample_rows: int | None = None
-    n_sample_starts: int | None = None
-    missing: Literal["error", "drop"] = "error"
-    backend: Literal["auto", "numpy", "numba"] = "auto"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        checked: dict[str, int | float] = {}
-        for name, least in {"n_components": 1, "max_iter": 0, "n_init": 1, "seed": 0}.items():
-            checked[name] = whole_number(name, getattr(self, name), least)
-        if self.sample_rows is not None:
-            checked["sample_rows"] = whole_number("sample_rows", self.sample_rows, 1)
-        if self.n_sample_starts is not None:
-            checked["n_sample_starts"] = whole_number("n_sample_starts", self.n_sample_starts, 0)
-        for name in ("tol", "reg_covar", "reg_covar_relative"):
-            checked[name] = _number(name, getattr(self, name))
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        _check_choice("covariance_type", self.covariance_type, FAMILIES)
-        _check_choice("init_params", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
-        _check_choice("acceleration", self.acceleration, ACCELERATIONS)
-        _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
-        _check_choice("missing", self.missing, ("error", "drop"))
-        _check_choice("backend", self.backend, BACKENDS)
-
-
-def whole_number(name: str, value: Any, least: int) -> int:
-    """The setting's value as Python's int; a DataError unless it is an integer of at least that."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise DataError(f"{name} is {value!r}; expected an integer of at least {least}")
-    return int(value)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise DataError(f"{name} is {value!r}; expected a finite number of at least 0")
-    return float(value)
-
-
-def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise DataError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +49,7 @@ class PreparedFit:
         From the sample.
     sample : (m, d)
         Standardised, float64.
-    conditions
+    problem
         What all candidates have in common.
     backend
         Name of what computes the passes of this fit: selected once, for all workers, and saved.
@@ -131,7 +63,7 @@ class PreparedFit:
     summary: Summary
     standardisation: Standardisation
     sample: Array
-    conditions: EMProblem
+    problem: EMProblem
     backend: str
     warnings: tuple[str, ...]
     repeated_values: tuple[RepeatedValue, ...]
@@ -139,7 +71,7 @@ class PreparedFit:
     @property
     def regularisation(self) -> Array:
         """What is added to the variances (d,), standardised units."""
-        return self.conditions.collapse.regularisation
+        return self.problem.collapse.regularisation
 
 
 def sample_rows(settings: FitSettings, n_features: int) -> int:
@@ -153,13 +85,13 @@ def sample_rows(settings: FitSettings, n_features: int) -> int:
     return max(min(wanted, _SAMPLE_BYTES // (8 * n_features)), 1000)
 
 
-def survey(
+def prepare(
     dataset: Dataset,
     executor: Executor,
     settings: FitSettings,
-    kept: SavedProgress = NOTHING_KEPT,
+    progress: SavedProgress = NO_SAVED_PROGRESS,
 ) -> PreparedFit:
-    """Read all rows once and settle units, regularisation and the guard.
+    """Read all rows once: units, regularisation and guard of the fit.
 
     Raises
     ------
@@ -176,12 +108,12 @@ def survey(
             missing=settings.missing,
             sample_rows=sample_rows(settings, dataset.n_features),
             seed=settings.seed,
-            of_pass=kept.of_pass,
+            of_pass=progress.of_pass,
         )
 
-    summary = kept.once("summary", read)
+    summary = progress.once("summary", read)
     _check_sizes(summary.n_kept, settings)
-    standardisation = kept.once(
+    standardisation = progress.once(
         "standardisation",
         lambda: Standardisation.from_sample(
             summary.sample, dataset.dtype, common_scale=family.common_scale
@@ -189,7 +121,7 @@ def survey(
     )
     _check_range(summary, standardisation, dataset)
     sample = standardisation.apply_to_sample(summary.sample)
-    regularisation, floored = kept.once(
+    regularisation, floored = progress.once(
         "regularisation",
         lambda: regularisation_of(
             family,
@@ -199,10 +131,10 @@ def survey(
             reg_covar_relative=settings.reg_covar_relative,
         ),
     )
-    conditions = _conditions(dataset, settings, summary, standardisation, sample, regularisation)
+    problem = _problem(dataset, settings, summary, standardisation, sample, regularisation)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
-    backend = kept.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
+    backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
         *data_warnings(summary, standardisation, dataset),
         *repetition_warnings(repeated, dataset.feature_names),
@@ -217,7 +149,7 @@ def survey(
         *_compiling_warnings(),
     )
     return PreparedFit(
-        family, summary, standardisation, sample, conditions, backend, warnings, repeated
+        family, summary, standardisation, sample, problem, backend, warnings, repeated
     )
 
 
@@ -263,7 +195,7 @@ def _check_sizes(n_rows: int, settings: FitSettings) -> None:
         )
 
 
-def _conditions(
+def _problem(
     dataset: Dataset,
     settings: FitSettings,
     summary: Summary,

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from dgmm.data.feature_names import listed
 from dgmm.data.summary.repeated_values import RepeatedValue
-from dgmm.fitting.em.regularisation import held_shares, overruled, share_of_sample
+from dgmm.fitting.em.regularisation import overruled, regularisation_shares, share_of_sample
 from dgmm.fitting.fit_warnings import FEWEST_ROWS, components_of_spikes, evenly, most_probable
 from dgmm.model.mixture_model import MixtureModel
 
 Array = NDArray[np.float64]
 
-#: From this share of regularisation in a variance on, nothing else of note holds it up.
-_HELD = 0.5
+#: From this share on, regularisation is most of a variance.
+_DOMINANT = 0.5
 #: From this share in the whole sample's variance on, the data are singular in themselves, and
 #: features are looked at one by one.
 _SINGULAR = 0.05
-#: A component's rows share a value, or a few, if so many of them have it; of fewer equal rows
-#: nothing is said where regularisation holds nothing up.
+#: A component's rows share a value, or a few, if so many of them have it; fewer equal
+#: rows are reported where regularisation is most of a variance alone.
 _NEARLY_ALL, _MOST_VALUES, _FEWEST_EQUAL = 0.95, 3, 8
 #: A feature is continuous if a smaller share of its rows repeats a value, and a value is a
-#: component's own if others have a smaller share of it (of a component that is held: if a smaller
+#: component's own if others have a smaller share of it (of a regularised component: if a smaller
 #: share of the others has it).
 _MOST_REPEATED = 0.5
 
@@ -56,15 +56,15 @@ class FittedSample:
     values: Sequence[RepeatedValue]
 
 
-def held_warnings(model: MixtureModel, sample: FittedSample) -> Iterator[str]:
-    """One line: components that regularisation holds up, of too few rows, or of a few values.
+def regularised_warnings(model: MixtureModel, sample: FittedSample) -> Iterator[str]:
+    """One line: components of regularisation, of too few rows, or of a few values.
 
     Components of less than two rows, and those that stand for a value that many rows share, are
     named elsewhere.
     """
     needed = model.parameters.rows_needed
     counts = model.weights * sample.n_rows
-    found = _is_held(model, sample) | (counts < needed)
+    found = _is_regularised(model, sample) | (counts < needed)
     shared = _shared_values(model, sample, found)
     found[list(shared)] = True
     found &= counts >= FEWEST_ROWS
@@ -87,11 +87,11 @@ def held_warnings(model: MixtureModel, sample: FittedSample) -> Iterator[str]:
     )
 
 
-def _is_held(model: MixtureModel, sample: FittedSample) -> NDArray[np.bool_]:
-    """Components (k,) with regularisation for most of a variance, which the data have themselves.
+def _is_regularised(model: MixtureModel, sample: FittedSample) -> NDArray[np.bool_]:
+    """Components (k,) most of a variance of which is regularisation.
 
-    Where the data are singular, or regularisation exceeds a feature's own variance, all components
-    are held there, and that is said of the data: other features are looked at.
+    Where the data are singular, or regularisation exceeds a feature's own variance, this holds of
+    all components and another warning reports it: the other features are compared.
     """
     p, added = model.parameters, sample.regularisation
     if not added.any():
@@ -100,19 +100,22 @@ def _is_held(model: MixtureModel, sample: FittedSample) -> NDArray[np.bool_]:
         ignored = overruled(model.standardisation, sample.standardised.var(axis=0), added)
     ignored |= model.standardisation.is_constant
     if not ignored.any() and share_of_sample(p.family, sample.standardised, added) < _SINGULAR:
-        return held_shares(p.family, p.precisions_cholesky, p.n_components, added, _HELD) >= _HELD
+        return (
+            regularisation_shares(p.family, p.precisions_cholesky, p.n_components, added, _DOMINANT)
+            >= _DOMINANT
+        )
     variances = p.family.variances(p.covariances, p.n_components, p.n_features)
     if p.family.common_scale:
         added = np.full(p.n_features, added.mean())
-    return np.asarray((added >= _HELD * variances)[:, ~ignored].any(axis=1))
+    return np.asarray((added >= _DOMINANT * variances)[:, ~ignored].any(axis=1))
 
 
 def _shared_values(
-    model: MixtureModel, sample: FittedSample, held: NDArray[np.bool_]
+    model: MixtureModel, sample: FittedSample, regularised: NDArray[np.bool_]
 ) -> dict[int, str]:
     """Components nearly all of whose sample rows share a few values of a feature, in words.
 
-    Of those that are not `held` the ones with values unlike other rows', which are continuous.
+    Of those that are not `regularised` the ones with values unlike other rows' (continuous).
     """
     rows = evenly(sample.rows)
     ordered = np.sort(rows, axis=0)
@@ -120,15 +123,15 @@ def _shared_values(
     # Features some of whose values are repeated, and of those the ones with most values distinct.
     repeated = (repeats >= _FEWEST_EQUAL - 1) & ~model.standardisation.is_constant
     continuous = repeated & (repeats < _MOST_REPEATED * len(rows))
-    if not (repeated.any() and (held.any() or continuous.any())):
+    if not (repeated.any() and (regularised.any() or continuous.any())):
         return {}
     labels = most_probable(model, rows)
     counts = np.bincount(labels, minlength=model.n_components)
     texts: dict[int, str] = {}
-    for k in map(int, np.flatnonzero((counts >= _FEWEST_EQUAL) | (held & (counts > 1)))):
+    for k in map(int, np.flatnonzero((counts >= _FEWEST_EQUAL) | (regularised & (counts > 1)))):
         own = rows[labels == k]
-        features = np.flatnonzero(repeated if held[k] else continuous)
-        few = ((i, _few_values(own[:, i], ordered[:, i], held[k])) for i in features)
+        features = np.flatnonzero(repeated if regularised[k] else continuous)
+        few = ((i, _few_values(own[:, i], ordered[:, i], regularised[k])) for i in features)
         values = [
             f"{model.feature_names[i]} = {', '.join(f'{value:.6g}' for value in found)}"
             for i, found in few
@@ -139,7 +142,7 @@ def _shared_values(
     return texts
 
 
-def _few_values(own: NDArray[Any], ordered: NDArray[Any], is_held: bool) -> list[float]:
+def _few_values(own: NDArray[Any], ordered: NDArray[Any], is_regularised: bool) -> list[float]:
     """At most three values that nearly all of a component's rows have, and few other rows.
 
     Components that regularisation holds up may share a value, unless most rows have it.
@@ -153,5 +156,5 @@ def _few_values(own: NDArray[Any], ordered: NDArray[Any], is_held: bool) -> list
     sides = (np.searchsorted(ordered, chosen, side) for side in ("right", "left"))
     n_equal = int((next(sides) - next(sides)).sum())
     n_others = n_equal - int(counts[most[:enough]].sum())
-    is_own = n_others < _MOST_REPEATED * (len(ordered) - len(own) if is_held else n_equal)
+    is_own = n_others < _MOST_REPEATED * (len(ordered) - len(own) if is_regularised else n_equal)
     return [float(value) for value in np.sort(chosen)] if is_own else []

@@ -21,7 +21,8 @@ from dgmm.fitting.initialisation import (
     start,
     start_over_all_rows,
 )
-from dgmm.fitting.preparation import FitSettings, PreparedFit
+from dgmm.fitting.preparation import PreparedFit
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream
 from dgmm.reduction.blocks import BlockRange
@@ -116,7 +117,7 @@ def n_starts(settings: FitSettings, n_wanted: int) -> int:
 
 
 def starts_on_sample(
-    known: PreparedFit,
+    prepared: PreparedFit,
     settings: FitSettings,
     rows: NDArray[np.float64],
     n_wanted: int,
@@ -128,7 +129,7 @@ def starts_on_sample(
 
     Parameters
     ----------
-    known, settings
+    prepared, settings
         The data, and what is asked for.
     rows : (m, d)
         The sample, or a share of it, to draw from.
@@ -146,8 +147,8 @@ def starts_on_sample(
     ComponentError
         If every one fails.
     """
-    own = given(known.standardisation) if given is not None else None
-    scales = _scales(known)
+    own = given(prepared.standardisation) if given is not None else None
+    scales = _scales(prepared)
 
     def draw(key: _Key) -> Parameters:
         k = settings.n_components
@@ -155,24 +156,24 @@ def starts_on_sample(
         is_rough = key.number >= REFINED_STARTS * len(METRICS)
         method = "k-means++" if settings.method == "kmeans" and is_rough else settings.method
         begun = start(
-            *(method, rows, known.family, k, known.regularisation, rng),
+            *(method, rows, prepared.family, k, prepared.regularisation, rng),
             given=own,
             scale=scales.get(key.metric),
         )
-        return begun if adjust is None else adjust(begun, known.standardisation)
+        return begun if adjust is None else adjust(begun, prepared.standardisation)
 
-    several = len(rows) < len(known.sample) and settings.method != "hierarchical"
+    several = len(rows) < len(prepared.sample) and settings.method != "hierarchical"
     return _sorted_out(_attempts(draw, _keys(settings, n_wanted), here, side_by_side=several))
 
 
 def starts_over_all_rows(
     dataset: Dataset,
     executor: Executor,
-    known: PreparedFit,
+    prepared: PreparedFit,
     settings: FitSettings,
     n_wanted: int,
     adjust: StartTransform | None,
-    kept: SavedProgress,
+    progress: SavedProgress,
 ) -> Starts:
     """One start in each metric for every restart, from reads that all of them share.
 
@@ -183,32 +184,32 @@ def starts_over_all_rows(
     ComponentError
         If every one is.
     """
-    k, keys, scales = settings.n_components, _keys(settings, n_wanted), _scales(known)
+    k, keys, scales = settings.n_components, _keys(settings, n_wanted), _scales(prepared)
     requests = [
         StartRequest(
-            known.sample,
-            known.family,
+            prepared.sample,
+            prepared.family,
             k,
-            known.regularisation,
+            prepared.regularisation,
             stream(Stage.INITIALISATION, settings.seed, k, key.restart, key.number),
             scale=scales[key.metric],
         )
         for key in keys
     ]
-    n_dropped = known.summary.n_dropped
-    rows = AllRows(dataset, executor, known.standardisation, n_dropped, kept)
+    n_dropped = prepared.summary.n_dropped
+    rows = AllRows(dataset, executor, prepared.standardisation, n_dropped, progress)
     names = [(key.restart, key.number) for key in keys]
     found = start_over_all_rows(settings.method, rows, requests, settings.seed, names)
     drawn = dict(zip(keys, found, strict=True))
 
     def adjusted(key: _Key) -> Parameters:
-        return drawn[key] if adjust is None else adjust(drawn[key], known.standardisation)
+        return drawn[key] if adjust is None else adjust(drawn[key], prepared.standardisation)
 
     return _sorted_out({key: _or_error(adjusted, key) for key in keys})
 
 
-def _scales(known: PreparedFit) -> dict[str, NDArray[np.float64]]:
-    return {m: distance_scale(m, known.standardisation, known.sample) for m in METRICS}
+def _scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
+    return {m: distance_scale(m, prepared.standardisation, prepared.sample) for m in METRICS}
 
 
 def _keys(settings: FitSettings, n_wanted: int) -> list[_Key]:

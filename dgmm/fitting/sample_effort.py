@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 
 from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS, METRICS
-from dgmm.fitting.preparation import FitSettings
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, n_starts
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.criteria import n_parameters
@@ -68,7 +68,7 @@ class Effort:
             Rows to fit, rows of the sample, features.
         """
         if settings.method == "given" or settings.method in METHODS_OVER_ALL_ROWS:
-            # What the user, or a look at all rows, has settled is not for a sample to change.
+            # A sample does not change a start of the user, or one that was drawn from all rows.
             return cls(0, 0, n_starts(settings, 0))
         p = n_parameters(family, settings.n_components, n_features)
         wanted, iterations = AUTO_STARTS, TRIED_ITERATIONS
@@ -114,7 +114,7 @@ def parted(sample: Array, n_rows: int, n_free: int, settings: FitSettings) -> tu
     if _is_whole(m, n_rows, n_free, settings.n_components):
         return sample, sample[:0]
     wanted = _few_rows(m, n_free)
-    rng = stream(Stage.REHEARSAL, settings.seed, settings.n_components)
+    rng = stream(Stage.SAMPLE_EM, settings.seed, settings.n_components)
     order = rng.choice(m, 2 * wanted, replace=False)
     return sample[np.sort(order[:wanted])], sample[np.sort(order[wanted:])]
 

@@ -31,7 +31,7 @@ from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.fitting.preparation import FitSettings, PreparedFit
+from dgmm.fitting.preparation import PreparedFit
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_effort import (
     FURTHER_ITERATIONS,
@@ -42,6 +42,7 @@ from dgmm.fitting.sample_effort import (
     parted,
 )
 from dgmm.fitting.sample_trials import Selection, Tried, likeliest_of_each
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.kernels import Guard, Kernel
 from dgmm.mixture.kernels.scorer import Scorer
@@ -52,7 +53,7 @@ from dgmm.reduction.map_reduce import map_reduce
 Array = NDArray[np.float64]
 
 #: On m rows EM ends where an iteration gains less than this share of p/(2m), or than this.
-SETTLED_SHARE, LARGEST_TOL = 0.005, 1e-4
+TOLERANCE_SHARE, LARGEST_TOL = 0.005, 1e-4
 
 _UNSOUND = {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
 
@@ -72,7 +73,7 @@ class SampleEM:
         Of each start on the few rows.
     is_followed : bool
         Whether the likeliest is followed over the whole sample.
-    conditions
+    problem
         Those of the fit.
     n_rows, n_parameters : int
         Rows of the fit, and free numbers of the mixture.
@@ -86,36 +87,36 @@ class SampleEM:
     sample: Array
     n_iterations: int
     is_followed: bool
-    conditions: EMProblem
+    problem: EMProblem
     n_rows: int
     n_parameters: int
     backend: str
 
     @classmethod
     def of(
-        cls, known: PreparedFit, settings: FitSettings, *, is_adjusted: bool = False
+        cls, prepared: PreparedFit, settings: FitSettings, *, is_adjusted: bool = False
     ) -> SampleEM:
         """The runs that the settings ask for.
 
         A function of the data's size and the job alone, never of the cluster: bits follow it.
         A start that the user has a part in (`is_adjusted`) is compared as it is.
         """
-        m, d = known.sample.shape
-        p, n_rows = n_parameters(known.family, settings.n_components, d), known.summary.n_kept
-        few, held_out = parted(known.sample, n_rows, p, settings)
-        effort = Effort.of(settings, known.family, n_rows, m, d)
+        m, d = prepared.sample.shape
+        p, n_rows = n_parameters(prepared.family, settings.n_components, d), prepared.summary.n_kept
+        few, held_out = parted(prepared.sample, n_rows, p, settings)
+        effort = Effort.of(settings, prepared.family, n_rows, m, d)
         n_iterations = 0 if is_adjusted else effort.n_iterations
         return cls(
             n_starts=effort.n_starts,
             few=few,
             held_out=held_out,
-            sample=known.sample,
+            sample=prepared.sample,
             n_iterations=n_iterations,
             is_followed=n_iterations > 0 and is_worth_following(n_rows, m, p),
-            conditions=known.conditions,
+            problem=prepared.problem,
             n_rows=n_rows,
             n_parameters=p,
-            backend=known.backend,
+            backend=prepared.backend,
         )
 
     def refine(self, starts: Starts, here: Executor) -> Selection:
@@ -173,7 +174,7 @@ class SampleEM:
             return Tried(start, ended.n_iter, None)
         rows = np.ascontiguousarray(self.compared.T)
         log_density = Scorer(ended.parameters).log_density(rows)
-        mean = float(log_density.mean()) - self.conditions.log_volume
+        mean = float(log_density.mean()) - self.problem.log_volume
         has_spike = not ended.parameters.supports_covariances(self.n_rows)
         return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
 
@@ -195,23 +196,23 @@ class SampleEM:
         self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
     ) -> tuple[FitCandidate, ...]:
         """All starts to their ends, each pass shared."""
-        dataset, conditions = ArrayDataset(rows), self._conditions(rows, max_iter)
+        dataset, problem = ArrayDataset(rows), self._problem(rows, max_iter)
         identity = Standardisation.identity(dataset.n_features)
 
         def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
             leaves = EStepTask(dataset, identity, kernels, self.backend, MissingPolicy.NONE_MISSING)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
-        begun = tuple(FitCandidate.at(s.restart, s.parameters, conditions) for s in starts)
-        return em.run(begun, expectation, conditions)
+        begun = tuple(FitCandidate.at(s.restart, s.parameters, problem) for s in starts)
+        return em.run(begun, expectation, problem)
 
-    def _conditions(self, rows: Array, max_iter: int) -> EMProblem:
+    def _problem(self, rows: Array, max_iter: int) -> EMProblem:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
-        settled = SETTLED_SHARE * self.n_parameters / (2 * len(rows))
-        policy = CollapsePolicy("reseed", rows, self.conditions.collapse.regularisation)
+        tol = TOLERANCE_SHARE * self.n_parameters / (2 * len(rows))
+        policy = CollapsePolicy("reseed", rows, self.problem.collapse.regularisation)
         return replace(
-            self.conditions,
-            tol=min(settled, LARGEST_TOL),
+            self.problem,
+            tol=min(tol, LARGEST_TOL),
             max_iter=max_iter,
             collapse=policy,
             guard=Guard.of_range(rows.min(axis=0), rows.max(axis=0)),

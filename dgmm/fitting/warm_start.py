@@ -9,7 +9,7 @@ from typing import Self
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.summarise import Summary
 from dgmm.fitting.em.state import FitCandidate
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.outcome import Outcome

@@ -14,7 +14,7 @@ from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, UserStart, fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import tell
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
@@ -106,7 +106,7 @@ def _run(
         require_memory(plan, executor.task_memory_limit)
         dataset = dataset.with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
-        result = fit(dataset, executor, _settings(job), recording, _given(start), kept=state)
+        result = fit(dataset, executor, _settings(job), recording, _given(start), progress=state)
         _note_fit(directory, result)
         _save(directory, result.model, result)
         recording.stage("scoring", "labels, posteriors and log densities of every row")

@@ -11,8 +11,9 @@ from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
-from dgmm.fitting.preparation import FitSettings, sample_rows
+from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
+from dgmm.fitting.settings import FitSettings
 from dgmm.job.memory_plan import Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.plan import Plan
 from dgmm.job.stages import open_data, product_names

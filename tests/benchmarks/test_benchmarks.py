@@ -47,7 +47,7 @@ from benchmarks.tables import (
 )
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import FAMILIES, family_named
 from dgmm.reduction.tree import Subtree, TreeReducer
 

@@ -20,7 +20,7 @@ from dgmm.errors import DataError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.outcome import Outcome
 
 

@@ -16,7 +16,8 @@ from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.saved_progress import NoSavedProgress
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.preparation import FitSettings, sample_rows
+from dgmm.fitting.preparation import sample_rows
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture import backends as backend
 from dgmm.outcome import Outcome
 
@@ -255,7 +256,7 @@ def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
     kept, X, settings = Kept(), rows(), FitSettings(3, max_iter=2)
     with ThreadExecutor(1) as executor:
         for _ in range(2):
-            found = fit(ArrayDataset(X), executor, settings, SilentListener(), kept=kept)
+            found = fit(ArrayDataset(X), executor, settings, SilentListener(), progress=kept)
             assert found.backend == "numba"
             monkeypatch.setattr(backend, "WORTH_COMPILING", 10**9)
 

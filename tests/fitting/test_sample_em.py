@@ -19,12 +19,13 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting import initialisation
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.initialisation import METRICS, StartRequest
-from dgmm.fitting.preparation import FitSettings, PreparedFit, survey
+from dgmm.fitting.preparation import PreparedFit, prepare
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
 from dgmm.fitting.sample_em import SampleEM
 from dgmm.fitting.sample_trials import Tried, likeliest_of_each
 from dgmm.fitting.screening import SCREENED_ITERATIONS, likelier
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.blocks import BlockRange
@@ -67,10 +68,10 @@ def fitted(X: np.ndarray, listener: Any = None, n_threads: int = 2, **changes: A
         return fit(ArrayDataset(X), executor, settings(**changes), listener or SilentListener())
 
 
-def surveyed(X: np.ndarray, **changes: Any) -> tuple[PreparedFit, FitSettings]:
+def prepared_fit(X: np.ndarray, **changes: Any) -> tuple[PreparedFit, FitSettings]:
     asked = settings(**changes)
     with ThreadExecutor(1) as executor:
-        return survey(ArrayDataset(X), executor, asked), asked
+        return prepare(ArrayDataset(X), executor, asked), asked
 
 
 class OneByOne:
@@ -260,23 +261,23 @@ def test_iterations_on_the_sample_stand_in_a_note_and_not_among_those_of_the_fit
     assert plain.notes == []
 
 
-def refine(rehearsal: SampleEM, *starts: Parameters) -> Any:
+def refine(sample_em: SampleEM, *starts: Parameters) -> Any:
     drawn = tuple(Start(0, i, "units", p) for i, p in enumerate(starts))
     with ThreadExecutor(2) as executor:
-        return rehearsal.refine(Starts(drawn, {}), executor)
+        return sample_em.refine(Starts(drawn, {}), executor)
 
 
-def spread_out(known: PreparedFit) -> Parameters:
+def spread_out(prepared: PreparedFit) -> Parameters:
     """A start at rows far from one another."""
-    order = np.argsort(known.sample.sum(axis=1))
-    means = known.sample[order[np.linspace(0, len(order) - 1, K).astype(int)]]
-    covariances = np.tile(np.cov(known.sample.T), (K, 1, 1))
-    return Parameters.of(known.family, np.full(K, 1 / K), means, covariances)
+    order = np.argsort(prepared.sample.sum(axis=1))
+    means = prepared.sample[order[np.linspace(0, len(order) - 1, K).astype(int)]]
+    covariances = np.tile(np.cov(prepared.sample.T), (K, 1, 1))
+    return Parameters.of(prepared.family, np.full(K, 1 / K), means, covariances)
 
 
-def astray(known: PreparedFit) -> Parameters:
+def astray(prepared: PreparedFit) -> Parameters:
     """A start that EM does not leave: one component over two clusters, two in another."""
-    one = spread_out(known)
+    one = spread_out(prepared)
     means = one.means.copy()
     means[1], means[3] = (one.means[0] + one.means[1]) / 2, one.means[2] + 0.01
     means[0] = means[1]
@@ -284,11 +285,11 @@ def astray(known: PreparedFit) -> Parameters:
 
 
 def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
-    known, asked = surveyed(rows(spread=20.0), n_sample_starts=2)
-    rehearsal, good, bad = SampleEM.of(known, asked), spread_out(known), astray(known)
-    alone = refine(rehearsal, good)
+    prepared, asked = prepared_fit(rows(spread=20.0), n_sample_starts=2)
+    sample_em, good, bad = SampleEM.of(prepared, asked), spread_out(prepared), astray(prepared)
+    alone = refine(sample_em, good)
     for starts, place in (((good, bad), 0), ((bad, good), 1)):
-        found = refine(rehearsal, *starts)
+        found = refine(sample_em, *starts)
         assert [t.selected for t in found.trials] == [i == place for i in range(2)]
         assert found.trials[1 - place].mean_log_likelihood < (
             found.trials[place].mean_log_likelihood - 0.1
@@ -301,11 +302,11 @@ def test_the_likeliest_start_is_taken_wherever_it_stands() -> None:
 def test_where_every_start_loses_components_the_first_is_taken_as_it_was_drawn() -> None:
     # Two distinct values hold no four components without regularisation.
     X = np.repeat([[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]], 8000, axis=0)
-    known, asked = surveyed(X, n_sample_starts=2, reg_covar_relative=0.0)
-    bare = replace(known.conditions.collapse, regularisation=np.zeros(3))
-    known = replace(known, conditions=replace(known.conditions, collapse=bare))
-    drawn = spread_out(replace(known, sample=rows(SAMPLED)))
-    found = refine(SampleEM.of(known, asked), drawn, drawn)
+    prepared, asked = prepared_fit(X, n_sample_starts=2, reg_covar_relative=0.0)
+    bare = replace(prepared.problem.collapse, regularisation=np.zeros(3))
+    prepared = replace(prepared, problem=replace(prepared.problem, collapse=bare))
+    drawn = spread_out(replace(prepared, sample=rows(SAMPLED)))
+    found = refine(SampleEM.of(prepared, asked), drawn, drawn)
     assert [start.parameters for start in found.begun] == [drawn]
     assert [t.mean_log_likelihood for t in found.trials] == [None, None]
 

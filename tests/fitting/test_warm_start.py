@@ -102,7 +102,7 @@ def test_a_step_under_other_conditions_is_no_convergence(rows, parameters, chang
     mixture = converged(rows).set_params(tol=10.0, **parameters)
     with pytest.warns(ConvergenceWarning, match="MAX_ITER_REACHED"):
         mixture.fit(change(rows))
-    assert mixture.fit(change(rows)).converged_  # of the same conditions it is
+    assert mixture.fit(change(rows)).converged_  # under equal settings it is
 
 
 def test_a_fit_that_took_no_step_leaves_no_likelihood(rows):

@@ -38,7 +38,7 @@ class InMemory:
         return PassStatistics(self._Y.shape[1], 0, statistics)
 
 
-def conditions(
+def problem(
     Y: Array,
     *,
     max_iter: int = 50,
@@ -65,5 +65,5 @@ def fit(
 
 def em_step(scene: Scene, *, centred: bool = False) -> em.FitCandidate:
     """One iteration without regularisation."""
-    settings = conditions(scene.Y, max_iter=1)
+    settings = problem(scene.Y, max_iter=1)
     return fit(scene.parameters, scene.Y, settings, centred=centred)

@@ -18,7 +18,7 @@ SHAPES = [(1, 1, 1.0), (1, 3, 10.0), (4, 1, 1.0), (3, 5, 1e4), (2, 40, 100.0)]
 
 
 def check_family(family: Family) -> None:
-    """Run every law on random mixtures of several shapes and conditions."""
+    """Run every law on random mixtures of several shapes and condition numbers."""
     for k, d, condition in SHAPES:
         for law in LAWS:
             rng = np.random.default_rng([k, d])

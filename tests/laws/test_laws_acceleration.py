@@ -27,8 +27,8 @@ from dgmm.outcome import Outcome
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 
 
-def conditions(scene: Scene, **options: Any) -> em.EMProblem:
-    return replace(em_runs.conditions(scene.Y, **options), acceleration="squarem")
+def problem(scene: Scene, **options: Any) -> em.EMProblem:
+    return replace(em_runs.problem(scene.Y, **options), acceleration="squarem")
 
 
 def run(
@@ -72,7 +72,7 @@ def test_the_log_likelihood_never_falls(
     family: Family, centred: bool, k: int, d: int, seed: int, separation: float
 ) -> None:
     scene = mixtures.scene(family, 300, k, d, seed, separation=separation)
-    done, _ = run(scene, conditions(scene, max_iter=60), centred=centred)
+    done, _ = run(scene, problem(scene, max_iter=60), centred=centred)
     assert done.outcome in {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
     if not done.events:
         rises = [after - before for before, after in pairwise(done.history)]
@@ -90,7 +90,7 @@ def test_the_end_is_that_of_plain_em_in_fewer_passes(
     a refuted one are then the worst that a cycle costs.
     """
     scene = slow(family)
-    allowed = conditions(scene, max_iter=3000, tol=1e-13, regularisation=regularisation)
+    allowed = problem(scene, max_iter=3000, tol=1e-13, regularisation=regularisation)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
     found, heard = run(scene, allowed)
     assert plain.outcome is found.outcome is Outcome.CONVERGED
@@ -107,9 +107,9 @@ def test_the_end_is_that_of_plain_em_in_fewer_passes(
 def test_what_is_still_to_come_at_convergence_is_near_tol(family: Family, tol: float) -> None:
     """Less than ten times tol where EM is as slow as here, and no more than plain EM leaves."""
     scene = slow(family)
-    done, heard = run(scene, conditions(scene, max_iter=400, tol=tol))
-    plain, _ = run(scene, replace(conditions(scene, max_iter=400, tol=tol), acceleration="none"))
-    end, _ = run(scene, conditions(scene, max_iter=3000, tol=1e-13))
+    done, heard = run(scene, problem(scene, max_iter=400, tol=tol))
+    plain, _ = run(scene, replace(problem(scene, max_iter=400, tol=tol), acceleration="none"))
+    end, _ = run(scene, problem(scene, max_iter=3000, tol=1e-13))
     assert done.outcome is Outcome.CONVERGED
     assert heard[-1].step == "plain"
     assert abs(heard[-1].change) < tol
@@ -134,7 +134,7 @@ def parted_by_noise(distance: float) -> Scene:
 @pytest.mark.parametrize("distance", [6.0, 10.0, 20.0])
 def test_many_small_steps_on_a_plateau_are_no_convergence(distance: float) -> None:
     scene = parted_by_noise(distance)
-    allowed = conditions(scene, max_iter=200, tol=1e-3)
+    allowed = problem(scene, max_iter=200, tol=1e-3)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
     found, _ = run(scene, allowed)
     assert plain.outcome is found.outcome is Outcome.CONVERGED
@@ -144,14 +144,14 @@ def test_many_small_steps_on_a_plateau_are_no_convergence(distance: float) -> No
 
 def test_a_few_iterations_are_judged_by_their_change_alone() -> None:
     scene = mixtures.scene(FAMILIES["full"], n=600, k=3, separation=40.0)
-    done, _ = run(scene, conditions(scene, max_iter=3, tol=1e-3))
+    done, _ = run(scene, problem(scene, max_iter=3, tol=1e-3))
     assert done.outcome is Outcome.CONVERGED
 
 
 @FAMILY
 def test_a_start_at_the_end_takes_no_more_passes_than_plain_em(family: Family) -> None:
     scene = mixtures.scene(family, n=600, k=3, separation=40.0)
-    allowed = conditions(scene, tol=1e-6)
+    allowed = problem(scene, tol=1e-6)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
     found, _ = run(scene, allowed)
     assert found.n_iter == plain.n_iter
@@ -170,7 +170,7 @@ def test_a_refuted_step_costs_its_pass_and_nothing_else(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = slow(family)
-    allowed = conditions(scene, max_iter=400, tol=1e-5)
+    allowed = problem(scene, max_iter=400, tol=1e-5)
     plain, told = run(scene, replace(allowed, acceleration="none"))
     monkeypatch.setattr(em, "next_point", _astray)
     found, heard = run(scene, allowed)
@@ -194,11 +194,11 @@ def test_a_refuted_step_costs_its_pass_and_nothing_else(
 @pytest.mark.parametrize("max_iter", range(1, 12))
 def test_no_run_ends_on_parameters_that_no_pass_has_judged(family: Family, max_iter: int) -> None:
     scene = slow(family)
-    done, heard = run(scene, conditions(scene, max_iter=max_iter, tol=0.0))
+    done, heard = run(scene, problem(scene, max_iter=max_iter, tol=0.0))
     assert done.outcome is Outcome.MAX_ITER_REACHED
     assert done.n_iter == max_iter
     assert not done.cycle.is_extrapolated
-    after, _ = run(Scene(done.parameters, scene.Y), conditions(scene, max_iter=1))
+    after, _ = run(Scene(done.parameters, scene.Y), problem(scene, max_iter=1))
     assert after.history[0] >= done.history[-1]
     assert "accelerated" not in {i.step for i in heard[:4]}
 
@@ -222,7 +222,7 @@ def test_a_step_that_would_lose_a_component_or_the_kernel_is_not_admitted(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = slow(family)
-    allowed = conditions(scene, max_iter=5, tol=0.0)
+    allowed = problem(scene, max_iter=5, tol=0.0)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
     monkeypatch.setattr(em, "next_point", _tiny)
     found, _ = run(scene, allowed)
@@ -232,7 +232,7 @@ def test_a_step_that_would_lose_a_component_or_the_kernel_is_not_admitted(
 class _LosesOne(CollapsePolicy):
     """Finds a component lost in the third M-step."""
 
-    def settle(
+    def resolve(
         self,
         estimate: Estimate,
         reseeds: tuple[int, ...],
@@ -240,9 +240,9 @@ class _LosesOne(CollapsePolicy):
         iteration: int,
         restart: int,
     ) -> CollapseResult:
-        settled = CollapsePolicy.settle(self, estimate, reseeds, used_rows, iteration, restart)
+        resolved = CollapsePolicy.resolve(self, estimate, reseeds, used_rows, iteration, restart)
         event = ComponentEvent(iteration, restart, 0, "reseeded", "component 0 collapsed")
-        return replace(settled, events=(event,)) if iteration == 3 else settled
+        return replace(resolved, events=(event,)) if iteration == 3 else resolved
 
 
 def _no_further(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: Any) -> Any:
@@ -254,7 +254,7 @@ def _no_further(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admit
 
 def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = slow(FAMILIES["full"])
-    allowed = conditions(scene, max_iter=5, tol=0.0)
+    allowed = problem(scene, max_iter=5, tol=0.0)
     policy = _LosesOne("reseed", allowed.collapse.sample, allowed.collapse.regularisation)
     monkeypatch.setattr(em, "next_point", _no_further)
     done, heard = run(scene, replace(allowed, collapse=policy))
@@ -265,7 +265,7 @@ def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.Monke
 @FAMILY
 def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
     scene = slow(family)
-    allowed = conditions(scene, max_iter=400, tol=1e-9)
+    allowed = problem(scene, max_iter=400, tol=1e-9)
     started = em.FitCandidate.at(0, scene.parameters, allowed)
     first = em_runs.InMemory(scene.Y)
     kernel = em._kernel(started, allowed)
@@ -283,7 +283,7 @@ def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
 @FAMILY
 def test_float32_passes_lead_to_the_maximum_of_float64_passes(family: Family) -> None:
     scene = mixtures.scene(family, n=4000, condition=2.0, separation=3.0)
-    allowed = conditions(scene, max_iter=400, tol=1e-12)
+    allowed = problem(scene, max_iter=400, tol=1e-12)
     expected, _ = run(scene, allowed)
     found, heard = run(scene, replace(allowed, single=True))
     assert {i.dtype for i in heard} == {"float32", "float64"}

@@ -32,7 +32,7 @@ def test_a_component_on_equal_rows_is_lost_and_logged(
     means = np.array([[0.0, 0.0], [12.0, 12.0], [30.0, -30.0]])
     wide = mixtures.covariances_of(family, np.stack([np.eye(2)] * 3))
     start = Parameters.of(family, np.full(3, 1 / 3), means, wide)
-    settings = em_runs.conditions(Y, max_iter=40, on_collapse=policy)
+    settings = em_runs.problem(Y, max_iter=40, on_collapse=policy)
     done = em_runs.fit(start, Y, settings, centred=centred)
     first = done.events[0]
     assert first.component == 2
@@ -52,7 +52,7 @@ def test_a_component_without_rows_is_lost_and_logged(family: Family, policy: str
     means = p.means.copy()
     means[1] = 1e3
     start = Parameters.of(family, p.weights, means, p.covariances)
-    settings = em_runs.conditions(scene.Y, max_iter=30, on_collapse=policy)
+    settings = em_runs.problem(scene.Y, max_iter=30, on_collapse=policy)
     done = em_runs.fit(start, scene.Y, settings)
     assert "component 1 of 3 emptied at iteration 1" in done.events[0].message
     _assert_usable(done.parameters)
@@ -66,7 +66,7 @@ def test_rows_that_are_all_equal_end_in_a_named_outcome(family: Family, policy: 
     Y = np.ones((2, 50))
     wide = mixtures.covariances_of(family, np.stack([np.eye(2)] * 2))
     start = Parameters.of(family, np.full(2, 0.5), np.array([[0.9, 1.0], [1.0, 1.2]]), wide)
-    settings = em_runs.conditions(Y, max_iter=20, on_collapse=policy)
+    settings = em_runs.problem(Y, max_iter=20, on_collapse=policy)
     done = em_runs.fit(start, Y, settings)
     assert done.outcome is Outcome.COMPONENT_COLLAPSED
     assert done.events
@@ -91,7 +91,7 @@ def test_few_and_repeated_rows_never_kill_a_run(
     rng = np.random.default_rng(seed)
     Y = rng.normal(size=(d, distinct))[:, rng.integers(distinct, size=n)]
     start = mixtures.mixture(family, k, d, rng, separation=1.0)
-    settings = em_runs.conditions(Y, max_iter=25, on_collapse=policy)
+    settings = em_runs.problem(Y, max_iter=25, on_collapse=policy)
     done = em_runs.fit(start, Y, settings)
     assert done.outcome is not None
     assert done.outcome is not Outcome.NON_FINITE

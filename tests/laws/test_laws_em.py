@@ -19,7 +19,7 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em import convergence as judgement
+from dgmm.fitting.em import convergence
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.mixture.backends import fastest
@@ -51,7 +51,7 @@ def test_the_log_likelihood_never_falls(
 ) -> None:
     scene = mixtures.scene(family, 300, k, d, seed, separation=separation)
     done = em_runs.fit(
-        scene.parameters, scene.Y, em_runs.conditions(scene.Y, max_iter=30), centred=centred
+        scene.parameters, scene.Y, em_runs.problem(scene.Y, max_iter=30), centred=centred
     )
     assert done.outcome in {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
     if not done.events:
@@ -63,7 +63,7 @@ def test_the_log_likelihood_never_falls(
 @pytest.mark.parametrize("regularisation", [1e-6, 1e-2, 10.0])
 def test_what_regularisation_takes_is_explained(family: Family, regularisation: float) -> None:
     scene = _tight(family)
-    allowed = em_runs.conditions(scene.Y, max_iter=40, regularisation=regularisation)
+    allowed = em_runs.problem(scene.Y, max_iter=40, regularisation=regularisation)
     done = em_runs.fit(scene.parameters, scene.Y, allowed)
     assert done.outcome in {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
 
@@ -72,12 +72,12 @@ def test_what_regularisation_takes_is_explained(family: Family, regularisation: 
 def test_a_fall_that_nothing_explains_ends_the_run(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judgement, "explained_fall", lambda *_: 0.0)
+    monkeypatch.setattr(convergence, "explained_fall", lambda *_: 0.0)
     scene = _tight(family)
     done = em_runs.fit(
-        scene.parameters, scene.Y, em_runs.conditions(scene.Y, max_iter=1, regularisation=10.0)
+        scene.parameters, scene.Y, em_runs.problem(scene.Y, max_iter=1, regularisation=10.0)
     )
-    again = em_runs.conditions(scene.Y, max_iter=40, regularisation=10.0)
+    again = em_runs.problem(scene.Y, max_iter=40, regularisation=10.0)
     fallen = em_runs.fit(scene.parameters, scene.Y, again)
     assert fallen.outcome is Outcome.LOG_LIKELIHOOD_DECREASED
     assert fallen.n_iter == done.n_iter == 1
@@ -87,7 +87,7 @@ def test_a_fall_that_nothing_explains_ends_the_run(
 def _tight(family: Family) -> Scene:
     """A mixture at its own maximum, much tighter than the regularisation to come."""
     scene = mixtures.scene(family, n=500, separation=5.0)
-    best = em_runs.fit(scene.parameters, scene.Y, em_runs.conditions(scene.Y, max_iter=100))
+    best = em_runs.fit(scene.parameters, scene.Y, em_runs.problem(scene.Y, max_iter=100))
     return Scene(best.parameters, scene.Y)
 
 
@@ -111,11 +111,11 @@ def test_the_explained_fall_is_what_one_regularised_step_costs_a_single_componen
 def test_a_fixed_point_stays(family: Family, centred: bool) -> None:
     """Components far apart: one step reaches the maximum, further ones leave it where it is."""
     scene = mixtures.scene(family, n=600, k=3, separation=40.0)
-    settled = em_runs.fit(scene.parameters, scene.Y, em_runs.conditions(scene.Y, tol=1e-13))
-    assert settled.outcome is Outcome.CONVERGED
-    at = Scene(settled.parameters, scene.Y)
+    converged = em_runs.fit(scene.parameters, scene.Y, em_runs.problem(scene.Y, tol=1e-13))
+    assert converged.outcome is Outcome.CONVERGED
+    at = Scene(converged.parameters, scene.Y)
     after = em_runs.em_step(at, centred=centred)
-    assert mixtures.difference(after.parameters, settled.parameters) <= 10 * at.allowed()
+    assert mixtures.difference(after.parameters, converged.parameters) <= 10 * at.allowed()
 
 
 @FAMILY
@@ -189,7 +189,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     X = np.concatenate([c + rng.normal(size=(3000, 3)) for c in (-4.0, 0.0, 5.0)]).astype(dtype)
     standardisation = Standardisation.from_sample(X, common_scale=False)
     Y = standardisation.apply(X, np.float64)
-    plain = em_runs.conditions(Y, max_iter=12, tol=1e-7)
+    plain = em_runs.problem(Y, max_iter=12, tol=1e-7)
     shared = replace(plain, single=dtype == np.float32, acceleration=acceleration)
     starts = [
         mixtures.mixture(family, k, 3, rng, separation=1.0)
@@ -222,7 +222,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
 def test_a_float32_stage_leaves_the_last_word_to_float64(family: Family) -> None:
     """The maximum reached by way of float32 passes is the one that float64 passes alone reach."""
     scene = mixtures.scene(family, n=2000, condition=2.0, separation=8.0)
-    double = em_runs.conditions(scene.Y, max_iter=60, tol=1e-10)
+    double = em_runs.problem(scene.Y, max_iter=60, tol=1e-10)
     assert double.guard.allows(scene.parameters, np.float32)
     expected = em_runs.fit(scene.parameters, scene.Y, double)
     found = em_runs.fit(scene.parameters, scene.Y, replace(double, single=True))
@@ -235,7 +235,7 @@ def test_a_float32_stage_leaves_the_last_word_to_float64(family: Family) -> None
 def test_rounding_of_float32_does_not_keep_em_from_converging(family: Family) -> None:
     """A tol below the noise of float32 passes ends that stage, not the fit's convergence."""
     scene = mixtures.scene(family, n=4000, separation=3.0)
-    double = em_runs.conditions(scene.Y, max_iter=300, tol=1e-11)
+    double = em_runs.problem(scene.Y, max_iter=300, tol=1e-11)
     expected = em_runs.fit(scene.parameters, scene.Y, double)
     assert expected.outcome is Outcome.CONVERGED
     found = em_runs.fit(scene.parameters, scene.Y, replace(double, single=True))
@@ -245,7 +245,7 @@ def test_rounding_of_float32_does_not_keep_em_from_converging(family: Family) ->
 
 def test_the_best_candidate_is_sound_and_likeliest() -> None:
     scene = mixtures.scene(FAMILIES["full"])
-    at = em.FitCandidate.at(0, scene.parameters, em_runs.conditions(scene.Y))
+    at = em.FitCandidate.at(0, scene.parameters, em_runs.problem(scene.Y))
 
     def ended(restart: int, outcome: Outcome, mean: float) -> em.FitCandidate:
         return replace(at, restart=restart, outcome=outcome, history=(mean,))
@@ -271,13 +271,13 @@ def test_means_that_start_alike_are_a_degenerate_start() -> None:
     means = np.repeat(scene.Y.mean(axis=1)[None], 2, axis=0)
     both = np.repeat(p.covariances, 2, axis=0)
     start = Parameters.of(p.family, np.full(2, 0.5), means, both)
-    done = em_runs.fit(start, scene.Y, em_runs.conditions(scene.Y, tol=10.0))
+    done = em_runs.fit(start, scene.Y, em_runs.problem(scene.Y, tol=10.0))
     assert done.outcome is Outcome.DEGENERATE_START
 
 
 def test_no_iteration_keeps_the_start() -> None:
     scene = mixtures.scene(FAMILIES["full"])
-    done = em_runs.fit(scene.parameters, scene.Y, em_runs.conditions(scene.Y, max_iter=0))
+    done = em_runs.fit(scene.parameters, scene.Y, em_runs.problem(scene.Y, max_iter=0))
     assert done.outcome is Outcome.INITIALISED
     assert done.parameters is scene.parameters
 
@@ -286,7 +286,7 @@ def test_a_row_beyond_float64_is_an_outcome() -> None:
     scene = mixtures.scene(FAMILIES["full"])
     Y = scene.Y.copy()
     Y[0, 0] = 1e200
-    done = em_runs.fit(scene.parameters, Y, em_runs.conditions(Y))
+    done = em_runs.fit(scene.parameters, Y, em_runs.problem(Y))
     assert done.outcome is Outcome.NON_FINITE
 
 
@@ -299,7 +299,7 @@ def test_the_total_scatter_is_taken_once_for_each_precision() -> None:
             seen.extend((kernel.dtype, kernel.with_scatter) for kernel in kernels)
             return super().__call__(kernels)
 
-    shared = replace(em_runs.conditions(scene.Y, tol=1e-9, max_iter=300), single=True)
+    shared = replace(em_runs.problem(scene.Y, tol=1e-9, max_iter=300), single=True)
     candidate = em.FitCandidate.at(0, scene.parameters, shared)
     em.run((candidate,), Watching(scene.Y), shared)
     for dtype in (np.float32, np.float64):

@@ -106,7 +106,7 @@ def next_point(
     Parameters
     ----------
     cycle
-        Not one that waits for its judgement.
+        Not one that waits to be accepted or rejected.
     gain
         Of the mean log-likelihood by the step that led to `at`.
     admits

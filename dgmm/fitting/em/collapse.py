@@ -40,14 +40,14 @@ class CollapseResult:
     """Parameters that can be used, and what it took.
 
     `reseeds` counts for each component that is left how often it was re-seeded; `used_rows` are
-    sample rows that served already; `is_held` where the floor alone holds all up.
+    sample rows that served already; `is_variance_floored` where the floor alone holds all up.
     """
 
     parameters: Parameters
     reseeds: tuple[int, ...]
     used_rows: tuple[int, ...]
     events: tuple[ComponentEvent, ...] = ()
-    is_held: bool = False
+    is_variance_floored: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +68,7 @@ class CollapsePolicy:
     sample: Array
     regularisation: Array
 
-    def settle(
+    def resolve(
         self,
         estimate: Estimate,
         reseeds: tuple[int, ...],
@@ -82,7 +82,7 @@ class CollapsePolicy:
         if not lost.any():
             return CollapseResult(parameters, reseeds, used_rows)
         if lost.all():
-            return self._hold(estimate, reseeds, used_rows, iteration, restart)
+            return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
         reasons = {k: self._reason(estimate, k, iteration) for k in map(int, np.flatnonzero(lost))}
         again = [k for k in reasons if self.on_collapse == "reseed" and reseeds[k] < RESEED_LIMIT]
         healthy = _keep(parameters, np.flatnonzero(~lost))
@@ -90,7 +90,7 @@ class CollapsePolicy:
         again = again[: len(rows)]
         merged = self._with_reseeded(parameters, lost, again, rows, healthy)
         if np.isin(np.flatnonzero(merged.singular()), [*again, *np.flatnonzero(~lost)]).any():
-            return self._hold(estimate, reseeds, used_rows, iteration, restart)
+            return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
         kept = [k for k in range(len(lost)) if not lost[k] or k in again]
         events = tuple(
             self._event(k, reason, k in again, reseeds[k], iteration, restart)
@@ -171,7 +171,7 @@ class CollapsePolicy:
             covariances = family.replaced(covariances, j, pooled)
         return Parameters.of(family, weights, means, covariances)
 
-    def _hold(
+    def _floor_variances(
         self,
         estimate: Estimate,
         reseeds: tuple[int, ...],
@@ -193,7 +193,7 @@ class CollapsePolicy:
             ComponentEvent(iteration, restart, j, "held", f"component {j} of {k}: {message}")
             for j in range(k)
         )
-        return CollapseResult(parameters, reseeds, used_rows, events, is_held=True)
+        return CollapseResult(parameters, reseeds, used_rows, events, is_variance_floored=True)
 
 
 def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:

@@ -22,46 +22,42 @@ def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
     return max_iter > _LEAST_ITERATIONS and n_iter <= max_iter - _LAST_ITERATIONS
 
 
-def has_settled(
-    candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem
-) -> bool:
+def has_converged(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
     """Whether a plain step's change is below tol, and so is what acceleration expects to come.
 
     One small step alone is no convergence: on a plateau EM takes many. Float32 tiles settle no more
     than their error. Where max_iter leaves no room for a pair of steps and what follows it, the
     change alone decides.
     """
-    limit = conditions.tol
+    limit = problem.tol
     if kernel.dtype == np.float32:
-        limit = max(limit, conditions.guard.log_prob_error(candidate.parameters, np.float32))
+        limit = max(limit, problem.guard.log_prob_error(candidate.parameters, np.float32))
     if candidate.is_comparable:
         before: float | None = candidate.history[-1]
     else:
         before = candidate.warm_log_likelihood if candidate.n_iter == 0 else None
     if before is None or not abs(mean - before) < limit:
         return False
-    looks_ahead = conditions.acceleration != "none" and conditions.max_iter > _LEAST_ITERATIONS
+    looks_ahead = problem.acceleration != "none" and problem.max_iter > _LEAST_ITERATIONS
     if not looks_ahead:
         return True
-    return candidate.cycle.expects_less_than(limit, twice=conditions.needs_two_estimates)
+    return candidate.cycle.expects_less_than(limit, twice=problem.needs_confirmation)
 
 
-def has_fallen(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem) -> bool:
+def has_fallen(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
     """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
     if not candidate.is_comparable or candidate.stage == "single":
         return False
-    fall = candidate.history[-1] - mean - _rounding(candidate, mean, kernel, conditions)
+    fall = candidate.history[-1] - mean - _rounding(candidate, mean, kernel, problem)
     if fall <= 0.0:
         return False
     if candidate.estimate is None:
-        return not candidate.is_held
-    regularisation = conditions.collapse.regularisation
+        return not candidate.is_variance_floored
+    regularisation = problem.collapse.regularisation
     return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
 
 
-def is_accepted(
-    candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem
-) -> bool:
+def is_accepted(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
     """Whether an extrapolation holds good: it is no worse than where it set out from.
 
     Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
@@ -71,7 +67,7 @@ def is_accepted(
     before, last = candidate.history[-2:]
     allowed = candidate.cycle.length * max(0.0, before - last)
     if kernel.dtype == np.float64:  # the guard's bound for float32 is above many a gain
-        allowed += _rounding(candidate, mean, kernel, conditions)
+        allowed += _rounding(candidate, mean, kernel, problem)
     return last - mean <= allowed
 
 
@@ -101,7 +97,7 @@ def _is_alike(p: Parameters, k: int) -> bool:
     return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
 
 
-def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: EMProblem) -> float:
+def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> float:
     """What rounding may take from a mean log-likelihood.
 
     A log density's rounding grows with the condition of the covariances, whatever the kernel.
@@ -109,5 +105,5 @@ def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, conditions: 
     eps = float(np.finfo(np.float64).eps)
     rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
     if not kernel.is_exact:
-        rounding += 2.0 * conditions.guard.log_prob_error(candidate.parameters, kernel.dtype)
+        rounding += 2.0 * problem.guard.log_prob_error(candidate.parameters, kernel.dtype)
     return rounding

@@ -125,7 +125,7 @@ class StandardisedRows:
     def write(self, rows: slice, out: NDArray[Any]) -> None:
         """Standardise some rows into out (d, b).
 
-        Nothing is clipped here: the survey has refused rows whose squares overflow.
+        Nothing is clipped here: preparation has refused rows whose squares overflow.
         """
         if self.affine is None:
             np.copyto(out, self.standardisation.apply(self.rows[rows], out.dtype))

@@ -14,7 +14,7 @@ import numpy as np
 
 from dgmm.fitting.em.acceleration import Step, next_point
 from dgmm.fitting.em.collapse import lost_components
-from dgmm.fitting.em.convergence import has_fallen, has_settled, is_accepted, is_degenerate
+from dgmm.fitting.em.convergence import has_converged, has_fallen, is_accepted, is_degenerate
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
 from dgmm.mixture.kernels import Guard, Kernel, choose
@@ -29,7 +29,7 @@ Listen = Callable[[FitCandidate, Iteration], None]
 def run(
     candidates: tuple[FitCandidate, ...],
     expectation: Expectation,
-    conditions: EMProblem,
+    problem: EMProblem,
     listen: Listen = lambda _candidate, _iteration: None,
     keep: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
     screen: Callable[[tuple[FitCandidate, ...]], tuple[FitCandidate, ...]] = lambda candidates: (
@@ -44,7 +44,7 @@ def run(
         Starts; their places do not matter, their restarts and names do.
     expectation
         One pass over all rows: kernels to their statistics.
-    conditions
+    problem
         Tolerance, limits, policy.
     listen
         Called after each iteration of each candidate.
@@ -55,14 +55,14 @@ def run(
     """
     while any(c.outcome is None for c in candidates):
         active = tuple(c for c in candidates if c.outcome is None)
-        kernels = tuple(_kernel(c, conditions) for c in active)
+        kernels = tuple(_kernel(c, problem) for c in active)
         begun = time.perf_counter()
         total = expectation(kernels)
         seconds = time.perf_counter() - begun
         used = " and ".join(sorted(total.backend))
         advanced = []
         for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
-            new = advance(c, kernel, statistics, conditions)
+            new = advance(c, kernel, statistics, problem)
             advanced.append(new)
             if new.n_iter > c.n_iter or new.outcome is not None:
                 record = _record(c, new, kernel, statistics.n_rows)
@@ -89,20 +89,20 @@ def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCan
     return max(candidates, key=rank)
 
 
-def _kernel(candidate: FitCandidate, conditions: EMProblem) -> Kernel:
+def _kernel(candidate: FitCandidate, problem: EMProblem) -> Kernel:
     """The fastest kernel that guard and stage allow; the last iteration is never single."""
     if candidate.stage == "centred":
         return choose(candidate.parameters, Guard(float("inf")))
-    single = candidate.stage == "single" and candidate.n_iter + 1 < conditions.max_iter
-    single = single and conditions.guard.allows(candidate.parameters, np.float32)
+    single = candidate.stage == "single" and candidate.n_iter + 1 < problem.max_iter
+    single = single and problem.guard.allows(candidate.parameters, np.float32)
     # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
     was_single = candidate.kernel.endswith("float32")
     is_stale = candidate.scatter is None or (was_single and not single)
-    return choose(candidate.parameters, conditions.guard, single=single, with_scatter=is_stale)
+    return choose(candidate.parameters, problem.guard, single=single, with_scatter=is_stale)
 
 
 def advance(
-    candidate: FitCandidate, kernel: Kernel, statistics: Statistics, conditions: EMProblem
+    candidate: FitCandidate, kernel: Kernel, statistics: Statistics, problem: EMProblem
 ) -> FitCandidate:
     """One iteration: judge the E-step, then take the M-step.
 
@@ -110,27 +110,27 @@ def advance(
     kernel: `n_iter` has then not moved.
     """
     origin, candidate = candidate, _with_kernel(candidate, kernel, statistics)
-    mean = _mean_log_likelihood(candidate, kernel, statistics) - conditions.log_volume
+    mean = _mean_log_likelihood(candidate, kernel, statistics) - problem.log_volume
     extrapolated = origin.cycle.is_extrapolated
-    if extrapolated and not is_accepted(origin, mean, kernel, conditions):
+    if extrapolated and not is_accepted(origin, mean, kernel, problem):
         return _rejected(origin)
     if not np.isfinite(mean):
         return replace(candidate, outcome=Outcome.NON_FINITE)
-    if has_fallen(candidate, mean, kernel, conditions):
+    if has_fallen(candidate, mean, kernel, problem):
         return _rolled_back(candidate)
-    converged = has_settled(candidate, mean, kernel, conditions)
+    converged = has_converged(candidate, mean, kernel, problem)
     before = candidate
     history = (*candidate.history, mean)
     candidate = replace(candidate, history=history, is_comparable=True)
-    candidate = _m_step(candidate, statistics, conditions)
+    candidate = _m_step(candidate, statistics, problem)
     if extrapolated and len(candidate.events) > len(before.events):
         return _rejected(origin)  # components are to be lost by EM itself, or not at all
-    if not kernel.is_exact and not conditions.guard.allows(candidate.parameters):
+    if not kernel.is_exact and not problem.guard.allows(candidate.parameters):
         # A component has tightened beyond what products can hold: its covariance is rounding.
         cycle = origin.cycle.interrupted()
         return replace(before, stage="centred", is_comparable=False, cycle=cycle)
-    candidate = _with_outcome(candidate, converged and candidate.is_comparable, kernel, conditions)
-    return _accelerated(origin, candidate, kernel, statistics.n_rows, conditions)
+    candidate = _with_outcome(candidate, converged and candidate.is_comparable, kernel, problem)
+    return _accelerated(origin, candidate, kernel, statistics.n_rows, problem)
 
 
 def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
@@ -156,7 +156,7 @@ def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics
 
 
 def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
-    """Nats a row, standardised, with the term −½ tr(ΛT) that the kernel may leave out."""
+    """Nats per row, standardised, with the term −½ tr(ΛT) that the kernel may leave out."""
     total = statistics.log_likelihood
     if not kernel.is_complete:
         if candidate.scatter is None:
@@ -178,25 +178,25 @@ def _rejected(candidate: FitCandidate) -> FitCandidate:
 
 
 def _accelerated(
-    before: FitCandidate, after: FitCandidate, kernel: Kernel, n_rows: int, conditions: EMProblem
+    before: FitCandidate, after: FitCandidate, kernel: Kernel, n_rows: int, problem: EMProblem
 ) -> FitCandidate:
     """Let the next pass go further than the plain step, where the cycle allows it.
 
     Never the last pass: if it refuted the step, nothing would have come of it.
     """
-    if conditions.acceleration == "none" or after.outcome is not None:
+    if problem.acceleration == "none" or after.outcome is not None:
         return after
     gain = after.history[-1] - after.history[-2] if len(after.history) > 1 else np.inf
     if before.cycle.is_extrapolated:
         return replace(after, cycle=before.cycle.accepted(gain))
     if not after.is_comparable or after.estimate is None:
         return replace(after, cycle=after.cycle.interrupted())
-    if after.n_iter + 1 >= conditions.max_iter:
+    if after.n_iter + 1 >= problem.max_iter:
         return after
 
     def admits(parameters: Parameters) -> bool:
         """No component lost, and no change of kernel."""
-        allowed = kernel.is_exact or conditions.guard.allows(parameters, kernel.dtype)
+        allowed = kernel.is_exact or problem.guard.allows(parameters, kernel.dtype)
         return allowed and not lost_components(parameters, n_rows * parameters.weights).any()
 
     cycle, point = next_point(after.cycle, before.parameters, after.parameters, gain, admits)
@@ -210,43 +210,45 @@ def _rolled_back(candidate: FitCandidate) -> FitCandidate:
     return replace(candidate, parameters=kept, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
 
 
-def _m_step(candidate: FitCandidate, statistics: Statistics, conditions: EMProblem) -> FitCandidate:
+def _m_step(candidate: FitCandidate, statistics: Statistics, problem: EMProblem) -> FitCandidate:
     """M-step, regularisation, and the policy for lost components."""
-    policy = conditions.collapse
+    policy = problem.collapse
     estimate = m_step(candidate.parameters.family, statistics, candidate.scatter)
     n_iter = candidate.n_iter + 1
-    settled = policy.settle(
+    resolved = policy.resolve(
         estimate, candidate.reseeds, candidate.used_rows, n_iter, candidate.restart
     )
-    moved = bool(settled.events) and not settled.is_held
-    events = () if settled.is_held and candidate.is_held else settled.events
+    moved = bool(resolved.events) and not resolved.is_variance_floored
+    events = (
+        () if resolved.is_variance_floored and candidate.is_variance_floored else resolved.events
+    )
     return replace(
         candidate,
         n_iter=n_iter,
         previous=candidate.parameters,
-        parameters=settled.parameters,
-        reseeds=settled.reseeds,
-        used_rows=settled.used_rows,
+        parameters=resolved.parameters,
+        reseeds=resolved.reseeds,
+        used_rows=resolved.used_rows,
         events=(*candidate.events, *events),
-        is_held=settled.is_held,
-        estimate=None if settled.events else estimate,
+        is_variance_floored=resolved.is_variance_floored,
+        estimate=None if resolved.events else estimate,
         is_comparable=candidate.is_comparable and not moved,
     )
 
 
 def _with_outcome(
-    candidate: FitCandidate, converged: bool, kernel: Kernel, conditions: EMProblem
+    candidate: FitCandidate, converged: bool, kernel: Kernel, problem: EMProblem
 ) -> FitCandidate:
     """Set the outcome where there is one; a float32 stage only hands on to float64."""
     if converged and kernel.dtype == np.float32:
         return replace(candidate, stage="double", is_comparable=False)
-    if not converged and candidate.n_iter < conditions.max_iter:
+    if not converged and candidate.n_iter < problem.max_iter:
         return candidate
-    if candidate.is_held:
+    if candidate.is_variance_floored:
         return replace(candidate, outcome=Outcome.COMPONENT_COLLAPSED)
     if not converged:
         return replace(candidate, outcome=Outcome.MAX_ITER_REACHED)
-    degenerate = is_degenerate(candidate, conditions.tol)
+    degenerate = is_degenerate(candidate, problem.tol)
     outcome = Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
     return replace(candidate, outcome=outcome)
 

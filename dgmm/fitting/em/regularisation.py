@@ -106,7 +106,7 @@ def regularisation_warnings(
         )
 
 
-def held_shares(
+def regularisation_shares(
     family: Family, precisions_cholesky: Array, k: int, added: Array, least: float = 0.0
 ) -> Array:
     """Regularisation's largest share of a variance, over all directions, for each component (k,).
@@ -130,7 +130,9 @@ def held_shares(
 
 def share_of_sample(family: Family, sample: Array, added: Array) -> float:
     """The same of one component over the whole standardised sample (m, d)."""
-    return float(held_shares(family, _factors_of_sample(family, sample, added), 1, added)[0])
+    return float(
+        regularisation_shares(family, _factors_of_sample(family, sample, added), 1, added)[0]
+    )
 
 
 def _is_singular(family: Family, sample: Array, regularisation: Array) -> bool:
@@ -155,7 +157,7 @@ def _factors_of_sample(family: Family, sample: Array, regularisation: Array) -> 
     return family.precisions_cholesky(covariances)
 
 
-def held_by_regularisation(
+def regularisation_events(
     chosen: FitCandidate, regularisation: Array
 ) -> tuple[ComponentEvent, ...]:
     """Components whose smallest eigenvalue is regularisation by more than 1 %."""

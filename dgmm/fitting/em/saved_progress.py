@@ -51,4 +51,4 @@ class NoSavedProgress:
         """Forget it."""
 
 
-NOTHING_KEPT = NoSavedProgress()
+NO_SAVED_PROGRESS = NoSavedProgress()

@@ -37,7 +37,7 @@ class EMProblem:
         Σ log scale: what standardising adds to a log density.
     acceleration
         Whether passes may go to extrapolated parameters.
-    needs_two_estimates
+    needs_confirmation
         Whether two estimates of the gain that is still to come must be below `tol`, however small
         one is: where EM has followed the starts on these very rows, the first steps are small
         whatever is still to come. That takes three passes more, over few rows.
@@ -50,7 +50,7 @@ class EMProblem:
     single: bool = False
     log_volume: float = 0.0
     acceleration: Acceleration = "none"
-    needs_two_estimates: bool = False
+    needs_confirmation: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ class FitCandidate:
         Candidates go down this ladder and never up: single, double, centred.
     scatter
         Total scatter about the origin once known, for families that have one.
-    reseeds, used_rows, is_held
+    reseeds, used_rows, is_variance_floored
         The collapse policy's memory (`dgmm.fitting.em.collapse.CollapseResult`).
     is_given
         The start was given, by a user or a model, and is not judged.
@@ -99,7 +99,7 @@ class FitCandidate:
     reseeds: tuple[int, ...] = ()
     used_rows: tuple[int, ...] = ()
     events: tuple[ComponentEvent, ...] = ()
-    is_held: bool = False
+    is_variance_floored: bool = False
     outcome: Outcome | None = None
     start: str = ""
     is_given: bool = False
@@ -110,15 +110,15 @@ class FitCandidate:
         cls,
         restart: int,
         parameters: Parameters,
-        conditions: EMProblem,
+        problem: EMProblem,
         *,
         start: str = "",
         is_given: bool = False,
         warm_log_likelihood: float | None = None,
     ) -> FitCandidate:
         """A candidate at its start; one that goes on from an earlier fit has done with float32."""
-        outcome = Outcome.INITIALISED if conditions.max_iter == 0 else None
-        begins_single = conditions.single and warm_log_likelihood is None
+        outcome = Outcome.INITIALISED if problem.max_iter == 0 else None
+        begins_single = problem.single and warm_log_likelihood is None
         stage: Literal["single", "double"] = "single" if begins_single else "double"
         reseeds = (0,) * parameters.n_components
         return cls(

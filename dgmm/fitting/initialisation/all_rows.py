@@ -17,7 +17,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
-from dgmm.fitting.em.saved_progress import NOTHING_KEPT, SavedProgress
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.initialisation.sample_rows import LARGEST_VALUE, CentredRows
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
@@ -77,7 +77,7 @@ class AllRows:
     executor: Executor
     standardisation: Standardisation
     n_dropped: int
-    kept: SavedProgress = NOTHING_KEPT
+    kept: SavedProgress = NO_SAVED_PROGRESS
 
     def reduce(self, measure: Callable[[Block], M], name: str) -> M:
         """Measure every block and merge in the fixed tree: one read of the data.

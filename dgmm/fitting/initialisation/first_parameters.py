@@ -1,7 +1,7 @@
 """From labels or responsibilities on the sample to parameters that EM can begin with.
 
 One M-step about the components' own means, so that it is right at any offset; then what cannot be
-inverted is mended: parameters returned are finite and usable whatever the labels were.
+inverted is repaired: parameters returned are finite and usable whatever the labels were.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TileResponsibilities = Callable[[slice], Array]
 def parameters_from_labels(
     family: Family, sample: Array, labels: Labels, n_components: int, regularisation: Array
 ) -> Parameters:
-    """One M-step with every row wholly in one component, then mended.
+    """One M-step with every row wholly in one component, then repaired.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def parameters_from_responsibilities(
     n_components: int,
     regularisation: Array,
 ) -> Parameters:
-    """One M-step with responsibilities, then mended.
+    """One M-step with responsibilities, then repaired.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ MAX_ITERATIONS = 100
 #: Lloyd stops when at most this share of the rows changes its cluster (below 1,000 rows: none). It
 #: walks on for dozens of iterations over the last few, which EM shares out anew in its first: on
 #: 100,000 rows of photographs and 16 clusters 50 more lowered the sum of squares by 0.05 %.
-SETTLED_SHARE = 1e-3
-#: Of many rows so many a cluster are seeded and settled first, for a tenth of the time and more.
+MOVED_SHARE = 1e-3
+#: Of many rows so many a cluster are clustered first, for a tenth of the time and more.
 FEW_ROWS_PER_CLUSTER = 200
 
 
@@ -34,7 +34,7 @@ def lloyd(rows: CentredRows, points: Array, weights: Array | None = None) -> Lab
         points = rows.means(labels, counts, otherwise=points, weights=weights)
         moved = _revive(rows, points, labels, np.flatnonzero(counts == 0))
         before, labels = labels, rows.nearest(points)
-        if not moved and np.count_nonzero(labels != before) <= SETTLED_SHARE * len(labels):
+        if not moved and np.count_nonzero(labels != before) <= MOVED_SHARE * len(labels):
             break
     return labels
 
@@ -54,7 +54,7 @@ def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> 
 
 
 def kmeans(request: StartRequest) -> Parameters:
-    """Clusters of k-means as components; many rows begin where a share of them has settled."""
+    """Clusters of k-means as components; many rows begin where a share of them has converged."""
     rows, k = request.distance_rows(), request.n_components
     few = _share(rows, k, request.rng)
     points = few.take(seeds(few, k, request.rng))

@@ -12,9 +12,9 @@ from dgmm import GaussianMixture
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em import convergence as judgement
+from dgmm.fitting.em import convergence
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.preparation import FitSettings
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.parameters import Parameters
 from dgmm.outcome import Outcome
@@ -58,13 +58,13 @@ def test_a_given_start_of_equal_components_is_not_called_degenerate() -> None:
 
 
 def test_equal_components_of_a_drawn_start_are_degenerate_and_differing_ones_are_not() -> None:
-    settled = replace(begun_at(core_and_halos(), (1.0, 1.0)).chosen, history=(-5.0, -5.0))
+    ended = replace(begun_at(core_and_halos(), (1.0, 1.0)).chosen, history=(-5.0, -5.0))
 
     def is_degenerate(variances: list[float], mean: float = 0.0, **changes: Any) -> bool:
         means = np.array([[0.0] * 3, [mean] * 3])
         drawn = Parameters.of(FAMILIES["spherical"], np.full(2, 0.5), means, np.array(variances))
-        one = replace(settled, **({"parameters": drawn, "is_given": False} | changes))
-        return judgement.is_degenerate(one, tol=1e-3)
+        one = replace(ended, **({"parameters": drawn, "is_given": False} | changes))
+        return convergence.is_degenerate(one, tol=1e-3)
 
     assert is_degenerate([1.0, 1.0])
     assert is_degenerate([1.0, 1.05])

@@ -101,12 +101,12 @@ def test_rows_behind_a_pile_of_equal_ones_are_found_to_re_seed_at():
     counts, means = np.array([40.0, 0.0]), np.array([[0.0], [np.nan]])
     covariances = np.array([[[0.4]], [[np.nan]]])
     policy = CollapsePolicy("reseed", sample, np.zeros(1))
-    settled = policy.settle(Estimate(family, counts, means, covariances), (1, 1), (0,), 2, 0)
-    assert [event.event for event in settled.events] == ["reseeded"]
-    assert len(settled.parameters.weights) == 2
-    place = settled.parameters.means[1, 0]
+    resolved = policy.resolve(Estimate(family, counts, means, covariances), (1, 1), (0,), 2, 0)
+    assert [event.event for event in resolved.events] == ["reseeded"]
+    assert len(resolved.parameters.weights) == 2
+    place = resolved.parameters.means[1, 0]
     assert abs(place) == 1.0
     first = CollapsePolicy("reseed", sample, np.zeros(1))
-    settled = first.settle(Estimate(family, counts, means, covariances), (0, 0), (), 1, 0)
-    assert settled.parameters.means[1, 0] == 50.0
-    assert np.isfinite(Scorer(settled.parameters).log_density(sample.T)).all()
+    resolved = first.resolve(Estimate(family, counts, means, covariances), (0, 0), (), 1, 0)
+    assert resolved.parameters.means[1, 0] == 50.0
+    assert np.isfinite(Scorer(resolved.parameters).log_density(sample.T)).all()

@@ -9,7 +9,8 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.initialisation import METRICS, distance_scale
 from dgmm.fitting.initialisation.metrics import POOLED_FEATURES, POOLED_ROWS
-from dgmm.fitting.preparation import FitSettings, survey
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.settings import FitSettings
 
 N = 4000
 
@@ -17,9 +18,9 @@ N = 4000
 def scales_in_user_units(X: np.ndarray) -> dict[str, np.ndarray]:
     """What each metric divides user units by, relative to the last feature."""
     with ThreadExecutor(1) as executor:
-        known = survey(ArrayDataset(X), executor, FitSettings(3))
-    of = known.standardisation
-    found = {m: of.scale / distance_scale(m, of, known.sample) for m in METRICS}
+        prepared = prepare(ArrayDataset(X), executor, FitSettings(3))
+    of = prepared.standardisation
+    found = {m: of.scale / distance_scale(m, of, prepared.sample) for m in METRICS}
     return {m: scale / scale[-1] for m, scale in found.items()}
 
 
@@ -68,11 +69,11 @@ def test_few_and_equal_values_have_a_scale_in_every_metric(n: int) -> None:
     X = np.repeat([[3.0, 7.0]], n, axis=0)
     X[: n // 2, 0] = 4.0
     with ThreadExecutor(1) as executor:
-        known = survey(ArrayDataset(X), executor, FitSettings(1))
+        prepared = prepare(ArrayDataset(X), executor, FitSettings(1))
     for metric in METRICS:
-        scale = distance_scale(metric, known.standardisation, known.sample)
+        scale = distance_scale(metric, prepared.standardisation, prepared.sample)
         assert (scale > 0).all()
-        assert np.isfinite(known.sample * scale).all()
+        assert np.isfinite(prepared.sample * scale).all()
 
 
 def test_pooled_deviations_take_rows_from_all_over_a_large_sample() -> None:

@@ -1,0 +1,79 @@
+"""What a fit is asked for, checked value by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Literal
+
+from dgmm.errors import DataError
+from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
+from dgmm.fitting.initialisation import METHODS, METHODS_OVER_ALL_ROWS
+from dgmm.mixture.backends import BACKENDS
+from dgmm.mixture.covariance import FAMILIES
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """What a fit is asked for; names and meanings are those of the job file and scikit-learn.
+
+    Raises
+    ------
+    DataError
+        If a setting means nothing; NumPy's numbers become Python's, which do not overflow.
+    """
+
+    n_components: int
+    covariance_type: str = "full"
+    tol: float = 1e-4
+    max_iter: int = 200
+    n_init: int = 1
+    reg_covar: float = 0.0
+    reg_covar_relative: float = 1e-6
+    acceleration: Acceleration = "squarem"
+    on_collapse: Literal["reseed", "drop"] = "reseed"
+    method: str = "kmeans"
+    sample_rows: int | None = None
+    n_sample_starts: int | None = None
+    missing: Literal["error", "drop"] = "error"
+    backend: Literal["auto", "numpy", "numba"] = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checked: dict[str, int | float] = {}
+        for name, least in {"n_components": 1, "max_iter": 0, "n_init": 1, "seed": 0}.items():
+            checked[name] = whole_number(name, getattr(self, name), least)
+        if self.sample_rows is not None:
+            checked["sample_rows"] = whole_number("sample_rows", self.sample_rows, 1)
+        if self.n_sample_starts is not None:
+            checked["n_sample_starts"] = whole_number("n_sample_starts", self.n_sample_starts, 0)
+        for name in ("tol", "reg_covar", "reg_covar_relative"):
+            checked[name] = _number(name, getattr(self, name))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        _check_choice("covariance_type", self.covariance_type, FAMILIES)
+        _check_choice("init_params", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
+        _check_choice("acceleration", self.acceleration, ACCELERATIONS)
+        _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
+        _check_choice("missing", self.missing, ("error", "drop"))
+        _check_choice("backend", self.backend, BACKENDS)
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """The setting's value as Python's int; a DataError unless it is an integer of at least that."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise DataError(f"{name} is {value!r}; expected an integer of at least {least}")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise DataError(f"{name} is {value!r}; expected a finite number of at least 0")
+    return float(value)
+
+
+def _check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise DataError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
