@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,9 +168,23 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
         record = FORMER_NAMES.get(written, written)
         former = FORMER_FIELDS.get(record, {})
         own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
+        _check_fields(record, own)
         return RECORDS[record](**own)
     ((kind, content),) = tree.items()
     return _BUILDERS[kind](content, arrays)
+
+
+def _check_fields(record: str, own: Mapping[str, Any]) -> None:
+    """Refuse a record that is not one of today's, by what differs."""
+    if record not in RECORDS:
+        raise DataError(f"it holds a record {record!r}, which is unknown")
+    known = {field.name: field for field in fields(RECORDS[record])}
+    due = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
+    unknown, absent = sorted(own.keys() - known.keys()), sorted(due - own.keys())
+    if unknown or absent:
+        differs = [f"has an unknown field {name!r}" for name in unknown]
+        differs += [f"lacks the field {name!r}" for name in absent]
+        raise DataError(f"its record {record!r} {' and '.join(differs)}")
 
 
 _BUILDERS: dict[str, Callable[[Any, list[NDArray[Any]]], Any]] = {

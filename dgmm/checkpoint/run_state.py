@@ -13,6 +13,8 @@ from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.reduction.tree import Monoid, Subtree
 
+#: What a state of EM holds.
+_EM_KEYS = (*EmState._fields, "max_iter")
 T = TypeVar("T")
 M = TypeVar("M", bound=Monoid)
 
@@ -82,10 +84,10 @@ class RunState:
         return self._loaded[0]
 
     def _load_em_state(self) -> EmState | None:
-        held = self._store.load("em")
+        held = self._store.load("em", _EM_KEYS)
         if held is not None and held["max_iter"] < self._max_iter:
             is_early = is_independent_of_max_iter(_n_iter(held["candidates"]), held["max_iter"])
-            held = held if is_early else self._store.load("em-before-the-end")
+            held = held if is_early else self._store.load("em-before-the-end", _EM_KEYS)
             self._store.discard("pass")  # it may be of a pass that this run will not make
         return None if held is None else EmState(held["candidates"], held["n_passes"])
 
@@ -145,7 +147,7 @@ class SavedPass(Generic[M]):
 
     def finished(self) -> list[Subtree[M]]:
         """What an earlier attempt at this very pass has finished."""
-        held = self._store.load("pass")
+        held = self._store.load("pass", ("name", "subtrees"))
         return held["subtrees"] if held is not None and held["name"] == self._name else []
 
     def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:

@@ -1,14 +1,16 @@
 """Files of a run's state: whole or absent, checksummed, two generations of each.
 
 `NAME.N.checkpoint` is the Nth state of what NAME stands for. A new one is written aside, synced and
-renamed before the last but one goes, so that at any moment one whole file is there.
+renamed before the last but one is removed, so that at any moment one whole file is there. A file
+that does not match its checksum becomes `NAME.N.damaged`. One that does and cannot be understood,
+because another version of dgmm wrote it, is refused and stays.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -16,14 +18,16 @@ import numpy as np
 
 from dgmm.checkpoint.encoding import Encoded, decode, encode
 from dgmm.errors import DataError, OutputExistsError, OutputFailedError
-from dgmm.storage.array_files import read_sealed, write_sealed
+from dgmm.storage.array_files import DamagedFileError, read_sealed, write_sealed
 from dgmm.storage.atomic_files import reason
 from dgmm.storage.folders import Entry, Folder, Target, entry_of
+from dgmm.version import __version__
 
 #: Version of what files hold and how; another one is refused.
 FORMAT = 2
-_KEPT = 2
-_FILE = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<generation>[0-9]+)\.checkpoint")
+_N_GENERATIONS = 2
+_WHOLE, _DAMAGED = "checkpoint", "damaged"
+_FILE = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<generation>[0-9]+)\.(?P<kind>checkpoint|damaged)")
 
 
 class CheckpointStore:
@@ -65,16 +69,25 @@ class CheckpointStore:
         arrays = {f"a{i}": array for i, array in enumerate(encoded.arrays)}
         with self._made() as folder:
             generations = _generations(folder, name)
-            newest = max(generations, default=0) + 1
+            newest = max([*generations, *_generations(folder, name, _DAMAGED)], default=0) + 1
             tree = np.frombuffer(text.encode(), np.uint8)
             write_sealed(folder / _file(name, newest), tree=tree, **arrays)
             for generation in generations:
-                if generation <= newest - _KEPT:
+                if generation <= newest - _N_GENERATIONS:
                     with suppress(OSError):  # one too many does no harm
                         folder.remove(_file(name, generation))
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str, keys: Collection[str] = ()) -> Any:
         """The newest state of a name that is whole; None where there is none.
+
+        Damaged ones get another name and stay.
+
+        Parameters
+        ----------
+        name
+            Of the state.
+        keys
+            What it has to have at least, where it is a mapping.
 
         Raises
         ------
@@ -82,17 +95,49 @@ class CheckpointStore:
             If it belongs to another run, or to a version of dgmm that writes them otherwise.
         """
         with self._opened() as folder:
-            if folder is None:
-                return None
-            for generation in sorted(_generations(folder, name), reverse=True):
-                file = folder / _file(name, generation)
-                try:
-                    return self._value(file, read_sealed(file))
-                except DataError as error:
-                    self._warn(f"{error}; an earlier state is taken, or the work done again")
-                    with suppress(OSError):
-                        folder.remove(file.name)  # it must not count as one of those that are kept
+            return None if folder is None else self._newest(folder, name, keys, self._set_aside)
+
+    def check(self) -> None:
+        """Refuse states that `load` would refuse; nothing is changed.
+
+        Raises
+        ------
+        OutputExistsError
+            See `load`.
+        """
+        with self._opened() as folder:
+            if folder is not None:
+                for name in sorted({match["name"] for match in _files(folder)}):
+                    self._newest(folder, name, (), lambda *_: None)
+
+    def _newest(
+        self,
+        folder: Folder,
+        name: str,
+        keys: Collection[str],
+        damaged: Callable[[Entry, DamagedFileError], None],
+    ) -> Any:
+        for generation in sorted(_generations(folder, name), reverse=True):
+            file = folder / _file(name, generation)
+            try:
+                return self._value(file, keys)
+            except DamagedFileError as error:
+                damaged(file, error)
         return None
+
+    def _set_aside(self, file: Entry, error: DamagedFileError) -> None:
+        """Give a damaged file another name, so that it does not count as a state."""
+        name, generation, _ = file.name.split(".")
+        aside = _file(name, int(generation), _DAMAGED)
+        with suppress(OSError):
+            file.folder.rename(file.name, aside)
+        others = _generations(file.folder, name)
+        instead = (
+            f"state {max(others)} of {name} is taken"
+            if others
+            else f"no whole state of {name} is left, and that part of the work is done again"
+        )
+        self._warn(f"{error}; it is kept as {aside}, and {instead}")
 
     def discard(self, name: str) -> None:
         """Forget all states of a name."""
@@ -102,23 +147,18 @@ class CheckpointStore:
                     with suppress(OSError):
                         folder.remove(_file(name, generation))
 
-    def _value(self, path: Entry, arrays: dict[str, Any]) -> Any:
+    def _value(self, file: Entry, keys: Collection[str]) -> Any:
         try:
-            content = json.loads(arrays.pop("tree").tobytes())
-            written = content["format"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise DataError(f"{path} is damaged: {error!r}") from error
-        if written != FORMAT:
+            run, value = _content(read_sealed(file), keys)
+        except DamagedFileError:
+            raise
+        except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _not_understood(file, error) from error
+        if run != self._run:
             raise OutputExistsError(
-                f"{path} has format {written}, this dgmm reads format {FORMAT}: go on "
-                "with the version that wrote it, or choose another output.path"
+                f"{file} belongs to another job or to other data; choose another output.path"
             )
-        held = decode(Encoded(content["tree"], [arrays[f"a{i}"] for i in range(len(arrays))]))
-        if held["run"] != self._run:
-            raise OutputExistsError(
-                f"{path} belongs to another job or to other data; choose another output.path"
-            )
-        return held["value"]
+        return value
 
     @contextmanager
     def _opened(self) -> Iterator[Folder | None]:
@@ -152,10 +192,35 @@ class CheckpointStore:
         return OutputFailedError(f"cannot open or create {self._place}: {reason(error)}")
 
 
-def _generations(folder: Folder, name: str) -> list[int]:
-    found = map(_FILE.fullmatch, folder.names())
-    return [int(match["generation"]) for match in found if match and match["name"] == name]
+def _content(arrays: dict[str, Any], keys: Collection[str]) -> tuple[str, Any]:
+    """The run that a state belongs to, and its value."""
+    content = json.loads(arrays.pop("tree").tobytes())
+    if content["format"] != FORMAT:
+        raise DataError(f"it has format {content['format']}, and format {FORMAT} is read")
+    held = decode(Encoded(content["tree"], [arrays[f"a{i}"] for i in range(len(arrays))]))
+    value = held["value"]
+    if keys and (missing := sorted(set(keys) - set(value))):
+        raise DataError(f"it lacks {', '.join(missing)}")
+    return held["run"], value
 
 
-def _file(name: str, generation: int) -> str:
-    return f"{name}.{generation}.checkpoint"
+def _not_understood(file: Entry, error: Exception) -> OutputExistsError:
+    what = str(error) if isinstance(error, DataError) else repr(error)
+    return OutputExistsError(
+        f"{file} is whole, but this version of dgmm ({__version__}) cannot read it: {what}. It was "
+        "written by another version and is left as it is: go on with that version, or choose "
+        "another output.path"
+    )
+
+
+def _files(folder: Folder) -> Iterator[re.Match[str]]:
+    return (match for match in map(_FILE.fullmatch, folder.names()) if match)
+
+
+def _generations(folder: Folder, name: str, kind: str = _WHOLE) -> list[int]:
+    wanted = (name, kind)
+    return [int(m["generation"]) for m in _files(folder) if (m["name"], m["kind"]) == wanted]
+
+
+def _file(name: str, generation: int, kind: str = _WHOLE) -> str:
+    return f"{name}.{generation}.{kind}"

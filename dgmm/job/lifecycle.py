@@ -13,7 +13,7 @@ from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.result import RunResult
-from dgmm.job.resume_check import accepted_changes
+from dgmm.job.resume_check import accepted_changes, check_state
 from dgmm.job.stages import check_report, write_report_if_asked
 from dgmm.mixture.backends import require
 from dgmm.reduction.blocks import BlockGrid, BlockRange
@@ -76,6 +76,7 @@ def tell(
                 changes = accepted_changes(
                     directory, seen.fingerprint, accept_versions=accept_versions
                 )
+                check_state(directory, seen.fingerprint)
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:
                     recording.warning(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -118,15 +118,31 @@ def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> l
     return [text + "its bits are not those of an undisturbed run"]
 
 
+def check_state(directory: RunDirectory, data: Mapping[str, Any]) -> None:
+    """Refuse a state that cannot be gone on from, before anything is written.
+
+    Raises
+    ------
+    OutputExistsError
+        If it is of another run, or this version of dgmm does not understand it.
+    """
+    _store(directory, data, lambda _: None).check()
+
+
 @contextmanager
 def run_state(
     job: Job, directory: RunDirectory, data: Mapping[str, Any], listener: RecordingListener
 ) -> Iterator[RunState]:
     """The state of this run on disk, which any earlier attempt at it has left."""
-    own = in_former_names(directory.identity)
-    run = fingerprint({"job": own, "data": plain(data)})
-    place = directory.folder / CHECKPOINT
-    store = CheckpointStore(place, run, listener.warning, lambda: directory.is_lost)
+    store = _store(directory, data, listener.warning)
     every_s = job.checkpoint.every_s
     with RunState(store, every_s=every_s, max_iter=job.model.max_iter) as state:
         yield state
+
+
+def _store(
+    directory: RunDirectory, data: Mapping[str, Any], warn: Callable[[str], None]
+) -> CheckpointStore:
+    own = in_former_names(directory.identity)
+    run = fingerprint({"job": own, "data": plain(data)})
+    return CheckpointStore(directory.folder / CHECKPOINT, run, warn, lambda: directory.is_lost)

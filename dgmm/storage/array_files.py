@@ -39,6 +39,10 @@ _DAMAGE = (
 )
 
 
+class DamagedFileError(DataError):
+    """A sealed file that does not match its checksum."""
+
+
 def write_arrays(path: Target, **arrays: NDArray[Any]) -> None:
     """Write an uncompressed npz; the same arrays give the same bytes.
 
@@ -76,14 +80,16 @@ def read_sealed(path: Target) -> dict[str, NDArray[Any]]:
     ------
     InputNotFoundError
         If the file is absent or cannot be read.
-    DataError
+    DamagedFileError
         If a single bit of it is not as it was written.
+    DataError
+        If it is, and what was written is no npz file of plain arrays.
     """
     try:
         with open_regular(path) as file:
             _check_seal(path, file)
     except (IrregularFileError, IsADirectoryError) as error:
-        raise DataError(f"{path} is damaged: {reason(error)}") from error
+        raise DamagedFileError(f"{path} is damaged: {reason(error)}") from error
     except OSError as error:
         raise InputNotFoundError(f"cannot read {path}: {reason(error)}") from error
     return read_arrays(path)
@@ -159,7 +165,7 @@ def _check_seal(path: Target, file: BinaryIO) -> None:
         found.update(data)
         left -= len(data)
     if left != 0 or file.read() != found.digest() + _SEAL:
-        raise DataError(f"{path} is damaged: its checksum is not that of its bytes")
+        raise DamagedFileError(f"{path} is damaged: its checksum is not that of its bytes")
 
 
 def _write_members(file: Any, arrays: Mapping[str, NDArray[Any]]) -> None:

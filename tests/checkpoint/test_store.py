@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from dgmm.checkpoint import CheckpointStore, store
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, OutputFailedError
+from dgmm.fitting.initialisation.oversampling import Counts
 from dgmm.storage.array_files import read_sealed, write_sealed
 
 STATE = {"X": np.arange(100.0), "n": 3}
@@ -48,6 +50,68 @@ def test_a_damaged_state_is_said_and_the_one_before_it_loaded(tmp_path: Path) ->
     assert "em.2.checkpoint is damaged" in said[0]
 
 
+def test_damaged_states_are_kept_aside_and_it_is_said_when_none_is_left(tmp_path: Path) -> None:
+    states = opened(tmp_path)
+    states.save("em", 1)
+    states.save("em", 2)
+    folder = tmp_path / "checkpoint"
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    damaged = {path.stem: path.read_bytes() for path in folder.iterdir()}
+    said: list[str] = []
+    states = opened(tmp_path, said)
+    assert states.load("em") is None
+    assert "it is kept as em.2.damaged, and state 1 of em is taken" in said[0]
+    assert "em.1.damaged, and no whole state of em is left" in said[1]
+    states.save("em", 3)
+    states.save("em", 4)
+    assert opened(tmp_path).load("em") == 4
+    assert {p.stem: p.read_bytes() for p in folder.glob("*.damaged")} == damaged
+    assert sorted(p.name for p in folder.glob("*.checkpoint")) == [
+        "em.3.checkpoint",
+        "em.4.checkpoint",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda r: r.update(record="Anew"), "a record 'Anew', which is unknown"),
+        (lambda r: r["fields"].update(colour=2), "'Counts' has an unknown field 'colour'"),
+        (lambda r: r["fields"].pop("values"), "'Counts' lacks the field 'values'"),
+    ],
+    ids=["record", "field more", "field less"],
+)
+def test_a_whole_state_of_another_version_is_refused_by_what_differs_and_stays(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], named: str
+) -> None:
+    counts = Counts(np.arange(3))
+    opened(tmp_path).save("em", counts)
+    opened(tmp_path).save("em", counts)
+    folder = tmp_path / "checkpoint"
+    for path in folder.iterdir():
+        arrays = read_sealed(path)
+        content = json.loads(arrays["tree"].tobytes())
+        change(dict(content["tree"]["map"])["value"])
+        arrays["tree"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+        write_sealed(path, **arrays)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for read in (lambda states: states.load("em"), lambda states: states.check()):
+        said: list[str] = []
+        with pytest.raises(OutputExistsError, match=named) as refused:
+            read(opened(tmp_path, said))
+        assert "em.2.checkpoint is whole, but this version" in str(refused.value)
+        assert "choose another output.path" in str(refused.value)
+        assert not said
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_state_that_lacks_what_it_should_hold_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path).save("em", {"candidates": ()})
+    with pytest.raises(OutputExistsError, match="it lacks max_iter, n_passes"):
+        opened(tmp_path).load("em", ("candidates", "n_passes", "max_iter"))
+
+
 def test_any_bit_of_a_sealed_file_that_is_turned_is_found(tmp_path: Path) -> None:
     path = tmp_path / "sealed"
     write_sealed(path, X=np.arange(40.0), tree=np.frombuffer(b"{}", np.uint8))
@@ -81,7 +145,7 @@ def test_a_state_of_another_format_is_refused_with_both(
         patched.setattr(store, "FORMAT", 99)
         opened(tmp_path).save("em", 1)
     with pytest.raises(
-        OutputExistsError, match=f"has format 99, this dgmm reads format {store.FORMAT}"
+        OutputExistsError, match=f"has format 99, and format {store.FORMAT} is read"
     ):
         opened(tmp_path).load("em")
 

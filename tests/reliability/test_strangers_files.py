@@ -26,7 +26,7 @@ from process_growth import HAS_PEAKS, growth_of
 
 from dgmm.checkpoint import CheckpointStore
 from dgmm.config import load_job
-from dgmm.errors import DataError, InputNotFoundError, JobFileError
+from dgmm.errors import DataError, InputNotFoundError, JobFileError, OutputExistsError
 from dgmm.model.model_files import arrays_digest, load_model
 from dgmm.storage.array_files import read_arrays, write_arrays, write_sealed
 from dgmm.storage.regular_files import open_regular, read_regular
@@ -392,15 +392,15 @@ def test_a_sparse_model_of_terabytes_is_refused_by_its_header(model: Path) -> No
     assert growth_of(*refused) < 50 * 1024**2
 
 
-def test_a_sealed_state_of_nonsense_is_a_damaged_one(tmp_path: Path) -> None:
-    warned: list[str] = []
-    (tmp_path / "state").mkdir()
+def test_a_sealed_state_of_nonsense_is_refused_and_stays(tmp_path: Path) -> None:
     deep = np.frombuffer(b"[" * 100_000, np.uint8)
     for number, arrays in enumerate(({"tree": deep}, {"other": deep}, {"tree": deep[:0]}), 1):
-        write_sealed(tmp_path / "state" / f"em.{number}.checkpoint", **arrays)
-    store = CheckpointStore(tmp_path / "state", "a run", warned.append)
-    assert store.load("em") is None
-    assert len(warned) == 3
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_sealed(folder / "em.1.checkpoint", **arrays)
+        with pytest.raises(OutputExistsError, match=r"em\.1\.checkpoint is whole, but"):
+            CheckpointStore(folder, "a run", pytest.fail).load("em")
+        assert (folder / "em.1.checkpoint").exists()
 
 
 # Outputs inside inputs, through links
