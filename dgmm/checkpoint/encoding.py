@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.extremes import Extremes
 from dgmm.data.summary.moments import Moments
-from dgmm.data.summary.summarise import PartialSummary, Summary
+from dgmm.data.summary.partial_summary import PartialSummary
+from dgmm.data.summary.summarise import Summary
 from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import Cycle

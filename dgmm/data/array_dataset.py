@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.object_arrays import NoNumber, float_cells, unmasked
 from dgmm.data.row_block import RowBlock, Rows
+from dgmm.data.row_weights import row_weights
 from dgmm.data.unsupported_inputs import no_array, refuse_unreadable
 from dgmm.data.valid_range import ValidRange
 from dgmm.data.validation import check_dtype, check_shape, native
@@ -37,6 +39,8 @@ class ArrayDataset:
         Of the stored array that X was read from.
     valid_range : ValidRange, optional
         Outside of which values stand for missing ones.
+    weights : (n,) array_like, optional
+        Weight of each row, finite and not negative; 1 each by default.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class ArrayDataset:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     fill_value: FillValue | None = None
     valid_range: ValidRange | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class ArrayDataset:
         feature_names: Sequence[str] | None = None,
         fill_value: FillValue | None = None,
         valid_range: ValidRange | None = None,
+        weights: ArrayLike | None = None,
     ) -> None:
         values = _as_array(X)
         check_dtype(values.dtype, _SOURCE)
@@ -71,6 +77,8 @@ class ArrayDataset:
         object.__setattr__(self, "attributes", {})
         object.__setattr__(self, "fill_value", fill_value)
         object.__setattr__(self, "valid_range", valid_range)
+        checked = None if weights is None else row_weights(weights, len(values))
+        object.__setattr__(self, "weights", checked)
 
     @property
     def n_samples(self) -> int:
@@ -101,22 +109,27 @@ class ArrayDataset:
         """Yield blocks: their values are a view where order and byte order allow it."""
         for block in range(run.start, run.stop):
             start, stop = self.grid.rows(block)
-            yield RowBlock(block, start, np.ascontiguousarray(self.X[start:stop], dtype=self.dtype))
+            values = np.ascontiguousarray(self.X[start:stop], dtype=self.dtype)
+            weights = None if self.weights is None else self.weights[start:stop]
+            yield RowBlock(block, start, values, weights)
 
     def locate(self, row: int) -> str:
         """Where a row lies."""
         return f"row {row}"
 
     def fingerprint(self) -> dict[str, Any]:
-        """Shape, type and SHA-256 of the values."""
+        """Shape, type and SHA-256 of the values, and of the weights where there are any."""
         digest = hashlib.sha256()
         for block in self.read_blocks(BlockRange(0, self.grid.n_blocks)):
             digest.update(block.values.data)
-        return {
+        found = {
             "shape": [self.n_samples, self.n_features],
             "dtype": self.dtype.name,
             "values_sha256": digest.hexdigest(),
         }
+        if self.weights is not None:
+            found["weights_sha256"] = hashlib.sha256(self.weights.data).hexdigest()
+        return found
 
     def check_unchanged(self) -> None:
         """Nothing to check: the caller owns the array."""

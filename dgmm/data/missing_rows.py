@@ -40,6 +40,8 @@ class SelectedRows:
         None where each row weighs 1.
     mask : (b,) or None
         Which of the block's rows these are; None for all.
+    incomplete : (b,) or None
+        Which were left out because they are not complete; None for none.
     n_read : int
         Rows of the block, b.
     """
@@ -47,6 +49,7 @@ class SelectedRows:
     values: Rows
     weights: NDArray[np.float64] | None
     mask: Mask | None
+    incomplete: Mask | None
     n_read: int
 
     @property
@@ -98,14 +101,14 @@ class MissingPolicy(Enum):
             If a row that counts is not complete and the policy is `ERROR`.
         """
         weighty = _weighty(block) if not weightless else None
-        complete = None if self is MissingPolicy.NONE_MISSING else block.complete
-        if self is MissingPolicy.ERROR and complete is not None:
-            _refuse(complete if weighty is None else complete | ~weighty, block, dataset, remedy)
-        mask = _both(weighty, complete)
+        incomplete = None if self is MissingPolicy.NONE_MISSING else _incomplete(block, weighty)
+        if self is MissingPolicy.ERROR and incomplete is not None:
+            raise _refusal(incomplete, block, dataset, remedy)
+        mask, n_read = _counting(weighty, incomplete), len(block.values)
         if mask is None:
-            return SelectedRows(block.values, block.weights, None, len(block.values))
+            return SelectedRows(block.values, block.weights, None, None, n_read)
         weights = None if block.weights is None else block.weights[mask]
-        return SelectedRows(block.values[mask], weights, mask, len(block.values))
+        return SelectedRows(block.values[mask], weights, mask, incomplete, n_read)
 
 
 def _weighty(block: RowBlock) -> Mask | None:
@@ -115,20 +118,27 @@ def _weighty(block: RowBlock) -> Mask | None:
     return block.weights > 0
 
 
-def _both(one: Mask | None, other: Mask | None) -> Mask | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other
+def _incomplete(block: RowBlock, weighty: Mask | None) -> Mask | None:
+    """Rows, of those with a weight, that are not complete; None where there are none."""
+    complete = block.complete
+    if complete is None or weighty is None:
+        return None if complete is None else ~complete
+    incomplete = weighty & ~complete
+    return incomplete if incomplete.any() else None
 
 
-def _refuse(valid: Mask, block: RowBlock, dataset: Located, remedy: str) -> None:
-    """Raise the error for the rows that are not valid, if there are any."""
-    if valid.all():
-        return
-    first = int(np.argmin(valid))
+def _counting(weighty: Mask | None, incomplete: Mask | None) -> Mask | None:
+    """Rows with a weight that are complete; None where that is all of them."""
+    if incomplete is None:
+        return weighty
+    return ~incomplete if weighty is None else weighty & ~incomplete
+
+
+def _refusal(incomplete: Mask, block: RowBlock, dataset: Located, remedy: str) -> DataError:
+    first = int(np.argmax(incomplete))
     feature = dataset.feature_names[int(np.argmin(np.isfinite(block.values[first])))]
-    raise DataError(
-        f"{int((~valid).sum())} of {len(valid)} rows from row {block.start} on hold NaN or "
+    return DataError(
+        f"{int(incomplete.sum())} of {len(incomplete)} rows from row {block.start} on hold NaN or "
         f"infinite values, the first in {dataset.locate(block.start + first)}, feature {feature}. "
         f"{remedy}"
     )

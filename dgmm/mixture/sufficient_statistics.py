@@ -8,7 +8,7 @@ them, not by this class.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
-    """Σ r φ(y − c_k) of some rows, for every component k.
+    """Σ w r φ(y − c_k) of some rows of weights w, for every component k.
 
     Attributes
     ----------
     n_rows : int
         Rows seen, exactly.
     log_likelihood : float
-        Sum over rows of log p(y); without the quadratic term that is common to all components
+        Σ w log p(y) over rows; without the quadratic term that is common to all components
         where the kernel is not `is_complete` (see `dgmm.fitting.em.loop`).
     sums : (k, p)
         Columns as in φ: quadratic, linear, count.
@@ -35,6 +35,8 @@ class Statistics:
         Scatter of the rows about the reference, for families with a `scatter_width`.
     reference : (k, d) or None
         The points c_k; None is the origin of the standardised data.
+    sum_of_weights : float or None
+        None where each row weighs 1.
     """
 
     n_rows: int
@@ -42,6 +44,12 @@ class Statistics:
     sums: Array
     scatter: Array | None = None
     reference: Array | None = None
+    sum_of_weights: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """Sum of the rows' weights: what means over rows are divided by."""
+        return self.n_rows if self.sum_of_weights is None else self.sum_of_weights
 
     @classmethod
     def zero(
@@ -62,6 +70,7 @@ class Statistics:
             self.sums + other.sums,
             scatter,
             self.reference,
+            merged_weight(self, other),
         )
 
     def moments(self, family: Family, scatter: Array | None = None) -> Moments:
@@ -83,6 +92,25 @@ class Statistics:
             second=self.sums[:, :q],
             scatter=self.scatter if self.scatter is not None else scatter,
         )
+
+
+class Weighted(Protocol):
+    """Sums over rows that may have weights."""
+
+    @property
+    def sum_of_weights(self) -> float | None:
+        """None where each row weighs 1."""
+
+    @property
+    def weight(self) -> float:
+        """Sum of the weights, in any case."""
+
+
+def merged_weight(one: Weighted, other: Weighted) -> float | None:
+    """The sum of weights of both; None where neither has weights."""
+    if one.sum_of_weights is None and other.sum_of_weights is None:
+        return None
+    return one.weight + other.weight
 
 
 def linear_width(family: Family, p: int) -> int:

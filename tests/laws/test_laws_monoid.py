@@ -15,7 +15,7 @@ from mixtures import EPS, Scene
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.row_block import RowBlock
-from dgmm.data.summary.summarise import PartialSummary
+from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import SampleRule
 from dgmm.mixture.backends import NumpyBackend
 from dgmm.mixture.covariance import FAMILIES

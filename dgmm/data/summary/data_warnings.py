@@ -47,10 +47,10 @@ def data_warnings(
             f"features with equal values in the whole sample: {listed(pairs)}. Full and tied "
             "covariances are singular without regularisation; leave one of each out"
         )
-    if summary.n_dropped:
+    if summary.n_incomplete:
         found.append(
-            f"{summary.n_dropped:,} of {summary.n_read:,} rows hold values that are not finite and "
-            "are left out"
+            f"{summary.n_incomplete:,} of {summary.n_read:,} rows hold values that are not finite "
+            "and are left out"
         )
     if dataset.dtype.kind in "iu":
         large = _beyond_float64(summary)

@@ -8,6 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.sufficient_statistics import merged_weight
+
 Floats = NDArray[np.float64]
 #: Exponent of a column of zeros: below every other, so that merging takes the other's.
 _ZERO_EXPONENT = -1100
@@ -33,13 +35,21 @@ class Moments:
     scaled_mean : (d,) float64
         mean/2^exponent.
     scaled_squares : (d,) float64
-        Σ(x - mean)²/4^exponent.
+        Σ w (x - mean)²/4^exponent, for rows of weights w.
+    sum_of_weights : float or None
+        None where each row weighs 1.
     """
 
     count: int
     exponent: NDArray[np.int64]
     scaled_mean: Floats
     scaled_squares: Floats
+    sum_of_weights: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """Sum of the rows' weights."""
+        return self.count if self.sum_of_weights is None else self.sum_of_weights
 
     @classmethod
     def zero(cls, n_features: int) -> Self:
@@ -48,8 +58,13 @@ class Moments:
         return cls(0, np.full(n_features, _ZERO_EXPONENT, dtype=np.int64), empty, empty)
 
     @classmethod
-    def of_columns(cls, columns: Floats, largest: Floats | None = None) -> Self:
-        """Measure finite columns (d, b), whose largest magnitudes (d,) may be known already."""
+    def of_columns(
+        cls, columns: Floats, largest: Floats | None = None, weights: Floats | None = None
+    ) -> Self:
+        """Measure finite columns (d, b), whose largest magnitudes (d,) may be known already.
+
+        `weights` (b,) are positive; None where each row weighs 1.
+        """
         n_features, count = columns.shape
         if count == 0:
             return cls.zero(n_features)
@@ -57,13 +72,18 @@ class Moments:
             largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
         exponent = _units(largest)
         scaled = _scaled(columns, exponent)
-        mean = scaled.mean(axis=1)
+        weight = None if weights is None else float(weights.sum())
+        mean = _mean(scaled, weights)
         deviations = scaled - mean[:, np.newaxis]
-        squares = np.einsum("ij,ij->i", deviations, deviations)
+        if weights is None:
+            squares = np.einsum("ij,ij->i", deviations, deviations)
+        else:
+            squares = np.einsum("ij,ij,j->i", deviations, deviations, weights)
         # The rounded mean is off by the deviations' own mean; the identity
         # Σ(x - m)² = Σ(x - c)² - n(m - c)² takes that out.
-        error = deviations.mean(axis=1)
-        return cls(count, exponent, mean + error, np.maximum(squares - count * error**2, 0.0))
+        error = _mean(deviations, weights)
+        squares = np.maximum(squares - (weight or count) * error**2, 0.0)
+        return cls(count, exponent, mean + error, squares, weight)
 
     def merge(self, other: Self) -> Self:
         """Return the moments of these rows followed by the other's."""
@@ -71,14 +91,15 @@ class Moments:
             return self
         if self.count == 0:
             return other
-        count = self.count + other.count
+        weight = merged_weight(self, other)
         exponent = np.maximum(self.exponent, other.exponent)
         left_mean, left_squares = self._in_units(exponent)
         right_mean, right_squares = other._in_units(exponent)
         delta = right_mean - left_mean
-        share = other.count / count
-        squares = left_squares + right_squares + delta**2 * (self.count * share)
-        return type(self)(count, exponent, left_mean + delta * share, squares)
+        share = other.weight / (self.weight + other.weight)
+        squares = left_squares + right_squares + delta**2 * (self.weight * share)
+        count = self.count + other.count
+        return type(self)(count, exponent, left_mean + delta * share, squares, weight)
 
     def _in_units(self, exponent: NDArray[np.int64]) -> tuple[Floats, Floats]:
         shift = self.exponent - exponent
@@ -98,8 +119,15 @@ class Moments:
         if self.count == 0:
             return np.full(len(self.exponent), np.nan)
         with np.errstate(over="ignore", under="ignore"):
-            result: Floats = np.ldexp(self.scaled_squares / self.count, 2 * self.exponent)
+            result: Floats = np.ldexp(self.scaled_squares / self.weight, 2 * self.exponent)
         return result
+
+
+def _mean(columns: Floats, weights: Floats | None) -> Floats:
+    """Means (d,) of columns (d, b)."""
+    if weights is None:
+        return np.asarray(columns.mean(axis=1))
+    return np.asarray(columns @ weights / weights.sum())
 
 
 def _units(largest: Floats) -> NDArray[np.int64]:

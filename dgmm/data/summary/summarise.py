@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import listed
 from dgmm.data.missing_rows import MissingPolicy
-from dgmm.data.row_block import Mask, RowBlock
-from dgmm.data.summary.cell_counts import count_equal, count_outside
-from dgmm.data.summary.extremes import Extremes
-from dgmm.data.summary.moments import Floats, Moments
+from dgmm.data.summary.moments import Floats
+from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
 from dgmm.errors import DataError
-from dgmm.mixture.backends import Backend, fastest
+from dgmm.mixture.backends import fastest
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
@@ -39,9 +37,9 @@ class Summary:
     Parameters
     ----------
     n_read, n_kept : int
-        Rows, and rows without a value that is not finite.
+        Rows, and rows that count: complete and of a weight that is not 0.
     n_nan, n_inf : (d,) int64
-        NaN and ±infinity per feature, over all rows.
+        NaN and ±infinity per feature, over all rows of a weight that is not 0.
     n_fill : (d,) int64
         Values equal to the array's own fill value; 0 where it has none, or NaN.
     minimum, maximum, mean, variance : (d,) float64
@@ -52,6 +50,10 @@ class Summary:
         A uniform sample in the stored type, in row order.
     sample_numbers : (m,) int64
         The rows' numbers.
+    n_weightless : int
+        Rows of weight 0.
+    sum_of_weights : float or None
+        Of the rows that count; None where each weighs 1.
     """
 
     n_read: int
@@ -67,84 +69,23 @@ class Summary:
     variance: Floats
     sample: NDArray[Any]
     sample_numbers: NDArray[np.int64]
+    n_weightless: int = 0
+    sum_of_weights: float | None = None
 
     @property
     def n_dropped(self) -> int:
-        """Rows with a value that is not finite."""
+        """Rows left out."""
         return self.n_read - self.n_kept
 
+    @property
+    def n_incomplete(self) -> int:
+        """Rows left out because a value is not finite."""
+        return self.n_dropped - self.n_weightless
 
-@dataclass(frozen=True, slots=True)
-class PartialSummary:
-    """The summary of some blocks; a monoid.
-
-    Parameters
-    ----------
-    n_read : int
-        Rows, dropped ones included.
-    n_nan, n_inf : (d,) int64
-    first_faulty : (row, feature) or None
-        The first value that is not finite.
-    n_fill : (d,) int64
-        Values equal to the fill value, in the kept rows.
-    n_outside : (d,) int64
-        Values outside the valid range, in the kept rows.
-    moments, extremes, candidates
-        Of the kept rows.
-    """
-
-    n_read: int
-    n_nan: NDArray[np.int64]
-    n_inf: NDArray[np.int64]
-    n_fill: NDArray[np.int64]
-    n_outside: NDArray[np.int64]
-    first_faulty: tuple[int, int] | None
-    moments: Moments
-    extremes: Extremes
-    candidates: Candidates
-
-    @classmethod
-    def of_block(
-        cls,
-        block: RowBlock,
-        dataset: Dataset,
-        rule: SampleRule,
-        backend: Backend,
-    ) -> Self:
-        """Measure one block."""
-        rows, start = block.values, block.start
-        selected = MissingPolicy.DROP.select(block, dataset)
-        kept, fill = selected.mask, dataset.fill_value
-        columns = _columns(selected.values, backend)
-        numbers = None if kept is None else np.flatnonzero(kept)
-        faults = np.zeros(rows.shape[1], np.int64)
-        extremes = Extremes.of_columns(columns, start, numbers)
-        largest = np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum))
-        return cls(
-            n_read=len(rows),
-            n_nan=faults if kept is None else np.isnan(rows).sum(axis=0, dtype=np.int64),
-            n_inf=faults if kept is None else np.isinf(rows).sum(axis=0, dtype=np.int64),
-            n_fill=count_equal(columns, extremes, None if fill is None else fill.value),
-            n_outside=count_outside(columns, extremes, dataset.valid_range),
-            first_faulty=None if kept is None else _first_faulty(rows, kept, start),
-            moments=Moments.of_columns(columns, largest),
-            extremes=extremes,
-            candidates=rule.candidates(block.index, start, rows, kept),
-        )
-
-    def merge(self, other: Self) -> Self:
-        """Return the summary of these rows followed by the other's."""
-        return type(self)(
-            n_read=self.n_read + other.n_read,
-            n_nan=self.n_nan + other.n_nan,
-            n_inf=self.n_inf + other.n_inf,
-            n_fill=self.n_fill + other.n_fill,
-            n_outside=self.n_outside + other.n_outside,
-            first_faulty=self.first_faulty or other.first_faulty,
-            moments=self.moments.merge(other.moments),
-            extremes=self.extremes.merge(other.extremes),
-            candidates=self.candidates.merge(other.candidates),
-        )
+    @property
+    def weight(self) -> float:
+        """Sum of the weights of the rows that count."""
+        return self.n_kept if self.sum_of_weights is None else self.sum_of_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,15 +178,9 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
         variance=part.moments.variance,
         sample=sample[0],
         sample_numbers=sample[1],
+        n_weightless=part.n_weightless,
+        sum_of_weights=part.moments.sum_of_weights,
     )
-
-
-def _columns(rows: NDArray[Any], backend: Backend) -> Floats:
-    """Rows (b, d) features first, in float64."""
-    n_features = rows.shape[1]
-    columns = np.empty(rows.shape[::-1])
-    backend.standardise(rows, np.ones(n_features), np.zeros(n_features), columns)
-    return columns
 
 
 def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
@@ -263,11 +198,6 @@ def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) 
         f"{dataset.feature_names[i]} in {counts[i]:,} of {part.moments.count:,} rows"
         for i in np.flatnonzero(counts)
     )
-
-
-def _first_faulty(rows: NDArray[Any], kept: Mask, start: int) -> tuple[int, int]:
-    place = int(np.argmin(kept))
-    return start + place, int(np.argmin(np.isfinite(rows[place])))
 
 
 def _empty_features(part: PartialSummary, dataset: Dataset) -> str:
@@ -291,7 +221,7 @@ def _faults(part: PartialSummary, dataset: Dataset) -> str:
     )
     more = f"; and {len(faulty) - _SHOWN} more features" if len(faulty) > _SHOWN else ""
     return (
-        f"{part.n_read - part.moments.count} of {part.n_read} rows hold values that are not finite "
+        f"{part.n_incomplete} of {part.n_read} rows hold values that are not finite "
         f"({counts}{more}), the first in {dataset.locate(row)}, feature "
         f"{dataset.feature_names[feature]}. "
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.missing_rows import MissingPolicy, SelectedRows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.backends import Backend, get
@@ -75,18 +75,20 @@ class EStepTask:
         used = frozenset({workspace.backend.name})
         for block in self.dataset.read_blocks(run):
             rows = self.missing.select(block, self.dataset)
-            statistics = self._statistics(rows.values, workspace)
+            statistics = self._statistics(rows, workspace)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
-    def _statistics(self, rows: NDArray[Any], workspace: Workspace) -> tuple[Statistics, ...]:
+    def _statistics(self, rows: SelectedRows, workspace: Workspace) -> tuple[Statistics, ...]:
         groups: dict[tuple[Any, ...], list[int]] = {}
         for i, kernel in enumerate(self.kernels):
             groups.setdefault(kernel.sharing, []).append(i)
         results: dict[int, Statistics] = {}
         for members in groups.values():
             kernels = [self.kernels[i] for i in members]
-            columns = StandardisedRows.of(rows, self.standardisation, kernels[0].dtype, workspace)
-            values = e_step(kernels, columns, workspace)
+            columns = StandardisedRows.of(
+                rows.values, self.standardisation, kernels[0].dtype, workspace
+            )
+            values = e_step(kernels, columns, workspace, rows.weights)
             results.update(zip(members, values, strict=True))
         return tuple(results[i] for i in range(len(self.kernels)))
 

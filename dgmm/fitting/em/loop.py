@@ -130,7 +130,7 @@ def advance(
         cycle = origin.cycle.interrupted()
         return replace(before, stage="centred", is_comparable=False, cycle=cycle)
     candidate = _with_outcome(candidate, converged and candidate.is_comparable, kernel, problem)
-    return _accelerated(origin, candidate, kernel, statistics.n_rows, problem)
+    return _accelerated(origin, candidate, kernel, statistics.weight, problem)
 
 
 def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
@@ -163,7 +163,7 @@ def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: St
             raise RuntimeError("the scatter is not known")
         p = candidate.parameters
         total += p.family.pooled_log_prob(p.precisions_cholesky, candidate.scatter, p.n_features)
-    return total / statistics.n_rows
+    return total / statistics.weight
 
 
 def _rejected(candidate: FitCandidate) -> FitCandidate:
@@ -178,7 +178,7 @@ def _rejected(candidate: FitCandidate) -> FitCandidate:
 
 
 def _accelerated(
-    before: FitCandidate, after: FitCandidate, kernel: Kernel, n_rows: int, problem: EMProblem
+    before: FitCandidate, after: FitCandidate, kernel: Kernel, n_rows: float, problem: EMProblem
 ) -> FitCandidate:
     """Let the next pass go further than the plain step, where the cycle allows it.
 

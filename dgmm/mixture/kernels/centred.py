@@ -107,7 +107,13 @@ class CentredKernel:
         return np.asarray(np.add(L, self.log_norms[:, None], out=L))
 
     def accumulate(
-        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+        self,
+        prepared: Tile,
+        R: Tile,
+        sums: Array,
+        scatter: Array | None,
+        workspace: Workspace,
+        weights: Array | None = None,
     ) -> None:
         """Moments about the old means, component by component."""
         d = prepared.shape[0]

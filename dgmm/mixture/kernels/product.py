@@ -131,7 +131,13 @@ class ProductKernel:
         return L
 
     def accumulate(
-        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+        self,
+        prepared: Tile,
+        R: Tile,
+        sums: Array,
+        scatter: Array | None,
+        workspace: Workspace,
+        weights: Array | None = None,
     ) -> None:
         """Φ Rᵀ, added in float64; the scatter about the origin where it is not known yet."""
         cut, product = self.cut, workspace.array("moments", sums.shape, self.dtype)
@@ -141,7 +147,7 @@ class ProductKernel:
             )
         if scatter is not None:
             Y = prepared[-(self.parts[-1].last + 1) : -1].astype(np.float64, copy=False)
-            scatter += self.family.scatter(Y)
+            scatter += self.family.scatter(Y, weights)
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """−½ yᵀΛy where it is common to all components."""

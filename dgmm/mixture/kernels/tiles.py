@@ -146,9 +146,18 @@ class Kernel(Protocol):
         """Log weight plus log density, (k, b), up to a term common to all components."""
 
     def accumulate(
-        self, prepared: Tile, R: Tile, sums: Array, scatter: Array | None, workspace: Workspace
+        self,
+        prepared: Tile,
+        R: Tile,
+        sums: Array,
+        scatter: Array | None,
+        workspace: Workspace,
+        weights: Array | None = None,
     ) -> None:
-        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (s,)."""
+        """Add the tile's moments, weighted by R (k, b), to sums (p, k) and scatter (s,).
+
+        `weights` (b,) are those of the rows, by which R is multiplied already.
+        """
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """The term that `weighted_log_prob` leaves out, (b,) or 0."""
@@ -163,7 +172,12 @@ def softmax(L: Tile, workspace: Workspace) -> Tile:
     return workspace.backend.softmax(L, top, total)
 
 
-def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -> list[Statistics]:
+def e_step(
+    kernels: Sequence[Kernel],
+    Y: Columns | Tile,
+    workspace: Workspace,
+    weights: Array | None = None,
+) -> list[Statistics]:
     """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
 
     Parameters
@@ -175,6 +189,8 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
         Standardised rows: an array of the kernels' dtype, or what writes them tile by tile.
     workspace
         Buffers to use.
+    weights : (n,)
+        Of the rows, positive; None where each weighs 1. Rows with weights go tile by tile.
     """
     first = kernels[0]
     columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
@@ -188,18 +204,28 @@ def e_step(kernels: Sequence[Kernel], Y: Columns | Tile, workspace: Workspace) -
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         by_tiles = []
         for i, kernel in enumerate(kernels):
-            lse = kernel.at_once(columns, sums[i], workspace)
+            lse = kernel.at_once(columns, sums[i], workspace) if weights is None else None
             if lse is None:
                 by_tiles.append(i)
             else:
                 totals[i] = float(np.add.reduce(lse, dtype=np.float64))
         for rows in steps(n if by_tiles else 0, first.tile_rows):
             prepared = first.prepare(columns, rows, workspace)
+            own = None if weights is None else weights[rows]
             for i in by_tiles:
                 L = kernels[i].weighted_log_prob(prepared, workspace)
-                totals[i] += float(np.add.reduce(softmax(L, workspace), dtype=np.float64))
-                kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace)
+                totals[i] += _total(softmax(L, workspace), own)
+                if own is not None:
+                    np.multiply(L, own, out=L, casting="same_kind")
+                kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace, own)
+    weight = None if weights is None else float(weights.sum())
     return [
-        Statistics(n, total, np.ascontiguousarray(s.T), T, kernel.reference)
+        Statistics(n, total, np.ascontiguousarray(s.T), T, kernel.reference, weight)
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]
+
+
+def _total(lse: Tile, weights: Array | None) -> float:
+    """The sum of log densities, each times its row's weight."""
+    values = lse if weights is None else lse * weights
+    return float(np.add.reduce(values, dtype=np.float64))

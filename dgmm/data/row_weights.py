@@ -1,0 +1,33 @@
+"""Weights of rows: a row of weight 3 counts as three copies of it, one of weight 0 not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dgmm.errors import DataError
+
+
+def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
+    """Weights (n,) as float64.
+
+    Raises
+    ------
+    DataError
+        If they are not one finite number per row, one is negative, or all are 0.
+    """
+    found = np.ascontiguousarray(weights, dtype=np.float64)
+    if found.shape != (n_samples,):
+        raise DataError(
+            f"weights have shape {found.shape}, expected ({n_samples},): one per row of X"
+        )
+    wrong = ~(np.isfinite(found) & (found >= 0))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"the weight of row {row} is {found[row]:g}, expected a finite number that is not "
+            "negative. Give rows to be left out the weight 0"
+        )
+    if not found.any():
+        raise DataError("all weights are 0, so no row is left. Give some rows a positive weight")
+    return found

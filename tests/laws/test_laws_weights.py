@@ -1,0 +1,162 @@
+"""A row of weight 3 is three copies of it, one of weight 0 is absent: over kernels and families."""
+
+from __future__ import annotations
+
+import em_runs
+import mixtures
+import numpy as np
+import pytest
+from mixtures import Array, Scene
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.summarise import Summary, summarise
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
+from dgmm.mixture.backends import compiled_backend
+from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
+from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.reduction.map_reduce import map_reduce
+
+N, D = 1000, 4
+WEIGHTS = np.random.default_rng(7).integers(1, 4, N)
+FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+BACKENDS = ["numpy"] + ["numba"] * (compiled_backend() is not None)
+KERNELS = {
+    "product": lambda p: ProductKernel.of(p, with_scatter=True),
+    "product float32": lambda p: ProductKernel.of(p, np.float32, with_scatter=True),
+    "centred": CentredKernel.of,
+}
+
+
+@FAMILY
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_weights_are_copies_in_a_pass(family, backend, kernel):
+    scene = _scene(family)
+    weighted = _pass(kernel(scene.parameters), _rows(scene), WEIGHTS, backend)
+    copied = _pass(
+        kernel(scene.parameters), np.repeat(_rows(scene), WEIGHTS, axis=0), None, backend
+    )
+    assert (weighted.n_rows, weighted.weight) == (N, copied.n_rows)
+    largest = max(np.abs(scene.Y).max() ** 2, 1.0)
+    eps = float(np.finfo(kernel(scene.parameters).dtype).eps)
+    # A sum of n products of numbers up to `largest`, each rounded.
+    allowed = eps * copied.n_rows * largest * D
+    assert abs(weighted.log_likelihood - copied.log_likelihood) <= allowed * 10
+    assert np.abs(weighted.sums - copied.sums).max() <= allowed
+    if copied.scatter is not None:
+        assert np.abs(weighted.scatter - copied.scatter).max() <= allowed
+
+
+@FAMILY
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_rows_of_weight_zero_are_absent_bit_by_bit(family, backend, kernel):
+    scene = _scene(family)
+    rows, weights = _rows(scene).copy(), WEIGHTS * (np.arange(N) % 3 > 0)
+    rows[::9] = np.nan
+    found = _pass(kernel(scene.parameters), rows, weights, backend)
+    there = weights > 0
+    expected = _pass(kernel(scene.parameters), rows[there], weights[there], backend)
+    assert found.log_likelihood == expected.log_likelihood
+    assert (found.n_rows, found.weight) == (there.sum(), weights.sum())
+    np.testing.assert_array_equal(found.sums, expected.sums)
+    np.testing.assert_array_equal(found.scatter, expected.scatter)
+
+
+@FAMILY
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_are_copies_in_a_fit(family, backend):
+    scene = _scene(family)
+    weighted = _fit(scene, _rows(scene), WEIGHTS, backend)
+    copied = _fit(scene, np.repeat(_rows(scene), WEIGHTS, axis=0), None, backend)
+    # Five iterations, each with the rounding of a pass.
+    allowed = 5 * WEIGHTS.sum() * scene.allowed()
+    np.testing.assert_allclose(weighted.history, copied.history, rtol=0, atol=allowed)
+    assert mixtures.difference(weighted.parameters, copied.parameters) <= allowed
+
+
+@FAMILY
+def test_rows_of_weight_zero_are_absent_in_a_fit(family):
+    scene = _scene(family)
+    weights = WEIGHTS * (np.arange(N) % 3 > 0)
+    there = weights > 0
+    found = _fit(scene, _rows(scene), weights, "numpy")
+    expected = _fit(scene, _rows(scene)[there], weights[there], "numpy")
+    assert found.history == expected.history
+    np.testing.assert_array_equal(found.parameters.means, expected.parameters.means)
+
+
+def test_weights_of_one_change_nothing_but_rounding():
+    scene = _scene(FAMILIES["full"])
+    kernel = ProductKernel.of(scene.parameters)
+    plain = _pass(kernel, _rows(scene), None, "numpy")
+    weighted = _pass(kernel, _rows(scene), np.ones(N), "numpy")
+    assert plain.sum_of_weights is None
+    assert weighted.weight == plain.weight == N
+    np.testing.assert_array_equal(weighted.sums, plain.sums)
+
+
+def test_weights_are_copies_in_the_summary():
+    rows = 5.0 + _rows(_scene(FAMILIES["full"]))
+    weighted, copied = _summary(rows, WEIGHTS), _summary(np.repeat(rows, WEIGHTS, axis=0), None)
+    allowed = WEIGHTS.sum() * mixtures.EPS
+    np.testing.assert_allclose(weighted.mean, copied.mean, rtol=allowed)
+    np.testing.assert_allclose(weighted.variance, copied.variance, rtol=10 * allowed)
+    assert (weighted.n_kept, weighted.weight) == (N, WEIGHTS.sum())
+    assert copied.weight == copied.n_kept
+
+
+def test_rows_of_weight_zero_are_absent_in_the_summary():
+    rows, weights = _rows(_scene(FAMILIES["full"])).copy(), WEIGHTS * (np.arange(N) % 3 > 0)
+    rows[::9, 1] = np.inf
+    there = weights > 0
+    found, expected = _summary(rows, weights), _summary(rows[there], weights[there])
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    np.testing.assert_array_equal(found.variance, expected.variance)
+    np.testing.assert_array_equal(found.maximum, expected.maximum)
+    np.testing.assert_array_equal(found.sample, expected.sample)
+    assert (found.n_kept, found.n_incomplete, found.n_inf.sum()) == (there.sum(), 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 4096 rows, the fewest, so that weights and copies are cut alike or not at all."""
+    monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)
+
+
+def _scene(family: Family) -> Scene:
+    return mixtures.scene(family, N, 3, D)
+
+
+def _rows(scene: Scene) -> Array:
+    return np.ascontiguousarray(scene.Y.T)
+
+
+def _pass(kernel: Kernel, rows: Array, weights: Array | None, backend: str) -> Statistics:
+    dataset, units = ArrayDataset(rows, weights=weights), Standardisation.identity(D)
+    task = EStepTask(dataset, units, (kernel,), backend, MissingPolicy.DROP)
+    with ThreadExecutor(1) as executor:
+        (found,) = map_reduce(executor, task, dataset.grid.n_blocks).candidates
+    return found
+
+
+def _fit(scene: Scene, rows: Array, weights: Array | None, backend: str) -> em.FitCandidate:
+    dataset, units = ArrayDataset(rows, weights=weights), Standardisation.identity(D)
+    problem = em_runs.problem(scene.Y, max_iter=5)
+    start: Parameters = scene.parameters
+    n_dropped = 0 if weights is None else int((weights == 0).sum())
+    with ThreadExecutor(1) as executor:
+        one_pass = EStepRunner(dataset, executor, units, backend, n_dropped=n_dropped)
+        return em.run((em.FitCandidate.at(0, start, problem),), one_pass, problem)[0]
+
+
+def _summary(rows: Array, weights: Array | None) -> Summary:
+    dataset = ArrayDataset(rows, weights=weights)
+    with ThreadExecutor(1) as executor:
+        return summarise(dataset, executor, missing="error", sample_rows=5000, seed=0)
