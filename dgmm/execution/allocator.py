@@ -27,8 +27,8 @@ _ENVIRONMENT = {
 #: A worker gives back what it has freed from this share of its memory limit on, and before Dask
 #: pauses it: for ever, since a worker that does nothing frees nothing.
 _FULL, _BEFORE_PAUSE = 0.75, 0.95
-#: Seconds between two looks at that.
-_LOOK_S = 0.5
+#: Seconds between two checks of that.
+_CHECK_S = 0.5
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def dask_setup(worker: Any) -> None:
     """Give freed memory back whenever this worker has too much (called by Dask, see `preload`)."""
     loop = asyncio.get_running_loop()
 
-    def look() -> None:
+    def check() -> None:
         try:
             give_back_if_full(worker)
         finally:
-            loop.call_later(_LOOK_S, look)
+            loop.call_later(_CHECK_S, check)
 
-    loop.call_later(_LOOK_S, look)
+    loop.call_later(_CHECK_S, check)
 
 
 def give_back_if_full(worker: Any) -> None:

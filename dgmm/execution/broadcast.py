@@ -1,4 +1,4 @@
-"""A word to every worker, which one that hangs must not hold up."""
+"""A call on every worker that one which hangs does not delay."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-#: Seconds in which a worker that does not hang has heard what all are told.
-_HEARD_S = 5.0
+#: Seconds in which a worker that does not hang has answered.
+_ANSWER_S = 5.0
 
 
 def broadcast(client: Any, call: Callable[[], Any]) -> None:
-    """Send every worker a word and wait for all, but not for one that hangs.
+    """Call every worker and wait for all, but not for one that hangs.
 
-    It finds the word when it wakes up, before any run.
+    That one finds the call when it goes on, before any task.
     """
 
-    async def told() -> None:
+    async def bounded() -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(call(), _HEARD_S)
+            await asyncio.wait_for(call(), _ANSWER_S)
 
-    asyncio.run_coroutine_threadsafe(told(), client.loop.asyncio_loop).result()
+    asyncio.run_coroutine_threadsafe(bounded(), client.loop.asyncio_loop).result()

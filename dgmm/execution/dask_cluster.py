@@ -28,7 +28,7 @@ from dgmm.runtime.machine import available_memory
 
 T = TypeVar("T")
 #: Seconds between two messages to the scheduler. Dask waits 10 ms, which is for drivers that submit
-#: thousands of tasks; a pass has a few, and the first would wait for the last one's farewell.
+#: thousands of tasks; a pass has a few, and the first would wait for the last one's release.
 _SEND_S = 0.001
 
 
@@ -53,11 +53,11 @@ class DaskExecutor:
         self._dashboard = dashboard
         self._notices = [] if notice is None else [notice]
         #: By number of blocks: passes over other rows say nothing of these.
-        self._homes: dict[int, BlockLocations] = {}
+        self._locations: dict[int, BlockLocations] = {}
 
     @property
     def n_threads(self) -> int:
-        """How many tasks can run at the same time; follows workers that join and leave."""
+        """How many tasks can run at the same time; changes as workers join and leave."""
         return max(1, self._members.ready_threads())
 
     @property
@@ -99,11 +99,11 @@ class DaskExecutor:
         return compare_environments(self._driver, self._members.environments())
 
     def run(
-        self, task: Callable[[BlockRange], T], runs: Sequence[BlockRange], *, align: int = 1
+        self, task: Callable[[BlockRange], T], ranges: Sequence[BlockRange], *, align: int = 1
     ) -> Generator[tuple[BlockRange, T], None, None]:
-        """Yield (run, task(run)) as they complete, each block once, whatever happens to workers.
+        """Yield (range, task(range)) as they complete, each block once though workers die.
 
-        A run that keeps ending its workers is cut at multiples of `align` blocks.
+        A range that keeps ending its workers is cut at multiples of `align` blocks.
 
         Raises
         ------
@@ -112,8 +112,9 @@ class DaskExecutor:
         DgmmError
             If blocks keep ending their workers; they are named.
         """
-        homes = self._homes.setdefault(max((run.stop for run in runs), default=0), BlockLocations())
-        balance = Balance(runs, homes, align=align)
+        n_blocks = max((blocks.stop for blocks in ranges), default=0)
+        locations = self._locations.setdefault(n_blocks, BlockLocations())
+        balance = Balance(ranges, locations, align=align)
         dask_pass = DaskPass(self._client, self._members, task, balance)
         with closing(dask_pass.results()) as results:
             yield from results
@@ -159,7 +160,7 @@ def local_cluster(
     UnavailableError
         If the processes do not start.
     JobFileError
-        If the memory limit is no number of bytes.
+        If the memory limit is not a number of bytes.
     """
     n_workers = n_workers or max(1, available_cpus() // threads_per_worker)
     limit = _bytes_per_worker(memory_limit, n_workers)
@@ -212,7 +213,7 @@ def existing_cluster(
     notice = None
     if address is None:
         address = read_address(Path(scheduler_file or ""), timeout)
-        notice = exposure(address)  # of an address that was given, whoever reads the job says so
+        notice = exposure(address)  # of an address that was given, whoever reads the job warns
     with ExitStack() as resources:
         resources.enter_context(quiet_dask())
         client = resources.enter_context(closing(_connect(address, timeout)))
@@ -264,11 +265,11 @@ def _open(
     dashboard: str | None,
     notice: str | None = None,
 ) -> DaskExecutor:
-    """Question the workers and set them up; the executor takes over what there is to close."""
+    """Check the workers and set them up; the executor takes over what there is to close."""
     members = Membership(client, wait_workers_s)
     resources.callback(members.close)
     members.open(expected_workers)
-    with suppress(AttributeError):  # an attribute without a promise
+    with suppress(AttributeError):  # an attribute that is not documented
         client.scheduler_comm.interval = _SEND_S
     resources.enter_context(single_blas_thread())
     return DaskExecutor(client, members, resources.pop_all(), dashboard, notice)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import distributed  # noqa: F401 - sets up the handlers that are replaced here
 from distributed.versions import VersionMismatchWarning
 
-#: What dgmm itself has to say of workers that come, leave and are late.
+#: What dgmm itself logs of workers that come, leave and are late.
 logger = logging.getLogger("dgmm.execution.dask")
 logger.addHandler(logging.NullHandler())  # a library stays silent unless its user listens
 

@@ -1,4 +1,4 @@
-"""One pass of runs over a Dask cluster: hand out, wait, take in; whatever happens to workers."""
+"""One pass over a Dask cluster: give out ranges of blocks, wait, take results in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import dask
 from distributed import KilledWorker
 
 from dgmm.errors import UnavailableError
-from dgmm.execution import task_transfer as payload
+from dgmm.execution import task_transfer
 from dgmm.execution.dask_logging import logger
 from dgmm.execution.membership import POLL_S, Membership
 from dgmm.execution.scheduling.balance import Balance
@@ -25,39 +25,39 @@ from dgmm.execution.worker_lease import run_leased
 from dgmm.reduction.blocks import BlockRange
 
 T = TypeVar("T")
-#: Messages or results lost per run, for no worker's fault, before the network is called unusable.
-_LOSSES_PER_RUN = 20
+#: Messages or results lost per range, by no worker's fault, before the network counts as unusable.
+_LOSSES_PER_RANGE = 20
 #: How Dask says that a message or a result was lost (closed connections are OSErrors).
 _LOSSES = (OSError, CancelledError, asyncio.CancelledError)
 
 
 @dataclass(slots=True)
-class _Flight:
-    """What belongs to a ticket in flight."""
+class _InFlight:
+    """What belongs to an assignment in flight."""
 
     future: Any = None
-    is_abandoned: bool = False
+    is_released: bool = False
 
-    def abandon(self) -> None:
-        """Let Dask forget the run; if it computes already, its result is dropped."""
-        self.is_abandoned = True
+    def release(self) -> None:
+        """Let Dask forget the range; if it is computed already, its result is dropped."""
+        self.is_released = True
         if self.future is not None:
             self.future.release()
 
 
 class DaskPass(Generic[T]):
-    """Runs of one task, each yielded once.
+    """One task over ranges of blocks, each yielded once.
 
     Parameters
     ----------
     client : distributed.Client
         Connected.
     members : Membership
-        Who may be given runs.
+        Which workers may be given ranges.
     task : callable
-        Picklable; called with a Run on a worker.
+        Picklable; called with a range on a worker.
     balance : Balance
-        The runs, and who gets which.
+        The ranges, and which worker gets which.
     """
 
     def __init__(
@@ -70,153 +70,153 @@ class DaskPass(Generic[T]):
         self._client = client
         self._members = members
         self._key = f"dgmm-{uuid.uuid4().hex}"
-        self._packed = payload.pack_task(task)
-        self._is_inline = len(self._packed) * balance.n_runs <= payload.INLINE_BYTES
+        self._packed = task_transfer.pack_task(task)
+        self._is_inline = len(self._packed) * balance.n_ranges <= task_transfer.INLINE_BYTES
         self._balance = balance
-        self._losses_left = _LOSSES_PER_RUN * balance.n_runs
-        self._flights: dict[Assignment, _Flight] = {}
-        self._arrivals: SimpleQueue[tuple[Assignment, asyncio.Future[payload.Reply]]] = (
+        self._losses_left = _LOSSES_PER_RANGE * balance.n_ranges
+        self._flights: dict[Assignment, _InFlight] = {}
+        self._arrivals: SimpleQueue[tuple[Assignment, asyncio.Future[task_transfer.Reply]]] = (
             SimpleQueue()
         )
         self._deliveries: dict[str, asyncio.Future[Any]] = {}
         self._lacking: set[str] = set()
 
     def results(self) -> Generator[tuple[BlockRange, T], None, None]:
-        """Yield (run, result) as they arrive; what is still in flight at the end is released.
+        """Yield (range, result) as they arrive; what is still in flight at the end is released.
 
         Raises
         ------
         UnavailableError
             If the scheduler or all workers are gone.
         PoisonBlocksError
-            If a run keeps ending its workers.
+            If blocks keep ending their workers.
         """
         try:
             while not self._balance.is_finished:
-                self._hand_out()
+                self._give_out()
                 try:
                     arrival = self._arrivals.get(timeout=POLL_S)
                 except Empty:
                     continue
-                yield from self._take_in(*arrival)
+                yield from self._receive(*arrival)
         finally:
-            self._abandon(list(self._flights))
+            self._release(list(self._flights))
 
-    def _hand_out(self) -> None:
+    def _give_out(self) -> None:
         self._members.require()
         now = time.monotonic()
-        threads, resting = self._members.threads(), self._members.resting()
+        threads, paused = self._members.threads(), self._members.paused()
         stalled = self._members.stalled()
-        lost = self._balance.follow(threads, now, resting=resting, stalled=stalled)
+        lost = self._balance.update_workers(threads, now, paused=paused, stalled=stalled)
         if lost:
-            logger.warning("%d runs are given out again: their workers left", len(lost))
-        self._abandon(lost)
+            logger.warning("%d ranges of blocks are given out again: their workers left", len(lost))
+        self._release(lost)
         self._send([*self._balance.assign(now), *self._balance.reissue(now)])
 
-    def _send(self, tickets: Sequence[Assignment]) -> None:
-        """Let runs fly together: one message brings them all to the scheduler."""
-        for ticket in tickets:
-            self._flights[ticket] = _Flight()
-        if tickets:
-            self._client.loop.asyncio_loop.call_soon_threadsafe(self._depart, tickets)
+    def _send(self, assignments: Sequence[Assignment]) -> None:
+        """Send ranges together: one message brings them all to the scheduler."""
+        for assignment in assignments:
+            self._flights[assignment] = _InFlight()
+        if assignments:
+            self._client.loop.asyncio_loop.call_soon_threadsafe(self._send_on_loop, assignments)
 
-    def _depart(self, tickets: Sequence[Assignment]) -> None:
+    def _send_on_loop(self, assignments: Sequence[Assignment]) -> None:
         """On the client's loop."""
-        for ticket in tickets:
-            flight = self._flights.get(ticket)
+        for assignment in assignments:
+            flight = self._flights.get(assignment)
             if flight is None:  # given up in the meantime
                 continue
-            arrival = asyncio.ensure_future(self._fly(ticket, flight))
-            arrival.add_done_callback(partial(self._arrive, ticket))
+            arrival = asyncio.ensure_future(self._compute(assignment, flight))
+            arrival.add_done_callback(partial(self._arrive, assignment))
 
-    def _arrive(self, ticket: Assignment, arrival: asyncio.Future[payload.Reply]) -> None:
+    def _arrive(self, assignment: Assignment, arrival: asyncio.Future[task_transfer.Reply]) -> None:
         if not arrival.cancelled():
             arrival.exception()  # asked for here: nobody may be waiting for this copy any more
-        self._arrivals.put((ticket, arrival))
+        self._arrivals.put((assignment, arrival))
 
-    async def _fly(self, ticket: Assignment, flight: _Flight) -> payload.Reply:
-        """Send a run and fetch its result, on the client's loop."""
-        is_inline = self._is_inline or ticket.worker in self._lacking
+    async def _compute(self, assignment: Assignment, flight: _InFlight) -> task_transfer.Reply:
+        """Send a range and fetch its result, on the client's loop."""
+        is_inline = self._is_inline or assignment.worker in self._lacking
         if not is_inline:
-            await self._deliver(ticket.worker)
-        if flight.is_abandoned:
+            await self._deliver(assignment.worker)
+        if flight.is_released:
             raise CancelledError
-        flight.future = self._submit(ticket, self._packed if is_inline else None)
+        flight.future = self._submit(assignment, self._packed if is_inline else None)
         # Never cancelled while it waits: Dask shares one fetch among several futures.
-        reply: payload.Reply = await self._client.gather(flight.future)
+        reply: task_transfer.Reply = await self._client.gather(flight.future)
         return reply
 
     async def _deliver(self, worker: str) -> None:
-        """Bring the task to a worker, once; one that misses it all the same will say so."""
+        """Bring the task to a worker, once; one that lacks it all the same will reply so."""
         if worker not in self._deliveries:
-            call = (payload.keep_task, self._key, self._packed)
+            call = (task_transfer.store_task, self._key, self._packed)
             delivery = self._client.run(*call, workers=[worker], on_error="ignore")
             self._deliveries[worker] = asyncio.ensure_future(delivery)
         await self._deliveries[worker]
 
-    def _submit(self, ticket: Assignment, packed: bytes | None) -> Any:
+    def _submit(self, assignment: Assignment, packed: bytes | None) -> Any:
         # Arguments by position: named ones over 100 kB share one key in distributed 2026.8.
-        token, (start, stop) = self._members.leases.token, ticket.run
+        token, (start, stop) = self._members.leases.token, assignment.blocks
         call = (run_leased, token, self._key, packed, start, stop)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             return self._client.submit(
                 *call,
-                key=f"{self._key}-{ticket.serial}",
-                workers=[ticket.worker],
+                key=f"{self._key}-{assignment.serial}",
+                workers=[assignment.worker],
                 allow_other_workers=False,
                 retries=0,
                 pure=False,
             )
 
-    def _take_in(
-        self, ticket: Assignment, arrival: asyncio.Future[payload.Reply]
+    def _receive(
+        self, assignment: Assignment, arrival: asyncio.Future[task_transfer.Reply]
     ) -> Iterator[tuple[BlockRange, T]]:
-        flight = self._flights.pop(ticket, None)
+        flight = self._flights.pop(assignment, None)
         if flight is None:
             return  # given up: another copy was first, or its worker left
         try:
-            is_kept, value = arrival.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - sorted out there
-            self._withdraw(ticket, flight, error)
+            had_task, value = arrival.result()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart there
+            self._withdraw(assignment, flight, error)
             return
-        flight.abandon()  # Dask need not keep the result
-        if not is_kept:
-            self._lacking.add(ticket.worker)
-            self._balance.withdraw(ticket, time.monotonic())
+        flight.release()  # Dask need not store the result
+        if not had_task:
+            self._lacking.add(assignment.worker)
+            self._balance.withdraw(assignment, time.monotonic())
             return
-        copies = self._balance.complete(ticket, time.monotonic())
+        copies = self._balance.complete(assignment, time.monotonic())
         if copies is None:
             return
-        self._overtake(copies)
+        self._release_copies(copies)
         if not self._balance.is_finished:
-            self._hand_out()  # before the caller works on the result
-        yield ticket.run, value
+            self._give_out()  # before the caller works on the result
+        yield assignment.blocks, value
 
-    def _withdraw(self, ticket: Assignment, flight: _Flight, error: BaseException) -> None:
-        """Raise a task's own exception; give the run out again after any other."""
+    def _withdraw(self, assignment: Assignment, flight: _InFlight, error: BaseException) -> None:
+        """Raise a task's own exception; give the range out again after any other."""
         has_killed = isinstance(error, KilledWorker)
         is_of_task = flight.future is not None and flight.future.status == "error"
         is_lost = isinstance(error, _LOSSES) and not is_of_task
-        flight.abandon()
+        flight.release()
         if not (has_killed or is_lost):
             raise error
-        logger.warning("a run is given out again: %r", error)
+        logger.warning("a range of blocks is given out again: %r", error)
         self._members.require()
         self._losses_left -= 1
         if self._losses_left < 0:
             raise UnavailableError(
-                f"runs keep getting lost between driver and workers (last: {error!r}); look at the "
-                "network and at the scheduler's log, and run the same command again."
+                f"blocks keep getting lost between driver and workers (last: {error!r}); look at "
+                "the network and at the scheduler's log, and run the same command again."
             ) from error
-        self._balance.withdraw(ticket, time.monotonic(), has_killed=has_killed)
+        self._balance.withdraw(assignment, time.monotonic(), has_killed=has_killed)
 
-    def _overtake(self, copies: Iterable[Assignment]) -> None:
+    def _release_copies(self, copies: Iterable[Assignment]) -> None:
         for copy in copies:
-            self._members.rest(copy.worker)
-        self._abandon(copies)
+            self._members.pause(copy.worker)
+        self._release(copies)
 
-    def _abandon(self, tickets: Iterable[Assignment]) -> None:
-        for ticket in tickets:
-            flight = self._flights.pop(ticket, None)
+    def _release(self, assignments: Iterable[Assignment]) -> None:
+        for assignment in assignments:
+            flight = self._flights.pop(assignment, None)
             if flight is not None:
-                flight.abandon()
+                flight.release()

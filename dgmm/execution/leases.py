@@ -1,4 +1,4 @@
-"""The driver's side of leases: one for each worker that may be given runs."""
+"""The driver's side of leases: one for each worker that may be given tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FIRST = 1000
 
 
 class Leases:
-    """The leases of one run.
+    """The leases of one fit.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class Leases:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        #: Tells this run from others on the same workers.
+        #: Tells this fit from others on the same workers.
         self.token = f"dgmm-{uuid.uuid4().hex[:12]}"
         self._futures: dict[str, Any] = {}
 
-    def give(self, workers: Iterable[str]) -> None:
+    def take(self, workers: Iterable[str]) -> None:
         """Take a lease on each worker that has none; from any thread, without waiting."""
         self._client.loop.add_callback(self._submit, list(workers))
 
@@ -49,7 +49,7 @@ class Leases:
                 priority=_FIRST,
             )
 
-    def forget(self, workers: Iterable[str]) -> None:
+    def release(self, workers: Iterable[str]) -> None:
         """Release the leases of workers that left, or Dask would wait for them to come back."""
         for worker in workers:
             if (future := self._futures.pop(worker, None)) is not None:
@@ -66,4 +66,4 @@ class Leases:
                     end_lease, self.token, workers=list(self._futures), on_error="ignore"
                 ),
             )
-        self.forget(list(self._futures))
+        self.release(list(self._futures))

@@ -1,4 +1,4 @@
-"""From the words of a job's `cluster:` section to the executor they ask for."""
+"""From the settings of a job's `cluster:` section to the executor they ask for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks workers, before they get any run, whether they can run dgmm and what they compute with.
+"""Asks workers, before they get any task, whether they can run dgmm and what they compute with.
 
 Versions come first, in plain values. dgmm's functions travel by reference, so the next question is
 put with nothing but built-ins.
@@ -25,7 +25,7 @@ VERSION_PROBE = (
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """What a worker says of itself."""
+    """What a worker reports of itself."""
 
     name: str
     environment: Environment
@@ -39,7 +39,7 @@ def worker_facts(dask_worker: Any) -> WorkerFacts:
     memory = dask_worker.memory_manager
     name, limit = str(dask_worker.name), memory.memory_limit
     pause = float(memory.memory_pause_fraction or 0) or None
-    if "://" in name:  # Dask's default name is the address, which says nothing in a record
+    if "://" in name:  # Dask's default name is the address, which means nothing in a record
         name = dask_worker.id
     return WorkerFacts(name, _environment_here(), None if limit is None else int(limit), pause)
 
@@ -53,7 +53,7 @@ def _environment_here() -> Environment:
 async def ask_workers(
     client: Any, workers: Sequence[str]
 ) -> tuple[dict[str, WorkerFacts], dict[str, str]]:
-    """Put all questions to some workers, on the client's loop.
+    """Ask some workers for versions and facts, on the client's loop.
 
     Returns
     -------
@@ -62,14 +62,14 @@ async def ask_workers(
     refused : dict
         Why the others cannot, in a few words, by address. Workers that left are in neither.
     """
-    fitting, misfits = await ask_versions(client, workers)
-    versions = await _ask(client, fitting, eval, VERSION_PROBE) if fitting else {}
+    fit, unfit = await ask_versions(client, workers)
+    versions = await _ask(client, fit, eval, VERSION_PROBE) if fit else {}
     refused = {a: reason for a, found in versions.items() if (reason := _refusal(found))}
     able = [address for address in versions if address not in refused]
     answers = await _ask(client, able, worker_facts) if able else {}
     facts = {a: found for a, found in answers.items() if isinstance(found, WorkerFacts)}
     broken = {a: f"dgmm fails with {e!r}" for a, e in answers.items() if isinstance(e, Exception)}
-    return facts, misfits | refused | broken
+    return facts, unfit | refused | broken
 
 
 async def _ask(client: Any, workers: Sequence[str], *call: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a scheduler is: the address in its file, the schemes that are spoken, and who may hear."""
+"""Where a scheduler is: the address in its file, its scheme, and who may reach it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_address(path: Path, timeout: float) -> str:
     Raises
     ------
     UnavailableError
-        If the file does not come, is none, or names a scheme that is not spoken.
+        If the file does not come, is not one, or names a scheme that is not supported.
     """
     deadline = time.monotonic() + timeout
     while not _is_there(path):
@@ -31,7 +31,7 @@ def read_address(path: Path, timeout: float) -> str:
         address = str(parse_json(read_regular(path, MOST_METADATA_BYTES))["address"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnavailableError(
-            f"{path} is not a scheduler file ({_words(error)}); expected the JSON that "
+            f"{path} is not a scheduler file ({_reason(error)}); expected the JSON that "
             "dask scheduler --scheduler-file writes"
         ) from error
     _refuse_scheme(address, path)
@@ -44,12 +44,12 @@ def _is_there(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return False
-    except OSError:  # reading says why
+    except OSError:  # reading reports why
         return True
     return True
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or repr(error)
 
 
@@ -64,7 +64,7 @@ def _refuse_scheme(address: str, path: Path) -> None:
 
 
 def exposure(address: str) -> str | None:
-    """What to say of a scheduler that others may reach; None for one on this machine's loopback."""
+    """The warning for a scheduler that others may reach; None for one on the loopback."""
     host = address.removeprefix("tcp://").rpartition(":")[0].strip("[]")
     if host == "localhost" or _is_loopback(host):
         return None

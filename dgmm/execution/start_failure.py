@@ -67,9 +67,9 @@ def start_error(n_workers: int, error: BaseException) -> UnavailableError:
     causes = [error]
     while (inner := causes[-1].__cause__ or causes[-1].__context__) and inner not in causes:
         causes.append(inner)
-    told = next((cause for cause in reversed(causes) if str(cause)), error)
-    text = " ".join(str(told).split()) or type(told).__name__
-    error_text = f"{text} ({type(told).__name__})"
+    deepest = next((cause for cause in reversed(causes) if str(cause)), error)
+    text = " ".join(str(deepest).split()) or type(deepest).__name__
+    error_text = f"{text} ({type(deepest).__name__})"
     script = imported_main()
     if script is not None and is_unguarded(script):
         return UnavailableError(

@@ -1,8 +1,8 @@
-"""What travels to workers: the task of a pass, serialized once and kept by each worker process.
+"""How the task of a pass reaches workers: serialized once and stored by each worker process.
 
-Runs carry the task's bytes while that is cheap; above `INLINE_BYTES` a pass, each worker gets them
-once under the pass's key, and a run whose worker lacks them says so and is sent again with them.
-Nothing is scattered: a scattered value's lost holder cancels the runs that need it.
+Every range carries the task's bytes while that is cheap; above `INLINE_BYTES` a pass, each worker
+gets them once under the pass's key, and a range whose worker lacks them is sent again with them.
+Nothing is scattered: where a worker that has a scattered value is lost, Dask cancels what needs it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from distributed.protocol.pickle import dumps, loads
 
 from dgmm.reduction.blocks import BlockRange
 
-#: Up to this many bytes a pass, the task travels inside every run. Measured with two workers and
-#: six runs, inside against once: 60 ms either way at 0.3 MB, 190 to 100 at 1 MB, 760 to 260 at 10.
+#: Up to this many bytes a pass, the task travels with every range. Measured with two workers and
+#: six ranges, with each against once: 60 ms either way at 0.3 MB, 190 to 100 at 1 MB, 760 to 260 at
+#: 10 MB.
 INLINE_BYTES = 4_000_000
-#: Tasks one worker process keeps: the pass's own, and one that a late run may still need.
-_KEPT = 2
+#: Tasks one worker process stores: the pass's own, and one that a late range may still need.
+_MOST_STORED = 2
 
 _lock = threading.Lock()
-_kept: OrderedDict[str, Any] = OrderedDict()
+_stored: OrderedDict[str, Any] = OrderedDict()
 
 #: (whether the task was there, its result)
 Reply = tuple[bool, Any]
@@ -35,15 +36,15 @@ def pack_task(task: Callable[[BlockRange], Any]) -> bytes:
     return packed
 
 
-def keep_task(key: str, packed: bytes) -> None:
-    """Keep a pass's task in this worker process."""
+def store_task(key: str, packed: bytes) -> None:
+    """Store a pass's task in this worker process."""
     _task(key, packed)
 
 
-def forget_tasks() -> None:
-    """Keep no task in this process any more."""
+def drop_tasks() -> None:
+    """Store no task in this process any more."""
     with _lock:
-        _kept.clear()
+        _stored.clear()
 
 
 def run_packed(key: str, packed: bytes | None, start: int, stop: int) -> Reply:
@@ -51,7 +52,7 @@ def run_packed(key: str, packed: bytes | None, start: int, stop: int) -> Reply:
 
     Returns
     -------
-    (True, result), or (False, None) where the task came without bytes and is not kept here.
+    (True, result), or (False, None) where the task came without bytes and is not stored here.
     """
     task = _task(key, packed)
     return (False, None) if task is None else (True, task(BlockRange(start, stop)))
@@ -60,11 +61,11 @@ def run_packed(key: str, packed: bytes | None, start: int, stop: int) -> Reply:
 def _task(key: str, packed: bytes | None) -> Any:
     """The task under a key, unpacked at most once per process and pass."""
     with _lock:
-        if key not in _kept:
+        if key not in _stored:
             if packed is None:
                 return None
-            _kept[key] = loads(packed)
-            while len(_kept) > _KEPT:
-                _kept.popitem(last=False)
-        _kept.move_to_end(key)
-        return _kept[key]
+            _stored[key] = loads(packed)
+            while len(_stored) > _MOST_STORED:
+                _stored.popitem(last=False)
+        _stored.move_to_end(key)
+        return _stored[key]

@@ -19,7 +19,7 @@ from dgmm.runtime.environment import process_environment
 from dgmm.runtime.row_cache import process_cache, read_for
 
 T = TypeVar("T")
-#: Runs handed to the pool per thread: one that runs and one that waits for the thread to come free.
+#: Ranges handed to the pool per thread: one that is computed and one that waits for the thread.
 IN_FLIGHT_PER_THREAD = 2
 
 
@@ -54,8 +54,9 @@ class ThreadExecutor:
     Examples
     --------
     >>> with ThreadExecutor(2) as executor:
-    ...     sorted(executor.run(lambda run: run.stop - run.start, [Run(0, 3), Run(3, 4)]))
-    [(Run(start=0, stop=3), 3), (Run(start=3, stop=4), 1)]
+    ...     found = executor.run(lambda blocks: blocks.stop - blocks.start, [BlockRange(0, 3)])
+    ...     list(found)
+    [(BlockRange(start=0, stop=3), 3)]
     """
 
     dashboard: str | None = None
@@ -68,7 +69,8 @@ class ThreadExecutor:
             raise UsageError(f"n_threads is {n_threads}; expected at least 1")
         self._n_threads = n_threads or available_cpus()
         self._blas = single_blas_thread()
-        self._driver = process_environment()  # before any thread runs: see blas._limit_libraries
+        # Before any thread runs: see blas_threads._limit_libraries.
+        self._driver = process_environment()
         self._reader = object()
         self._pool = ThreadPoolExecutor(
             self._n_threads, thread_name_prefix="dgmm", initializer=self._begin_thread
@@ -100,22 +102,22 @@ class ThreadExecutor:
     def run(
         self,
         task: Callable[[BlockRange], T],
-        runs: Sequence[BlockRange],
+        ranges: Sequence[BlockRange],
         *,
         align: int = 1,  # noqa: ARG002 - the protocol's: what ends a thread ends everything
     ) -> Iterator[tuple[BlockRange, T]]:
-        """Yield (run, task(run)) as they complete.
+        """Yield (range, task(range)) as they complete.
 
         The first exception of a task is raised at once. Then, and when the iterator is closed
-        early, runs that have not begun are cancelled.
+        early, ranges that have not begun are cancelled.
         """
-        waiting = deque(runs)
+        waiting = deque(ranges)
         in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:
                 while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
-                    run = waiting.popleft()
-                    in_flight[self._pool.submit(task, run)] = run
+                    blocks = waiting.popleft()
+                    in_flight[self._pool.submit(task, blocks)] = blocks
                 done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield in_flight.pop(future), future.result()
@@ -144,6 +146,6 @@ class ThreadExecutor:
 def in_this_process(executor: Executor) -> AbstractContextManager[Executor]:
     """The executor where it runs tasks on threads of this process, otherwise one that does.
 
-    For work on what the driver holds; bits do not depend on the number of threads.
+    For work on what the driver has in memory; no result depends on the number of threads.
     """
     return nullcontext(executor) if isinstance(executor, ThreadExecutor) else ThreadExecutor()

@@ -1,9 +1,9 @@
-"""What a run changes in worker processes, for as long as its driver is there and no longer.
+"""What a fit changes in worker processes, for as long as its driver is there and no longer.
 
-BLAS has one thread in each worker process while a run uses it. Nothing is registered with the
+BLAS has one thread in each worker process while a fit uses it. Nothing is registered with the
 scheduler: a plugin stays there when its driver is killed, and is set up in every worker that joins
 later. A lease is the result of a small task on each worker instead. Dask drops results whose client
-is gone, however it went; the worker looks whether it still holds the result, and ends the lease
+is gone, however it went; the worker checks whether it still has the result, and ends the lease
 when it does not.
 """
 
@@ -16,21 +16,21 @@ from typing import Any
 
 from distributed import get_worker
 
-from dgmm.execution import task_transfer as payload
+from dgmm.execution import task_transfer
 from dgmm.runtime.blas_threads import BlasLimit, limited_thread, single_blas_thread
 from dgmm.runtime.row_cache import process_cache
 
-#: Seconds between two looks whether a lease is still held.
-LOOK_S = 0.5
+#: Seconds between two checks whether a lease is still wanted.
+CHECK_S = 0.5
 
 _lock = Lock()
 _leases: dict[str, BlasLimit] = {}
-#: Runs that have ended here; a task of one may still be computing.
+#: Fits that have ended here; a task of one may still be computing.
 _ended: deque[str] = deque(maxlen=256)
 
 
 def take_lease(token: str, key: str) -> str:
-    """Limit BLAS in this process until the result of this task, kept under `key`, is dropped."""
+    """Limit BLAS in this process until the result of this task, under `key`, is dropped."""
     worker = get_worker()
     with _lock:
         if token in _leases or token in _ended:
@@ -43,9 +43,9 @@ def take_lease(token: str, key: str) -> str:
 async def _watch(worker: Any, token: str, key: str) -> None:
     """End the lease when the worker has neither the task nor its result. Runs on its event loop."""
     while token in _leases:
-        await asyncio.sleep(LOOK_S)
-        is_held = key in worker.state.tasks and worker.status.name not in {"closed", "failed"}
-        if not is_held:
+        await asyncio.sleep(CHECK_S)
+        is_wanted = key in worker.state.tasks and worker.status.name not in {"closed", "failed"}
+        if not is_wanted:
             end_lease(token)
 
 
@@ -64,17 +64,19 @@ def _tidy_up(token: str) -> None:
     process_cache.release(token)
     if not _leases:
         process_cache.drop()
-        payload.forget_tasks()
+        task_transfer.drop_tasks()
 
 
-def run_leased(token: str, key: str, packed: bytes | None, start: int, stop: int) -> payload.Reply:
-    """Run a pass's task (see `payload.run_packed`) with one BLAS thread, lease or no lease.
+def run_leased(
+    token: str, key: str, packed: bytes | None, start: int, stop: int
+) -> task_transfer.Reply:
+    """Run a pass's task (see `task_transfer.run_packed`) with one BLAS thread, lease or no lease.
 
-    A run that outlives its driver leaves nothing either.
+    A task that outlives its driver leaves nothing either.
     """
     try:
         with limited_thread(), process_cache.reading(token):
-            return payload.run_packed(key, packed, start, stop)
+            return task_transfer.run_packed(key, packed, start, stop)
     finally:
         if token in _ended:
             _tidy_up(token)

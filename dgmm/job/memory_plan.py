@@ -24,7 +24,7 @@ SHARE = 0.5
 #: ...and the process with its libraries this much: Dask warns at 70 %.
 PROCESS_SHARE = 0.7
 #: Dask pauses a worker at this share of its limit, and ends it at the other; a paused worker takes
-#: no runs. (Those of a local cluster; see execution/dask_configuration.py.)
+#: no tasks. (Those of a local cluster; see execution/dask_configuration.py.)
 PAUSE_SHARE, TERMINATE_SHARE = 0.8, 0.95
 #: Resident bytes of a worker, and of the driver with the scheduler, before any data; compiled code
 #: (Numba) is 120 MiB of either.

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere; results come in any order, each run exactly once."""
+    """Runs tasks somewhere; results come in any order, each range of blocks once."""
 
     @property
     def n_threads(self) -> int:
@@ -21,12 +21,12 @@ class Executor(Protocol):
         """`driver` (a report), `workers` (groups of equal reports) and `mixed`, for run.json."""
 
     def run(
-        self, task: Callable[[BlockRange], T], runs: Sequence[BlockRange], *, align: int = 1
+        self, task: Callable[[BlockRange], T], ranges: Sequence[BlockRange], *, align: int = 1
     ) -> Iterator[tuple[BlockRange, T]]:
-        """Yield (run, task(run)) as they complete; an exception of a task is raised here.
+        """Yield (range, task(range)) as they complete; an exception of a task is raised here.
 
-        A run that ends its workers may be cut at multiples of `align` blocks, and its parts yielded
-        in its place.
+        A range that ends its workers may be cut at multiples of `align` blocks, and its parts
+        yielded in its place.
         """
 
 

@@ -87,7 +87,7 @@ def test_the_looks_go_on_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None
         while len(looks) < 3:
             await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(allocator, "_LOOK_S", 0.01)
+    monkeypatch.setattr(allocator, "_CHECK_S", 0.01)
     monkeypatch.setattr(allocator, "give_back_if_full", look)
     asyncio.run(asyncio.wait_for(watched(), 30))
 

@@ -54,7 +54,7 @@ def test_each_block_is_kept_by_one_worker_however_often_it_is_read(
 ) -> None:
     # As many runs as are in flight at once: no worker can take over another one's. What other
     # tests read on this cluster may have left most blocks at home with one worker.
-    dask_executor._homes.clear()
+    dask_executor._locations.clear()
     runs = split_ranges(dataset.grid.n_blocks, 4)
     plain = dict(dask_executor.run(Reading(dataset), runs))
     first = dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), runs))

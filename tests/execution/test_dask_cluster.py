@@ -14,7 +14,7 @@ import pytest
 from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 
 from dgmm.errors import DataError
-from dgmm.execution import task_transfer as payload
+from dgmm.execution import task_transfer
 from dgmm.execution.dask_cluster import DaskExecutor
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import SubtreeTask, map_reduce, split_ranges
@@ -107,7 +107,7 @@ class BigTask:
 def test_parameters_arrive_inside_the_runs_or_once_per_worker(
     dask_executor: DaskExecutor, inline_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payload, "INLINE_BYTES", inline_bytes)
+    monkeypatch.setattr(task_transfer, "INLINE_BYTES", inline_bytes)
     task = BigTask(np.arange(2_000_000.0))  # 16 MB: Dask warns above 10 MB
     results = dict(dask_executor.run(task, split_ranges(12, 12)))
     assert {run.start: value for run, (_, value) in results.items()} == {
@@ -116,14 +116,14 @@ def test_parameters_arrive_inside_the_runs_or_once_per_worker(
 
 
 def forget_tasks(run: BlockRange) -> None:
-    payload._kept.clear()
+    task_transfer._stored.clear()
     time.sleep(0.02)
 
 
 def test_a_worker_that_lost_the_task_is_sent_it_again(
     dask_executor: DaskExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payload, "INLINE_BYTES", 0)
+    monkeypatch.setattr(task_transfer, "INLINE_BYTES", 0)
     done = [run for run, _ in dask_executor.run(forget_tasks, split_ranges(20, 20))]
     assert sorted(done) == split_ranges(20, 20)
 
@@ -132,13 +132,13 @@ def test_a_worker_keeps_only_a_few_tasks() -> None:
     def task(run: BlockRange) -> int:
         return run.start
 
-    packed = payload.pack_task(task)
+    packed = task_transfer.pack_task(task)
     for i in range(10):
-        assert payload.run_packed(f"pass {i}", packed, i, i + 1) == (True, i)
-    assert len(payload._kept) <= 2
-    assert payload.run_packed("pass 9", None, 4, 5) == (True, 4)
-    assert payload.run_packed("pass 0", None, 4, 5) == (False, None)
-    payload._kept.clear()
+        assert task_transfer.run_packed(f"pass {i}", packed, i, i + 1) == (True, i)
+    assert len(task_transfer._stored) <= 2
+    assert task_transfer.run_packed("pass 9", None, 4, 5) == (True, 4)
+    assert task_transfer.run_packed("pass 0", None, 4, 5) == (False, None)
+    task_transfer._stored.clear()
 
 
 def blas_threads(run: BlockRange) -> set[int]:

@@ -74,9 +74,9 @@ def test_a_hung_worker_is_overtaken_and_changes_no_bit(
     with local_cluster(2) as executor:
         try:
             total = map_reduce(executor, task, 12)
-            hung = executor._members.resting()
+            hung = executor._members.paused()
             again = map_reduce(executor, Leaves(values), 12)
-            assert executor._members.resting() == hung, "the hung worker was given runs again"
+            assert executor._members.paused() == hung, "the hung worker was given ranges again"
         finally:
             wake_stopped_children()
     assert total.value.hex() == again.value.hex() == plain_tree(values).hex()

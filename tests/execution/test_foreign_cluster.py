@@ -160,7 +160,7 @@ def test_a_worker_without_what_the_others_have_that_joins_later_is_left_alone_an
             time.sleep(0.05)
         total = map_reduce(executor, Leaves(values), 20)
         assert executor.n_threads == 1
-        assert f"was given no runs: {reason}" in executor.warnings[0]
+        assert f"was given no tasks: {reason}" in executor.warnings[0]
     assert total.value.hex() == plain_tree(values).hex()
 
 

@@ -31,10 +31,10 @@ def blas_threads() -> set[int]:
 
 
 def kept() -> tuple[int, int]:
-    from dgmm.execution import task_transfer as payload
+    from dgmm.execution import task_transfer
     from dgmm.runtime.row_cache import process_cache
 
-    return process_cache.n_bytes, len(payload._kept)
+    return process_cache.n_bytes, len(task_transfer._stored)
 
 
 def keep_rows(run: object) -> None:
@@ -162,4 +162,4 @@ def test_a_lease_whose_driver_died_at_once_ends_with_the_first_look(monkeypatch)
     begun = time.monotonic()
     asyncio.run(worker_lease._watch(running, "gone", "key"))
     assert limit.was_restored
-    assert time.monotonic() - begun < 20 * worker_lease.LOOK_S
+    assert time.monotonic() - begun < 20 * worker_lease.CHECK_S

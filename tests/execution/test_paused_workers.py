@@ -1,4 +1,4 @@
-"""Workers that Dask has paused: they get no runs, and a run without any other ends and says why."""
+"""Workers that Dask has paused: they get no tasks; a job without any other ends with the reason."""
 
 from __future__ import annotations
 
@@ -86,34 +86,34 @@ def test_a_paused_worker_of_two_gets_no_runs_and_holds_nothing_up(tmp_path: Path
     assert len(ids) == 1
 
 
-def test_runs_of_a_worker_that_becomes_paused_are_given_to_others_and_no_one_is_blamed() -> None:
+def test_ranges_of_a_worker_that_becomes_paused_are_given_to_others_without_a_death() -> None:
     balance = Balance(split_ranges(4, 4))
     threads = {"a": 1, "b": 1}
-    balance.follow(threads, 0.0)
+    balance.update_workers(threads, 0.0)
     given = balance.assign(0.0)
     of_a = [t for t in given if t.worker == "a"]
     assert len(of_a) == 2
-    for ticket in given:
-        if ticket.worker == "b":
-            balance.complete(ticket, 1.0)
+    for assignment in given:
+        if assignment.worker == "b":
+            balance.complete(assignment, 1.0)
     assert balance.reissue(2.0) == []
-    assert balance.follow(threads, 4.0, resting={"a"}, stalled={"a"}) == []
+    assert balance.update_workers(threads, 4.0, paused={"a"}, stalled={"a"}) == []
     again = balance.reissue(4.0)
     assert again
     assert {t.worker for t in again} == {"b"}
-    assert {t.run for t in again} <= {t.run for t in of_a}
-    assert balance.complete(again[0], 5.0) == [t for t in of_a if t.run == again[0].run]
+    assert {t.blocks for t in again} <= {t.blocks for t in of_a}
+    assert balance.complete(again[0], 5.0) == [t for t in of_a if t.blocks == again[0].blocks]
 
 
 @pytest.mark.parametrize(
-    ("kept", "is_own", "words"),
+    ("cached", "is_own", "words"),
     [
         (0, False, "not this job's"),
         (900, False, "Most of it is dgmm's"),
         (0, True, "raise cluster.memory_limit"),
     ],
 )
-def test_the_sentence_says_whose_memory_it_is(kept: int, is_own: bool, words: str) -> None:
+def test_the_message_tells_whose_memory_it_is(cached: int, is_own: bool, words: str) -> None:
     worker = {
         "name": "w",
         "status": "paused",
@@ -121,12 +121,12 @@ def test_the_sentence_says_whose_memory_it_is(kept: int, is_own: bool, words: st
         "metrics": {"memory": 1000 * 2**20, "managed_bytes": 40 * 2**20},
     }
     error = paused_error(
-        "tcp://s:1", {"tcp://w:1": worker}, {"tcp://w:1": kept * 2**20}, waited_s=7, is_own=is_own
+        "tcp://s:1", {"tcp://w:1": worker}, {"tcp://w:1": cached * 2**20}, waited_s=7, is_own=is_own
     )
     assert words in str(error)
     assert "worker w at tcp://w:1 is paused with 1000 MiB of 1.07 GiB in use" in str(error)
-    assert "40 MiB results that Dask keeps" in str(error)
-    assert f"{kept} MiB rows that dgmm keeps" in str(error)
+    assert "40 MiB results that Dask has" in str(error)
+    assert f"{cached} MiB rows that dgmm has cached" in str(error)
 
 
 def test_limits_of_paused_workers_do_not_count(tmp_path: Path) -> None:

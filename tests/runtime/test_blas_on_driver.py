@@ -22,7 +22,7 @@ import numpy as np
 import dgmm
 from clusters import job
 from dgmm.mixture.covariance import FAMILIES
-from dgmm.execution import blas
+from dgmm.runtime import blas_threads
 from dgmm.job import predict_job, run_job
 from dgmm.job.planning import plan_job
 from dgmm.events import SilentListener
@@ -40,7 +40,7 @@ def watched(function):
     def call(*arguments, **words):
         global calls
         calls += 1
-        if not blas._holders:
+        if not blas_threads._holders:
             stack = "".join(traceback.format_stack()[-5:-1])
             outside.append(f"{function.__qualname__} in\\n{stack}")
         return function(*arguments, **words)

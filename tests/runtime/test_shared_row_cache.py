@@ -171,7 +171,7 @@ def test_a_worker_that_serves_two_drivers_drops_the_rows_of_the_one_that_ends(
         def task(blocks: BlockRange, dataset: ZarrDataset = dataset) -> int:
             return sum(len(block.values) for block in dataset.read_blocks(blocks))
 
-        packed = worker_lease.payload.pack_task(task)
+        packed = worker_lease.task_transfer.pack_task(task)
         worker_lease.run_leased(token, f"pass of {token}", packed, 0, N_CHUNKS)
     monkeypatch.setattr(worker_lease, "_ended", collections.deque(maxlen=256))
     assert process_cache.n_bytes == 2 * N_CHUNKS * CHUNK_BYTES

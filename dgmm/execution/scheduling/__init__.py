@@ -1,1 +1,1 @@
-"""Which worker gets which blocks, as plain values: nothing here knows of Dask."""
+"""Which worker gets which blocks, as plain values: nothing here imports Dask."""

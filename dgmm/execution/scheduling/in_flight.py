@@ -1,4 +1,4 @@
-"""What was given to whom: the records that `Balance` keeps of runs in flight."""
+"""Which range of blocks was assigned to which worker."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from dataclasses import dataclass, field
 
 from dgmm.reduction.blocks import BlockRange
 
-#: One run that computes and one whose message is already there when it ends.
+#: One range that is computed and one whose message is already there when it ends.
 IN_FLIGHT_PER_THREAD = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One run given to one worker; `serial` tells copies of the same run apart."""
+    """One range assigned to one worker; `serial` tells copies of the same range apart."""
 
     serial: int
     index: int
-    run: BlockRange
+    blocks: BlockRange
     worker: str
 
 
 @dataclass(slots=True)
 class WorkerAssignments:
-    """What the driver knows of a worker: its threads and its tickets, oldest first."""
+    """What the driver knows of a worker: its threads and its assignments, oldest first."""
 
     threads: int
-    tickets: list[Assignment] = field(default_factory=list)
+    assignments: list[Assignment] = field(default_factory=list)
 
     @property
-    def room(self) -> int:
-        """How many more runs it may be given."""
-        return self.threads * IN_FLIGHT_PER_THREAD - len(self.tickets)
+    def free_slots(self) -> int:
+        """How many more ranges it may be given."""
+        return self.threads * IN_FLIGHT_PER_THREAD - len(self.assignments)
 
     @property
     def is_idle(self) -> bool:
         """Whether a thread has nothing to do."""
-        return len(self.tickets) < self.threads
+        return len(self.assignments) < self.threads
 
     @property
     def load(self) -> float:
-        """Runs for each thread."""
-        return len(self.tickets) / self.threads
+        """Ranges for each thread."""
+        return len(self.assignments) / self.threads
