@@ -2,7 +2,7 @@
 
 Dask starts workers so that what they free goes back to the system at once. A chunk that is decoded
 then gets new pages each time, which the system has to clear first: reading takes 1.7 to 3 times as
-long (docs/performance.md). All this is GNU's C library's on Linux; elsewhere nothing happens.
+long (docs/design/0003). All this is GNU's C library's on Linux; elsewhere nothing happens.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 This is for products by NumPy; compiled ones have their own tiling
 (`dgmm.mixture.backends.fused_products`). What OpenBLAS does with small matrices decides (figures:
-docs/performance.md):
+docs/design/0001):
 
 - it multiplies up to 100³ multiplications as they lie, more after a copy, and with few components
   the copy takes as long as the product;
