@@ -6,6 +6,7 @@ needs Sphinx, so that tests can look at the text.
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 import dgmm
+import dgmm.errors
 from dgmm.cli.commands import commands
 from dgmm.config.expected_values import expected, keys_below, schema_of
 
@@ -102,8 +104,24 @@ def _help(command: click.Command, name: str) -> str:
 
 
 def python() -> str:
-    """An entry for each public name, which autodoc fills from its docstring."""
-    return "\n".join(_entry(name) for name in dgmm.__all__ if not name.startswith("__"))
+    """An entry for each public name, which autodoc fills from its docstring; then what they use."""
+    public = [f"dgmm.{name}" for name in dgmm.__all__ if not name.startswith("__")]
+    errors = [
+        f"dgmm.errors.{name}" for name, value in vars(dgmm.errors).items() if _is_error(value)
+    ]
+    return "\n".join(
+        [*map(_entry, [*public, "dgmm.model.mixture_model.MixtureModel"]), _errors(errors)]
+    )
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _errors(names: Iterable[str]) -> str:
+    """The errors, which have no methods of their own, under one heading."""
+    entries = [_directive("autoexception", name) for name in names]
+    return "\n".join(["## Errors and warnings", "", *entries])
 
 
 #: Base classes whose methods their own documentation describes: scikit-learn's.
@@ -111,11 +129,18 @@ _FOREIGN = ("BaseEstimator", "DensityMixin", "PlainEstimator", "_MetadataRequest
 
 
 def _entry(name: str) -> str:
-    value: Any = getattr(dgmm, name)
-    options = ["   :members:", f"   :inherited-members: {', '.join(_FOREIGN)}"]
-    kind, lines = ("autoclass", options) if isinstance(value, type) else ("autofunction", [])
-    directive = [f".. {kind}:: dgmm.{name}", *lines]
-    return "\n".join([f"## {name}", "", "```{eval-rst}", *directive, "```", ""])
+    """A heading and the documentation of a name, the methods of a class included."""
+    module, _, last = name.rpartition(".")
+    value: Any = getattr(importlib.import_module(module), last)
+    options = [":members:", f":inherited-members: {', '.join(_FOREIGN)}"]
+    is_class = isinstance(value, type)
+    kind, chosen = ("autoclass", options) if is_class else ("autofunction", [])
+    return f"## {last}\n\n{_directive(kind, name, *chosen)}"
+
+
+def _directive(kind: str, name: str, *options: str) -> str:
+    lines = [f".. {kind}:: {name}", *(f"   {option}" for option in options)]
+    return "\n".join(["```{eval-rst}", *lines, "```", ""])
 
 
 # Pages of the root

@@ -70,6 +70,7 @@ def test_the_command_line_page_has_every_command_with_its_options() -> None:
 def test_the_python_page_has_every_public_name() -> None:
     named = re.findall(r"^\.\. auto\w+:: dgmm\.(\w+)$", reference_pages.python(), re.MULTILINE)
     assert named == [name for name in dgmm.__all__ if name != "__version__"]
+    assert ".. autoexception:: dgmm.errors.DataError\n" in reference_pages.python()
 
 
 @pytest.mark.parametrize("name", reference_pages.ROOT_PAGES)
