@@ -26,9 +26,9 @@ from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import fit
 from dgmm.fitting.initialisation import (
-    METHODS_OVER_ALL_ROWS,
     AllRows,
     StartRequest,
+    reads_all_rows,
     start,
     start_over_all_rows,
 )
@@ -105,7 +105,7 @@ def _compare(
             settings = FitSettings(k, max_iter=MAX_ITER, method=method, seed=seed)
             found[method].append(_started(dataset, executor, settings))
     for method in METHODS:
-        part, reads = f"{name}: {method}", N_READS if method in METHODS_OVER_ALL_ROWS else 0
+        part, reads = f"{name}: {method}", N_READS if reads_all_rows(method) else 0
         columns = {
             "sum of squares a row": ("sum_of_squares", ""),
             "seconds of the start": ("seconds", "s"),
@@ -141,7 +141,7 @@ def _started(dataset: Dataset, executor: ThreadExecutor, settings: FitSettings) 
 
 def _start(prepared: PreparedFit, rows: AllRows, settings: FitSettings) -> Parameters:
     k, rng = settings.n_components, stream(Stage.INITIALISATION, settings.seed, 0)
-    if settings.method in METHODS_OVER_ALL_ROWS:
+    if reads_all_rows(settings.method):
         request = StartRequest(prepared.sample, prepared.family, k, prepared.regularisation, rng)
         return start_over_all_rows(settings.method, rows, [request], settings.seed, [(0,)])[0]
     return start(settings.method, prepared.sample, prepared.family, k, prepared.regularisation, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from dgmm.errors import DataError, UnavailableError
 
@@ -65,6 +65,8 @@ class Registry(MutableMapping[str, T]):
         return tuple(dict.fromkeys([*self._members, *declared]))
 
     def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise KeyError(name)
         if name not in self._members:
             self._members[name] = self._load(name)
         return self._members[name]
@@ -82,7 +84,7 @@ class Registry(MutableMapping[str, T]):
         return len(self._members)
 
     def _load(self, name: str) -> T:
-        declared = tuple(entry_points(group=self.group, name=name)) if _is_word(name) else ()
+        declared = tuple(entry_points(group=self.group, name=name)) if name else ()
         if not declared:
             raise KeyError(name)
         if len(declared) > 1:
@@ -97,10 +99,6 @@ class Registry(MutableMapping[str, T]):
                 f"{self.key} {name!r} of {_source(declared[0])} cannot be loaded: "
                 f"{type(error).__name__}: {error}. Install or repair that package"
             ) from error
-
-
-def _is_word(name: Any) -> bool:
-    return isinstance(name, str) and name != ""
 
 
 def _source(declared: EntryPoint) -> str:

@@ -37,7 +37,7 @@ def test_a_registered_member_is_found_by_name(shapes: Registry[int]) -> None:
     assert list(shapes) == ["round", "square", "star"]
 
 
-@pytest.mark.parametrize("name", ["sphere", "", 3, None])
+@pytest.mark.parametrize("name", ["sphere", "", 3, None, ["round"]])
 def test_an_unknown_name_is_a_data_error_that_lists_all(shapes: Registry[int], name: str) -> None:
     with pytest.raises(DataError, match=r"^data\.shape is .*; expected one of round, square$"):
         shapes.named(name)

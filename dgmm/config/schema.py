@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dgmm.config.choices import Choice
 from dgmm.config.values import (
     WHOLE,
     Address,
@@ -20,6 +21,8 @@ from dgmm.config.values import (
     Share,
     Version,
 )
+from dgmm.fitting.initialisation import INITIALISERS
+from dgmm.registry import Registry
 
 Command = Literal["run", "predict"]
 
@@ -82,15 +85,7 @@ class ModelSettings(Settings):
 class InitialisationSettings(Settings):
     """Where EM starts."""
 
-    method: Literal[
-        "kmeans",
-        "k-means++",
-        "random_from_data",
-        "random",
-        "hierarchical",
-        "kmeans_parallel",
-        "given",
-    ] = "kmeans"
+    method: Annotated[str, Field(strict=True), Choice(INITIALISERS)] = "kmeans"
     """How the first parameters are found on a sample of the rows; `kmeans_parallel` reads all rows
     seven times, for clusters too rare for a sample; `given` reads `model`."""
     sample_rows: AutoCount = "auto"
@@ -230,6 +225,10 @@ class Job(Settings):
 
 
 _PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities")
+
+
+#: What keys of a job name members of.
+REGISTRIES: tuple[Registry[Any], ...] = (INITIALISERS,)
 
 
 def json_schema() -> dict[str, Any]:

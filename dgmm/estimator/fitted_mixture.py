@@ -12,8 +12,8 @@ from dgmm.random_streams import seed_from
 
 #: What a fit says of itself; nothing is computed from it.
 _RECORD = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
-#: Starts that scikit-learn does not have.
-_OWN_STARTS = {"hierarchical", "kmeans_parallel"}
+#: Starts that scikit-learn has too.
+_PEERS_STARTS = {"kmeans", "k-means++", "random", "random_from_data"}
 
 
 class FittedMixture:
@@ -101,7 +101,7 @@ class FittedMixture:
         mixture = fitted.model_of(self).to_sklearn()
         names = set(mixture.get_params()) - {"n_components", "covariance_type"}
         parameters = {name: getattr(self, name) for name in names}
-        if parameters["init_params"] in _OWN_STARTS:
+        if parameters["init_params"] not in _PEERS_STARTS:
             parameters["init_params"] = "kmeans"
         if isinstance(parameters["random_state"], np.random.Generator):
             parameters["random_state"] = seed_from(parameters["random_state"]) % 2**32

@@ -21,7 +21,7 @@ from dgmm.fitting.em.regularisation import regularisation_events
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, EmState, SavedProgress
 from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
-from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
+from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.preparation import PreparedFit, prepare
 from dgmm.fitting.regularised_components import FittedSample, regularised_warnings
 from dgmm.fitting.restarts import (
@@ -109,7 +109,7 @@ def fit(
     with in_this_process(executor) as here:
 
         def draw() -> Starts:
-            if settings.method in METHODS_OVER_ALL_ROWS:
+            if reads_all_rows(settings.method):
                 listener.stage("initialisation", f"{settings.method} on all rows")
                 n_wanted = sample_em.n_starts
                 return starts_over_all_rows(

@@ -13,7 +13,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import ComponentError, DgmmError
 from dgmm.fitting.em.saved_progress import SavedProgress
 from dgmm.fitting.initialisation import (
-    METHODS_OVER_ALL_ROWS,
+    INITIALISERS,
     METRICS,
     AllRows,
     StartRequest,
@@ -42,8 +42,6 @@ FEW_STARTS = 2 * len(METRICS)
 #: Of the starts of k-means in one metric the first so many are k-means'; the others are its seeds
 #: alone, which vary more: where clusters have heavy tails, Lloyd's iterations find the same again.
 REFINED_STARTS = 2
-#: Methods whose starts follow no metric, and methods whose starts in one metric are all alike.
-_WITHOUT_METRIC, _ONE_A_METRIC = {"random"}, {"hierarchical", *METHODS_OVER_ALL_ROWS}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,11 +105,10 @@ def n_starts(settings: FitSettings, n_wanted: int) -> int:
     n_wanted
         Starts that EM on the sample would take; 0 is one in each metric for all rows.
     """
-    if settings.method == "given":
-        return 1
-    if settings.method in _WITHOUT_METRIC:
+    initialiser = INITIALISERS.named(settings.method)
+    if not initialiser.follows_metric:
         return n_wanted or 1
-    if settings.method in _ONE_A_METRIC:
+    if initialiser.one_per_metric:
         return min(n_wanted or len(METRICS), len(METRICS))
     return n_wanted or len(METRICS)
 
@@ -162,7 +159,8 @@ def starts_on_sample(
         )
         return begun if adjust is None else adjust(begun, prepared.standardisation)
 
-    several = len(rows) < len(prepared.sample) and settings.method != "hierarchical"
+    is_light = not INITIALISERS.named(settings.method).one_per_metric
+    several = len(rows) < len(prepared.sample) and is_light
     return _sorted_out(_attempts(draw, _keys(settings, n_wanted), here, side_by_side=several))
 
 
@@ -214,7 +212,7 @@ def _scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
 
 def _keys(settings: FitSettings, n_wanted: int) -> list[_Key]:
     """All starts, restart by restart; those of a restart take the metrics in turn."""
-    has_metric = settings.method not in {*_WITHOUT_METRIC, "given"}
+    has_metric = INITIALISERS.named(settings.method).follows_metric
     metrics = METRICS if has_metric else (settings.method,)
     return [
         _Key(restart, number, metrics[number % len(metrics)])

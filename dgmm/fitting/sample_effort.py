@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS, METRICS
+from dgmm.fitting.initialisation import METRICS, reads_all_rows
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, n_starts
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import Family
@@ -67,7 +67,7 @@ class Effort:
         n_rows, n_sampled, n_features
             Rows to fit, rows of the sample, features.
         """
-        if settings.method == "given" or settings.method in METHODS_OVER_ALL_ROWS:
+        if settings.method == "given" or reads_all_rows(settings.method):
             # A sample does not change a start of the user, or one that was drawn from all rows.
             return cls(0, 0, n_starts(settings, 0))
         p = n_parameters(family, settings.n_components, n_features)

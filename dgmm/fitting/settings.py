@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
-from dgmm.fitting.initialisation import METHODS, METHODS_OVER_ALL_ROWS
+from dgmm.fitting.initialisation import INITIALISERS
 from dgmm.mixture.backends import BACKENDS
 from dgmm.mixture.covariance import FAMILIES
 
@@ -54,7 +54,7 @@ class FitSettings:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         _check_choice("covariance_type", self.covariance_type, FAMILIES)
-        _check_choice("init_params", self.method, (*METHODS, *METHODS_OVER_ALL_ROWS))
+        INITIALISERS.named(self.method)
         _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop"))

@@ -9,7 +9,7 @@ import numpy as np
 from dgmm.config import Job
 from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.execution.threads import available_cpus
-from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS
+from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
@@ -154,7 +154,7 @@ def _most(expected: int) -> int:
 
 def _reads_of_start(job: Job) -> int:
     """Reads of all rows before EM, beside the summary's."""
-    over_all = job.command == "run" and job.initialisation.method in METHODS_OVER_ALL_ROWS
+    over_all = job.command == "run" and reads_all_rows(job.initialisation.method)
     return N_READS if over_all else 0
 
 

@@ -18,7 +18,7 @@ from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting import initialisation
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.initialisation import METRICS, StartRequest
+from dgmm.fitting.initialisation import METRICS, Initialiser, StartRequest
 from dgmm.fitting.preparation import PreparedFit, prepare
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
@@ -314,18 +314,18 @@ def test_where_every_start_loses_components_the_first_is_taken_as_it_was_drawn()
 def failing(keys: set[tuple[int, int]]) -> Callable[[StartRequest], Parameters]:
     """A method that fails for some (restart, start)."""
 
-    def method(request: StartRequest) -> Parameters:
+    def draw(request: StartRequest) -> Parameters:
         # The restart and the start are the last two numbers of a stream's name.
         name = request.rng.bit_generator.seed_seq.spawn_key  # type: ignore[attr-defined]
         if tuple(name[-2:]) in keys:
             raise ComponentError("told to fail")
         return initialisation.kmeans_plus_plus(request)
 
-    return method
+    return Initialiser(draw)
 
 
 def test_a_failing_start_on_the_sample_leaves_the_others(monkeypatch) -> None:
-    monkeypatch.setitem(initialisation.METHODS, "k-means++", failing({(0, 0), (0, 2)}))
+    monkeypatch.setitem(initialisation.INITIALISERS, "k-means++", failing({(0, 0), (0, 2)}))
     result = fitted(rows(), method="k-means++", n_sample_starts=3)
     assert result.failed_starts == {}
     assert [t.number for t in result.trials] == [1]
@@ -335,11 +335,11 @@ def test_a_failing_start_on_the_sample_leaves_the_others(monkeypatch) -> None:
 
 def test_a_restart_fails_with_the_last_of_its_starts(monkeypatch) -> None:
     failed = {(0, 0), (0, 1), (1, 0)}
-    monkeypatch.setitem(initialisation.METHODS, "k-means++", failing(failed))
+    monkeypatch.setitem(initialisation.INITIALISERS, "k-means++", failing(failed))
     result = fitted(rows(), method="k-means++", n_sample_starts=2, n_init=2)
     assert result.failed_starts == {0: "told to fail"}
     assert [c.restart for c in result.candidates] == [1]
-    monkeypatch.setitem(initialisation.METHODS, "k-means++", failing(failed | {(1, 1)}))
+    monkeypatch.setitem(initialisation.INITIALISERS, "k-means++", failing(failed | {(1, 1)}))
     for n_init, message in ((1, "^told to fail"), (2, "^every start failed")):
         with pytest.raises(ComponentError, match=message):
             fitted(rows(), method="k-means++", n_sample_starts=2, n_init=n_init)

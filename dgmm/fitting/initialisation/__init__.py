@@ -13,6 +13,8 @@ Which method to choose:
   holds next to none of their rows.
 - `given`: parameters as they are, from arrays or a saved model.
 
+Others are added to `INITIALISERS`, or as entry points of the group `dgmm.initialisers`.
+
 In scikit-learn `k-means++` and `random_from_data` give responsibilities to the k chosen rows only,
 so that every covariance starts as reg_covar alone, a spike on a single row (and with reg_covar 0 as
 nothing). Here every row of the sample belongs to its nearest seed, so that covariances start at the
@@ -36,6 +38,7 @@ from dgmm.fitting.initialisation.first_parameters import (
     parameters_from_responsibilities,
 )
 from dgmm.fitting.initialisation.hierarchical import hierarchical
+from dgmm.fitting.initialisation.initialiser import Initialiser
 from dgmm.fitting.initialisation.kmeans import kmeans
 from dgmm.fitting.initialisation.kmeans_parallel import kmeans_parallel
 from dgmm.fitting.initialisation.kmeans_plus_plus import kmeans_plus_plus
@@ -43,34 +46,44 @@ from dgmm.fitting.initialisation.metrics import METRICS, distance_scale
 from dgmm.fitting.initialisation.random_from_data import random_from_data
 from dgmm.fitting.initialisation.random_responsibilities import random_responsibilities
 from dgmm.fitting.initialisation.sample_rows import clipped
-from dgmm.fitting.initialisation.start_request import Method, StartRequest
+from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.user_start import given as given_parameters
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters
+from dgmm.registry import Registry
 
-METHODS: dict[str, Method] = {
-    "kmeans": kmeans,
-    "k-means++": kmeans_plus_plus,
-    "random_from_data": random_from_data,
-    "random": random_responsibilities,
-    "hierarchical": hierarchical,
-    "given": given_parameters,
-}
-#: Methods that need more than the sample: see `start_over_all_rows`.
-METHODS_OVER_ALL_ROWS = {"kmeans_parallel": kmeans_parallel}
+INITIALISERS: Registry[Initialiser] = Registry(
+    "initialisation.method",
+    "dgmm.initialisers",
+    {
+        "kmeans": Initialiser(kmeans),
+        "k-means++": Initialiser(kmeans_plus_plus),
+        "random_from_data": Initialiser(random_from_data),
+        "random": Initialiser(random_responsibilities, follows_metric=False),
+        "hierarchical": Initialiser(hierarchical, one_per_metric=True),
+        "kmeans_parallel": Initialiser(draw_all=kmeans_parallel, one_per_metric=True),
+        "given": Initialiser(given_parameters, follows_metric=False),
+    },
+)
 
 __all__ = [
-    "METHODS",
-    "METHODS_OVER_ALL_ROWS",
+    "INITIALISERS",
     "METRICS",
     "AllRows",
+    "Initialiser",
     "StartRequest",
     "distance_scale",
     "parameters_from_labels",
     "parameters_from_responsibilities",
+    "reads_all_rows",
     "start",
     "start_over_all_rows",
 ]
+
+
+def reads_all_rows(method: str) -> bool:
+    """Whether an initialiser reads all rows, in place of the sample."""
+    return INITIALISERS.named(method).draw_all is not None
 
 
 def start(
@@ -89,7 +102,7 @@ def start(
     Parameters
     ----------
     method
-        A key of `METHODS`.
+        A name of `INITIALISERS` that takes a sample.
     sample : (m, d)
         Rows in standardised units, finite, float64.
     family
@@ -108,18 +121,16 @@ def start(
     Raises
     ------
     DataError
-        If the method is unknown, the sample is not finite, or given parameters do not fit.
+        If the method is unknown or reads all rows, the sample is not finite, or given parameters
+        do not fit.
     ComponentError
         If the sample has fewer rows than components.
     """
-    if method not in METHODS:
-        raise DataError(
-            f"initialisation.method is {method!r}; expected one of {', '.join(METHODS)}"
-        )
+    draw = INITIALISERS.named(method).draw
     if method != "given":
         sample = _checked(sample, n_components)
     request = StartRequest(sample, family, n_components, regularisation, rng, given, scale)
-    return METHODS[method](request)
+    return draw(request)
 
 
 def start_over_all_rows(
@@ -134,7 +145,7 @@ def start_over_all_rows(
     Parameters
     ----------
     method
-        A key of `METHODS_OVER_ALL_ROWS`.
+        A name of `INITIALISERS` that reads all rows.
     rows
         All rows, standardised as the sample.
     requests
@@ -145,13 +156,17 @@ def start_over_all_rows(
     Raises
     ------
     DataError
-        If the sample is not finite, or the data changed since it was drawn.
+        If the method takes a sample, the sample is not finite, or the data changed since it was
+        drawn.
     ComponentError
         If the sample has fewer rows than components.
     """
+    draw_all = INITIALISERS.named(method).draw_all
+    if draw_all is None:
+        raise DataError(f"the initialiser {method!r} takes a sample, not all rows")
     sample = _checked(requests[0].sample, requests[0].n_components)
     checked = [replace(request, sample=sample) for request in requests]
-    return METHODS_OVER_ALL_ROWS[method](rows, checked, seed, keys)
+    return draw_all(rows, checked, seed, keys)
 
 
 def _checked(sample: Array, n_components: int) -> Array:

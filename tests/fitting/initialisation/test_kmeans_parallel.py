@@ -15,7 +15,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.initialisation import METHODS_OVER_ALL_ROWS, StartRequest, start
+from dgmm.fitting.initialisation import StartRequest, reads_all_rows, start
 from dgmm.fitting.initialisation.all_rows import AllRows, Block, PerRestart
 from dgmm.fitting.initialisation.kmeans import kmeans, lloyd
 from dgmm.fitting.initialisation.kmeans_parallel import (
@@ -368,8 +368,8 @@ def test_a_drawn_value_is_a_monoid_up_to_rounding() -> None:
 
 
 def test_it_is_no_method_of_a_sample() -> None:
-    assert "kmeans_parallel" in METHODS_OVER_ALL_ROWS
-    with pytest.raises(DataError, match="expected one of"):
+    assert reads_all_rows("kmeans_parallel")
+    with pytest.raises(DataError, match="expected one that takes a sample"):
         start(
             "kmeans_parallel",
             np.zeros((5, 2)),
