@@ -32,16 +32,18 @@ class Listener(Protocol):
         ----------
         record
             Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, arithmetic (numpy,
-            numba), seconds, rows, step (plain, accelerated, refuted).
+            numba), seconds, rows, step (plain, accelerated, rejected).
         """
 
     def component(self, record: Mapping[str, Any]) -> None:
-        """Take note of what happened to a component (reseeded, dropped, regularised).
+        """Take note of what happened to a component (reseeded, dropped, variance_floored,
+        regularised).
 
         Parameters
         ----------
         record
-            Keys iteration, restart, component, event, message.
+            Keys iteration, restart, component (None: all, which share a covariance), kind,
+            message.
         """
 
     def warning(self, text: str) -> None:

@@ -61,7 +61,10 @@ FORMER_NAMES = {
 FORMER_FIELDS = {
     "PassStatistics": {"arithmetic": "backend"},
     "FitCandidate": {"is_held": "is_variance_floored"},
+    "ComponentEvent": {"event": "kind"},
 }
+#: Values that fields of records had in them, by the record's and the field's name of today.
+FORMER_VALUES = {"ComponentEvent": {("kind", "held"): "variance_floored"}}
 
 
 class Encoded(NamedTuple):
@@ -168,9 +171,12 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
         written = str(tree["record"])
         record = FORMER_NAMES.get(written, written)
         former = FORMER_FIELDS.get(record, {})
+        values = FORMER_VALUES.get(record, {})
         own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
         _check_fields(record, own)
-        return RECORDS[record](**own)
+        return RECORDS[record](
+            **{n: values.get((n, v), v) if isinstance(v, str) else v for n, v in own.items()}
+        )
     ((kind, content),) = tree.items()
     return _BUILDERS[kind](content, arrays)
 

@@ -24,8 +24,12 @@ _SPIKE_ROWS = 20_000
 #: Components stand for a value if it is so large a share of their rows, and they hold so large a
 #: share of the rows that have it.
 _SPIKE_SHARE, _SPIKE_HELD = 0.99, 0.9
-#: Events that changed what the mixture is; `held_components` tells of regularisation.
-_CHANGES = {"reseeded": "re-seeded", "dropped": "dropped", "held": "held up by a floor"}
+#: Events that changed the mixture; `regularised_components` reports regularisation.
+_CHANGES = {
+    "reseeded": "re-seeded",
+    "dropped": "dropped",
+    "variance_floored": "given a least variance",
+}
 
 
 def fit_warnings(
@@ -43,7 +47,7 @@ def fit_warnings(
         What happened to its components.
     """
     yield from _too_few_rows(model, n_rows)
-    yield from _lost_components(model, [event for event in events if event.event in _CHANGES])
+    yield from _lost_components(model, [event for event in events if event.kind in _CHANGES])
     yield from _single_rows(model, n_rows)
     yield from _beyond_float64(model)
 
@@ -115,11 +119,12 @@ def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
         return
     k, d = model.n_components, model.n_features
     least = model.parameters.family.least_rows(k, d)
-    held = f"; below {least:,} regularisation alone holds covariances up" if n_rows < least else ""
+    singular = n_rows < least
+    alone = f"; below {least:,} regularisation alone makes covariances usable" if singular else ""
     yield (
         f"{n_rows:,} rows are too few for the {free:,} free parameters of a mixture of {k} "
         f"{model.covariance_type} covariances of {d} features: expected at least "
-        f"{ROWS_PER_PARAMETER * free:,}, {ROWS_PER_PARAMETER} for each{held}. Its likelihood says "
+        f"{ROWS_PER_PARAMETER * free:,}, {ROWS_PER_PARAMETER} for each{alone}. Its likelihood says "
         "little of other rows. Lower model.n_components, or choose a simpler "
         "model.covariance_type"
     )
@@ -127,8 +132,8 @@ def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
 
 def _lost_components(model: MixtureModel, events: list[ComponentEvent]) -> Iterator[str]:
     """One line, however many components were lost how often; fewer than were asked for is first."""
-    kinds = [event.event for event in events]
-    dropped = [event for event in events if event.event == "dropped"]
+    kinds = [event.kind for event in events]
+    dropped = [event for event in events if event.kind == "dropped"]
     fewer = ""
     if dropped:
         left, asked = model.n_components, model.n_components + len(dropped)

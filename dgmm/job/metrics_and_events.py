@@ -131,8 +131,8 @@ class RecordingListener:
         self._listener.iteration(record)
 
     def component(self, record: Mapping[str, Any]) -> None:
-        """A component was re-seeded, dropped or held."""
-        self._log("component", **{f"{k}_kind" if k == "event" else k: v for k, v in record.items()})
+        """A component was re-seeded, dropped, or its variances were raised."""
+        self._log("component", **record)
         self._listener.component(record)
 
     def warning(self, text: str) -> None:

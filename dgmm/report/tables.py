@@ -143,19 +143,19 @@ def _rank(start: Mapping[str, Any]) -> tuple[float, bool, float]:
 
 
 def component_log_table(record: RunRecord) -> Table | None:
-    """What happened to single components: re-seeded, dropped, held up by regularisation."""
+    """What happened to single components: re-seeded, dropped, regularised."""
     entries = record.entries("component_log")
     rows = [
         (
             number(entry.get("iteration")),
             number(entry.get("restart")),
             number(entry.get("component")),
-            _words(entry.get("event")),
+            _words(entry.get("kind", entry.get("event"))),  # runs of schema version 1: event
             _words(entry.get("message")),
         )
         for entry in entries[:_MOST_ROWS]
     ]
-    header = ("iteration", "restart", "component", "event", "message")
+    header = ("iteration", "restart", "component", "kind", "message")
     note = _left_out(len(entries), "entries")
     return Table("Component log", header, rows, frozenset({0, 1, 2}), note) if rows else None
 

@@ -19,6 +19,7 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.fit import fit
 from dgmm.fitting.settings import FitSettings
 from dgmm.outcome import Outcome
@@ -130,3 +131,11 @@ def test_trees_that_no_checkpoint_holds_are_refused(tree: Any) -> None:
 
 def test_records_are_plain_data_by_their_names() -> None:
     assert all(is_dataclass(record) and record.__name__ == name for name, record in RECORDS.items())
+
+
+def test_component_events_of_earlier_builds_are_read():
+    event = ComponentEvent(3, 1, 2, "variance_floored", "component 2 of 4")
+    tree = encode(event).tree
+    assert decode(Encoded(tree, [])) == event
+    fields = {k: v for k, v in tree["fields"].items() if k != "kind"} | {"event": "held"}
+    assert decode(Encoded({**tree, "fields": fields}, [])) == event

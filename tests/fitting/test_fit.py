@@ -130,7 +130,7 @@ def test_a_component_that_collapses_stands_in_the_log() -> None:
     X = ODD["a pile of equal rows"]
     for policy, event in (("reseed", "reseeded"), ("drop", "dropped")):
         result = fitted(X, k=4, reg_covar_relative=0.0, on_collapse=policy, n_sample_starts=0)
-        assert event in {e.event for e in result.events}
+        assert event in {e.kind for e in result.events}
         if policy == "drop":
             assert result.model.n_components < 4
         else:
@@ -139,8 +139,11 @@ def test_a_component_that_collapses_stands_in_the_log() -> None:
 
 def test_regularisation_that_is_most_of_a_component_is_noted() -> None:
     X = with_column(rows()[:, 0])
-    noted = {e.component for e in fitted(X).events if e.event == "regularised"}
+    noted = {e.component for e in fitted(X).events if e.kind == "regularised"}
     assert noted == {0, 1, 2}
+    (shared,) = fitted(X, covariance_type="tied").events
+    assert shared.component is None
+    assert shared.message.startswith("the covariance of all 3 components: regularisation is more")
     assert not fitted(rows()).events
 
 

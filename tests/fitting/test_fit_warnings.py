@@ -81,7 +81,7 @@ def test_less_than_five_rows_for_each_free_parameter_are_too_few():
 
 def test_too_few_rows_for_covariances_are_said_with_the_number_needed():
     (said,) = fit_warnings(model(), 7)
-    assert "5 for each; below 8 regularisation alone holds covariances up. " in said
+    assert "5 for each; below 8 regularisation alone makes covariances usable. " in said
 
 
 def event(kind: str, component: int = 0) -> ComponentEvent:

@@ -87,7 +87,7 @@ def test_the_end_is_that_of_plain_em_in_fewer_passes(
     """A fixed point of accelerated steps is one of plain steps, regularisation included.
 
     Where regularisation makes plain steps fall, the likelihood judges badly: two plain passes and
-    a refuted one are then the worst that a cycle costs.
+    a rejected one are then the worst that a cycle costs.
     """
     scene = slow(family)
     allowed = problem(scene, max_iter=3000, tol=1e-13, regularisation=regularisation)
@@ -166,7 +166,7 @@ def _astray(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: A
 
 
 @FAMILY
-def test_a_refuted_step_costs_its_pass_and_nothing_else(
+def test_a_rejected_step_costs_its_pass_and_nothing_else(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = slow(family)
@@ -175,9 +175,9 @@ def test_a_refuted_step_costs_its_pass_and_nothing_else(
     monkeypatch.setattr(em, "next_point", _astray)
     found, heard = run(scene, allowed)
     steps = Counter(i.step for i in heard)
-    assert steps["refuted"] > 3
+    assert steps["rejected"] > 3
     assert steps["accelerated"] == 0
-    assert found.n_iter == plain.n_iter + steps["refuted"]
+    assert found.n_iter == plain.n_iter + steps["rejected"]
     assert found.history == plain.history
     for name in ("weights", "means", "covariances"):
         np.testing.assert_array_equal(
@@ -185,7 +185,7 @@ def test_a_refuted_step_costs_its_pass_and_nothing_else(
         )
     kept = [i for i in heard if i.step == "plain"]
     assert [i.change for i in kept[1:]] == [i.change for i in told[1:]]
-    rejected = [i for i in heard if i.step == "refuted"]
+    rejected = [i for i in heard if i.step == "rejected"]
     assert all(np.isnan(i.change) for i in rejected)
     assert {i.mean_log_likelihood for i in rejected} <= set(plain.history)
 
@@ -258,7 +258,7 @@ def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.Monke
     policy = _LosesOne("reseed", allowed.collapse.sample, allowed.collapse.regularisation)
     monkeypatch.setattr(em, "next_point", _no_further)
     done, heard = run(scene, replace(allowed, collapse=policy))
-    assert [i.step for i in heard] == ["plain", "plain", "refuted", "plain", "plain"]
+    assert [i.step for i in heard] == ["plain", "plain", "rejected", "plain", "plain"]
     assert done.events == ()
 
 

@@ -123,7 +123,7 @@ def _likelihood(
         ):  # fmt: skip
             continue  # the comparison starts anew
         restart, iteration = int(after["restart"]), int(after["iteration"])
-        if {(restart, iteration), (restart, iteration - 1)} & anew or after["step"] == "refuted":
+        if {(restart, iteration), (restart, iteration - 1)} & anew or after["step"] == "rejected":
             continue
         if not before["mean_log_likelihood"] or not after["mean_log_likelihood"]:
             continue

@@ -29,7 +29,7 @@ ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 #: How the parameters of a pass came about: by a plain step of EM (or as the start), or by an
 #: accelerated one, which the pass accepted or rejected.
-Step = Literal["plain", "accelerated", "refuted"]
+Step = Literal["plain", "accelerated", "rejected"]
 
 #: The first bound of −α, and what it grows and shrinks by.
 _FIRST_BOUND, _FACTOR = 1.0, 4.0

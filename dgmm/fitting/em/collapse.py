@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.covariance.family import Array
+from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Estimate, Parameters
 
@@ -16,7 +17,7 @@ from dgmm.mixture.parameters import Estimate, Parameters
 RESEED_LIMIT = 3
 #: With less than half a row to itself a component describes nothing.
 EMPTY_COUNT = 0.5
-#: Share of each feature's variance that holds up a mixture all of whose covariances are singular.
+#: Share of each feature's variance that is added where all covariances are singular.
 FLOOR = 1e-6
 #: What to do about lost components.
 _ADVICE = "Raise model.reg_covar, lower model.n_components, or raise initialisation.sample_rows"
@@ -26,21 +27,25 @@ _ROUNDING = 8.0
 
 @dataclass(frozen=True, slots=True)
 class ComponentEvent:
-    """A line of the component log; `component` is the index before the event."""
+    """A line of the component log.
+
+    `component` is the index before the event; None stands for the covariance that all share.
+    """
 
     iteration: int
     restart: int
-    component: int
-    event: Literal["reseeded", "dropped", "held", "regularised"]
+    component: int | None
+    kind: Literal["reseeded", "dropped", "variance_floored", "regularised"]
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class CollapseResult:
-    """Parameters that can be used, and what it took.
+    """Usable parameters, and what was changed to get them.
 
     `reseeds` counts for each component that is left how often it was re-seeded; `used_rows` are
-    sample rows that served already; `is_variance_floored` where the floor alone holds all up.
+    the sample rows used for it; `is_variance_floored` where no covariance was usable, so that a
+    floor was added to all variances.
     """
 
     parameters: Parameters
@@ -85,19 +90,19 @@ class CollapsePolicy:
             return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
         reasons = {k: self._reason(estimate, k, iteration) for k in map(int, np.flatnonzero(lost))}
         again = [k for k in reasons if self.on_collapse == "reseed" and reseeds[k] < RESEED_LIMIT]
-        healthy = _keep(parameters, np.flatnonzero(~lost))
+        healthy = _only(parameters, np.flatnonzero(~lost))
         rows = self._worst_rows(healthy, len(again), used_rows)
         again = again[: len(rows)]
         merged = self._with_reseeded(parameters, lost, again, rows, healthy)
         if np.isin(np.flatnonzero(merged.singular()), [*again, *np.flatnonzero(~lost)]).any():
             return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
-        kept = [k for k in range(len(lost)) if not lost[k] or k in again]
+        left = [k for k in range(len(lost)) if not lost[k] or k in again]
         events = tuple(
             self._event(k, reason, k in again, reseeds[k], iteration, restart)
             for k, reason in reasons.items()
         )
-        counts = tuple(reseeds[k] + (k in again) for k in kept)
-        return CollapseResult(_keep(merged, np.array(kept)), counts, (*used_rows, *rows), events)
+        counts = tuple(reseeds[k] + (k in again) for k in left)
+        return CollapseResult(_only(merged, np.array(left)), counts, (*used_rows, *rows), events)
 
     def _event(
         self, k: int, reason: str, is_reseeded: bool, n_reseeds: int, iteration: int, restart: int
@@ -185,15 +190,23 @@ class CollapsePolicy:
         floor = FLOOR * np.where(moves, self.sample.var(axis=0), 1.0)
         means = np.where(np.isfinite(estimate.means), estimate.means, self.sample.mean(axis=0))
         covariances = np.where(np.isfinite(estimate.covariances), estimate.covariances, 0.0)
-        held = family.regularised(covariances, self.regularisation + floor)
+        floored = family.regularised(covariances, self.regularisation + floor)
         weights = np.maximum(estimate.counts, EMPTY_COUNT)
-        parameters = Parameters.of(family, weights / weights.sum(), means, held)
-        message = f"no component has a usable covariance: held up by {FLOOR:g} of the variances"
+        parameters = Parameters.of(family, weights / weights.sum(), means, floored)
+        message = f"no component has a usable covariance: {FLOOR:g} of each variance is added"
         events = tuple(
-            ComponentEvent(iteration, restart, j, "held", f"component {j} of {k}: {message}")
-            for j in range(k)
+            ComponentEvent(iteration, restart, j, "variance_floored", f"{subject}: {message}")
+            for j, subject in covariances_of(family, k)
         )
         return CollapseResult(parameters, reseeds, used_rows, events, is_variance_floored=True)
+
+
+def covariances_of(family: Family, k: int) -> Iterator[tuple[int | None, str]]:
+    """Each covariance of k components: whose it is (None: all share it), and that in words."""
+    if family.is_shared:
+        yield None, f"the covariance of all {k} components"
+    else:
+        yield from ((j, f"component {j} of {k}") for j in range(k))
 
 
 def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
@@ -201,7 +214,7 @@ def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
     return parameters.singular() | _on_one_point(parameters) | (counts < EMPTY_COUNT)
 
 
-def _keep(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:
+def _only(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:
     """Some of the components, weights summing to 1."""
     weights = parameters.weights[components]
     return Parameters.of(

@@ -182,7 +182,7 @@ def _accelerated(
 ) -> FitCandidate:
     """Let the next pass go further than the plain step, where the cycle allows it.
 
-    Never the last pass: if it refuted the step, nothing would have come of it.
+    Never the last pass: if it rejected the step, nothing would be gained.
     """
     if problem.acceleration == "none" or after.outcome is not None:
         return after
@@ -261,7 +261,7 @@ def _record(before: FitCandidate, after: FitCandidate, kernel: Kernel, rows: int
         restart=after.restart,
         start=after.start,
         mean_log_likelihood=after.mean_log_likelihood,
-        change=change if before.history and step != "refuted" else float("nan"),
+        change=change if before.history and step != "rejected" else float("nan"),
         kernel=kernel.name,
         dtype=str(kernel.dtype),
         rows=rows,
@@ -273,4 +273,4 @@ def _step(before: FitCandidate, after: FitCandidate) -> Step:
     """How the parameters of a pass came about, and what became of them."""
     if not before.cycle.is_extrapolated:
         return "plain"
-    return "accelerated" if len(after.history) > len(before.history) else "refuted"
+    return "accelerated" if len(after.history) > len(before.history) else "rejected"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.feature_names import listed
 from dgmm.data.standardisation import Standardisation
-from dgmm.fitting.em.collapse import FLOOR, ComponentEvent
+from dgmm.fitting.em.collapse import FLOOR, ComponentEvent, covariances_of
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.mixture.covariance import Family, Moments
 
@@ -160,22 +160,17 @@ def _factors_of_sample(family: Family, sample: Array, regularisation: Array) -> 
 def regularisation_events(
     chosen: FitCandidate, regularisation: Array
 ) -> tuple[ComponentEvent, ...]:
-    """Components whose smallest eigenvalue is regularisation by more than 1 %."""
+    """Covariances whose smallest eigenvalue is regularisation by more than 1 %."""
     p = chosen.parameters
     k, d = p.n_components, p.n_features
-    smallest = [
-        float(np.linalg.eigvalsh(p.family.full_covariance(p.covariances, j, d))[0])
-        for j in range(k)
-    ]
-    return tuple(
-        ComponentEvent(
-            chosen.n_iter,
-            chosen.restart,
-            j,
-            "regularised",
-            f"component {j} of {k}: regularisation is more than 1 % of the smallest eigenvalue "
-            f"of its covariance ({smallest[j]:.2g} in standardised units)",
-        )
-        for j in range(k)
-        if regularisation.max() > _NOTED_SHARE * smallest[j]
-    )
+    events = []
+    for j, subject in covariances_of(p.family, k):
+        covariance = p.family.full_covariance(p.covariances, j or 0, d)
+        smallest = float(np.linalg.eigvalsh(covariance)[0])
+        if regularisation.max() > _NOTED_SHARE * smallest:
+            message = (
+                f"{subject}: regularisation is more than 1 % of the smallest eigenvalue of the "
+                f"covariance ({smallest:.2g} in standardised units)"
+            )
+            events.append(ComponentEvent(chosen.n_iter, chosen.restart, j, "regularised", message))
+    return tuple(events)

@@ -62,7 +62,7 @@ class FitCandidate:
     restart, start
         The restart, and the name of the start within it.
     history
-        Mean log-likelihoods of the E-steps so far, user units; those of refuted steps left out.
+        Mean log-likelihoods of the E-steps so far, user units; those of rejected steps left out.
     is_comparable
         Whether the last of them and the next are a plain step apart: not after a start, a re-seed,
         a drop, a change of kernel or an accelerated step.
@@ -142,7 +142,7 @@ class FitCandidate:
 class Iteration:
     """What a listener hears of one candidate's iteration.
 
-    A refuted step leaves the likelihood that was known before it, and no change. `seconds` and
+    A rejected step leaves the likelihood that was known before it, and no change. `seconds` and
     `backend` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
     """
 

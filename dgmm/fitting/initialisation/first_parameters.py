@@ -199,12 +199,12 @@ def _with_pooled(estimate: Estimate, sample: Array) -> Estimate:
 
 
 def _whole_sample(family: Family, sample: Array, regularisation: Array) -> Array:
-    """Covariance of all rows as one component's, held up by a floor."""
+    """Covariance of all rows as one component's, with a floor added."""
     whole = estimate_of_labels(family, sample, np.zeros(len(sample), dtype=np.intp), 1)
     variances = family.variances(whole.covariances, 1, sample.shape[1])[0]
     floor = np.where(variances > 0, FLOOR * variances, 1.0)
-    held = family.regularised(whole.covariances, regularisation + floor)
-    return family.pooled(held, np.ones(1))
+    floored = family.regularised(whole.covariances, regularisation + floor)
+    return family.pooled(floored, np.ones(1))
 
 
 def _replaced(parameters: Parameters, components: Labels, covariance: Array) -> Parameters:

@@ -109,9 +109,9 @@ def cluster(candidates: Array, weights: Array, request: StartRequest) -> Array:
     if len(points) <= k:
         others = distinct_rows(request.sample, k - len(points), rng)
         return np.concatenate([points, request.in_metric(request.sample[others])])
-    held = CentredRows.of(points)
-    tries = [_clustered(held, weights, k, rng) for _ in range(CLUSTERINGS)]
-    return min(tries, key=lambda found: found[0])[1] + held.centre
+    rows = CentredRows.of(points)
+    tries = [_clustered(rows, weights, k, rng) for _ in range(CLUSTERINGS)]
+    return min(tries, key=lambda found: found[0])[1] + rows.centre
 
 
 def _clustered(

@@ -135,10 +135,10 @@ class CentredRows:
         self, labels: Labels, counts: Labels, otherwise: Array, weights: Array | None = None
     ) -> Array:
         """Mean of each label's rows about the centre, (k, d); `otherwise` where it has none."""
-        k, held = len(counts), counts > 0
+        k, has_rows = len(counts), counts > 0
         values, sizes = self.values, counts.astype(np.float64)
         if weights is not None:
             values, sizes = values * weights, np.bincount(labels, weights, k).astype(np.float64)
         sums = np.stack([np.bincount(labels, row, minlength=k) for row in values], axis=1)
-        means = sums / np.where(held, sizes, 1.0)[:, None]
-        return np.where(held[:, None], means, otherwise)
+        means = sums / np.where(has_rows, sizes, 1.0)[:, None]
+        return np.where(has_rows[:, None], means, otherwise)

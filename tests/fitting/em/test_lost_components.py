@@ -102,7 +102,7 @@ def test_rows_behind_a_pile_of_equal_ones_are_found_to_re_seed_at():
     covariances = np.array([[[0.4]], [[np.nan]]])
     policy = CollapsePolicy("reseed", sample, np.zeros(1))
     resolved = policy.resolve(Estimate(family, counts, means, covariances), (1, 1), (0,), 2, 0)
-    assert [event.event for event in resolved.events] == ["reseeded"]
+    assert [event.kind for event in resolved.events] == ["reseeded"]
     assert len(resolved.parameters.weights) == 2
     place = resolved.parameters.means[1, 0]
     assert abs(place) == 1.0
