@@ -36,8 +36,9 @@ from benchmarks.disk_driver import COMPONENTS, N_FEATURES
 from benchmarks.disk_sides import Driver, Pair, Took, Watched, compute, hold, scan
 from benchmarks.measuring import N_THREADS
 from dgmm.config import load_job
+from dgmm.data.cache_budget import PROCESS_SHARE, SHARE
 from dgmm.job import plan_job
-from dgmm.job.memory_plan import PROCESS_SHARE, SHARE, WORKER_BASE
+from dgmm.job.memory_plan import WORKER_BASE
 
 if TYPE_CHECKING:
     from benchmarks.results import Results

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 Rows = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -38,6 +41,39 @@ class RowBlock:
     def complete(self) -> Mask | None:
         """The mask (b,) of rows without NaN or infinity; None where that is all of them."""
         return complete_rows(self.values)
+
+    @property
+    def stop(self) -> int:
+        """Number of the row after the last."""
+        return self.start + len(self.values)
+
+    def rows(self, start: int, stop: int) -> RowBlock:
+        """Those of its rows that have the numbers [start, stop)."""
+        own = slice(max(start - self.start, 0), stop - self.start)
+        weights = None if self.weights is None else self.weights[own]
+        return RowBlock(self.index, max(start, self.start), self.values[own], weights)
+
+
+def cut_again(blocks: Iterable[RowBlock], grid: BlockGrid, run: BlockRange) -> Iterator[RowBlock]:
+    """Blocks of a range of another grid from consecutive blocks that cover its rows."""
+    source = iter(blocks)
+    held = next(source)
+    for index in range(run.start, run.stop):
+        start, stop = grid.rows(index)
+        parts = [held.rows(start, stop)]
+        while held.stop < stop:
+            held = next(source)
+            parts.append(held.rows(start, stop))
+        yield _joined(index, start, [part for part in parts if len(part.values)])
+
+
+def _joined(index: int, start: int, parts: list[RowBlock]) -> RowBlock:
+    """Consecutive rows as one block: a view where they come from one."""
+    if len(parts) == 1:
+        return RowBlock(index, start, parts[0].values, parts[0].weights)
+    values = np.concatenate([part.values for part in parts])
+    weights = [part.weights for part in parts if part.weights is not None]
+    return RowBlock(index, start, values, np.concatenate(weights) if weights else None)
 
 
 def complete_rows(values: Rows) -> Mask | None:

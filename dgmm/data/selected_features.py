@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.fill_value import FillValue
-from dgmm.data.row_block import RowBlock
+from dgmm.data.row_block import RowBlock, cut_again
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
@@ -66,13 +67,14 @@ class SelectedFeatures:
     @property
     def grid(self) -> BlockGrid:
         """Blocks of the columns taken."""
-        return self.source.grid
+        return BlockGrid(self.n_samples, self.n_features)
 
     def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks with their columns in order."""
-        for block in self.source.read_blocks(run):
-            values = np.ascontiguousarray(block.values[:, self.columns])
-            yield replace(block, values=values)
+        start, stop = self.grid.rows_of_range(run)
+        blocks = self.source.read_blocks(self.source.grid.range_of_rows(start, stop))
+        for block in cut_again(blocks, self.grid, run):
+            yield replace(block, values=np.ascontiguousarray(block.values[:, self.columns]))
 
     def locate(self, row: int) -> str:
         """Where the row is stored."""
@@ -85,6 +87,38 @@ class SelectedFeatures:
     def check_unchanged(self) -> None:
         """Ask what is stored."""
         self.source.check_unchanged()
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedStoredFeatures(SelectedFeatures):
+    """A stored data set whose columns are taken in another order."""
+
+    source: StoredDataset
+
+    @property
+    def zarr_format(self) -> Literal[2, 3]:
+        """As stored."""
+        return self.source.zarr_format
+
+    @property
+    def read_bytes(self) -> int:
+        """All columns are read."""
+        return self.source.read_bytes
+
+    def with_cache(self, n_bytes: int) -> Self:
+        """The same columns; the rows as stored are cached."""
+        return replace(self, source=self.source.with_cache(n_bytes))
+
+    def with_retries(self, seconds: float) -> Self:
+        """The same columns of what is stored, read with retries."""
+        return replace(self, source=self.source.with_retries(seconds))
+
+
+def selected(dataset: Dataset, columns: tuple[int, ...]) -> SelectedFeatures:
+    """Columns of a data set, stored or not."""
+    if isinstance(dataset, StoredDataset):
+        return SelectedStoredFeatures(dataset, columns)
+    return SelectedFeatures(dataset, columns)
 
 
 def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, str | None]:
@@ -112,4 +146,4 @@ def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, s
             f"they have {', '.join(strange[:10])} instead"
         )
     columns = tuple(own.index(name) for name in names)
-    return SelectedFeatures(dataset, columns), "the data's features were put in the model's order"
+    return selected(dataset, columns), "the data's features were put in the model's order"

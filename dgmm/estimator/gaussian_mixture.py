@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dgmm.data.cache_budget import with_cached_rows
 from dgmm.data.opening import as_dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.estimator import fitted_attributes as fitted
@@ -18,7 +19,6 @@ from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.fitting.warm_start import LastFit
-from dgmm.job.memory_plan import keep_rows
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
@@ -228,7 +228,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         warn(dataset.warnings)
         settings, given, adjust = self._start(settings, dataset.n_features)
         with self._executor() as executor:
-            rows = keep_rows(dataset, executor.n_threads)
+            rows = with_cached_rows(dataset, executor.n_threads)
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
         dataset.check_unchanged()
         self._keep(result)

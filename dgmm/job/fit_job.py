@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from dgmm.config import Job
-from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.fitting.em.saved_progress import EmState
@@ -70,7 +70,7 @@ def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> R
 class _Inputs:
     """The data, the model that the job starts from if it names one, and what tells them apart."""
 
-    dataset: ZarrDataset
+    dataset: StoredDataset
     start: MixtureModel | None
     fingerprint: dict[str, Any]
 
@@ -179,7 +179,7 @@ def _given(start: MixtureModel | None) -> UserStart | None:
 
 def _note_data(
     job: Job,
-    dataset: ZarrDataset,
+    dataset: StoredDataset,
     fingerprint: dict[str, Any],
     directory: RunDirectory,
     listener: RecordingListener,

@@ -9,32 +9,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dgmm.data.dataset import Dataset
-from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.data.cache_budget import BANDS
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Cut
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD
-from dgmm.runtime.machine import free_memory
 
 MIB = 1024 * 1024
 
-#: Tasks, and rows kept for the next pass, take at most this share of a worker's memory limit...
-SHARE = 0.5
-#: ...and the process with its libraries this much: Dask warns at 70 %.
-PROCESS_SHARE = 0.7
-#: Dask pauses a worker at this share of its limit, and ends it at the other; a paused worker takes
-#: no tasks. (Those of a local cluster; see execution/dask_configuration.py.)
-PAUSE_SHARE, TERMINATE_SHARE = 0.8, 0.95
-#: Resident bytes of a worker, and of the driver with the scheduler, before any data; compiled code
-#: (Numba) is 120 MiB of either.
-WORKER_BASE, DRIVER_BASE = 250 * MIB, 250 * MIB
+#: Dask ends a worker at this share of its limit. (That of a local cluster; see
+#: execution/dask_configuration.py.)
+TERMINATE_SHARE = 0.95
+#: Resident bytes of a worker before any data; compiled code (Numba) is 120 MiB of it.
+WORKER_BASE = 250 * MIB
 #: matplotlib and one figure in the driver.
 REPORT_BYTES = 120 * MIB
 #: Rows that Ward's tree is made of, where there are not more components.
 WARD_ROWS = 5_000
-#: Bands of chunks alive at once: in use, read ahead, being joined, and the codec's own copy.
-BANDS = 4
 #: Components, and rows of φ, that compiled products take together at most.
 _GROUP = 16
 #: Rows of a tile of distances to very many points.
@@ -165,48 +156,11 @@ def _candidates_terms(work: Work) -> list[Term]:
     return [Term("candidates of k-means||", n_bytes, formula)]
 
 
-def cache_budget(
-    *, limit: int, n_bytes_held: int, base: int, usable_share: float = PAUSE_SHARE
-) -> int:
-    """Bytes of decoded rows that a process may cache: what is left beside everything else.
-
-    Parameters
-    ----------
-    limit
-        Bytes the process may use.
-    n_bytes_held
-        What its tasks (and the driver's work, where it runs them) hold at most.
-    base
-        What it holds before any data.
-    usable_share
-        Share of the limit at which the process would be paused: it stays an eighth below.
-    """
-    process_share = PROCESS_SHARE * min(usable_share / PAUSE_SHARE, 1.0)
-    left = min(SHARE * limit, process_share * limit - base) - n_bytes_held
-    return max(int(left), 0)
-
-
 def kept_rows_term(budget: int, data_bytes: int) -> Term:
     """Decoded rows that a process keeps for the next pass: all rows, or what its budget allows."""
     kept = min(budget, data_bytes)
     share = f"{kept / max(data_bytes, 1):.0%} of all rows"
     return Term("rows kept between passes", kept, share)
-
-
-def keep_rows(dataset: Dataset, n_threads: int) -> Dataset:
-    """The data set with its decoded rows kept by this process, within what is free at the moment.
-
-    For a fit without a job file, hence without a plan: of tasks only their bands are reckoned with,
-    and half of what is free is left for the rest.
-    """
-    if not isinstance(dataset, ZarrDataset):
-        return dataset
-    budget = cache_budget(
-        limit=free_memory(),
-        n_bytes_held=n_threads * BANDS * dataset.read_bytes,
-        base=DRIVER_BASE,
-    )
-    return dataset.with_cache(budget)
 
 
 def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:

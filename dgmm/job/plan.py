@@ -6,15 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dgmm.job.memory_plan import (
-    DRIVER_BASE,
-    PAUSE_SHARE,
-    TERMINATE_SHARE,
-    WORKER_BASE,
-    Term,
-    cache_budget,
-    kept_rows_term,
-)
+from dgmm.data.cache_budget import DRIVER_BASE, PAUSE_SHARE, cache_budget
+from dgmm.job.memory_plan import TERMINATE_SHARE, WORKER_BASE, Term, kept_rows_term
 from dgmm.runtime.machine import available_memory
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dgmm.data.cache_budget import DRIVER_BASE
 from dgmm.errors import JobFileError, UnavailableError
-from dgmm.job.memory_plan import DRIVER_BASE, MIB, WORKER_BASE, Term
+from dgmm.job.memory_plan import MIB, WORKER_BASE, Term
 from dgmm.job.plan import Plan
 
 

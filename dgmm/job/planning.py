@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from dgmm.config import Job
-from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
@@ -33,7 +33,7 @@ def plan_job(job: Job) -> Plan:
     return plan_for(job, open_data(job), model)
 
 
-def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) -> Plan:
+def plan_for(job: Job, dataset: StoredDataset, model: MixtureModel | None = None) -> Plan:
     """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
     n_workers, threads = _places(job)
     plan = _plan(job, dataset, model, n_workers, threads)
@@ -44,7 +44,7 @@ def plan_for(job: Job, dataset: ZarrDataset, model: MixtureModel | None = None) 
 
 
 def _plan(
-    job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_workers: int, threads: int
+    job: Job, dataset: StoredDataset, model: MixtureModel | None, n_workers: int, threads: int
 ) -> Plan:
     work = _work(job, dataset, model, max(n_workers, 1) * threads)
     driver = driver_terms(
@@ -103,7 +103,7 @@ def _keep_limit(job: Job, n_workers: int) -> int | None:
     return min(limit, free_memory() // max(n_workers, 1))
 
 
-def _work(job: Job, dataset: ZarrDataset, model: MixtureModel | None, n_threads: int) -> Work:
+def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_threads: int) -> Work:
     m = job.model
     k = model.n_components if model is not None else m.n_components or 1
     name = model.covariance_type if model is not None else m.covariance_type

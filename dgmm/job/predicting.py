@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.data.selected_features import in_model_order
-from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
@@ -56,7 +56,7 @@ def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) 
 class _Inputs:
     """The data, the model, and what tells them apart."""
 
-    dataset: ZarrDataset
+    dataset: StoredDataset
     model: MixtureModel
     fingerprint: dict[str, Any]
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
-from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_arrays import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
@@ -30,7 +31,7 @@ _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
 _SHOWN = 10
 
 
-def open_data(job: Job) -> ZarrDataset:
+def open_data(job: Job) -> StoredDataset:
     """The job's data set; nothing but metadata and the chunk listing is read."""
     path = str(Path(job.data.path).absolute())
     with retry_budget(job.storage.retry_s):
@@ -38,7 +39,7 @@ def open_data(job: Job) -> ZarrDataset:
     return dataset.with_retries(job.storage.retry_s)
 
 
-def describe_data(job: Job, dataset: ZarrDataset) -> dict[str, Any]:
+def describe_data(job: Job, dataset: StoredDataset) -> dict[str, Any]:
     """What run.json says of the data."""
     return {
         "path": job.data.path,
@@ -132,7 +133,7 @@ def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
     return tuple(name for name, is_wanted in wanted.items() if is_wanted)
 
 
-def output_format(job: Job, dataset: ZarrDataset) -> ZarrFormat:
+def output_format(job: Job, dataset: StoredDataset) -> ZarrFormat:
     """The Zarr format of what the job writes."""
     wanted = job.output.zarr_format
     return dataset.zarr_format if wanted == "auto" else wanted

@@ -53,3 +53,7 @@ class BlockGrid:
     def rows_of_range(self, run: BlockRange) -> tuple[int, int]:
         """First row and row after the last of a run of blocks."""
         return self.rows(run.start)[0], self.rows(run.stop - 1)[1]
+
+    def range_of_rows(self, start: int, stop: int) -> BlockRange:
+        """The blocks that rows [start, stop) lie in; at least one row."""
+        return BlockRange(start // self.rows_per_block, -(-stop // self.rows_per_block))

@@ -13,8 +13,8 @@ import pytest
 from clusters import gaussian_clusters, write_zarr
 
 from dgmm.config import load_job
+from dgmm.data.cache_budget import PAUSE_SHARE
 from dgmm.job import plan_job
-from dgmm.job.memory_plan import PAUSE_SHARE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 from clusters import gaussian_clusters, job, write_zarr
 
+from dgmm.data.cache_budget import DRIVER_BASE, PAUSE_SHARE, PROCESS_SHARE, SHARE
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.fitting.initialisation.hierarchical import MAX_ROWS
 from dgmm.job import plan_job, plan_table
-from dgmm.job.memory_plan import (
-    DRIVER_BASE,
-    PAUSE_SHARE,
-    PROCESS_SHARE,
-    SHARE,
-    WARD_ROWS,
-    WORKER_BASE,
-)
+from dgmm.job.memory_plan import WARD_ROWS, WORKER_BASE
 from dgmm.job.plan_table import require_memory
 from dgmm.job.stages import cluster_settings
 
