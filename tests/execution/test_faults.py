@@ -20,7 +20,7 @@ from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 from dgmm.errors import DgmmError, PoisonBlocksError, UnavailableError
 from dgmm.execution import local_processes
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.execution.scheduling import balance
+from dgmm.execution.scheduling import late_ranges
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
@@ -48,8 +48,8 @@ class DeadlyLeaves:
     blocks: tuple[int, ...]
     signal: signal.Signals
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, FloatSum]]:
-        for block, value in self.leaves(run):
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, FloatSum]]:
+        for block, value in self.leaves(blocks):
             if block in self.blocks and is_first(self.folder / str(block)):
                 os.kill(os.getpid(), self.signal)
             yield block, value
@@ -68,7 +68,7 @@ def test_killed_workers_change_no_bit(tmp_path: Path, deadly: tuple[int, ...]) -
 def test_a_hung_worker_is_overtaken_and_changes_no_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(balance, "LATE_S", 1.0)
+    monkeypatch.setattr(late_ranges, "LATE_S", 1.0)
     values = awkward_values(12)
     task = DeadlyLeaves(Leaves(values, seconds=0.02), tmp_path, (3,), signal.SIGSTOP)
     with local_cluster(2) as executor:
@@ -89,25 +89,27 @@ def wake_stopped_children() -> None:
             child.send_signal(signal.SIGCONT)
 
 
-def die_on_block_six(run: BlockRange) -> BlockRange:
-    if 6 in range(*run):
+def die_on_block_six(blocks: BlockRange) -> BlockRange:
+    if 6 in range(*blocks):
         os.kill(os.getpid(), signal.SIGKILL)
-    return run
+    return blocks
 
 
 @pytest.mark.slow
 def test_a_block_that_always_kills_is_named_and_no_other_suffers() -> None:
-    runs = [BlockRange(2 * i, 2 * i + 2) for i in range(6)]
+    ranges = [BlockRange(2 * i, 2 * i + 2) for i in range(6)]
     done = []
     with local_cluster(2) as executor:
-        results = executor.run(die_on_block_six, runs)
+        results = executor.run(die_on_block_six, ranges)
         with pytest.raises(
             PoisonBlocksError, match="block 6 ended 3 workers while alone"
         ) as caught:
-            done.extend(run for run, _ in results)
+            done.extend(blocks for blocks, _ in results)
         assert caught.value.exit_code == 69
-        assert sorted(done) == [*runs[:3], BlockRange(7, 8), *runs[4:]]
-        assert len(list(executor.run(lambda run: run, runs))) == 6, "the cluster is usable again"
+        assert sorted(done) == [*ranges[:3], BlockRange(7, 8), *ranges[4:]]
+        assert len(list(executor.run(lambda blocks: blocks, ranges))) == 6, (
+            "the cluster is usable again"
+        )
 
 
 def test_workers_that_join_are_used_and_workers_that_leave_are_not_missed() -> None:
@@ -124,7 +126,7 @@ def test_workers_that_join_are_used_and_workers_that_leave_are_not_missed() -> N
     assert total.value.hex() == plain_tree(values).hex()
 
 
-def slow_process_id(run: BlockRange) -> int:
+def slow_process_id(blocks: BlockRange) -> int:
     time.sleep(0.1)
     return os.getpid()
 
@@ -157,7 +159,7 @@ def test_opening_and_closing_writes_nothing_to_the_terminal_and_leaves_no_proces
     with caplog.at_level(logging.INFO, logger="dgmm"), local_cluster(2) as executor:
         map_reduce(executor, task, 8)
         with pytest.raises(ZeroDivisionError):
-            list(executor.run(lambda run: 1 // 0, split_ranges(4, 4)))
+            list(executor.run(lambda _: 1 // 0, split_ranges(4, 4)))
     assert capfd.readouterr() == ("", "")
     assert "given out again" in caplog.text
     _, alive = psutil.wait_procs(worker_processes() - before, timeout=10)
