@@ -1,0 +1,219 @@
+"""Every term of the memory plan, from sizes that are prime, by arithmetic of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clusters import write_zarr
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
+from dgmm.job import memory_plan
+from dgmm.job.memory_plan import (
+    Term,
+    Work,
+    cache_budget,
+    driver_terms,
+    keep_rows,
+    kept_rows_term,
+    task_terms,
+    tasks_of_a_pass,
+)
+from dgmm.mixture.covariance import FAMILIES
+from dgmm.mixture.kernels.tiling import Cut
+from dgmm.reduction.blocks import BlockGrid
+
+MIB = 2**20
+N, D, K, ITEMSIZE, BAND, CHUNK = 10_000_019, 7, 11, 5, 1_000_003, 10_007
+CANDIDATES, TASKS, SAMPLE, DRAWN, STARTS, THREADS = 3, 23, 104_729, 503, 13, 17
+#: Of Σ, and of x xᵀ: the numbers on and under the diagonal.
+TRIANGLE = 28
+
+
+def work(family: str = "full", d: int = D, **sizes: int) -> Work:
+    return replace(
+        Work(
+            BlockGrid(N, d), ITEMSIZE, BAND, FAMILIES[family], K, CANDIDATES, TASKS, SAMPLE, CHUNK
+        ),
+        **sizes,
+    )
+
+
+def by_name(terms: list[Term]) -> dict[str, int]:
+    assert len({term.name for term in terms}) == len(terms)
+    return {term.name: term.n_bytes for term in terms}
+
+
+def of_task(found: Work) -> dict[str, int]:
+    return by_name(task_terms(found))
+
+
+def of_driver(found: Work, *, hierarchical: bool = False, report: bool = False) -> dict[str, int]:
+    return by_name(driver_terms(found, hierarchical=hierarchical, report=report))
+
+
+#: Numbers of one component's statistics: of 1, x and x xᵀ, and d more.
+WIDTH = 1 + D + TRIANGLE
+STATISTICS = {"full": 8 * K * (WIDTH + D), "tied": 8 * K * (1 + D + D) + 8 * TRIANGLE}
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_statistics_are_those_of_every_component_and_one_scatter(family: str) -> None:
+    assert work(family).statistics_bytes == STATISTICS[family]
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_a_task_holds_what_its_blocks_its_tiles_and_its_candidates_take(family: str) -> None:
+    found = work(family, start_candidates=DRAWN)
+    rows = found.grid.rows_per_block
+    blocks = 3 * found.grid.n_blocks // TASKS  # three tasks are in flight for each thread
+    subtrees = 2 * blocks.bit_length() + 2
+    terms = of_task(found)
+    p = {"full": WIDTH, "tied": 1 + D}[family]
+    assert terms.pop("tiles") > 0
+    assert terms == {
+        "decoded chunks": 4_000_012,
+        "block, stored and standardised": rows * 7 * 5 * 2 + rows * 7 * 8 * 2,
+        "products of a block": 16 * (p + 16) * (11 + 16),
+        "statistics": subtrees * STATISTICS[family] * 3,
+        "parameters": 12 * STATISTICS[family],
+        "output chunk": 20_014,
+        "candidates of k-means||": 503 * 7 * 8 * 3 * 3 + 503 * 256 * 8 + 1_048_576,
+    }
+
+
+def test_a_start_from_the_sample_draws_no_candidates() -> None:
+    assert "candidates of k-means||" not in of_task(work()) | of_driver(work())
+
+
+@pytest.mark.parametrize(("n_blocks", "subtrees"), [(1, 4), (31, 12), (32, 14), (63, 14), (64, 16)])
+def test_a_task_holds_two_subtrees_for_each_level_of_its_tree(n_blocks: int, subtrees: int) -> None:
+    one = work()
+    grid = BlockGrid(n_blocks * one.grid.rows_per_block, D)
+    found = replace(one, grid=grid, n_tasks=3, n_candidates=1)
+    assert of_task(found)["statistics"] == subtrees * STATISTICS["full"]
+
+
+def test_a_task_has_at_least_one_block_whatever_the_number_of_tasks() -> None:
+    several = work(n_candidates=1)
+    for n_tasks in (4 * several.grid.n_blocks, 7 * several.grid.n_blocks):
+        assert of_task(replace(several, n_tasks=n_tasks))["statistics"] == 4 * STATISTICS["full"]
+    alone = replace(several, n_tasks=0)
+    assert of_task(alone) == of_task(replace(several, n_tasks=1))
+
+
+@pytest.mark.parametrize(
+    ("d", "rows", "products"), [(7, 4096, 36), (53, 256, 1024 + 53 + 53 + 1)], ids=["all", "cut"]
+)
+def test_tiles_hold_products_log_densities_and_rows(d: int, rows: int, products: int) -> None:
+    found = work(d=d)
+    assert Cut.of(found.family.width(d), K, 8).tile_rows == rows
+    per_row = 8 * (products + products) + 8 * (4 * 11) + 8 * (4 * d)
+    assert of_task(found)["tiles"] == rows * per_row + 8 * d * d
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_the_driver_holds_the_sample_the_starts_a_tree_and_an_m_step(family: str) -> None:
+    found = work(family, start_candidates=DRAWN)
+    numbers = {"full": 11 * 49, "tied": 49}[family]
+    held = found.grid.n_blocks.bit_length() + 46 + 4
+    assert of_driver(found) == {
+        "sample": 104_729 * 7 * 5 * 2 + 104_729 * 7 * 32,
+        "starts": 67_108_864 + 104_729 * 32,
+        "statistics of a pass": held * STATISTICS[family] * 3,
+        "M-step": (336 + 80) * numbers + 7 * 11 * (96 + 128) + 128 * 49,
+        "candidates of k-means||": 503 * 7 * 8 * 3 * 3 + 503 * 256 * 8 + 1_048_576,
+    }
+
+
+@pytest.mark.parametrize(("n_blocks", "held"), [(255, 8), (256, 9)])
+def test_the_driver_holds_one_subtree_for_each_level_of_the_tree(n_blocks: int, held: int) -> None:
+    grid = BlockGrid(n_blocks * work().grid.rows_per_block, D)
+    found = of_driver(replace(work(n_candidates=1), grid=grid))
+    assert found["statistics of a pass"] == (held + 50) * STATISTICS["full"]
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_em_on_the_sample_holds_its_share_of_rows_for_each_thread(family: str) -> None:
+    found = work(family, n_sample_starts=STARTS, n_threads_here=THREADS)
+    task = of_task(found)
+    rows = 104_729 * 7 * 4 + 17 * 104_729 * 7 * 4
+    of_threads = 17 * (task["tiles"] + task["products of a block"])
+    held = 104_729 // found.grid.rows_per_block + 1 + 34
+    of_start = held * STATISTICS[family] + 80 * {"full": 11 * 49, "tied": 49}[family]
+    assert of_driver(found)["EM on the sample"] == rows + of_threads + 13 * of_start
+    assert "EM on the sample" not in of_driver(work(family))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows"),
+    [({}, 5000), ({"n_components": 5003}, 5003), ({"sample_rows": 4999}, 4999)],
+)
+def test_wards_tree_holds_distances_of_some_thousand_rows(sizes: dict[str, int], rows: int) -> None:
+    found = of_driver(work(**sizes), hierarchical=True)
+    assert found["Ward's distances"] == 8 * rows**2 + 64 * rows
+    assert "Ward's distances" not in of_driver(work(**sizes))
+
+
+def test_a_report_takes_matplotlib_and_a_prediction_nothing_else() -> None:
+    assert of_driver(work(sample_rows=0), hierarchical=True, report=True) == {"report": 125_829_120}
+    assert of_driver(work(), report=True)["report"] == 125_829_120
+    assert of_driver(work(sample_rows=0)) == {}
+
+
+@pytest.mark.parametrize(
+    ("limit", "usable_share", "left"),
+    [
+        (10_007 * MIB, 0.8, 0.5 * 10_007 * MIB),
+        (1009 * MIB, 0.8, 0.7 * 1009 * MIB - 250 * MIB),
+        (1009 * MIB, 0.9, 0.7 * 1009 * MIB - 250 * MIB),
+        (1009 * MIB, 0.6, 0.525 * 1009 * MIB - 250 * MIB),
+    ],
+)
+def test_rows_are_cached_in_what_half_the_limit_and_the_process_leave(
+    limit: int, usable_share: float, left: float
+) -> None:
+    sizes = {"limit": limit, "base": 250 * MIB, "usable_share": usable_share}
+    for held in (0, 10_007):
+        assert cache_budget(n_bytes_held=held, **sizes) == pytest.approx(left - held, abs=1)
+    assert cache_budget(n_bytes_held=limit, **sizes) == 0
+    by_default = cache_budget(limit=limit, base=250 * MIB, n_bytes_held=7)
+    assert by_default == cache_budget(n_bytes_held=7, **sizes | {"usable_share": 0.8})
+
+
+@pytest.mark.parametrize(
+    ("budget", "kept", "share"), [(101, 101, "50%"), (202, 202, "100%"), (211, 202, "100%")]
+)
+def test_no_more_rows_are_cached_than_there_are(budget: int, kept: int, share: str) -> None:
+    expected = Term("rows kept between passes", kept, f"{share} of all rows")
+    assert kept_rows_term(budget, 202) == expected
+    assert kept_rows_term(budget, 0).n_bytes == 0
+
+
+def test_a_fit_without_a_plan_caches_what_half_of_free_memory_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_zarr(tmp_path / "rows.zarr", np.ones((101, 3)), chunks=(101, 3))
+    monkeypatch.setattr(memory_plan, "free_memory", lambda: 10_007 * MIB)
+    cached = keep_rows(open_zarr(str(path)), n_threads=5)
+    assert isinstance(cached, ZarrDataset)
+    assert cached.cache_bytes == int(0.5 * 10_007 * MIB) - 5 * 4 * cached.read_bytes
+    monkeypatch.setattr(memory_plan, "free_memory", lambda: 1009 * MIB)
+    cached = keep_rows(open_zarr(str(path)), n_threads=5)
+    left = int(0.7 * 1009 * MIB - 250 * MIB - 5 * 4 * 101 * 3 * 8)
+    assert isinstance(cached, ZarrDataset)
+    assert cached.cache_bytes == left
+
+
+def test_rows_in_memory_are_not_cached() -> None:
+    rows = ArrayDataset(np.ones((5, 2)), ("a", "b"))
+    assert keep_rows(rows, 3) is rows
+
+
+def test_a_pass_has_three_tasks_a_thread_but_no_more_than_blocks() -> None:
+    grid = work().grid
+    assert tasks_of_a_pass(17, grid) == 51
+    assert tasks_of_a_pass(1009, grid) == grid.n_blocks
