@@ -1,1 +1,1 @@
-"""What a data set on disk is, how its rows are read and written. The only room that knows Zarr."""
+"""Data sets: how rows are read, measured and written. The only package that imports Zarr."""

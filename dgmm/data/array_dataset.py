@@ -34,7 +34,7 @@ class ArrayDataset:
         Booleans, integers, or floats of 16, 32 or 64 bits, which are not copied; or objects that
         are such numbers. None, pandas.NA and masked cells become NaN.
     feature_names : sequence of str, optional
-        One unique name a column; x0, x1, … by default.
+        One unique name per column; x0, x1, … by default.
     fill_value : FillValue, optional
         Of the stored array that X was read from.
     valid_range : ValidRange, optional
@@ -105,9 +105,9 @@ class ArrayDataset:
         """How the rows are cut into blocks."""
         return BlockGrid(self.n_samples, self.n_features)
 
-    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks: their values are a view where order and byte order allow it."""
-        for block in range(run.start, run.stop):
+        for block in range(blocks.start, blocks.stop):
             start, stop = self.grid.rows(block)
             values = np.ascontiguousarray(self.X[start:stop], dtype=self.dtype)
             weights = None if self.weights is None else self.weights[start:stop]

@@ -30,11 +30,11 @@ class Dataset(Protocol):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One name a column; `x0`, `x1`, … where the data give none."""
+        """One name per column; `x0`, `x1`, … where the data give none."""
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        """What the array says of itself (`sample_dims`, `sample_shape`, …)."""
+        """The array's own attributes (`sample_dims`, `sample_shape`, …)."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class Dataset(Protocol):
     def grid(self) -> BlockGrid:
         """How the rows are cut into blocks."""
 
-    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield the blocks of a range in order, decoding each chunk once."""
 
     def locate(self, row: int) -> str:

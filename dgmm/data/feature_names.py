@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from dgmm.errors import DataError
 
-#: Longest name kept; a report has no use for more.
+#: Longest name; a report has no use for more.
 MAX_NAME_LENGTH = 200
 #: Control, format (direction overrides), surrogate, line and paragraph separator.
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

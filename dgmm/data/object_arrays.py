@@ -1,4 +1,4 @@
-"""Numbers that are kept as Python objects, and masked numbers, as plain arrays of NumPy."""
+"""Numbers that are stored as Python objects, and masked numbers, as plain arrays of NumPy."""
 
 from __future__ import annotations
 

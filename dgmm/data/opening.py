@@ -76,7 +76,7 @@ def _folder(path: Any) -> str:
 
 
 def _read_whole(X: Any) -> ArrayDataset:
-    """A Zarr array that lies in no folder, held to the same conventions as one that does."""
+    """A Zarr array that lies in no folder; the same conventions apply as to one that does."""
     attributes = X.attrs.asdict()
     refuse_encoded("X", attributes, X.dtype.kind)
     refuse_map_in_store(X)

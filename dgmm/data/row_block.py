@@ -54,16 +54,18 @@ class RowBlock:
         return RowBlock(self.index, max(start, self.start), self.values[own], weights)
 
 
-def cut_again(blocks: Iterable[RowBlock], grid: BlockGrid, run: BlockRange) -> Iterator[RowBlock]:
+def cut_again(
+    blocks: Iterable[RowBlock], grid: BlockGrid, wanted: BlockRange
+) -> Iterator[RowBlock]:
     """Blocks of a range of another grid from consecutive blocks that cover its rows."""
     source = iter(blocks)
-    held = next(source)
-    for index in range(run.start, run.stop):
+    block = next(source)
+    for index in range(wanted.start, wanted.stop):
         start, stop = grid.rows(index)
-        parts = [held.rows(start, stop)]
-        while held.stop < stop:
-            held = next(source)
-            parts.append(held.rows(start, stop))
+        parts = [block.rows(start, stop)]
+        while block.stop < stop:
+            block = next(source)
+            parts.append(block.rows(start, stop))
         yield _joined(index, start, [part for part in parts if len(part.values)])
 
 

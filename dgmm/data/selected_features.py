@@ -1,4 +1,4 @@
-"""Columns in the order a model wants them."""
+"""Columns in the order of a model."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class SelectedFeatures:
         """Blocks of the columns taken."""
         return BlockGrid(self.n_samples, self.n_features)
 
-    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks with their columns in order."""
-        start, stop = self.grid.rows_of_range(run)
-        blocks = self.source.read_blocks(self.source.grid.range_of_rows(start, stop))
-        for block in cut_again(blocks, self.grid, run):
+        start, stop = self.grid.rows_of_range(blocks)
+        found = self.source.read_blocks(self.source.grid.range_of_rows(start, stop))
+        for block in cut_again(found, self.grid, blocks):
             yield replace(block, values=np.ascontiguousarray(block.values[:, self.columns]))
 
     def locate(self, row: int) -> str:
@@ -122,14 +122,15 @@ def selected(dataset: Dataset, columns: tuple[int, ...]) -> SelectedFeatures:
 
 
 def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, str | None]:
-    """The data set with its columns as the model has them, and what had to be said.
+    """The data set with its columns as the model has them, and a warning if they were moved.
 
-    Data or models whose features bear no names of their own (x0, x1, …) go by position.
+    The columns of data or models whose features have no names of their own (x0, x1, …) are taken
+    by position.
 
     Raises
     ------
     DataError
-        If the number of features differs, or names are missing or strange.
+        If the number of features differs, or names are missing or unknown.
     """
     own = dataset.feature_names
     if len(own) != len(names):
@@ -139,11 +140,11 @@ def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, s
     unnamed = tuple(f"x{i}" for i in range(len(names)))
     if unnamed in {own, names}:
         return dataset, None
-    missing, strange = sorted(set(names) - set(own)), sorted(set(own) - set(names))
+    missing, unknown = sorted(set(names) - set(own)), sorted(set(own) - set(names))
     if missing:
         raise DataError(
             f"the data lack the model's features {', '.join(missing[:10])}; "
-            f"they have {', '.join(strange[:10])} instead"
+            f"they have {', '.join(unknown[:10])} instead"
         )
     columns = tuple(own.index(name) for name in names)
     return selected(dataset, columns), "the data's features were put in the model's order"

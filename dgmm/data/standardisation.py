@@ -55,7 +55,7 @@ class Standardisation:
         sample : (m, d), m ≥ 1
             Finite rows of any real type.
         dtype
-            Type of the data as stored, where the sample is held in another; the shift is rounded
+            Type of the data as stored, where the sample has another; the shift is rounded
             to it.
         common_scale
             One scale for all features (of the root mean robust variance), for families that are

@@ -53,11 +53,11 @@ def refuse_unreadable(X: Any) -> None:
         raise DataTypeError(f"X is {type(X).__name__}; {_EXPECTED}. A path is text: os.fsdecode(X)")
     if isinstance(X, zarr.Group):
         names = [safe_text(name) for name in _array_names(X)]
-        held = f"Its arrays: {listed(names)}" if names else "It holds no arrays"
+        content = f"Its arrays: {listed(names)}" if names else "It holds no arrays"
         raise DataTypeError(
             f"X is a Zarr group (zarr.Group); expected one of its arrays, such as "
             f"X['{[*names, 'name'][0]}']. "
-            f"{held}"
+            f"{content}"
         )
     if isinstance(X, Store):
         raise DataTypeError(

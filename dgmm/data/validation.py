@@ -20,7 +20,7 @@ _KINDS = {
     "M": "dates",
     "m": "time spans",
 }
-#: Real types that every room computes with; longdouble is not among them.
+#: Real types that every package computes with; longdouble is not among them.
 _ADMITTED = frozenset(
     [np.dtype(np.bool_)]
     + [np.dtype(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)]

@@ -1,7 +1,7 @@
 """Blocks: the leaves of the reduction tree, fixed by the number of rows and features alone.
 
-A block's size never follows chunking, memory or the cluster, so the same data give the same partial
-sums, hence the same bits, however they are stored and whoever computes them.
+A block's size never follows chunking, memory or the cluster, so the same data give
+bit-identical partial sums, however they are stored and whoever computes them.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class BlockGrid:
         start = block * self.rows_per_block
         return start, min(start + self.rows_per_block, self.n_samples)
 
-    def rows_of_range(self, run: BlockRange) -> tuple[int, int]:
-        """First row and row after the last of a run of blocks."""
-        return self.rows(run.start)[0], self.rows(run.stop - 1)[1]
+    def rows_of_range(self, blocks: BlockRange) -> tuple[int, int]:
+        """First row and row after the last of a range of blocks."""
+        return self.rows(blocks.start)[0], self.rows(blocks.stop - 1)[1]
 
     def range_of_rows(self, start: int, stop: int) -> BlockRange:
         """The blocks that rows [start, stop) lie in; at least one row."""

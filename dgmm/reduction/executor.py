@@ -31,7 +31,7 @@ class Executor(Protocol):
 
 
 class OpenExecutor(Executor, Protocol):
-    """What `open_executor` gives: an executor that also tells where it runs, until it is closed."""
+    """What `open_executor` gives: an executor that also reports where it runs."""
 
     @property
     def dashboard(self) -> str | None:

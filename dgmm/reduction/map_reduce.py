@@ -21,15 +21,15 @@ from dgmm.runtime import stop_flag
 
 @dataclass(frozen=True)
 class SubtreeTask(Generic[M]):
-    """One task of a reduction: blocks to values, merged into the subtrees inside the run."""
+    """One task of a reduction: blocks to values, merged into the subtrees inside its range."""
 
     leaves: Callable[[BlockRange], Iterable[tuple[int, M]]]
     n_blocks: int
 
-    def __call__(self, run: BlockRange) -> list[Subtree[M]]:
-        """Reduce one run of blocks."""
+    def __call__(self, blocks: BlockRange) -> list[Subtree[M]]:
+        """Reduce one range of blocks."""
         reducer: TreeReducer[M] = TreeReducer(self.n_blocks)
-        for block, value in self.leaves(run):
+        for block, value in self.leaves(blocks):
             if stop_flag.requested.is_set():
                 raise StoppedError("stopped in the middle of a task")
             reducer.add(Subtree(0, block, value))
@@ -37,24 +37,24 @@ class SubtreeTask(Generic[M]):
 
 
 def split_ranges(n_blocks: int, n_tasks: int, align: int = 1, start: int = 0) -> list[BlockRange]:
-    """At most `n_tasks` runs of near-equal length that start at multiples of `align` blocks.
+    """At most `n_tasks` ranges of near-equal length that start at multiples of `align` blocks.
 
     They cover blocks [start, start + n_blocks); `start` is such a multiple.
     """
     units = -(-n_blocks // align)
-    n_runs = max(1, min(n_tasks, units))
-    cuts = [start + min(i * units // n_runs * align, n_blocks) for i in range(n_runs + 1)]
-    return [BlockRange(a, b) for a, b in itertools.pairwise(cuts) if a < b]
+    n_ranges = max(1, min(n_tasks, units))
+    bounds = [start + min(i * units // n_ranges * align, n_blocks) for i in range(n_ranges + 1)]
+    return [BlockRange(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 def _split_gaps(gaps: Sequence[BlockRange], n_tasks: int, align: int) -> list[BlockRange]:
-    """Runs over all gaps; each gap has its share of the tasks, at least one."""
+    """Ranges over all gaps; each gap has its share of the tasks, at least one."""
     total = sum(gap.stop - gap.start for gap in gaps)
-    runs = []
+    ranges = []
     for gap in gaps:
         length = gap.stop - gap.start
-        runs += split_ranges(length, -(-n_tasks * length // total), align, gap.start)
-    return runs
+        ranges += split_ranges(length, -(-n_tasks * length // total), align, gap.start)
+    return ranges
 
 
 #: Tasks per thread and pass: enough to balance and to show progress, few enough for the scheduler.
@@ -82,32 +82,33 @@ def map_reduce(
     most_blocks: int = MOST_BLOCKS,
     progress: PassProgress[M] | None = None,
 ) -> M:
-    """Reduce `leaves` over all blocks; the same bits for any executor and any task size.
+    """Reduce `leaves` over all blocks; bit-identical for any executor and any task size.
 
     Parameters
     ----------
     leaves
-        Picklable; for a run yields (block, value) in order, one a block.
+        Picklable; for a range yields (block, value) in order, one per block.
     n_blocks
         Leaves of the tree, at least 1.
     align
-        Runs start at multiples of this many blocks.
+        Ranges start at multiples of this many blocks.
     tasks
         Tasks for each thread.
     most_blocks
         Of one task: what is lost when a run is killed in it.
     progress
-        Keeps what is finished and knows what an earlier attempt has finished: it is not done again.
+        Saves what is finished, and knows what an earlier attempt has finished: it is not done
+        again.
     """
     reducer: TreeReducer[M] = TreeReducer(n_blocks)
     for subtree in progress.finished() if progress is not None else ():
         reducer.add(subtree)
     gaps = reducer.missing()
     n_tasks = max(executor.n_threads * tasks, -(-n_blocks // most_blocks))
-    runs = _split_gaps(gaps, n_tasks, align) if gaps else []
+    ranges = _split_gaps(gaps, n_tasks, align) if gaps else []
     try:
         task = SubtreeTask(leaves, n_blocks)
-        for _, subtrees in executor.run(task, runs, align=align) if runs else ():
+        for _, subtrees in executor.run(task, ranges, align=align) if ranges else ():
             for subtree in subtrees:
                 reducer.add(subtree)
             if progress is not None:

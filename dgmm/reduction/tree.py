@@ -1,4 +1,4 @@
-"""The fixed binary tree over block numbers: partial results in any order, merged to the same bits.
+"""The fixed binary tree over block numbers: partial results in any order, merged bit-identically.
 
 No library's reduction serves: Dask's and NumPy's order of additions follows the chunks, the workers
 and what arrives first.
@@ -37,13 +37,13 @@ class Subtree(Generic[M]):
 
 
 class PassProgress(Protocol[M]):
-    """Keeps the finished subtrees of one pass, for the case that it does not come to its end."""
+    """Saves the finished subtrees of one pass, for the case that it is interrupted."""
 
     def finished(self) -> list[Subtree[M]]:
         """What an earlier attempt at this pass has finished."""
 
     def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
-        """More is finished; `subtrees` tells what, if it is to be kept now."""
+        """More is finished; `subtrees` gives what, if it is to be saved now."""
 
     def interrupted(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
         """The pass ends here, unfinished."""
@@ -78,11 +78,11 @@ class TreeReducer(Generic[M]):
 
     def subtrees(self) -> list[Subtree[M]]:
         """What is merged so far, leftmost first."""
-        held = sorted(self._waiting.items(), key=lambda item: item[0][1] << item[0][0])
-        return [Subtree(level, index, value) for (level, index), value in held]
+        merged = sorted(self._waiting.items(), key=lambda item: item[0][1] << item[0][0])
+        return [Subtree(level, index, value) for (level, index), value in merged]
 
     def missing(self) -> list[BlockRange]:
-        """The blocks that are in no subtree yet, as runs."""
+        """The blocks that are in no subtree yet, as ranges."""
         gaps, reached = [], 0
         for subtree in self.subtrees():
             start, stop = subtree.blocks(self._n_blocks)

@@ -103,7 +103,7 @@ def _(desk: Desk) -> None:
 def _(desk: Desk) -> None:
     X = two_clusters()
     X = np.column_stack([X, np.full(120, 7.0)])
-    said = "constant in the sample, so they tell nothing apart: x2. Consider leaving them out"
+    said = "constant in the sample, so they separate no components: x2. Consider leaving them out"
     assert parts_in_two(desk.fits(X, said))
 
 
@@ -142,7 +142,7 @@ def _(desk: Desk) -> None:
 
 @CASES.case(82, "all rows alike", 0)
 def _(desk: Desk) -> None:
-    said = ("constant in the sample, so they tell nothing apart: x0, x1", "all means are alike")
+    said = ("constant in the sample, so they separate no components: x0, x1", "all means are alike")
     told = record(desk.fits(np.full((120, 2), 3.0), *said))
     assert told["outcome"] == "DEGENERATE_START"
     assert math.isfinite(told["mean_log_likelihood"])

@@ -15,7 +15,7 @@ from dgmm.data.summary.summarise import Summary
 
 #: Standard deviations per interquartile range from which a feature's tail is worth a warning.
 HEAVY_TAIL = 1e3
-#: Rows that tell most features apart before the whole sample is compared.
+#: Rows by which most features are found to differ before the whole sample is compared.
 _HEAD = 100
 _EXACT_IN_FLOAT64 = 2.0**53
 
@@ -38,7 +38,7 @@ def data_warnings(
     constant = [names[i] for i in np.flatnonzero(standardisation.is_constant)]
     if constant:
         found.append(
-            f"constant in the sample, so they tell nothing apart: {listed(constant)}. "
+            f"constant in the sample, so they separate no components: {listed(constant)}. "
             "Consider leaving them out"
         )
     pairs = [f"{names[i]} = {names[j]}" for i, j in _repeated(summary.sample, standardisation)]

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 #: Exponent of a column of zeros: below every other, so that merging takes the other's.
 _ZERO_EXPONENT = -1100
 #: Columns whose largest values lie between 2^-300 and 2^300 are measured as they are: neither their
-#: squares nor sums of those overflow, and what underflows is nothing beside the largest.
+#: squares nor sums of those overflow, and what underflows is negligible beside the largest.
 _MODEST = 300
 
 

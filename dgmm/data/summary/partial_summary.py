@@ -30,9 +30,9 @@ class PartialSummary:
     first_faulty : (row, feature) or None
         The first value that is not finite.
     n_fill : (d,) int64
-        Values equal to the fill value, in the kept rows.
+        Values equal to the fill value, in the rows that count.
     n_outside : (d,) int64
-        Values outside the valid range, in the kept rows.
+        Values outside the valid range, in the rows that count.
     moments, extremes, candidates
         Of the rows that count.
     n_weightless : int

@@ -32,7 +32,7 @@ _TOUCHES = 4
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one pass over the data tells; all but the counts is over kept rows, in user units.
+    """What one pass over the data finds; all but the counts is over rows that count, in user units.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ class _SampleLeaves:
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, Candidates]]:
         for block in self.dataset.read_blocks(run):
-            kept = MissingPolicy.DROP.select(block, self.dataset).mask
-            yield block.index, self.rule.candidates(block.index, block.start, block.values, kept)
+            mask = MissingPolicy.DROP.select(block, self.dataset).mask
+            yield block.index, self.rule.candidates(block.index, block.start, block.values, mask)
 
 
 def summarise(
@@ -128,16 +128,16 @@ def summarise(
     missing
         `error`: any value that is not finite is an error; `drop`: its row is left out.
     sample_rows
-        Size of the sample, at least 1; fewer where fewer rows are kept.
+        Size of the sample, at least 1; fewer where fewer rows count.
     seed
         The job's seed.
     of_pass
-        Gives who keeps the finished parts of a pass, by its name.
+        Gives what saves the finished parts of a pass, by the pass's name.
 
     Raises
     ------
     DataError
-        If a value is not finite and `missing` is `error`, or if no row is kept.
+        If a value is not finite and `missing` is `error`, or if no row is left.
     """
     n_blocks = dataset.grid.n_blocks
     rule = SampleRule.expecting(sample_rows, dataset.n_samples, seed)
@@ -193,7 +193,7 @@ def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
 
 
 def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) -> str:
-    """In how many of the kept rows each feature has such cells."""
+    """In how many of the rows that count each feature has such cells."""
     return listed(
         f"{dataset.feature_names[i]} in {counts[i]:,} of {part.moments.count:,} rows"
         for i in np.flatnonzero(counts)

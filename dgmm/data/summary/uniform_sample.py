@@ -18,7 +18,7 @@ from dgmm.random_streams import Stage, stream
 _KEYS = 2**64
 #: Standard deviations of the number of candidates by which the threshold is set too high.
 _MARGIN = 5.0
-#: Parts that are kept apart: a checkpoint writes each as three arrays.
+#: Parts that are not joined yet, at most: a checkpoint writes each as three arrays.
 _MOST_PARTS = 64
 
 
@@ -94,7 +94,7 @@ class SampleRule:
         return cls(seed, min(int(share * _KEYS), _KEYS))
 
     def candidates(
-        self, block: int, start: int, rows: NDArray[Any], kept: NDArray[np.bool_] | None
+        self, block: int, start: int, rows: NDArray[Any], mask: NDArray[np.bool_] | None
     ) -> Candidates:
         """The candidates among the rows (b, d) of a block that begins at row `start`.
 
@@ -107,8 +107,8 @@ class SampleRule:
             chosen = np.ones(len(rows), dtype=np.bool_)
         else:
             chosen = keys < np.uint64(self.threshold)
-        if kept is not None:
-            chosen &= kept
+        if mask is not None:
+            chosen &= mask
         places = np.flatnonzero(chosen)
         if len(places) == 0:
             return Candidates()

@@ -104,7 +104,7 @@ def _units_in_shard(folder: Path, layout: ArrayLayout, file: Pair) -> NDArray[np
     def read() -> bytes:
         with open_regular(path) as shard:
             end[0] = shard.seek(0, os.SEEK_END)
-            if end[0] < size:  # asked first: metadata may claim an index that no memory holds
+            if end[0] < size:  # asked first: metadata may claim an index that fits no memory
                 return b""
             shard.seek(0 if layout.index_at_start else max(end[0] - size - checksum, 0))
             return shard.read(size)
@@ -129,8 +129,8 @@ def _fault_of_index(layout: ArrayLayout, pairs: NDArray[np.uint64], size: int) -
     """Whether inner chunks lie beyond the file's bytes, or take more than any encoding of them."""
     most = np.uint64(most_encoded_bytes(layout.unit_shape, layout.dtype))
     offsets, lengths = pairs[:, 0], pairs[:, 1]
-    room = np.uint64(size) - np.minimum(offsets, np.uint64(size))
-    if (lengths > room).any():
+    left = np.uint64(size) - np.minimum(offsets, np.uint64(size))
+    if (lengths > left).any():
         return f"its index names inner chunks beyond its {size:,} bytes"
     if (lengths > most).any():
         return f"its index names inner chunks of more than {int(most):,} bytes"

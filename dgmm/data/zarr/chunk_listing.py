@@ -41,7 +41,7 @@ class Listing:
 
 
 def list_chunks(folder: Path, layout: ArrayLayout) -> Listing:
-    """Walk an array's folder once.
+    """List an array's folder once.
 
     Raises
     ------

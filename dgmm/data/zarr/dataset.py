@@ -118,10 +118,10 @@ class ZarrDataset:
         """The same rows; reads that fail transiently are tried again for so long."""
         return replace(self, reader=replace(self.reader, retry_s=seconds))
 
-    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks, read only, decoding each chunk once and one read ahead.
 
-        Rows that the process holds since an earlier pass are not decoded again.
+        Rows that the process has cached in an earlier pass are not decoded again.
 
         Raises
         ------
@@ -130,11 +130,11 @@ class ZarrDataset:
         DataNotFoundError
             If a chunk cannot be read.
         """
-        start, stop = self.grid.rows_of_range(run)
-        reads = read_ahead(self._decoded, bands(start, stop, self.rows_per_read), self._held)
+        start, stop = self.grid.rows_of_range(blocks)
+        reads = read_ahead(self._decoded, bands(start, stop, self.rows_per_read), self._cached)
         band = np.empty((0, self.n_features), self.dtype)
         try:
-            for block in range(run.start, run.stop):
+            for block in range(blocks.start, blocks.stop):
                 start, stop = self.grid.rows(block)
                 parts, missing = [band[: stop - start]], stop - start - len(band)
                 while missing > 0:
@@ -146,14 +146,14 @@ class ZarrDataset:
         finally:
             reads.close()
 
-    def _held(self, start: int, stop: int) -> Rows | None:
-        """Rows [start, stop) of one band, where they were kept."""
+    def _cached(self, start: int, stop: int) -> Rows | None:
+        """Rows [start, stop) of one band, where they are cached."""
         if not self.cache_bytes:
             return None
         return process_cache.find(self._identity, start // self.rows_per_read, start, stop)
 
     def _decoded(self, start: int, stop: int) -> Rows:
-        """Rows [start, stop) of one band, kept for the next pass while there is room."""
+        """Rows [start, stop) of one band, cached for the next pass while the budget lasts."""
         rows = self.reader.rows(start, stop)
         rows.flags.writeable = False
         if self.cache_bytes:
@@ -163,7 +163,7 @@ class ZarrDataset:
 
     @property
     def _identity(self) -> tuple[str, str, str]:
-        """What decoded rows are told apart by: a chunk written again is another data set's."""
+        """What identifies cached rows: a chunk written again is another data set's."""
         return self.reader.folder, self.reader.digest, self.chunks_digest
 
     def locate(self, row: int) -> str:
@@ -289,5 +289,5 @@ def _warnings(dataset: ZarrDataset) -> Iterator[str]:
     if not layout.is_index_readable:
         yield (
             f"{folder}: its shards' index is encoded unusually, so inner chunks that do not exist "
-            "cannot be told from those full of fill values"
+            "cannot be told apart from those full of fill values"
         )

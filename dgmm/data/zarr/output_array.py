@@ -37,7 +37,7 @@ class OutputArray:
     name : str
         The array's name in it.
     run : str, optional
-        What the group has to say of who writes it (`run_of`): another run may write at that path.
+        Identity of the run that writes the group (`run_of`): another run may write at that path.
     """
 
     def __init__(self, path: str | Path, name: str, run: str | None = None) -> None:

@@ -21,39 +21,39 @@ def bands(start: int, stop: int, size: int) -> Iterator[Band]:
         start = end
 
 
-def nothing_held(start: int, stop: int) -> Rows | None:  # noqa: ARG001 - a band's two ends
-    """No band is held: each is read."""
+def nothing_cached(start: int, stop: int) -> Rows | None:  # noqa: ARG001 - a band's two ends
+    """No band is cached: each is read."""
     return None
 
 
 def read_ahead(
     read: Callable[[int, int], Rows],
     wanted: Iterable[Band],
-    held: Callable[[int, int], Rows | None] = nothing_held,
+    cached: Callable[[int, int], Rows | None] = nothing_cached,
 ) -> Generator[Rows, None, None]:
-    """Yield the rows of each band in order: held(start, stop), else read(start, stop).
+    """Yield the rows of each band in order: cached(start, stop), else read(start, stop).
 
-    The next band that must be read is on its way while those before it are used, those held between
-    the two included, so never more than one is ahead. Closing the generator waits for the read in
-    progress, so none goes on in the background.
+    The next band that must be read is on its way while those before it are used, cached ones
+    between the two included, so never more than one is ahead. Closing the generator waits for the
+    read in progress, so none goes on in the background.
     """
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-    due: deque[Rows | Future[Rows]] = deque()
+    pending: deque[Rows | Future[Rows]] = deque()
     try:
         for band in wanted:
-            rows = held(*band)
+            rows = cached(*band)
             if rows is not None:
-                due.append(rows)
+                pending.append(rows)
                 continue
             following = pool.submit(read, *band)
-            while due:
-                yield _rows(due.popleft())
-            due.append(following)
-        while due:
-            yield _rows(due.popleft())
+            while pending:
+                yield _rows(pending.popleft())
+            pending.append(following)
+        while pending:
+            yield _rows(pending.popleft())
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _rows(due: Rows | Future[Rows]) -> Rows:
-    return due.result() if isinstance(due, Future) else due
+def _rows(pending: Rows | Future[Rows]) -> Rows:
+    return pending.result() if isinstance(pending, Future) else pending

@@ -39,9 +39,9 @@ def test_the_next_band_is_read_while_this_one_is_used_and_no_further():
     assert not started[20].is_set()
 
 
-def test_what_is_held_is_not_read_and_the_next_to_be_read_is_on_its_way_meanwhile():
+def test_what_is_cached_is_not_read_and_the_next_to_be_read_is_on_its_way_meanwhile():
     wanted = list(bands(0, 70, 10))
-    held = {20, 30, 60}
+    cached = {20, 30, 60}
     started = {start: threading.Event() for start, _ in wanted}
 
     def read(start, stop):
@@ -49,19 +49,19 @@ def test_what_is_held_is_not_read_and_the_next_to_be_read_is_on_its_way_meanwhil
         return np.arange(start, stop)
 
     def find(start, stop):
-        return np.arange(start, stop) if start in held else None
+        return np.arange(start, stop) if start in cached else None
 
     rows = read_ahead(read, wanted, find)
     for start, _ in wanted:
         np.testing.assert_array_equal(next(rows), np.arange(start, start + 10))
-        ahead = [s for s, _ in wanted if s > start and s not in held]
+        ahead = [s for s, _ in wanted if s > start and s not in cached]
         if ahead:
             assert started[ahead[0]].wait(timeout=30)
         assert not any(started[s].is_set() for s in ahead[1:])
-    assert not any(started[start].is_set() for start in held)
+    assert not any(started[start].is_set() for start in cached)
 
 
-def test_no_thread_is_started_where_everything_is_held():
+def test_no_thread_is_started_where_everything_is_cached():
     before = threading.active_count()
     rows = read_ahead(np.arange, WANTED, np.arange)
     next(rows)
