@@ -1,0 +1,110 @@
+"""docs/extending.md holds a whole package: put together from the page, its job runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from ruamel.yaml import YAML
+
+from dgmm.config.schema import REGISTRIES
+
+PROJECT = Path(__file__).resolve().parent.parent
+PAGE = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
+PACKAGE = "my_mixtures"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def metadata() -> dict[str, Any]:
+    return tomllib.loads("\n".join(blocks("toml")))["project"]
+
+
+def entry_points() -> dict[str, dict[str, str]]:
+    return metadata()["entry-points"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of packages in which the page's own is installed."""
+    folder = tmp_path / "site"
+    info = folder / f"{PACKAGE}-{metadata()['version']}.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{PACKAGE}.py").write_text("\n".join(blocks("python")), encoding="utf-8")
+    about = f"Metadata-Version: 2.1\nName: {metadata()['name']}\nVersion: {metadata()['version']}\n"
+    (info / "METADATA").write_text(about, encoding="utf-8")
+    groups = [
+        "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in members.items())])
+        for group, members in entry_points().items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
+    return folder
+
+
+def module(site: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(PACKAGE, site / f"{PACKAGE}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def job() -> dict[str, Any]:
+    """The sections of the page's job, those of one name put together."""
+    tree: dict[str, dict[str, Any]] = {}
+    for block in blocks("yaml"):
+        for section, values in YAML(typ="safe").load(block).items():
+            tree.setdefault(section, {}).update(values)
+    return tree
+
+
+def value_at(tree: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        tree = tree[part]
+    return tree
+
+
+def test_the_page_adds_to_every_registry_that_a_job_names(site: Path) -> None:
+    by_group = {registry.group: registry for registry in REGISTRIES}
+    assert set(entry_points()) <= set(by_group)
+    for group, members in entry_points().items():
+        for name, value in members.items():
+            assert value.partition(":")[0] == PACKAGE
+            assert hasattr(module(site), value.partition(":")[2])
+            assert name not in by_group[group].names()
+
+
+@pytest.mark.slow
+def test_the_job_of_the_page_runs_with_all_that_it_adds(site: Path, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(600, 2)) + np.repeat([[0], [9], [18]], 200, axis=0)
+    zarr.save_array(str(tmp_path / "rows.zarr"), rows)
+    tree = job()
+    tree.setdefault("cluster", {"kind": "threads"})
+    (tmp_path / "job.yaml").write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML
+    done = subprocess.run(
+        [sys.executable, "-m", "dgmm", "run", "job.yaml", "--set", "output.report=false"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / tree["output"]["path"] / "run.json").read_text())
+    for registry in (r for r in REGISTRIES if r.group in entry_points()):
+        assert value_at(record["job"], registry.key) in entry_points()[registry.group]
