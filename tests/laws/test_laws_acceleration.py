@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mixtures import Scene
 
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em import solver
 from dgmm.fitting.em.acceleration import Cycle
 from dgmm.fitting.em.collapse import CollapsePolicy, CollapseResult, ComponentEvent
 from dgmm.fitting.em.state import Iteration
@@ -172,7 +173,7 @@ def test_a_rejected_step_costs_its_pass_and_nothing_else(
     scene = slow(family)
     allowed = problem(scene, max_iter=400, tol=1e-5)
     plain, told = run(scene, replace(allowed, acceleration="none"))
-    monkeypatch.setattr(em, "next_point", _astray)
+    monkeypatch.setattr(solver, "next_point", _astray)
     found, heard = run(scene, allowed)
     steps = Counter(i.step for i in heard)
     assert steps["rejected"] > 3
@@ -224,7 +225,7 @@ def test_a_step_that_would_lose_a_component_or_the_kernel_is_not_admitted(
     scene = slow(family)
     allowed = problem(scene, max_iter=5, tol=0.0)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
-    monkeypatch.setattr(em, "next_point", _tiny)
+    monkeypatch.setattr(solver, "next_point", _tiny)
     found, _ = run(scene, allowed)
     assert found.history == plain.history
 
@@ -256,7 +257,7 @@ def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.Monke
     scene = slow(FAMILIES["full"])
     allowed = problem(scene, max_iter=5, tol=0.0)
     policy = _LosesOne("reseed", allowed.collapse.sample, allowed.collapse.regularisation)
-    monkeypatch.setattr(em, "next_point", _no_further)
+    monkeypatch.setattr(solver, "next_point", _no_further)
     done, heard = run(scene, replace(allowed, collapse=policy))
     assert [i.step for i in heard] == ["plain", "plain", "rejected", "plain", "plain"]
     assert done.events == ()
@@ -268,13 +269,13 @@ def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
     allowed = problem(scene, max_iter=400, tol=1e-9)
     started = em.FitCandidate.at(0, scene.parameters, allowed)
     first = em_runs.InMemory(scene.Y)
-    kernel = em._kernel(started, allowed)
-    begun = em.advance(started, kernel, first((kernel,)).candidates[0], allowed)
+    kernel = em.EMSolver(allowed).kernel(started)
+    begun = em.EMSolver(allowed).step(started, kernel, first((kernel,)).candidates[0])
     assert begun.cycle.start is scene.parameters
     # A guard that nothing passes: the next pass is the centred kernel's.
     strict = replace(allowed, guard=Guard(float("inf")))
-    centred = em._kernel(begun, strict)
-    changed = em.advance(begun, centred, first((centred,)).candidates[0], strict)
+    centred = em.EMSolver(strict).kernel(begun)
+    changed = em.EMSolver(strict).step(begun, centred, first((centred,)).candidates[0])
     assert changed.stage == "centred"
     assert changed.cycle.start is begun.parameters
     assert not changed.cycle.is_extrapolated

@@ -1,0 +1,106 @@
+"""What one pass found of one candidate: the E-step that an iteration begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from dgmm.fitting.em.convergence import has_converged, has_fallen, is_accepted
+from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.sufficient_statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EStepResult:
+    """A candidate before and after its E-step.
+
+    Attributes
+    ----------
+    before
+        The candidate that the pass was made for.
+    candidate
+        The same with the kernel's name, the stage, and the total scatter once known.
+    kernel, statistics
+        What was applied to the rows, and their sums.
+    mean_log_likelihood
+        Of the parameters, nats per row in user units.
+    """
+
+    before: FitCandidate
+    candidate: FitCandidate
+    kernel: Kernel
+    statistics: Statistics
+    mean_log_likelihood: float
+
+    @classmethod
+    def of(
+        cls, before: FitCandidate, kernel: Kernel, statistics: Statistics, problem: EMProblem
+    ) -> Self:
+        """The result of a pass of a kernel over all rows."""
+        candidate = _with_kernel(before, kernel, statistics)
+        mean = _mean_log_likelihood(candidate, kernel, statistics) - problem.log_volume
+        return cls(before, candidate, kernel, statistics, mean)
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether the parameters are an accelerated step, which this pass accepts or rejects."""
+        return self.before.cycle.is_extrapolated
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the likelihood is."""
+        return bool(np.isfinite(self.mean_log_likelihood))
+
+    def is_rejected(self, problem: EMProblem) -> bool:
+        """Whether an accelerated step led to a lower likelihood than it set out from."""
+        mean, kernel = self.mean_log_likelihood, self.kernel
+        return self.is_extrapolated and not is_accepted(self.before, mean, kernel, problem)
+
+    def has_fallen(self, problem: EMProblem) -> bool:
+        """Whether the likelihood fell by more than regularisation and rounding explain."""
+        return has_fallen(self.candidate, self.mean_log_likelihood, self.kernel, problem)
+
+    def has_converged(self, problem: EMProblem) -> bool:
+        """Whether no more is to be gained than `tol`."""
+        return has_converged(self.candidate, self.mean_log_likelihood, self.kernel, problem)
+
+    def recorded(self) -> FitCandidate:
+        """The candidate with this likelihood in its history."""
+        history = (*self.candidate.history, self.mean_log_likelihood)
+        return replace(self.candidate, history=history, is_comparable=True)
+
+
+def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
+    """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
+    label = f"{kernel.name}-{kernel.dtype}"
+    stage = candidate.stage
+    if kernel.is_exact:
+        stage = "centred"
+    elif kernel.dtype == np.float64:
+        stage = "double"
+    scatter = candidate.scatter
+    if kernel.reference is None and statistics.scatter is not None:
+        scatter = statistics.scatter
+    same = label == candidate.kernel
+    return replace(
+        candidate,
+        kernel=label,
+        stage=stage,
+        scatter=scatter,
+        is_comparable=candidate.is_comparable and same,
+        cycle=candidate.cycle if same else candidate.cycle.interrupted(),
+    )
+
+
+def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
+    """Nats per row, standardised, with the term −½ tr(ΛT) that the kernel may leave out."""
+    total = statistics.log_likelihood
+    if not kernel.is_complete:
+        if candidate.scatter is None:
+            raise RuntimeError("the scatter is not known")
+        p = candidate.parameters
+        total += p.family.pooled_log_prob(p.precisions_cholesky, candidate.scatter, p.n_features)
+    return total / statistics.weight

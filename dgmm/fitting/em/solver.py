@@ -1,0 +1,172 @@
+"""EM of one candidate as a solver: a state goes in, a state comes out, and the solver is frozen.
+
+`init` makes the state, `kernel` says what the next pass applies to the rows, `step` takes what the
+pass found, and `terminate` gives the state its outcome. (The division is that of optimistix.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dgmm.fitting.em.acceleration import next_point
+from dgmm.fitting.em.collapse import CollapseResult, lost_components
+from dgmm.fitting.em.convergence import is_degenerate
+from dgmm.fitting.em.e_step import EStepResult
+from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.mixture.kernels import Guard, Kernel, choose
+from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class EMSolver:
+    """EM under one problem: tolerance, limits, policy, units."""
+
+    problem: EMProblem
+
+    def init(self, restart: int, parameters: Parameters, **known: Any) -> FitCandidate:
+        """The state at a start; `known` are fields that it has from elsewhere."""
+        return FitCandidate.at(restart, parameters, self.problem, **known)
+
+    def kernel(self, candidate: FitCandidate) -> Kernel:
+        """The fastest kernel that guard and stage allow; the last iteration is never single."""
+        guard, parameters = self.problem.guard, candidate.parameters
+        if candidate.stage == "centred":
+            return choose(parameters, Guard(float("inf")))
+        single = candidate.stage == "single" and candidate.n_iter + 1 < self.problem.max_iter
+        single = single and guard.allows(parameters, np.float32)
+        # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
+        was_single = candidate.kernel.endswith("float32")
+        is_stale = candidate.scatter is None or (was_single and not single)
+        return choose(parameters, guard, single=single, with_scatter=is_stale)
+
+    def step(self, candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
+        """One iteration: the E-step is accepted, the M-step taken, the next step extrapolated.
+
+        Where the guard refuses the new parameters, the old ones come back for a pass of the centred
+        kernel: `n_iter` has then not moved.
+        """
+        found = EStepResult.of(candidate, kernel, statistics, self.problem)
+        if (without_step := self._without_m_step(found)) is not None:
+            return without_step
+        after = self._m_step(found)
+        if found.is_extrapolated and len(after.events) > len(candidate.events):
+            return _rejected(candidate)  # components are to be lost by EM itself, or not at all
+        if not kernel.is_exact and not self.problem.guard.allows(after.parameters):
+            return _to_centred(found)
+        return self._extrapolated(found, self.terminate(found, after))
+
+    def terminate(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
+        """The state with its outcome where there is one; a float32 stage hands on to float64."""
+        converged = after.is_comparable and found.has_converged(self.problem)
+        if converged and found.kernel.dtype == np.float32:
+            return replace(after, stage="double", is_comparable=False)
+        if not converged and after.n_iter < self.problem.max_iter:
+            return after
+        return replace(after, outcome=self._outcome(after, converged=converged))
+
+    def _outcome(self, candidate: FitCandidate, *, converged: bool) -> Outcome:
+        if candidate.is_variance_floored:
+            return Outcome.COMPONENT_COLLAPSED
+        if not converged:
+            return Outcome.MAX_ITER_REACHED
+        degenerate = is_degenerate(candidate, self.problem.tol)
+        return Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
+
+    def _without_m_step(self, found: EStepResult) -> FitCandidate | None:
+        """What an E-step leads to that allows no M-step; None where it does."""
+        if found.is_rejected(self.problem):
+            return _rejected(found.before)
+        if not found.is_finite:
+            return replace(found.candidate, outcome=Outcome.NON_FINITE)
+        if found.has_fallen(self.problem):
+            return _rolled_back(found.candidate)
+        return None
+
+    def _m_step(self, found: EStepResult) -> FitCandidate:
+        """M-step, regularisation, and the policy for lost components."""
+        before = found.recorded()
+        estimate = m_step(before.parameters.family, found.statistics, before.scatter)
+        resolved = self.problem.collapse.resolve(
+            estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart
+        )
+        after = _with_components(before, resolved)
+        return replace(after, estimate=None if resolved.events else estimate)
+
+    def _extrapolated(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
+        """Let the next pass go further than the plain step, where the cycle allows it.
+
+        Never the last pass: if it rejected the step, nothing would be gained.
+        """
+        if self.problem.acceleration == "none" or after.outcome is not None:
+            return after
+        gain = after.history[-1] - after.history[-2] if len(after.history) > 1 else np.inf
+        if found.is_extrapolated:
+            return replace(after, cycle=found.before.cycle.accepted(gain))
+        if not after.is_comparable or after.estimate is None:
+            return replace(after, cycle=after.cycle.interrupted())
+        if after.n_iter + 1 >= self.problem.max_iter:
+            return after
+        return self._next_point(found, after, gain)
+
+    def _next_point(self, found: EStepResult, after: FitCandidate, gain: float) -> FitCandidate:
+        """Where the next pass goes: the plain step, or beyond it."""
+
+        def admits(parameters: Parameters) -> bool:
+            """No component lost, and no change of kernel."""
+            kernel, counts = found.kernel, found.statistics.weight * parameters.weights
+            allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
+            return allowed and not lost_components(parameters, counts).any()
+
+        at, to = found.before.parameters, after.parameters
+        cycle, point = next_point(after.cycle, at, to, gain, admits)
+        is_comparable = not cycle.is_extrapolated
+        return replace(after, parameters=point, cycle=cycle, is_comparable=is_comparable)
+
+
+def _with_components(before: FitCandidate, resolved: CollapseResult) -> FitCandidate:
+    """One iteration later, with the parameters that the collapse policy gave."""
+    floored = resolved.is_variance_floored
+    moved = bool(resolved.events) and not floored
+    events = () if floored and before.is_variance_floored else resolved.events
+    return replace(
+        before,
+        n_iter=before.n_iter + 1,
+        previous=before.parameters,
+        parameters=resolved.parameters,
+        reseeds=resolved.reseeds,
+        used_rows=resolved.used_rows,
+        events=(*before.events, *events),
+        is_variance_floored=floored,
+        is_comparable=before.is_comparable and not moved,
+    )
+
+
+def _rejected(candidate: FitCandidate) -> FitCandidate:
+    """Back to where plain steps had led, one pass later."""
+    return replace(
+        candidate,
+        parameters=candidate.cycle.fallback or candidate.parameters,
+        cycle=candidate.cycle.rejected(),
+        is_comparable=True,
+        n_iter=candidate.n_iter + 1,
+    )
+
+
+def _rolled_back(candidate: FitCandidate) -> FitCandidate:
+    """The parameters before the likelihood fell."""
+    before = candidate.previous or candidate.parameters
+    return replace(candidate, parameters=before, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
+
+
+def _to_centred(found: EStepResult) -> FitCandidate:
+    """The same parameters for a pass of the centred kernel.
+
+    A component has tightened beyond what products can hold: its covariance is rounding.
+    """
+    cycle = found.before.cycle.interrupted()
+    return replace(found.candidate, stage="centred", is_comparable=False, cycle=cycle)
