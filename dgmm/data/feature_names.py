@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from dgmm.errors import DataError
+from dgmm.terminal_text import printable
 
 #: Longest name; a report has no use for more.
 MAX_NAME_LENGTH = 200
-#: Control, format (direction overrides), surrogate, line and paragraph separator.
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _SHOWN = 5
 
 
@@ -53,17 +51,9 @@ def feature_names_from(given: object, n_features: int, source: str) -> tuple[str
     return _told_apart([safe_text(name) for name in given])
 
 
-def listed(words: Iterable[str], most: int = 10) -> str:
-    """The first of some words and how many more there are."""
-    every = list(words)
-    more = f" and {len(every) - most:,} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
-
-
 def safe_text(text: str) -> str:
     """Text without control characters, cut to 200 characters."""
-    head = text[: MAX_NAME_LENGTH + 1]
-    shown = "".join("?" if unicodedata.category(c) in _UNSAFE_CATEGORIES else c for c in head)
+    shown = printable(text[: MAX_NAME_LENGTH + 1], "?")
     return shown if len(shown) <= MAX_NAME_LENGTH else shown[: MAX_NAME_LENGTH - 1] + "…"
 
 

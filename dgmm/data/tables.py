@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import feature_names_from, listed, safe_text
+from dgmm.data.feature_names import feature_names_from, safe_text
 from dgmm.data.object_arrays import NoNumber, float_cells, unmasked
 from dgmm.data.unsupported_inputs import no_array
 from dgmm.data.validation import is_admitted
 from dgmm.errors import DataError, DataTypeError
+from dgmm.terminal_text import listed
 
 #: Kinds of types, as NumPy and pandas call them, whose values are numbers.
 _NUMBERS = frozenset("biuf")

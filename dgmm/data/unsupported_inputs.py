@@ -9,8 +9,9 @@ from typing import Any
 import zarr
 from zarr.abc.store import Store
 
-from dgmm.data.feature_names import listed, safe_text
+from dgmm.data.feature_names import safe_text
 from dgmm.errors import DataTypeError
+from dgmm.terminal_text import listed
 
 _EXPECTED = "expected rows × features: an array, a table of numbers, or the path of a Zarr array"
 #: What makes an array of an object that is none, by the library it is of and its class.

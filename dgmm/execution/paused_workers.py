@@ -7,6 +7,7 @@ from typing import Any
 
 from dgmm.errors import UnavailableError
 from dgmm.runtime.row_cache import process_cache
+from dgmm.terminal_text import listed
 
 _SHOWN = 4
 
@@ -40,10 +41,9 @@ def paused_error(
         Whether dgmm started these workers.
     """
     found = [_describe(a, worker, cached.get(a, 0)) for a, worker in workers.items()]
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return UnavailableError(
         f"all workers of the scheduler at {address} ({len(found)}) were paused or closing for "
-        f"{waited_s:g} s and take no tasks: {'; '.join(found[:_SHOWN])}{more}. "
+        f"{waited_s:g} s and take no tasks: {listed(found, _SHOWN, '; ')}. "
         f"{_remedy(workers, cached, is_own=is_own)}"
     )
 

@@ -14,8 +14,10 @@ from typing import Any
 from dgmm.errors import UnavailableError
 from dgmm.execution.versions import ask_versions, version_remedy
 from dgmm.runtime.environment import Environment, process_environment
+from dgmm.terminal_text import listed
 from dgmm.version import __version__
 
+_SHOWN = 4
 #: Evaluated on workers: dgmm's version there, or None.
 VERSION_PROBE = (
     "__import__('importlib').import_module('dgmm').__version__"
@@ -93,7 +95,7 @@ def refusal_error(refused: Mapping[str, str]) -> UnavailableError:
     reasons: dict[str, list[str]] = {}
     for address, reason in refused.items():
         reasons.setdefault(reason, []).append(address)
-    found = "; ".join(f"{reason} on {_list_some(where)}" for reason, where in reasons.items())
+    found = "; ".join(f"{reason} on {listed(where, _SHOWN)}" for reason, where in reasons.items())
     remedy = version_remedy()
     if any("dgmm" in reason for reason in reasons):
         remedy = (
@@ -104,8 +106,3 @@ def refusal_error(refused: Mapping[str, str]) -> UnavailableError:
         f"these workers cannot run the job: {found} (expected what the driver has, dgmm "
         f"{__version__} included, on every worker); {remedy}"
     )
-
-
-def _list_some(addresses: Sequence[str], limit: int = 4) -> str:
-    more = f" and {len(addresses) - limit} more" if len(addresses) > limit else ""
-    return ", ".join(addresses[:limit]) + more

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import listed
 from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.terminal_text import listed
 
 #: With fewer rows a component is one row's, and has no variance of its own.
 FEWEST_ROWS = 2

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import listed
 from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.fitting.em.regularisation import overruled, regularisation_shares, share_of_sample
 from dgmm.fitting.fit_warnings import FEWEST_ROWS, components_of_spikes, evenly, most_probable
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.terminal_text import listed
 
 Array = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.terminal_text import listed
 
 #: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`.
 _PATHS = {"path", "model"}
@@ -43,8 +44,7 @@ def difference(there: Any, here: Any, limit: int = 6) -> str:
         for key in sorted({*old, *new})
         if key not in old or key not in new or old[key] != new[key]
     ]
-    more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
-    return "; ".join(lines[:limit]) + more
+    return listed(lines, limit, "; ")
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from dgmm.terminal_text import printable
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _PLAIN_SCALAR = re.compile(r"[A-Za-z_/.][\w ./-]*[\w/]|[A-Za-z_]")
 _YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off"})
 _LONGEST_STRING = 400
@@ -84,23 +84,13 @@ def ordinal(count: int) -> str:
     return f"{count:,}{suffix or 'th'}"
 
 
-def printable(text: str) -> str:
-    """The text without control, formatting and surrogate characters; line breaks stay."""
-    return "".join(
-        c
-        if c == "\n" or unicodedata.category(c) not in _UNPRINTABLE
-        else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
-
-
 def shortened(text: str, width: int) -> str:
     """The text in one line of at most `width` characters, without its middle where it is longer."""
     # Cut before anything else looks at it: a name may have 10⁵ characters.
     if len(text) > width:
         head = (width - 1) * 2 // 3
         text = text[:head] + "…" + text[len(text) - (width - 1 - head) :]
-    return printable(text).replace("\n", " ")
+    return printable(text.replace("\n", " "), "\N{REPLACEMENT CHARACTER}")
 
 
 def literal(text: str, width: int) -> str:

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from dgmm.runtime.blas_threads import blas_report
+from dgmm.terminal_text import listed
 from dgmm.version import __version__
 
 #: Distributions whose versions decide bits or the way tasks travel.
@@ -172,9 +173,7 @@ def _what_decides_bits(report: Environment) -> dict[str, str]:
 
 
 def _name_some(names: Sequence[str], limit: int = 3) -> str:
-    shown = ", ".join(names[:limit])
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ("worker " if len(names) == 1 else "workers ") + shown + more
+    return ("worker " if len(names) == 1 else "workers ") + listed(names, limit)
 
 
 def group_reports(reports: Mapping[str, Environment]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,16 +131,6 @@ def written_aside(path: Target) -> Iterator[BinaryIO]:
 def encoded(text: str) -> bytes:
     """UTF-8; what it has no bytes for (half a surrogate pair) is spelled out."""
     return text.encode("utf-8", "backslashreplace")
-
-
-def sync_folder(folder: str | Path) -> None:
-    """Bring a folder's list of names to disk: a rename is durable only after that."""
-    with output_errors(Path(folder)):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

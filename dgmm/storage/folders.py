@@ -233,6 +233,14 @@ class Entry:
             descriptor = self.folder.open(self.name, os.O_RDWR | os.O_APPEND)
         return descriptor
 
+    def sync(self) -> None:
+        """Bring the file's content to disk; its name is the folder's."""
+        descriptor = self.reading()
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def _copied(self, shared: BinaryIO) -> None:
         with self.written_aside() as file:
             os.fchmod(file.fileno(), stat.S_IMODE(os.fstat(shared.fileno()).st_mode))

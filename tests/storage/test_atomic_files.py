@@ -22,7 +22,6 @@ from dgmm.storage.array_files import read_arrays, write_arrays
 from dgmm.storage.atomic_files import (
     plain,
     read_json,
-    sync_folder,
     write_bytes,
     write_json,
     write_text,
@@ -67,11 +66,9 @@ def test_file_and_folder_are_synced_before_a_write_returns(tmp_path, monkeypatch
     assert folder == str(tmp_path)
 
 
-@pytest.mark.parametrize("write", [write_bytes, sync_folder])
-def test_an_absent_folder_is_an_output_that_failed(tmp_path, write):
-    arguments = (b"",) if write is write_bytes else ()
+def test_an_absent_folder_is_an_output_that_failed(tmp_path):
     with pytest.raises(OutputFailedError, match="No such file"):
-        write(tmp_path / "absent" / "folder", *arguments)
+        write_bytes(tmp_path / "absent" / "folder", b"")
 
 
 def test_json_is_strict_keeps_its_order_and_takes_numpy(tmp_path):

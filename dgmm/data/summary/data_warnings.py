@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.feature_names import listed
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
 from dgmm.data.summary.summarise import Summary
+from dgmm.terminal_text import listed
 
 #: Standard deviations per interquartile range from which a feature's tail is worth a warning.
 HEAVY_TAIL = 1e3

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import listed
 from dgmm.data.summary.summarise import Summary
+from dgmm.terminal_text import listed
 
 #: A value that a larger share of a feature's rows has is named.
 SHARE = 0.05

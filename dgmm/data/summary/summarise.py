@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.feature_names import listed
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.summary.moments import Floats
 from dgmm.data.summary.partial_summary import PartialSummary
@@ -21,6 +20,7 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import PassProgress
+from dgmm.terminal_text import listed
 
 #: A sample smaller than this share of what was asked for is drawn again.
 _SHORT_SAMPLE = 0.9
@@ -215,13 +215,12 @@ def _faults(part: PartialSummary, dataset: Dataset) -> str:
         return ""
     row, feature = part.first_faulty
     faulty = np.flatnonzero(part.n_nan + part.n_inf)
-    counts = "; ".join(
-        f"{dataset.feature_names[i]}: {part.n_nan[i]} NaN, {part.n_inf[i]} infinite"
-        for i in faulty[:_SHOWN]
+    each = (
+        f"{dataset.feature_names[i]}: {part.n_nan[i]} NaN, {part.n_inf[i]} infinite" for i in faulty
     )
-    more = f"; and {len(faulty) - _SHOWN} more features" if len(faulty) > _SHOWN else ""
+    counts = listed(each, _SHOWN, "; ")
     return (
         f"{part.n_incomplete} of {part.n_read} rows hold values that are not finite "
-        f"({counts}{more}), the first in {dataset.locate(row)}, feature "
+        f"({counts}), the first in {dataset.locate(row)}, feature "
         f"{dataset.feature_names[feature]}. "
     )

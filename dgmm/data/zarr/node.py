@@ -16,7 +16,7 @@ from dgmm.errors import DataError, DataNotFoundError, UnavailableError
 from dgmm.storage.atomic_files import parse_json
 from dgmm.storage.regular_files import MOST_METADATA_BYTES, read_regular
 from dgmm.storage.retry import is_transient, with_retries
-from dgmm.terminal_text import printable
+from dgmm.terminal_text import listed, printable
 
 T = TypeVar("T")
 _SHOWN = 20
@@ -260,8 +260,7 @@ def _not_an_array(root: Path, node: dict[str, Any] | None) -> str:
 def _listed(names: list[str]) -> str:
     if not names:
         return "It holds no arrays"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return "Its arrays: " + ", ".join(safe_text(name) for name in names[:_SHOWN]) + more
+    return f"Its arrays: {listed(map(safe_text, names), _SHOWN)}"
 
 
 def _array_names(root: Path) -> Iterator[str]:

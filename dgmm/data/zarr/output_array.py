@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,7 +18,7 @@ from dgmm.data.zarr.bounded_reading import bound_decoding
 from dgmm.data.zarr.folder_store import RUN_FILE, FolderStore
 from dgmm.data.zarr.format_versions import ZarrFormat, format_in
 from dgmm.errors import OutputFailedError
-from dgmm.storage.folders import Entry, Folder
+from dgmm.storage.folders import Folder
 from dgmm.storage.regular_files import read_regular
 
 _MOST_BYTES = 1024
@@ -147,7 +146,7 @@ class OutputArray:
             store, folders = FolderStore(self._held), {""}
             for key in self._chunk_keys(start, stop):
                 with store.entry(key) as chunk:
-                    sync_file(chunk)
+                    chunk.sync()
                 parts = key.split("/")[:-1]
                 folders |= {"/".join(parts[:n]) for n in range(1, len(parts) + 1)}
             for name in folders:  # a new file's name is durable only once its folder is
@@ -203,15 +202,6 @@ def _format_on_disk(folder: Folder) -> ZarrFormat:
     if zarr_format is None:
         raise FileNotFoundError(errno.ENOENT, "it holds no metadata of an array")
     return zarr_format
-
-
-def sync_file(entry: Entry) -> None:
-    """Bring a file's content to disk."""
-    descriptor = entry.reading()
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from dgmm.data.zarr.folder_store import RUN_FILE, FolderStore
 from dgmm.data.zarr.format_versions import METADATA, ZarrFormat, creation_options, format_in
-from dgmm.data.zarr.output_array import OutputArray, output_failures, sync_file
+from dgmm.data.zarr.output_array import OutputArray, output_failures
 from dgmm.errors import OutputExistsError
 from dgmm.storage.atomic_files import write_text
 from dgmm.storage.folders import Entry, Folder, Target, entry_of
@@ -133,7 +133,7 @@ def finish_outputs(path: Target) -> None:
         _remove_unfinished(group)
         zarr_format = format_in(group)
         zarr.consolidate_metadata(FolderStore(group), zarr_format=zarr_format)
-        sync_file(group / ("zarr.json" if zarr_format == 3 else ".zmetadata"))
+        (group / ("zarr.json" if zarr_format == 3 else ".zmetadata")).sync()
         group.remove(RUN_FILE)
         group.sync()
 
@@ -171,5 +171,5 @@ def _sync_metadata(folder: Folder) -> None:
     """Make a new group or array durable, but for its name in the folder above."""
     for name in METADATA:
         if folder.holds(name):
-            sync_file(folder / name)
+            (folder / name).sync()
     folder.sync()

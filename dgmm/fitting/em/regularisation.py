@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import listed
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.collapse import FLOOR, ComponentEvent, covariances_of
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.mixture.covariance import Family, Moments
+from dgmm.terminal_text import listed
 
 Array = NDArray[np.float64]
 
