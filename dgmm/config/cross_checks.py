@@ -13,6 +13,7 @@ from typing import Any, Literal
 from dgmm.config.expected_values import expected, schema_of
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import Reading
+from dgmm.execution.opening import CLUSTERS
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
@@ -82,8 +83,10 @@ def _cluster(reading: Reading) -> Iterator[Problem]:
                 text = f"contradicts cluster.{place}: a running cluster has its own; remove one"
                 yield _fault(reading, ("cluster", key), text)
             return
-    if section.get("kind") == "threads" and section.get("threads_per_worker", 1) != 1:
-        text = "contradicts kind: threads, which runs n_workers threads in this process"
+    kind = str(section.get("kind"))
+    is_here = kind in CLUSTERS and CLUSTERS[kind].is_this_process
+    if is_here and section.get("threads_per_worker", 1) != 1:
+        text = f"contradicts kind: {kind}, which runs n_workers threads in this process"
         yield _fault(reading, ("cluster", "threads_per_worker"), text)
 
 

@@ -21,6 +21,7 @@ from dgmm.config.values import (
     Share,
     Version,
 )
+from dgmm.execution.opening import CLUSTERS
 from dgmm.fitting.initialisation import INITIALISERS
 from dgmm.registry import Registry
 
@@ -101,7 +102,7 @@ class InitialisationSettings(Settings):
 class ClusterSettings(Settings):
     """Where the work is done: here (`kind`), or on a cluster that runs already."""
 
-    kind: Literal["local", "threads"] = "local"
+    kind: Annotated[str, Field(strict=True), Choice(CLUSTERS)] = "local"
     """`local` starts worker processes on this machine, `threads` stays in this process."""
     n_workers: AutoCount = "auto"
     """Worker processes (`local`) or threads (`threads`); `auto` uses every CPU granted."""
@@ -228,7 +229,7 @@ _PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "resp
 
 
 #: What keys of a job name members of.
-REGISTRIES: tuple[Registry[Any], ...] = (INITIALISERS,)
+REGISTRIES: tuple[Registry[Any], ...] = (INITIALISERS, CLUSTERS)
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
 
 from dgmm.errors import UsageError
 from dgmm.execution.dask_sources import configuration_error
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.reduction.executor import OpenExecutor
+from dgmm.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,8 @@ class ClusterSettings:
 
     Parameters
     ----------
-    kind : {"local", "threads"}, optional
-        Worker processes on this machine, or threads of this process; "local" where all three are
-        None.
+    kind : str, optional
+        A name of `CLUSTERS`; "local" where all three are None.
     n_workers : int, optional
         Worker processes, by default one for each available CPU. With kind "threads" the number of
         threads is n_workers * threads_per_worker.
@@ -37,13 +37,33 @@ class ClusterSettings:
         Seconds to wait for a first worker, at the start and when all have gone.
     """
 
-    kind: Literal["local", "threads"] | None = None
+    kind: str | None = None
     n_workers: int | None = None
     threads_per_worker: int = 1
     memory_limit: int | str | None = "auto"
     address: str | None = None
     scheduler_file: str | None = None
     wait_workers_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterKind:
+    """A kind of place where tasks run.
+
+    Attributes
+    ----------
+    open : callable
+        From `ClusterSettings` to a context manager of an `OpenExecutor`.
+    where : str
+        What the log calls it.
+    is_this_process : bool
+        Whether tasks share the memory of the process that opens it, n_workers at a time; else they
+        run in n_workers processes of threads_per_worker threads.
+    """
+
+    open: Callable[[ClusterSettings], AbstractContextManager[OpenExecutor]]
+    where: str
+    is_this_process: bool = False
 
 
 def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecutor]:
@@ -53,26 +73,38 @@ def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecu
     ------
     UsageError
         If the settings name two places.
+    DataError
+        If there is no such kind.
     UnavailableError
         If no scheduler answers, no worker comes, or workers cannot run dgmm.
     """
     places = (settings.kind, settings.address, settings.scheduler_file)
     if sum(place is not None for place in places) > 1:
         raise UsageError("cluster: give one of kind, address and scheduler_file, not several")
-    if settings.kind == "threads":
-        return ThreadExecutor(_n_threads(settings))
+    if settings.address is None and settings.scheduler_file is None:
+        return CLUSTERS.named(settings.kind or "local").open(settings)
     _load_dask()
     from dgmm.execution import dask_cluster  # noqa: PLC0415 - see _load_dask
 
-    if settings.address is None and settings.scheduler_file is None:
-        return dask_cluster.local_cluster(
-            settings.n_workers,
-            settings.threads_per_worker,
-            settings.memory_limit,
-            wait_workers_s=settings.wait_workers_s,
-        )
     return dask_cluster.existing_cluster(
         settings.address, settings.scheduler_file, wait_workers_s=settings.wait_workers_s
+    )
+
+
+def _threads(settings: ClusterSettings) -> AbstractContextManager[OpenExecutor]:
+    n = settings.n_workers
+    return ThreadExecutor(n and n * settings.threads_per_worker)
+
+
+def _local(settings: ClusterSettings) -> AbstractContextManager[OpenExecutor]:
+    _load_dask()
+    from dgmm.execution import dask_cluster  # noqa: PLC0415 - see _load_dask
+
+    return dask_cluster.local_cluster(
+        settings.n_workers,
+        settings.threads_per_worker,
+        settings.memory_limit,
+        wait_workers_s=settings.wait_workers_s,
     )
 
 
@@ -92,5 +124,11 @@ def _load_dask() -> None:
         raise configuration_error(error) from error
 
 
-def _n_threads(settings: ClusterSettings) -> int | None:
-    return settings.n_workers and settings.n_workers * settings.threads_per_worker
+CLUSTERS: Registry[ClusterKind] = Registry(
+    "cluster.kind",
+    "dgmm.clusters",
+    {
+        "local": ClusterKind(_local, "worker processes on this machine"),
+        "threads": ClusterKind(_threads, "threads of this process", is_this_process=True),
+    },
+)

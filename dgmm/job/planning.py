@@ -8,6 +8,7 @@ import numpy as np
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.execution.opening import CLUSTERS
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
@@ -74,7 +75,7 @@ def _places(job: Job) -> tuple[int, int]:
     """Workers (0: this process) and threads in each."""
     c = job.cluster
     count = available_cpus() if c.n_workers == "auto" else int(c.n_workers)
-    if not _is_elsewhere(job) and c.kind == "threads":
+    if not _is_elsewhere(job) and CLUSTERS.named(c.kind).is_this_process:
         return 0, count
     return count, c.threads_per_worker
 
@@ -129,7 +130,9 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
         output_chunk_bytes=chunk,
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
-        n_threads_here=n_threads if job.cluster.kind == "threads" else available_cpus(),
+        n_threads_here=n_threads
+        if CLUSTERS.named(job.cluster.kind).is_this_process
+        else available_cpus(),
     )
 
 

@@ -16,7 +16,7 @@ from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_arrays import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.events import Listener
-from dgmm.execution.opening import ClusterSettings, open_executor
+from dgmm.execution.opening import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
@@ -118,7 +118,7 @@ def _where(job: Job) -> str:
         return f"scheduler at {c.address}"
     if c.scheduler_file is not None:
         return f"scheduler of {c.scheduler_file}"
-    return "threads of this process" if c.kind == "threads" else "worker processes on this machine"
+    return CLUSTERS.named(c.kind).where
 
 
 def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:

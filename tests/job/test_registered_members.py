@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -15,8 +17,14 @@ import dgmm
 from dgmm.cli.entry_point import run
 from dgmm.config import json_schema, load_job
 from dgmm.errors import DataError, JobFileError
+from dgmm.execution import CLUSTERS, ClusterKind, ClusterSettings
 from dgmm.fitting.initialisation import INITIALISERS, Initialiser, StartRequest
 from dgmm.mixture.parameters import Parameters
+from dgmm.reduction.blocks import BlockRange
+from dgmm.runtime.blas_threads import single_blas_thread
+from dgmm.runtime.environment import process_environment
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module", name="X")
@@ -70,6 +78,59 @@ def test_an_initialiser_starts_a_job_and_the_estimator(
         3, init_params="by-rank", max_iter=0, random_state=0, reg_covar=0, reg_covar_relative=1e-6
     )
     assert mixture.fit(X).weights_.tobytes() == weights.tobytes()
+
+
+class SerialExecutor:
+    """One task after the other, in the calling thread."""
+
+    dashboard: str | None = None
+    task_memory_limit: int | None = None
+    pause_share: float | None = None
+    n_threads = threads_per_worker = 1
+    n_ranges = 0
+
+    @property
+    def warnings(self) -> list[str]:
+        return []
+
+    def environment(self) -> dict[str, Any]:
+        return {"driver": process_environment(), "workers": [], "mixed": False}
+
+    def run(
+        self, task: Callable[[BlockRange], T], ranges: Sequence[BlockRange], *, align: int = 1
+    ) -> Iterator[tuple[BlockRange, T]]:
+        for blocks in ranges:
+            SerialExecutor.n_ranges += 1
+            yield blocks, task(blocks)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def serial(settings: ClusterSettings) -> Iterator[SerialExecutor]:
+    with single_blas_thread():
+        yield SerialExecutor()
+
+
+def test_a_cluster_kind_runs_the_passes_of_a_job(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path
+) -> None:
+    monkeypatch.setitem(
+        CLUSTERS, "serial", ClusterKind(serial, "this thread", is_this_process=True)
+    )
+    monkeypatch.setattr(SerialExecutor, "n_ranges", 0)
+    job = written(tmp_path, data, cluster={"kind": "serial", "n_workers": 1})
+    assert run(["plan", str(job)]) == 0
+    assert run(["run", "--quiet", str(job)]) == 0
+    assert SerialExecutor.n_ranges > record(tmp_path)["n_iter"]
+    (tmp_path / "threads").mkdir()
+    assert run(["run", "--quiet", str(written(tmp_path / "threads", data))]) == 0
+    ours, theirs = (folder / "run" / "model" for folder in (tmp_path, tmp_path / "threads"))
+    assert (ours / "arrays.npz").read_bytes() == (theirs / "arrays.npz").read_bytes()
+    job = written(tmp_path, data, cluster={"kind": "serial", "threads_per_worker": 2})
+    with pytest.raises(JobFileError, match="contradicts kind: serial"):
+        load_job(job)
 
 
 def test_names_reach_schema_and_messages_as_they_are_registered(
