@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import em_runs
 import mixtures
 import numpy as np
@@ -15,6 +17,8 @@ from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
+from dgmm.fitting.initialisation.all_rows import AllRows
+from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasure, RoundMeasure
 from dgmm.mixture.backends import compiled_backend
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
@@ -124,6 +128,35 @@ def test_rows_of_weight_zero_are_absent_in_the_summary():
     assert (found.n_kept, found.n_incomplete, found.n_inf.sum()) == (there.sum(), 0, 0)
 
 
+@FAMILY
+def test_weights_are_copies_in_a_start_over_all_rows(family):
+    rows, centres = _rows(_scene(family)), (np.eye(3, D) * 3.0,)
+    (counts,) = _reduced(rows, WEIGHTS, CountMeasure(centres, (None,)))
+    (copied,) = _reduced(np.repeat(rows, WEIGHTS, axis=0), None, CountMeasure(centres, (None,)))
+    np.testing.assert_array_equal(counts.values, copied.values)
+    draw = RoundMeasure(0, ((0,),), centres, (None,), 2.0)
+    (cost,) = _reduced(rows, WEIGHTS, draw)
+    (copied,) = _reduced(np.repeat(rows, WEIGHTS, axis=0), None, draw)
+    assert cost.cost == pytest.approx(copied.cost, rel=WEIGHTS.sum() * mixtures.EPS)
+    moments = ClusterMeasure(family, centres, (None,))
+    (found,) = _reduced(rows, WEIGHTS, moments)
+    (copied,) = _reduced(np.repeat(rows, WEIGHTS, axis=0), None, moments)
+    allowed = WEIGHTS.sum() * mixtures.EPS * np.abs(rows).max() ** 2 * D
+    assert np.abs(found.sums - copied.sums).max() <= allowed
+    assert (found.n_rows, found.weight) == (N, copied.weight)
+
+
+@FAMILY
+def test_rows_of_weight_zero_are_absent_in_a_start_over_all_rows(family):
+    rows, centres = _rows(_scene(family)), (np.eye(3, D) * 3.0,)
+    weights = WEIGHTS * (np.arange(N) % 3 > 0)
+    there, moments = weights > 0, ClusterMeasure(family, centres, (None,))
+    (found,) = _reduced(rows, weights, moments)
+    (expected,) = _reduced(rows[there], weights[there], moments)
+    np.testing.assert_array_equal(found.sums, expected.sums)
+    np.testing.assert_array_equal(found.scatter, expected.scatter)
+
+
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 4096 rows, the fewest, so that weights and copies are cut alike or not at all."""
@@ -154,6 +187,13 @@ def _fit(scene: Scene, rows: Array, weights: Array | None, backend: str) -> em.F
     with ThreadExecutor(1) as executor:
         one_pass = EStepRunner(dataset, executor, units, backend, n_dropped=n_dropped)
         return em.run((em.FitCandidate.at(0, start, problem),), one_pass, problem)[0]
+
+
+def _reduced(rows: Array, weights: Array | None, measure: Any) -> Any:
+    dataset, units = ArrayDataset(rows, weights=weights), Standardisation.identity(D)
+    n_dropped = 0 if weights is None else int((weights == 0).sum())
+    with ThreadExecutor(1) as executor:
+        return AllRows(dataset, executor, units, n_dropped).reduce(measure, "measured").values
 
 
 def _summary(rows: Array, weights: Array | None) -> Summary:

@@ -39,11 +39,19 @@ class Block:
         Standardised; they lie about the origin, which is the sample's median.
     mask : (b,) or None
         Which of the block's rows these are; None for all.
+    weights : (b,) or None
+        Of the rows; None where each weighs 1.
     """
 
     number: int
     rows: CentredRows
     mask: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def sum_of_weights(self) -> float | None:
+        """None where each row weighs 1."""
+        return None if self.weights is None else float(self.weights.sum())
 
     def scaled(self, scale: NDArray[np.float64] | None) -> Block:
         """The same rows, each feature multiplied by its scale (d,); None leaves them."""
@@ -150,6 +158,6 @@ class _Leaves(Generic[M]):
             columns = self.standardisation.apply(rows.values)
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
             measured = self.measure(
-                Block(block.index, CentredRows.about_origin(columns), rows.mask)
+                Block(block.index, CentredRows.about_origin(columns), rows.mask, rows.weights)
             )
             yield block.index, Accounted(rows.n_read, rows.n_dropped, measured)

@@ -32,9 +32,9 @@ class SampledStarts:
     oversampling : float
         ℓ.
     cost : float
-        φ: sum of squared distances to the nearest candidate so far.
+        φ: sum of w·d², of weights w and squared distances d² to the nearest candidate so far.
     keys : (c,)
-        u/d² of the rows taken, each below ℓ/φ.
+        u/(w·d²) of the rows taken, each below ℓ/φ.
     rows : (c, d)
         The rows themselves, in the order of the data.
     """
@@ -50,6 +50,8 @@ class SampledStarts:
     ) -> Self:
         """Draw from one block."""
         distances = squared_distances(block.rows, candidates)
+        if block.weights is not None:
+            distances *= block.weights
         numbers = block.uniform(rng)
         keys = np.full(len(numbers), np.inf)
         with np.errstate(over="ignore"):  # a distance near 0 is as good as none
@@ -83,9 +85,9 @@ def squared_distances(rows: CentredRows, points: Array) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """Rows nearest to each candidate, (c,); a monoid."""
+    """Rows nearest to each candidate, or the sum of their weights, (c,); a monoid."""
 
-    values: NDArray[np.int64]
+    values: NDArray[np.int64] | NDArray[np.float64]
 
     def merge(self, other: Self) -> Self:
         """These blocks followed by the others."""
@@ -138,7 +140,7 @@ class CountMeasure:
         """Count one block."""
         return PerRestart(
             tuple(
-                Counts(np.bincount(block.scaled(scale).rows.nearest(C), minlength=len(C)))
+                _counts(block, C, scale)
                 for C, scale in zip(self.candidates, self.scales, strict=True)
             )
         )
@@ -165,6 +167,11 @@ class ClusterMeasure:
         )
 
 
+def _counts(block: Block, candidates: Array, scale: Array | None) -> Counts:
+    nearest = block.scaled(scale).rows.nearest(candidates)
+    return Counts(np.bincount(nearest, block.weights, minlength=len(candidates)))
+
+
 def _moments(family: Family, block: Block, centres: Array, scale: Array | None) -> Statistics:
     k, d = centres.shape
     rows, labels = block.rows, block.scaled(scale).rows.nearest(centres)
@@ -177,5 +184,6 @@ def _moments(family: Family, block: Block, centres: Array, scale: Array | None) 
         for tile in tiles(int(end - start), 3 * d):
             own = order[start:end][tile]
             D = rows.values[:, own] - centres[j][:, None]
-            add_moments(family, D, np.ones(len(own)), sums[j], scatter)
-    return Statistics(rows.n_rows, 0.0, sums, scatter, centres)
+            weights = np.ones(len(own)) if block.weights is None else block.weights[own]
+            add_moments(family, D, weights, sums[j], scatter)
+    return Statistics(rows.n_rows, 0.0, sums, scatter, centres, block.sum_of_weights)
