@@ -32,6 +32,12 @@ _accept_versions = click.option(
     help="Go on with a run that was begun with other versions of dgmm, NumPy, SciPy or Numba, or "
     "on another processor.",
 )
+_rebuild_outputs = click.option(
+    "--rebuild-outputs",
+    "rebuild",
+    is_flag=True,
+    help="Write the outputs of a finished run again from its model, where some are missing.",
+)
 _exit_skip = click.option(
     "--exit-skip", is_flag=True, help="Exit with 99 where the job was finished before."
 )
@@ -63,6 +69,7 @@ def commands() -> None:
 @_job_file
 @_overrides
 @_accept_versions
+@_rebuild_outputs
 @_exit_skip
 @_quiet
 @click.pass_obj
@@ -83,6 +90,7 @@ def run(
 @_job_file
 @_overrides
 @_accept_versions
+@_rebuild_outputs
 @_exit_skip
 @_quiet
 @click.pass_obj
@@ -160,12 +168,12 @@ def _load(
 
 
 def _carry_out(
-    story: Callable[..., Any], job: Job, *, quiet: bool, accept_versions: bool, exit_skip: bool
+    carry_out: Callable[..., Any], job: Job, *, quiet: bool, exit_skip: bool, **how: bool
 ) -> ExitStatus:
     from dgmm.cli.progress import progress  # noqa: PLC0415 - loads rich on a terminal
 
     with progress(quiet=quiet, n_init=job.model.n_init) as listener:
-        result = story(job, listener, accept_versions=accept_versions)
+        result = carry_out(job, listener, **how)
     skipped = exit_skip and result.was_finished
     code = ExitCode.SKIPPED if skipped else ExitCode(result.exit_code)
     return ExitStatus(code, result.status, result.message, Path(result.directory))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from traceback import format_exception
 from typing import Any, Self
 
@@ -22,33 +23,29 @@ from dgmm.errors import (
 )
 from dgmm.events import Listener
 from dgmm.job.held_lock import Lock
-from dgmm.job.identity import difference, fingerprint, identity
+from dgmm.job.identity import difference, identity
 from dgmm.job.lock import locked
 from dgmm.job.metrics_and_events import RecordingListener, now
 from dgmm.job.output_formats import comparable, with_format
 from dgmm.job.output_path import open_run_folder
 from dgmm.job.previous_attempts import (
+    STALE_STATE,
     attempts_after,
     is_noise,
     max_iter_of,
     remove_unfinished,
     standing_warnings,
 )
+from dgmm.job.products import CHECKPOINT, holds_em_state, holds_work, missing_model, refuse_results
 from dgmm.job.result import RunResult, exit_code_of
+from dgmm.job.run_record import begun
 from dgmm.storage.atomic_files import read_json, write_json, write_text
 from dgmm.storage.folders import Folder
-from dgmm.version import __version__
 
-SCHEMA_VERSION = 1
-#: What a run leaves beside run.json; all of it goes where a run starts over...
-_PRODUCTS = (
-    "events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt", "checkpoint",
-    "model", "model.part", "outputs.zarr", "outputs.zarr.part", "report",
-)  # fmt: skip
-_STALE_STATE = ".checkpoint.tmp"
+#: What an attempt that left no result may have written; removed where a run starts over...
+_LOGS = ("events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt", "model.part")
 #: ...and this where it goes on.
-_ENDINGS = ("report.html", "report", "error.txt", "model.part")
-CHECKPOINT = "checkpoint"
+_ENDINGS = ("report.html", "error.txt", "model.part")
 
 
 class RunDirectory:
@@ -116,13 +113,16 @@ class RunDirectory:
 
     @property
     def is_finished(self) -> bool:
-        """Whether this very job ended here before, and what it left is still there."""
+        """Whether this very job ended here before, and has nothing to go on with."""
         if self.previous is None or self.previous.get("status") != "done":
             return False
-        if self.goes_on and max_iter_of(self.previous) < self._job.model.max_iter:
-            return False  # it stopped at a max_iter that has been raised
-        outputs = [f"outputs.zarr/{name}" for name in self.previous.get("outputs", {})]
-        return all((self.path / name).is_dir() for name in ("model", *outputs))
+        is_raised = max_iter_of(self.previous) < self._job.model.max_iter
+        return not (is_raised and holds_em_state(self.folder))  # it stopped at the max_iter of then
+
+    @property
+    def can_save_model_again(self) -> bool:
+        """Whether a finished run that lacks its model has the state of EM that it was made from."""
+        return bool(missing_model(self.folder)) and holds_em_state(self.folder)
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """Return what to say when there is nothing to do.
@@ -154,33 +154,13 @@ class RunDirectory:
         """Write run.json now and at the end, whatever the end is; yield who keeps the logs."""
         attempts = attempts_after(self.previous or {}) if self.goes_on else []
         before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
-        self._remove(_ENDINGS if self.goes_on else _PRODUCTS)
+        if not self.goes_on:
+            refuse_results(self.folder)
+        self._remove(_ENDINGS if self.goes_on else _LOGS)
         self._sweep()
-        self.record = {
-            "schema_version": SCHEMA_VERSION,
-            "command": command,
-            "status": "running",
-            "exit_code": None,
-            "outcome": None,
-            "message": "running",
-            "started": now(),
-            "ended": None,
-            "attempts": attempts,
-            "dgmm_version": __version__,
-            "job": self._job.resolved(),
-            "job_identity": (ours := with_format(self.identity, self._job)),
-            "job_fingerprint": fingerprint(ours),
-            "data": before.get("data"),  # what the state is of, until it is looked at again
-            "rows": {"total": None, "read": 0, "dropped": 0},
-            "mean_log_likelihood": None,
-            "warnings": [*standing_warnings(before), *self._taken_over],
-            "component_log": [],
-            "outputs": {},
-            "anomaly": None,
-            "timings": dict(before.get("timings", {})),
-            "environment": before.get("environment"),
-            "seed": self._job.seed,
-        }
+        warnings = [*standing_warnings(before), *self._taken_over]
+        own = with_format(self.identity, self._job)
+        self.record = begun(command, self._job, own, attempts, before, warnings)
         self.write()
         try:
             said, timed = self.record["warnings"], self.record["timings"]
@@ -189,6 +169,27 @@ class RunDirectory:
         except BaseException as error:
             self._fail(error)
             raise
+
+    @contextmanager
+    def completed(self, listener: Listener) -> Iterator[RecordingListener]:
+        """Add to a finished run; its record stays as it is until `rebuilt`."""
+        self._sweep()
+        self.record = deepcopy(self.previous or {})
+        said, timed = self.record["warnings"], self.record["timings"]
+        with RecordingListener(self.folder, said, timed, listener) as recording:
+            yield recording
+
+    def rebuilt(self, differing: Sequence[str]) -> RunResult:
+        """Write the record of a finished run whose outputs were written again."""
+        text = f"outputs.zarr was written again from the model ({now()})"
+        if differing:
+            text += f"; {', '.join(differing)} differ from what the run had written"
+        self.record["warnings"].append(text)
+        self.write()
+        if not holds_em_state(self.folder):
+            self.forget_state()
+        code = exit_code_of(str(self.record.get("outcome")), self._job)
+        return RunResult(int(code), "done", str(self.record.get("outcome")), text, self.shown)
 
     def finish(self, outcome: str, message: str, exit_code: int) -> RunResult:
         """Write the final record of a run that did its work."""
@@ -205,9 +206,9 @@ class RunDirectory:
     def forget_state(self) -> None:
         """Remove the state that a run goes on from, whole: half of one would mislead."""
         with suppress(OSError):
-            self.folder.remove(_STALE_STATE)
-            self.folder.rename(CHECKPOINT, _STALE_STATE)
-            self.folder.remove(_STALE_STATE)
+            self.folder.remove(STALE_STATE)
+            self.folder.rename(CHECKPOINT, STALE_STATE)
+            self.folder.remove(STALE_STATE)
 
     @property
     def is_lost(self) -> bool:
@@ -244,8 +245,8 @@ class RunDirectory:
         if previous is None:
             return None
         there, here = comparable(previous, json.loads(json.dumps(self.identity)), job, self.folder)
-        is_ours = there == here
-        if not is_ours and previous.get("status") == "failed" and not self._holds_work(previous):
+        is_ours, has_failed = there == here, previous.get("status") == "failed"
+        if not is_ours and has_failed and not holds_work(self.folder, previous):
             return None  # a mistake, such as a wrong data.path, and nothing that could be lost
         if not is_ours:
             raise OutputExistsError(
@@ -264,13 +265,6 @@ class RunDirectory:
                 f"{previous.get('status')})"
             )
         return previous
-
-    def _holds_work(self, previous: Mapping[str, Any]) -> bool:
-        """Whether an earlier run has left more than its record here."""
-        names = ["model", "outputs.zarr", "outputs.zarr.part"]
-        if previous.get("exit_code") != ExitCode.DATA_INVALID:
-            names.append(CHECKPOINT)  # of invalid data it is worth nothing to another job
-        return any(self.folder.holds(name) for name in names)
 
     def _read_previous(self) -> dict[str, Any] | None:
         try:

@@ -16,11 +16,12 @@ from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, UserStart, fit
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
-from dgmm.job.lifecycle import tell
+from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
+from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
 from dgmm.job.stages import (
@@ -46,7 +47,9 @@ _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 _MOST_VALUES = 1000
 
 
-def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
+def run_job(
+    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+) -> RunResult:
     """Fit the mixture that the job asks for and leave everything in its run directory.
 
     Parameters
@@ -56,6 +59,8 @@ def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> R
     accept_versions
         Go on with a run that was begun with other versions of the software, or on another
         processor.
+    rebuild
+        Write the outputs of a finished run again from its model, where some are missing.
 
     Raises
     ------
@@ -63,7 +68,10 @@ def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> R
         With the exit code of the command line; run.json says the same.
     """
     work = partial(_run, accept_versions=accept_versions)
-    return tell(job, listener, _Inputs.of, work, accept_versions=accept_versions)
+    again = _rebuild if rebuild else None
+    return run_recorded(
+        job, listener, _Inputs.of, work, accept_versions=accept_versions, rebuild=again
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,6 +129,15 @@ def _run(
     if not state.may_go_on:
         directory.forget_state()  # else a larger max_iter goes on from it
     return ended
+
+
+def _rebuild(
+    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
+    dataset, model = inputs.dataset, saved_model(directory)
+    quantile = job.output.anomaly_quantile
+    again = Rescoring(dataset, dataset, model, quantile, inputs.fingerprint)
+    return rebuild_outputs(job, again, directory, recording)
 
 
 def _reached(state: EmState | None) -> dict[tuple[int, str], int]:

@@ -12,6 +12,7 @@ from dgmm.errors import PoisonBlocksError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.products import incomplete, missing_logs, missing_products
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import accepted_changes, check_state
 from dgmm.job.stages import check_report, write_report_if_asked
@@ -34,16 +35,18 @@ class Inputs(Protocol):
 
 
 T = TypeVar("T", bound=Inputs)
+Work = Callable[[Job, T, RunDirectory, RecordingListener], RunResult]
 
 
 @limited_thread()  # from the first look at a model to the report, not in passes alone
-def tell(
+def run_recorded(
     job: Job,
     listener: Listener,
     read: Callable[[Job], T],
-    work: Callable[[Job, T, RunDirectory, RecordingListener], RunResult],
+    work: Work[T],
     *,
     accept_versions: bool,
+    rebuild: Work[T] | None = None,
 ) -> RunResult:
     """Do a job's work, or go on with it, or say that it was done before.
 
@@ -57,6 +60,8 @@ def tell(
         Everything but the report.
     accept_versions
         Go on with what other versions of the software began.
+    rebuild
+        Writes what a finished run lacks; None where that is not asked for.
 
     Raises
     ------
@@ -66,8 +71,8 @@ def tell(
     check_report(job)
     require(job.compute.backend)
     with RunDirectory.opened(job, listener) as directory:
-        if directory.is_finished:
-            result = directory.finished_before(read(job).fingerprint)
+        if directory.is_finished and not (rebuild and directory.can_save_model_again):
+            result = _finished(job, directory, read(job), listener, rebuild)
         else:
             # Before anything is written: a state of other data is left as it is.
             seen = read(job) if directory.goes_on else None
@@ -86,6 +91,23 @@ def tell(
         if not (result.was_finished and directory.is_read_only):
             write_report_if_asked(job, directory, listener)
         return result
+
+
+def _finished(
+    job: Job, directory: RunDirectory, inputs: T, listener: Listener, rebuild: Work[T] | None
+) -> RunResult:
+    """What a finished run is left with: nothing to do, or products to write again."""
+    result = directory.finished_before(inputs.fingerprint)
+    missing = missing_products(directory.folder, directory.record)
+    if missing and rebuild is None:
+        raise incomplete(directory.folder, directory.record, missing)
+    for name in missing_logs(directory.folder):
+        listener.warning(f"{directory.shown} lacks {name}, which cannot be written again")
+    if not missing or rebuild is None:
+        return result
+    rows_named = _rows_named(inputs.dataset.grid)
+    with directory.completed(listener) as recording, shortages_named(), rows_named:
+        return rebuild(job, inputs, directory, recording)
 
 
 @contextmanager

@@ -13,11 +13,13 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
-from dgmm.job.lifecycle import tell
+from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
+from dgmm.job.products import MODEL, missing_model
+from dgmm.job.rebuilding import Rescoring, rebuild_outputs
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import run_state
 from dgmm.job.stages import (
@@ -32,7 +34,9 @@ from dgmm.model.model_files import load_model, model_digest, save_model
 from dgmm.scoring.row_scores import ScoringStatistics
 
 
-def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> RunResult:
+def predict_job(
+    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+) -> RunResult:
     """Apply a saved model to the job's rows.
 
     Parameters
@@ -42,6 +46,8 @@ def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) 
     accept_versions
         Go on with a prediction that was begun with other versions of the software, or on another
         processor.
+    rebuild
+        Write the outputs of a finished prediction again, where some are missing.
 
     Raises
     ------
@@ -49,7 +55,10 @@ def predict_job(job: Job, listener: Listener, *, accept_versions: bool = False) 
         With the exit code of the command line; run.json says the same.
     """
     work = partial(_predict, accept_versions=accept_versions)
-    return tell(job, listener, _Inputs.of, work, accept_versions=accept_versions)
+    again = _rebuild if rebuild else None
+    return run_recorded(
+        job, listener, _Inputs.of, work, accept_versions=accept_versions, rebuild=again
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +114,17 @@ def _predict(
     ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
     directory.forget_state()
     return ended
+
+
+def _rebuild(
+    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
+    stored, model = inputs.dataset, inputs.model
+    dataset, _ = in_model_order(stored, model.feature_names)
+    if missing_model(directory.folder):
+        save_model(model, directory.folder / MODEL)
+    again = Rescoring(stored, dataset, model, None, inputs.fingerprint)
+    return rebuild_outputs(job, again, directory, recording)
 
 
 def _model(job: Job) -> MixtureModel:

@@ -7,7 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from dgmm.job.lock import is_lock_file
-from dgmm.storage.folders import Folder
+from dgmm.storage.folders import UNFINISHED, Folder
+
+#: A checkpoint that is not needed any more, while it is removed.
+STALE_STATE = ".checkpoint.tmp"
 
 
 def attempts_after(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -42,4 +45,4 @@ def remove_unfinished(folder: Folder) -> None:
 
 
 def _is_unfinished(name: str) -> bool:
-    return name.startswith(".") and name.endswith(".tmp")
+    return name == STALE_STATE or UNFINISHED.fullmatch(name) is not None

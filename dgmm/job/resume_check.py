@@ -9,10 +9,11 @@ from typing import Any
 from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
-from dgmm.job.directory import CHECKPOINT, RunDirectory
+from dgmm.job.directory import RunDirectory
 from dgmm.job.former_identities import in_former_names
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.products import CHECKPOINT, holds_results
 from dgmm.runtime.environment import DECIDING, environment_difference, process_environment
 from dgmm.storage.atomic_files import plain
 
@@ -22,8 +23,8 @@ def accepted_changes(
 ) -> list[str]:
     """What is not as it was in an earlier attempt and may be gone on with; the rest is refused.
 
-    Nothing is written; the state of an attempt that ended because its data were invalid is removed
-    where they have been mended.
+    Nothing is written; the state of an attempt that ended because its data were invalid, and that
+    had not come to EM, is removed where they have been corrected.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def accepted_changes(
     previous = directory.previous or {}
     seen = (previous.get("data") or {}).get("fingerprint")
     if seen is not None and seen != plain(data):
-        if previous.get("exit_code") == ExitCode.DATA_INVALID:
+        if previous.get("exit_code") == ExitCode.DATA_INVALID and not holds_results(
+            directory.folder
+        ):
             directory.forget_state()
             return ["the data have changed since a run found them invalid: this one starts over"]
         raise OutputExistsError(

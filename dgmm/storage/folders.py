@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -26,6 +27,8 @@ _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FILE_MODE, _FOLDER_MODE = 0o666, 0o777
+#: Names of files that `Entry.written_aside` has not finished.
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 class Folder:

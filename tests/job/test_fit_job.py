@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -388,15 +387,6 @@ def test_blocks_that_end_workers_are_named_with_their_rows(tmp_path, data, monke
         run_job(job(data, tmp_path / "run", model={"n_components": 3}), QUIET)
     assert refused.value.exit_code == ExitCode.UNAVAILABLE
     assert not (tmp_path / "run" / "error.txt").exists()
-
-
-def test_products_that_were_removed_are_made_again(tmp_path, data):
-    first = run_job(job(data, tmp_path / "run"), QUIET)
-    wanted = record(first)["outputs"]
-    shutil.rmtree(first.directory / "outputs.zarr" / "labels")
-    again = run_job(job(data, tmp_path / "run"), QUIET)
-    assert "converged" in again.message
-    assert record(again)["outputs"] == wanted
 
 
 def test_what_to_do_at_the_end_may_change_after_it(tmp_path, data):

@@ -1,0 +1,110 @@
+"""What a finished run has to have, and what of it is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dgmm.errors import DgmmError, ExitCode, OutputExistsError
+from dgmm.storage.folders import Folder
+
+MODEL, OUTPUTS, CHECKPOINT = "model", "outputs.zarr", "checkpoint"
+#: What takes work to make.
+_RESULTS = (MODEL, OUTPUTS, "outputs.zarr.part")
+#: What of a checkpoint takes work to make.
+_EM_STATE = re.compile(r"em\.[0-9]+\.(checkpoint|damaged)")
+_MODEL_FILES = ("model.json", "arrays.npz")
+#: Records that a finished run can do without; they cannot be written again.
+_LOGS = ("metrics.csv", "events.jsonl")
+
+
+def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
+    """What of its results a finished run lacks."""
+    return [*missing_model(folder), *missing_outputs(folder, record)]
+
+
+def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]) -> DgmmError:
+    """Why a finished run that lacks something is refused, and what to do."""
+    shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if missing[6:] else "")
+    return OutputExistsError(
+        f"{folder} holds this job, which was finished {record.get('ended')}, and lacks {shown}. "
+        "Nothing there is removed or fitted again: put it back, write the outputs again from the "
+        "model with --rebuild-outputs, or choose another output.path"
+    )
+
+
+def holds_em_state(folder: Folder) -> bool:
+    """Whether EM could go on in a run directory, had it to."""
+    if not folder.holds_folder(CHECKPOINT):
+        return False
+    with folder.folder(CHECKPOINT) as state:
+        return any(map(_EM_STATE.fullmatch, state.names()))
+
+
+def holds_results(folder: Folder) -> bool:
+    """Whether an earlier run has left what takes work to make again."""
+    return holds_em_state(folder) or any(map(folder.holds, _RESULTS))
+
+
+def holds_work(folder: Folder, record: Mapping[str, Any]) -> bool:
+    """Whether an earlier run has left more than its record, of a job that is not this one."""
+    if record.get("exit_code") == ExitCode.DATA_INVALID:
+        return holds_results(folder)
+    return any(map(folder.holds, (*_RESULTS, CHECKPOINT)))
+
+
+def refuse_results(folder: Folder) -> None:
+    """Never start over where results lie that this attempt has not made.
+
+    Raises
+    ------
+    OutputExistsError
+        With what lies there.
+    """
+    if found := [name for name in _RESULTS if folder.holds(name)]:
+        raise OutputExistsError(
+            f"{folder} holds {', '.join(found)} and no state to go on from: nothing there is "
+            "removed. Put checkpoint/ back, choose another output.path, or remove that directory "
+            "to start over"
+        )
+
+
+def missing_model(folder: Folder) -> list[str]:
+    """The files of the model that are absent from a run directory."""
+    return [f"{MODEL}/{n}" for n in _MODEL_FILES if not (folder.path / MODEL / n).is_file()]
+
+
+def missing_outputs(folder: Folder, record: Mapping[str, Any]) -> list[str]:
+    """The output arrays of a record that are absent, or have fewer bytes than were written."""
+    return [
+        text
+        for name, described in (record.get("outputs") or {}).items()
+        if (text := _missing_array(folder.path / OUTPUTS / name, described.get("bytes")))
+    ]
+
+
+def missing_logs(folder: Folder) -> list[str]:
+    """The logs that are absent from a run directory."""
+    return [name for name in _LOGS if not folder.holds(name)]
+
+
+def set_aside(folder: Folder, name: str) -> str:
+    """Give what has a name another one, that nothing has, and return that one."""
+    number = 1
+    while folder.holds(f"{name}.replaced-{number}"):
+        number += 1
+    folder.rename(name, f"{name}.replaced-{number}")
+    folder.sync()
+    return f"{name}.replaced-{number}"
+
+
+def _missing_array(path: Path, n_written: int | None) -> str:
+    shown = f"{OUTPUTS}/{path.name}"
+    if not path.is_dir():
+        return shown
+    n_bytes = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+    if n_written is not None and n_bytes < n_written:
+        return f"{shown} (has {n_bytes:,} of {n_written:,} bytes)"
+    return ""

@@ -1,0 +1,49 @@
+"""The record of a run, run.json: what it holds at the start, and how former versions are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dgmm.config import Job
+from dgmm.job.identity import fingerprint
+from dgmm.job.metrics_and_events import now
+from dgmm.version import __version__
+
+SCHEMA_VERSION = 1
+
+
+def begun(
+    command: str,
+    job: Job,
+    identity: Mapping[str, Any],
+    attempts: Sequence[Mapping[str, Any]],
+    before: Mapping[str, Any],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """The record of a run that begins, or goes on from what `before` records."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": command,
+        "status": "running",
+        "exit_code": None,
+        "outcome": None,
+        "message": "running",
+        "started": now(),
+        "ended": None,
+        "attempts": list(attempts),
+        "dgmm_version": __version__,
+        "job": job.resolved(),
+        "job_identity": dict(identity),
+        "job_fingerprint": fingerprint(identity),
+        "data": before.get("data"),  # what the state is of, until it is looked at again
+        "rows": {"total": None, "read": 0, "dropped": 0},
+        "mean_log_likelihood": None,
+        "warnings": list(warnings),
+        "component_log": [],
+        "outputs": {},
+        "anomaly": None,
+        "timings": dict(before.get("timings", {})),
+        "environment": before.get("environment"),
+        "seed": job.seed,
+    }
