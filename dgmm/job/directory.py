@@ -36,7 +36,7 @@ from dgmm.job.previous_attempts import (
     remove_unfinished,
     standing_warnings,
 )
-from dgmm.job.products import CHECKPOINT, holds_em_state, holds_work, missing_model, refuse_results
+from dgmm.job.products import CHECKPOINT, REBUILD_STATE, holds_work, missing_model, refuse_results
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.run_record import begun
 from dgmm.storage.atomic_files import read_json, write_json, write_text
@@ -117,12 +117,12 @@ class RunDirectory:
         if self.previous is None or self.previous.get("status") != "done":
             return False
         is_raised = max_iter_of(self.previous) < self._job.model.max_iter
-        return not (is_raised and holds_em_state(self.folder))  # it stopped at the max_iter of then
+        return not (is_raised and self.goes_on)  # it stopped at the max_iter of then
 
     @property
     def can_save_model_again(self) -> bool:
         """Whether a finished run that lacks its model has the state of EM that it was made from."""
-        return bool(missing_model(self.folder)) and holds_em_state(self.folder)
+        return self.goes_on and bool(missing_model(self.folder))
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """Return what to say when there is nothing to do.
@@ -186,8 +186,7 @@ class RunDirectory:
             text += f"; {', '.join(differing)} differ from what the run had written"
         self.record["warnings"].append(text)
         self.write()
-        if not holds_em_state(self.folder):
-            self.forget_state()
+        self.forget_state(REBUILD_STATE)
         code = exit_code_of(str(self.record.get("outcome")), self._job)
         return RunResult(int(code), "done", str(self.record.get("outcome")), text, self.shown)
 
@@ -203,11 +202,11 @@ class RunDirectory:
         self.write()
         return RunResult(int(exit_code), "done", outcome, message, self.shown)
 
-    def forget_state(self) -> None:
+    def forget_state(self, name: str = CHECKPOINT) -> None:
         """Remove the state that a run goes on from, whole: half of one would mislead."""
         with suppress(OSError):
             self.folder.remove(STALE_STATE)
-            self.folder.rename(CHECKPOINT, STALE_STATE)
+            self.folder.rename(name, STALE_STATE)
             self.folder.remove(STALE_STATE)
 
     @property

@@ -11,6 +11,8 @@ from dgmm.errors import DgmmError, ExitCode, OutputExistsError
 from dgmm.storage.folders import Folder
 
 MODEL, OUTPUTS, CHECKPOINT = "model", "outputs.zarr", "checkpoint"
+#: The state of a pass that writes outputs again; that of the fit stays as it is.
+REBUILD_STATE = "checkpoint.rebuild"
 #: What takes work to make.
 _RESULTS = (MODEL, OUTPUTS, "outputs.zarr.part")
 #: What of a checkpoint takes work to make.

@@ -16,7 +16,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
-from dgmm.job.products import MODEL, OUTPUTS, set_aside
+from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, set_aside
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import run_state
 from dgmm.job.stages import cluster_settings, output_format
@@ -60,7 +60,7 @@ def rebuild_outputs(
         aside = set_aside(directory.folder, OUTPUTS)
         recording.warning(f"what was left of {OUTPUTS} is now {aside}: remove it, or keep it")
     with (
-        run_state(job, directory, again.fingerprint, recording) as state,
+        run_state(job, directory, again.fingerprint, recording, REBUILD_STATE) as state,
         open_executor(cluster_settings(job, plan.n_places)) as executor,
     ):
         plan = plan.found(

@@ -129,23 +129,27 @@ def check_state(directory: RunDirectory, data: Mapping[str, Any]) -> None:
     OutputExistsError
         If it is of another run, or this version of dgmm does not understand it.
     """
-    _store(directory, data, lambda _: None).check()
+    _store(directory, data, lambda _: None, CHECKPOINT).check()
 
 
 @contextmanager
 def run_state(
-    job: Job, directory: RunDirectory, data: Mapping[str, Any], listener: RecordingListener
+    job: Job,
+    directory: RunDirectory,
+    data: Mapping[str, Any],
+    listener: RecordingListener,
+    name: str = CHECKPOINT,
 ) -> Iterator[RunState]:
     """The state of this run on disk, which any earlier attempt at it has left."""
-    store = _store(directory, data, listener.warning)
+    store = _store(directory, data, listener.warning, name)
     every_s = job.checkpoint.every_s
     with RunState(store, every_s=every_s, max_iter=job.model.max_iter) as state:
         yield state
 
 
 def _store(
-    directory: RunDirectory, data: Mapping[str, Any], warn: Callable[[str], None]
+    directory: RunDirectory, data: Mapping[str, Any], warn: Callable[[str], None], name: str
 ) -> CheckpointStore:
     own = in_former_names(directory.identity)
     run = fingerprint({"job": own, "data": plain(data)})
-    return CheckpointStore(directory.folder / CHECKPOINT, run, warn, lambda: directory.is_lost)
+    return CheckpointStore(directory.folder / name, run, warn, lambda: directory.is_lost)
