@@ -8,7 +8,7 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
-from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
 from dgmm.execution.opening import open_executor
 from dgmm.job.directory import RunDirectory
@@ -40,7 +40,7 @@ class Rescoring:
         What tells the run's inputs from others.
     """
 
-    stored: ZarrDataset
+    stored: StoredDataset
     dataset: Dataset
     model: MixtureModel
     quantile: float | None
