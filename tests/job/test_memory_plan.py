@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
-from clusters import write_zarr
 
-from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
-from dgmm.job import memory_plan
 from dgmm.job.memory_plan import (
     Term,
     Work,
-    cache_budget,
     driver_terms,
-    keep_rows,
     kept_rows_term,
     task_terms,
     tasks_of_a_pass,
@@ -26,7 +18,6 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.kernels.tiling import Cut
 from dgmm.reduction.blocks import BlockGrid
 
-MIB = 2**20
 N, D, K, ITEMSIZE, BAND, CHUNK = 10_000_019, 7, 11, 5, 1_000_003, 10_007
 CANDIDATES, TASKS, SAMPLE, DRAWN, STARTS, THREADS = 3, 23, 104_729, 503, 13, 17
 #: Of Σ, and of x xᵀ: the numbers on and under the diagonal.
@@ -165,52 +156,12 @@ def test_a_report_takes_matplotlib_and_a_prediction_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "usable_share", "left"),
-    [
-        (10_007 * MIB, 0.8, 0.5 * 10_007 * MIB),
-        (1009 * MIB, 0.8, 0.7 * 1009 * MIB - 250 * MIB),
-        (1009 * MIB, 0.9, 0.7 * 1009 * MIB - 250 * MIB),
-        (1009 * MIB, 0.6, 0.525 * 1009 * MIB - 250 * MIB),
-    ],
-)
-def test_rows_are_cached_in_what_half_the_limit_and_the_process_leave(
-    limit: int, usable_share: float, left: float
-) -> None:
-    sizes = {"limit": limit, "base": 250 * MIB, "usable_share": usable_share}
-    for held in (0, 10_007):
-        assert cache_budget(n_bytes_held=held, **sizes) == pytest.approx(left - held, abs=1)
-    assert cache_budget(n_bytes_held=limit, **sizes) == 0
-    by_default = cache_budget(limit=limit, base=250 * MIB, n_bytes_held=7)
-    assert by_default == cache_budget(n_bytes_held=7, **sizes | {"usable_share": 0.8})
-
-
-@pytest.mark.parametrize(
     ("budget", "kept", "share"), [(101, 101, "50%"), (202, 202, "100%"), (211, 202, "100%")]
 )
 def test_no_more_rows_are_cached_than_there_are(budget: int, kept: int, share: str) -> None:
     expected = Term("rows kept between passes", kept, f"{share} of all rows")
     assert kept_rows_term(budget, 202) == expected
     assert kept_rows_term(budget, 0).n_bytes == 0
-
-
-def test_a_fit_without_a_plan_caches_what_half_of_free_memory_leaves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_zarr(tmp_path / "rows.zarr", np.ones((101, 3)), chunks=(101, 3))
-    monkeypatch.setattr(memory_plan, "free_memory", lambda: 10_007 * MIB)
-    cached = keep_rows(open_zarr(str(path)), n_threads=5)
-    assert isinstance(cached, ZarrDataset)
-    assert cached.cache_bytes == int(0.5 * 10_007 * MIB) - 5 * 4 * cached.read_bytes
-    monkeypatch.setattr(memory_plan, "free_memory", lambda: 1009 * MIB)
-    cached = keep_rows(open_zarr(str(path)), n_threads=5)
-    left = int(0.7 * 1009 * MIB - 250 * MIB - 5 * 4 * 101 * 3 * 8)
-    assert isinstance(cached, ZarrDataset)
-    assert cached.cache_bytes == left
-
-
-def test_rows_in_memory_are_not_cached() -> None:
-    rows = ArrayDataset(np.ones((5, 2)), ("a", "b"))
-    assert keep_rows(rows, 3) is rows
 
 
 def test_a_pass_has_three_tasks_a_thread_but_no_more_than_blocks() -> None:
