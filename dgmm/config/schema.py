@@ -23,6 +23,7 @@ from dgmm.config.values import (
 )
 from dgmm.execution.opening import CLUSTERS
 from dgmm.fitting.initialisation import INITIALISERS
+from dgmm.mixture.covariance import FAMILIES
 from dgmm.registry import Registry
 
 Command = Literal["run", "predict"]
@@ -62,7 +63,7 @@ class ModelSettings(Settings):
 
     n_components: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = None
     """Number of Gaussians. Required by `dgmm run`."""
-    covariance_type: Literal["full", "tied", "diag", "spherical"] = "full"
+    covariance_type: Annotated[str, Field(strict=True), Choice(FAMILIES)] = "full"
     """Shape of the covariances: one each, one for all, axis-parallel, or round."""
     tol: NotNegative = 1e-4
     """EM has converged when the mean log-likelihood changes by less than this and, with
@@ -229,7 +230,7 @@ _PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "resp
 
 
 #: What keys of a job name members of.
-REGISTRIES: tuple[Registry[Any], ...] = (INITIALISERS, CLUSTERS)
+REGISTRIES: tuple[Registry[Any], ...] = (FAMILIES, INITIALISERS, CLUSTERS)
 
 
 def json_schema() -> dict[str, Any]:

@@ -82,6 +82,8 @@ def moments_about_any_point_give_the_covariances(
     means = (R @ Y.T) / counts[:, None]
     centred = [Y - mean[:, None] for mean in means]
     full = [(D * r) @ D.T / n for D, r, n in zip(centred, R, counts, strict=True)]
+    centre = m_step(family, _statistics(family, Y, R, means)).covariances
+    _assert_most_likely(family, centre, np.array(full), counts / counts.sum(), rng)
     for reference in (None, means, means + rng.normal(size=(k, d))):
         estimate = m_step(family, _statistics(family, Y, R, reference))
         shift = means - (0.0 if reference is None else reference)
@@ -90,8 +92,10 @@ def moments_about_any_point_give_the_covariances(
         assert np.abs(estimate.counts - counts).max() <= Y.shape[1] * EPS * counts.max()
         assert np.abs(estimate.means - means).max() <= allowed
         assert estimate.covariances.shape == family.covariance_shape(k, d)
-        for j, expected in enumerate(_in_family(family, np.array(full), counts)):
-            found = family.full_covariance(estimate.covariances, j, d)
+        for j in range(k):
+            found, expected = (
+                family.full_covariance(c, j, d) for c in (estimate.covariances, centre)
+            )
             assert np.abs(found - expected).max() <= allowed
 
 
@@ -230,16 +234,28 @@ def _statistics(family: Family, Y: Array, R: Array, reference: Array | None) -> 
     return Statistics(Y.shape[1], 0.0, np.stack(sums), scatter, reference)
 
 
-def _in_family(family: Family, matrices: Array, counts: Array) -> Array:
-    """What maximum likelihood makes of the components' own scatter matrices."""
-    d = matrices.shape[1]
-    if family.name == "diag":
-        return matrices * np.eye(d)
-    if family.name == "spherical":
-        return np.trace(matrices, axis1=1, axis2=2)[:, None, None] / d * np.eye(d)
-    if family.name == "tied":
-        return np.broadcast_to(np.average(matrices, axis=0, weights=counts), matrices.shape)
-    return matrices
+def _assert_most_likely(
+    family: Family, covariances: Array, scatters: Array, shares: Array, rng: np.random.Generator
+) -> None:
+    """Σ_k n_k (log|Λ_k| − tr(Λ_k S_k)) has no slope at Σ in any direction within the family.
+
+    Its slope along dΣ is Σ_k n_k tr(Λ_k (S_k − Σ_k) Λ_k dΣ_k); dΣ is a central difference.
+    """
+    k, d = scatters.shape[:2]
+    roots = family.log_factors(covariances)
+
+    def matrices(covariances: Array) -> Array:
+        return np.stack([family.full_covariance(covariances, j, d) for j in range(k)])
+
+    precisions = np.linalg.inv(matrices(covariances))
+    excess = precisions @ (scatters - matrices(covariances))
+    for _ in range(3):
+        step = 1e-5 * rng.normal(size=roots.shape)
+        ends = [family.covariances_of_log_factors(roots + sign * step) for sign in (1.0, -1.0)]
+        change = precisions @ ((matrices(ends[0]) - matrices(ends[1])) / 2e-5)
+        slope = float(np.einsum("k,kij,kji->", shares, excess, change))
+        lengths = np.linalg.norm(change, axis=(1, 2)) * (1 + np.linalg.norm(excess, axis=(1, 2)))
+        assert abs(slope) <= 1e-10 * (shares @ lengths)
 
 
 def _flat_moments(family: Family, k: int, d: int) -> Moments:

@@ -11,6 +11,7 @@ import em_runs
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import Scene
@@ -60,7 +61,7 @@ def slow(family: Family, **options: Any) -> Scene:
     return mixtures.scene(family, n=3000, k=4, d=4, separation=1.0, **options)
 
 
-@FAMILY
+@pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 @pytest.mark.parametrize("centred", [False, True])
 @settings(deadline=None, max_examples=12)
 @given(

@@ -6,6 +6,7 @@ import em_runs
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mixtures import EPS
@@ -14,7 +15,7 @@ from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.parameters import Parameters
 from dgmm.outcome import Outcome
 
-FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 
 
 @pytest.mark.parametrize("centred", [False, True])

@@ -7,14 +7,15 @@ from dataclasses import replace
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from family_laws import check_family
 
-from dgmm.mixture.covariance import FAMILIES, Family, Full
+from dgmm.mixture.covariance import Family, Full
 from dgmm.mixture.covariance.cholesky import inverse_lower
 from dgmm.mixture.covariance.triangles import pack, unpack
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+@pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 def test_a_family_keeps_its_laws(family: Family) -> None:
     check_family(family)
 
@@ -37,6 +38,11 @@ class _WrongFactor(Full):
 class _RawMoments(Full):
     def covariances(self, moments):
         return super().covariances(replace(moments, first=np.zeros_like(moments.first)))
+
+
+class _TooWide(Full):
+    def covariances(self, moments):
+        return (1.0 + 1e-6) * super().covariances(moments)
 
 
 class _ScaledOnce(Full):
@@ -76,6 +82,7 @@ class _SeesNothing(Full):
         _WrongDeterminant(),
         _WrongFactor(),
         _RawMoments(),
+        _TooWide(),
         _ScaledOnce(),
         _AddedTwice(),
         _ForgetsOffDiagonals(),

@@ -9,6 +9,7 @@ import em_runs
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
@@ -30,7 +31,7 @@ from dgmm.mixture.kernels.tiles import InMemory, softmax
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
 
-FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 
 
 def _product(parameters: Parameters, dtype: type = np.float64) -> ProductKernel:

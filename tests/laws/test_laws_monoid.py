@@ -9,6 +9,7 @@ import em_runs
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mixtures import EPS, Scene
@@ -18,7 +19,6 @@ from dgmm.data.row_block import RowBlock
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import SampleRule
 from dgmm.mixture.backends import NumpyBackend
-from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.reduction.blocks import ROW_QUANTUM
@@ -27,7 +27,7 @@ CASES = [
     pytest.param(
         mixtures.scene(family), centred, id=f"{name}-{'centred' if centred else 'product'}"
     )
-    for name, family in FAMILIES.items()
+    for name, family in ALL_FAMILIES.items()
     for centred in (False, True)
 ]
 cuts = st.lists(st.integers(0, 400), max_size=6).map(lambda inner: [0, *sorted(inner), 400])

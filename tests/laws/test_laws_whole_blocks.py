@@ -11,6 +11,7 @@ from typing import Any
 import mixtures
 import numpy as np
 import pytest
+from families import ALL_FAMILIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it 
 stretches = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
-FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
+FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda family: family.name)
 S = stretches.STRETCH
 
 
@@ -136,8 +137,8 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
 @pytest.mark.parametrize(
     ("family", "n", "k", "d", "dtype"),
     [
-        *((family, S + 5, 3, 2, np.float64) for family in FAMILIES),
-        *((family, S + 5, 5, 3, np.float32) for family in FAMILIES),
+        *((family, S + 5, 3, 2, np.float64) for family in ALL_FAMILIES),
+        *((family, S + 5, 5, 3, np.float32) for family in ALL_FAMILIES),
         ("full", S + 2, 9, 17, np.float64),  # groups, panels, and squares of products
         ("full", S + 2, 17, 12, np.float32),
         ("tied", S + 2, 3, 70, np.float64),  # rows of y in more than one panel
@@ -148,7 +149,7 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
 def test_the_bits_of_a_block_are_chains_of_fused_multiplications(
     family: str, n: int, k: int, d: int, dtype: type
 ) -> None:
-    parameters, rows = _drawn(FAMILIES[family], n, k, d, 3)
+    parameters, rows = _drawn(ALL_FAMILIES[family], n, k, d, 3)
     rows = rows.astype(dtype)
     found = _statistics(Workspace(compiled.NumbaBackend()), rows, parameters, dtype)
     standard = Standardisation.from_sample(rows[:500], rows.dtype, common_scale=True)

@@ -1,20 +1,37 @@
-"""The four covariance families, one file each, each the whole truth about it.
+"""Covariance families, one file each; `FAMILIES` has them by name.
 
 Choose `full` for clusters of any shape (k·d(d+1)/2 numbers), `tied` where all share one shape,
 `diag` where features are independent inside a cluster or d is large, `spherical` for round clusters
-in features that share a unit: it is the soft sister of k-means.
+in features that share a unit: it is the soft sister of k-means. Another package adds a family with
+`register_family`, or as an entry point of the group `dgmm.families` that is a `Family`.
 """
 
 from dgmm.errors import DataError
 from dgmm.mixture.covariance.diag import Diag
-from dgmm.mixture.covariance.family import Family, Moments
+from dgmm.mixture.covariance.family import Family, Moments, SharedFamily
 from dgmm.mixture.covariance.full import Full
 from dgmm.mixture.covariance.spherical import Spherical
 from dgmm.mixture.covariance.tied import Tied
+from dgmm.registry import Registry
 
-FAMILIES: dict[str, Family] = {f.name: f for f in (Full(), Tied(), Diag(), Spherical())}
+FAMILIES: Registry[Family] = Registry(
+    "covariance_type",
+    "dgmm.families",
+    {family.name: family for family in (Full(), Tied(), Diag(), Spherical())},
+)
 
-__all__ = ["FAMILIES", "Diag", "Family", "Full", "Moments", "Spherical", "Tied", "family_named"]
+__all__ = [
+    "FAMILIES",
+    "Diag",
+    "Family",
+    "Full",
+    "Moments",
+    "SharedFamily",
+    "Spherical",
+    "Tied",
+    "family_named",
+    "register_family",
+]
 
 
 def family_named(name: str) -> Family:
@@ -25,8 +42,17 @@ def family_named(name: str) -> Family:
     DataError
         If there is none.
     """
-    try:
-        return FAMILIES[name]
-    except KeyError:
-        choices = ", ".join(FAMILIES)
-        raise DataError(f"covariance_type is {name!r}; expected one of {choices}") from None
+    return FAMILIES.named(name)
+
+
+def register_family(family: Family) -> None:
+    """Make a family available under its name in this process.
+
+    Raises
+    ------
+    DataError
+        If another family has that name.
+    """
+    if FAMILIES.get(family.name, family) != family:
+        raise DataError(f"there is a covariance family {family.name!r} already; rename yours")
+    FAMILIES[family.name] = family

@@ -242,3 +242,26 @@ class Family(ABC):
         )
         quadratic = self.quadratic_parameters(precisions_cholesky, k, d)
         return np.concatenate([quadratic, linear, constant[:, None]], axis=1)
+
+
+@dataclass(frozen=True)
+class SharedFamily(Family):
+    """A family whose components have one covariance: it has no axis of components."""
+
+    is_shared = True
+
+    def is_singular(self, precisions_cholesky: Array, k: int) -> NDArray[np.bool_]:
+        """All components or none."""
+        return np.full(k, not np.isfinite(precisions_cholesky).all())
+
+    def take(self, covariances: Array, components: NDArray[np.intp]) -> Array:
+        """The shared Σ stays."""
+        return covariances
+
+    def replaced(self, covariances: Array, k: int, new: Array) -> Array:
+        """A component brings no covariance of its own."""
+        return covariances
+
+    def pooled(self, covariances: Array, weights: Array) -> Array:
+        """Σ itself."""
+        return covariances

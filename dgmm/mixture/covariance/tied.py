@@ -10,20 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
-from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.family import (
+    Array,
+    Moments,
+    QuadraticPart,
+    SharedFamily,
+    Tile,
+)
 from dgmm.mixture.covariance.triangles import pack, unpack
 
 
 @dataclass(frozen=True)
-class Tied(Family):
+class Tied(SharedFamily):
     """φ(y) = [y, 1]; the quadratic term is summed as one scatter."""
 
     name = "tied"
-    is_shared = True
 
     def quadratic_width(self, d: int) -> int:
         """None."""
@@ -141,19 +145,3 @@ class Tied(Family):
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(d, d)."""
         return (d, d)
-
-    def is_singular(self, precisions_cholesky: Array, k: int) -> NDArray[np.bool_]:
-        """All components or none: they share Σ."""
-        return np.full(k, not np.isfinite(precisions_cholesky).all())
-
-    def take(self, covariances: Array, components: NDArray[np.intp]) -> Array:
-        """The shared Σ stays."""
-        return covariances
-
-    def replaced(self, covariances: Array, k: int, new: Array) -> Array:
-        """A component brings no covariance of its own."""
-        return covariances
-
-    def pooled(self, covariances: Array, weights: Array) -> Array:
-        """Σ itself."""
-        return covariances
