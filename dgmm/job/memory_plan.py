@@ -120,7 +120,7 @@ def _tiles_term(work: Work) -> Term:
     tile, made = cut.tile_rows, min(p, cut.design_rows + 2 * d + 1)
     return Term(
         "tiles",
-        tile * 8 * (2 * made + 4 * k + 4 * d) + 8 * d * d,
+        tile * 8 * (2 * made + 4 * k + 4 * d) + 8 * math.prod(work.family.covariance_shape(1, d)),
         f"{tile:,} rows x ({made} products, {k} components, {d} features)",
     )
 
@@ -178,7 +178,7 @@ def _m_step_bytes(work: Work, numbers: int) -> int:
     """Parameters of every start, three generations of them, and one M-step's intermediates."""
     d, k = work.grid.n_features, work.n_components
     kept = (112 * numbers + 32 * k * d) * work.n_candidates
-    return kept + 80 * numbers + 128 * k * d + 128 * d * d
+    return kept + 80 * numbers + 128 * k * d + 128 * math.prod(work.family.covariance_shape(1, d))
 
 
 def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:

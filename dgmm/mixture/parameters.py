@@ -135,10 +135,9 @@ def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: A
     bare = family.precisions_cholesky(estimate.covariances)
     if family.is_singular(bare, k).any():
         return float("inf")
-    roots = np.diag(np.sqrt(np.broadcast_to(regularisation, (d,))))
-    if family.common_scale:
-        roots = np.sqrt(regularisation.mean()) * np.eye(d)
-    traces = np.array([(family.whiten(held, j, roots) ** 2).sum() for j in range(k)])
+    mean = regularisation.mean() if family.common_scale else regularisation
+    added = np.broadcast_to(mean, (d,))
+    traces = np.array([family.trace_with(held, j, added) for j in range(k)])
     log_ratio = 2.0 * (
         family.half_log_det_precision(bare, k, d) - family.half_log_det_precision(held, k, d)
     )

@@ -219,9 +219,8 @@ class MixtureModel:
         counts = rng.multinomial(n_samples, p.weights / p.weights.sum())
         rows = []
         for k, count in enumerate(counts):
-            covariance = p.family.full_covariance(p.covariances, k, d)
-            L = np.linalg.cholesky(covariance)
-            rows.append(p.means[k] + rng.standard_normal((count, d)) @ L.T)
+            noise = rng.standard_normal((count, d))
+            rows.append(p.means[k] + p.family.correlated(p.covariances, k, noise))
         X = self.standardisation.means_to_user(np.concatenate(rows))
         return X, np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 

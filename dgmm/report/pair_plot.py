@@ -140,8 +140,8 @@ def _covariances(
     factors = np.array([u.apply(scale[f]) for u, f in zip(units, features, strict=True)])
     found = {}
     for j in drawn:
-        covariance = fitted.family.full_covariance(fitted.covariances, int(j), scale.size)
-        found[int(j)] = covariance[np.ix_(features, features)] * factors[:, None] * factors
+        own = fitted.family.covariance_among(fitted.covariances, int(j), features, scale.size)
+        found[int(j)] = own * factors[:, None] * factors
     return found
 
 

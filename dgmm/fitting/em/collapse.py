@@ -128,8 +128,7 @@ class CollapsePolicy:
         if estimate.counts[k] < EMPTY_COUNT:
             return f"{where} emptied at iteration {iteration} ({rows})"
         d = estimate.means.shape[1]
-        covariance = estimate.family.full_covariance(estimate.covariances, k, d)
-        smallest = float(np.linalg.eigvalsh(covariance)[0])
+        smallest = estimate.family.smallest_eigenvalue(estimate.covariances, k, d)
         return (
             f"{where} collapsed at iteration {iteration}: smallest eigenvalue of its covariance "
             f"{smallest:.2g} in standardised units ({rows})"

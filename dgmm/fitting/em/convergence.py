@@ -91,10 +91,8 @@ def is_degenerate(candidate: FitCandidate, tol: float) -> bool:
 
 def _is_alike(p: Parameters, k: int) -> bool:
     """Whether a component's covariance is the first one's, within a tenth in every direction."""
-    covariance = np.asarray(p.family.full_covariance(p.covariances, k, p.n_features))
-    half = p.family.whiten(p.precisions_cholesky, 0, covariance)
-    ratio = p.family.whiten(p.precisions_cholesky, 0, np.ascontiguousarray(half.T))
-    return bool((np.abs(ratio - np.eye(len(ratio))) <= _DEGENERATE_RATIO).all())
+    found = p.family.difference_from_first(p.precisions_cholesky, p.covariances, k, p.n_features)
+    return found <= _DEGENERATE_RATIO
 
 
 def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> float:

@@ -114,7 +114,7 @@ def regularisation_shares(
     It is the largest eigenvalue of √R Λ √R; infinite without a usable precision, and 0 where a
     bound tells that it is below `least`.
     """
-    roots = np.diag(np.sqrt(np.full_like(added, added.mean()) if family.common_scale else added))
+    variances = np.full_like(added, added.mean()) if family.common_scale else added
     singular = family.is_singular(precisions_cholesky, k)
     shares = np.where(singular, np.inf, 0.0)
     bounds = np.where(singular, 0.0, family.precision_bound(precisions_cholesky, k))
@@ -123,8 +123,7 @@ def regularisation_shares(
             if family.is_shared and j:
                 shares[j] = shares[0]
             else:
-                whitened = family.whiten(precisions_cholesky, int(j), roots)
-                shares[j] = np.linalg.norm(whitened, 2) ** 2
+                shares[j] = family.largest_with(precisions_cholesky, int(j), variances)
     return shares
 
 
@@ -165,8 +164,7 @@ def regularisation_events(
     k, d = p.n_components, p.n_features
     events = []
     for j, subject in covariances_of(p.family, k):
-        covariance = p.family.full_covariance(p.covariances, j or 0, d)
-        smallest = float(np.linalg.eigvalsh(covariance)[0])
+        smallest = p.family.smallest_eigenvalue(p.covariances, j or 0, d)
         if regularisation.max() > _NOTED_SHARE * smallest:
             message = (
                 f"{subject}: regularisation is more than 1 % of the smallest eigenvalue of the "

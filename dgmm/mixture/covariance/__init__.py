@@ -12,6 +12,7 @@ from dgmm.mixture.covariance.family import Family, Moments, SharedFamily
 from dgmm.mixture.covariance.full import Full
 from dgmm.mixture.covariance.spherical import Spherical
 from dgmm.mixture.covariance.tied import Tied
+from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 from dgmm.registry import Registry
 
 FAMILIES: Registry[Family] = Registry(
@@ -29,6 +30,7 @@ __all__ = [
     "SharedFamily",
     "Spherical",
     "Tied",
+    "UncorrelatedFamily",
     "family_named",
     "register_family",
 ]

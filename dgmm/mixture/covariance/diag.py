@@ -7,17 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dgmm.mixture.backends import Backend
-from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
-
-
-def inverse_roots(variances: Array, floor: Array | float = 0.0) -> Array:
-    """1/√v; NaN where v is not above the floor."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(variances > floor, 1.0 / np.sqrt(variances), np.nan)
+from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 
 
 @dataclass(frozen=True)
-class Diag(Family):
+class Diag(UncorrelatedFamily):
     """φ(y) = [y², y, 1]."""
 
     name = "diag"
@@ -39,10 +34,6 @@ class Diag(Family):
         """Λ_k μ_k."""
         return precisions_cholesky**2 * means
 
-    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
-        """D/σ_k."""
-        return np.asarray(precisions_cholesky[k][:, None] * D)
-
     def second_moment(self, D: Array, r: Array) -> Array:
         """Σ r D²."""
         return np.asarray((D * D) @ r)
@@ -57,10 +48,6 @@ class Diag(Family):
         """σ² + r."""
         return covariances + regularisation
 
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        """1/σ."""
-        return inverse_roots(covariances)
-
     def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
         """Σ log 1/σ: a sum of logarithms, since the product under- and overflows."""
         return np.asarray(np.log(precisions_cholesky).sum(axis=1))
@@ -68,10 +55,6 @@ class Diag(Family):
     def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
         """The largest 1/σ²."""
         return np.asarray((precisions_cholesky**2).max(axis=1))
-
-    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
-        """diag(σ_k²)."""
-        return np.diag(covariances[k])
 
     def variances(self, covariances: Array, k: int, d: int) -> Array:
         """σ²."""

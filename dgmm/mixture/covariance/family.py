@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,37 @@ class Family(ABC):
 
     @abstractmethod
     def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
-        """Covariance of component k as a (d, d) matrix."""
+        """Covariance of component k as a (d, d) matrix: for tests and for who asks for one."""
+
+    def covariance_among(self, covariances: Array, k: int, features: NDArray[Any], d: int) -> Array:
+        """Rows and columns of that matrix that belong to some of the features."""
+        return np.asarray(self.full_covariance(covariances, k, d)[np.ix_(features, features)])
+
+    def smallest_eigenvalue(self, covariances: Array, k: int, d: int) -> float:
+        """Of component k's covariance."""
+        return float(np.linalg.eigvalsh(self.full_covariance(covariances, k, d))[0])
+
+    def correlated(self, covariances: Array, k: int, noise: Array) -> Array:
+        """Standard normal rows (n, d) to rows with component k's covariance."""
+        L = np.linalg.cholesky(self.full_covariance(covariances, k, noise.shape[1]))
+        return np.asarray(noise @ L.T)
+
+    def trace_with(self, precisions_cholesky: Array, k: int, variances: Array) -> float:
+        """tr(Λ_k V) for V = diag(variances), (d,)."""
+        return float((self.whiten(precisions_cholesky, k, np.diag(np.sqrt(variances))) ** 2).sum())
+
+    def largest_with(self, precisions_cholesky: Array, k: int, variances: Array) -> float:
+        """Largest eigenvalue of √V Λ_k √V for V = diag(variances), (d,)."""
+        whitened = self.whiten(precisions_cholesky, k, np.diag(np.sqrt(variances)))
+        return float(np.linalg.norm(whitened, 2) ** 2)
+
+    def difference_from_first(
+        self, precisions_cholesky: Array, covariances: Array, k: int, d: int
+    ) -> float:
+        """Largest entry of |U_0ᵀ Σ_k U_0 − I|: how unlike the first covariance the k-th is."""
+        half = self.whiten(precisions_cholesky, 0, self.full_covariance(covariances, k, d))
+        ratio = self.whiten(precisions_cholesky, 0, np.ascontiguousarray(half.T))
+        return float(np.abs(ratio - np.eye(d)).max())
 
     @abstractmethod
     def variances(self, covariances: Array, k: int, d: int) -> Array:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from dgmm.mixture.backends import Backend
-from dgmm.mixture.covariance.diag import inverse_roots
-from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 
 
 @dataclass(frozen=True)
-class Spherical(Family):
+class Spherical(UncorrelatedFamily):
     """φ(y) = [‖y‖², y, 1]."""
 
     name = "spherical"
@@ -37,10 +37,6 @@ class Spherical(Family):
         """Λ_k μ_k."""
         return precisions_cholesky[:, None] ** 2 * means
 
-    def whiten(self, precisions_cholesky: Array, k: int, D: Array) -> Array:
-        """D/σ_k."""
-        return np.asarray(precisions_cholesky[k] * D)
-
     def second_moment(self, D: Array, r: Array) -> Array:
         """Σ r ‖D‖²."""
         return np.array([np.einsum("ij,ij->j", D, D) @ r])
@@ -56,10 +52,6 @@ class Spherical(Family):
         """σ² + the mean of r."""
         return np.asarray(covariances + regularisation.mean())
 
-    def precisions_cholesky(self, covariances: Array) -> Array:
-        """1/σ."""
-        return inverse_roots(covariances)
-
     def half_log_det_precision(self, precisions_cholesky: Array, k: int, d: int) -> Array:
         """The sum over features of log 1/σ: d log 1/σ."""
         return d * np.log(precisions_cholesky)
@@ -67,10 +59,6 @@ class Spherical(Family):
     def precision_bound(self, precisions_cholesky: Array, k: int) -> Array:
         """1/σ²."""
         return precisions_cholesky**2
-
-    def full_covariance(self, covariances: Array, k: int, d: int) -> Array:
-        """σ_k² I."""
-        return np.asarray(covariances[k] * np.eye(d))
 
     def variances(self, covariances: Array, k: int, d: int) -> Array:
         """σ², d times."""
