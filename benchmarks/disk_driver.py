@@ -52,7 +52,9 @@ def main(job_file: str) -> None:
     plan.check(plan.memory_limit)
     dataset = dataset.with_cache(plan.cache_budget)
     with open_executor(cluster_settings(job)) as executor:
-        _say({"kept": plan.kept_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes})
+        _say(
+            {"kept": plan.cached_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes}
+        )
         for line in sys.stdin:
             leaves = EStepTask(
                 dataset, units(), (kernel(line.strip()),), "numba", MissingPolicy.NONE_MISSING

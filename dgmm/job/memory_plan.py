@@ -156,11 +156,11 @@ def _candidates_terms(work: Work) -> list[Term]:
     return [Term("candidates of k-means||", n_bytes, formula)]
 
 
-def kept_rows_term(budget: int, data_bytes: int) -> Term:
-    """Decoded rows that a process keeps for the next pass: all rows, or what its budget allows."""
-    kept = min(budget, data_bytes)
-    share = f"{kept / max(data_bytes, 1):.0%} of all rows"
-    return Term("rows kept between passes", kept, share)
+def cached_rows_term(budget: int, data_bytes: int) -> Term:
+    """Decoded rows that a process caches for the next pass: all rows, or what its budget allows."""
+    cached = min(budget, data_bytes)
+    share = f"{cached / max(data_bytes, 1):.0%} of all rows"
+    return Term("rows cached between passes", cached, share)
 
 
 def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dgmm.data.cache_budget import DRIVER_BASE, PAUSE_SHARE, cache_budget
-from dgmm.job.memory_plan import TERMINATE_SHARE, WORKER_BASE, Term, kept_rows_term
+from dgmm.job.memory_plan import TERMINATE_SHARE, WORKER_BASE, Term, cached_rows_term
 from dgmm.runtime.machine import available_memory
 
 
@@ -25,8 +25,8 @@ class Plan:
         Memory terms of one task and of the driver.
     memory_limit
         Bytes of one worker, or of this process with threads; None for a cluster not asked yet.
-    keep_limit
-        The same for the purpose of keeping rows between passes: no more than a share of what is
+    cache_limit
+        The same for the purpose of caching rows between passes: no more than a share of what is
         free, where nobody said how much memory the job may use.
     output_bytes
         Bytes of all output arrays before compression.
@@ -46,7 +46,7 @@ class Plan:
     task: tuple[Term, ...]
     driver: tuple[Term, ...]
     memory_limit: int | None
-    keep_limit: int | None
+    cache_limit: int | None
     output_bytes: int
     n_passes: int
     pause_share: float | None = PAUSE_SHARE
@@ -72,28 +72,28 @@ class Plan:
         """Bytes of rows that each process that reads may cache between passes; 0 for one pass."""
         own = 0 if self.n_workers else sum(t.n_bytes for t in self.driver)
         return cache_budget(
-            limit=(self.keep_limit or 0) if self.n_passes > 1 else 0,
+            limit=(self.cache_limit or 0) if self.n_passes > 1 else 0,
             n_bytes_held=self.task_bytes + own,
             base=WORKER_BASE if self.n_workers else DRIVER_BASE,
             usable_share=self.usable_share,
         )
 
     @property
-    def kept_rows(self) -> Term:
-        """What each process that reads keeps of the rows between passes."""
-        return kept_rows_term(self.cache_budget, self.pass_bytes)
+    def cached_rows(self) -> Term:
+        """Rows that each process that reads caches between passes."""
+        return cached_rows_term(self.cache_budget, self.pass_bytes)
 
     @property
     def worker_bytes(self) -> int:
         """One worker process."""
         if not self.n_workers:
             return 0
-        return WORKER_BASE + self.task_bytes + self.kept_rows.n_bytes
+        return WORKER_BASE + self.task_bytes + self.cached_rows.n_bytes
 
     @property
     def driver_bytes(self) -> int:
         """The driver process, with its tasks where it runs them itself."""
-        own = 0 if self.n_workers else self.task_bytes + self.kept_rows.n_bytes
+        own = 0 if self.n_workers else self.task_bytes + self.cached_rows.n_bytes
         return DRIVER_BASE + own + sum(t.n_bytes for t in self.driver)
 
     @property
@@ -115,14 +115,14 @@ class Plan:
 
     @property
     def needed_bytes(self) -> int:
-        """What the process that runs tasks needs at most, before it keeps any rows."""
+        """What the process that runs tasks needs at most, before it caches any rows."""
         if self.n_workers:
             return WORKER_BASE + self.task_bytes
         return DRIVER_BASE + self.task_bytes + sum(t.n_bytes for t in self.driver)
 
     @property
     def least_total_bytes(self) -> int:
-        """What all processes on this machine need at most, before any keeps rows."""
+        """What all processes on this machine need at most, before any caches rows."""
         own = 0 if self.is_elsewhere else self.n_workers * self.needed_bytes
         driver = self.driver_bytes if self.n_workers else self.needed_bytes
         return driver + own
@@ -134,9 +134,8 @@ class Plan:
 
     @property
     def fits_its_limit(self) -> bool:
-        """Whether libraries, tasks and kept rows stay below what pauses a worker."""
-        kept = self.kept_rows.n_bytes
-        return self.needed_bytes + kept <= self.usable_bytes
+        """Whether libraries, tasks and cached rows stay below what pauses a worker."""
+        return self.needed_bytes + self.cached_rows.n_bytes <= self.usable_bytes
 
     @property
     def fits_the_machine(self) -> bool:
@@ -157,7 +156,7 @@ class Plan:
         return replace(
             self,
             memory_limit=memory_limit,
-            keep_limit=memory_limit,
+            cache_limit=memory_limit,
             threads_per_worker=threads_per_worker,
             pause_share=pause_share,
         )

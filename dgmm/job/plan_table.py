@@ -43,11 +43,11 @@ def plan_table(plan: Plan) -> str:
     lines.append("memory    MiB")
     if plan.n_workers:
         lines += _table("one worker", WORKER_BASE, plan.task, plan.threads_per_worker)
-        lines.append(_line(plan.kept_rows, 1))
+        lines.append(_line(plan.cached_rows, 1))
         lines.append(f"  {'sum':<38}{plan.worker_bytes / MIB:>10,.0f}")
     own = () if plan.n_workers else plan.task
     lines += _table("driver", DRIVER_BASE, own, plan.threads_per_worker)
-    lines += [] if plan.n_workers else [_line(plan.kept_rows, 1)]
+    lines += [] if plan.n_workers else [_line(plan.cached_rows, 1)]
     lines += [_line(t, 1) for t in plan.driver]
     lines.append(f"  {'sum':<38}{plan.driver_bytes / MIB:>10,.0f}")
     lines.append(f"  {'all processes together':<38}{plan.total_bytes / MIB:>10,.0f}")

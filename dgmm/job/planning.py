@@ -64,7 +64,7 @@ def _plan(
         task=tuple(task_terms(work)),
         driver=tuple(driver),
         memory_limit=_memory_limit(job, n_workers),
-        keep_limit=_keep_limit(job, n_workers),
+        cache_limit=_cache_limit(job, n_workers),
         output_bytes=row_bytes * dataset.n_samples,
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
         is_elsewhere=_is_elsewhere(job),
@@ -94,7 +94,7 @@ def _memory_limit(job: Job, n_workers: int) -> int | None:
     return int(c.memory_limit)
 
 
-def _keep_limit(job: Job, n_workers: int) -> int | None:
+def _cache_limit(job: Job, n_workers: int) -> int | None:
     """The memory limit, cut by what is free where it is the machine's own."""
     limit = _memory_limit(job, n_workers)
     if limit is None:

@@ -71,7 +71,7 @@ def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
         monkeypatch.chdir(folder)
         plan = plan_job(load_job(file))
         planned.append(plan.total_bytes)
-        kept.append(plan.kept_rows.n_bytes)
+        kept.append(plan.cached_rows.n_bytes)
         assert 0 < kept[-1] < plan.pass_bytes / max(plan.n_workers, 1)
         printed = re.search(r"all processes together\s+([\d,]+)", plan_table(plan))
         assert printed is not None

@@ -9,8 +9,8 @@ import pytest
 from dgmm.job.memory_plan import (
     Term,
     Work,
+    cached_rows_term,
     driver_terms,
-    kept_rows_term,
     task_terms,
     tasks_of_a_pass,
 )
@@ -159,9 +159,9 @@ def test_a_report_takes_matplotlib_and_a_prediction_nothing_else() -> None:
     ("budget", "kept", "share"), [(101, 101, "50%"), (202, 202, "100%"), (211, 202, "100%")]
 )
 def test_no_more_rows_are_cached_than_there_are(budget: int, kept: int, share: str) -> None:
-    expected = Term("rows kept between passes", kept, f"{share} of all rows")
-    assert kept_rows_term(budget, 202) == expected
-    assert kept_rows_term(budget, 0).n_bytes == 0
+    expected = Term("rows cached between passes", kept, f"{share} of all rows")
+    assert cached_rows_term(budget, 202) == expected
+    assert cached_rows_term(budget, 0).n_bytes == 0
 
 
 def test_a_pass_has_three_tasks_a_thread_but_no_more_than_blocks() -> None:

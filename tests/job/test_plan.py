@@ -59,7 +59,7 @@ def test_workers_and_driver_add_up(tmp_path, data):
 def test_a_job_too_large_for_a_worker_is_refused_with_the_plan(tmp_path, data):
     local = {"kind": "local", "n_workers": 2, "memory_limit": 10 * 2**30}
     plan = plan_job(job(data, tmp_path / "run", model={"n_components": 5000}, cluster=local))
-    plan = replace(plan, keep_limit=0)
+    plan = replace(plan, cache_limit=0)
     least = math.ceil((WORKER_BASE + plan.task_bytes) / PAUSE_SHARE)
     with pytest.raises(JobFileError, match=r"(?s)statistics.*does NOT fit"):
         require_memory(plan, least - 1)
@@ -169,26 +169,26 @@ def test_rows_are_kept_in_what_is_left_of_half_the_limit_and_never_more_than_the
     small = plan_job(job(data, tmp_path / "run", cluster=LIMITED))
     room = min(SHARE * small.memory_limit, PROCESS_SHARE * small.memory_limit - WORKER_BASE)
     large = replace(small, shape=(100 * small.shape[0], small.shape[1]))
-    assert small.kept_rows.n_bytes == small.pass_bytes
-    assert 0 < large.kept_rows.n_bytes < large.pass_bytes
-    assert large.kept_rows.n_bytes == int(room - large.task_bytes)
-    assert large.worker_bytes == WORKER_BASE + large.task_bytes + large.kept_rows.n_bytes
-    assert f"{large.kept_rows.n_bytes / 2**20:.1f}" in plan_table(large)
+    assert small.cached_rows.n_bytes == small.pass_bytes
+    assert 0 < large.cached_rows.n_bytes < large.pass_bytes
+    assert large.cached_rows.n_bytes == int(room - large.task_bytes)
+    assert large.worker_bytes == WORKER_BASE + large.task_bytes + large.cached_rows.n_bytes
+    assert f"{large.cached_rows.n_bytes / 2**20:.1f}" in plan_table(large)
     assert large.fits
 
 
 def test_a_worker_that_its_tasks_fill_keeps_nothing(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run", cluster=LIMITED))
     least = math.ceil(plan.needed_bytes / PAUSE_SHARE)
-    full = replace(plan, memory_limit=least, keep_limit=least)
+    full = replace(plan, memory_limit=least, cache_limit=least)
     assert full.fits
-    assert full.kept_rows.n_bytes == 0
+    assert full.cached_rows.n_bytes == 0
 
 
 def test_nothing_is_kept_for_a_single_pass(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run"))
-    assert plan.kept_rows.n_bytes == plan.pass_bytes
-    assert replace(plan, n_passes=1).kept_rows.n_bytes == 0
+    assert plan.cached_rows.n_bytes == plan.pass_bytes
+    assert replace(plan, n_passes=1).cached_rows.n_bytes == 0
 
 
 def test_threads_of_this_process_keep_no_more_than_half_of_what_is_free(
@@ -199,17 +199,17 @@ def test_threads_of_this_process_keep_no_more_than_half_of_what_is_free(
     free = 2 * (held + DRIVER_BASE) + 2**20
     monkeypatch.setattr("dgmm.job.planning.free_memory", lambda: free)
     plan = plan_job(job(data, tmp_path / "run"))
-    assert 0 < plan.kept_rows.n_bytes <= free // 2 - held
+    assert 0 < plan.cached_rows.n_bytes <= free // 2 - held
     assert plan.driver_bytes <= free
 
 
 def test_somebody_elses_workers_keep_rows_by_the_limit_and_the_threads_they_have(tmp_path, data):
     plan = plan_job(job(data, tmp_path / "run", cluster={"address": "tcp://127.0.0.1:1"}))
-    assert plan.kept_rows.n_bytes == 0
+    assert plan.cached_rows.n_bytes == 0
     found = plan.found(10**9, 3)
-    assert found.kept_rows.n_bytes == plan.pass_bytes
+    assert found.cached_rows.n_bytes == plan.pass_bytes
     assert found.task_bytes == 3 * plan.task_bytes
-    assert plan.found(None, 3).kept_rows.n_bytes == 0
+    assert plan.found(None, 3).cached_rows.n_bytes == 0
 
 
 def test_a_start_over_all_rows_is_in_the_plan(tmp_path, data):
