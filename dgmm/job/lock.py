@@ -1,5 +1,7 @@
 """One run at a time in a run directory, also where several machines see it.
 
+No library's lock serves: filelock and portalocker are `flock` or a file that a dead holder leaves.
+
 The system's lock (`flock`) goes with its process, however that ends, and is enough on one machine.
 Some network file systems grant it to each machine by itself, or to nobody. So the file also says
 who holds it, with a count that the holder raises every few seconds. A holder on another machine

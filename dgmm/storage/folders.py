@@ -1,5 +1,6 @@
 """Folders held open, and the files in them: reached through no link, whatever becomes of the path.
 
+No library serves: pathlib and fsspec look paths up anew; what is held here are `dir_fd` handles.
 A path is looked up anew each time it is used. Whoever may write to one of its folders can meanwhile
 lead it elsewhere: by a link, or by another folder of the same name. A folder that is held open
 stays what it is; names are looked up in it alone, and a name that is a link is not followed.

@@ -1,4 +1,8 @@
-"""Reads that fail for a while are tried again, ever more slowly, up to a limit."""
+"""Reads that fail for a while are tried again, ever more slowly, up to a limit.
+
+No library serves: tenacity and backoff would need these rules too, and their waits do not end when
+the process is asked to.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from dgmm.runtime import stop_flag as stopping
+from dgmm.runtime import stop_flag
 
 T = TypeVar("T")
 
-#: What a file system says of a disk, a server or a network that may come back.
+#: What a file system reports of a disk, a server or a network that may come back.
 TRANSIENT = frozenset(
     getattr(errno, name)
     for name in (
@@ -25,7 +29,7 @@ TRANSIENT = frozenset(
 )
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _GROWTH = 0.1, 30.0, 2.0
 #: For how long reads of this thread are tried again.
-_limit: ContextVar[float] = ContextVar("seconds of patience", default=0.0)
+_limit: ContextVar[float] = ContextVar("retry budget in seconds", default=0.0)
 
 
 @contextmanager
@@ -56,6 +60,6 @@ def with_retries(read: Callable[[], T]) -> T:
             if not is_transient(error) or time.monotonic() + wait > deadline:
                 raise
             failure = error
-        if stopping.requested.wait(wait):
+        if stop_flag.requested.wait(wait):
             raise failure
         wait = min(wait * _GROWTH, _LONGEST_WAIT_S)

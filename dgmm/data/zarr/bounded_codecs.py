@@ -1,5 +1,6 @@
 """Decoding that stops where a chunk's declared size ends: a small file must not fill the memory.
 
+No library serves: neither Zarr nor numcodecs takes a bound for what a codec unpacks.
 Codecs of Zarr unpack whatever a stream says: 78 kB of zstd or 2.4 MB of gzip become 4 GB. Where the
 decoded size is known (nearly always: the chunk's own), it is what is asked for; elsewhere at most a
 bound. Formats whose header tells the size are refused by that header.
