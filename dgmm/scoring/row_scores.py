@@ -13,7 +13,7 @@ from dgmm.data.missing_rows import SelectedRows
 from dgmm.data.row_block import Mask, RowBlock
 from dgmm.errors import DataError
 from dgmm.mixture.kernels import Workspace
-from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.kernels.scorer import RowScores, Scorer
 from dgmm.model.mixture_model import MixtureModel, is_anomalous
 from dgmm.reduction.checksums import Digests, joined
 
@@ -191,27 +191,32 @@ def _kept_scores(
     The posteriors, the one wide array, are written where they belong among all rows, those of the
     mask's dropped ones included: a copy of them would be as large as they are.
     """
-    n = len(rows)
-    places = None if mask is None else np.flatnonzero(mask)
     if posteriors is not None and mask is not None:
         posteriors[~mask] = LAYOUT["responsibilities"][1]
-    labels, top = np.empty(n, np.int32), np.empty(n, np.float32)
-    log_density = np.empty(n)
-    entropy = 0.0
-    Y = model.standardisation.apply(rows, np.float64)
-    for tile, log_prob, R in scorer.score(Y, workspace):
-        labels[tile] = R.argmax(axis=0)
-        top[tile] = R.max(axis=0)
-        log_density[tile] = log_prob
-        if posteriors is not None:
-            posteriors[tile if places is None else places[tile]] = R.T
-        entropy += _entropy(R, workspace)
+    places = None if mask is None else np.flatnonzero(mask)
+    out = RowScores.empty(len(rows), posteriors, places)
+    entropy = _write_scores(rows, scorer, workspace, model, out)
+    log_density = out.log_density
     log_density -= model.log_volume
-    values: dict[str, NDArray[Any]] = {"labels": labels, "max_posterior": top}
+    values: dict[str, NDArray[Any]] = {"labels": out.labels, "max_posterior": out.max_posterior}
     values["log_density"] = log_density
     if model.anomaly_threshold is not None:
         values["anomaly"] = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
     return values, entropy
+
+
+def _write_scores(
+    rows: NDArray[Any], scorer: Scorer, workspace: Workspace, model: MixtureModel, out: RowScores
+) -> float:
+    """Score rows at once where the backend can, the others tile by tile; their entropy."""
+    affine = model.standardisation.affine(rows.dtype, np.float64)
+    done = None if affine is None else scorer.at_once((rows, *affine), out, workspace)
+    entropy, left = (0.0, None) if done is None else (done[0], np.flatnonzero(done[1]))
+    Y = model.standardisation.apply(rows if left is None else rows[left], np.float64)
+    for tile, log_prob, R in scorer.score(Y, workspace):
+        out.write(tile if left is None else left[tile], log_prob, R)
+        entropy += _entropy(R, workspace)
+    return entropy
 
 
 def _entropy(R: Array, workspace: Workspace) -> float:

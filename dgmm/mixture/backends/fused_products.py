@@ -116,7 +116,7 @@ def workplace(
     Y ends with rows of 0 that a last group of moments reads.
     """
     lanes = lanes_of(dtype.itemsize)
-    step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), _in_whole(k, _FEW)
+    step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), in_whole_groups(k)
     shapes = [
         *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
@@ -127,6 +127,11 @@ def workplace(
     buffers[0][d] = 1.0
     eta = room("eta", groups * p).reshape(groups, p)
     return eta, np.zeros((_in_whole(p, _HIGH), whole)), buffers
+
+
+def in_whole_groups(k: int) -> int:
+    """Rows of η for k components: whole groups of those that are multiplied together."""
+    return _in_whole(k, _FEW)
 
 
 def _in_whole(number: int, step: int) -> int:

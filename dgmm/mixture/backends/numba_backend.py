@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
     STRETCH,
@@ -19,10 +20,12 @@ from dgmm.mixture.backends.fused_products import (
     turned,
     workplace,
 )
+from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
 from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
+from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
 
 #: Columns worked on at a time: with k rows they stay in the first caches.
@@ -168,3 +171,7 @@ class NumbaBackend(NumpyBackend):
             *(block.form == "norm", tuple(made), eta, wide, buffers, block.sums, block.lse),
         )
         return True
+
+    def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]]:
+        """A block in one call, outside Python's lock."""
+        return score(block, self._loops[np.dtype(np.float64)])

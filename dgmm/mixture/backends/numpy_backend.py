@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.scoring_block import ScoringBlock
+
 Tile = NDArray[Any]
 
 #: Responsibilities with logarithms of at most these are 0: exp of less is subnormal, and one
@@ -85,6 +87,12 @@ class Backend(Protocol):
     def e_step(self, block: Block) -> bool:
         """Do a block at once; False where that cannot be: it goes tile by tile then."""
 
+    def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
+        """Label a block at once: entropy and a mask (n,) of rows that are left to do.
+
+        None where that cannot be: all rows go tile by tile then.
+        """
+
 
 @cache
 def lowest(dtype: np.dtype[Any]) -> tuple[Any, Any]:
@@ -154,3 +162,8 @@ class NumpyBackend:
         """Never: tile by tile."""
         del block
         return False
+
+    def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
+        """Never: tile by tile."""
+        del block
+        return None

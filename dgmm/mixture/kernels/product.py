@@ -156,6 +156,12 @@ class ProductKernel:
         Z = self.family.whiten(self.precisions_cholesky, 0, Y.astype(np.float64, copy=False))
         return np.asarray(-0.5 * np.einsum("ij,ij->j", Z, Z))
 
+    def common_whitening(self) -> Array | None:
+        """W (d, d) of the common term −½ ‖W y‖²; None where there is none."""
+        if self.precisions_cholesky is None:
+            return None
+        return self.family.whiten(self.precisions_cholesky, 0, np.eye(self.parts[-1].last))
+
     def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
         """A block whose scatter is known, where the arithmetic can."""
         stored = Y.stored()

@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import steps
+from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.kernels.centred import CentredKernel
 from dgmm.mixture.kernels.guard import TOLERANCE, Guard
 from dgmm.mixture.kernels.product import ProductKernel
 from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
 from dgmm.mixture.parameters import Parameters
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowScores:
+    """Arrays that scores of n rows are written to.
+
+    Attributes
+    ----------
+    labels : (n,) int32
+        Most probable component.
+    max_posterior : (n,) float32
+        Its posterior.
+    log_density : (n,)
+        In standardised units.
+    posteriors : (m, k) or None
+        All posteriors, of any float type; row i goes to row `places[i]`.
+    places : (n,) int64 or None
+        None where that is row i.
+    """
+
+    labels: NDArray[np.int32]
+    max_posterior: NDArray[np.float32]
+    log_density: Array
+    posteriors: NDArray[Any] | None = None
+    places: NDArray[np.int64] | None = None
+
+    @classmethod
+    def empty(
+        cls,
+        n: int,
+        posteriors: NDArray[Any] | None = None,
+        places: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """For n rows."""
+        arrays = (np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n))
+        return cls(*arrays, posteriors, places)
+
+    def write(self, rows: slice | NDArray[np.intp], log_density: Array, R: Array) -> None:
+        """Write the scores of some rows from their densities (b,) and posteriors (k, b)."""
+        self.labels[rows] = R.argmax(axis=0)
+        self.max_posterior[rows] = R.max(axis=0)
+        self.log_density[rows] = log_density
+        if self.posteriors is not None:
+            self.posteriors[rows if self.places is None else self.places[rows]] = R.T
 
 
 class Scorer:
@@ -37,6 +84,32 @@ class Scorer:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 log_density, R = self._tile(Y[:, rows], workspace)
             yield rows, log_density, R
+
+    def at_once(
+        self, stored: tuple[Tile, Tile, Tile], out: RowScores, workspace: Workspace
+    ) -> tuple[float, NDArray[np.bool_]] | None:
+        """Score a block as far as the backend can: entropy, and a mask (n,) of rows left to do.
+
+        Parameters
+        ----------
+        stored
+            Rows (n, d), and factor and offset (d,) of standardising, float64.
+        out
+            Where labels and densities (in standardised units) go.
+        workspace
+            Buffers, and the backend.
+        """
+        unit, tolerance = self._unit_error, TOLERANCE[np.dtype(np.float64)]
+        block = ScoringBlock(
+            *stored,
+            self._parameters.family.form,
+            self._product.natural_parameters,
+            self._product.common_whitening(),
+            tolerance / unit if unit > 0 else float("inf"),
+            lambda name, size: workspace.array(name, (size,)),
+            *(out.labels, out.max_posterior, out.log_density, out.posteriors, out.places),
+        )
+        return workspace.backend.score(block)
 
     def log_density(self, Y: Tile) -> Array:
         """Log density of each row of Y (d, n)."""
