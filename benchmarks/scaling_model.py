@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgmm.fitting.em.data_pass import most_blocks
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
+from dgmm.reduction.task_size import most_blocks
 
 
 @dataclass(frozen=True, slots=True)

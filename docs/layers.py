@@ -20,7 +20,7 @@ PICTURE = DOCS / "images" / "layers.svg"
 LAYERS = (
     (
         *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
-        *("parameter_names", "registry", "sklearn_classes", "plain_estimator"),
+        *("parameter_names", "registry", "sklearn_classes", "plain_estimator", "python_warnings"),
     ),
     ("runtime",),
     ("storage",),
@@ -28,9 +28,9 @@ LAYERS = (
     ("mixture",),
     ("data",),
     ("execution",),
+    ("scoring",),
     ("model",),
     ("fitting",),
-    ("scoring",),
     ("report", "config", "checkpoint"),
     ("job", "estimator"),
     ("cli", "__main__", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,11 @@ from dgmm.data.selected_features import in_model_order
 from dgmm.errors import DataError
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_mixture import FittedMixture
-from dgmm.estimator.python_warnings import warn
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.settings import whole_number
 from dgmm.mixture import criteria
 from dgmm.parameter_names import speaks_python
+from dgmm.python_warnings import warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
 from dgmm.scoring.in_memory import scores
 
@@ -29,6 +29,7 @@ class FittedResults(FittedMixture):
 
     missing: str
     n_threads: int | None
+    backend: Literal["auto", "numpy", "numba"]
     random_state: RandomState
 
     def predict(self, X: Any) -> NDArray[np.int32]:
@@ -278,6 +279,7 @@ class FittedResults(FittedMixture):
             found = scores(
                 *(dataset, executor, model, (name,)),
                 drop=self.missing == "drop",
+                backend=self.backend,
                 warn=lambda text: warn([text]),
             )
             return found[name]

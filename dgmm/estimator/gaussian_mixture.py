@@ -13,7 +13,6 @@ from dgmm.data.opening import as_dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_results import FittedResults
-from dgmm.estimator.python_warnings import WarningListener, warn
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
 from dgmm.fitting.settings import FitSettings
@@ -22,6 +21,7 @@ from dgmm.fitting.warm_start import LastFit
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
+from dgmm.python_warnings import WarningListener, warn
 from dgmm.random_streams import RandomState, seed_from
 from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase
 

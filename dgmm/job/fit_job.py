@@ -119,7 +119,10 @@ def _run(
         _save(directory, result.model, result)
         recording.stage("scoring", "labels, posteriors and log densities of every row")
         written = output_format(job, dataset)
-        output_stage = OutputStage(job, directory, dataset, executor, result.model, state, written)
+        output_stage = OutputStage(
+            *(job, directory, dataset, executor, result.model, state, written),
+            backend=result.backend,
+        )
         total, model = output_stage.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
     _record_scoring(directory, model, total, recording)

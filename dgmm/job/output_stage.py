@@ -43,6 +43,8 @@ class OutputStage:
         Keeps what is done.
     zarr_format
         Of the arrays.
+    backend
+        The name of what scores, the same for all workers.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class OutputStage:
         model: MixtureModel,
         state: RunState,
         zarr_format: ZarrFormat = 3,
+        *,
+        backend: str,
     ) -> None:
         self._job, self._directory, self._state = job, directory, state
         self._dataset, self._executor, self._model = dataset, executor, model
-        self._zarr_format = zarr_format
+        self._zarr_format, self._backend = zarr_format, backend
         self._part = directory.folder / "outputs.zarr.part"
         self._final = directory.folder / "outputs.zarr"
         self._path = str(directory.path / self._part.name)  # for workers
@@ -65,7 +69,8 @@ class OutputStage:
         data = (directory.record.get("data") or {}).get("fingerprint")
         run = {"job": directory.identity, "data": plain(data), "model": self._digest}
         self._run = fingerprint(run)
-        self._slots = {n: f"{n}-{self._digest[:16]}" for n in ("walk", "threshold", "flags")}
+        suffix = self._digest[:16] + ("" if backend == "numpy" else f"-{backend}")
+        self._slots = {n: f"{n}-{suffix}" for n in ("walk", "threshold", "flags")}
 
     def write(self, *, quantile: float | None) -> tuple[ScoringStatistics, MixtureModel]:
         """Write all arrays and publish them; what was counted, and the model with its threshold.
@@ -118,6 +123,7 @@ class OutputStage:
             self._model,
             Products(self._path, names, self._run),
             drop=self._job.data.missing == "drop",
+            backend=self._backend,
             progress=self._state.of_pass(self._slots["walk"]),
         )
         if total.n_read != self._dataset.n_samples:

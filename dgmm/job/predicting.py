@@ -31,7 +31,7 @@ from dgmm.job.stages import (
 )
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest, save_model
-from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.row_scores import ScoringStatistics, select_scoring_backend
 
 
 def predict_job(
@@ -104,7 +104,14 @@ def _predict(
         require_memory(plan, executor.task_memory_limit)
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
-        output_stage = OutputStage(job, directory, dataset, executor, model, state, written)
+        backend = state.once(
+            "backend",
+            lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
+        )
+        directory.record["arithmetic"] = backend
+        output_stage = OutputStage(
+            job, directory, dataset, executor, model, state, written, backend=backend
+        )
         total, _ = output_stage.write(quantile=None)
         recording.end_stage()
     save_model(model, directory.folder / "model")

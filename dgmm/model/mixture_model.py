@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import feature_names_from
-from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.opening import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
+from dgmm.execution.threads import ThreadExecutor
 from dgmm.mixture.criteria import n_parameters
-from dgmm.mixture.kernels import Workspace
-from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
-from dgmm.reduction.blocks import BlockRange
+from dgmm.python_warnings import warn
 from dgmm.runtime.blas_threads import limited_thread
+from dgmm.scoring.in_memory import scores
+from dgmm.scoring.row_scores import is_anomalous
 
 Array = NDArray[np.float64]
-
-
-def is_anomalous(log_density: Array, threshold: float) -> NDArray[np.bool_]:
-    """Which of some log densities (n,) lie below a threshold, or are −inf, whatever it is.
-
-    Examples
-    --------
-    >>> is_anomalous(np.array([-np.inf, -8.0, -7.0, np.nan]), -7.5).tolist()
-    [True, True, False, False]
-    """
-    return (log_density < threshold) | np.isneginf(log_density)
 
 
 @speaks_python
@@ -45,8 +32,8 @@ class MixtureModel:
 
     Rows X (n, d) come as to the estimator: an array, a DataFrame in any order of its columns, or a
     Zarr array by path or object; only results are held whole. A value that is not finite is a
-    DataError. Whatever multiplies or factors matrices does so with one thread of BLAS, so that bits
-    do not depend on the number of CPUs.
+    DataError. Rows are scored on all CPUs of the process, and every task multiplies and factors
+    matrices with one thread of BLAS, so that bits do not depend on the number of CPUs.
 
     Attributes
     ----------
@@ -163,32 +150,17 @@ class MixtureModel:
         covariances = family.rescaled(self.parameters.covariances, ratio)
         return Parameters.of(family, self.weights, means, covariances)
 
-    @limited_thread()
     def score_samples(self, X: Any) -> Array:
         """Log density (n,) of each row of X, in nats, user units; −inf where it underflows."""
-        dataset = self._dataset(X)
-        out = np.empty(dataset.n_samples)
-        for rows, log_density, _ in self._scored(dataset):
-            out[rows] = log_density
-        return out - self.log_volume
+        return self._scores(X, "log_density")
 
-    @limited_thread()
     def predict_proba(self, X: Any) -> Array:
         """Posteriors (n, k) of rows X."""
-        dataset = self._dataset(X)
-        out = np.empty((dataset.n_samples, self.n_components))
-        for rows, _, R in self._scored(dataset):
-            out[rows] = R.T
-        return out
+        return self._scores(X, "responsibilities")
 
-    @limited_thread()
     def predict(self, X: Any) -> NDArray[np.int32]:
         """Most probable component (n,) of rows X."""
-        dataset = self._dataset(X)
-        out = np.empty(dataset.n_samples, np.int32)
-        for rows, _, R in self._scored(dataset):
-            out[rows] = R.argmax(axis=0)
-        return out
+        return self._scores(X, "labels")
 
     def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
         """Rows (n,) whose log density lies below the saved threshold, or is −inf.
@@ -254,22 +226,11 @@ class MixtureModel:
         shape = {"n_components": self.n_components, "covariance_type": self.covariance_type}
         return sklearn_mixture(shape, attributes)
 
-    def _dataset(self, X: Any) -> Dataset:
-        """Rows of X with the features in the model's order."""
-        return in_model_order(as_dataset(X), self.feature_names)[0]
-
-    def _scored(self, dataset: Dataset) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield (rows, standardised log density (b,), responsibilities (k, b)) tile by tile.
-
-        The arrays are buffers: use them before the next tile.
-        """
-        scorer, workspace = Scorer(self.parameters), Workspace()
-        for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
-            first, policy = block.start, MissingPolicy.ERROR
-            rows = policy.select(block, dataset, weightless=True, remedy="Drop such rows first")
-            Y = self.standardisation.apply(rows.values, np.float64)
-            for tile, log_density, R in scorer.score(Y, workspace):
-                yield slice(first + tile.start, first + tile.stop), log_density, R
+    def _scores(self, X: Any, name: str) -> NDArray[Any]:
+        """One array of scores of rows X, on all CPUs of this process."""
+        dataset = in_model_order(as_dataset(X), self.feature_names)[0]
+        with ThreadExecutor() as executor:
+            return scores(dataset, executor, self, (name,), warn=lambda text: warn([text]))[name]
 
 
 def _read_only(array: Array) -> Array:

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.zarr.output_arrays import OutputArray
-from dgmm.model.mixture_model import is_anomalous
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of, joined
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce, split_ranges
 from dgmm.reduction.tree import PassProgress
 from dgmm.scoring.row_outputs import chunk_blocks
+from dgmm.scoring.row_scores import is_anomalous
 
 _DIGIT_BITS = 16
 _DIGITS = 64 // _DIGIT_BITS

@@ -11,13 +11,19 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
+from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
-from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
-from dgmm.scoring.row_scores import LAYOUT, filled_rows, score_block
+from dgmm.scoring.row_scores import (
+    LAYOUT,
+    ScoredMixture,
+    filled_rows,
+    score_block,
+    select_scoring_backend,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,13 +31,14 @@ class _Scores:
     """The named arrays of a run of blocks; picklable."""
 
     dataset: Dataset
-    model: MixtureModel
+    model: ScoredMixture
     names: tuple[str, ...]
     drop: bool
+    backend: str
 
     def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
         """The arrays, and how many rows have a cell equal to the fill value."""
-        scorer, workspace = Scorer(self.model.parameters), Workspace()
+        scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         posteriors = np.float64 if "responsibilities" in self.names else None
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, policy = 0, MissingPolicy.of(drop=self.drop)
@@ -46,10 +53,11 @@ class _Scores:
 def scores(
     dataset: Dataset,
     executor: Executor,
-    model: MixtureModel,
+    model: ScoredMixture,
     names: tuple[str, ...],
     *,
     drop: bool = False,
+    backend: str = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Arrays over all rows: `labels` (n,), `max_posterior` (n,), `log_density` (n,),
@@ -63,6 +71,8 @@ def scores(
         Which arrays.
     drop
         Rows with missing values get label −1 and NaN scores; otherwise they are an error.
+    backend
+        What computes: `auto`, `numpy` or `numba`.
     warn
         Hears what a user should know of the rows.
 
@@ -78,8 +88,9 @@ def scores(
         dtype = np.float64 if wide else LAYOUT[name][0]
         out[name] = np.empty((dataset.n_samples, *wide), dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
-    n_filled = 0
-    for run, (part, filled) in executor.run(_Scores(dataset, model, names, drop), runs):
+    name = select_scoring_backend(backend, model, dataset, executor)
+    task, n_filled = _Scores(dataset, model, names, drop, name), 0
+    for run, (part, filled) in executor.run(task, runs):
         start, stop = grid.rows_of_range(run)
         n_filled += filled
         for name, values in part.items():

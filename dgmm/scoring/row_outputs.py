@@ -19,17 +19,18 @@ from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.zarr import output_arrays as zarr_output
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_arrays import OutputArray
-from dgmm.fitting.em.data_pass import most_blocks
+from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
-from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
+from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.scoring.row_scores import (
     LAYOUT,
+    ScoredMixture,
     ScoringStatistics,
     array_attributes,
     filled_rows,
@@ -106,13 +107,14 @@ class RowWriter:
     """Scores a run of blocks and writes its chunks; picklable."""
 
     dataset: Dataset
-    model: MixtureModel
+    model: ScoredMixture
     products: Products
     drop: bool
+    backend: str
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
-        scorer, workspace = Scorer(self.model.parameters), Workspace()
+        scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
         policy = MissingPolicy.of(drop=self.drop)
@@ -130,10 +132,11 @@ class RowWriter:
 def scoring_pass(
     dataset: Dataset,
     executor: Executor,
-    model: MixtureModel,
+    model: ScoredMixture,
     products: Products,
     *,
     drop: bool,
+    backend: str,
     progress: PassProgress[ScoringStatistics] | None = None,
 ) -> ScoringStatistics:
     """Read all rows once, write all products, return the exact statistics of the saved parameters.
@@ -148,10 +151,12 @@ def scoring_pass(
         The arrays to write, made before.
     drop
         Rows with missing values get label −1 and NaN scores.
+    backend
+        The name of what computes, the same for all workers (`select_scoring_backend`).
     progress
         Keeps the finished parts: their chunks are on disk, and are not written again.
     """
-    leaves, grid = RowWriter(dataset, model, products, drop), dataset.grid
+    leaves, grid = RowWriter(dataset, model, products, drop, backend), dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
     return map_reduce(
         executor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,13 +11,77 @@ from numpy.typing import DTypeLike, NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import SelectedRows
 from dgmm.data.row_block import Mask, RowBlock
+from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
+from dgmm.mixture.backends import WORTH_COMPILING, select
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import RowScores, Scorer
-from dgmm.model.mixture_model import MixtureModel, is_anomalous
+from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.checksums import Digests, joined
+from dgmm.reduction.executor import Executor
+from dgmm.runtime.environment import all_compile_alike
 
 Array = NDArray[np.float64]
+
+
+class ScoredMixture(Protocol):
+    """What scoring needs of a fitted mixture."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """In standardised units."""
+
+    @property
+    def standardisation(self) -> Standardisation:
+        """Shift and scale."""
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, k."""
+
+    @property
+    def log_volume(self) -> float:
+        """Σ log scale: log density in user units = standardised log density − this."""
+
+    @property
+    def anomaly_threshold(self) -> float | None:
+        """Rows of lower log density are anomalies; None where none are flagged."""
+
+
+def is_anomalous(log_density: Array, threshold: float) -> NDArray[np.bool_]:
+    """Which of some log densities (n,) lie below a threshold, or are −inf, whatever it is.
+
+    Examples
+    --------
+    >>> is_anomalous(np.array([-np.inf, -8.0, -7.0, np.nan]), -7.5).tolist()
+    [True, True, False, False]
+    """
+    return (log_density < threshold) | np.isneginf(log_density)
+
+
+def select_scoring_backend(
+    wanted: str, model: ScoredMixture, dataset: Dataset, executor: Executor
+) -> str:
+    """The name of the backend that scores all rows of a data set, the same on all workers.
+
+    Parameters
+    ----------
+    wanted
+        `auto`, `numpy` or `numba`.
+    model, dataset, executor
+        What is scored, and where.
+
+    Raises
+    ------
+    UnavailableError
+        If Numba is wanted and cannot be used everywhere.
+    """
+    width = model.parameters.family.width(dataset.n_features)
+    numbers = dataset.n_samples * (model.n_components + width)
+    if wanted == "auto" and numbers < WORTH_COMPILING:
+        return "numpy"
+    return select(wanted, numbers, is_everywhere=all_compile_alike(executor.environment()))
+
 
 #: name → (dtype, value of a dropped row)
 LAYOUT: dict[str, tuple[str, float]] = {
@@ -152,7 +216,7 @@ def score_block(
     rows: SelectedRows,
     scorer: Scorer,
     workspace: Workspace,
-    model: MixtureModel,
+    model: ScoredMixture,
     posterior_dtype: DTypeLike | None,
 ) -> Scored:
     """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
@@ -182,7 +246,7 @@ def _kept_scores(
     rows: NDArray[Any],
     scorer: Scorer,
     workspace: Workspace,
-    model: MixtureModel,
+    model: ScoredMixture,
     posteriors: NDArray[Any] | None,
     mask: Mask | None,
 ) -> tuple[dict[str, NDArray[Any]], float]:
@@ -195,7 +259,7 @@ def _kept_scores(
         posteriors[~mask] = LAYOUT["responsibilities"][1]
     places = None if mask is None else np.flatnonzero(mask)
     out = RowScores.empty(len(rows), posteriors, places)
-    entropy = _write_scores(rows, scorer, workspace, model, out)
+    entropy = write_scores(rows, scorer, workspace, model, out)
     log_density = out.log_density
     log_density -= model.log_volume
     values: dict[str, NDArray[Any]] = {"labels": out.labels, "max_posterior": out.max_posterior}
@@ -205,8 +269,8 @@ def _kept_scores(
     return values, entropy
 
 
-def _write_scores(
-    rows: NDArray[Any], scorer: Scorer, workspace: Workspace, model: MixtureModel, out: RowScores
+def write_scores(
+    rows: NDArray[Any], scorer: Scorer, workspace: Workspace, model: ScoredMixture, out: RowScores
 ) -> float:
     """Score rows at once where the backend can, the others tile by tile; their entropy."""
     affine = model.standardisation.affine(rows.dtype, np.float64)

@@ -97,6 +97,17 @@ def _are_within(radii: Any, b: int, largest: Any) -> bool:
 
 
 @compiled
+def _write_posteriors(
+    E: Any, inverse: Any, k: int, b: int, start: int, posteriors: Any, places: Any
+) -> None:
+    """E (k, b) over its sums, rows first, into their places."""
+    for c in range(b):
+        row = posteriors[places[start + c] if places.size else start + c]
+        for j in range(k):
+            row[j] = E[j, c] * inverse[c]
+
+
+@compiled
 def _score(
     one: Any,
     exp: Any,
@@ -152,15 +163,9 @@ def _score(
             max_posterior[start + c] = inverse
             entropy += density[c] - dot[c] * inverse
             total[c] = inverse
-            density[c] += top[c]
-        if whitening.shape[0]:
-            for c in range(b):
-                density[c] += common[c]
+            density[c] += top[c] + common[c]
         if posteriors.shape[0]:
-            for c in range(b):
-                row = posteriors[places[start + c] if places.size else start + c]
-                for j in range(k):
-                    row[j] = E[j, c] * total[c]
+            _write_posteriors(E, total, k, b, start, posteriors, places)
     return entropy
 
 

@@ -107,7 +107,11 @@ class Scorer:
             self._product.common_whitening(),
             tolerance / unit if unit > 0 else float("inf"),
             lambda name, size: workspace.array(name, (size,)),
-            *(out.labels, out.max_posterior, out.log_density, out.posteriors, out.places),
+            out.labels,
+            out.max_posterior,
+            out.log_density,
+            out.posteriors,
+            out.places,
         )
         return workspace.backend.score(block)
 
