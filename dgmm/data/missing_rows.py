@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dgmm.data.row_block import Mask, RowBlock, Rows
 from dgmm.errors import DataError
 
-_REMEDY = "Set data.missing to drop, or repair the array"
+#: End of the error's message where a job or an estimator reads the rows.
+REMEDY = "Set data.missing to drop, or repair the array"
 
 
 class Located(Protocol):
@@ -82,7 +83,7 @@ class MissingPolicy(Enum):
         return cls.DROP if n_dropped else cls.NONE_MISSING
 
     def select(
-        self, block: RowBlock, dataset: Located, *, weightless: bool = False, remedy: str = _REMEDY
+        self, block: RowBlock, dataset: Located, *, weightless: bool = False, remedy: str = REMEDY
     ) -> SelectedRows:
         """The rows that count.
 

@@ -230,7 +230,12 @@ class MixtureModel:
         """One array of scores of rows X, on all CPUs of this process."""
         dataset = in_model_order(as_dataset(X), self.feature_names)[0]
         with ThreadExecutor() as executor:
-            return scores(dataset, executor, self, (name,), warn=lambda text: warn([text]))[name]
+            found = scores(
+                *(dataset, executor, self, (name,)),
+                remedy="Drop such rows first",
+                warn=lambda text: warn([text]),
+            )
+            return found[name]
 
 
 def _read_only(array: Array) -> Array:

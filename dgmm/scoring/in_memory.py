@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.missing_rows import REMEDY, MissingPolicy
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
@@ -34,6 +34,7 @@ class _Scores:
     model: ScoredMixture
     names: tuple[str, ...]
     drop: bool
+    remedy: str
     backend: str
 
     def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
@@ -43,7 +44,7 @@ class _Scores:
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, policy = 0, MissingPolicy.of(drop=self.drop)
         for block in self.dataset.read_blocks(run):
-            rows = policy.select(block, self.dataset, weightless=True)
+            rows = policy.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
             parts.append(score_block(rows, scorer, workspace, self.model, posteriors).values)
         whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
@@ -57,6 +58,7 @@ def scores(
     names: tuple[str, ...],
     *,
     drop: bool = False,
+    remedy: str = REMEDY,
     backend: str = "auto",
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -71,6 +73,8 @@ def scores(
         Which arrays.
     drop
         Rows with missing values get label −1 and NaN scores; otherwise they are an error.
+    remedy
+        End of that error's message.
     backend
         What computes: `auto`, `numpy` or `numba`.
     warn
@@ -89,7 +93,7 @@ def scores(
         out[name] = np.empty((dataset.n_samples, *wide), dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     name = select_scoring_backend(backend, model, dataset, executor)
-    task, n_filled = _Scores(dataset, model, names, drop, name), 0
+    task, n_filled = _Scores(dataset, model, names, drop, remedy, name), 0
     for run, (part, filled) in executor.run(task, runs):
         start, stop = grid.rows_of_range(run)
         n_filled += filled
