@@ -95,7 +95,7 @@ class OutputStage:
         self._dataset.check_unchanged()
         publish_outputs(self._part, self._final)
         path = self._directory.path / self._final.name
-        self._directory.record["outputs"] = describe(path, names, digests)
+        self._directory.record["outputs"] = describe(path, names, digests, self._backend)
         return total, model
 
     def _prepare(self, names: tuple[str, ...], quantile: float | None) -> None:

@@ -69,7 +69,10 @@ def rebuild_outputs(
         require_memory(plan, executor.task_memory_limit)
         recording.stage("scoring", f"{again.dataset.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
-        stage = OutputStage(job, directory, again.dataset, executor, again.model, state, written)
+        stage = OutputStage(
+            *(job, directory, again.dataset, executor, again.model, state, written),
+            backend=_backend_of(before),
+        )
         stage.write(quantile=again.quantile)
         recording.end_stage()
     return directory.rebuilt(_differing(before, directory.record["outputs"]))
@@ -91,6 +94,11 @@ def saved_model(directory: RunDirectory) -> MixtureModel:
             "back, or choose another output.path to fit anew"
         ) from error
     return replace(model, anomaly_threshold=None, anomaly_quantile=None)
+
+
+def _backend_of(outputs: Mapping[str, Any]) -> str:
+    """What scored the rows of recorded outputs; NumPy before that was recorded."""
+    return next((str(array.get("backend", "numpy")) for array in outputs.values()), "numpy")
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -213,7 +213,7 @@ class _ChunkWriter:
 
 
 def describe(
-    path: str | Path, names: tuple[str, ...], digests: Digests
+    path: str | Path, names: tuple[str, ...], digests: Digests, backend: str
 ) -> dict[str, dict[str, Any]]:
     """What run.json says of each array."""
     described = {}
@@ -224,6 +224,7 @@ def describe(
             "shape": list(array.shape),
             "chunk_rows": array.chunk_rows,
             "sha256": digests[name],
+            "backend": backend,
             "bytes": sum(f.stat().st_size for f in Path(path, name).rglob("*") if f.is_file()),
         }
     return described
