@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,10 @@ def site(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     info = folder / f"{PACKAGE}-{metadata()['version']}.dist-info"
     info.mkdir(parents=True)
-    (folder / f"{PACKAGE}.py").write_text("\n".join(blocks("python")), encoding="utf-8")
+    (folder / PACKAGE).mkdir()
+    (folder / PACKAGE / "__init__.py").write_text("\n".join(blocks("python")), encoding="utf-8")
+    for example in re.findall(rf"`{PACKAGE}/(\w+\.py)`", PAGE):
+        shutil.copy(PROJECT / "tests" / "laws" / example, folder / PACKAGE)
     about = f"Metadata-Version: 2.1\nName: {metadata()['name']}\nVersion: {metadata()['version']}\n"
     (info / "METADATA").write_text(about, encoding="utf-8")
     groups = [
@@ -52,15 +55,6 @@ def site(tmp_path: Path) -> Path:
     ]
     (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
     return folder
-
-
-def module(site: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(PACKAGE, site / f"{PACKAGE}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
 
 
 def job() -> dict[str, Any]:
@@ -72,20 +66,19 @@ def job() -> dict[str, Any]:
     return tree
 
 
-def value_at(tree: dict[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        tree = tree[part]
-    return tree
-
-
-def test_the_page_adds_to_every_registry_that_a_job_names(site: Path) -> None:
+def test_the_page_adds_to_every_registry_that_a_job_names(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
     by_group = {registry.group: registry for registry in REGISTRIES}
     assert set(entry_points()) <= set(by_group)
     for group, members in entry_points().items():
         for name, value in members.items():
-            assert value.partition(":")[0] == PACKAGE
-            assert hasattr(module(site), value.partition(":")[2])
-            assert name not in by_group[group].names()
+            built_in = next(iter(by_group[group].values()))
+            kinds = type(built_in).__mro__[:-1]
+            assert isinstance(EntryPoint(name, value, group).load(), kinds)
+            assert name in by_group[group].names()
+            assert name not in list(by_group[group])
 
 
 @pytest.mark.slow
@@ -93,7 +86,6 @@ def test_the_job_of_the_page_runs_with_all_that_it_adds(site: Path, tmp_path: Pa
     rows = np.random.default_rng(0).normal(size=(600, 2)) + np.repeat([[0], [9], [18]], 200, axis=0)
     zarr.save_array(str(tmp_path / "rows.zarr"), rows)
     tree = job()
-    tree.setdefault("cluster", {"kind": "threads"})
     (tmp_path / "job.yaml").write_text(json.dumps(tree), encoding="utf-8")  # JSON is YAML
     done = subprocess.run(
         [sys.executable, "-m", "dgmm", "run", "job.yaml", "--set", "output.report=false"],
@@ -106,5 +98,7 @@ def test_the_job_of_the_page_runs_with_all_that_it_adds(site: Path, tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / tree["output"]["path"] / "run.json").read_text())
-    for registry in (r for r in REGISTRIES if r.group in entry_points()):
-        assert value_at(record["job"], registry.key) in entry_points()[registry.group]
+    for section, values in tree.items():
+        assert record["job"][section] | values == record["job"][section]
+    named = [value for values in tree.values() for value in values.values()]
+    assert [n for members in entry_points().values() for n in members if n not in named] == []
