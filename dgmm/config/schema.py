@@ -21,6 +21,7 @@ from dgmm.config.values import (
     Share,
     Version,
 )
+from dgmm.data.formats import FORMATS, format_name
 from dgmm.execution.opening import CLUSTERS
 from dgmm.fitting.initialisation import INITIALISERS
 from dgmm.mixture.covariance import FAMILIES
@@ -46,6 +47,8 @@ class DataSettings(Settings):
 
     path: LocalPath
     """Zarr array (v2 or v3), or a group that holds it. Relative to the current directory."""
+    format: Literal["auto"] | Annotated[str, Field(strict=True), Choice(FORMATS)] = "auto"
+    """Format that the rows are stored in; `auto` is Zarr. Packages may add others."""
     array: ArrayName | None = None
     """Name of the array where `path` is a group."""
     missing: Literal["error", "drop"] = "error"
@@ -218,6 +221,7 @@ class Job(Settings):
         """
         job = self.resolved()
         job["model"].pop("max_iter", None)
+        job["data"]["format"] = format_name(self.data.format)
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
         fields["outputs"] = products
@@ -230,7 +234,7 @@ _PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "resp
 
 
 #: What keys of a job name members of.
-REGISTRIES: tuple[Registry[Any], ...] = (FAMILIES, INITIALISERS, CLUSTERS)
+REGISTRIES: tuple[Registry[Any], ...] = (FORMATS, FAMILIES, INITIALISERS, CLUSTERS)
 
 
 def json_schema() -> dict[str, Any]:

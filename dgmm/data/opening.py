@@ -14,6 +14,7 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import safe_text
 from dgmm.data.lazy_arrays import loaded
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.unsupported_inputs import refuse_unreadable
 from dgmm.data.valid_range import ValidRange, valid_range_of
@@ -30,7 +31,8 @@ def as_dataset(X: Any) -> Dataset:
     Parameters
     ----------
     X
-        A path of a Zarr array, a `zarr.Array`, a table of pandas, polars or Arrow, or anything
+        A path of a Zarr array, a `zarr.Array`, a `StoredDataset` of any format (see
+        `dgmm.data.formats.open_stored`), a table of pandas, polars or Arrow, or anything
         NumPy makes an (n, d) array of. A Zarr array in a folder is read block by block; one that
         lives elsewhere, and arrays of Dask, xarray or HDF5 that are not in memory, are loaded up
         to 256 MiB.
@@ -40,6 +42,8 @@ def as_dataset(X: Any) -> Dataset:
     DataError
         If X cannot be read as rows of numbers: it says what X is, and what to do.
     """
+    if isinstance(X, StoredDataset):
+        return X
     if isinstance(X, str | os.PathLike):
         return open_zarr(_folder(X))
     if isinstance(X, zarr.Array):

@@ -12,7 +12,7 @@ from typing import Any
 #: Keys that had another name: section, former name, name.
 RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
 #: Keys that earlier records lack, with the value that they stand for.
-ADDED = {("compute", "backend"): "auto"}
+ADDED = {("compute", "backend"): "auto", ("data", "format"): "zarr"}
 
 
 def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.data.formats import DataSource
 from dgmm.terminal_text import listed
 
 #: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`.
@@ -24,6 +26,12 @@ def identity(job: Job) -> dict[str, Any]:
         else section
         for name, section in fields.items()
     }
+
+
+def data_source(job: Job) -> DataSource:
+    """Where the job's rows lie."""
+    data = job.data
+    return DataSource(str(Path(data.path).absolute()), data.array, data.absent_chunks)
 
 
 def _absolute(path: str | None) -> str | None:

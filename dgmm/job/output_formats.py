@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.data.formats import format_name, open_stored
 from dgmm.data.zarr.format_versions import format_in
 from dgmm.data.zarr.node import find_array
 from dgmm.errors import DgmmError
 from dgmm.job.former_identities import in_todays_names
+from dgmm.job.identity import data_source
 from dgmm.storage.folders import Folder
 
 _KEY = "zarr_format"
@@ -55,8 +56,11 @@ def _format_of(job: Job) -> int | None:
     wanted = job.output.zarr_format
     if wanted != "auto":
         return wanted
+    source, name = data_source(job), format_name(job.data.format)
     try:
-        return find_array(str(Path(job.data.path).absolute()), job.data.array).zarr_format
+        if name == "zarr":  # without listing its chunks
+            return find_array(source.path, source.array).zarr_format
+        return open_stored(name, source).zarr_format
     except DgmmError:
         return None  # whoever reads the data says why
 

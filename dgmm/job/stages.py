@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
+from dgmm.data.formats import open_stored
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_arrays import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
@@ -19,6 +18,7 @@ from dgmm.events import Listener
 from dgmm.execution.opening import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
+from dgmm.job.identity import data_source
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.resume_check import accepted_workers
 from dgmm.reduction.executor import OpenExecutor
@@ -33,9 +33,8 @@ _SHOWN = 10
 
 def open_data(job: Job) -> StoredDataset:
     """The job's data set; nothing but metadata and the chunk listing is read."""
-    path = str(Path(job.data.path).absolute())
     with retry_budget(job.storage.retry_s):
-        dataset = open_zarr(path, job.data.array, absent_chunks=job.data.absent_chunks)
+        dataset = open_stored(job.data.format, data_source(job))
     return dataset.with_retries(job.storage.retry_s)
 
 

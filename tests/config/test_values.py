@@ -36,6 +36,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
         "version": 1,
         "data": {
             "path": "data/x.zarr",
+            "format": "auto",
             "array": None,
             "missing": "error",
             "absent_chunks": "error",

@@ -31,7 +31,7 @@ OF_PYTHON = {
 }
 #: Keys without a parameter: the estimator is handed its rows, and where it starts from.
 OF_JOBS = {
-    *("data.path", "data.array", "data.absent_chunks"),
+    *("data.path", "data.format", "data.array", "data.absent_chunks"),
     *("model.path", "initialisation.model"),
 }
 #: Sections that decide what is computed; the others decide where, and what is written.

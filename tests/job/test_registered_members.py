@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import npy_format
 import numpy as np
 import pytest
 from clusters import gaussian_clusters, write_zarr
+from npy_format import open_npy
 from numpy.typing import NDArray
 
 import dgmm
 from dgmm.cli.entry_point import run
 from dgmm.config import json_schema, load_job
+from dgmm.data.formats import FORMATS, DataSource, open_stored
 from dgmm.errors import DataError, JobFileError
 from dgmm.execution import CLUSTERS, ClusterKind, ClusterSettings
 from dgmm.fitting.initialisation import INITIALISERS, Initialiser, StartRequest
@@ -25,6 +32,7 @@ from dgmm.runtime.blas_threads import single_blas_thread
 from dgmm.runtime.environment import process_environment
 
 T = TypeVar("T")
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module", name="X")
@@ -37,10 +45,10 @@ def data(tmp_path: Path, X: NDArray[np.float64]) -> Path:
     return write_zarr(tmp_path / "rows.zarr", X)
 
 
-def written(folder: Path, data: Path, **sections: dict[str, Any]) -> Path:
+def written(folder: Path, rows: Path, /, **sections: dict[str, Any]) -> Path:
     """A job file in a folder, its run directory beside it."""
     tree = {
-        "data": {"path": str(data)},
+        "data": {"path": str(rows)},
         "model": {"n_components": 3, "max_iter": 5, "tol": 1e-3},
         "cluster": {"kind": "threads", "n_workers": 2},
         "output": {"path": str(folder / "run"), "report": False},
@@ -131,6 +139,63 @@ def test_a_cluster_kind_runs_the_passes_of_a_job(
     job = written(tmp_path, data, cluster={"kind": "serial", "threads_per_worker": 2})
     with pytest.raises(JobFileError, match="contradicts kind: serial"):
         load_job(job)
+
+
+@pytest.fixture
+def npy(tmp_path: Path, X: NDArray[np.float64]) -> Path:
+    np.save(tmp_path / "rows.npy", X)
+    return tmp_path / "rows.npy"
+
+
+def test_rows_of_a_format_are_fitted_labelled_and_known_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npy: Path, data: Path, X: NDArray[np.float64]
+) -> None:
+    monkeypatch.setitem(FORMATS, "npy", open_npy)
+    job = written(tmp_path, npy, data={"format": "npy"})
+    assert run(["plan", str(job)]) == 0
+    assert run(["run", "--quiet", str(job)]) == 0
+    assert run(["run", "--quiet", "--exit-skip", str(job)]) == 99
+    (tmp_path / "zarr").mkdir()
+    assert run(["run", "--quiet", str(written(tmp_path / "zarr", data))]) == 0
+    for product in ("model/arrays.npz", "outputs.zarr/labels/c/0"):
+        ours, theirs = (f / "run" / product for f in (tmp_path, tmp_path / "zarr"))
+        assert ours.read_bytes() == theirs.read_bytes()
+    assert run(["run", "--quiet", str(written(tmp_path, npy, data={"format": "zarr"}))]) == 73
+    dataset = open_stored("npy", DataSource(str(npy)))
+    mixture, whole = (dgmm.GaussianMixture(3, random_state=0).fit(rows) for rows in (dataset, X))
+    assert mixture.means_.tobytes() == whole.means_.tobytes()
+    assert mixture.predict(dataset).tobytes() == whole.predict(X).tobytes()
+
+
+@pytest.mark.slow
+def test_a_format_of_an_installed_package_is_read_by_worker_processes(
+    tmp_path: Path, npy: Path
+) -> None:
+    info = tmp_path / "site" / "npy_format-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: npy-format\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dgmm.formats]\nnpy = npy_format:open_npy\n")
+    shutil.copy(npy_format.__file__, tmp_path / "site")
+    cluster = {"kind": "local", "n_workers": 1, "memory_limit": "1 GiB"}
+    job = written(tmp_path, npy, data={"format": "npy"}, cluster=cluster)
+    places = [str(tmp_path / "site"), str(PROJECT), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "dgmm", "run", "--quiet", str(job)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert record(tmp_path)["data"]["fingerprint"].keys() == {"shape", "dtype", "sha256"}
+
+
+def test_a_format_that_does_not_exist_is_refused_with_those_that_do(
+    tmp_path: Path, npy: Path
+) -> None:
+    with pytest.raises(JobFileError, match=r'found "npy", expected auto or one of zarr$'):
+        load_job(written(tmp_path, npy, data={"format": "npy"}))
 
 
 def test_names_reach_schema_and_messages_as_they_are_registered(
