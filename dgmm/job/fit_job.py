@@ -264,8 +264,8 @@ def _record_scoring(
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""
     warn_of_underflow(total, listener)
-    n = total.n_scored
-    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, max(n, 1))
+    n = total.weight
+    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, n or 1)
     directory.record |= {
         "log_likelihood": total.log_likelihood,
         "mean_log_likelihood": total.log_likelihood / n if n else None,

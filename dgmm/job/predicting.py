@@ -143,7 +143,7 @@ def _model(job: Job) -> MixtureModel:
 def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:
     """Put what was counted into the record; return the message."""
     n_rows = total.n_read - total.n_dropped
-    mean = total.log_likelihood / total.n_scored if total.n_scored else None
+    mean = total.log_likelihood / total.weight if total.weight else None
     shown = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
     directory.record |= {
         "rows": rows_record(total.n_read, total.n_dropped),

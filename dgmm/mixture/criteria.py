@@ -22,7 +22,7 @@ class Criteria:
     icl: float
 
 
-def criteria(log_likelihood: float, entropy: float, n_free: int, n_rows: int) -> Criteria:
+def criteria(log_likelihood: float, entropy: float, n_free: int, n_rows: float) -> Criteria:
     """AIC (Akaike 1974), BIC (Schwarz 1978), ICL (Biernacki, Celeux & Govaert 2000).
 
     Parameters
@@ -34,7 +34,7 @@ def criteria(log_likelihood: float, entropy: float, n_free: int, n_rows: int) ->
     n_free
         Free parameters of the mixture.
     n_rows
-        Rows the likelihood was summed over.
+        Rows the likelihood was summed over, or the sum of their weights.
     """
     bic = n_free * math.log(n_rows) - 2.0 * log_likelihood
     return Criteria(2.0 * n_free - 2.0 * log_likelihood, bic, bic + 2.0 * entropy)

@@ -17,10 +17,10 @@ from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
+from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.row_scores import (
     LAYOUT,
     ScoredMixture,
-    filled_rows,
     score_block,
     select_scoring_backend,
 )

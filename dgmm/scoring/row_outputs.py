@@ -28,12 +28,12 @@ from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
+from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.row_scores import (
     LAYOUT,
     ScoredMixture,
     ScoringStatistics,
     array_attributes,
-    filled_rows,
     score_block,
 )
 from dgmm.storage.folders import Target

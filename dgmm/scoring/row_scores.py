@@ -10,13 +10,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import SelectedRows
-from dgmm.data.row_block import Mask, RowBlock
+from dgmm.data.row_block import Mask
 from dgmm.data.standardisation import Standardisation
-from dgmm.errors import DataError
 from dgmm.mixture.backends import WORTH_COMPILING, select
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import RowScores, Scorer
 from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import merged_weight
 from dgmm.reduction.checksums import Digests, joined
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
@@ -127,9 +127,9 @@ class ScoringStatistics:
     Attributes
     ----------
     log_likelihood
-        Σ log p(x) in user units over rows with a finite log density.
+        Σ w log p(x) in user units over rows of weights w with a finite log density.
     entropy
-        −Σ r log r.
+        −Σ w r log r.
     n_underflowed
         Rows whose log density is −inf.
     label_counts : (k,)
@@ -140,6 +140,8 @@ class ScoringStatistics:
         Rows below the model's threshold, where it has one.
     digests
         Checksums of what was written of each array.
+    sum_of_weights : float or None
+        Of rows with a finite log density; None where each weighs 1.
     """
 
     n_read: int
@@ -151,11 +153,17 @@ class ScoringStatistics:
     n_anomalies: int = 0
     n_filled: int = 0
     digests: Digests = field(default_factory=dict)
+    sum_of_weights: float | None = None
 
     @property
     def n_scored(self) -> int:
         """Rows with a finite log density: those that the log-likelihood is a sum over."""
         return self.n_read - self.n_dropped - self.n_underflowed
+
+    @property
+    def weight(self) -> float:
+        """Sum of the weights of these rows: what means over rows are divided by."""
+        return self.n_scored if self.sum_of_weights is None else self.sum_of_weights
 
     def merge(self, other: Self) -> Self:
         """These blocks followed by the others."""
@@ -169,39 +177,8 @@ class ScoringStatistics:
             self.n_anomalies + other.n_anomalies,
             self.n_filled + other.n_filled,
             joined(self.digests, other.digests),
+            merged_weight(self, other),
         )
-
-
-def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> int:
-    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing,
-    as are values outside the array's valid range.
-
-    Zero is not looked for but there: nobody has chosen it, and it is a number like others.
-
-    Raises
-    ------
-    DataError
-        As a fit refuses it in its summary.
-    """
-    _refuse_outside(dataset, block, selected)
-    rows, fill = block.values, dataset.fill_value
-    if fill is None or (fill.value == 0 and not fill.is_mask):
-        return 0
-    count = fill.rows_with_it(rows)
-    if fill.is_mask and count:
-        raise DataError(
-            fill.refusal(f"in {count:,} of {len(rows):,} rows from row {block.start} on")
-        )
-    return count
-
-
-def _refuse_outside(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> None:
-    """Refuse rows that are scored with values outside the array's valid range."""
-    if (valid := dataset.valid_range) is None:
-        return
-    if count := valid.rows_outside(selected.values):
-        counts = f"in {count:,} of {selected.n_read:,} rows from row {block.start} on"
-        raise DataError(valid.refusal(counts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -223,17 +200,19 @@ def score_block(
     mask, posteriors = rows.mask, None
     if posterior_dtype is not None:
         posteriors = np.empty((rows.n_read, model.n_components), posterior_dtype)
-    values, entropy = _kept_scores(rows.values, scorer, workspace, model, posteriors, mask)
+    values, entropy = _scores_of(rows, scorer, workspace, model, posteriors)
     log_density = values["log_density"]
     finite = np.isfinite(log_density)
+    weights = None if rows.weights is None else rows.weights[finite]
     statistics = ScoringStatistics(
         n_read=rows.n_read,
         n_dropped=rows.n_dropped,
         n_underflowed=len(finite) - int(finite.sum()),
-        log_likelihood=float(log_density[finite].sum()),
+        log_likelihood=_weighted_sum(log_density[finite], weights),
         entropy=entropy,
         label_counts=np.bincount(values["labels"], minlength=model.n_components),
         n_anomalies=int(values["anomaly"].sum()) if "anomaly" in values else 0,
+        sum_of_weights=None if weights is None else float(weights.sum()),
     )
     if mask is not None:
         values = {name: _spread(name, v, mask) for name, v in values.items()}
@@ -242,24 +221,28 @@ def score_block(
     return Scored(values, statistics)
 
 
-def _kept_scores(
-    rows: NDArray[Any],
+def _weighted_sum(values: Array, weights: Array | None) -> float:
+    return float(values.sum() if weights is None else (values * weights).sum())
+
+
+def _scores_of(
+    rows: SelectedRows,
     scorer: Scorer,
     workspace: Workspace,
     model: ScoredMixture,
     posteriors: NDArray[Any] | None,
-    mask: Mask | None,
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """Values of rows without missing ones, by array name, and the entropy of their posteriors.
 
     The posteriors, the one wide array, are written where they belong among all rows, those of the
     mask's dropped ones included: a copy of them would be as large as they are.
     """
+    mask = rows.mask
     if posteriors is not None and mask is not None:
         posteriors[~mask] = LAYOUT["responsibilities"][1]
     places = None if mask is None else np.flatnonzero(mask)
-    out = RowScores.empty(len(rows), posteriors, places)
-    entropy = write_scores(rows, scorer, workspace, model, out)
+    out = RowScores.empty(len(rows.values), posteriors, places)
+    entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights)
     log_density = out.log_density
     log_density -= model.log_volume
     values: dict[str, NDArray[Any]] = {"labels": out.labels, "max_posterior": out.max_posterior}
@@ -270,29 +253,43 @@ def _kept_scores(
 
 
 def write_scores(
-    rows: NDArray[Any], scorer: Scorer, workspace: Workspace, model: ScoredMixture, out: RowScores
+    rows: NDArray[Any],
+    scorer: Scorer,
+    workspace: Workspace,
+    model: ScoredMixture,
+    out: RowScores,
+    weights: Array | None = None,
 ) -> float:
-    """Score rows at once where the backend can, the others tile by tile; their entropy."""
+    """Score rows at once where the backend can, the others tile by tile; their entropy.
+
+    Rows with weights (n,) go tile by tile: the entropy is then weighted.
+    """
     affine = model.standardisation.affine(rows.dtype, np.float64)
-    done = None if affine is None else scorer.at_once((rows, *affine), out, workspace)
+    done = (
+        None
+        if affine is None or weights is not None
+        else scorer.at_once((rows, *affine), out, workspace)
+    )
     entropy, left = (0.0, None) if done is None else (done[0], np.flatnonzero(done[1]))
     Y = model.standardisation.apply(rows if left is None else rows[left], np.float64)
     for tile, log_prob, R in scorer.score(Y, workspace):
         out.write(tile if left is None else left[tile], log_prob, R)
-        entropy += _entropy(R, workspace)
+        entropy += _entropy(R, workspace, None if weights is None else weights[tile])
     return entropy
 
 
-def _entropy(R: Array, workspace: Workspace) -> float:
-    """−Σ r log r, with 0 log 0 = 0."""
+def _entropy(R: Array, workspace: Workspace, weights: Array | None) -> float:
+    """−Σ w r log r, with 0 log 0 = 0."""
     logs = workspace.array("entropy", R.shape)
     np.maximum(R, np.finfo(np.float64).tiny, out=logs)
     np.log(logs, out=logs)
-    return -float(np.einsum("kb,kb->", R, logs))
+    if weights is None:
+        return -float(np.einsum("kb,kb->", R, logs))
+    return -float(np.einsum("kb,kb,b->", R, logs, weights))
 
 
 def _spread(name: str, values: NDArray[Any], mask: Mask) -> NDArray[Any]:
-    """Put the kept rows' values back in their places; dropped rows get the layout's value."""
+    """Put the scored rows' values in their places; dropped rows get the layout's value."""
     out = np.full((len(mask), *values.shape[1:]), LAYOUT[name][1], values.dtype)
     out[mask] = values
     return out

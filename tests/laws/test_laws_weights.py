@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import em_runs
@@ -19,12 +20,16 @@ from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
 from dgmm.fitting.initialisation.all_rows import AllRows
 from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasure, RoundMeasure
-from dgmm.mixture.backends import compiled_backend
+from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.covariance import FAMILIES, Family
-from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel, Workspace
+from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce
+from dgmm.scoring.row_scores import ScoringStatistics, score_block
 
 N, D = 1000, 4
 WEIGHTS = np.random.default_rng(7).integers(1, 4, N)
@@ -157,6 +162,30 @@ def test_rows_of_weight_zero_are_absent_in_a_start_over_all_rows(family):
     np.testing.assert_array_equal(found.scatter, expected.scatter)
 
 
+@FAMILY
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_are_copies_in_scores(family, backend):
+    scene = _scene(family)
+    weighted = _scored(scene, _rows(scene), WEIGHTS, backend)
+    copied = _scored(scene, np.repeat(_rows(scene), WEIGHTS, axis=0), None, backend)
+    allowed = WEIGHTS.sum() * scene.allowed()
+    assert abs(weighted.log_likelihood - copied.log_likelihood) <= allowed
+    assert abs(weighted.entropy - copied.entropy) <= allowed
+    assert (weighted.n_scored, weighted.weight) == (N, copied.weight)
+
+
+@FAMILY
+def test_rows_of_weight_zero_are_scored_and_add_nothing(family):
+    scene, weights = _scene(family), WEIGHTS * (np.arange(N) % 3 > 0)
+    found = _scored(scene, _rows(scene), weights, "numpy")
+    there = weights > 0
+    expected = _scored(scene, _rows(scene)[there], weights[there], "numpy")
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=N * mixtures.EPS)
+    assert found.entropy == pytest.approx(expected.entropy, rel=N * mixtures.EPS)
+    assert found.weight == expected.weight
+    assert found.label_counts.sum() == N
+
+
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 4096 rows, the fewest, so that weights and copies are cut alike or not at all."""
@@ -194,6 +223,19 @@ def _reduced(rows: Array, weights: Array | None, measure: Any) -> Any:
     n_dropped = 0 if weights is None else int((weights == 0).sum())
     with ThreadExecutor(1) as executor:
         return AllRows(dataset, executor, units, n_dropped).reduce(measure, "measured").values
+
+
+def _scored(scene: Scene, rows: Array, weights: Array | None, backend: str) -> ScoringStatistics:
+    dataset, p = ArrayDataset(rows, weights=weights), scene.parameters
+    model = MixtureModel(p, Standardisation.identity(D), dataset.feature_names)
+    scorer, used = Scorer(p), Workspace(get(backend))
+    parts = [
+        score_block(
+            MissingPolicy.ERROR.select(block, dataset, weightless=True), scorer, used, model, None
+        ).statistics
+        for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
+    ]
+    return reduce(ScoringStatistics.merge, parts)
 
 
 def _summary(rows: Array, weights: Array | None) -> Summary:
