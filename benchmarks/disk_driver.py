@@ -18,6 +18,7 @@ from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.opening import open_executor
 from dgmm.fitting.em.data_pass import EStepTask
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.job.planning import plan_for
 from dgmm.job.stages import cluster_settings, open_data
 from dgmm.mixture.covariance import family_named
@@ -57,7 +58,10 @@ def main(job_file: str) -> None:
         )
         for line in sys.stdin:
             leaves = EStepTask(
-                dataset, units(), (kernel(line.strip()),), "numba", MissingPolicy.NONE_MISSING
+                dataset,
+                (EStepRequest(kernel(line.strip()), units()),),
+                "numba",
+                MissingPolicy.NONE_MISSING,
             )
             begun = time.perf_counter()
             total = map_reduce(executor, leaves, dataset.grid.n_blocks)

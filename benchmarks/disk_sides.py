@@ -30,6 +30,7 @@ from benchmarks.measuring import FORCED, N_THREADS, PROJECT
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.fitting.em.data_pass import EStepTask
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import SubtreeTask
 from dgmm.runtime.blas_threads import single_blas_thread
@@ -128,7 +129,10 @@ def compute(which: int, covariance_type: str) -> None:  # noqa: ARG001 - each ho
     """Make an EM pass over the rows held, merged as a task of dgmm's merges them."""
     dataset = _held["rows"]
     leaves = EStepTask(
-        dataset, units(), (kernel(covariance_type),), "numba", MissingPolicy.NONE_MISSING
+        dataset,
+        (EStepRequest(kernel(covariance_type), units()),),
+        "numba",
+        MissingPolicy.NONE_MISSING,
     )
     n_blocks = dataset.grid.n_blocks
     SubtreeTask(leaves, n_blocks)(BlockRange(0, n_blocks))

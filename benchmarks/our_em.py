@@ -15,7 +15,9 @@ from benchmarks.mixtures import Mixture
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.data_pass import EStepRunner, PassStatistics
+from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.preparation import prepare
 from dgmm.fitting.settings import FitSettings
@@ -62,9 +64,7 @@ class OurEM:
         prepared = prepare(self._dataset, self._executor, settings)
         self._standardisation = prepared.standardisation
         self.backend = backend or prepared.backend
-        self._pass = EStepRunner(
-            self._dataset, self._executor, prepared.standardisation, self.backend
-        )
+        self._pass = EStepRunner(self._dataset, self._executor, self.backend)
         self._guard, open_guard = prepared.problem.guard, Guard(0.0)
         self._problem = replace(prepared.problem, max_iter=10**9, guard=open_guard)
         parameters = with_arrays(
@@ -76,7 +76,7 @@ class OurEM:
             means=start.means,
             precisions=start.precisions,
         )
-        self._candidate = FitCandidate.at(0, parameters, self._problem)
+        self._candidate = EMSolver(self._problem).init(CandidateId(), parameters)
         self.n_iterations = 0
         self.kernel = ""
 

@@ -40,6 +40,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import ProductKernel
 from dgmm.mixture.parameters import Parameters, m_step
@@ -169,7 +170,9 @@ class EmptyPass:
 
 
 def _pass(dataset: ZarrDataset, kernel: ProductKernel) -> EStepTask:
-    return EStepTask(dataset, _units(), (kernel,), "numba", MissingPolicy.NONE_MISSING)
+    return EStepTask(
+        dataset, (EStepRequest(kernel, _units()),), "numba", MissingPolicy.NONE_MISSING
+    )
 
 
 class _Iteration:
@@ -273,7 +276,9 @@ def compute_half(which: int, path: str, kernel: ProductKernel) -> float:
     if len(rows) == 0:
         return 0.0
     dataset = ArrayDataset(rows)
-    leaves = EStepTask(dataset, _units(), (kernel,), "numba", MissingPolicy.NONE_MISSING)
+    leaves = EStepTask(
+        dataset, (EStepRequest(kernel, _units()),), "numba", MissingPolicy.NONE_MISSING
+    )
     begun = time.perf_counter()
     for _ in leaves(BlockRange(0, dataset.grid.n_blocks)):
         pass

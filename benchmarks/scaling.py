@@ -31,6 +31,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.fitting.em.data_pass import EStepTask
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import ProductKernel
 from dgmm.mixture.parameters import Parameters, m_step
@@ -130,7 +131,10 @@ def kernel_of(shape: Shape) -> ProductKernel:
 
 def _leaves(shape: Shape, dataset: Dataset) -> EStepTask:
     return EStepTask(
-        dataset, _units(shape.d), (kernel_of(shape),), "numba", MissingPolicy.NONE_MISSING
+        dataset,
+        (EStepRequest(kernel_of(shape), _units(shape.d)),),
+        "numba",
+        MissingPolicy.NONE_MISSING,
     )
 
 

@@ -22,6 +22,7 @@ from dgmm.data.summary.summarise import Summary
 from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import Cycle
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.state import FitCandidate
@@ -42,7 +43,7 @@ from dgmm.scoring.row_scores import ScoringStatistics
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(FitCandidate, ComponentEvent, Cycle, Estimate, Parameters),
+        *(FitCandidate, CandidateId, ComponentEvent, Cycle, Estimate, Parameters),
         *(Start, Starts, Trial, Selection),
         *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart, Standardisation),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
@@ -65,6 +66,18 @@ FORMER_FIELDS = {
 }
 #: Values that fields of records had in them, by the record's and the field's name of today.
 FORMER_VALUES = {"ComponentEvent": {("kind", "held"): "variance_floored"}}
+
+
+def _with_id(own: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a candidate, whose restart and start were fields of their own."""
+    if not {"restart", "start"} <= own.keys():
+        return own
+    candidate_id = CandidateId(own["restart"], own["start"])
+    return {n: v for n, v in own.items() if n not in {"restart", "start"}} | {"id": candidate_id}
+
+
+#: Makes the fields of records in them those of today, by the record's name.
+FORMER_SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"FitCandidate": _with_id}
 
 
 class Encoded(NamedTuple):
@@ -173,6 +186,7 @@ def _decoded(tree: Any, arrays: list[NDArray[Any]]) -> Any:
         former = FORMER_FIELDS.get(record, {})
         values = FORMER_VALUES.get(record, {})
         own = {former.get(n, n): _decoded(item, arrays) for n, item in tree["fields"].items()}
+        own = FORMER_SHAPES.get(record, dict)(own)
         _check_fields(record, own)
         return RECORDS[record](
             **{n: values.get((n, v), v) if isinstance(v, str) else v for n, v in own.items()}

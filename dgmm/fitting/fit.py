@@ -15,10 +15,12 @@ from dgmm.errors import ComponentError
 from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.regularisation import regularisation_events
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, EmState, SavedProgress
+from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.initialisation import reads_all_rows
@@ -146,12 +148,11 @@ def _at_start(
     before = None
     if isinstance(given, LastFit):
         before = given.log_likelihood_before(prepared.summary, settings)
+    solver = EMSolver(prepared.problem)
     return tuple(
-        FitCandidate.at(
-            begun.restart,
+        solver.init(
+            CandidateId(begun.restart, begun.name),
             begun.parameters,
-            prepared.problem,
-            start=begun.name,
             is_given=settings.method == "given",
             warm_log_likelihood=before,
         )
@@ -174,18 +175,17 @@ def _iterated(
     expectation = EStepRunner(
         dataset,
         executor,
-        prepared.standardisation,
         prepared.backend,
         n_dropped=prepared.summary.n_dropped,
         of_pass=progress.of_pass,
         n_passes=state.n_passes,
     )
 
-    def keep(candidates: tuple[FitCandidate, ...]) -> None:
+    def save(candidates: tuple[FitCandidate, ...]) -> None:
         progress.save_em_state(EmState(candidates, expectation.n_passes))
 
     listen = _listen(listener, state)
-    return em.run(state.candidates, expectation, prepared.problem, listen, keep, likelier)
+    return em.run(state.candidates, expectation, prepared.problem, listen, save, likelier)
 
 
 def _concluded(
@@ -268,13 +268,12 @@ def _selected(sample_em: SampleEM, drawn: Starts, here: Executor, listener: List
 
 def _listen(listener: Listener, state: EmState) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
-    told = {(c.restart, c.start): len(c.events) for c in state.candidates}
+    n_reported = {c.id: len(c.events) for c in state.candidates}
 
     def listen(candidate: FitCandidate, iteration: Iteration) -> None:
         listener.iteration(asdict(iteration))
-        key = candidate.restart, candidate.start
-        for event in candidate.events[told.get(key, 0) :]:
+        for event in candidate.events[n_reported.get(candidate.id, 0) :]:
             listener.component(asdict(event))
-        told[key] = len(candidate.events)
+        n_reported[candidate.id] = len(candidate.events)
 
     return listen

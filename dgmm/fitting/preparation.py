@@ -210,6 +210,7 @@ def _problem(
         max_iter=settings.max_iter,
         collapse=CollapsePolicy(settings.on_collapse, sample, regularisation),
         guard=Guard.of_range(low, high),
+        standardisation=standardisation,
         single=dataset.dtype == np.float32,
         log_volume=float(np.log(standardisation.scale).sum()),
         acceleration=settings.acceleration,

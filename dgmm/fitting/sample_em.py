@@ -28,8 +28,11 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.fitting.preparation import PreparedFit
 from dgmm.fitting.restarts import Start, Starts
@@ -44,7 +47,7 @@ from dgmm.fitting.sample_effort import (
 from dgmm.fitting.sample_trials import Selection, Tried, likeliest_of_each
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.criteria import n_parameters
-from dgmm.mixture.kernels import Guard, Kernel
+from dgmm.mixture.kernels import Guard
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.outcome import Outcome
 from dgmm.reduction.executor import Executor
@@ -197,13 +200,13 @@ class SampleEM:
     ) -> tuple[FitCandidate, ...]:
         """All starts to their ends, each pass shared."""
         dataset, problem = ArrayDataset(rows), self._problem(rows, max_iter)
-        identity = Standardisation.identity(dataset.n_features)
 
-        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, identity, kernels, self.backend, MissingPolicy.NONE_MISSING)
+        def expectation(requests: tuple[EStepRequest, ...]) -> PassStatistics:
+            leaves = EStepTask(dataset, requests, self.backend, MissingPolicy.NONE_MISSING)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
-        begun = tuple(FitCandidate.at(s.restart, s.parameters, problem) for s in starts)
+        solver = EMSolver(problem)
+        begun = tuple(solver.init(CandidateId(s.restart, s.name), s.parameters) for s in starts)
         return em.run(begun, expectation, problem)
 
     def _problem(self, rows: Array, max_iter: int) -> EMProblem:
@@ -216,6 +219,7 @@ class SampleEM:
             max_iter=max_iter,
             collapse=policy,
             guard=Guard.of_range(rows.min(axis=0), rows.max(axis=0)),
+            standardisation=Standardisation.identity(rows.shape[1]),
         )
 
 

@@ -16,12 +16,14 @@ def likelier(candidates: tuple[FitCandidate, ...]) -> tuple[FitCandidate, ...]:
 
     A function of the candidates alone, so that a run that was killed decides as it would have.
     """
-    several = {restart for restart, n in Counter(c.restart for c in candidates).items() if n > 1}
+    restarts = Counter(c.id.without_start for c in candidates)
+    several = {restart for restart, n in restarts.items() if n > 1}
     going = {
-        c.restart
+        c.id.without_start
         for c in candidates
-        if c.restart in several and c.outcome is None and c.n_iter < SCREENED_ITERATIONS
+        if c.outcome is None and c.n_iter < SCREENED_ITERATIONS
     }
-    ended = several - going
-    chosen = {r: best(tuple(c for c in candidates if c.restart == r)) for r in ended}
-    return tuple(c for c in candidates if chosen.get(c.restart, c) is c)
+    chosen = {
+        r: best(tuple(c for c in candidates if c.id.without_start == r)) for r in several - going
+    }
+    return tuple(c for c in candidates if chosen.get(c.id.without_start, c) is c)

@@ -12,6 +12,7 @@ from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, UserStart, fit
 from dgmm.fitting.settings import FitSettings
@@ -143,9 +144,9 @@ def _rebuild(
     return rebuild_outputs(job, again, directory, recording)
 
 
-def _reached(state: EmState | None) -> dict[tuple[int, str], int]:
-    """The iterations that an earlier attempt has made for good, by restart and start."""
-    return {} if state is None else {(c.restart, c.start): c.n_iter for c in state.candidates}
+def _reached(state: EmState | None) -> dict[CandidateId, int]:
+    """The iterations that an earlier attempt has made for good, by candidate."""
+    return {} if state is None else {c.id: c.n_iter for c in state.candidates}
 
 
 def _settings(job: Job) -> FitSettings:

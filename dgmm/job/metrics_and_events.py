@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dgmm.events import Listener
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.storage.append_files import CsvLines, JsonLines
 from dgmm.storage.atomic_files import output_errors, write_text
 from dgmm.storage.folders import Folder
@@ -91,7 +92,7 @@ class RecordingListener:
         finally:
             self._metrics.__exit__(kind, error, trace)
 
-    def rewind(self, reached: Mapping[tuple[int, str], int]) -> None:
+    def rewind(self, reached: Mapping[CandidateId, int]) -> None:
         """Take back the metrics of iterations that will be made again.
 
         Parameters
@@ -166,11 +167,12 @@ def _nothing() -> None:
     """Whether a run may go on is asked where its directory is held open."""
 
 
-def _stands(line: str, reached: Mapping[tuple[int, str], int]) -> bool:
+def _stands(line: str, reached: Mapping[CandidateId, int]) -> bool:
     """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
     cells = line.split(",")
     if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
         return False
     iteration, restart = int(cells[0]), int(cells[1])
-    is_known = restart in {known for known, _ in reached}
-    return iteration <= reached.get((restart, cells[-1]), iteration if is_known else 0)
+    is_known = restart in {candidate.restart for candidate in reached}
+    found = CandidateId(restart, cells[-1])
+    return iteration <= reached.get(found, iteration if is_known else 0)

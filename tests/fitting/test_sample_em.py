@@ -17,6 +17,7 @@ from dgmm.errors import ComponentError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting import initialisation
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.initialisation import METRICS, Initialiser, StartRequest
 from dgmm.fitting.preparation import PreparedFit, prepare
@@ -151,10 +152,10 @@ def test_a_likelier_start_goes_on_alone_after_a_few_passes() -> None:
 def test_nothing_is_left_behind_before_all_starts_had_their_passes() -> None:
     result = fitted(rows(), n_sample_starts=1, max_iter=SCREENED_ITERATIONS + 1, tol=0.0)
     (one,) = result.candidates
-    early = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS - 1, start="a")
-    late = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS, start="b")
-    lower = replace(late, history=(one.history[-1] - 1.0,), start="c")
-    elsewhere = replace(early, restart=1)
+    early = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS - 1, id=CandidateId(start="a"))
+    late = replace(one, outcome=None, n_iter=SCREENED_ITERATIONS, id=CandidateId(start="b"))
+    lower = replace(late, history=(one.history[-1] - 1.0,), id=CandidateId(start="c"))
+    elsewhere = replace(early, id=CandidateId(1, "a"))
     assert likelier((early, late)) == (early, late)
     assert likelier((late, lower, elsewhere)) == (late, elsewhere)
     assert likelier((lower, late)) == (late,)

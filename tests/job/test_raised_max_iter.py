@@ -13,7 +13,9 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.job import run_job
@@ -67,7 +69,7 @@ def test_the_state_is_kept_where_a_larger_max_iter_may_end_otherwise(
     family = family_named("spherical")
     parameters = Parameters.of(family, np.ones(1), np.zeros((1, 2)), np.ones(1))
     # Whatever the outcome: components may be held up, or settled, by the last iteration alone.
-    candidate = FitCandidate(0, parameters, n_iter, outcome=Outcome.COMPONENT_COLLAPSED)
+    candidate = FitCandidate(CandidateId(), parameters, n_iter, outcome=Outcome.COMPONENT_COLLAPSED)
     store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
     with RunState(store, every_s=60, max_iter=max_iter) as state:
         state.save_em_state(EmState((candidate,), n_iter))
@@ -106,9 +108,9 @@ def test_finished_parts_of_a_pass_are_taken_by_that_very_pass_alone(tmp_path, mo
         store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
         with RunState(store, every_s=1e-9, max_iter=9) as state, ThreadExecutor(1) as executor:
             monkeypatch.setattr(EStepTask, "__call__", counted)
-            one = EStepRunner(dataset, executor, units, "numpy", of_pass=state.of_pass)
+            one = EStepRunner(dataset, executor, "numpy", of_pass=state.of_pass)
             try:
-                total = one(kernels(rows, dtype))
+                total = one(tuple(EStepRequest(k, units) for k in kernels(rows, dtype)))
             finally:
                 monkeypatch.undo()
         return len(read), total.candidates[0].log_likelihood

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from mixtures import Array, Scene
 
+from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.kernels import CentredKernel, Guard, Kernel, Workspace, e_step
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -33,8 +35,8 @@ class InMemory:
     def __init__(self, Y: Array) -> None:
         self._Y = Y
 
-    def __call__(self, kernels: Sequence[Kernel]) -> PassStatistics:
-        statistics = tuple(one_pass(kernel, self._Y) for kernel in kernels)
+    def __call__(self, requests: Sequence[EStepRequest]) -> PassStatistics:
+        statistics = tuple(one_pass(request.kernel, self._Y) for request in requests)
         return PassStatistics(self._Y.shape[1], 0, statistics)
 
 
@@ -50,14 +52,17 @@ def problem(
     added = np.full(len(Y), regularisation)
     policy = CollapsePolicy(on_collapse, np.ascontiguousarray(Y.T), added)
     guard = Guard.of_range(Y.min(axis=1), Y.max(axis=1))
-    return em.EMProblem(tol=tol, max_iter=max_iter, collapse=policy, guard=guard)
+    units = Standardisation.identity(len(Y))
+    return em.EMProblem(
+        tol=tol, max_iter=max_iter, collapse=policy, guard=guard, standardisation=units
+    )
 
 
 def fit(
     parameters: Parameters, Y: Array, settings: em.EMProblem, *, centred: bool = False
 ) -> em.FitCandidate:
     """One candidate's run to its outcome."""
-    candidate = em.FitCandidate.at(0, parameters, settings)
+    candidate = em.EMSolver(settings).init(em.CandidateId(), parameters)
     if centred:
         candidate = replace(candidate, stage="centred")
     return em.run((candidate,), InMemory(Y), settings)[0]

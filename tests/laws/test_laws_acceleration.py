@@ -41,12 +41,12 @@ def run(
     passes = 0
     in_memory = em_runs.InMemory(scene.Y)
 
-    def expectation(kernels: Any) -> Any:
+    def expectation(requests: Any) -> Any:
         nonlocal passes
         passes += 1
-        return in_memory(kernels)
+        return in_memory(requests)
 
-    start = em.FitCandidate.at(0, scene.parameters, allowed)
+    start = em.EMSolver(allowed).init(em.CandidateId(), scene.parameters)
     if centred:
         start = replace(start, stage="centred")
     (done,) = em.run((start,), expectation, allowed, lambda _, iteration: heard.append(iteration))
@@ -268,15 +268,14 @@ def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.Monke
 def test_a_change_of_kernel_begins_a_new_pair_of_steps(family: Family) -> None:
     scene = slow(family)
     allowed = problem(scene, max_iter=400, tol=1e-9)
-    started = em.FitCandidate.at(0, scene.parameters, allowed)
-    first = em_runs.InMemory(scene.Y)
+    started = em.EMSolver(allowed).init(em.CandidateId(), scene.parameters)
     kernel = em.EMSolver(allowed).kernel(started)
-    begun = em.EMSolver(allowed).step(started, kernel, first((kernel,)).candidates[0])
+    begun = em.EMSolver(allowed).step(started, kernel, em_runs.one_pass(kernel, scene.Y))
     assert begun.cycle.start is scene.parameters
     # A guard that nothing passes: the next pass is the centred kernel's.
     strict = replace(allowed, guard=Guard(float("inf")))
     centred = em.EMSolver(strict).kernel(begun)
-    changed = em.EMSolver(strict).step(begun, centred, first((centred,)).candidates[0])
+    changed = em.EMSolver(strict).step(begun, centred, em_runs.one_pass(centred, scene.Y))
     assert changed.stage == "centred"
     assert changed.cycle.start is begun.parameters
     assert not changed.cycle.is_extrapolated

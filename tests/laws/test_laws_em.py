@@ -23,9 +23,9 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import convergence
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.backends import fastest
 from dgmm.mixture.covariance import FAMILIES, Family
-from dgmm.mixture.kernels import Kernel
 from dgmm.mixture.parameters import Parameters, explained_fall, m_step
 from dgmm.outcome import Outcome
 from dgmm.reduction.map_reduce import map_reduce
@@ -185,20 +185,23 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     standardisation = Standardisation.from_sample(X, common_scale=False)
     Y = standardisation.apply(X, np.float64)
     plain = em_runs.problem(Y, max_iter=12, tol=1e-7)
-    shared = replace(plain, single=dtype == np.float32, acceleration=acceleration)
+    shared = replace(
+        plain,
+        single=dtype == np.float32,
+        acceleration=acceleration,
+        standardisation=standardisation,
+    )
     starts = [
         mixtures.mixture(family, k, 3, rng, separation=1.0)
         for family, k in [*((f, 3) for f in ALL_FAMILIES.values()), (FAMILIES["full"], 5)]
     ]
-    candidates = tuple(em.FitCandidate.at(i, p, shared) for i, p in enumerate(starts))
+    candidates = tuple(em.EMSolver(shared).init(em.CandidateId(i), p) for i, p in enumerate(starts))
     dataset = ArrayDataset(X)
     with ThreadExecutor(2) as executor:
 
-        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
-            leaves = EStepTask(
-                *(dataset, standardisation, kernels, fastest(10**9).name),
-                MissingPolicy.NONE_MISSING,
-            )
+        def expectation(requests: tuple[EStepRequest, ...]) -> PassStatistics:
+            backend = fastest(10**9).name
+            leaves = EStepTask(dataset, requests, backend, MissingPolicy.NONE_MISSING)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
         together = em.run(candidates, expectation, shared)
@@ -240,10 +243,10 @@ def test_rounding_of_float32_does_not_keep_em_from_converging(family: Family) ->
 
 def test_the_best_candidate_is_sound_and_likeliest() -> None:
     scene = mixtures.scene(FAMILIES["full"])
-    at = em.FitCandidate.at(0, scene.parameters, em_runs.problem(scene.Y))
+    at = em.EMSolver(em_runs.problem(scene.Y)).init(em.CandidateId(), scene.parameters)
 
     def ended(restart: int, outcome: Outcome, mean: float) -> em.FitCandidate:
-        return replace(at, restart=restart, outcome=outcome, history=(mean,))
+        return replace(at, id=em.CandidateId(restart), outcome=outcome, history=(mean,))
 
     poor = ended(0, Outcome.CONVERGED, -3.0)
     good = ended(1, Outcome.MAX_ITER_REACHED, -2.0)
@@ -290,12 +293,12 @@ def test_the_total_scatter_is_taken_once_for_each_precision() -> None:
     seen: list[tuple[np.dtype[Any], bool]] = []
 
     class Watching(em_runs.InMemory):
-        def __call__(self, kernels: Sequence[Kernel]) -> PassStatistics:
-            seen.extend((kernel.dtype, kernel.with_scatter) for kernel in kernels)
-            return super().__call__(kernels)
+        def __call__(self, requests: Sequence[EStepRequest]) -> PassStatistics:
+            seen.extend((r.kernel.dtype, r.kernel.with_scatter) for r in requests)
+            return super().__call__(requests)
 
     shared = replace(em_runs.problem(scene.Y, tol=1e-9, max_iter=300), single=True)
-    candidate = em.FitCandidate.at(0, scene.parameters, shared)
+    candidate = em.EMSolver(shared).init(em.CandidateId(), scene.parameters)
     em.run((candidate,), Watching(scene.Y), shared)
     for dtype in (np.float32, np.float64):
         taken = [with_scatter for own, with_scatter in seen if own == dtype]

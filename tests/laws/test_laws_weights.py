@@ -18,6 +18,7 @@ from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, EStepTask
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.initialisation.all_rows import AllRows
 from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasure, RoundMeasure
 from dgmm.mixture.backends import compiled_backend, get
@@ -202,20 +203,20 @@ def _rows(scene: Scene) -> Array:
 
 def _pass(kernel: Kernel, rows: Array, weights: Array | None, backend: str) -> Statistics:
     dataset, units = ArrayDataset(rows, weights=weights), Standardisation.identity(D)
-    task = EStepTask(dataset, units, (kernel,), backend, MissingPolicy.DROP)
+    task = EStepTask(dataset, (EStepRequest(kernel, units),), backend, MissingPolicy.DROP)
     with ThreadExecutor(1) as executor:
         (found,) = map_reduce(executor, task, dataset.grid.n_blocks).candidates
     return found
 
 
 def _fit(scene: Scene, rows: Array, weights: Array | None, backend: str) -> em.FitCandidate:
-    dataset, units = ArrayDataset(rows, weights=weights), Standardisation.identity(D)
+    dataset = ArrayDataset(rows, weights=weights)
     problem = em_runs.problem(scene.Y, max_iter=5)
     start: Parameters = scene.parameters
     n_dropped = 0 if weights is None else int((weights == 0).sum())
     with ThreadExecutor(1) as executor:
-        one_pass = EStepRunner(dataset, executor, units, backend, n_dropped=n_dropped)
-        return em.run((em.FitCandidate.at(0, start, problem),), one_pass, problem)[0]
+        one_pass = EStepRunner(dataset, executor, backend, n_dropped=n_dropped)
+        return em.run((em.EMSolver(problem).init(em.CandidateId(), start),), one_pass, problem)[0]
 
 
 def _reduced(rows: Array, weights: Array | None, measure: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy, SelectedRows
 from dgmm.data.row_accounting import require_all_rows
+from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
+from dgmm.fitting.em.e_step_request import EStepRequest, seen
 from dgmm.mixture.backends import Backend, get
-from dgmm.mixture.kernels import Kernel, Workspace, e_step
+from dgmm.mixture.kernels import Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.reduction.blocks import BlockRange
@@ -58,8 +60,7 @@ class EStepTask:
     """
 
     dataset: Dataset
-    standardisation: Standardisation
-    kernels: tuple[Kernel, ...]
+    requests: tuple[EStepRequest, ...]
     backend: str
     missing: MissingPolicy
 
@@ -69,22 +70,26 @@ class EStepTask:
         used = frozenset({workspace.backend.name})
         for block in self.dataset.read_blocks(run):
             rows = self.missing.select(block, self.dataset)
-            statistics = self._statistics(rows, workspace)
+            statistics = self._statistics(rows, block, workspace)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
-    def _statistics(self, rows: SelectedRows, workspace: Workspace) -> tuple[Statistics, ...]:
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for i, kernel in enumerate(self.kernels):
-            groups.setdefault(kernel.sharing, []).append(i)
+    def _statistics(
+        self, rows: SelectedRows, block: RowBlock, workspace: Workspace
+    ) -> tuple[Statistics, ...]:
+        """Statistics in the order of the requests; those that can share prepared rows."""
+        groups: dict[tuple[Hashable, ...], list[int]] = {}
+        for i, request in enumerate(self.requests):
+            groups.setdefault(request.sharing, []).append(i)
         results: dict[int, Statistics] = {}
         for members in groups.values():
-            kernels = [self.kernels[i] for i in members]
+            first, kernels = self.requests[members[0]], [self.requests[i].kernel for i in members]
+            values, weights = seen(rows, block, first.rows)
             columns = StandardisedRows.of(
-                rows.values, self.standardisation, kernels[0].dtype, workspace
+                values, first.standardisation, first.kernel.dtype, workspace
             )
-            values = e_step(kernels, columns, workspace, rows.weights)
-            results.update(zip(members, values, strict=True))
-        return tuple(results[i] for i in range(len(self.kernels)))
+            found = e_step(kernels, columns, workspace, weights)
+            results.update(zip(members, found, strict=True))
+        return tuple(results[i] for i in range(len(self.requests)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,14 +139,14 @@ class EStepRunner:
 
     Parameters
     ----------
-    dataset, executor, standardisation
-        The rows, where passes over them run, and the units they are fitted in.
-    arithmetic
+    dataset, executor
+        The rows, and where passes over them run.
+    backend
         What computes a pass, by its name.
     n_dropped
         Rows that the summary has left out for what they lack.
     of_pass
-        Gives who keeps the finished parts of a pass, by its name.
+        Gives who saves the finished parts of a pass, by its name.
     n_passes
         Passes made in earlier attempts; counts on from there.
     """
@@ -150,21 +155,19 @@ class EStepRunner:
         self,
         dataset: Dataset,
         executor: Executor,
-        standardisation: Standardisation,
         backend: str,
         *,
         n_dropped: int = 0,
         of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
         n_passes: int = 0,
     ) -> None:
-        self._dataset, self._executor = dataset, executor
-        self._standardisation, self._backend = standardisation, backend
+        self._dataset, self._executor, self._backend = dataset, executor, backend
         self._n_dropped = n_dropped
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
-    def __call__(self, kernels: tuple[Kernel, ...]) -> PassStatistics:
-        """Statistics of every candidate.
+    def __call__(self, requests: tuple[EStepRequest, ...]) -> PassStatistics:
+        """Statistics of every candidate, from one read of the rows.
 
         Raises
         ------
@@ -172,9 +175,10 @@ class EStepRunner:
             If rows read and rows dropped are not those of the summary.
         """
         leaves = EStepTask(
-            *(self._dataset, self._standardisation, kernels, self._backend),
+            *(self._dataset, requests, self._backend),
             MissingPolicy.after_summary(self._n_dropped),
         )
+        kernels = tuple(request.kernel for request in requests)
         begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
         widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)
         total: PassStatistics = map_reduce(
@@ -183,10 +187,18 @@ class EStepRunner:
             grid.n_blocks,
             tasks=tasks_per_thread(self._last_s),
             most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
-            # By its kernels too: a raised max_iter may ask for another pass of that number.
-            progress=self._of_pass(f"em {self.n_passes} {digest_of_kernels(kernels)}"),
+            progress=self._of_pass(self._name(requests)),
         )
         self._last_s = time.perf_counter() - begun
         self.n_passes += 1
         require_all_rows(total, self._dataset, self._n_dropped)
         return total
+
+    def _name(self, requests: tuple[EStepRequest, ...]) -> str:
+        """What tells this pass from every other.
+
+        By its kernels too: a raised max_iter may ask for another pass of that number.
+        """
+        digest = digest_of_kernels([request.kernel for request in requests])
+        filters = "".join(f" {r.rows!r}" for r in requests if r.rows is not None)
+        return f"em {self.n_passes} {digest}{filters}"

@@ -7,28 +7,32 @@ Progress, logs and checkpoints listen to the loop; it knows none of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from dgmm.fitting.em.acceleration import Step
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.data_pass import PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
 from dgmm.mixture.kernels import Kernel
 from dgmm.outcome import Outcome
 
-Expectation = Callable[[tuple[Kernel, ...]], PassStatistics]
+Expectation = Callable[[tuple[EStepRequest, ...]], PassStatistics]
+#: One problem for all candidates, or one for each.
+Problems = EMProblem | Mapping[CandidateId, EMProblem]
 Listen = Callable[[FitCandidate, Iteration], None]
 
 
 def run(
     candidates: tuple[FitCandidate, ...],
     expectation: Expectation,
-    problem: EMProblem,
+    problem: Problems,
     listen: Listen = lambda _candidate, _iteration: None,
-    keep: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
+    save: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
     screen: Callable[[tuple[FitCandidate, ...]], tuple[FitCandidate, ...]] = lambda candidates: (
         candidates
     ),
@@ -40,35 +44,41 @@ def run(
     candidates
         Starts; their places do not matter, their restarts and names do.
     expectation
-        One pass over all rows: kernels to their statistics.
+        One pass over all rows: a request of each candidate to its statistics.
     problem
-        Tolerance, limits, policy.
+        Tolerance, limits, policy, units; by candidate where they differ.
     listen
         Called after each iteration of each candidate.
-    keep
+    save
         Given all candidates after each pass: what a run that was killed can go on from.
     screen
         Which candidates go on after a pass: a function of the candidates alone.
     """
-    solver = EMSolver(problem)
     while any(c.outcome is None for c in candidates):
         active = tuple(c for c in candidates if c.outcome is None)
-        kernels = tuple(solver.kernel(c) for c in active)
+        solvers = tuple(_solver(problem, c) for c in active)
+        requests = tuple(solver.request(c) for solver, c in zip(solvers, active, strict=True))
         begun = time.perf_counter()
-        total = expectation(kernels)
+        total = expectation(requests)
         seconds = time.perf_counter() - begun
         used = " and ".join(sorted(total.backend))
         advanced = []
-        for c, kernel, statistics in zip(active, kernels, total.candidates, strict=True):
-            new = solver.step(c, kernel, statistics)
+        for solver, c, request, statistics in zip(
+            solvers, active, requests, total.candidates, strict=True
+        ):
+            new = solver.step(c, request.kernel, statistics)
             advanced.append(new)
             if new.n_iter > c.n_iter or new.outcome is not None:
-                record = _record(c, new, kernel, statistics.n_rows)
+                record = _record(c, new, request.kernel, statistics.n_rows)
                 listen(new, replace(record, seconds=seconds, backend=used))
         moved = iter(advanced)
         candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
-        keep(candidates)
+        save(candidates)
     return candidates
+
+
+def _solver(problem: Problems, candidate: FitCandidate) -> EMSolver:
+    return EMSolver(problem if isinstance(problem, EMProblem) else problem[candidate.id])
 
 
 def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCandidate:

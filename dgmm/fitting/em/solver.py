@@ -1,20 +1,21 @@
 """EM of one candidate as a solver: a state goes in, a state comes out, and the solver is frozen.
 
-`init` makes the state, `kernel` says what the next pass applies to the rows, `step` takes what the
+`init` makes the state, `request` says what it asks of the next pass, `step` takes what the
 pass found, and `terminate` gives the state its outcome. (The division is that of optimistix.)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from dgmm.fitting.em.acceleration import next_point
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapseResult, lost_components
 from dgmm.fitting.em.convergence import is_degenerate
 from dgmm.fitting.em.e_step import EStepResult
+from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import Guard, Kernel, choose
 from dgmm.mixture.parameters import Parameters, m_step
@@ -28,9 +29,30 @@ class EMSolver:
 
     problem: EMProblem
 
-    def init(self, restart: int, parameters: Parameters, **known: Any) -> FitCandidate:
-        """The state at a start; `known` are fields that it has from elsewhere."""
-        return FitCandidate.at(restart, parameters, self.problem, **known)
+    def init(
+        self,
+        candidate_id: CandidateId,
+        parameters: Parameters,
+        *,
+        is_given: bool = False,
+        warm_log_likelihood: float | None = None,
+    ) -> FitCandidate:
+        """The state at a start; one that goes on from an earlier fit has done with float32."""
+        begins_single = self.problem.single and warm_log_likelihood is None
+        return FitCandidate(
+            candidate_id,
+            parameters,
+            stage="single" if begins_single else "double",
+            reseeds=(0,) * parameters.n_components,
+            outcome=Outcome.INITIALISED if self.problem.max_iter == 0 else None,
+            is_given=is_given,
+            warm_log_likelihood=warm_log_likelihood,
+        )
+
+    def request(self, candidate: FitCandidate) -> EStepRequest:
+        """What the candidate asks of the next pass."""
+        problem = self.problem
+        return EStepRequest(self.kernel(candidate), problem.standardisation, problem.rows)
 
     def kernel(self, candidate: FitCandidate) -> Kernel:
         """The fastest kernel that guard and stage allow; the last iteration is never single."""

@@ -8,8 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.acceleration import Acceleration, Cycle, Step
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapsePolicy, ComponentEvent
+from dgmm.fitting.em.e_step_request import RowFilter
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.parameters import Estimate, Parameters
 from dgmm.outcome import Outcome
@@ -19,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class EMProblem:
-    """What one fit's candidates have in common.
+    """What candidates in one unit system have in common.
 
     Attributes
     ----------
@@ -31,6 +34,10 @@ class EMProblem:
         Policy for lost components; knows the sample and the regularisation.
     guard
         What is known of the rows' range.
+    standardisation
+        The unit system of all parameters.
+    rows
+        The rows that the candidates see; None for all.
     single
         Early passes may use float32 tiles.
     log_volume
@@ -47,6 +54,8 @@ class EMProblem:
     max_iter: int
     collapse: CollapsePolicy
     guard: Guard
+    standardisation: Standardisation
+    rows: RowFilter | None = None
     single: bool = False
     log_volume: float = 0.0
     acceleration: Acceleration = "none"
@@ -59,8 +68,8 @@ class FitCandidate:
 
     Attributes
     ----------
-    restart, start
-        The restart, and the name of the start within it.
+    id
+        What tells it from the other candidates of the fit.
     history
         Mean log-likelihoods of the E-steps so far, user units; those of rejected steps left out.
     is_comparable
@@ -85,7 +94,7 @@ class FitCandidate:
         The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
     """
 
-    restart: int
+    id: CandidateId
     parameters: Parameters
     n_iter: int = 0
     history: tuple[float, ...] = ()
@@ -101,36 +110,18 @@ class FitCandidate:
     events: tuple[ComponentEvent, ...] = ()
     is_variance_floored: bool = False
     outcome: Outcome | None = None
-    start: str = ""
     is_given: bool = False
     warm_log_likelihood: float | None = None
 
-    @classmethod
-    def at(
-        cls,
-        restart: int,
-        parameters: Parameters,
-        problem: EMProblem,
-        *,
-        start: str = "",
-        is_given: bool = False,
-        warm_log_likelihood: float | None = None,
-    ) -> FitCandidate:
-        """A candidate at its start; one that goes on from an earlier fit has done with float32."""
-        outcome = Outcome.INITIALISED if problem.max_iter == 0 else None
-        begins_single = problem.single and warm_log_likelihood is None
-        stage: Literal["single", "double"] = "single" if begins_single else "double"
-        reseeds = (0,) * parameters.n_components
-        return cls(
-            restart,
-            parameters,
-            stage=stage,
-            reseeds=reseeds,
-            outcome=outcome,
-            start=start,
-            is_given=is_given,
-            warm_log_likelihood=warm_log_likelihood,
-        )
+    @property
+    def restart(self) -> int:
+        """The restart."""
+        return self.id.restart
+
+    @property
+    def start(self) -> str:
+        """The name of the start within the restart."""
+        return self.id.start
 
     @property
     def mean_log_likelihood(self) -> float:

@@ -1,0 +1,63 @@
+"""What one candidate asks of a pass over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.missing_rows import SelectedRows
+from dgmm.data.row_block import RowBlock
+from dgmm.data.standardisation import Standardisation
+from dgmm.mixture.kernels import Kernel
+
+
+class RowFilter(Protocol):
+    """Which rows a candidate sees, such as those of a fold or of a class; picklable.
+
+    A function of the block alone; its `repr` tells it from other filters.
+    """
+
+    def __call__(self, block: RowBlock) -> NDArray[np.bool_]:
+        """Rows of a block that are seen, (b,)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EStepRequest:
+    """The E-step of one candidate.
+
+    Attributes
+    ----------
+    kernel
+        What is applied to the rows.
+    standardisation
+        The unit system of the kernel's parameters.
+    rows
+        The rows that the candidate sees; None for all.
+    """
+
+    kernel: Kernel
+    standardisation: Standardisation
+    rows: RowFilter | None = None
+
+    @property
+    def sharing(self) -> tuple[Hashable, ...]:
+        """Requests that agree in this share the rows that are prepared for them.
+
+        Unit systems and filters are told apart by identity, which pickling a task preserves.
+        """
+        return (id(self.standardisation), id(self.rows), *self.kernel.sharing)
+
+
+def seen(
+    rows: SelectedRows, block: RowBlock, row_filter: RowFilter | None
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Values (m, d) and weights (m,) of the rows that count and pass a filter."""
+    if row_filter is None:
+        return rows.values, rows.weights
+    mask = row_filter(block)
+    own = mask if rows.mask is None else mask[rows.mask]
+    return rows.values[own], None if rows.weights is None else rows.weights[own]
