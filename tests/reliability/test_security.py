@@ -109,7 +109,7 @@ def test_nothing_in_a_job_file_is_imported_evaluated_or_unpickled(command, value
 
 #: Where the package unpickles or evaluates, and what: never bytes or words from a file.
 KNOWN = {
-    ("execution/payload.py", "loads"): "what the driver sent to its own workers",
+    ("execution/task_transfer.py", "loads"): "what the driver sent to its own workers",
     ("execution/dask_cluster.py", "eval"): "a constant, asked of the scheduler",
     ("execution/preflight.py", "eval"): "a constant, asked of the workers",
 }
