@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from dgmm.job.lock import is_lock_file
-from dgmm.storage.folders import UNFINISHED, Folder
+from dgmm.storage.folders import Folder
 
+#: Names of what `Entry.written_aside` and `folder_aside` have not finished.
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 #: A checkpoint that is not needed any more, while it is removed.
 STALE_STATE = ".checkpoint.tmp"
 

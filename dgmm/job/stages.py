@@ -150,8 +150,7 @@ def publish_outputs(part: Entry, path: Entry) -> None:
         return
     finish_outputs(part)
     try:
-        path.folder.remove(path.name)
-        path.folder.rename(part.name, path.name)
+        path.folder.replace(part.name, path.name)
     except OSError as error:
         raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
 

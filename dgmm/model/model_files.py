@@ -43,16 +43,10 @@ def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
     try:
         if not isinstance(path, Entry):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with entry_of(path) as place:
-            folder, part = place.folder, f"{place.name}.part"
-            folder.remove(part)
-            with folder.make_folder(part) as aside:
-                arrays = _arrays(model)
-                write_arrays(aside / "arrays.npz", **arrays)
-                write_json(aside / "model.json", _description(model, arrays) | about)
-            folder.remove(place.name)
-            folder.rename(part, place.name)
-            folder.sync()
+        with entry_of(path) as place, place.folder_aside() as aside:
+            arrays = _arrays(model)
+            write_arrays(aside / "arrays.npz", **arrays)
+            write_json(aside / "model.json", _description(model, arrays) | about)
     except OSError as error:
         raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
 

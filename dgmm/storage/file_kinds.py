@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -34,3 +38,25 @@ class IrregularFolderError(OSError):
 def kind_of(mode: int) -> str:
     """What a file's mode says that it is, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def irregular(shown: Path, mode: int) -> OSError:
+    """The error of opening what is no regular file."""
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(shown))
+    return IrregularFileError(shown, mode)
+
+
+def opened_folder(
+    shown: Path, opened: Callable[[], int], status: Callable[[], os.stat_result]
+) -> int:
+    """A folder's descriptor; the error says what is there in its place, a link to one included."""
+    try:
+        return opened()
+    except OSError as error:
+        if error.errno in {errno.ENOTDIR, errno.ELOOP, errno.EMLINK}:
+            with suppress(FileNotFoundError):
+                mode = status().st_mode
+                if not stat.S_ISDIR(mode):
+                    raise IrregularFolderError(shown, mode) from error
+        raise

@@ -8,9 +8,7 @@ stays what it is; names are looked up in it alone, and a name that is a link is 
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -21,15 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from dgmm.storage.file_kinds import IrregularFileError, IrregularFolderError
+from dgmm.storage.exchange import exchanged
+from dgmm.storage.file_kinds import irregular, opened_folder
 
 #: Through no link; without waiting for a FIFO's writer or becoming this process's terminal.
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _FILE_MODE, _FOLDER_MODE = 0o666, 0o777
-#: Names of files that `Entry.written_aside` has not finished.
-UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 class Folder:
@@ -65,7 +62,7 @@ class Folder:
         #: Called before anything in it, or below it, is made, renamed or removed.
         self.guard: Callable[[], None] = _nothing
         flags = _FOLDER if follow else _FOLDER | os.O_NOFOLLOW
-        self._descriptor = _opened_folder(
+        self._descriptor = opened_folder(
             self.shown, lambda: os.open(path, flags), lambda: os.lstat(path)
         )
 
@@ -74,7 +71,7 @@ class Folder:
         folder, flags = cls.__new__(cls), _FOLDER | os.O_NOFOLLOW
         folder.path, folder.shown = parent.path / name, parent.shown / name
         folder.guard = parent.guard
-        folder._descriptor = _opened_folder(  # noqa: SLF001 - it is of this class
+        folder._descriptor = opened_folder(  # noqa: SLF001 - it is of this class
             folder.shown,
             lambda: os.open(name, flags, dir_fd=parent._descriptor),
             lambda: parent.status(name),
@@ -151,6 +148,21 @@ class Folder:
         self.guard()
         os.rename(name, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
+    def replace(self, name: str, new: str) -> None:
+        """Give the name of a folder to another one, on disk; the folder that had it is removed.
+
+        At any moment one of the two has the name, except on file systems that cannot exchange
+        names: there the old one has another name for a moment.
+        """
+        old = name
+        if not self.holds(new):
+            self.rename(name, new)
+        elif not exchanged(self._descriptor, name, new):
+            self.rename(new, old := _aside(new))
+            self.rename(name, new)
+        self.sync()
+        self.remove(old)
+
     def sync(self) -> None:
         """Bring the list of names to disk: a rename is durable only after that."""
         os.fsync(self._descriptor)
@@ -202,12 +214,12 @@ class Folder:
             with suppress(FileNotFoundError):
                 mode = self.status(name).st_mode
                 if not stat.S_ISREG(mode) and not flags & os.O_EXCL:
-                    raise _irregular(self.shown / name, mode) from error
+                    raise irregular(self.shown / name, mode) from error
             raise
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             os.close(descriptor)
-            raise _irregular(self.shown / name, mode)
+            raise irregular(self.shown / name, mode)
         return descriptor
 
 
@@ -251,12 +263,25 @@ class Entry:
             shutil.copyfileobj(shared, file)
 
     @contextmanager
+    def folder_aside(self) -> Iterator[Folder]:
+        """A new folder that takes the name when the body has ended without error."""
+        aside = _aside(self.name)
+        try:
+            with self.folder.make_folder(aside) as made:
+                yield made
+            self.folder.replace(aside, self.name)
+        except BaseException:
+            with suppress(OSError):
+                self.folder._remove(aside)  # noqa: SLF001 - whatever the guard says, it is ours
+            raise
+
+    @contextmanager
     def written_aside(self, *, is_synced: bool = True) -> Iterator[BinaryIO]:
         """A new file that takes the name, synced, when the body has ended without error.
 
         What is not synced here is for the caller to bring to disk, file and folder.
         """
-        folder, aside = self.folder, f".{self.name}.{secrets.token_hex(8)}.tmp"
+        folder, aside = self.folder, _aside(self.name)
         try:
             descriptor = folder.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
@@ -288,26 +313,9 @@ def entry_of(target: Target) -> Iterator[Entry]:
         yield parent / path.name
 
 
+def _aside(name: str) -> str:
+    return f".{name}.{secrets.token_hex(8)}.tmp"
+
+
 def _nothing() -> None:
     """The guard of a folder without one."""
-
-
-def _irregular(shown: Path, mode: int) -> OSError:
-    if stat.S_ISDIR(mode):
-        return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(shown))
-    return IrregularFileError(shown, mode)
-
-
-def _opened_folder(
-    shown: Path, opened: Callable[[], int], status: Callable[[], os.stat_result]
-) -> int:
-    """A folder's descriptor; the error says what is there in its place, a link to one included."""
-    try:
-        return opened()
-    except OSError as error:
-        if error.errno in {errno.ENOTDIR, errno.ELOOP, errno.EMLINK}:
-            with suppress(FileNotFoundError):
-                mode = status().st_mode
-                if not stat.S_ISDIR(mode):
-                    raise IrregularFolderError(shown, mode) from error
-        raise

@@ -1,0 +1,31 @@
+"""Two names in a folder change places in one step, where system and file system can do that."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux
+#: How a system or a file system says that it cannot.
+_CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
+
+
+def exchanged(folder: int, one: str, other: str) -> bool:
+    """Let two names of an open folder change places; False where that cannot be done in one step.
+
+    Raises
+    ------
+    OSError
+        If it could be done and was refused.
+    """
+    # Python's os has no renameat2.
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(folder, os.fsencode(one), folder, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _CANNOT:
+        return False
+    raise OSError(number, os.strerror(number), other)
