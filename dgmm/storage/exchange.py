@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux
 #: How a system or a file system says that it cannot.
@@ -29,3 +30,8 @@ def exchanged(folder: int, one: str, other: str) -> bool:
     if number in _CANNOT:
         return False
     raise OSError(number, os.strerror(number), other)
+
+
+def name_aside(name: str) -> str:
+    """A name that nothing has, for what is going to take another one."""
+    return f".{name}.{secrets.token_hex(8)}.tmp"

@@ -9,7 +9,6 @@ stays what it is; names are looked up in it alone, and a name that is a link is 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from dgmm.storage.exchange import exchanged
+from dgmm.storage.exchange import exchanged, name_aside
 from dgmm.storage.file_kinds import irregular, opened_folder
 
 #: Through no link; without waiting for a FIFO's writer or becoming this process's terminal.
@@ -154,11 +153,12 @@ class Folder:
         At any moment one of the two has the name, except on file systems that cannot exchange
         names: there the old one has another name for a moment.
         """
+        self.guard()
         old = name
         if not self.holds(new):
             self.rename(name, new)
         elif not exchanged(self._descriptor, name, new):
-            self.rename(new, old := _aside(new))
+            self.rename(new, old := name_aside(new))
             self.rename(name, new)
         self.sync()
         self.remove(old)
@@ -265,7 +265,7 @@ class Entry:
     @contextmanager
     def folder_aside(self) -> Iterator[Folder]:
         """A new folder that takes the name when the body has ended without error."""
-        aside = _aside(self.name)
+        aside = name_aside(self.name)
         try:
             with self.folder.make_folder(aside) as made:
                 yield made
@@ -281,7 +281,7 @@ class Entry:
 
         What is not synced here is for the caller to bring to disk, file and folder.
         """
-        folder, aside = self.folder, _aside(self.name)
+        folder, aside = self.folder, name_aside(self.name)
         try:
             descriptor = folder.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(descriptor, "wb") as file:
@@ -311,10 +311,6 @@ def entry_of(target: Target) -> Iterator[Entry]:
     path = Path(target)
     with Folder(path.parent, follow=True) as parent:
         yield parent / path.name
-
-
-def _aside(name: str) -> str:
-    return f".{name}.{secrets.token_hex(8)}.tmp"
 
 
 def _nothing() -> None:
