@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from typing import Any
 
 _MIB = 2**20
-#: A worker keeps so much of what it has freed, takes pieces of up to 32 MiB (the library allows no
-#: more) from that, and has one arena, since what one thread has freed in an arena of its own is of
-#: no use to the others.
+#: A worker retains so much of what it has freed, takes pieces of up to 32 MiB (the library allows
+#: no more) from that, and has one arena, since what one thread has freed in an arena of its own is
+#: of no use to the others.
 _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * _MIB),
     "MALLOC_MMAP_THRESHOLD_": str(32 * _MIB),
@@ -33,7 +33,7 @@ _CHECK_S = 0.5
 
 @contextmanager
 def environment_of_workers() -> Generator[None]:
-    """Let processes that are started meanwhile keep what they free; afterwards all is as before.
+    """Let processes that are started meanwhile retain what they free; afterwards all is as before.
 
     Set in this process's environment, which Dask puts above its own configuration: there may be
     what it has left of a cluster that was started earlier.

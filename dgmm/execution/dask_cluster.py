@@ -52,7 +52,7 @@ class DaskExecutor:
         self._driver = process_environment()
         self._dashboard = dashboard
         self._notices = [] if notice is None else [notice]
-        #: By number of blocks: passes over other rows say nothing of these.
+        #: By number of blocks: passes over other data sets are apart.
         self._locations: dict[int, BlockLocations] = {}
 
     @property
@@ -103,14 +103,14 @@ class DaskExecutor:
     ) -> Generator[tuple[BlockRange, T], None, None]:
         """Yield (range, task(range)) as they complete, each block once though workers die.
 
-        A range that keeps ending its workers is cut at multiples of `align` blocks.
+        A range that ends its workers again and again is cut at multiples of `align` blocks.
 
         Raises
         ------
         UnavailableError
-            If the scheduler is lost or nobody works for `wait_workers_s`.
+            If the scheduler is lost or no worker is there for `wait_workers_s`.
         DgmmError
-            If blocks keep ending their workers; they are named.
+            If blocks end their workers again and again; they are named.
         """
         n_blocks = max((blocks.stop for blocks in ranges), default=0)
         locations = self._locations.setdefault(n_blocks, BlockLocations())

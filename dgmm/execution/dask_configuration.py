@@ -25,7 +25,7 @@ _PINNED: dict[str, Any] = {
     "distributed.worker.memory.pause": PAUSE_SHARE,
     "distributed.scheduler.idle-timeout": None,
     "distributed.scheduler.no-workers-timeout": None,
-    # HTTP asks nobody for a certificate: no pages with stacks, logs and files of this user.
+    # HTTP asks for no certificate: no pages with stacks, logs and files of this user.
     "distributed.scheduler.http.routes": ["distributed.http.statics"],
     "distributed.worker.http.routes": [],
     "temporary-directory": None,

@@ -25,9 +25,9 @@ from dgmm.execution.worker_lease import run_leased
 from dgmm.reduction.blocks import BlockRange
 
 T = TypeVar("T")
-#: Messages or results lost per range, by no worker's fault, before the network counts as unusable.
+#: Messages or results lost per range, though no worker died, before the network is called unusable.
 _LOSSES_PER_RANGE = 20
-#: How Dask says that a message or a result was lost (closed connections are OSErrors).
+#: What Dask raises where a message or a result was lost (closed connections are OSErrors).
 _LOSSES = (OSError, CancelledError, asyncio.CancelledError)
 
 
@@ -89,7 +89,7 @@ class DaskPass(Generic[T]):
         UnavailableError
             If the scheduler or all workers are gone.
         PoisonBlocksError
-            If blocks keep ending their workers.
+            If blocks end their workers again and again.
         """
         try:
             while not self._balance.is_finished:
@@ -131,7 +131,7 @@ class DaskPass(Generic[T]):
 
     def _arrive(self, assignment: Assignment, arrival: asyncio.Future[task_transfer.Reply]) -> None:
         if not arrival.cancelled():
-            arrival.exception()  # asked for here: nobody may be waiting for this copy any more
+            arrival.exception()  # asked for here: the pass may not wait for this copy any more
         self._arrivals.put((assignment, arrival))
 
     async def _compute(self, assignment: Assignment, flight: _InFlight) -> task_transfer.Reply:
@@ -176,7 +176,7 @@ class DaskPass(Generic[T]):
             return  # given up: another copy was first, or its worker left
         try:
             had_task, value = arrival.result()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - told apart there
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - distinguished there
             self._withdraw(assignment, flight, error)
             return
         flight.release()  # Dask need not store the result
@@ -205,8 +205,9 @@ class DaskPass(Generic[T]):
         self._losses_left -= 1
         if self._losses_left < 0:
             raise UnavailableError(
-                f"blocks keep getting lost between driver and workers (last: {error!r}); look at "
-                "the network and at the scheduler's log, and run the same command again."
+                "results were lost again and again between driver and workers (last: "
+                f"{error!r}); look at the network and at the scheduler's log, and run the same "
+                "command again."
             ) from error
         self._balance.withdraw(assignment, time.monotonic(), has_killed=has_killed)
 

@@ -1,8 +1,8 @@
-"""The scheduler and workers of a local cluster, open to nobody but the user who started them.
+"""The scheduler and workers of a local cluster, closed to all but the user who started them.
 
-Everything listens on loopback alone; that keeps other machines out, but not other users of this
+Everything listens on loopback alone; that excludes other machines, but not other users of this
 one, and whoever reaches a Dask scheduler can run code as its owner. So all connections need a
-certificate whose key is made for this cluster and kept in these processes' memory. OpenSSL loads a
+certificate whose key is made for this cluster and stays in these processes' memory. OpenSSL loads a
 key from a file alone: whenever a process does, Dask writes it into a new temporary folder that its
 user alone may enter (mode 0700, under TMPDIR), and removes both at once; only a process killed in
 between leaves them. Where Bokeh is installed, Dask's dashboard is served on loopback: whoever opens

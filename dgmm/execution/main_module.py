@@ -38,7 +38,7 @@ def is_standard_input(main: Path) -> bool:
 def is_surely_unguarded(main: Path) -> bool:
     """Whether the main module is just running a statement that every new process would run too.
 
-    Only a statement outside any condition is judged, in a file that compares `__name__` with
+    Only a statement outside any condition counts, in a file that compares `__name__` with
     nothing above it: whatever is less certain is left to fail on its own.
     """
     line, statements = _line_of_main(), _statements(main)
@@ -54,7 +54,7 @@ def is_surely_unguarded(main: Path) -> bool:
 def is_unguarded(main: Path) -> bool:
     """Whether the running call of the main module stands under no comparison of `__name__`.
 
-    What keeps a new process from running it may be something else; so this explains a failure
+    Something else may prevent a new process from running it; so this explains a failure
     that has happened, and refuses nothing. From a thread, any such comparison counts.
     """
     statements = _statements(main)

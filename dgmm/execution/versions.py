@@ -31,17 +31,17 @@ def own_versions() -> dict[str, Any]:
 def version_refusal(found: Mapping[str, Any]) -> str | None:
     """Why nothing can be exchanged with a process that gave this answer; None if it can."""
     own = own_versions()
-    faults = []
+    problems = []
     here, there = _python(own), _python(found)
     if _leading(here, 2) != _leading(there, 2):
-        faults.append(f"Python {there} instead of {here}")
+        problems.append(f"Python {there} instead of {here}")
     for package, parts in _PARTS.items():
         here, there = (str(v.get("packages", {}).get(package)) for v in (own, found))
         if there == "None" and package == "numpy":
             continue  # a scheduler needs none, and a worker without it is refused with dgmm
         if _leading(here, parts) != _leading(there, parts):
-            faults.append(f"{package} {there} instead of {here}")
-    return ", ".join(faults) or None
+            problems.append(f"{package} {there} instead of {here}")
+    return ", ".join(problems) or None
 
 
 def _python(found: Mapping[str, Any]) -> str:

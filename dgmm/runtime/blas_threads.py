@@ -55,7 +55,7 @@ class BlasLimit:
 def single_blas_thread() -> BlasLimit:
     """Set every BLAS library of this process to one thread, until all holders have let go.
 
-    Re-entrant and thread safe. Libraries that are loaded later keep their threads; NumPy's, the
+    Re-entrant and thread safe. Libraries that are loaded later have their own threads; NumPy's, the
     only one dgmm computes with, is loaded by this module.
 
     Examples
@@ -146,7 +146,7 @@ def blas_report() -> list[dict[str, Any]]:
     -------
     list of dict
         `package` ("numpy", "scipy" where the library came in that wheel, else "system"),
-        `internal_api`, `version`, `architecture` (None where the library does not say),
+        `internal_api`, `version`, `architecture` (None where the library does not report it),
         `num_threads` and `file` (its name without folders), sorted by package and file.
     """
     report = [_describe(library.info()) for library in _blas_libraries().lib_controllers]

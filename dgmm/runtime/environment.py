@@ -49,7 +49,7 @@ def process_environment() -> Environment:
 
 
 def _compiled() -> str | None:
-    """Numba with its version, on processors with fused multiplication, told without loading it."""
+    """Numba with its version, on processors with fused multiplication, found without loading it."""
     version, features = _version("numba"), cpu_features()
     is_old_x86 = any(name.startswith("SSE") for name in features) and "FMA3" not in features
     return None if version is None or is_old_x86 else f"Numba {version}"
@@ -65,7 +65,7 @@ def _version(package: str) -> str | None:
 
 
 def cpu_features() -> list[str]:
-    """Names of the CPU features NumPy dispatches on, sorted; empty where NumPy does not tell."""
+    """Names of the CPU features NumPy dispatches on, sorted; empty where it reports none."""
     try:
         umath = importlib.import_module("numpy._core._multiarray_umath")  # private: may go away
         features: dict[str, bool] = umath.__cpu_features__
@@ -111,7 +111,7 @@ def environment_difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> s
     """In what two reports differ that decides bits, in words; empty where bits are the same.
 
     Compared are dgmm and the libraries that compute, the machine, the kernels of NumPy's BLAS, the
-    CPU features that NumPy uses, and the processor that Numba is told to compile for.
+    CPU features that NumPy uses, and the processor that Numba is set to compile for.
     """
     old, new = _topics(then), _topics(now)
     parts = [

@@ -16,7 +16,7 @@ def available_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes nobody uses at the moment, files cached by the system counted as free."""
+    """Bytes that no process uses at the moment, files cached by the system counted as free."""
     return max(min([_unused_of_the_machine(), *_unused_of_the_container()]), 0)
 
 

@@ -1,4 +1,4 @@
-"""Errors that tell of this machine, not of what was worked on: no thread, no memory, no file."""
+"""Errors caused by this machine, not by the data or the job: no thread, no memory, no file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from dgmm.errors import UnavailableError
 
-#: How CPython says that the system gives no further thread.
+#: What CPython reports where the system gives no further thread.
 _NO_THREAD = ("can't start new thread", "can't create new thread", "can't allocate lock")
 
 
 def shortage(error: BaseException) -> str | None:
-    """What this machine lacks, and what to do; None where the error tells of something else.
+    """What this machine lacks, and what to do; None where the error has another cause.
 
     Causes are looked at too: libraries wrap what happens in their threads.
     """
@@ -43,7 +43,7 @@ def shortages_named() -> Iterator[None]:
     Raises
     ------
     UnavailableError
-        In place of an error that tells of no thread or no memory.
+        In place of an error for want of a thread or of memory.
     """
     try:
         yield

@@ -21,7 +21,7 @@ from contextvars import ContextVar
 
 from dgmm.runtime.cached_bands import CachedBands, Rows, in_own_pages
 
-#: Rows that nobody read for so long belong to a job that died; a living one pauses for minutes.
+#: Rows that were not read for so long belong to a job that died; a living one pauses for minutes.
 IDLE_S = 1800.0
 
 #: The fit that this thread works for.
@@ -103,7 +103,7 @@ class RowCache:
                 self._watch_for(IDLE_S)
 
     def _may_fit(self, source: Hashable, band: int, n_bytes: int, budget: int) -> bool:
-        """Whether copying rows may be of use, as far as can be said beforehand."""
+        """Whether copying rows may be of use, as far as is known beforehand."""
         with self._lock:
             cached = self._sources.get(source)
             if cached is None:

@@ -1,4 +1,4 @@
-"""Workers keep what they read from pass to pass, and nothing once the job is over."""
+"""Workers cache what they read from pass to pass, and nothing once the job is over."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ N_BYTES = N * D * 4
 
 
 class Reading:
-    """Reads a run and says who did, with the sum of what was read; picklable."""
+    """Reads a range; gives the process that did, and the sum of what was read; picklable."""
 
     def __init__(self, dataset: ZarrDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, run: BlockRange) -> tuple[int, float]:
+    def __call__(self, blocks: BlockRange) -> tuple[int, float]:
         import os
 
-        rows = np.concatenate([block.values for block in self.dataset.read_blocks(run)])
+        rows = np.concatenate([block.values for block in self.dataset.read_blocks(blocks)])
         return os.getpid(), float(rows.sum(dtype=np.float64))
 
 
-def bytes_kept() -> int:
+def bytes_cached() -> int:
     return process_cache.n_bytes
 
 
@@ -49,21 +49,23 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> ZarrDataset:
     return open_zarr(str(path))
 
 
-def test_each_block_is_kept_by_one_worker_however_often_it_is_read(
+def test_each_block_is_cached_by_one_worker_however_often_it_is_read(
     dask_executor: DaskExecutor, dataset: ZarrDataset
 ) -> None:
     # As many runs as are in flight at once: no worker can take over another one's. What other
-    # tests read on this cluster may have left most blocks at home with one worker.
+    # tests read on this cluster may have let one worker read most blocks first.
     dask_executor._locations.clear()
-    runs = split_ranges(dataset.grid.n_blocks, 4)
-    plain = dict(dask_executor.run(Reading(dataset), runs))
-    first = dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), runs))
-    assert {run: found[1] for run, found in first.items()} == {r: f[1] for r, f in plain.items()}
+    ranges = split_ranges(dataset.grid.n_blocks, 4)
+    plain = dict(dask_executor.run(Reading(dataset), ranges))
+    first = dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), ranges))
+    assert {blocks: found[1] for blocks, found in first.items()} == {
+        r: f[1] for r, f in plain.items()
+    }
     for _ in range(3):
-        assert dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), runs)) == first
-    kept = dask_executor._client.run(bytes_kept)
-    assert sum(kept.values()) == N_BYTES
-    assert min(kept.values()) > 0
+        assert dict(dask_executor.run(Reading(dataset.with_cache(N_BYTES)), ranges)) == first
+    cached = dask_executor._client.run(bytes_cached)
+    assert sum(cached.values()) == N_BYTES
+    assert min(cached.values()) > 0
 
 
 def test_a_clusters_workers_get_their_memory_back(tmp_path: Path, dataset: ZarrDataset) -> None:
@@ -74,7 +76,7 @@ def test_a_clusters_workers_get_their_memory_back(tmp_path: Path, dataset: ZarrD
                     Reading(dataset.with_cache(N_BYTES)), [BlockRange(0, 3), BlockRange(3, 8)]
                 )
             )
-            (inside,) = executor._client.run(bytes_kept).values()
+            (inside,) = executor._client.run(bytes_cached).values()
         with Client(found.address, set_as_default=False) as client:
-            (after,) = client.run(bytes_kept).values()
+            (after,) = client.run(bytes_cached).values()
     assert (inside, after) == (N_BYTES, 0)

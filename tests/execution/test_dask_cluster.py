@@ -36,16 +36,16 @@ def test_a_cluster_gives_the_bits_of_the_plain_tree(
 @pytest.mark.parametrize("n_tasks", [1, 3, 16, 53])
 def test_any_number_of_tasks_gives_the_same_bits(dask_executor: DaskExecutor, n_tasks: int) -> None:
     values = awkward_values(53)
-    runs = split_ranges(53, n_tasks)
-    random.Random(n_tasks).shuffle(runs)  # noqa: S311 - an order, not a secret
+    ranges = split_ranges(53, n_tasks)
+    random.Random(n_tasks).shuffle(ranges)  # noqa: S311 - an order, not a secret
     reducer: TreeReducer[FloatSum] = TreeReducer(53)
-    for _, subtrees in dask_executor.run(SubtreeTask(Leaves(values), 53), runs):
+    for _, subtrees in dask_executor.run(SubtreeTask(Leaves(values), 53), ranges):
         for subtree in subtrees:
             reducer.add(subtree)
     assert reducer.result().value.hex() == plain_tree(values).hex()
 
 
-def process_id(run: BlockRange) -> int:
+def process_id(blocks: BlockRange) -> int:
     time.sleep(0.05)
     return os.getpid()
 
@@ -56,8 +56,8 @@ def test_all_workers_share_the_runs_and_none_is_the_driver(dask_executor: DaskEx
     assert os.getpid() not in ids
 
 
-def refuse_block_three(run: BlockRange) -> None:
-    if run.start == 3:
+def refuse_block_three(blocks: BlockRange) -> None:
+    if blocks.start == 3:
         raise DataError("block 3 has no rows")
 
 
@@ -68,7 +68,7 @@ def test_an_exception_of_a_task_keeps_its_type_and_message(dask_executor: DaskEx
 
 def test_a_missing_file_on_a_worker_is_the_tasks_own_error(dask_executor: DaskExecutor) -> None:
     with pytest.raises(FileNotFoundError):
-        list(dask_executor.run(lambda run: Path("/nowhere").stat(), split_ranges(8, 8)))
+        list(dask_executor.run(lambda blocks: Path("/nowhere").stat(), split_ranges(8, 8)))
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Leave:
 
     folder: Path
 
-    def __call__(self, run: BlockRange) -> None:
-        (self.folder / str(run.start)).touch()
+    def __call__(self, blocks: BlockRange) -> None:
+        (self.folder / str(blocks.start)).touch()
         time.sleep(0.02)
 
 
@@ -99,8 +99,8 @@ class BigTask:
 
     parameters: np.ndarray
 
-    def __call__(self, run: BlockRange) -> tuple[int, float]:
-        return os.getpid(), float(self.parameters[run.start])
+    def __call__(self, blocks: BlockRange) -> tuple[int, float]:
+        return os.getpid(), float(self.parameters[blocks.start])
 
 
 @pytest.mark.parametrize("inline_bytes", [1_000_000_000, 0], ids=["inside", "once"])
@@ -110,12 +110,12 @@ def test_parameters_arrive_inside_the_runs_or_once_per_worker(
     monkeypatch.setattr(task_transfer, "INLINE_BYTES", inline_bytes)
     task = BigTask(np.arange(2_000_000.0))  # 16 MB: Dask warns above 10 MB
     results = dict(dask_executor.run(task, split_ranges(12, 12)))
-    assert {run.start: value for run, (_, value) in results.items()} == {
+    assert {blocks.start: value for blocks, (_, value) in results.items()} == {
         i: float(i) for i in range(12)
     }
 
 
-def forget_tasks(run: BlockRange) -> None:
+def drop_tasks(blocks: BlockRange) -> None:
     task_transfer._stored.clear()
     time.sleep(0.02)
 
@@ -124,13 +124,13 @@ def test_a_worker_that_lost_the_task_is_sent_it_again(
     dask_executor: DaskExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_transfer, "INLINE_BYTES", 0)
-    done = [run for run, _ in dask_executor.run(forget_tasks, split_ranges(20, 20))]
+    done = [blocks for blocks, _ in dask_executor.run(drop_tasks, split_ranges(20, 20))]
     assert sorted(done) == split_ranges(20, 20)
 
 
 def test_a_worker_keeps_only_a_few_tasks() -> None:
-    def task(run: BlockRange) -> int:
-        return run.start
+    def task(blocks: BlockRange) -> int:
+        return blocks.start
 
     packed = task_transfer.pack_task(task)
     for i in range(10):
@@ -141,7 +141,7 @@ def test_a_worker_keeps_only_a_few_tasks() -> None:
     task_transfer._stored.clear()
 
 
-def blas_threads(run: BlockRange) -> set[int]:
+def blas_threads(blocks: BlockRange) -> set[int]:
     from dgmm.runtime.blas_threads import blas_report
 
     return {library["num_threads"] for library in blas_report()}
@@ -153,25 +153,25 @@ def test_blas_has_one_thread_in_every_worker(dask_executor: DaskExecutor) -> Non
 
 
 def test_a_cluster_tells_what_driver_and_workers_compute_with(dask_executor: DaskExecutor) -> None:
-    told = dask_executor.environment()
-    assert told["mixed"] is False
+    report = dask_executor.environment()
+    assert report["mixed"] is False
     assert dask_executor.warnings == []
-    names = sorted(name for group in told["workers"] for name in group["workers"])
+    names = sorted(name for group in report["workers"] for name in group["workers"])
     assert names == ["0", "1"]
-    assert sum(group["count"] for group in told["workers"]) == 2
+    assert sum(group["count"] for group in report["workers"]) == 2
     # Whether SciPy's library is loaded yet depends on what a process did before.
-    of_numpy = [b for b in told["driver"]["blas"] if b["package"] == "numpy"]
-    for group in told["workers"]:
+    of_numpy = [b for b in report["driver"]["blas"] if b["package"] == "numpy"]
+    for group in report["workers"]:
         assert [b for b in group["environment"]["blas"] if b["package"] == "numpy"] == of_numpy
-    assert "tcp://" not in str(told)
+    assert "tcp://" not in str(report)
 
 
 def test_each_local_worker_has_an_equal_share_of_memory(dask_executor: DaskExecutor) -> None:
     assert dask_executor.task_memory_limit == available_memory() // 2
 
 
-def stream(run: BlockRange) -> Iterator[int]:
-    yield run.start
+def stream(blocks: BlockRange) -> Iterator[int]:
+    yield blocks.start
 
 
 def test_a_result_that_cannot_travel_is_an_error_not_a_wait(dask_executor: DaskExecutor) -> None:

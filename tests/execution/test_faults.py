@@ -31,7 +31,7 @@ pytestmark = [
 
 
 def is_first(marker: Path) -> bool:
-    """Whether nobody, in any process, has asked for this marker before."""
+    """Whether no process has asked for this marker before."""
     try:
         marker.touch(exist_ok=False)
     except FileExistsError:

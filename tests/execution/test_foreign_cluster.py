@@ -40,7 +40,7 @@ def wait_for_threads(executor: object, n_threads: int) -> None:
         time.sleep(0.05)
 
 
-def blas_threads(run: BlockRange) -> list[int]:
+def blas_threads(blocks: BlockRange) -> list[int]:
     from dgmm.runtime.blas_threads import blas_report
 
     return [library["num_threads"] for library in blas_report()]
@@ -54,11 +54,11 @@ def test_a_cluster_from_a_shell_gives_the_same_bits(two_workers: Scheduler, by: 
         wait_for_threads(executor, 2)
         total = map_reduce(executor, Leaves(values), 64)
         threads = [found for _, found in executor.run(blas_threads, split_ranges(4, 4))]
-        told = executor.environment()
+        report = executor.environment()
         assert executor.dashboard is None or "127.0.0.1" in executor.dashboard
     assert total.value.hex() == plain_tree(values).hex()
     assert {count for counts in threads for count in counts} == {1}
-    assert sorted(name for group in told["workers"] for name in group["workers"]) == [
+    assert sorted(name for group in report["workers"] for name in group["workers"]) == [
         "first",
         "second",
     ]
@@ -170,7 +170,7 @@ def test_a_scheduler_that_goes_is_unavailable_not_a_traceback_of_dask(tmp_path: 
         found = processes.enter_context(scheduler(tmp_path))
         processes.enter_context(found.worker())
         executor = stack.enter_context(existing_cluster(found.address))
-        results = executor.run(lambda run: time.sleep(0.2), split_ranges(50, 50))
+        results = executor.run(lambda blocks: time.sleep(0.2), split_ranges(50, 50))
         next(results)
         processes.close()
         with pytest.raises(UnavailableError, match=r"scheduler at tcp://.* was lost"):

@@ -30,14 +30,14 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in blas_report()}
 
 
-def kept() -> tuple[int, int]:
+def cached() -> tuple[int, int]:
     from dgmm.execution import task_transfer
     from dgmm.runtime.row_cache import process_cache
 
     return process_cache.n_bytes, len(task_transfer._stored)
 
 
-def keep_rows(run: object) -> None:
+def cache_rows(blocks: object) -> None:
     import numpy as np
 
     from dgmm.runtime.row_cache import process_cache
@@ -59,9 +59,9 @@ DRIVER = """
 import sys, time
 from dgmm.execution.dask_cluster import existing_cluster
 from dgmm.reduction.map_reduce import split_ranges
-from test_leases import keep_rows
+from test_leases import cache_rows
 with existing_cluster(sys.argv[1]) as executor:
-    list(executor.run(keep_rows, split_ranges(4, 4)))
+    list(executor.run(cache_rows, split_ranges(4, 4)))
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -92,14 +92,14 @@ def test_a_killed_driver_leaves_no_plugin_no_limit_and_no_rows(tmp_path: Path) -
         try:
             with Client(found.address, set_as_default=False) as client:
                 wait_for(lambda: list(client.run(blas_threads).values()) == [{1}])
-                ((rows, tasks),) = client.run(kept).values()
+                ((rows, tasks),) = client.run(cached).values()
                 assert rows
                 assert tasks
                 assert client.run_on_scheduler(plugins) == []
                 driver.send_signal(signal.SIGKILL)
                 driver.wait()
                 wait_for(lambda: list(client.run(blas_threads).values()) == [{2}])
-                wait_for(lambda: list(client.run(kept).values()) == [(0, 0)])
+                wait_for(lambda: list(client.run(cached).values()) == [(0, 0)])
                 assert client.run_on_scheduler(plugins) == []
                 assert client.run_on_scheduler(remaining) == []
                 with found.worker("--no-nanny", "--name", "later", environment=TWO_THREADS):
@@ -137,14 +137,14 @@ def test_another_run_on_the_same_workers_keeps_its_limit(tmp_path: Path) -> None
     ):
         with existing_cluster(found.address) as second:
             for executor in (first, second):
-                list(executor.run(keep_rows, split_ranges(1, 1)))
+                list(executor.run(cache_rows, split_ranges(1, 1)))
             wait_for(lambda: list(client.run(blas_threads).values()) == [{1}])
         assert list(client.run(blas_threads).values()) == [{1}]
-        ((rows, _),) = client.run(kept).values()
+        ((rows, _),) = client.run(cached).values()
         assert rows
         first.close()
         assert list(client.run(blas_threads).values()) == [{2}]
-        assert list(client.run(kept).values()) == [(0, 0)]
+        assert list(client.run(cached).values()) == [(0, 0)]
 
 
 def test_a_lease_whose_driver_died_at_once_ends_with_the_first_look(monkeypatch) -> None:

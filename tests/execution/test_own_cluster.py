@@ -100,7 +100,7 @@ def test_the_key_of_a_local_cluster_stays_in_no_file(
         assert not list(tmp_path.rglob("dask.pem"))
 
 
-def answer(run: BlockRange) -> int:
+def answer(blocks: BlockRange) -> int:
     return 42
 
 

@@ -34,10 +34,10 @@ def wait_until_paused(address: str, n_workers: int) -> None:
     with Client(address, set_as_default=False) as client:
         deadline = time.monotonic() + 60
         while True:
-            told = client.scheduler_info(n_workers=-1)["workers"].values()
-            if [worker["status"] for worker in told].count("paused") == n_workers:
+            report = client.scheduler_info(n_workers=-1)["workers"].values()
+            if [worker["status"] for worker in report].count("paused") == n_workers:
                 return
-            assert time.monotonic() < deadline, told
+            assert time.monotonic() < deadline, report
             time.sleep(0.1)
 
 
@@ -61,7 +61,7 @@ def test_all_workers_paused_ends_with_a_sentence_that_names_them_and_their_memor
     assert "not this job's" in text
 
 
-def process_id(run: BlockRange) -> int:
+def process_id(blocks: BlockRange) -> int:
     time.sleep(0.02)
     return os.getpid()
 
@@ -132,8 +132,8 @@ def test_the_message_tells_whose_memory_it_is(cached: int, is_own: bool, words: 
 def test_limits_of_paused_workers_do_not_count(tmp_path: Path) -> None:
     with scheduler(tmp_path) as found, ExitStack() as stack:
         stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
-        roomy = ("--memory-limit", "5GB")
-        stack.enter_context(found.worker("--name", "free", *roomy))
+        ample = ("--memory-limit", "5GB")
+        stack.enter_context(found.worker("--name", "free", *ample))
         wait_until_paused(found.address, 1)
         executor = stack.enter_context(existing_cluster(found.address))
         deadline = time.monotonic() + 60

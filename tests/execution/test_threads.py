@@ -31,18 +31,18 @@ def test_any_number_of_threads_gives_the_bits_of_the_plain_tree(
 
 
 def test_every_run_comes_back_once_with_its_own_result() -> None:
-    runs = split_ranges(40, 17)
+    ranges = split_ranges(40, 17)
     with ThreadExecutor(3) as executor:
-        results = dict(executor.run(lambda run: run.stop - run.start, runs))
-    assert results == {run: run.stop - run.start for run in runs}
+        results = dict(executor.run(lambda blocks: blocks.stop - blocks.start, ranges))
+    assert results == {blocks: blocks.stop - blocks.start for blocks in ranges}
 
 
 def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() -> None:
     begun = []
 
-    def task(run: BlockRange) -> None:
-        begun.append(run)
-        if run.start == 0:
+    def task(blocks: BlockRange) -> None:
+        begun.append(blocks)
+        if blocks.start == 0:
             raise DataError("row 3 is not finite")
         time.sleep(0.01)
 
@@ -64,7 +64,7 @@ def test_no_more_than_two_runs_a_thread_are_in_flight() -> None:
     done = threading.Semaphore(0)
     taken = 0
 
-    def task(run: BlockRange) -> None:
+    def task(blocks: BlockRange) -> None:
         done.release()
 
     with ThreadExecutor(2) as executor:
@@ -86,11 +86,11 @@ def test_the_default_number_of_threads_is_that_of_the_cpus_this_process_may_use(
         assert executor.n_threads == available_cpus()
 
 
-def test_threads_tell_of_a_driver_and_no_workers() -> None:
+def test_threads_report_a_driver_and_no_workers() -> None:
     with ThreadExecutor(1) as executor:
-        told = executor.environment()
-        assert (told["workers"], told["mixed"], executor.warnings) == ([], False, [])
-        assert told["driver"]["numpy"]
+        report = executor.environment()
+        assert (report["workers"], report["mixed"], executor.warnings) == ([], False, [])
+        assert report["driver"]["numpy"]
         assert executor.task_memory_limit is None
         assert executor.dashboard is None
 
@@ -123,6 +123,6 @@ def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
     while not begun.exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert "KeyboardInterrupt" in said
+    _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
     assert process.returncode != 0

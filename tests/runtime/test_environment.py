@@ -17,19 +17,19 @@ from dgmm.runtime.environment import (
 
 
 def test_an_environment_is_plain_json_and_names_what_decides_bits() -> None:
-    told = json.loads(json.dumps(process_environment()))
-    assert {"python", "machine", *PACKAGES} <= set(told)
-    assert all(told[package] for package in PACKAGES)
-    assert told["blas"]
+    report = json.loads(json.dumps(process_environment()))
+    assert {"python", "machine", *PACKAGES} <= set(report)
+    assert all(report[package] for package in PACKAGES)
+    assert report["blas"]
 
 
 def test_only_variables_that_steer_blas_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("A_PASSWORD", "secret")
-    told = process_environment()
-    assert told["variables"]["OPENBLAS_CORETYPE"] == "Haswell"
-    assert set(told["variables"]) <= set(VARIABLES)
-    assert "secret" not in json.dumps(told)
+    report = process_environment()
+    assert report["variables"]["OPENBLAS_CORETYPE"] == "Haswell"
+    assert set(report["variables"]) <= set(VARIABLES)
+    assert "secret" not in json.dumps(report)
 
 
 def test_equal_environments_are_not_mixed() -> None:

@@ -1,4 +1,4 @@
-"""What a machine lacks is said of the machine, not of the data that were being read."""
+"""What a machine lacks is reported of the machine, not of the data that were being read."""
 
 from __future__ import annotations
 

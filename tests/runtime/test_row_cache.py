@@ -26,7 +26,7 @@ CHUNK_BYTES = CHUNK * D * 8
 
 
 @pytest.fixture(autouse=True)
-def _small_blocks_and_nothing_kept(monkeypatch):
+def _small_blocks_and_an_empty_cache(monkeypatch):
     monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # 4096 rows: a chunk a block
     process_cache.drop()
     yield
@@ -52,9 +52,9 @@ def stored(tmp_path: Path) -> Path:
     return write_zarr(tmp_path / "rows.zarr", gaussian_clusters(N, D)[0], chunks=(CHUNK, D))
 
 
-def read(dataset: ZarrDataset, run: BlockRange | None = None) -> np.ndarray:
-    run = run or BlockRange(0, dataset.grid.n_blocks)
-    return np.concatenate([block.values for block in dataset.read_blocks(run)])
+def read(dataset: ZarrDataset, blocks: BlockRange | None = None) -> np.ndarray:
+    blocks = blocks or BlockRange(0, dataset.grid.n_blocks)
+    return np.concatenate([block.values for block in dataset.read_blocks(blocks)])
 
 
 def cached(
@@ -92,7 +92,7 @@ def test_nothing_stays_unless_it_is_asked_for(stored, decoded):
     assert process_cache.n_bytes == 0
 
 
-def test_runs_cut_elsewhere_find_what_lies_within_what_is_kept(tmp_path, decoded):
+def test_ranges_cut_elsewhere_find_what_lies_within_what_is_cached(tmp_path, decoded):
     X = gaussian_clusters(N, D)[0]
     path = write_zarr(tmp_path / "rows.zarr", X, chunks=(3 * CHUNK, D))
     dataset = open_zarr(str(path)).with_cache(2 * X.nbytes)
@@ -101,7 +101,7 @@ def test_runs_cut_elsewhere_find_what_lies_within_what_is_kept(tmp_path, decoded
     decoded.clear()
     np.testing.assert_array_equal(read(dataset, BlockRange(1, 2)), X[CHUNK : 2 * CHUNK])
     assert decoded == []
-    # One chunk lies in two parts: it is decoded again, and then kept in place of both.
+    # One chunk lies in two parts: it is decoded again, and then cached in place of both.
     np.testing.assert_array_equal(read(dataset), X)
     assert decoded == [(0, 3 * CHUNK)]
     assert process_cache.n_bytes == X.nbytes
@@ -127,7 +127,7 @@ def test_a_chunk_written_again_is_another_data_sets(tmp_path):
     np.testing.assert_array_equal(read(again), X + 1)
 
 
-def test_a_chunk_that_vanished_while_its_rows_were_kept_is_noticed_at_the_end(stored):
+def test_a_chunk_that_vanished_while_its_rows_were_cached_is_noticed_at_the_end(stored):
     dataset = open_zarr(str(stored)).with_cache(10**9)
     first = read(dataset)
     (stored / "c" / "2" / "0").unlink()
@@ -136,7 +136,9 @@ def test_a_chunk_that_vanished_while_its_rows_were_kept_is_noticed_at_the_end(st
         dataset.check_unchanged()
 
 
-def test_a_fit_whose_chunk_vanished_meanwhile_fails_though_its_rows_were_kept(stored, monkeypatch):
+def test_a_fit_whose_chunk_vanished_meanwhile_fails_though_its_rows_were_cached(
+    stored, monkeypatch
+):
     whole = em.run
 
     def robbed(*arguments, **options):
@@ -160,21 +162,23 @@ def test_nothing_stays_in_this_process_when_its_threads_end(stored):
     dataset = open_zarr(str(stored)).with_cache(10**9)
     with ThreadExecutor(2) as executor:
         list(
-            executor.run(lambda run: len(read(dataset, run)), [BlockRange(0, 4), BlockRange(4, 8)])
+            executor.run(
+                lambda blocks: len(read(dataset, blocks)), [BlockRange(0, 4), BlockRange(4, 8)]
+            )
         )
         assert process_cache.n_bytes == N * D * 8
     assert process_cache.n_bytes == 0
 
 
-@pytest.mark.parametrize("kept", [0, 3 * CHUNK_BYTES, N * D * 8])
+@pytest.mark.parametrize("budget", [0, 3 * CHUNK_BYTES, N * D * 8])
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_no_bit_of_a_result_follows_what_is_kept(stored, kept, n_threads):
+def test_no_bit_of_a_result_follows_what_is_cached(stored, budget, n_threads):
     dataset, options = open_zarr(str(stored)), {"missing": "error", "sample_rows": 100, "seed": 0}
     with ThreadExecutor(1) as executor:
         plain = summarise(dataset, executor, **options)
     with ThreadExecutor(n_threads) as executor:
         for _ in range(2):
-            summary = summarise(dataset.with_cache(kept), executor, **options)
+            summary = summarise(dataset.with_cache(budget), executor, **options)
             assert summary.mean.tobytes() == plain.mean.tobytes()
             assert summary.variance.tobytes() == plain.variance.tobytes()
 
@@ -194,7 +198,7 @@ def test_rows_of_a_job_that_died_are_dropped_after_a_while(monkeypatch):
     assert cache.n_bytes == 0
 
 
-def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_kept():
+def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_cached():
     cache = RowCache()
     cache.find("old", 0, 0, 10)
     cache.find("new", 0, 0, 10)
@@ -203,7 +207,7 @@ def test_rows_decoded_for_a_data_set_that_was_replaced_are_not_kept():
     assert cache.find("new", 0, 0, 10) is None
 
 
-def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
+def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_in_memory():
     cache, whole = RowCache(), np.zeros((1000, 2))
     cached(cache, "photos", 0, 0, whole[:10], budget=1000)
     found = cache.find("photos", 0, 0, 10)
@@ -211,7 +215,7 @@ def test_the_bytes_of_what_a_view_shows_part_of_are_not_kept_alive():
     assert not np.shares_memory(found, whole)
 
 
-def test_what_is_kept_lies_outside_the_memory_that_chunks_come_from():
+def test_what_is_cached_lies_outside_the_memory_that_chunks_come_from():
     cache = RowCache()
     cached(cache, "photos", 0, 0, np.ones((10, 2)), budget=1000)
     found = cache.find("photos", 0, 0, 10)
@@ -220,7 +224,7 @@ def test_what_is_kept_lies_outside_the_memory_that_chunks_come_from():
     assert isinstance(found.obj if isinstance(found, memoryview) else found, mmap.mmap)
 
 
-def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
+def test_where_the_system_has_no_memory_nothing_is_cached(monkeypatch):
     def refused(*_, **__):
         raise OSError(errno.ENOMEM, "no memory")
 
@@ -232,7 +236,7 @@ def test_where_the_system_has_no_memory_nothing_is_kept(monkeypatch):
     assert cache.find("photos", 0, 0, 10) is None
 
 
-def test_many_threads_never_keep_more_than_the_limit():
+def test_many_threads_never_cache_more_than_the_limit():
     cache = RowCache()
 
     def fill(seed: int) -> None:
@@ -245,9 +249,9 @@ def test_many_threads_never_keep_more_than_the_limit():
         thread.start()
     for thread in threads:
         thread.join()
-    held = sum(cache.find("photos", b, 10 * b, 10 * b + 10) is not None for b in range(200))
-    assert cache.n_bytes == 160 * held
-    assert held == 5000 // 160
+    n_cached = sum(cache.find("photos", b, 10 * b, 10 * b + 10) is not None for b in range(200))
+    assert cache.n_bytes == 160 * n_cached
+    assert n_cached == 5000 // 160
 
 
 def test_a_band_that_grows_stays_within_the_limit():

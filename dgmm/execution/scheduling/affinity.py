@@ -24,7 +24,7 @@ class _Part(NamedTuple):
 
 
 class BlockLocations:
-    """The worker that read each block first, as long as it is there; kept from pass to pass.
+    """The worker that read each block first, as long as it is there; known from pass to pass.
 
     First and not last, because a cache is filled once and replaces nothing of its own data set: a
     range that another worker took over in a later pass is still cached where it was.
@@ -98,7 +98,7 @@ class WaitingRanges:
         self._queues.setdefault(worker, deque()).appendleft(index)
 
     def take(self, worker: str, *, is_idle: bool) -> int | None:
-        """A worker's next range: its own, else nobody's, else, if idle, another one's last."""
+        """A worker's next range: one it has read, else one that none has, else (idle) any."""
         for reader in (worker, None):
             if queue := self._queues.get(reader):
                 return queue.popleft()

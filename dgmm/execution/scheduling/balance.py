@@ -1,7 +1,7 @@
 """Which worker gets which range of blocks, and what becomes of ranges whose worker leaves.
 
 Dask's own affinity is nearly a pin (eight of eight tasks stayed on the preferred worker of two),
-and a worker that dies takes innocent tasks with it. So the driver keeps at most two ranges in
+and a worker that dies takes innocent tasks with it. So the driver has at most two ranges in
 flight per thread, gives waiting ones to whoever has a free slot, and decides itself what is given
 out again. A worker gets what it has read in an earlier pass and may have cached; an idle one gets
 anything.
@@ -78,7 +78,7 @@ class Balance:
         now : float
             Seconds of a monotonic clock.
         paused : collection of str
-            Workers that shall keep their ranges but get no more.
+            Workers that go on with their ranges but get no more.
         stalled : collection of str
             Those of them whose ranges count as late, however long they have been there.
 

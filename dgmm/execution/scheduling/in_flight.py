@@ -12,7 +12,7 @@ IN_FLIGHT_PER_THREAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One range assigned to one worker; `serial` tells copies of the same range apart."""
+    """One range assigned to one worker; `serial` distinguishes copies of the same range."""
 
     serial: int
     index: int

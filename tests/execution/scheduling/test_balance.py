@@ -31,7 +31,7 @@ def test_few_ranges_are_spread_over_workers_before_any_gets_a_second() -> None:
     assert {assignment.worker for assignment in given} == {"a", "b"}
 
 
-def test_a_waiting_range_goes_to_whoever_has_room() -> None:
+def test_a_waiting_range_goes_to_a_worker_with_a_free_slot() -> None:
     balance, given = started(6, {"a": 1, "b": 1})
     first = next(assignment for assignment in given if assignment.worker == "b")
     assert balance.complete(first, 1.0) == []
@@ -234,7 +234,7 @@ def test_an_idle_worker_takes_what_waits_for_another() -> None:
     taken = [blocks for blocks in ranges if first[blocks] == "b" and second[blocks] == "a"]
     assert taken
     assert all(second[blocks] == "a" for blocks in ranges if first[blocks] == "a")
-    # What was taken over once is still at home where it was read first.
+    # What was taken over once still belongs where it was read first.
     assert one_pass(locations, ranges, {"a": 1, "b": 1}) == first
 
 
