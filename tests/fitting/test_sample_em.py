@@ -421,3 +421,14 @@ def test_no_component_of_iris_is_a_spike_on_two_rows() -> None:
     with ThreadExecutor(1) as executor:
         result = fit(ArrayDataset(X), executor, FitSettings(3, seed=6), SilentListener())
     assert result.model.weights.min() * len(X) > 40
+
+
+@pytest.mark.parametrize("n", [50, 2000, 200_000])
+def test_em_on_a_sample_ends_at_a_two_hundredth_of_what_its_rows_leave_open(n: int) -> None:
+    """The optimum of m rows lies about p/(2m) nats per row from that of all rows."""
+    prepared, asked = prepared_fit(rows(20_000), tol=1e-9)
+    sample_em = SampleEM.of(prepared, asked)
+    n_parameters = K - 1 + 3 * K + 6 * K
+    found = sample_em._problem(np.zeros((n, 3)), 15)
+    assert found.tol == pytest.approx(min(0.005 * n_parameters / (2 * n), 1e-4), rel=4e-16)
+    assert found.max_iter == 15
