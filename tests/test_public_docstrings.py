@@ -53,6 +53,8 @@ def is_plain(value: Any) -> bool:
 
 
 NAMES = list(names())
+#: What `load_model` returns: users call these.
+OF_A_MODEL = ("predict", "predict_proba", "score_samples", "is_anomaly", "sample", "to_sklearn")
 
 
 def test_the_names_are_those_of_the_interface() -> None:
@@ -64,6 +66,15 @@ def test_the_names_are_those_of_the_interface() -> None:
 def test_a_docstring_has_its_sections(name: str) -> None:
     found = validate(name)
     assert [(code, text) for code, text in found["errors"] if code in CHECKS] == []
+
+
+@pytest.mark.parametrize("method", OF_A_MODEL)
+def test_methods_of_a_model_have_their_sections(method: str) -> None:
+    """One example stands in the docstring of the class."""
+    found = validate(f"dgmm.model.mixture_model.MixtureModel.{method}")
+    assert [
+        (code, text) for code, text in found["errors"] if code in CHECKS - {"EX01", "YD01"}
+    ] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

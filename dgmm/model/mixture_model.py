@@ -48,6 +48,14 @@ class MixtureModel:
         no quantile was asked for.
     anomaly_quantile
         Share of the fitted rows below the threshold.
+
+    Examples
+    --------
+    >>> from dgmm import GaussianMixture
+    >>> X = np.random.default_rng(0).normal([3.0, 5.0], 1.0, size=(10_000, 2))
+    >>> model = GaussianMixture(1).fit(X).model_
+    >>> model.predict([[2.0, 4.0]]).tolist(), model.means.round(1).tolist()
+    ([0], [[3.0, 5.0]])
     """
 
     parameters: Parameters
@@ -132,13 +140,7 @@ class MixtureModel:
 
     @limited_thread()
     def standardised_parameters(self, standardisation: Standardisation) -> Parameters:
-        """Parameters under another standardisation, for a fit that starts here.
-
-        Raises
-        ------
-        DataError
-            If the number of features differs.
-        """
+        """Parameters under another standardisation, for a fit that starts here, of equal d."""
         if standardisation.n_features != self.n_features:
             raise DataError(
                 f"the given model has {self.n_features} features, the data have "
@@ -151,24 +153,82 @@ class MixtureModel:
         return Parameters.of(family, self.weights, means, covariances)
 
     def score_samples(self, X: Any) -> Array:
-        """Log density (n,) of each row of X, in nats, user units; −inf where it underflows."""
-        return self._scores(X, "log_density")
+        """Logarithm of the mixture's density at each row.
 
-    def predict_proba(self, X: Any) -> Array:
-        """Posteriors (n, k) of rows X."""
-        return self._scores(X, "responsibilities")
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows, as the estimator takes them.
 
-    def predict(self, X: Any) -> NDArray[np.int32]:
-        """Most probable component (n,) of rows X."""
-        return self._scores(X, "labels")
-
-    def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
-        """Rows (n,) whose log density lies below the saved threshold, or is −inf.
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In nats, in the units of the data; −inf where the density underflows.
 
         Raises
         ------
         DataError
-            If the model has no threshold.
+            (a ValueError) If the rows cannot be used, or hold NaN or infinity.
+        """
+        return self._scores(X, "log_density")
+
+    def predict_proba(self, X: Any) -> Array:
+        """Posterior probability of every component for each row.
+
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows, as the estimator takes them.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            Probabilities, which sum to 1 along a row.
+
+        Raises
+        ------
+        DataError
+            (a ValueError) If the rows cannot be used, or hold NaN or infinity.
+        """
+        return self._scores(X, "responsibilities")
+
+    def predict(self, X: Any) -> NDArray[np.int32]:
+        """Most probable component of each row.
+
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows, as the estimator takes them.
+
+        Returns
+        -------
+        ndarray of int32, shape (n,)
+            From 0 to k − 1.
+
+        Raises
+        ------
+        DataError
+            (a ValueError) If the rows cannot be used, or hold NaN or infinity.
+        """
+        return self._scores(X, "labels")
+
+    def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
+        """Rows whose log density lies below the saved threshold, or is −inf.
+
+        Parameters
+        ----------
+        X : array_like, table, str or zarr.Array of shape (n, d)
+            Rows, as the estimator takes them.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            Whether a row is an anomaly.
+
+        Raises
+        ------
+        DataError
+            (a ValueError) If the model has no threshold, or the rows cannot be used.
         """
         if self.anomaly_threshold is None:
             raise DataError(
@@ -178,14 +238,21 @@ class MixtureModel:
 
     @limited_thread()
     def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
-        """Draw rows (n, d) and their components (n,), components in order.
+        """Draw rows from the mixture.
 
         Parameters
         ----------
-        n_samples
+        n_samples : int
             How many rows.
-        rng
+        rng : numpy.random.Generator
             Source of randomness.
+
+        Returns
+        -------
+        X : ndarray of float64, shape (n_samples, d)
+            Rows in the units of the data, ordered by component.
+        y : ndarray of int32, shape (n_samples,)
+            The component of each.
         """
         p, d = self.parameters, self.n_features
         counts = rng.multinomial(n_samples, p.weights / p.weights.sum())
@@ -202,6 +269,11 @@ class MixtureModel:
         It has what `predict`, `predict_proba`, `score`, `sample` and `bic` need, and skl2onnx; not
         `converged_`, `n_iter_` and `lower_bound_`, which a model does not know. Far from the origin
         its densities are less exact: it computes in user units.
+
+        Returns
+        -------
+        sklearn.mixture.GaussianMixture
+            A fitted estimator.
 
         Raises
         ------
