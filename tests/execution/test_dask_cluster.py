@@ -50,7 +50,7 @@ def process_id(blocks: BlockRange) -> int:
     return os.getpid()
 
 
-def test_all_workers_share_the_runs_and_none_is_the_driver(dask_executor: DaskExecutor) -> None:
+def test_all_workers_share_the_ranges_and_none_is_the_driver(dask_executor: DaskExecutor) -> None:
     ids = [found for _, found in dask_executor.run(process_id, split_ranges(8, 8))]
     assert len(set(ids)) == dask_executor.n_threads == 2
     assert os.getpid() not in ids
@@ -104,7 +104,7 @@ class BigTask:
 
 
 @pytest.mark.parametrize("inline_bytes", [1_000_000_000, 0], ids=["inside", "once"])
-def test_parameters_arrive_inside_the_runs_or_once_per_worker(
+def test_parameters_arrive_with_the_ranges_or_once_per_worker(
     dask_executor: DaskExecutor, inline_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_transfer, "INLINE_BYTES", inline_bytes)

@@ -66,7 +66,7 @@ def process_id(blocks: BlockRange) -> int:
     return os.getpid()
 
 
-def test_a_paused_worker_of_two_gets_no_runs_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_a_paused_worker_of_two_gets_no_tasks_and_delays_nothing(tmp_path: Path) -> None:
     values = awkward_values(30)
     with scheduler(tmp_path) as found, ExitStack() as stack:
         stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))

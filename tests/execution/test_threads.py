@@ -60,7 +60,7 @@ def test_a_closed_iterator_starts_no_further_runs() -> None:
     assert len(begun) <= 2 * 2 + 1
 
 
-def test_no_more_than_two_runs_a_thread_are_in_flight() -> None:
+def test_no_more_than_two_ranges_a_thread_are_in_flight() -> None:
     done = threading.Semaphore(0)
     taken = 0
 
