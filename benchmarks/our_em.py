@@ -119,7 +119,7 @@ class OurEM:
         """The seconds of one iteration, E-step, M-step and choice of kernel, and where it led."""
         heard: list[tuple[float, FitCandidate, Iteration]] = []
 
-        def expectation(kernels: tuple[Kernel, ...]) -> PassStatistics:
+        def data_pass(kernels: tuple[Kernel, ...]) -> PassStatistics:
             if heard:
                 raise _EnoughError
             return self._pass(kernels)
@@ -129,7 +129,7 @@ class OurEM:
 
         begun = time.perf_counter()
         with contextlib.suppress(_EnoughError):
-            em.run((self._candidate,), expectation, self._problem, listen)
+            em.run((self._candidate,), data_pass, self._problem, listen)
         ended, candidate, iteration = heard[0]
         if candidate.outcome is not None or candidate.events:
             raise RuntimeError(f"EM of dgmm ended early: {candidate.outcome}, {candidate.events}")

@@ -172,7 +172,7 @@ def _iterated(
     state = progress.em_state() or EmState(at_start, 0)
     if state.n_passes:
         listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
-    expectation = EStepRunner(
+    data_pass = EStepRunner(
         dataset,
         executor,
         prepared.backend,
@@ -182,10 +182,10 @@ def _iterated(
     )
 
     def save(candidates: tuple[FitCandidate, ...]) -> None:
-        progress.save_em_state(EmState(candidates, expectation.n_passes))
+        progress.save_em_state(EmState(candidates, data_pass.n_passes))
 
     listen = _listen(listener, state)
-    return em.run(state.candidates, expectation, prepared.problem, listen, save, likelier)
+    return em.run(state.candidates, data_pass, prepared.problem, listen, save, likelier)
 
 
 def _concluded(
@@ -262,7 +262,8 @@ def _selected(sample_em: SampleEM, drawn: Starts, here: Executor, listener: List
     selection = sample_em.refine(drawn, here)
     for trial in selection.trials:
         if trial.selected:
-            listener.note(f"restart {trial.restart}: {trial.describe()}")
+            n_starts = len(drawn.of(trial.restart))
+            listener.note(f"restart {trial.restart}: {trial.describe(n_starts)}")
     return selection
 
 

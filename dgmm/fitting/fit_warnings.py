@@ -17,7 +17,7 @@ from dgmm.terminal_text import listed
 
 #: With fewer rows a component is one row's, and has no variance of its own.
 FEWEST_ROWS = 2
-#: With fewer rows for each free parameter a likelihood says little of other rows.
+#: With fewer rows for each free parameter a likelihood is no measure for other rows.
 ROWS_PER_PARAMETER = 5
 #: Sample rows whose components are looked at.
 _SPIKE_ROWS = 20_000

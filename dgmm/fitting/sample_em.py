@@ -1,10 +1,13 @@
 """Short EM runs on a subsample decide where EM over all rows begins.
 
-Every start takes some iterations on a few rows of the sample, and the likeliest goes on (emEM:
-Biernacki, Celeux & Govaert, *Choosing starting values for the EM algorithm*, Comput. Stat. Data
-Anal. 41, 2003). Likelihood does not depend on units, so that it may judge starts that were drawn in
-different metrics. Where the few rows are not all rows, starts are compared on rows that they were
-not fitted to: with many parameters, the likelihood of a start's own rows says little.
+Every start takes some iterations on a few rows of the sample, and the likeliest goes on. That is
+emEM (Biernacki, Celeux & Govaert, *Choosing starting values for the EM algorithm*, Comput. Stat.
+Data Anal. 41, 2003), with these differences: short runs see a subsample and not all rows, are
+bounded by a number of iterations, and begin at starts of k-means (or of the method asked for) in
+several metrics instead of at random. Likelihood does not depend on units, so that starts drawn in
+different metrics can be compared by it. Where the few rows are not all rows, starts are compared on
+rows that they were not fitted to: with many parameters, the likelihood of a start's own rows is no
+measure.
 
 Where all rows are many times the sample, the likeliest start is followed over the whole sample,
 until it is nearer to that sample's optimum than the sample is to all rows: the optimum of m rows
@@ -80,7 +83,7 @@ class SampleEM:
         Those of the fit.
     n_rows, n_parameters : int
         Rows of the fit, and free numbers of the mixture.
-    arithmetic : str
+    backend : str
         That of the fit.
     """
 
@@ -201,13 +204,13 @@ class SampleEM:
         """All starts to their ends, each pass shared."""
         dataset, problem = ArrayDataset(rows), self._problem(rows, max_iter)
 
-        def expectation(requests: tuple[EStepRequest, ...]) -> PassStatistics:
+        def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
             leaves = EStepTask(dataset, requests, self.backend, MissingPolicy.NONE_MISSING)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
         solver = EMSolver(problem)
         begun = tuple(solver.init(CandidateId(s.restart, s.name), s.parameters) for s in starts)
-        return em.run(begun, expectation, problem)
+        return em.run(begun, data_pass, problem)
 
     def _problem(self, rows: Array, max_iter: int) -> EMProblem:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""

@@ -39,7 +39,7 @@ class Trial:
     selected: bool = False
 
     def record(self) -> dict[str, Any]:
-        """What listeners are told of it."""
+        """What listeners get of it."""
         return {
             "restart": self.restart,
             "start": f"{self.metric} {self.number}",
@@ -47,14 +47,15 @@ class Trial:
             "rows": self.n_rows,
         }
 
-    def describe(self) -> str:
-        """In words."""
-        name = f"start {self.number} ({self.metric})"
+    def describe(self, n_starts: int) -> str:
+        """In words: the best of so many starts of its restart."""
+        name = f"{self.metric} {self.number}"
+        found = f"EM on a sample: {n_starts} start{'s' * (n_starts != 1)}"
         if self.mean_log_likelihood is None:
-            return f"every start lost components on the sample; EM begins where {name} was drawn"
+            return f"{found}, all lost components; EM on all rows begins at {name} as it was drawn"
         return (
-            f"{name} is the likeliest: a mean log-likelihood of {self.mean_log_likelihood:.6g} on "
-            f"{self.n_rows:,} sampled rows after {self.n_iter} iterations"
+            f"{found}, best {name}: mean log-likelihood {self.mean_log_likelihood:.6g} on "
+            f"{self.n_rows:,} rows after {self.n_iter} iterations"
         )
 
 
@@ -70,8 +71,8 @@ class Selection:
 class Tried:
     """Where EM has led from a start, after how many iterations, and how likely that is.
 
-    The likelihood is None where components were lost, and the start's parameters stand. `has_spike`
-    tells that a component has fewer rows than its covariance needs.
+    The likelihood is None where components were lost, and the parameters are the start's.
+    `has_spike`: a component has fewer rows than its covariance needs.
     """
 
     start: Start
@@ -91,7 +92,7 @@ class Tried:
         return replace(other, n_iter=self.n_iter + other.n_iter)
 
     def trial(self, n_rows: int, *, held_out: bool, selected: bool) -> Trial:
-        """What is told of it, compared on so many rows."""
+        """What is recorded of it, compared on so many rows."""
         return Trial(
             restart=self.start.restart,
             number=self.start.number,

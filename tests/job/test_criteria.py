@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from clusters import gaussian_clusters, job, write_zarr
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
@@ -15,9 +16,13 @@ from dgmm.events import SilentListener
 from dgmm.job import run_job
 
 
-def test_criteria_of_a_job_are_those_of_its_posteriors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_criteria_of_a_job_are_those_of_its_posteriors(tmp_path: Path, backend: str) -> None:
+    if backend == "numba":
+        pytest.importorskip("numba", reason="Numba is not installed")
     X, _ = gaussian_clusters(600, 2, 3, spread=1.5)
-    run_job(job(write_zarr(tmp_path / "rows.zarr", X), tmp_path / "run"), SilentListener())
+    stored = write_zarr(tmp_path / "rows.zarr", X)
+    run_job(job(stored, tmp_path / "run", compute={"backend": backend}), SilentListener())
     record = json.loads((tmp_path / "run/run.json").read_text())
     model = dgmm.load_model(tmp_path / "run")
     log_joint = np.stack(

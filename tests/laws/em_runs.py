@@ -30,7 +30,7 @@ def centred(parameters: Parameters) -> Kernel:
 
 
 class InMemory:
-    """An expectation over rows Y (d, n) in one piece."""
+    """An data_pass over rows Y (d, n) in one piece."""
 
     def __init__(self, Y: Array) -> None:
         self._Y = Y

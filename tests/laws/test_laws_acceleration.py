@@ -41,7 +41,7 @@ def run(
     passes = 0
     in_memory = em_runs.InMemory(scene.Y)
 
-    def expectation(requests: Any) -> Any:
+    def data_pass(requests: Any) -> Any:
         nonlocal passes
         passes += 1
         return in_memory(requests)
@@ -49,7 +49,7 @@ def run(
     start = em.EMSolver(allowed).init(em.CandidateId(), scene.parameters)
     if centred:
         start = replace(start, stage="centred")
-    (done,) = em.run((start,), expectation, allowed, lambda _, iteration: heard.append(iteration))
+    (done,) = em.run((start,), data_pass, allowed, lambda _, iteration: heard.append(iteration))
     assert done.n_iter == len(heard)
     # Where the guard first refuses products, a pass is made again with the centred kernel.
     assert passes - done.n_iter <= (done.stage == "centred" and not centred)

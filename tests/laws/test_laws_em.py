@@ -199,15 +199,15 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     dataset = ArrayDataset(X)
     with ThreadExecutor(2) as executor:
 
-        def expectation(requests: tuple[EStepRequest, ...]) -> PassStatistics:
+        def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
             backend = fastest(10**9).name
             leaves = EStepTask(dataset, requests, backend, MissingPolicy.NONE_MISSING)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 
-        together = em.run(candidates, expectation, shared)
-        backwards = em.run(candidates[::-1], expectation, shared)[::-1]
+        together = em.run(candidates, data_pass, shared)
+        backwards = em.run(candidates[::-1], data_pass, shared)[::-1]
         for one, two, start in zip(together, backwards, candidates, strict=True):
-            (alone,) = em.run((start,), expectation, shared)
+            (alone,) = em.run((start,), data_pass, shared)
             for other in (one, two):
                 assert other.history == alone.history
                 np.testing.assert_array_equal(other.parameters.means, alone.parameters.means)

@@ -1,4 +1,4 @@
-"""Acceleration of EM: SQUAREM, a step extrapolated from two plain ones and judged by the next pass.
+"""Acceleration of EM: SQUAREM, steps extrapolated from two plain ones, which the next pass accepts.
 
 With r = θ1 − θ0 and v = (θ2 − θ1) − r of two plain steps θ0 → θ1 → θ2, the next pass goes to
 θ0 − 2αr + α²v with α = −‖r‖/‖v‖ (Varadhan & Roland 2008, Scand. J. Statist. 35, step length S3);
@@ -6,8 +6,8 @@ With r = θ1 − θ0 and v = (θ2 − θ1) − r of two plain steps θ0 → θ1 
 length has a bound that grows fourfold where it was reached and shrinks where a step was rejected.
 
 Any point is as good a start for a plain step, so that the fixed points are those of plain EM,
-regularisation included, and an extrapolation costs no pass of its own: the E-step that would judge
-it is the next one. Where the likelihood fell, θ2 is still there and that pass is what it cost.
+regularisation included, and an extrapolation costs no pass of its own: the E-step that
+decides on it is the next one. Where the likelihood fell, EM goes on from θ2, one pass later.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Cycle:
     start
         θ0 of the pair of plain steps that was begun; None before its first.
     fallback
-        θ2, while an extrapolation from it waits for the pass that judges it.
+        θ2, while an extrapolation from it waits for its pass.
     length
         −α of that extrapolation.
     bound
@@ -69,7 +69,7 @@ class Cycle:
 
     @property
     def is_extrapolated(self) -> bool:
-        """Whether the next pass judges an extrapolation."""
+        """Whether the next pass is one of an extrapolation."""
         return self.fallback is not None
 
     def interrupted(self) -> Cycle:
@@ -79,7 +79,7 @@ class Cycle:
     def expects_less_than(self, limit: float, *, twice: bool = False) -> bool:
         """Whether so little is still to come.
 
-        Fast directions hide slow ones for a while: two pairs in turn must say so, or one by far
+        Fast directions hide slow ones for a while: two pairs in turn must show it, or one by far
         unless it has to be `twice`.
         """
         both = max(self.remaining, self.remaining_before) < limit

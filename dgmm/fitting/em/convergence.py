@@ -1,4 +1,4 @@
-"""What a pass's likelihood says of the step before it, and whether EM gained anything at all."""
+"""Convergence: what a pass's likelihood shows of the step before it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
 def has_converged(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
     """Whether a plain step's change is below tol, and so is what acceleration expects to come.
 
-    One small step alone is no convergence: on a plateau EM takes many. Float32 tiles settle no more
-    than their error. Where max_iter leaves no room for a pair of steps and what follows it, the
+    One small step alone is no convergence: on a plateau EM takes many. Float32 tiles converge to
+    their error. Where max_iter is too small for a pair of steps and what follows it, the
     change alone decides.
     """
     limit = problem.tol

@@ -53,7 +53,7 @@ class PassStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EStepTask:
-    """The E-step of all candidates over a run of blocks; picklable.
+    """The E-step of all candidates over a range of blocks; picklable.
 
     `backend` is the name of what computes it (`dgmm.mixture.backends.select`), the same for all
     tasks.

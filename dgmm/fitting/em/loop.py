@@ -1,4 +1,4 @@
-"""Expectation-maximisation: one loop over a tuple of candidates, each a value until its outcome.
+"""DataPass-maximisation: one loop over a tuple of candidates, each a value until its outcome.
 
 One pass over the data feeds all candidates; their results are those of each candidate's run alone.
 Progress, logs and checkpoints listen to the loop; it knows none of them.
@@ -21,7 +21,7 @@ from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
 from dgmm.mixture.kernels import Kernel
 from dgmm.outcome import Outcome
 
-Expectation = Callable[[tuple[EStepRequest, ...]], PassStatistics]
+DataPass = Callable[[tuple[EStepRequest, ...]], PassStatistics]
 #: One problem for all candidates, or one for each.
 Problems = EMProblem | Mapping[CandidateId, EMProblem]
 Listen = Callable[[FitCandidate, Iteration], None]
@@ -29,7 +29,7 @@ Listen = Callable[[FitCandidate, Iteration], None]
 
 def run(
     candidates: tuple[FitCandidate, ...],
-    expectation: Expectation,
+    data_pass: DataPass,
     problem: Problems,
     listen: Listen = lambda _candidate, _iteration: None,
     save: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
@@ -43,7 +43,7 @@ def run(
     ----------
     candidates
         Starts; their places do not matter, their restarts and names do.
-    expectation
+    data_pass
         One pass over all rows: a request of each candidate to its statistics.
     problem
         Tolerance, limits, policy, units; by candidate where they differ.
@@ -59,7 +59,7 @@ def run(
         solvers = tuple(_solver(problem, c) for c in active)
         requests = tuple(solver.request(c) for solver, c in zip(solvers, active, strict=True))
         begun = time.perf_counter()
-        total = expectation(requests)
+        total = data_pass(requests)
         seconds = time.perf_counter() - begun
         used = " and ".join(sorted(total.backend))
         advanced = []

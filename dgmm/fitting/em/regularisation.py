@@ -21,7 +21,7 @@ _FAR = 1e100
 _TILE_ROWS = 4096
 #: Regularisation beyond this share of a component's smallest eigenvalue is noted.
 _NOTED_SHARE = 0.01
-#: Regularisation beyond this share of a feature's own variance decides what is told apart there.
+#: Regularisation beyond this share of a feature's own variance may hide clusters.
 _OVERRULED_SHARE = 0.1
 
 
@@ -33,7 +33,7 @@ def regularisation_of(
     reg_covar: float,
     reg_covar_relative: float,
 ) -> tuple[Array, list[str]]:
-    """What is added to the variances (d,), standardised units, and what had to be said about it.
+    """What is added to the variances (d,), standardised units, and warnings about it.
 
     Where the data's own covariance is singular, so would be every component's: the floor goes in
     for all.
@@ -112,7 +112,7 @@ def regularisation_shares(
     """Regularisation's largest share of a variance, over all directions, for each component (k,).
 
     It is the largest eigenvalue of √R Λ √R; infinite without a usable precision, and 0 where a
-    bound tells that it is below `least`.
+    bound shows that it is below `least`.
     """
     variances = np.full_like(added, added.mean()) if family.common_scale else added
     singular = family.is_singular(precisions_cholesky, k)

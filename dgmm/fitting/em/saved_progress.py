@@ -1,4 +1,4 @@
-"""What a fit asks of whoever keeps its state on disk, so that a run that was killed can go on."""
+"""Saved progress: what a fit asks of its storage, so that a run that was killed can go on."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ class EmState(NamedTuple):
 
 
 class SavedProgress(Protocol):
-    """Keeps what is done, and gives it back to the run that goes on."""
+    """Saves what is done, and loads it in the run that goes on."""
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """What `make` gives, made once in the life of a run and kept."""
+        """What `make` gives, made once in a run, and saved."""
 
     def of_pass(self, name: str) -> PassProgress[Any] | None:
-        """Who keeps the finished parts of one pass over the data; None where nothing is kept."""
+        """Where finished parts of one pass over the data are saved; None where nowhere."""
 
     def em_state(self) -> EmState | None:
         """Where EM was; None before its first pass."""
 
     def save_em_state(self, state: EmState) -> None:
-        """Take note of where EM is."""
+        """Save where EM is."""
 
 
 class NoSavedProgress:
-    """For fits whose caller waits for them: they start over."""
+    """For a fit in memory, which starts over if it is interrupted."""
 
     def once(self, name: str, make: Callable[[], T]) -> T:  # noqa: ARG002 - the protocol's
-        """Make it."""
+        """The value, made now."""
         return make()
 
     def of_pass(self, name: str) -> None:
-        """Nobody."""
+        """Nothing is saved."""
 
     def em_state(self) -> None:
-        """Nowhere."""
+        """Nothing was saved."""
 
     def save_em_state(self, state: EmState) -> None:
-        """Forget it."""
+        """Nothing is saved."""
 
 
 NO_SAVED_PROGRESS = NoSavedProgress()

@@ -1,4 +1,4 @@
-"""One start on its way to an outcome, and what all starts of a fit have in common."""
+"""The state of one candidate, and what the candidates of a fit have in common."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class FitCandidate:
         What the last M-step found before regularisation: how far the likelihood may fall by it.
         None where the comparison starts anew.
     previous
-        Parameters of the E-step before, kept for LOG_LIKELIHOOD_DECREASED.
+        Parameters of the E-step before, for LOG_LIKELIHOOD_DECREASED.
     cycle
         Where the acceleration stands.
     stage
@@ -89,7 +89,7 @@ class FitCandidate:
     reseeds, used_rows, is_variance_floored
         The collapse policy's memory (`dgmm.fitting.em.collapse.CollapseResult`).
     is_given
-        The start was given, by a user or a model, and is not judged.
+        The start was given, by a user or a model, and is never called degenerate.
     warm_log_likelihood
         The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
     """
@@ -131,7 +131,7 @@ class FitCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """What a listener hears of one candidate's iteration.
+    """What a listener gets of one candidate's iteration.
 
     A rejected step leaves the likelihood that was known before it, and no change. `seconds` and
     `backend` (what computed the pass: `numba`, `numpy`, or both) are the pass's.

@@ -140,7 +140,7 @@ def start_over_all_rows(
     seed: int,
     keys: Sequence[tuple[int, ...]],
 ) -> list[Parameters]:
-    """Parameters of every start, from reads that they share; the same bits as each alone.
+    """Parameters of every start, from reads that they share; bit-identical to each alone.
 
     Parameters
     ----------

@@ -77,15 +77,15 @@ class AllRows:
         Of the data.
     n_dropped : int
         Rows that the summary left out, and that every pass leaves out.
-    kept : Resumption
-        Keeps what each read has found, and the finished parts of one.
+    progress : SavedProgress
+        Saves what each read has found, and the finished parts of one.
     """
 
     dataset: Dataset
     executor: Executor
     standardisation: Standardisation
     n_dropped: int
-    kept: SavedProgress = NO_SAVED_PROGRESS
+    progress: SavedProgress = NO_SAVED_PROGRESS
 
     def reduce(self, measure: Callable[[Block], M], name: str) -> M:
         """Measure every block and merge in the fixed tree: one read of the data.
@@ -106,10 +106,10 @@ class AllRows:
         leaves = _Leaves(self.dataset, self.standardisation, policy, measure)
 
         def read() -> Accounted[M]:
-            n_blocks, progress = self.dataset.grid.n_blocks, self.kept.of_pass(name)
-            return map_reduce(self.executor, leaves, n_blocks, progress=progress)
+            n_blocks, parts = self.dataset.grid.n_blocks, self.progress.of_pass(name)
+            return map_reduce(self.executor, leaves, n_blocks, progress=parts)
 
-        total = self.kept.once(f"start-{name}", read)
+        total = self.progress.once(f"start-{name}", read)
         require_all_rows(total, self.dataset, self.n_dropped)
         return total.value
 

@@ -98,7 +98,7 @@ def estimate_of_labels(
 def estimate_of_responsibilities(
     family: Family, sample: Array, of_tile: TileResponsibilities, n_components: int
 ) -> Estimate:
-    """Maximum likelihood of responsibilities: means in one walk, moments about them in the next."""
+    """Maximum likelihood of responsibilities: means first, then moments about them."""
     m, d = sample.shape
     centre = sample.mean(axis=0)
     counts, first = np.zeros(n_components), np.zeros((n_components, d))
@@ -118,7 +118,7 @@ def estimate_of_responsibilities(
 
 
 def _mean(sample: Array, rows: Labels) -> Array:
-    """Mean of some rows; about the first of them, so that a far cluster keeps its digits."""
+    """Mean of some rows; about the first of them, so that a far cluster loses no digits."""
     origin, total = sample[rows[0]], np.zeros(sample.shape[1])
     for tile in tiles(len(rows), 2 * sample.shape[1]):
         total += (sample[rows[tile]] - origin).sum(axis=0)
@@ -175,15 +175,15 @@ def _placed(estimate: Estimate, sample: Array) -> Estimate:
 def _with_pooled(estimate: Estimate, sample: Array) -> Estimate:
     """Covariances of few or equal rows exchanged for the pooled one, where that is better.
 
-    Regularised alone they would be spikes on a few rows that EM never leaves. They are judged
+    Regularised alone they would be spikes on a few rows that EM never leaves. They are tested
     without regularisation, constant features aside.
     """
     family, k = estimate.family, len(estimate.counts)
     constant = np.where(np.ptp(sample, axis=0) > 0, 0.0, 1.0)
 
     def singular(covariances: Array) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        judged = family.regularised(covariances, constant)
-        return family.is_singular(family.precisions_cholesky(judged), k)
+        tested = family.regularised(covariances, constant)
+        return family.is_singular(family.precisions_cholesky(tested), k)
 
     lost = singular(estimate.covariances)
     if family.is_shared or not lost.any():

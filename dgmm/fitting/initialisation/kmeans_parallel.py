@@ -35,7 +35,7 @@ from dgmm.mixture.parameters import Parameters, m_step
 ROUNDS, MOST_ROUNDS = 5, 20
 #: ℓ of k.
 OVERSAMPLING = 2.0
-#: Clusterings of the candidates, the best of which is kept: they are few and in memory.
+#: Clusterings of the candidates, the best of which is taken: they are few and in memory.
 CLUSTERINGS = 5
 #: Candidates to expect, of k; their number is random.
 EXPECTED_CANDIDATES = int(ROUNDS * OVERSAMPLING)

@@ -2,7 +2,7 @@
 
 Clusters of k-means follow the units. Where two clusters are about equal, the interquartile range of
 the feature that separates them is the distance between them, and dividing by it hides them; where
-one feature has large units and nothing to say, the data's own units hide the others. Starts are
+one feature has large units and no clusters, the data's own units hide the others. Starts are
 therefore drawn in several metrics and compared by likelihood, which does not depend on units.
 
 Neither helps where the units are arbitrary and one feature alone separates several clusters: among
