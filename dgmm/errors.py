@@ -1,6 +1,6 @@
-"""The words of failure: one class for each way a run can end, each with its exit code.
+"""One error class for each way a command can fail, each with its exit code.
 
-Imports nothing, so that every room may raise them. Messages say what was found, what was expected,
+Imports nothing, so that every package may raise them. Messages say what was found and expected,
 where, and what to do.
 """
 
@@ -31,7 +31,7 @@ TRACE_KEPT = "the traceback is in error.txt there"
 
 
 class DgmmError(Exception):
-    """What a user can mend; carries the exit code of the command line."""
+    """What a user can fix; carries the exit code of the command line."""
 
     exit_code = ExitCode.INTERNAL
 

@@ -1,4 +1,4 @@
-"""What a message tells a Python user to do: parameters of the estimator in place of job-file keys.
+"""Messages for Python users: parameters of the estimator in place of job-file keys.
 
 Messages name keys of the job file. In Python the same advice has other names, so that it is put
 into Python's words where it leaves a method. Only whole phrases are replaced (`lower KEY`, `set KEY

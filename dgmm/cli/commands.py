@@ -1,4 +1,4 @@
-"""The commands: each reads its words, calls one room, and returns how it ended."""
+"""The commands: each loads its job, calls one package, and returns an `ExitStatus`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from dgmm.cli.exit_status import ExitStatus, Invocation
 from dgmm.cli.help_output import CommandGroup, version_option
-from dgmm.cli.streams import say
+from dgmm.cli.streams import print_line
 from dgmm.errors import ExitCode, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _overrides = click.option(
 _accept_versions = click.option(
     "--accept-versions",
     is_flag=True,
-    help="Go on with a run that was begun with other versions of dgmm, NumPy, SciPy or Numba, or "
+    help="Continue a run that was begun with other versions of dgmm, NumPy, SciPy or Numba, or "
     "on another processor.",
 )
 _rebuild_outputs = click.option(
@@ -41,7 +41,7 @@ _rebuild_outputs = click.option(
 _exit_skip = click.option(
     "--exit-skip", is_flag=True, help="Exit with 99 where the job was finished before."
 )
-_quiet = click.option("--quiet", is_flag=True, help="Say only warnings and how it ended.")
+_quiet = click.option("--quiet", is_flag=True, help="Print only warnings and the last line.")
 _EPILOGUE = (
     "Exit codes: 0 done, 2 command line, 10 not converged where the job makes that an error, "
     "65 data invalid, 66 input not found, 69 cluster, storage or an optional package unavailable, "
@@ -78,7 +78,7 @@ def run(
 ) -> ExitStatus:
     """Fit a mixture, label the rows, write model, outputs and report.
 
-    A run that was stopped or killed goes on with the same command, and ends with the same bits.
+    The same command continues a run that was stopped or killed, with bit-identical results.
     """
     job = _load(invocation, job_file, overrides, "run")
     from dgmm.job import run_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
@@ -116,7 +116,7 @@ def plan(job_file: str, overrides: tuple[str, ...]) -> ExitStatus:
     from dgmm.job import plan_job, plan_table  # noqa: PLC0415 - loads NumPy and Zarr
 
     plan = plan_job(job)
-    say(plan_table(plan), sys.stdout)
+    print_line(plan_table(plan), sys.stdout)
     if plan.fits:
         return ExitStatus(ExitCode.DONE, "done", "the job fits")
     return ExitStatus(ExitCode.JOB_FILE_INVALID, "failed", "the job does not fit, see the plan")
@@ -127,11 +127,13 @@ def plan(job_file: str, overrides: tuple[str, ...]) -> ExitStatus:
 @_overrides
 @click.option("--resolved", is_flag=True, help="Print the job with every default.")
 def validate(job_file: str, overrides: tuple[str, ...], resolved: bool) -> None:
-    """Check a job file; name every fault, with line and column."""
+    """Check a job file; report every problem, with line and column."""
     from dgmm.config import to_yaml  # noqa: PLC0415 - loads pydantic
 
     job = _load(Invocation(), job_file, overrides, "any")
-    say(to_yaml(job.resolved()).rstrip("\n") if resolved else f"{job_file}: valid", sys.stdout)
+    print_line(
+        to_yaml(job.resolved()).rstrip("\n") if resolved else f"{job_file}: valid", sys.stdout
+    )
 
 
 @commands.command()
@@ -151,7 +153,7 @@ def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
     from dgmm.config import json_schema  # noqa: PLC0415 - loads pydantic
 
-    say(json.dumps(json_schema(), indent=2), sys.stdout)
+    print_line(json.dumps(json_schema(), indent=2), sys.stdout)
 
 
 def _load(

@@ -1,4 +1,4 @@
-"""How a command ends: exit code, status, reason, and the line that says so."""
+"""Exit code, status and reason of a command, and its last line on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dgmm.terminal_text import printable
 
 @dataclass(slots=True)
 class Invocation:
-    """What one call of the command line is about.
+    """What is known of a command while it runs.
 
     Attributes
     ----------
@@ -24,16 +24,16 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """One end of one command.
+    """The result of one command.
 
     Attributes
     ----------
     exit_code
         What the process returns.
     status
-        `done`, `failed` or `stopped`; empty where there is nothing to say (`--help`).
+        `done`, `failed` or `stopped`; empty where no line is printed (`--help`).
     message
-        The reason, and below it, line by line, its particulars.
+        The reason; details on lines below it.
     directory
         The run directory, where there is one.
     """
@@ -44,16 +44,16 @@ class ExitStatus:
     directory: Path | None = None
 
     def lines(self) -> list[str]:
-        """Particulars first, and last the line `status: reason (run directory)`."""
+        """Details first, and last the line `status: reason (run directory)`."""
         if not self.status:
             return []
-        reason, *particulars = [printable(line) for line in self.message.splitlines()] or [""]
+        reason, *details = [printable(line) for line in self.message.splitlines()] or [""]
         place = f" ({printable(str(self.directory))})" if self.directory is not None else ""
-        return [*particulars, f"{self.status}: {reason}{place}"]
+        return [*details, f"{self.status}: {reason}{place}"]
 
 
 def exit_status_of(error: BaseException, invocation: Invocation) -> ExitStatus:
-    """The end that an error stands for."""
+    """Exit code, status and message of an error."""
     directory = invocation.directory
     if isinstance(error, KeyboardInterrupt | StoppedError):
         return ExitStatus(ExitCode.STOPPED, "stopped", _stop_reason(error, directory), directory)
@@ -67,6 +67,6 @@ def exit_status_of(error: BaseException, invocation: Invocation) -> ExitStatus:
 
 
 def _stop_reason(error: BaseException, directory: Path | None) -> str:
-    """The signal's name; and what to do, where it is a run that was stopped."""
+    """The signal's name, and for a run how to continue it."""
     reason = "Ctrl-C received" if isinstance(error, KeyboardInterrupt) else str(error)
-    return reason if directory is None else f"{reason}; run the same command again to go on"
+    return reason if directory is None else f"{reason}; run the same command again to continue"

@@ -1,4 +1,4 @@
-"""`--help` and `--version`, said like everything else: nobody has to be able to read them."""
+"""`--help` and `--version`, printed as all output is: a closed or broken stdout is no error."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import sys
 
 import click
 
-from dgmm.cli.streams import say
+from dgmm.cli.streams import print_line
 from dgmm.version import __version__
 
 
 def _show_help(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked and not context.resilient_parsing:
-        say(context.get_help(), sys.stdout)
+        print_line(context.get_help(), sys.stdout)
         context.exit()
 
 
 def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if is_asked and not context.resilient_parsing:
-        say(f"dgmm, version {__version__}", sys.stdout)
+        print_line(f"dgmm, version {__version__}", sys.stdout)
         context.exit()
 
 
 class Command(click.Command):
-    """A command whose help goes where output goes, also where that cannot be written to."""
+    """A command whose help is printed with `print_line`, which survives a closed stdout."""
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Click's own option with another output."""
+        """Click's own option with another callback."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.callback = _show_help
@@ -34,7 +34,7 @@ class Command(click.Command):
 
 
 class CommandGroup(Command, click.Group):
-    """Such commands."""
+    """A group of such commands."""
 
     command_class = Command
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dgmm.cli.streams import UnbreakableStream, say
+from dgmm.cli.streams import UnbreakableStream, print_line
 from dgmm.events import Listener
 from dgmm.terminal_text import printable
 
@@ -23,9 +23,9 @@ def progress(*, quiet: bool = False, n_init: int = 1) -> Iterator[Listener]:
     Parameters
     ----------
     quiet : bool
-        Whether to say warnings only.
+        Whether to print warnings only.
     n_init : int
-        Restarts of the fit; with more than one, lines say which.
+        Restarts of the fit; with more than one, lines name it.
     """
     is_watched = UnbreakableStream(sys.stderr).isatty() and os.environ.get("TERM") != "dumb"
     if quiet:
@@ -38,33 +38,33 @@ def progress(*, quiet: bool = False, n_init: int = 1) -> Iterator[Listener]:
 
 
 class QuietLines:
-    """Says warnings and nothing else, on stderr."""
+    """Prints warnings and nothing else, on stderr."""
 
     def stage(self, name: str, detail: str) -> None:
-        """Say nothing."""
+        """Not printed."""
 
     def trials(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Say nothing: a note tells the one that goes on."""
+        """Not printed: a note names the start that is selected."""
 
     def iteration(self, record: Mapping[str, Any]) -> None:
-        """Say nothing."""
+        """Not printed."""
 
     def component(self, record: Mapping[str, Any]) -> None:
-        """Say nothing: the component log has it."""
+        """Not printed: run.json has it."""
 
     def warning(self, text: str) -> None:
-        """Say the warning."""
+        """Print the warning."""
         self._line(f"warning: {text}")
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Not printed."""
 
     def _line(self, text: str) -> None:
-        say(printable(text), sys.stderr)
+        print_line(printable(text), sys.stderr)
 
 
 class PlainLines(QuietLines):
-    """Says everything, a line each, on stderr.
+    """Prints every event, a line each, on stderr.
 
     Parameters
     ----------
@@ -76,24 +76,24 @@ class PlainLines(QuietLines):
         self._n_init = n_init
 
     def stage(self, name: str, detail: str) -> None:
-        """Say what begins."""
+        """Print the stage that begins."""
         self._line(f"{name}: {detail}" if detail else name)
 
     def iteration(self, record: Mapping[str, Any]) -> None:
-        """Say how far EM has come."""
+        """Print the iteration, its likelihood and rate."""
         self._line(iteration_words(record, self._n_init))
 
     def component(self, record: Mapping[str, Any]) -> None:
-        """Say what happened to a component."""
+        """Print what happened to a component."""
         self._line(str(record["message"]))
 
     def note(self, text: str) -> None:
-        """Say the note."""
+        """Print the note."""
         self._line(text)
 
 
 class LiveProgress(PlainLines):
-    """Says everything; iterations replace each other in one live line.
+    """Prints every event; iterations replace each other in one live line.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ class LiveProgress(PlainLines):
         self._task = display.add_task("starting", total=None)
 
     def stage(self, name: str, detail: str) -> None:
-        """Say what begins, and let the live line follow it."""
+        """Print the stage that begins, and show it in the live line."""
         super().stage(name, detail)
         self._display.reset(self._task, total=None, description=printable(name))
 
     def iteration(self, record: Mapping[str, Any]) -> None:
-        """Show how far EM has come."""
+        """Show the iteration in the live line."""
         self._display.update(self._task, description=iteration_words(record, self._n_init))
 
     def _line(self, text: str) -> None:

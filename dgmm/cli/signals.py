@@ -1,4 +1,4 @@
-"""A signal that ends a run is an error in the main thread, so that the run can say how it ended."""
+"""SIGTERM, SIGHUP and Ctrl-C as errors in the main thread, so that the run records its status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def stopped_by_signals() -> Iterator[None]:
     stopping.requested.clear()
     try:
         for name in _SIGNALS:
-            if before[name] is not signal.SIG_IGN:  # nohup: the run was asked to stay
+            if before[name] is not signal.SIG_IGN:  # nohup: it is to be ignored
                 signal.signal(name, _stop)
         yield
     finally:
@@ -39,11 +39,10 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    for ending in _SIGNALS:
-        if signal.getsignal(ending) is _stop:
-            signal.signal(ending, signal.SIG_DFL)
+    for name in _SIGNALS:
+        if signal.getsignal(name) is _stop:
+            signal.signal(name, signal.SIG_DFL)
     stopping.requested.set()
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    name = signal.Signals(number).name
-    raise StoppedError(f"{name} received")
+    raise StoppedError(f"{signal.Signals(number).name} received")

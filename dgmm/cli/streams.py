@@ -1,4 +1,4 @@
-"""Writing to a terminal, a file or a pipe whose reader has gone: a job outlives its audience."""
+"""Writing to a terminal, a file or a pipe whose reader has gone, which ends no job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 class UnbreakableStream:
-    """A text stream that drops what nobody can read any more.
+    """A text stream that ignores errors of writing: a closed stream, a pipe without a reader.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class UnbreakableStream:
 
 
 def open_missing() -> None:
-    """Give standard streams that the caller has closed (`>&-`) to /dev/null.
+    """Connect standard streams that the caller has closed (`>&-`) to /dev/null.
 
     Otherwise the next file that is opened takes the number, and what is printed goes into it.
     """
@@ -55,7 +55,7 @@ def open_missing() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
-def say(text: str, stream: TextIO) -> None:
+def print_line(text: str, stream: TextIO) -> None:
     """Write text and a newline, at once."""
     unbreakable = UnbreakableStream(stream)
     unbreakable.write(f"{text}\n")
@@ -63,7 +63,7 @@ def say(text: str, stream: TextIO) -> None:
 
 
 def close_broken() -> None:
-    """Flush both streams; point one without a reader at nothing, or Python would exit with 120."""
+    """Flush both streams; one without a reader becomes /dev/null, or Python would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,7 +1,8 @@
-"""Job files: YAML to frozen, validated values. The only room that knows ruamel.yaml and pydantic.
+"""Job files: YAML to frozen, validated values. The only package with ruamel.yaml and pydantic.
 
-`load_job` reads a file and returns a `Job` or names every fault of the file at once; `json_schema`
-describes the file to editors; `to_yaml` writes a resolved job back.
+`load_job` reads a file and returns a `Job`, or raises an error that lists all its problems;
+`json_schema` describes the file to editors; `to_yaml` writes a resolved job. `schema` has the keys,
+`cross_checks` what keys demand of each other, `reserved_keys` those that are refused by name.
 """
 
 from dgmm.config.loading import load_job

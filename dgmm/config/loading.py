@@ -1,4 +1,4 @@
-"""A job file, its overrides and the environment to a frozen `Job`, or all faults at once."""
+"""A job file, its overrides and the environment to a frozen `Job`, or all problems at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from dgmm.config.cross_checks import Kind, contradictions
+from dgmm.config.cross_checks import Kind, cross_check_problems
 from dgmm.config.expected_values import (
     choices_of,
     expected,
@@ -21,10 +21,10 @@ from dgmm.config.expected_values import (
 )
 from dgmm.config.overrides import apply_overrides
 from dgmm.config.problems import KeyPath, Place, Problem, is_secret, job_file_error
-from dgmm.config.reserved_keys import later_key, later_value
+from dgmm.config.reserved_keys import reserved_key, reserved_value
 from dgmm.config.schema import Job
-from dgmm.config.written_paths import path_faults
-from dgmm.config.yaml_reader import Reading, SyntaxFaultError, read_yaml
+from dgmm.config.written_paths import path_problems
+from dgmm.config.yaml_reader import ParsedYaml, YamlSyntaxError, read_yaml
 from dgmm.errors import InputNotFoundError
 from dgmm.storage.regular_files import OversizedFileError, read_regular_or_pipe
 from dgmm.terminal_text import printable
@@ -56,7 +56,7 @@ def load_job(
     Raises
     ------
     JobFileError
-        Naming every fault with file, line and column.
+        Naming every problem with file, line and column.
     InputNotFoundError
         If the file is absent, a directory or not readable.
     UsageError
@@ -65,37 +65,37 @@ def load_job(
     environment = os.environ if environment is None else environment
     source = str(path)
     try:
-        reading = read_yaml(_read_text(path), source, environment, lines=True)
-    except SyntaxFaultError as error:
-        raise job_file_error(source, [error.fault]) from None
-    _require_mapping(reading, source)
-    apply_overrides(reading, overrides, environment)
-    reading.faults += path_faults(reading, environment)
-    return _validated(reading, source, kind)
+        parsed = read_yaml(_read_text(path), source, environment, lines=True)
+    except YamlSyntaxError as error:
+        raise job_file_error(source, [error.problem]) from None
+    _require_mapping(parsed, source)
+    apply_overrides(parsed, overrides, environment)
+    parsed.problems += path_problems(parsed, environment)
+    return _validated(parsed, source, kind)
 
 
-def _validated(reading: Reading, source: str, kind: Kind) -> Job:
-    faults = [*reading.faults, *contradictions(reading, kind)]
+def _validated(parsed: ParsedYaml, source: str, kind: Kind) -> Job:
+    problems = [*parsed.problems, *cross_check_problems(parsed, kind)]
     try:
-        job = Job.model_validate(reading.value)
+        job = Job.model_validate(parsed.value)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        broken = {fault.path for fault in reading.faults}
-        faults += [f for f in _schema_faults(reading, details) if f.path not in broken]
-        raise job_file_error(source, faults) from None
-    if faults:
-        raise job_file_error(source, faults)
+        broken = {problem.path for problem in parsed.problems}
+        problems += [f for f in _schema_problems(parsed, details) if f.path not in broken]
+        raise job_file_error(source, problems) from None
+    if problems:
+        raise job_file_error(source, problems)
     return job
 
 
-def _schema_faults(reading: Reading, details: Sequence[ErrorDetails]) -> Iterator[Problem]:
+def _schema_problems(parsed: ParsedYaml, details: Sequence[ErrorDetails]) -> Iterator[Problem]:
     for detail in details:
         if detail["type"] == "extra_forbidden":
             path = tuple(detail["loc"])
-            yield Problem(reading.place_of(path, key=True), path, _unknown_key(path))
+            yield Problem(parsed.place_of(path, key=True), path, _unknown_key(path))
             continue
         path = known_prefix(detail["loc"])
-        yield Problem(reading.place_of(path), path, _wrong_value(reading, path, detail))
+        yield Problem(parsed.place_of(path), path, _wrong_value(parsed, path, detail))
 
 
 def _unknown_key(path: KeyPath) -> str:
@@ -104,7 +104,7 @@ def _unknown_key(path: KeyPath) -> str:
             "secrets do not belong in a job file, and no key of this name exists: remove it, and "
             "change the secret if others could read this file"
         )
-    if (text := later_key(path)) is not None:
+    if (text := reserved_key(path)) is not None:
         return text
     key, siblings = str(path[-1]), keys_below(path[:-1])
     hint = suggestion(key, siblings)
@@ -113,13 +113,13 @@ def _unknown_key(path: KeyPath) -> str:
     return f"unknown key{hint}; the keys here are {', '.join(siblings)}"
 
 
-def _wrong_value(reading: Reading, path: KeyPath, detail: ErrorDetails) -> str:
+def _wrong_value(parsed: ParsedYaml, path: KeyPath, detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"missing, expected {expected(path)}"
-    value = _value_at(reading.value, path)
-    if (text := later_value(path, value)) is not None:
+    value = _value_at(parsed.value, path)
+    if (text := reserved_value(path, value)) is not None:
         return text
-    found = reading.found(path, value)
+    found = parsed.found(path, value)
     if detail["type"] == "refused":
         return f"found {found}; {detail['msg']}"
     return f"found {found}, expected {expected(path)}{suggestion(value, choices_of(path))}"
@@ -131,14 +131,14 @@ def _value_at(tree: Any, path: KeyPath) -> Any:
     return tree
 
 
-def _require_mapping(reading: Reading, source: str) -> None:
-    if isinstance(reading.value, dict):
+def _require_mapping(parsed: ParsedYaml, source: str) -> None:
+    if isinstance(parsed.value, dict):
         return
     needed = "a job needs data.path, model.n_components and output.path"
-    text = f"found {reading.found((), reading.value)}, expected keys and values; {needed}"
-    if reading.value is None:
+    text = f"found {parsed.found((), parsed.value)}, expected keys and values; {needed}"
+    if parsed.value is None:
         text = f"the file is empty; {needed}"
-    raise job_file_error(source, [*reading.faults, Problem(reading.place_of(()), (), text)])
+    raise job_file_error(source, [*parsed.problems, Problem(parsed.place_of(()), (), text)])
 
 
 def _read_text(path: str | Path) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 from dgmm.config.expected_values import keys_below, schema_of, suggestion
 from dgmm.config.problems import KeyPath, Place, dotted, is_secret
-from dgmm.config.reserved_keys import later_key
-from dgmm.config.yaml_reader import Reading, SyntaxFaultError, read_yaml
+from dgmm.config.reserved_keys import reserved_key
+from dgmm.config.yaml_reader import ParsedYaml, YamlSyntaxError, read_yaml
 from dgmm.errors import UsageError
 from dgmm.terminal_text import printable
 
 
 def apply_overrides(
-    reading: Reading, overrides: Sequence[str], environment: Mapping[str, str]
+    parsed: ParsedYaml, overrides: Sequence[str], environment: Mapping[str, str]
 ) -> None:
     """Put every override into the tree, in order; the last one for a key counts.
 
@@ -26,7 +26,7 @@ def apply_overrides(
     for override in overrides:
         path, text = _split(override)
         value = _read_value(path, text, environment)
-        _place_value(reading, path, value)
+        _place_value(parsed, path, value)
 
 
 def _split(override: str) -> tuple[KeyPath, str]:
@@ -47,31 +47,33 @@ def _require_known(path: tuple[str, ...]) -> None:
         if schema_of(path[: depth + 1]) is None:
             keys = keys_below(path[:depth])
             known = f"the keys here are {', '.join(keys)}" if keys else "no keys lie below it"
-            text = later_key(path) or f"no such key{suggestion(path[depth], keys)}; {known}"
+            text = reserved_key(path) or f"no such key{suggestion(path[depth], keys)}; {known}"
             raise UsageError(f"--set {dotted(path)}: {text}")
 
 
-def _read_value(path: KeyPath, text: str, environment: Mapping[str, str]) -> Reading:
+def _read_value(path: KeyPath, text: str, environment: Mapping[str, str]) -> ParsedYaml:
     try:
-        reading = read_yaml(text, "--set", environment, lines=False)
-    except SyntaxFaultError as error:
-        raise UsageError(f"--set {dotted(path)}: {error.fault.message}") from None
-    if reading.faults:
-        raise UsageError(f"--set {dotted(path)}: {reading.faults[0].message}")
-    return reading
+        parsed = read_yaml(text, "--set", environment, lines=False)
+    except YamlSyntaxError as error:
+        raise UsageError(f"--set {dotted(path)}: {error.problem.message}") from None
+    if parsed.problems:
+        raise UsageError(f"--set {dotted(path)}: {parsed.problems[0].message}")
+    return parsed
 
 
-def _place_value(reading: Reading, path: KeyPath, value: Reading) -> None:
+def _place_value(parsed: ParsedYaml, path: KeyPath, value: ParsedYaml) -> None:
     """Replace one value and what the file said below it, by copies: aliases share their trees."""
-    for places in (reading.keys, reading.values, reading.written):
+    for places in (parsed.keys, parsed.values, parsed.written):
         for old in [known for known in places if known[: len(path)] == path]:
             del places[old]
-    reading.faults[:] = [fault for fault in reading.faults if fault.path[: len(path)] != path]
-    reading.keys[path] = Place("--set")
-    reading.keys |= {(*path, *below): place for below, place in value.keys.items()}
-    reading.values |= {(*path, *below): place for below, place in value.values.items()}
-    reading.written |= {(*path, *below): text for below, text in value.written.items()}
-    reading.value = _with_value(reading.value, path, value.value)
+    parsed.problems[:] = [
+        problem for problem in parsed.problems if problem.path[: len(path)] != path
+    ]
+    parsed.keys[path] = Place("--set")
+    parsed.keys |= {(*path, *below): place for below, place in value.keys.items()}
+    parsed.values |= {(*path, *below): place for below, place in value.values.items()}
+    parsed.written |= {(*path, *below): text for below, text in value.written.items()}
+    parsed.value = _with_value(parsed.value, path, value.value)
 
 
 def _with_value(tree: Any, path: KeyPath, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Faults of a job file: where, what was found, what is expected; all of them at once."""
+"""Problems of a job file: where, what was found, what was expected; reported all at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong."""
+    """One thing that is wrong in a job file."""
 
     place: Place
     path: KeyPath
@@ -55,16 +55,18 @@ class Problem:
         return f"{self.place}: {key}{self.message}"
 
 
-def job_file_error(source: str, faults: Iterable[Problem]) -> JobFileError:
-    """The error that lists all faults in the order of their lines, `--set` last."""
-    ordered = sorted(faults, key=lambda fault: (fault.place.line == 0, fault.place, fault.message))
+def job_file_error(source: str, problems: Iterable[Problem]) -> JobFileError:
+    """The error that lists all problems in the order of their lines, `--set` last."""
+    ordered = sorted(
+        problems, key=lambda problem: (problem.place.line == 0, problem.place, problem.message)
+    )
     lines = list(dict.fromkeys(map(str, ordered)))
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
     return JobFileError("\n".join([f"{printable(source)} is not a valid job: {count}", *lines]))
 
 
 def dotted(path: KeyPath) -> str:
-    """`model.n_components`; names are made safe for a terminal, and tell no secret."""
+    """`model.n_components`; names are made safe for a terminal, without secrets."""
     return ".".join(printable(str(_name(key))) for key in path)
 
 

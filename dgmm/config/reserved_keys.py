@@ -1,4 +1,4 @@
-"""Keys and values that a later version brings: refused by name, so that nobody looks for a typo."""
+"""Keys and values that are refused by name: planned, former, or those of other tools."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _INSTEAD = {
 }
 
 
-def later_key(path: KeyPath) -> str | None:
-    """What to say of an unknown key that has a meaning; None where it has none."""
+def reserved_key(path: KeyPath) -> str | None:
+    """The message for an unknown key that is known elsewhere; None for any other."""
     name = ".".join(map(str, path))
     if name in _KEYS:
         return f"{_KEYS[name]} not built yet; remove this key"
     return f"no such key: {_INSTEAD[name]}" if name in _INSTEAD else None
 
 
-def later_value(path: KeyPath, value: Any) -> str | None:
-    """What to say of a value that has a meaning but is refused; None where it has none."""
+def reserved_value(path: KeyPath, value: Any) -> str | None:
+    """The message for a value that is planned or known elsewhere; None for any other."""
     match path, value:
         case ("model", "n_components" | "covariance_type"), list():
             return "trying several values in one run is not built yet; write one value"

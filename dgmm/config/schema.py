@@ -134,7 +134,7 @@ class OutputSettings(Settings):
     path: LocalPath
     """The run directory. Relative to the current directory."""
     if_exists: Literal["resume", "error"] = "resume"
-    """This very job lies there already: `resume` says it is done or goes on, `error` refuses.
+    """This very job is there already: `resume` continues or finds it done, `error` refuses.
     Another job's directory is always refused; nothing is ever overwritten."""
     labels: Flag = True
     """Most probable component of each row, int32; -1 for dropped rows."""
@@ -154,10 +154,10 @@ class OutputSettings(Settings):
 
 
 class CheckpointSettings(Settings):
-    """How often the state of a run is kept, from which the same command goes on."""
+    """How often the state of a run is saved, from which the same command continues."""
 
     every_s: Annotated[float, Field(strict=False, gt=0.0, le=86_400.0, allow_inf_nan=False)] = 60.0
-    """Seconds between two states within one pass over the data; between passes it is kept at
+    """Seconds between two states within one pass over the data; between passes it is saved at
     least once a second."""
 
 
@@ -166,7 +166,7 @@ class StorageSettings(Settings):
 
     retry_s: Annotated[float, Field(strict=False, ge=0.0, le=86_400.0, allow_inf_nan=False)] = 600.0
     """Seconds for which a read that fails is tried again, ever more slowly; then the run ends with
-    exit code 69 and goes on with the same command. Damaged and vanished chunks are not retried."""
+    exit code 69 and the same command continues it. Damaged and vanished chunks are not retried."""
 
 
 class Job(Settings):
@@ -187,7 +187,7 @@ class Job(Settings):
     output: OutputSettings
     """What is written, and where."""
     checkpoint: CheckpointSettings = CheckpointSettings()
-    """How often the state of a run is kept."""
+    """How often the state of a run is saved."""
     storage: StorageSettings = StorageSettings()
     """What to do when storage fails for a while."""
     on_not_converged: Literal["warn", "error", "ignore"] = "warn"
@@ -195,7 +195,7 @@ class Job(Settings):
     These ends are MAX_ITER_REACHED, LOG_LIKELIHOOD_DECREASED, COMPONENT_COLLAPSED and
     DEGENERATE_START; the best model is written in every case."""
     seed: Annotated[int, Field(strict=True, ge=0, le=2**63 - 1), WHOLE] = 0
-    """Start of every random draw; the same seed gives the same bits."""
+    """Start of every random draw; the same seed gives bit-identical results."""
 
     @property
     def command(self) -> Command:

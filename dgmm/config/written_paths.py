@@ -12,7 +12,7 @@ from typing import Any
 from dgmm.config.environment import variables_in, without_references
 from dgmm.config.expected_values import is_path
 from dgmm.config.problems import KeyPath, Problem
-from dgmm.config.yaml_reader import Reading
+from dgmm.config.yaml_reader import ParsedYaml
 
 _COMMAND = re.compile(r"`|\$\((?!\()")
 _SHELL_VARIABLE = re.compile(r"\$(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
@@ -20,15 +20,15 @@ _SHELL_VARIABLE = re.compile(r"\$(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 _PERCENT_VARIABLE = re.compile(r"%(?![0-9A-Fa-f]{2}%)(?P<name>[A-Za-z_][A-Za-z0-9_]+)%")
 
 
-def path_faults(reading: Reading, environment: Mapping[str, str]) -> Iterator[Problem]:
-    """The faults of every path of a job, by its text before variables are replaced."""
-    for path, value in list(_texts(reading.value)):
+def path_problems(parsed: ParsedYaml, environment: Mapping[str, str]) -> Iterator[Problem]:
+    """The problems of every path of a job, by its text before variables are replaced."""
+    for path, value in list(_texts(parsed.value)):
         if not is_path(path):
             continue
-        text = reading.written.get(path, value)
+        text = parsed.written.get(path, value)
         if (refusal := _refusal(text, environment)) is not None:
-            found = reading.found(path, value)
-            yield Problem(reading.place_of(path), path, f"found {found}; {refusal}")
+            found = parsed.found(path, value)
+            yield Problem(parsed.place_of(path), path, f"found {found}; {refusal}")
 
 
 def _texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -1,4 +1,4 @@
-"""YAML text to plain values, each with its line and column; every trap of YAML is a named fault.
+"""YAML text to plain values, each with its line and column; ambiguous YAML is a named problem.
 
 ruamel.yaml splits the text into events; the tree is built here, so that size, depth and aliases are
 bounded before anything is built, duplicate keys are seen, and no tag can name a Python object.
@@ -35,7 +35,7 @@ from dgmm.terminal_text import printable
 MOST_NODES = 10_000
 DEEPEST = 50
 
-#: Stands where a value could not be read; its fault is noted already.
+#: Stands where a value could not be read; its problem is noted already.
 BROKEN = object()
 
 _STANDARD_TAG = "tag:yaml.org,2002:"
@@ -44,17 +44,17 @@ _ESCAPED = 0xDC00
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class SyntaxFaultError(Exception):
+class YamlSyntaxError(Exception):
     """The text is not YAML, or beyond the limits: reading cannot go on."""
 
-    def __init__(self, fault: Problem) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
 
 
 @dataclass(slots=True)
-class Reading:
-    """What a text says: its value, the place of every key and value, and the faults met.
+class ParsedYaml:
+    """A parsed text: its value, the place of every key and value, and the problems found.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Reading:
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
     written: dict[KeyPath, str] = field(default_factory=dict)
-    faults: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def place_of(self, path: KeyPath, *, key: bool = False) -> Place:
         """Place of a value (or its key), or of the nearest section around it that is there."""
@@ -86,7 +86,7 @@ class Reading:
         return shown(self.written.get(path, value))
 
 
-def read_yaml(text: str, source: str, environment: Mapping[str, str], *, lines: bool) -> Reading:
+def read_yaml(text: str, source: str, environment: Mapping[str, str], *, lines: bool) -> ParsedYaml:
     """Read one YAML document.
 
     Parameters
@@ -100,7 +100,7 @@ def read_yaml(text: str, source: str, environment: Mapping[str, str], *, lines: 
 
     Raises
     ------
-    SyntaxFaultError
+    YamlSyntaxError
         If the text is not YAML, or is too deep or too large.
     """
     return _Composer(text, source, environment, lines=lines).read()
@@ -117,18 +117,18 @@ class _Composer:
         self._events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
         self._anchors: dict[str, tuple[Any, int, KeyPath]] = {}
         self._n_nodes = 0
-        self._reading = Reading()
+        self._parsed = ParsedYaml()
 
-    def read(self) -> Reading:
+    def read(self) -> ParsedYaml:
         self._refuse_control_characters()
-        self._reading.values[()] = self._place(0, 0)
+        self._parsed.values[()] = self._place(0, 0)
         try:
             self._read_stream()
         except MarkedYAMLError as error:
-            raise self._syntax_fault(error) from None
+            raise self._syntax_problem(error) from None
         except (YAMLError, ValueError, RecursionError) as error:
             raise self._fatal(f"this is not YAML: {printable(str(error))}", 0, 0) from None
-        return self._reading
+        return self._parsed
 
     def _read_stream(self) -> None:
         for event in self._events:
@@ -139,7 +139,7 @@ class _Composer:
                     return
                 case DocumentStartEvent():
                     self._check_version(event)
-                    self._reading.value = self._node(next(self._events), ())
+                    self._parsed.value = self._node(next(self._events), ())
                     next(self._events)  # the end of the document
                     break
         extra = next(self._events)
@@ -149,7 +149,7 @@ class _Composer:
             raise self._fatal(text, mark.line, mark.column)
 
     def _node(self, event: Any, path: KeyPath) -> Any:
-        self._reading.values[path] = place = self._event_place(event)
+        self._parsed.values[path] = place = self._event_place(event)
         self._count(1, event)
         if isinstance(event, AliasEvent):
             return self._alias(event, path, place)
@@ -186,30 +186,30 @@ class _Composer:
             key, place = self._key(event, path), self._event_place(event)
             here = (*path, key)
             if key in mapping:
-                first = self._reading.keys[here]
+                first = self._parsed.keys[here]
                 text = f"this key stands twice, first on line {first.line}"
                 self._broken(place, here, text)
                 self._node(next(self._events), (*path, f"{key} (again)"))
                 continue
-            self._reading.keys[here] = place
+            self._parsed.keys[here] = place
             mapping[key] = self._node(next(self._events), here)
         return mapping
 
     def _key(self, event: Event, path: KeyPath) -> str:
         if not isinstance(event, ScalarEvent) or event.tag is not None:
             self._skip(event, (*path, "?"))
-            unnamed = f"(key {len(self._reading.faults) + 1})"
+            unnamed = f"(key {len(self._parsed.problems) + 1})"
             self._broken(self._event_place(event), (*path, unnamed), "a key must be a plain word")
             return unnamed
         self._count(1, event)
         return str(event.value)
 
     def _skip(self, event: Event, path: KeyPath) -> None:
-        """Walk past a node that is refused, minding the limits."""
+        """Consume a node that is refused; the limits on size and depth still hold."""
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
-            n_faults = len(self._reading.faults)
+            n_problems = len(self._parsed.problems)
             self._collection(event, path)
-            del self._reading.faults[n_faults:]
+            del self._parsed.problems[n_problems:]
 
     def _scalar(self, event: ScalarEvent, path: KeyPath, place: Place) -> Any:
         try:
@@ -223,7 +223,7 @@ class _Composer:
         except UnsetVariableError as error:
             return self._broken(place, path, str(error))
         if replaced != value:
-            self._reading.written[path] = value
+            self._parsed.written[path] = value
         return replaced
 
     def _alias(self, event: AliasEvent, path: KeyPath, place: Place) -> Any:
@@ -237,8 +237,8 @@ class _Composer:
 
     def _repeat_written(self, value: Any, anchored: KeyPath, path: KeyPath) -> None:
         """What an alias repeats was written as it was where its anchor stands."""
-        if (text := self._reading.written.get(anchored)) is not None:
-            self._reading.written[path] = text
+        if (text := self._parsed.written.get(anchored)) is not None:
+            self._parsed.written[path] = text
         if isinstance(value, dict):
             for key, below in value.items():
                 self._repeat_written(below, (*anchored, key), (*path, key))
@@ -251,7 +251,7 @@ class _Composer:
             raise self._fatal(text, mark.line, mark.column)
 
     def _broken(self, place: Place, path: KeyPath, message: str) -> Any:
-        self._reading.faults.append(Problem(place, path, message))
+        self._parsed.problems.append(Problem(place, path, message))
         return BROKEN
 
     def _check_version(self, event: DocumentStartEvent) -> None:
@@ -265,8 +265,8 @@ class _Composer:
     def _place(self, line: int, column: int) -> Place:
         return Place(self._source, line + 1, column + 1) if self._lines else Place(self._source)
 
-    def _fatal(self, message: str, line: int, column: int) -> SyntaxFaultError:
-        return SyntaxFaultError(Problem(self._place(line, column), (), message))
+    def _fatal(self, message: str, line: int, column: int) -> YamlSyntaxError:
+        return YamlSyntaxError(Problem(self._place(line, column), (), message))
 
     def _refuse_control_characters(self) -> None:
         if match := _CONTROL.search(self._text):
@@ -279,8 +279,8 @@ class _Composer:
                 text += "; write UTF-8" if encoding == "utf-8" else ": set PYTHONUTF8=1"
             raise self._fatal(text, line, column)
 
-    def _syntax_fault(self, error: MarkedYAMLError) -> SyntaxFaultError:
-        """What the parser met, in its words but without the line itself (it may hold a secret)."""
+    def _syntax_problem(self, error: MarkedYAMLError) -> YamlSyntaxError:
+        """The parser's message without the line itself, which may hold a secret."""
         mark = error.problem_mark or error.context_mark
         if "end of stream" in str(error.problem) and error.context_mark is not None:
             mark = error.context_mark  # where what is not closed was opened

@@ -1,4 +1,4 @@
-"""scikit-learn's interface to the same rooms: arrays and Zarr in, results in memory."""
+"""`GaussianMixture`, scikit-learn's interface: arrays and Zarr in, results in memory."""
 
 from __future__ import annotations
 

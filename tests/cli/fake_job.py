@@ -1,4 +1,4 @@
-"""A job room that does what its output path says: the command line is tested without a fit."""
+"""A `dgmm.job` that does what its output path says: the command line is tested without a fit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Plan:
         return "tiles  4 MiB"
 
 
-def run_job(job: Job, listener: Listener, *, accept_versions: bool = False) -> Result:
+def run_job(
+    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+) -> Result:
     listener.stage("summary", "400,000 rows of 3 features")
     listener.note("dashboard at http://127.0.0.1:8787")
     listener.iteration(ITERATION)
@@ -85,7 +87,9 @@ def _end(job: Job) -> Result:
     return Result(0, "done", "CONVERGED", message, directory)
 
 
-def predict_job(job: Job, _listener: Listener, *, accept_versions: bool = False) -> Result:
+def predict_job(
+    job: Job, _listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+) -> Result:
     return Result(0, "done", "PREDICTED", f"labelled by {job.model.path}", Path(job.output.path))
 
 
@@ -96,7 +100,9 @@ def plan_job(job: Job) -> Plan:
 def as_module() -> Any:
     """A stand-in for `dgmm.job`."""
     module = types.ModuleType("dgmm.job")
-    module.__dict__.update(run_job=run_job, predict_job=predict_job, plan_job=plan_job)
+    module.__dict__.update(
+        run_job=run_job, predict_job=predict_job, plan_job=plan_job, plan_table=str
+    )
     return module
 
 

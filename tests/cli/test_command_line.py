@@ -57,8 +57,8 @@ ENDS = {
     "collapsed": (65, "failed: every start failed (runs/collapsed)"),
     "other-job": (73, "failed: runs/other-job holds another job (runs/other-job)"),
     "not-converged": (10, "failed: not converged (runs/not-converged)"),
-    "interrupted": (75, "stopped: Ctrl-C received; run the same command again to go on"),
-    "terminated": (75, "stopped: SIGTERM received; run the same command again to go on"),
+    "interrupted": (75, "stopped: Ctrl-C received; run the same command again to continue"),
+    "terminated": (75, "stopped: SIGTERM received; run the same command again to continue"),
     "broken": (70, "failed: internal error: ZeroDivisionError: division by zero; set DGMM_TRACE"),
     "endless-input": (70, "failed: internal error: EOFError: end of file"),
     "exit": (70, "failed: internal error: SystemExit: 3"),
@@ -88,9 +88,9 @@ def test_a_command_that_runs_nothing_is_stopped_without_advice(
     def stopped(*_arguments, **_options):
         os.kill(os.getpid(), number)
 
-    room = types.ModuleType("dgmm.report")
-    room.__dict__["write_report"] = stopped
-    monkeypatch.setitem(sys.modules, "dgmm.report", room)
+    module = types.ModuleType("dgmm.report")
+    module.__dict__["write_report"] = stopped
+    monkeypatch.setitem(sys.modules, "dgmm.report", module)
     monkeypatch.setattr(sys.modules["dgmm.job"], "plan_job", stopped)
     if command.startswith("validate"):
         monkeypatch.setattr(dgmm.config, "load_job", stopped)
@@ -235,9 +235,9 @@ def test_report_wants_a_run_directory(capsys):
 
 
 def test_report_says_where_the_page_is(capsys, monkeypatch):
-    room = types.ModuleType("dgmm.report")
-    room.__dict__["write_report"] = lambda directory: directory / "report.html"
-    monkeypatch.setitem(sys.modules, "dgmm.report", room)
+    module = types.ModuleType("dgmm.report")
+    module.__dict__["write_report"] = lambda directory: directory / "report.html"
+    monkeypatch.setitem(sys.modules, "dgmm.report", module)
     Path("runs").mkdir()
     Path("runs/run.json").write_text("{}")
     assert run(["report", "runs"]) == 0

@@ -16,7 +16,7 @@ import pytest
 
 from dgmm.cli.progress import iteration_words, live_display
 from dgmm.cli.signals import stopped_by_signals
-from dgmm.cli.streams import UnbreakableStream, say
+from dgmm.cli.streams import UnbreakableStream, print_line
 from dgmm.errors import StoppedError
 from dgmm.runtime import stop_flag as stopping
 
@@ -120,7 +120,7 @@ def test_a_stream_without_a_reader_drops_its_text():
     assert not stream.isatty()
     closed = io.StringIO()
     closed.close()
-    say("text", closed)
+    print_line("text", closed)
 
 
 def test_a_live_display_survives_its_terminal(monkeypatch):
@@ -133,7 +133,7 @@ def test_a_live_display_survives_its_terminal(monkeypatch):
 def test_characters_that_a_stream_lacks_are_spelled_out():
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    say("3×3 “rows”", stream)
+    print_line("3×3 “rows”", stream)
     assert raw.getvalue() == b"3\\xd73 \\u201crows\\u201d\n"
 
 
@@ -174,7 +174,7 @@ def test_a_signal_ends_a_run_with_75(number, name):
             process.kill()
     assert process.returncode == 75
     assert err.splitlines()[-1] == (
-        f"stopped: {name} received; run the same command again to go on (runs/waits)"
+        f"stopped: {name} received; run the same command again to continue (runs/waits)"
     )
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from messages import PACKAGE, Text, dotted_keys, faulty_values, schema_keys, texts, texts_of
 
-from dgmm.config import reserved_keys as later
+from dgmm.config import reserved_keys
 
 PROJECT = PACKAGE.parent
 RECORD = PROJECT / "tests" / "golden" / "old_finished"
 PAGES = sorted(
     [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *PACKAGE.rglob("templates/*.html")]
 )
-#: Keys that a later version brings, and names of other tools: told apart from slips in messages.
-LATER = {*later._KEYS, *later._INSTEAD}
+#: Keys that are refused by name: no slips in messages.
+RESERVED = {*reserved_keys._KEYS, *reserved_keys._INSTEAD}
 
 
 def unknown_keys(found: list[Text]) -> list[str]:
@@ -28,10 +28,10 @@ def unknown_keys(found: list[Text]) -> list[str]:
 
 
 def test_messages_name_only_keys_of_the_schema():
-    # As keys of the tables in config/later.py they are what a user wrote, not what is said.
-    found = [text for text in texts() if text.said not in LATER]
+    # As keys of the tables in config/reserved_keys.py they are what a user wrote.
+    found = [text for text in texts() if text.said not in RESERVED]
     assert not unknown_keys(found)
-    assert sum(len(text.keys) for text in found) > 50, "the walk finds what is said"
+    assert sum(len(text.keys) for text in found) > 50, "texts are found"
 
 
 def test_messages_name_only_values_that_keys_take():
@@ -40,7 +40,7 @@ def test_messages_name_only_values_that_keys_take():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_only_keys_of_the_schema(page: Path):
-    keys = set(dotted_keys(page.read_text(encoding="utf-8"))) - LATER
+    keys = set(dotted_keys(page.read_text(encoding="utf-8"))) - RESERVED
     assert {key for key in keys if not is_module(key)} <= schema_keys() | recorded_keys()
 
 
@@ -61,8 +61,8 @@ def flat(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tup
             yield from flat(value, (*path, key))
 
 
-def test_keys_that_have_come_are_not_called_later_ones():
-    assert not LATER & schema_keys()
+def test_no_key_of_the_schema_is_reserved():
+    assert not RESERVED & schema_keys()
 
 
 @pytest.mark.parametrize(

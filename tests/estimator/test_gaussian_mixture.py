@@ -1,4 +1,4 @@
-"""`dgmm.GaussianMixture`: scikit-learn's door to the same rooms."""
+"""`dgmm.GaussianMixture`: scikit-learn's interface."""
 
 from __future__ import annotations
 

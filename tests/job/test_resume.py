@@ -399,7 +399,7 @@ def test_a_signal_ends_a_run_within_ten_seconds_and_it_goes_on(
         said = process.stderr.read() if process.stderr else ""
         assert process.wait(30) == 75, said
     assert time.monotonic() - begun < 10
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     told = read_json(tmp_path / "run" / "run.json")
     assert told["status"] == "stopped"
     assert told["timings"]["em"] > 0

@@ -127,7 +127,7 @@ def stopped_at_the_last_walk(desk: Desk) -> Path:
 
     with desk.monkeypatch.context() as patched:
         patched.setattr(OutputStage, "write", interrupted)
-        directory = desk.job(75, "Ctrl-C received; run the same command again to go on")
+        directory = desk.job(75, "Ctrl-C received; run the same command again to continue")
     assert any((directory / "checkpoint").iterdir())
     return directory
 
