@@ -29,6 +29,7 @@ BENCHMARKS = {
     "scale": "scaling",
     "starts": "starts",
     "methods": "start_methods",
+    "high_dimensions": "high_dimensions",
 }
 
 

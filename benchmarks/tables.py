@@ -19,6 +19,7 @@ TITLES = {
     "scale": "Scaling",
     "starts": "Where EM begins, against scikit-learn",
     "methods": "Starts on a sample and over all rows",
+    "high_dimensions": "Very many features",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
