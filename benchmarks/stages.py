@@ -20,7 +20,7 @@ from benchmarks.goals import Shape
 from benchmarks.measuring import N_THREADS
 from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
-from dgmm.mixture.backends import fused_products as stretches
+from dgmm.mixture.backends import fused_products as products
 from dgmm.mixture.backends import numba_backend as compiled
 from dgmm.mixture.backends.numpy_backend import lowest
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
@@ -32,7 +32,7 @@ _SECONDS = 0.02
 def profile(
     covariance_type: str, shape: Shape, n_rows: int, ours: OurEM, products_ms: float
 ) -> str:
-    """In words, of iterations for a second and of a stretch."""
+    """In words, of iterations for a second and of a row panel."""
     taken: list[float] = []
 
     def for_a_second() -> None:
@@ -55,9 +55,9 @@ def profile(
 def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[str, float]:
     """What each part takes, for rows stored in the dtype that they are computed in."""
     form, dtype = _FORMS[covariance_type], np.dtype(dtype)
-    which, order, n_products = stretches.factors(form, d)
-    n, one, rng = stretches.STRETCH, dtype.type(1.0), np.random.default_rng(0)
-    eta, sums, buffers = stretches.workplace(_room(dtype), d, k, len(order), dtype)
+    which, order, n_products = products.factors(form, d)
+    n, one, rng = products.ROW_PANEL, dtype.type(1.0), np.random.default_rng(0)
+    eta, sums, buffers = products.allocate_buffers(_allocator(dtype), d, k, len(order), dtype)
     eta[:k] = 0.1 * rng.normal(size=(k, len(order)))
     Y, L, R, Phi, panels, total, inverse = buffers
     rows = rng.normal(size=(n, d)).astype(dtype)
@@ -68,12 +68,12 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
     parts: dict[str, tuple[Any, ...]] = {
         "standardising": (compiled.standardise, rows, factor, offset, Y),
-        "log densities": (stretches.log_prob, one, eta, which, n_products, Y, L, panels, n),
+        "log densities": (products.log_prob, one, eta, which, n_products, Y, L, panels, n),
         "maxima": (compiled._below_top, L, k, n, top, floor),
         "exponentials": (_exponentials, exp, logits, L, used, words),
         "sums": (compiled._normalise, L, k, n, total, inverse, least),
-        "turning": (stretches.turned, one, L, R, n),
-        "moments": (stretches.moments, one, which, n_products, Y, R, Phi, sums, n),
+        "transposing": (products.transposed, one, L, R, n),
+        "moments": (products.moments, one, which, n_products, Y, R, Phi, sums, n),
     }
     if form == "norm":
         parts["norms"] = (compiled.squared_norms, Y, d, n)
@@ -84,7 +84,7 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     return found
 
 
-def _room(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
+def _allocator(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
     return lambda _, size: np.empty(size, dtype)
 
 

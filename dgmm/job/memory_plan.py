@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
 from dgmm.mixture.covariance import Family
-from dgmm.mixture.kernels.tiling import Cut
+from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD
 
@@ -116,8 +116,8 @@ def _tiles_term(work: Work) -> Term:
     """A tile's products, log densities and rows, of one thread."""
     d, k = work.grid.n_features, work.n_components
     p = work.family.width(d)
-    cut = Cut.of(p, k, 8)
-    tile, made = cut.tile_rows, min(p, cut.design_rows + 2 * d + 1)
+    tiling = Tiling.of(p, k, 8)
+    tile, made = tiling.tile_rows, min(p, tiling.design_rows + 2 * d + 1)
     return Term(
         "tiles",
         tile * 8 * (2 * made + 4 * k + 4 * d) + 8 * math.prod(work.family.covariance_shape(1, d)),

@@ -15,7 +15,7 @@ from dgmm.job.memory_plan import (
     tasks_of_a_pass,
 )
 from dgmm.mixture.covariance import FAMILIES
-from dgmm.mixture.kernels.tiling import Cut
+from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.reduction.blocks import BlockGrid
 
 N, D, K, ITEMSIZE, BAND, CHUNK = 10_000_019, 7, 11, 5, 1_000_003, 10_007
@@ -101,7 +101,7 @@ def test_a_task_has_at_least_one_block_whatever_the_number_of_tasks() -> None:
 )
 def test_tiles_hold_products_log_densities_and_rows(d: int, rows: int, products: int) -> None:
     found = work(d=d)
-    assert Cut.of(found.family.width(d), K, 8).tile_rows == rows
+    assert Tiling.of(found.family.width(d), K, 8).tile_rows == rows
     per_row = 8 * (products + products) + 8 * (4 * 11) + 8 * (4 * d)
     assert of_task(found)["tiles"] == rows * per_row + 8 * d * d
 

@@ -24,7 +24,7 @@ from dgmm.fitting.em import convergence
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
-from dgmm.mixture.backends import fastest
+from dgmm.mixture.backends import standardising_backend
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.parameters import Parameters, explained_fall, m_step
 from dgmm.outcome import Outcome
@@ -200,7 +200,7 @@ def test_a_candidates_bits_are_those_of_its_run_alone(dtype: type, acceleration:
     with ThreadExecutor(2) as executor:
 
         def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
-            backend = fastest(10**9).name
+            backend = standardising_backend(10**9).name
             leaves = EStepTask(dataset, requests, backend, MissingPolicy.NONE_MISSING)
             return map_reduce(executor, leaves, dataset.grid.n_blocks)
 

@@ -25,11 +25,11 @@ from dgmm.mixture.sufficient_statistics import Statistics
 
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
-stretches = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
 FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda family: family.name)
-S = stretches.STRETCH
+S = fused.ROW_PANEL
 
 
 class Counting(compiled.NumbaBackend):
@@ -116,21 +116,21 @@ def _chain(a: Any, b: Any) -> Any:
 def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]:
     """Log-likelihood and sums (k, p) of columns Φ, number by number."""
     (k, p), n, dtype = kernel.natural_parameters.shape, Phi.shape[1], Phi.dtype
-    _, order, n_products = stretches.factors(kernel.family.form, d)
+    _, order, n_products = fused.factors(kernel.family.form, d)
     eta, ordered = kernel.natural_parameters[:, order], Phi[order]
     L, ends = np.zeros((k, n), dtype), [0]
     while ends[-1] < p:
-        ends.append(stretches.end_of_chain(ends[-1], n_products, p))
+        ends.append(fused.end_of_chain(ends[-1], n_products, p))
     for panel in map(slice, ends, ends[1:]):
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
     lse = NumpyBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
     sums = np.zeros((k, p))
-    for stretch in steps(n, S):
+    for panel in steps(n, S):
         for j in range(k):
             for q in range(p):
-                sums[j, q] += float(_chain(Phi[q, stretch], L[j, stretch]))
+                sums[j, q] += float(_chain(Phi[q, panel], L[j, panel]))
     return float(np.add.reduce(lse, dtype=np.float64)), sums
 
 
@@ -170,7 +170,7 @@ def other_registers() -> Any:
         patch.setattr(
             compiling, "digest_of", lambda _: "of_another_processor"
         )  # kept apart on disk
-        for module in (stretches, compiled):
+        for module in (fused, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -179,7 +179,7 @@ def other_registers() -> Any:
             specification.loader.exec_module(copy)
             patch.setitem(sys.modules, module.__name__, copy)  # for the next
             copies.append(copy)
-    assert copies[0]._SHAPE != stretches._SHAPE
+    assert copies[0]._SHAPE != fused._SHAPE
     return copies[1].NumbaBackend()
 
 
@@ -245,7 +245,7 @@ def test_machine_code_kept_on_disk_is_that_of_these_sources(tmp_path: Path) -> N
     compiling.digest_of.cache_clear()
     (tmp_path / "a.py").write_text("x = 2")
     assert compiling.digest_of(tmp_path) != before
-    room = Path(compiled.__file__).parent
-    for function in (compiled._e_step, compiled.standardise, stretches.moments):
-        assert compiling.digest_of(room) in function.py_func.__qualname__
-        assert compiling.digest_of(room) in function._cache._impl.filename_base
+    package = Path(compiled.__file__).parent
+    for function in (compiled._e_step, compiled.standardise, fused.moments):
+        assert compiling.digest_of(package) in function.py_func.__qualname__
+        assert compiling.digest_of(package) in function._cache._impl.filename_base

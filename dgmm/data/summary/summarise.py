@@ -15,7 +15,7 @@ from dgmm.data.summary.moments import Floats
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
 from dgmm.errors import DataError
-from dgmm.mixture.backends import fastest
+from dgmm.mixture.backends import standardising_backend
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
@@ -94,7 +94,7 @@ class _SummaryLeaves:
     rule: SampleRule
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
-        backend = fastest(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
+        backend = standardising_backend(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
         for block in self.dataset.read_blocks(run):
             yield block.index, PartialSummary.of_block(block, self.dataset, self.rule, backend)
 

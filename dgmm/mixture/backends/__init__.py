@@ -19,7 +19,7 @@ __all__ = [
     "Block",
     "BACKENDS",
     "NumpyBackend",
-    "fastest",
+    "standardising_backend",
     "get",
     "require",
     "select",
@@ -102,7 +102,7 @@ def get(name: str) -> Backend:
     return found
 
 
-def fastest(numbers: int) -> Backend:
+def standardising_backend(numbers: int) -> Backend:
     """For standardising, where bits do not follow it: compiled if it pays or is there already.
 
     Parameters

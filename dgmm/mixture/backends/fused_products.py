@@ -1,9 +1,9 @@
-"""The two products of an EM pass over a stretch of rows, compiled: L = η Φ and S = Φ Rᵀ.
+"""The two products of an EM pass over a panel of rows, compiled: L = η Φ and S = Φ Rᵀ.
 
 No library's product serves: BLAS takes matrices from memory, and Φ would have to be written there.
 A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two. Products
-exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the stretch
-for S. Sums stay in registers (`vectors`) while their terms come from that cache.
+exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the row
+panel for S. Sums stay in registers (`vectors`) while their terms come from that cache.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from dgmm.mixture.backends.simd_intrinsics import (
     multiply_pairwise,
     registers_hold_many,
 )
-from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn
+from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 
-#: Rows of a stretch; a moment is one chain over these in the tiles' type, added in float64.
-STRETCH = 96
+#: Rows of a row panel; a moment is one chain over these in the tiles' type, added in float64.
+ROW_PANEL = 96
 #: Rows of Φ in a panel, over which a log density is one chain.
 PANEL = 64
 #: Panels made together: they stay in the first cache, and η is read once for all.
@@ -105,27 +105,29 @@ def factors(form: str, d: int) -> Factors:
     return Factors(which, np.concatenate([squares, linear]), len(squares))
 
 
-def workplace(
-    room: Callable[[str, int], Tile], d: int, k: int, p: int, dtype: np.dtype[Any]
+def allocate_buffers(
+    allocate: Callable[[str, int], Tile], d: int, k: int, p: int, dtype: np.dtype[Any]
 ) -> tuple[Tile, NDArray[np.float64], tuple[Tile, ...]]:
-    """Arrays for the natural parameters, for the sums of moments, and for what a stretch needs.
+    """Arrays for the natural parameters, for the sums of moments, and for what a row panel needs.
 
     That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. They
     begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
-    Rows are a vector longer than a stretch: a power of two apart, they would share lines of cache.
+    Rows are a vector longer than a row panel: a power of two apart, they would share cache lines.
     Y ends with rows of 0 that a last group of moments reads.
     """
     lanes = lanes_of(dtype.itemsize)
-    step, whole, groups = STRETCH + lanes, _in_whole(k, lanes), in_whole_groups(k)
+    step, whole, groups = ROW_PANEL + lanes, _in_whole(k, lanes), in_whole_groups(k)
     shapes = [
-        *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * STRETCH,), (_HIGH, step)),
+        *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (_HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
-    buffers = tuple(room(f"stretch {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes))
+    buffers = tuple(
+        allocate(f"row panel {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes)
+    )
     for buffer in buffers:
         buffer.fill(0.0)
     buffers[0][d] = 1.0
-    eta = room("eta", groups * p).reshape(groups, p)
+    eta = allocate("eta", groups * p).reshape(groups, p)
     return eta, np.zeros((_in_whole(p, _HIGH), whole)), buffers
 
 
@@ -189,25 +191,27 @@ def log_prob(
 
 
 @compiled
-def turned(one: Any, R: Any, out: Any, b: int) -> None:
+def transposed(one: Any, R: Any, out: Any, b: int) -> None:
     """R (k, b) with components side by side: some vectors of them a group, the last maybe one."""
-    k = out.size // STRETCH
+    k = out.size // ROW_PANEL
     size = R.itemsize
     lanes = 64 // size
     source, step = R.ctypes.data, R.shape[1] * size
-    for j in range(0, k, TURNED):
+    for j in range(0, k, TRANSPOSE_SIZE):
         group = j // (_GROUP * lanes) * (_GROUP * lanes)
         width = min(_GROUP * lanes, k - group)
-        target = out.ctypes.data + (group * STRETCH + j - group) * size
-        for c in range(0, b, TURNED):
-            turn(one, source + j * step + c * size, step, target + c * width * size, width * size)
+        target = out.ctypes.data + (group * ROW_PANEL + j - group) * size
+        for c in range(0, b, TRANSPOSE_SIZE):
+            transpose(
+                one, source + j * step + c * size, step, target + c * width * size, width * size
+            )
 
 
 @compiled
 def moments(
     one: Any, which: Any, n_products: int, Y: Any, R: Any, Phi: Any, sums: Any, b: int
 ) -> None:
-    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `turned` leaves it."""
+    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `transposed` leaves it."""
     p, (_, k) = which.shape[1], sums.shape
     size = Y.itemsize
     lanes = 64 // size
@@ -225,7 +229,7 @@ def moments(
         is_low = last - first <= _LOW
         for group in range(0, k, _GROUP * lanes):
             width = min(_GROUP * lanes, k - group)
-            B, step = R.ctypes.data + group * STRETCH * size, width * size
+            B, step = R.ctypes.data + group * ROW_PANEL * size, width * size
             C = sums.ctypes.data + first * sums_step + group * 8
             is_group = width == _GROUP * lanes
             if is_low and is_group:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
-    STRETCH,
+    ROW_PANEL,
+    allocate_buffers,
     factors,
     in_whole_groups,
     log_prob,
-    workplace,
 )
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
@@ -136,8 +136,8 @@ def _score(
     top, label, total, dot = values[_MAXIMUM], values[_LABEL], values[_SUM], values[_DOT]
     common = values[_COMMON]
     words = np.empty(5, np.int64)
-    for start in range(0, n, STRETCH):
-        b = min(STRETCH, n - start)
+    for start in range(0, n, ROW_PANEL):
+        b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
         squared_norms(Y, d, b)
         if not _are_within(Y[d + 1], b, largest):
@@ -189,7 +189,7 @@ def score(
     (k, p), (n, d) = block.eta.shape, block.rows.shape
     rows = np.ascontiguousarray(block.rows, None if block.rows.dtype in FLOATS else _FLOAT64)
     made = factors(block.form, d)
-    eta, _, (Y, L, _, _, panels, _, _) = workplace(block.allocate, d, k, p, _FLOAT64)
+    eta, _, (Y, L, _, _, panels, _, _) = allocate_buffers(block.allocate, d, k, p, _FLOAT64)
     np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
     eta[k:] = 0.0
     whitening, Z = _whitening(block, L.shape[1])

@@ -1,8 +1,8 @@
-"""The arithmetic compiled by Numba, outside Python's lock. Numba lives in this room alone.
+"""The backend compiled by Numba, outside Python's lock. No other package imports Numba.
 
 Standardising and softmax have NumPy's operations in NumPy's order, hence its bits; the products of
-a block are those of `stretches`. exp is NumPy's own: LLVM's, for vectors of 256 bits, took 2.1 ns a
-number where NumPy's takes 0.6.
+a block are those of `fused_products`. exp is NumPy's own: LLVM's, for vectors of 256 bits, took
+2.1 ns a number where NumPy's takes 0.6.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
-    STRETCH,
+    ROW_PANEL,
+    allocate_buffers,
     factors,
     log_prob,
     moments,
-    turned,
-    workplace,
+    transposed,
 )
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.numba_cache import compiled
@@ -90,14 +90,14 @@ def _e_step(
     sums: Any,
     lse: Any,
 ) -> None:
-    """Stretch after stretch; `eta` and `wide`, the sums, are in the order of the factors `made`."""
+    """By row panels; `eta` and `wide`, the sums, are in the order of the factors `made`."""
     n, d = rows.shape
     which, order, n_products = made
     Y, L, R, Phi, panels, total, inverse = buffers
     (p, k), step = sums.shape, L.shape[1]
     words = np.empty(5, np.int64)
-    for start in range(0, n, STRETCH):
-        b = min(STRETCH, n - start)
+    for start in range(0, n, ROW_PANEL):
+        b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
         if has_norm:
             squared_norms(Y, d, b)
@@ -112,7 +112,7 @@ def _e_step(
         apply_ufunc(log, total, total, b, words)
         for c in range(b):
             top[c] = total[c] + top[c]
-        turned(one, L, R, b)
+        transposed(one, L, R, b)
         moments(one, which, n_products, Y, R, Phi, wide, b)
     for i in range(p):
         for j in range(k):
@@ -161,7 +161,7 @@ class NumbaBackend(NumpyBackend):
         stored = block.rows.dtype
         rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
         made = factors(block.form, d)
-        eta, wide, buffers = workplace(block.room, d, k, p, dtype)
+        eta, wide, buffers = allocate_buffers(block.allocate, d, k, p, dtype)
         # Other modes than this copy it first.
         np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
         eta[k:] = 0.0

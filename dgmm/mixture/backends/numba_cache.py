@@ -1,4 +1,4 @@
-"""How functions are compiled: outside Python's lock, without fast-math, kept on disk."""
+"""How functions are compiled: outside Python's lock, without fast-math, cached on disk."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def digest_of(folder: Path) -> str:
 
 
 def compiled(function: F) -> F:
-    """Compile a function; its machine code is kept on disk where some folder can hold it.
+    """Compile a function; its machine code is cached on disk where some folder can hold it.
 
-    Numba takes what it has kept if the function's own file is as it was, but machine code holds
-    constants and functions of other files too. Its name therefore tells all sources of this room.
+    Numba takes what it has cached if the function's own file is as it was, but machine code holds
+    constants and functions of other files too. Its name therefore has a digest of all sources of
+    this package.
     """
     function.__qualname__ += f"_{digest_of(Path(__file__).parent)}"
     options = {"nogil": True, "error_model": "numpy"}
@@ -55,7 +56,7 @@ class _ForgivingCache:
         return getattr(self._numbas, name)
 
     def load_overload(self, *arguments: Any) -> Any:
-        """What was kept; None, and an empty index for the next time, where it cannot be read."""
+        """What was cached; None, and an empty index for the next time, where it cannot be read."""
         try:
             return self._numbas.load_overload(*arguments)
         except Exception:  # noqa: BLE001 - files are unpickled: anything

@@ -8,7 +8,7 @@ import numpy as np
 
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numpy_ufunc_loops import apply_loop
-from dgmm.mixture.backends.transpose_intrinsics import TURNED, turn_standardised
+from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, standardise_transposed
 
 #: Types that compiled code takes.
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -21,21 +21,21 @@ def standardise(rows: Any, factor: Any, offset: Any, out: Any) -> None:
     """Eight by eight in registers; in bands, whose height the compiler knows, what is left."""
     b, d = rows.shape
     step, out_step = d * rows.itemsize, out.strides[0]
-    high, wide = b - b % _BAND, d - d % TURNED
+    high, wide = b - b % _BAND, d - d % TRANSPOSE_SIZE
     for start in range(0, high, _BAND):
-        for j in range(0, wide, TURNED):
+        for j in range(0, wide, TRANSPOSE_SIZE):
             f = factor.ctypes.data + j * factor.itemsize
             o = offset.ctypes.data + j * factor.itemsize
-            for c in range(start, start + _BAND, TURNED):
+            for c in range(start, start + _BAND, TRANSPOSE_SIZE):
                 source = rows.ctypes.data + c * step + j * rows.itemsize
                 target = out.ctypes.data + j * out_step + c * out.itemsize
                 like = (rows[c, j], factor[j], out[j, c])
-                turn_standardised(*like, source, step, f, o, target, out_step)
-        band, turned = rows[start : start + _BAND], out[:, start : start + _BAND]
+                standardise_transposed(*like, source, step, f, o, target, out_step)
+        band, transposed = rows[start : start + _BAND], out[:, start : start + _BAND]
         for j in range(wide, d):
             f, o = factor[j], offset[j]
             for c in range(_BAND):
-                turned[j, c] = band[c, j] * f - o
+                transposed[j, c] = band[c, j] * f - o
     for c in range(high, b):
         for j in range(d):
             out[j, c] = rows[c, j] * factor[j] - offset[j]

@@ -1,4 +1,4 @@
-"""The arithmetic in NumPy, tile by tile: what compiled code is tested against."""
+"""The NumPy backend, tile by tile: what compiled code is tested against."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Block:
         The quadratic part of φ: `none`, `pairs`, `squares` or `norm`.
     eta : (k, p)
         Natural parameters, of the tiles' dtype.
-    room
+    allocate
         Gives a flat buffer of that dtype by a name of its own and its size; its content is
         undefined.
     sums : (p, k)
@@ -48,7 +48,7 @@ class Block:
     offset: Tile
     form: str
     eta: Tile
-    room: Callable[[str, int], Tile]
+    allocate: Callable[[str, int], Tile]
     sums: Tile
     lse: Tile
 

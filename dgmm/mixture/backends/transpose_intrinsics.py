@@ -11,15 +11,15 @@ from numba.extending import intrinsic
 from dgmm.mixture.backends.simd_intrinsics import INTEGER, Vectors
 
 #: Rows, and columns, of a square.
-TURNED = 8
+TRANSPOSE_SIZE = 8
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
+def transpose(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
     """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        v = Vectors(builder, one, TURNED)
+        v = Vectors(builder, one, TRANSPOSE_SIZE)
         square = [v.load(row) for row in _eight(builder, *args[1:3])]
         _store_turned(v, square, _eight(builder, *args[3:]))
         return context.get_dummy_value()
@@ -28,7 +28,7 @@ def turn(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step:
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def turn_standardised(
+def standardise_transposed(
     typing_context: Any,
     stored: Any,
     work: Any,
@@ -46,7 +46,7 @@ def turn_standardised(
     """
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        source, v, target = (Vectors(builder, t, TURNED) for t in (stored, work, one))
+        source, v, target = (Vectors(builder, t, TRANSPOSE_SIZE) for t in (stored, work, one))
         f, o = (v.load(address) for address in args[5:7])
         square = []
         for row in _eight(builder, *args[3:5]):
@@ -60,15 +60,17 @@ def turn_standardised(
 
 def _eight(builder: Any, address: Any, step: Any) -> list[Any]:
     """The addresses of eight rows."""
-    return [builder.add(address, builder.mul(step, ir.IntType(64)(i))) for i in range(TURNED)]
+    return [
+        builder.add(address, builder.mul(step, ir.IntType(64)(i))) for i in range(TRANSPOSE_SIZE)
+    ]
 
 
 def _store_turned(v: Vectors, square: list[Any], rows: list[Any]) -> None:
     """The columns of a square as rows in memory."""
     for span in (4, 2, 1):  # exchange the off-diagonal quarters, then those of each quarter
-        low = [j if not j & span else TURNED + j - span for j in range(TURNED)]
-        high = [j + span if not j & span else TURNED + j for j in range(TURNED)]
-        for i in range(TURNED):
+        low = [j if not j & span else TRANSPOSE_SIZE + j - span for j in range(TRANSPOSE_SIZE)]
+        high = [j + span if not j & span else TRANSPOSE_SIZE + j for j in range(TRANSPOSE_SIZE)]
+        for i in range(TRANSPOSE_SIZE):
             if not i & span:
                 a, b = square[i], square[i + span]
                 square[i], square[i + span] = v.exchange(a, b, low), v.exchange(a, b, high)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends import Block
 from dgmm.mixture.covariance.family import Family, QuadraticPart
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
-from dgmm.mixture.kernels.tiling import Cut
+from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.parameters import Parameters
 
 
@@ -29,7 +29,7 @@ class ProductKernel:
     precisions_cholesky: Array | None
     with_scatter: bool
     parts: tuple[QuadraticPart, ...]
-    cut: Cut
+    tiling: Tiling
 
     @classmethod
     def of(
@@ -40,9 +40,9 @@ class ProductKernel:
         has_scatter = family.scatter_width(parameters.n_features) > 0
         factors = parameters.precisions_cholesky if has_scatter else None
         eta = np.ascontiguousarray(parameters.natural_parameters(), dtype=dtype)
-        cut = Cut.of(eta.shape[1], len(eta), eta.itemsize)
-        parts = family.quadratic_parts(parameters.n_features, cut.design_rows)
-        return cls(family, eta, factors, with_scatter and has_scatter, parts, cut)
+        tiling = Tiling.of(eta.shape[1], len(eta), eta.itemsize)
+        parts = family.quadratic_parts(parameters.n_features, tiling.design_rows)
+        return cls(family, eta, factors, with_scatter and has_scatter, parts, tiling)
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ class ProductKernel:
     @property
     def tile_rows(self) -> int:
         """Rows of a tile."""
-        return self.cut.tile_rows
+        return self.tiling.tile_rows
 
     @property
     def reference(self) -> None:
@@ -85,7 +85,7 @@ class ProductKernel:
         return (self.name, self.family.name, self.dtype.str, self.tile_rows)
 
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
-        """Φ (p, b) = [quadratic(y), y, 1]; where it is made in parts, room for one, then [y, 1]."""
+        """Φ (p, b) = [quadratic(y), y, 1]; in parts, space for one, then [y, 1]."""
         d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
         height = max(part.height for part in self.parts)
         Phi = workspace.array("design", (height + d + 1, b), self.dtype)
@@ -125,7 +125,7 @@ class ProductKernel:
         for rows, Phi in self._designs(prepared, workspace):
             out = L if rows.start == 0 else workspace.array("addend", shape, self.dtype)
             eta = self.natural_parameters[:, rows]
-            workspace.backend.log_prob(eta, Phi, out, self.cut.columns)
+            workspace.backend.log_prob(eta, Phi, out, self.tiling.columns)
             if rows.start:
                 np.add(L, out, out=L)
         return L
@@ -140,10 +140,10 @@ class ProductKernel:
         weights: Array | None = None,
     ) -> None:
         """Φ Rᵀ, added in float64; the scatter about the origin where it is not known yet."""
-        cut, product = self.cut, workspace.array("moments", sums.shape, self.dtype)
+        tiling, product = self.tiling, workspace.array("moments", sums.shape, self.dtype)
         for rows, Phi in self._designs(prepared, workspace):
             workspace.backend.moments(
-                Phi, R, sums[rows], product[rows], cut.moment_rows, cut.moment_columns
+                Phi, R, sums[rows], product[rows], tiling.moment_rows, tiling.moment_columns
             )
         if scatter is not None:
             Y = prepared[-(self.parts[-1].last + 1) : -1].astype(np.float64, copy=False)
@@ -163,14 +163,14 @@ class ProductKernel:
         return self.family.whiten(self.precisions_cholesky, 0, np.eye(self.parts[-1].last))
 
     def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
-        """A block whose scatter is known, where the arithmetic can."""
+        """A block whose scatter is known, where the backend can."""
         stored = Y.stored()
         if stored is None or self.with_scatter:
             return None
 
-        def room(name: str, size: int) -> Tile:
+        def allocate(name: str, size: int) -> Tile:
             return workspace.array(name, (size,), self.dtype)
 
-        lse = room("lse", Y.shape[1])
-        block = Block(*stored, self.family.form, self.natural_parameters, room, sums, lse)
+        lse = allocate("lse", Y.shape[1])
+        block = Block(*stored, self.family.form, self.natural_parameters, allocate, sums, lse)
         return lse if workspace.backend.e_step(block) else None

@@ -35,7 +35,7 @@ def aligned(size: int, dtype: Any) -> NDArray[Any]:
 
 
 class Workspace:
-    """What one task works with: arithmetic operations, and buffers made once for all tiles."""
+    """What one task works with: a backend, and buffers made once for all tiles."""
 
     def __init__(self, backend: Backend | None = None) -> None:
         self.backend = backend or NumpyBackend()

@@ -29,8 +29,8 @@ def _power_of_two(number: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The cut of one kernel's tiles.
+class Tiling:
+    """The tiling of one kernel's tiles.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Cut:
     moment_columns: int
 
     @classmethod
-    def of(cls, p: int, k: int, itemsize: int) -> Cut:
+    def of(cls, p: int, k: int, itemsize: int) -> Tiling:
         """For natural parameters (k, p) of that many bytes a number."""
         tile = _power_of_two(_CACHE_BYTES // (itemsize * (p + k)))
         tile = min(max(tile, _NARROW), _WIDE)

@@ -16,7 +16,7 @@ from dgmm.data.summary.summarise import summarise
 from dgmm.data.summary.uniform_sample import SampleRule
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.mixture.backends import fastest
+from dgmm.mixture.backends import standardising_backend
 from dgmm.reduction.blocks import BlockRange
 
 N, D = 30_000, 3
@@ -206,7 +206,7 @@ def test_many_features_are_one_line_of_each_kind():
 def test_the_counts_of_parts_add_up():
     X, _ = with_gaps(0.2, 3.0, 0)
     dataset = ArrayDataset(X, fill_value=FillValue(3.0))
-    rule, backend = SampleRule(0, 0), fastest(0)
+    rule, backend = SampleRule(0, 0), standardising_backend(0)
     blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
     parts = [PartialSummary.of_block(block, dataset, rule, backend) for block in blocks]
     merged = parts[0]

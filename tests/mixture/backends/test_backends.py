@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dgmm.errors import UnavailableError
 from dgmm.mixture import backends as backend
 from dgmm.mixture.backends.numpy_backend import LOG_FLOOR, Backend, NumpyBackend
-from dgmm.mixture.kernels.tiling import Cut
+from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.runtime.blas_threads import single_blas_thread
 
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
@@ -143,13 +143,13 @@ def test_pairs_are_products_of_features_in_the_order_of_the_upper_triangle() -> 
 )
 def test_matrix_products_are_right(dtype: type, k: int, p: int, b: int) -> None:
     rng = np.random.default_rng([k, p, b])
-    cut = Cut.of(p, k, np.dtype(dtype).itemsize)
+    tiling = Tiling.of(p, k, np.dtype(dtype).itemsize)
     eta = rng.normal(size=(k, p + 5)).astype(dtype)[:, 2:-3]  # a part of natural parameters
     Phi = rng.normal(size=(p, b)).astype(dtype)
     L, sums, product = np.empty((k, b), dtype), np.ones((p, k)), np.empty((p, k), dtype)
     with single_blas_thread():
-        NumpyBackend().log_prob(eta, Phi, L, cut.columns)
-        NumpyBackend().moments(Phi, L, sums, product, cut.moment_rows, cut.moment_columns)
+        NumpyBackend().log_prob(eta, Phi, L, tiling.columns)
+        NumpyBackend().moments(Phi, L, sums, product, tiling.moment_rows, tiling.moment_columns)
     wide, eps = Phi.astype(np.float64), float(np.finfo(dtype).eps)
     error = eps * p * (np.abs(eta).astype(np.float64) @ np.abs(wide)).max()
     np.testing.assert_allclose(L, eta.astype(np.float64) @ wide, rtol=0, atol=error)
@@ -189,16 +189,16 @@ def test_numba_is_not_taken_unless_every_worker_has_it() -> None:
 
 @pytest.mark.usefixtures("fresh")
 def test_small_passes_do_not_load_numba() -> None:
-    assert backend.fastest(WORTH - 1).name == selected(WORTH - 1) == "numpy"
-    assert backend.fastest(WORTH).name == selected(WORTH) == "numba"
-    assert backend.fastest(1).name == "numba"  # it is there now
+    assert backend.standardising_backend(WORTH - 1).name == selected(WORTH - 1) == "numpy"
+    assert backend.standardising_backend(WORTH).name == selected(WORTH) == "numba"
+    assert backend.standardising_backend(1).name == "numba"  # it is there now
     assert selected(WORTH - 1) == "numpy"  # bits do not follow what ran before
 
 
 @pytest.mark.usefixtures("fresh")
 def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, compiled.__name__, None)
-    assert backend.fastest(WORTH).name == selected(WORTH) == "numpy"
+    assert backend.standardising_backend(WORTH).name == selected(WORTH) == "numpy"
     with pytest.raises(UnavailableError, match=r"dgmm\[fast\]"):
         backend.get("numba")
     with pytest.raises(
@@ -232,11 +232,11 @@ def test_what_compiled_code_cannot_do_here_numpy_does(
 @pytest.mark.parametrize("p", [3, 45, 561, 8385])
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_a_tile_divides_every_block(k: int, p: int, itemsize: int) -> None:
-    cut = Cut.of(p, k, itemsize)
-    assert 4096 % cut.tile_rows == 0
-    assert cut.tile_rows % cut.columns == 0
-    assert cut.tile_rows % cut.moment_columns == 0
-    assert min(cut.design_rows, cut.moment_rows) >= 1
+    tiling = Tiling.of(p, k, itemsize)
+    assert 4096 % tiling.tile_rows == 0
+    assert tiling.tile_rows % tiling.columns == 0
+    assert tiling.tile_rows % tiling.moment_columns == 0
+    assert min(tiling.design_rows, tiling.moment_rows) >= 1
 
 
 class _BrokenFiles:
