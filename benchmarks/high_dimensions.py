@@ -1,4 +1,4 @@
-"""Diagonal and spherical mixtures of very many features: is a fit linear in them?
+"""Diagonal and spherical mixtures of very many features: whether a fit is linear in them.
 
 A fit and a prediction run in a process of their own, on rows in memory, by NumPy (loading compiled
 code takes more memory than the rows). Time is the processors', all threads together; memory is the
@@ -75,7 +75,7 @@ def _fit(results: Results, family: str, n_rows: int, d: int) -> dict[str, float]
         what,
         medians["bytes"] / 2**20,
         "MiB",
-        note=f"{medians['bytes'] / rows:.1f} times the rows; {8 * d * d / 2**20:,.0f} MiB for d × d",
+        note=f"{medians['bytes'] / rows:.1f} × the rows; d × d is {8 * d * d / 2**20:,.0f} MiB",
     )
     return medians
 
@@ -84,7 +84,11 @@ def measure(family: str, n_rows: int, d: int) -> dict[str, Any]:
     """Seconds of one fit and prediction, and the bytes by which the process's peak grew."""
     words = [family, *map(str, (n_rows, d, _COMPONENTS, _ITERATIONS))]
     done = subprocess.run(
-        [sys.executable, "-c", _FIT, *words], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _FIT, *words],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
