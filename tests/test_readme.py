@@ -68,10 +68,10 @@ def test_the_table_of_commands_is_complete() -> None:
 
 
 def test_the_table_of_outputs_is_what_is_written() -> None:
-    from dgmm.scoring.row_scores import LAYOUT
+    from dgmm.scoring.row_output import ROW_OUTPUTS
 
     cells = " ".join(first_column("in the run directory"))
-    assert set(re.findall(r"outputs\.zarr/(\w+)", cells)) == set(LAYOUT)
+    assert set(re.findall(r"outputs\.zarr/(\w+)", cells)) == set(ROW_OUTPUTS)
 
 
 def test_the_example_job_is_valid(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.execution.opening import CLUSTERS
@@ -21,10 +19,11 @@ from dgmm.job.stages import open_data, product_names
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model
+from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.machine import available_memory, free_memory
+from dgmm.scoring.row_output import ROW_OUTPUTS
 from dgmm.scoring.row_outputs import chunk_blocks, responsibilities_chunk_rows
-from dgmm.scoring.row_scores import LAYOUT
 
 
 @limited_thread()
@@ -54,7 +53,7 @@ def _plan(
         report=job.output.report is not False,
     )
     names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
-    row_bytes = sum(_row_bytes(name, work.n_components) for name in names)
+    row_bytes = sum(ROW_OUTPUTS.named(name).row_bytes(work.n_components) for name in names)
     return Plan(
         shape=(dataset.n_samples, dataset.n_features),
         dtype=str(dataset.dtype),
@@ -113,11 +112,6 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
     grid, family = dataset.grid, family_named(name)
     m_sampled = max(min(rows, grid.n_samples), 1)
     effort = Effort.of(settings, family, grid.n_samples, m_sampled, grid.n_features)
-    per_row = sum(_row_bytes(name, 1) for name in LAYOUT if name != "responsibilities")
-    chunk = chunk_blocks(grid) * grid.rows_per_block * per_row
-    if job.output.responsibilities:
-        block = grid.rows_per_block * k * 4
-        chunk += block + responsibilities_chunk_rows(grid, k) * k * 4
     return Work(
         grid=grid,
         itemsize=dataset.dtype.itemsize,
@@ -127,7 +121,7 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
         n_candidates=1 if model is not None else m.n_init * effort.n_begun,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
-        output_chunk_bytes=chunk,
+        output_chunk_bytes=_output_chunk_bytes(job, grid, k),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
         n_threads_here=n_threads
@@ -161,6 +155,12 @@ def _reads_of_start(job: Job) -> int:
     return N_READS if over_all else 0
 
 
-def _row_bytes(name: str, k: int) -> int:
-    """Bytes of one row of an output array."""
-    return np.dtype(LAYOUT[name][0]).itemsize * (k if name == "responsibilities" else 1)
+def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int) -> int:
+    """A chunk of every array with one value per row; of posteriors a block and what is written."""
+    outputs = [ROW_OUTPUTS.named(name) for name in product_names(job, anomaly=True)]
+    flat = sum(o.row_bytes(k) for o in ROW_OUTPUTS.values() if not o.is_per_component)
+    chunk = chunk_blocks(grid) * grid.rows_per_block * flat
+    if any(output.needs_posteriors for output in outputs):
+        chunk += grid.rows_per_block * k * 4
+    wide = sum(output.row_bytes(k) for output in outputs if output.is_per_component)
+    return chunk + responsibilities_chunk_rows(grid, k) * wide

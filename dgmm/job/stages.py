@@ -23,6 +23,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.resume_check import accepted_workers
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
+from dgmm.scoring.row_output import ROW_OUTPUTS
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
@@ -121,15 +122,9 @@ def _where(job: Job) -> str:
 
 
 def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
-    """Arrays that the job writes."""
-    wanted = {
-        "labels": job.output.labels,
-        "max_posterior": job.output.max_posterior,
-        "log_density": job.output.log_density,
-        "anomaly": anomaly,
-        "responsibilities": job.output.responsibilities,
-    }
-    return tuple(name for name, is_wanted in wanted.items() if is_wanted)
+    """Arrays that the job writes: what its keys ask for, and all registered ones."""
+    wanted = {"anomaly": anomaly, **job.output.model_dump()}
+    return tuple(name for name in ROW_OUTPUTS.names() if wanted.get(name, True))
 
 
 def output_format(job: Job, dataset: StoredDataset) -> ZarrFormat:

@@ -18,8 +18,8 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.fill_values import filled_rows
+from dgmm.scoring.row_output import ROW_OUTPUTS
 from dgmm.scoring.row_scores import (
-    LAYOUT,
     ScoredMixture,
     score_block,
     select_scoring_backend,
@@ -40,13 +40,15 @@ class _Scores:
     def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
         """The arrays, and how many rows have a cell equal to the fill value."""
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
-        posteriors = np.float64 if "responsibilities" in self.names else None
+        outputs = [ROW_OUTPUTS.named(name) for name in self.names]
+        posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, policy = 0, MissingPolicy.of(drop=self.drop)
         for block in self.dataset.read_blocks(run):
             rows = policy.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
-            parts.append(score_block(rows, scorer, workspace, self.model, posteriors).values)
+            scored = score_block(rows, scorer, workspace, self.model, posteriors).block
+            parts.append({output.name: output.values(scored) for output in outputs})
         whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
         return whole, n_filled
 
@@ -87,10 +89,10 @@ def scores(
     """
     grid = dataset.grid
     out = {}
-    for name in names:
-        wide = (model.n_components,) if name == "responsibilities" else ()
-        dtype = np.float64 if wide else LAYOUT[name][0]
-        out[name] = np.empty((dataset.n_samples, *wide), dtype)
+    for output in map(ROW_OUTPUTS.named, names):
+        dtype = np.float64 if output.needs_posteriors else output.dtype
+        shape = (dataset.n_samples, *output.shape(model.n_components))
+        out[output.name] = np.empty(shape, dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     name = select_scoring_backend(backend, model, dataset, executor)
     task, n_filled = _Scores(dataset, model, names, drop, remedy, name), 0

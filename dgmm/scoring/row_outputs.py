@@ -7,7 +7,7 @@ write into one chunk. Its statistics belong to the very parameters that are save
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,10 @@ from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.scoring.fill_values import filled_rows
+from dgmm.scoring.row_output import ROW_OUTPUTS, RowOutput, ScoredBlock
 from dgmm.scoring.row_scores import (
-    LAYOUT,
     ScoredMixture,
     ScoringStatistics,
-    array_attributes,
     score_block,
 )
 from dgmm.storage.folders import Target
@@ -67,6 +66,16 @@ class Products:
     path: str
     names: tuple[str, ...]
     run: str | None = None
+    outputs: tuple[RowOutput, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look the outputs up here: a worker process may know other ones."""
+        object.__setattr__(self, "outputs", tuple(map(ROW_OUTPUTS.named, self.names)))
+
+    @property
+    def posterior_dtype(self) -> str | None:
+        """Type of all posteriors where an output needs them."""
+        return "float32" if any(output.needs_posteriors for output in self.outputs) else None
 
     def create(
         self,
@@ -85,19 +94,18 @@ class Products:
         place = self.path if place is None else place
         zarr_output.create_outputs(place, attributes, zarr_format, self.run)
         chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
-        for name in self.names:
-            dtype, fill = LAYOUT[name]
-            wide = name == "responsibilities"
+        for output in self.outputs:
+            wide, own = output.is_per_component, output.shape(n_components)
             rows = responsibilities_chunk_rows(grid, n_components) if wide else chunk_rows
             zarr_output.create_array(
                 place,
-                name,
-                shape=(grid.n_samples, n_components) if wide else (grid.n_samples,),
-                chunks=(min(rows, max(grid.n_samples, 1)), n_components) if wide else (rows,),
-                dtype=dtype,
-                dimension_names=("row", "component") if wide else ("row",),
-                fill_value=fill,
-                attributes=array_attributes(name, n_components),
+                output.name,
+                shape=(grid.n_samples, *own),
+                chunks=(min(rows, max(grid.n_samples, 1)), *own),
+                dtype=output.dtype,
+                dimension_names=("row", "component")[: 1 + len(own)],
+                fill_value=output.fill,
+                attributes=output.attributes(n_components),
                 zarr_format=zarr_format,
             )
 
@@ -120,8 +128,9 @@ class RowWriter:
         policy = MissingPolicy.of(drop=self.drop)
         for block in self.dataset.read_blocks(run):
             rows = policy.select(block, self.dataset, weightless=True)
-            scored = score_block(rows, scorer, workspace, self.model, writer.posterior_dtype)
-            digests, statistics = writer.add(block.index, scored.values), scored.statistics
+            dtype = self.products.posterior_dtype
+            scored = score_block(rows, scorer, workspace, self.model, dtype)
+            digests, statistics = writer.add(block.index, scored.block), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
             del scored  # its posteriors must not stand beside those of the next block
             if (block.index + 1) % per_chunk == 0 or block.index + 1 == run.stop:
@@ -173,26 +182,22 @@ class _ChunkWriter:
 
     def __init__(self, products: Products, grid: BlockGrid) -> None:
         self._grid = grid
+        self._outputs = products.outputs
         self._arrays = {n: OutputArray(products.path, n, products.run) for n in products.names}
         self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in self._arrays}
         self._start: int | None = None
 
-    @property
-    def posterior_dtype(self) -> str | None:
-        """Type of whole posteriors where they are written."""
-        return LAYOUT["responsibilities"][0] if "responsibilities" in self._arrays else None
-
-    def add(self, block: int, values: dict[str, NDArray[Any]]) -> dict[str, str]:
-        """Take a block's values; posteriors, the one wide array, are written at once."""
+    def add(self, block: int, scored: ScoredBlock) -> dict[str, str]:
+        """Take a block's values; those of arrays with a value per component are written at once."""
         row = self._grid.rows(block)[0]
         if self._start is None:
             self._start = row
         digests = {}
-        for name in self._arrays:
-            if name == "responsibilities":
-                digests[name] = self._write(name, row, values[name])
+        for output in self._outputs:
+            if output.is_per_component:
+                digests[output.name] = self._write(output.name, row, output.of(scored))
             else:
-                self._parts[name].append(values[name])
+                self._parts[output.name].append(output.of(scored))
         return digests
 
     def flush(self) -> dict[str, str]:
@@ -220,7 +225,7 @@ def describe(
     for name in names:
         array = OutputArray(str(path), name)
         described[name] = {
-            "dtype": LAYOUT[name][0],
+            "dtype": ROW_OUTPUTS.named(name).dtype,
             "shape": list(array.shape),
             "chunk_rows": array.chunk_rows,
             "sha256": digests[name],

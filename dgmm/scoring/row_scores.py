@@ -20,6 +20,7 @@ from dgmm.mixture.sufficient_statistics import merged_weight
 from dgmm.reduction.checksums import Digests, joined
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
+from dgmm.scoring.row_output import ScoredBlock
 
 Array = NDArray[np.float64]
 
@@ -81,43 +82,6 @@ def select_scoring_backend(
     if wanted == "auto" and numbers < WORTH_COMPILING:
         return "numpy"
     return select(wanted, numbers, is_everywhere=all_compile_alike(executor.environment()))
-
-
-#: name → (dtype, value of a dropped row)
-LAYOUT: dict[str, tuple[str, float]] = {
-    "labels": ("int32", -1),
-    "max_posterior": ("float32", float("nan")),
-    "log_density": ("float64", float("nan")),
-    "anomaly": ("int8", -1),
-    "responsibilities": ("float32", float("nan")),
-}
-#: More components than these are not listed as flags one by one.
-_LISTED_COMPONENTS = 256
-_LONG_NAMES = {
-    "labels": "most probable component of the mixture",
-    "max_posterior": "posterior probability of the most probable component",
-    "log_density": "natural logarithm of the probability density of the mixture (nats)",
-    "anomaly": "whether the density lies below the anomaly threshold",
-    "responsibilities": "posterior probability of each component",
-}
-
-
-def array_attributes(name: str, n_components: int) -> dict[str, Any]:
-    """What an output array says of itself, by the CF conventions.
-
-    The log density is of the features in the data's own units: its unit is 1.
-    """
-    attributes: dict[str, Any] = {"long_name": _LONG_NAMES[name], "units": "1"}
-    flags: dict[int, str] = {}
-    if name == "labels":
-        flags = {-1: "row_left_out"}
-        if n_components <= _LISTED_COMPONENTS:
-            flags |= {k: f"component_{k}" for k in range(n_components)}
-    elif name == "anomaly":
-        flags = {-1: "row_left_out", 0: "no_anomaly", 1: "anomaly"}
-    if flags:
-        attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
-    return attributes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,9 +147,9 @@ class ScoringStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Values of one block by array name, and what they add up to."""
+    """Scores of one block, and what they add up to."""
 
-    values: dict[str, NDArray[Any]]
+    block: ScoredBlock
     statistics: ScoringStatistics
 
 
@@ -196,60 +160,55 @@ def score_block(
     model: ScoredMixture,
     posterior_dtype: DTypeLike | None,
 ) -> Scored:
-    """Values of one block, dropped rows filled in; whole posteriors in a dtype, or none."""
+    """Scores of one block, dropped rows filled in; all posteriors in a dtype, or none.
+
+    The posteriors, the one wide array, are written where they belong among all rows: a copy of them
+    would be as large as they are.
+    """
     mask, posteriors = rows.mask, None
     if posterior_dtype is not None:
         posteriors = np.empty((rows.n_read, model.n_components), posterior_dtype)
-    values, entropy = _scores_of(rows, scorer, workspace, model, posteriors)
-    log_density = values["log_density"]
-    finite = np.isfinite(log_density)
-    weights = None if rows.weights is None else rows.weights[finite]
-    statistics = ScoringStatistics(
-        n_read=rows.n_read,
-        n_dropped=rows.n_dropped,
-        n_underflowed=len(finite) - int(finite.sum()),
-        log_likelihood=_weighted_sum(log_density[finite], weights),
-        entropy=entropy,
-        label_counts=np.bincount(values["labels"], minlength=model.n_components),
-        n_anomalies=int(values["anomaly"].sum()) if "anomaly" in values else 0,
-        sum_of_weights=None if weights is None else float(weights.sum()),
-    )
-    if mask is not None:
-        values = {name: _spread(name, v, mask) for name, v in values.items()}
-    if posteriors is not None:
-        values["responsibilities"] = posteriors
-    return Scored(values, statistics)
-
-
-def _weighted_sum(values: Array, weights: Array | None) -> float:
-    return float(values.sum() if weights is None else (values * weights).sum())
-
-
-def _scores_of(
-    rows: SelectedRows,
-    scorer: Scorer,
-    workspace: Workspace,
-    model: ScoredMixture,
-    posteriors: NDArray[Any] | None,
-) -> tuple[dict[str, NDArray[Any]], float]:
-    """Values of rows without missing ones, by array name, and the entropy of their posteriors.
-
-    The posteriors, the one wide array, are written where they belong among all rows, those of the
-    mask's dropped ones included: a copy of them would be as large as they are.
-    """
-    mask = rows.mask
-    if posteriors is not None and mask is not None:
-        posteriors[~mask] = LAYOUT["responsibilities"][1]
+        if mask is not None:
+            posteriors[~mask] = np.nan
     places = None if mask is None else np.flatnonzero(mask)
     out = RowScores.empty(len(rows.values), posteriors, places)
     entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights)
     log_density = out.log_density
     log_density -= model.log_volume
-    values: dict[str, NDArray[Any]] = {"labels": out.labels, "max_posterior": out.max_posterior}
-    values["log_density"] = log_density
+    flags = None
     if model.anomaly_threshold is not None:
-        values["anomaly"] = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
-    return values, entropy
+        flags = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
+    block = ScoredBlock(
+        _in_places(out.labels, -1, mask),
+        _in_places(out.max_posterior, np.nan, mask),
+        _in_places(log_density, np.nan, mask),
+        None if flags is None else _in_places(flags, -1, mask),
+        posteriors,
+        mask,
+    )
+    return Scored(block, _statistics(rows, out, entropy, flags, model.n_components))
+
+
+def _statistics(
+    rows: SelectedRows, out: RowScores, entropy: float, flags: NDArray[np.int8] | None, k: int
+) -> ScoringStatistics:
+    """What the scores of the complete rows add up to."""
+    finite = np.isfinite(out.log_density)
+    weights = None if rows.weights is None else rows.weights[finite]
+    return ScoringStatistics(
+        n_read=rows.n_read,
+        n_dropped=rows.n_dropped,
+        n_underflowed=len(finite) - int(finite.sum()),
+        log_likelihood=_weighted_sum(out.log_density[finite], weights),
+        entropy=entropy,
+        label_counts=np.bincount(out.labels, minlength=k),
+        n_anomalies=0 if flags is None else int(flags.sum()),
+        sum_of_weights=None if weights is None else float(weights.sum()),
+    )
+
+
+def _weighted_sum(values: Array, weights: Array | None) -> float:
+    return float(values.sum() if weights is None else (values * weights).sum())
 
 
 def write_scores(
@@ -288,8 +247,10 @@ def _entropy(R: Array, workspace: Workspace, weights: Array | None) -> float:
     return -float(np.einsum("kb,kb,b->", R, logs, weights))
 
 
-def _spread(name: str, values: NDArray[Any], mask: Mask) -> NDArray[Any]:
-    """Put the scored rows' values in their places; dropped rows get the layout's value."""
-    out = np.full((len(mask), *values.shape[1:]), LAYOUT[name][1], values.dtype)
+def _in_places(values: NDArray[Any], fill: float, mask: Mask | None) -> NDArray[Any]:
+    """The scored rows' values in their places among all rows, `fill` in those of the others."""
+    if mask is None:
+        return values
+    out = np.full(len(mask), fill, values.dtype)
     out[mask] = values
     return out

@@ -33,7 +33,7 @@ from dgmm.job.identity import difference
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.model.model_files import load_model, save_model
 from dgmm.report import ReportUnavailableError
-from dgmm.scoring.row_scores import array_attributes
+from dgmm.scoring.row_output import ROW_OUTPUTS
 
 QUIET = SilentListener()
 
@@ -556,9 +556,9 @@ def test_a_key_that_one_of_two_jobs_lacks_is_called_absent():
 
 
 def test_labels_of_very_many_components_are_not_listed_one_by_one():
-    attributes = array_attributes("labels", 257)
+    attributes = ROW_OUTPUTS["labels"].attributes(257)
     assert attributes["flag_values"] == [-1]
-    assert len(array_attributes("labels", 256)["flag_meanings"].split()) == 257
+    assert len(ROW_OUTPUTS["labels"].attributes(256)["flag_meanings"].split()) == 257
 
 
 @pytest.mark.parametrize(("fill", "n_told"), [(-9999.0, 37), (0.0, 0)])

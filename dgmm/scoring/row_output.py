@@ -1,0 +1,168 @@
+"""The arrays that are written for each row: what each holds, and how it follows from scores.
+
+`ROW_OUTPUTS` has the built-in ones, which the keys of a job's `output` section switch on and off.
+An array that is registered there (`ROW_OUTPUTS[name] = RowOutput(name, …)`), or that an installed
+package declares as an entry point of the group `dgmm.outputs`, is written by every job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.row_block import Mask
+from dgmm.registry import Registry
+
+#: More components than these are not listed as flags one by one.
+_LISTED_COMPONENTS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredBlock:
+    """Scores of all b rows of a block; dropped rows have label −1, and NaN in place of numbers.
+
+    Attributes
+    ----------
+    labels : (b,) int32
+        Most probable component.
+    max_posterior : (b,) float32
+        Its posterior.
+    log_density : (b,) float64
+        Nats, in the units of the data; −inf where the density underflows.
+    anomaly : (b,) int8 or None
+        1 below the model's threshold, 0 elsewhere, −1 for dropped rows; None without a threshold.
+    posteriors : (b, k) or None
+        None unless an output needs them.
+    complete : (b,) bool or None
+        Rows that are not dropped; None for all.
+    """
+
+    labels: NDArray[np.int32]
+    max_posterior: NDArray[np.float32]
+    log_density: NDArray[np.float64]
+    anomaly: NDArray[np.int8] | None
+    posteriors: NDArray[Any] | None
+    complete: Mask | None
+
+    def is_own(self, values: NDArray[Any]) -> bool:
+        """Whether values are scores as they are, in which dropped rows are filled in."""
+        own = (self.labels, self.max_posterior, self.log_density, self.anomaly, self.posteriors)
+        return any(values is array for array in own)
+
+
+def _no_flags(n_components: int) -> dict[int, str]:
+    """Values are numbers, not codes."""
+    del n_components
+    return {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowOutput:
+    """One output array; picklable, so that worker processes can write it.
+
+    Attributes
+    ----------
+    name : str
+        Of the array in outputs.zarr.
+    dtype : str
+        Of the values written.
+    fill : float
+        Value of a dropped row.
+    values : callable
+        From a `ScoredBlock` of b rows to (b,) values, or (b, k) where `is_per_component`.
+    long_name : str
+        What the array holds, by the CF conventions.
+    is_per_component : bool
+        One value for each component in place of one per row: written block by block, in chunks of
+        at most 16 MiB.
+    needs_posteriors : bool
+        Whether `values` reads all posteriors.
+    flags : callable
+        Meanings of values that are codes, from the number of components.
+    """
+
+    name: str
+    dtype: str
+    fill: float
+    values: Callable[[ScoredBlock], NDArray[Any]]
+    long_name: str
+    is_per_component: bool = False
+    needs_posteriors: bool = False
+    flags: Callable[[int], dict[int, str]] = _no_flags
+
+    def shape(self, n_components: int) -> tuple[int, ...]:
+        """Of the values of one row."""
+        return (n_components,) if self.is_per_component else ()
+
+    def row_bytes(self, n_components: int) -> int:
+        """Bytes of one row."""
+        return np.dtype(self.dtype).itemsize * (n_components if self.is_per_component else 1)
+
+    def attributes(self, n_components: int) -> dict[str, Any]:
+        """What the array says of itself, by the CF conventions.
+
+        Densities are of the features in the data's own units: their unit is 1.
+        """
+        attributes: dict[str, Any] = {"long_name": self.long_name, "units": "1"}
+        if flags := self.flags(n_components):
+            attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
+        return attributes
+
+    def of(self, block: ScoredBlock) -> NDArray[Any]:
+        """The values to write, (b, …) of the dtype."""
+        found = self.values(block)
+        values = found.astype(self.dtype, copy=False)
+        if block.complete is None or block.is_own(found):
+            return values
+        values = values.copy()
+        values[~block.complete] = self.fill
+        return values
+
+
+def _label_flags(n_components: int) -> dict[int, str]:
+    """A code per component, unless they are many."""
+    few = range(n_components if n_components <= _LISTED_COMPONENTS else 0)
+    return {-1: "row_left_out"} | {k: f"component_{k}" for k in few}
+
+
+def _anomaly_flags(n_components: int) -> dict[int, str]:
+    del n_components
+    return {-1: "row_left_out", 0: "no_anomaly", 1: "anomaly"}
+
+
+_NAN = float("nan")
+_BUILT_IN = (
+    RowOutput(
+        *("labels", "int32", -1, attrgetter("labels")),
+        "most probable component of the mixture",
+        flags=_label_flags,
+    ),
+    RowOutput(
+        *("max_posterior", "float32", _NAN, attrgetter("max_posterior")),
+        "posterior probability of the most probable component",
+    ),
+    RowOutput(
+        *("log_density", "float64", _NAN, attrgetter("log_density")),
+        "natural logarithm of the probability density of the mixture (nats)",
+    ),
+    RowOutput(
+        *("anomaly", "int8", -1, attrgetter("anomaly")),
+        "whether the density lies below the anomaly threshold",
+        flags=_anomaly_flags,
+    ),
+    RowOutput(
+        *("responsibilities", "float32", _NAN, attrgetter("posteriors")),
+        "posterior probability of each component",
+        is_per_component=True,
+        needs_posteriors=True,
+    ),
+)
+#: Output arrays by name, in the order in which they are written.
+ROW_OUTPUTS: Registry[RowOutput] = Registry(
+    "output", "dgmm.outputs", {o.name: o for o in _BUILT_IN}
+)
