@@ -10,6 +10,8 @@ SAME_LIKELIHOOD = 5e-6
 FLOAT32_GAIN = 1.6
 #: Compiled passes against NumPy's, on one of the shapes at least.
 COMPILED_GAIN = 1.3
+#: Labels, posteriors and log densities in memory: rows a second over those of a pass of EM.
+SCORING_AGAINST_PASS = 0.8
 #: Spherical, 128 features, 1024 components, float32, two cores: rows a second.
 SPHERICAL_ROWS_PER_SECOND = 0.7e6
 
