@@ -18,6 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dgmm.config.schema import REGISTRIES
+from dgmm.scoring.row_output import ROW_OUTPUTS
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ def test_the_page_adds_to_every_registry_that_a_job_names(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(site))
-    by_group = {registry.group: registry for registry in REGISTRIES}
+    by_group = {registry.group: registry for registry in (*REGISTRIES, ROW_OUTPUTS)}
     assert set(entry_points()) == set(by_group)
     for group, members in entry_points().items():
         for name, value in members.items():
