@@ -90,7 +90,7 @@ def test_the_job_of_the_page_runs_with_all_that_it_adds(site: Path, tmp_path: Pa
     done = subprocess.run(
         [sys.executable, "-m", "dgmm", "run", "job.yaml", "--set", "output.report=false"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(site)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(PROJECT)])},
         capture_output=True,
         text=True,
         check=False,
@@ -100,5 +100,5 @@ def test_the_job_of_the_page_runs_with_all_that_it_adds(site: Path, tmp_path: Pa
     record = json.loads((tmp_path / tree["output"]["path"] / "run.json").read_text())
     for section, values in tree.items():
         assert record["job"][section] | values == record["job"][section]
-    named = [value for values in tree.values() for value in values.values()]
+    named = [value for values in tree.values() for value in values.values()] + [*record["outputs"]]
     assert [n for members in entry_points().values() for n in members if n not in named] == []
