@@ -74,7 +74,7 @@ class ModelSettings(Settings):
     max_iter: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), WHOLE] = 200
     """Most EM iterations of one start; 0 only initialises and writes that model."""
     n_init: Count = 1
-    """Starts; the best one is kept."""
+    """Starts; the best one is selected."""
     reg_covar: NotNegative = 0.0
     """Added to the diagonal of every covariance, in the data's units squared."""
     reg_covar_relative: NotNegative = 1e-6

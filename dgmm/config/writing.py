@@ -25,7 +25,7 @@ def to_yaml(job: Mapping[str, Any]) -> str:
 
 
 def _scalar(value: Any) -> str:
-    """Text stands bare where YAML reads it as the same text, in double quotes elsewhere."""
+    """Text without quotes where YAML reads it as the same text, in double quotes elsewhere."""
     if not isinstance(value, str):
         return json.dumps(value, allow_nan=False)
     if _PLAIN.fullmatch(value) and _is_text(value):

@@ -236,7 +236,7 @@ class _Composer:
         return value
 
     def _repeat_written(self, value: Any, anchored: KeyPath, path: KeyPath) -> None:
-        """What an alias repeats was written as it was where its anchor stands."""
+        """Copy the text as written from the anchor to its alias, at every key below."""
         if (text := self._parsed.written.get(anchored)) is not None:
             self._parsed.written[path] = text
         if isinstance(value, dict):
@@ -299,5 +299,5 @@ class _Composer:
 
 
 def _hidden(path: KeyPath, text: str) -> str:
-    """What stands at a key, unless its name says that it is a secret."""
+    """The text, or `***` where a key of the path is a secret's name."""
     return "***" if any(map(is_secret, path)) else text

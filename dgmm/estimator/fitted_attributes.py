@@ -25,7 +25,7 @@ from dgmm.sklearn_classes import NotFittedError
 
 Array = NDArray[np.float64]
 
-#: Where the names of what was assigned since the model was made are kept, each with the relative
+#: Attribute that names what was assigned since the model was made, each with the relative
 #: rounding of the type that it came in.
 _ASSIGNED = "_assigned"
 
@@ -116,7 +116,7 @@ class FittedModel:
     def __set__(self, estimator: Any, model: MixtureModel) -> None:
         if not isinstance(model, MixtureModel):
             raise DataError(f"model_ is {type(model).__name__}; expected a dgmm MixtureModel")
-        keep(estimator, model)
+        set_model(estimator, model)
 
     def __delete__(self, estimator: Any) -> None:
         if "model_" not in vars(estimator):
@@ -125,7 +125,7 @@ class FittedModel:
             vars(estimator).pop(name, None)
 
 
-def keep(estimator: Any, model: MixtureModel) -> None:
+def set_model(estimator: Any, model: MixtureModel) -> None:
     """Set a model and the attributes that follow from it, in place of all that were assigned."""
     state = vars(estimator)
     state.pop(_ASSIGNED, None)

@@ -10,7 +10,7 @@ from dgmm.estimator import fitted_attributes as fitted
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.random_streams import seed_from
 
-#: What a fit says of itself; nothing is computed from it.
+#: Records of the fit; nothing is computed from them.
 _RECORD = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
 #: Starts that scikit-learn has too.
 _PEERS_STARTS = {"kmeans", "k-means++", "random", "random_from_data"}

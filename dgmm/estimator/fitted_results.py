@@ -160,7 +160,7 @@ class FittedResults(FittedMixture):
         >>> bool(np.isclose(mixture.score(X), mixture.score_samples(X).mean()))
         True
         """
-        return float(self._kept_log_density(X).mean())
+        return float(self._finite_log_density(X).mean())
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion (Schwarz 1978) of the mixture on rows.
@@ -259,17 +259,17 @@ class FittedResults(FittedMixture):
         return model.sample(n, stream(Stage.SAMPLING, seed_from(self.random_state)))
 
     def _criteria(self, X: Any) -> criteria.Criteria:
-        log_density = self._kept_log_density(X)
+        log_density = self._finite_log_density(X)
         total, free = float(log_density.sum()), fitted.model_of(self).n_parameters
         return criteria.criteria(total, 0.0, free, len(log_density))
 
-    def _kept_log_density(self, X: Any) -> Array:
+    def _finite_log_density(self, X: Any) -> Array:
         """Log densities of the rows that are not dropped, of which there must be one."""
         log_density = self.score_samples(X)
-        kept = log_density[~np.isnan(log_density)]
-        if len(kept) == 0:
+        complete = log_density[~np.isnan(log_density)]
+        if len(complete) == 0:
             raise DataError(f"no row is left: all {len(log_density):,} hold NaN or infinite values")
-        return kept
+        return complete
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:
         model = fitted.model_of(self)

@@ -53,7 +53,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
     max_iter : int
         Most EM iterations of one start; 0 only initialises.
     n_init : int
-        Starts, the best of which is kept.
+        Starts; the best one is selected.
     init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical", \
 "kmeans_parallel"}
         How the first parameters are found; the last one (k-means‖) reads all rows, the others a
@@ -231,7 +231,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
             rows = with_cached_rows(dataset, executor.n_threads)
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
         dataset.check_unchanged()
-        self._keep(result)
+        self._set_fitted(result)
         self._end = LastFit.of(result.model, result.chosen, result.summary, settings)
         return self
 
@@ -308,10 +308,10 @@ class GaussianMixture(FittedResults, EstimatorBase):
             precisions=self.precisions_init,
         )
 
-    def _keep(self, result: Fit) -> None:
+    def _set_fitted(self, result: Fit) -> None:
         """Set the fitted attributes."""
         chosen = result.chosen
-        fitted.keep(self, result.model)
+        fitted.set_model(self, result.model)
         self.converged_ = chosen.outcome is not None and chosen.outcome.has_converged
         self.n_iter_, self.lower_bound_ = chosen.n_iter, chosen.mean_log_likelihood
         self.lower_bounds_ = list(chosen.history)

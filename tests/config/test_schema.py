@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dgmm.config import json_schema, load_job
+from dgmm.config.schema import REGISTRIES
 from dgmm.config.yaml_reader import read_yaml
 from dgmm.outcome import Outcome
 
@@ -113,6 +114,14 @@ def test_reference_and_schema_name_every_end_without_convergence():
     for words in (comment, described):
         assert "every end without convergence" in words.lower()
         assert set(re.findall(r"[A-Z]+(?:_[A-Z]+)+", words)) == ends
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.key)
+def test_the_reference_names_every_choice_that_is_built_in(registry):
+    text = (FOLDER / "reference.yaml").read_text(encoding="utf-8")
+    key = registry.key.rpartition(".")[2]
+    comment = re.split(r"\n  \w+:", text.partition(f"\n  {key}: ")[2])[0]
+    assert set(registry) <= set(re.findall(r"[\w+-]+", comment))
 
 
 def test_every_line_of_the_reference_with_a_key_has_a_comment():
