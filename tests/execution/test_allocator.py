@@ -42,11 +42,11 @@ def test_workers_keep_what_they_free_and_the_drivers_environment_is_left_as_it_w
 
 
 @pytest.mark.parametrize(
-    ("held", "pause", "is_given_back"),
+    ("used", "pause", "is_given_back"),
     [(74, 0.8, False), (76, 0.8, True), (95, False, True), (56, 0.6, False), (58, 0.6, True)],
 )
 def test_freed_memory_goes_back_where_memory_is_short(
-    monkeypatch: pytest.MonkeyPatch, held: int, pause: float, is_given_back: bool
+    monkeypatch: pytest.MonkeyPatch, used: int, pause: float, is_given_back: bool
 ) -> None:
     given = []
     monkeypatch.setattr(allocator, "give_back", lambda: given.append(True))
@@ -54,7 +54,7 @@ def test_freed_memory_goes_back_where_memory_is_short(
         allocator.give_back_if_full(
             SimpleNamespace(
                 memory_manager=SimpleNamespace(memory_limit=limit, memory_pause_fraction=pause),
-                monitor=SimpleNamespace(get_process_memory=lambda: held),
+                monitor=SimpleNamespace(get_process_memory=lambda: used),
             )
         )
     assert len(given) == is_given_back
@@ -93,7 +93,7 @@ def test_the_looks_go_on_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def fill_and_free(n_bytes: int) -> int:
-    """Resident bytes when so much is in memory in small pieces; the last of them is kept."""
+    """Resident bytes when so much is in memory in small pieces; the last of them stays."""
     pieces = [b"x" * 100_000 for _ in range((n_bytes - resident()) // 100_000)]
     _last.append(b"y" * 100_000)  # at the end of the heap, which cannot be cut off then
     found = resident()

@@ -146,7 +146,7 @@ def test_a_cluster_without_workers_is_unavailable_after_the_wait() -> None:
 
 
 def worker_processes() -> set[psutil.Process]:
-    """Children but for the one that multiprocessing itself starts, once, and keeps to the end."""
+    """Children but for the one that multiprocessing itself starts, once, and ends last."""
     children = psutil.Process().children(recursive=True)
     return {child for child in children if "resource_tracker" not in " ".join(child.cmdline())}
 

@@ -188,7 +188,7 @@ def test_no_scheduler_at_an_address_is_unavailable() -> None:
 def test_a_client_that_found_no_scheduler_is_closed_there_and_then(address: str) -> None:
     # Left to the garbage collector it closes itself, at worst inside another client's start: a
     # deadlock in distributed 2026.8.
-    with pytest.raises(UnavailableError) as caught:  # its frames keep the client alive
+    with pytest.raises(UnavailableError) as caught:  # its frames refer to the client
         existing_cluster(address, timeout=0.5)
     clients = [c for c in gc.get_objects() if isinstance(c, Client)]
     assert caught.value.__cause__ is not None

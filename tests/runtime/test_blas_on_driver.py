@@ -94,8 +94,8 @@ done("predict")
 given = {"method": "given", "model": path}
 run_job(job(data, f"{folder}/again", model=shape, initialisation=given), quiet)
 done("a given start")
-kept = {"max_iter": 3, "warm_start": True, "random_state": 0}
-mixture = dgmm.GaussianMixture(3, covariance_type=family, **kept).fit(rows)
+settings = {"max_iter": 3, "warm_start": True, "random_state": 0}
+mixture = dgmm.GaussianMixture(3, covariance_type=family, **settings).fit(rows)
 done("fit")
 mixture.fit(rows).score_samples(rows)
 mixture.sample(3)

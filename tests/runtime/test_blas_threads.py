@@ -43,8 +43,8 @@ def test_many_threads_may_hold_the_limit_and_the_process_gets_its_own_back() -> 
         "from concurrent.futures import ThreadPoolExecutor\n"
         "def hold(_):\n"
         "    with single_blas_thread(): return threads()\n"
-        "with ThreadPoolExecutor(8) as pool: held = list(pool.map(hold, range(40)))\n"
-        "assert all(found == {1} for found in held), held\n"
+        "with ThreadPoolExecutor(8) as pool: limits = list(pool.map(hold, range(40)))\n"
+        "assert all(found == {1} for found in limits), limits\n"
         "assert threads() == before\n"
     )
 
@@ -53,11 +53,11 @@ def test_a_limit_set_in_another_thread_than_the_first_works_too() -> None:
     in_a_process_with_two_blas_threads(
         "import threading\n"
         "with single_blas_thread(): pass\n"
-        "held = []\n"
-        "thread = threading.Thread(target=lambda: held.append(single_blas_thread()))\n"
+        "limits = []\n"
+        "thread = threading.Thread(target=lambda: limits.append(single_blas_thread()))\n"
         "thread.start(); thread.join()\n"
         "assert threads() == {1}\n"
-        "held.pop().restore()\n"
+        "limits.pop().restore()\n"
         "assert threads() == before\n"
     )
 
