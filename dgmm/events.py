@@ -31,7 +31,7 @@ class Listener(Protocol):
         Parameters
         ----------
         record
-            Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, arithmetic (numpy,
+            Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, backend (numpy,
             numba), seconds, rows, step (plain, accelerated, rejected).
         """
 

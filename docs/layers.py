@@ -20,7 +20,14 @@ PICTURE = DOCS / "images" / "layers.svg"
 LAYERS = (
     (
         *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
-        *("parameter_names", "registry", "sklearn_classes", "plain_estimator", "python_warnings"),
+        *(
+            "run_record",
+            "parameter_names",
+            "registry",
+            "sklearn_classes",
+            "plain_estimator",
+            "python_warnings",
+        ),
     ),
     ("runtime",),
     ("storage",),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from traceback import format_exception
-from typing import Any, Self
+from typing import Any, Literal, Self, cast
 
 from dgmm.config import Job
 from dgmm.errors import (
@@ -22,6 +22,7 @@ from dgmm.errors import (
     StoppedError,
 )
 from dgmm.events import Listener
+from dgmm.job.first_record import begun
 from dgmm.job.held_lock import Lock
 from dgmm.job.identity import difference, identity
 from dgmm.job.lock import locked
@@ -38,7 +39,7 @@ from dgmm.job.previous_attempts import (
 )
 from dgmm.job.products import CHECKPOINT, REBUILD_STATE, holds_work, missing_model, refuse_results
 from dgmm.job.result import RunResult, exit_code_of
-from dgmm.job.run_record import begun
+from dgmm.run_record import RunRecord, read
 from dgmm.storage.atomic_files import read_json, write_json, write_text
 from dgmm.storage.folders import Folder
 
@@ -70,7 +71,7 @@ class RunDirectory:
         self.identity = identity(job)
         self._job = job
         self.previous = self._claim(job)
-        self.record: dict[str, Any] = {}
+        self.record: RunRecord = {}
         self._taken_over: list[str] = []
         self._lock: Lock | None = None
 
@@ -139,7 +140,7 @@ class RunDirectory:
                 f"{self.shown} holds a finished run on other data: {self._job.data.path} "
                 f"has changed since {previous.get('ended')}. Choose another output.path"
             )
-        self.record = previous
+        self.record = cast("RunRecord", previous)
         return RunResult(
             int(exit_code_of(str(previous.get("outcome")), self._job)),
             "done",
@@ -150,7 +151,9 @@ class RunDirectory:
         )
 
     @contextmanager
-    def recorded(self, command: str, listener: Listener) -> Iterator[RecordingListener]:
+    def recorded(
+        self, command: Literal["run", "predict"], listener: Listener
+    ) -> Iterator[RecordingListener]:
         """Write run.json now and at the end, whatever the end is; yield who keeps the logs."""
         attempts = attempts_after(self.previous or {}) if self.goes_on else []
         before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
@@ -174,7 +177,7 @@ class RunDirectory:
     def completed(self, listener: Listener) -> Iterator[RecordingListener]:
         """Add to a finished run; its record stays as it is until `rebuilt`."""
         self._sweep()
-        self.record = deepcopy(self.previous or {})
+        self.record = cast("RunRecord", deepcopy(self.previous or {}))
         said, timed = self.record["warnings"], self.record["timings"]
         with RecordingListener(self.folder, said, timed, listener) as recording:
             yield recording
@@ -275,13 +278,18 @@ class RunDirectory:
         if not names:
             return None
         try:
-            record = read_json(self.folder / "run.json")
+            found = read_json(self.folder / "run.json")
         except (DataError, InputNotFoundError) as error:
             raise OutputExistsError(
                 f"{self.shown} holds files but no readable run.json ({', '.join(names[:3])}): "
                 "it is not a run of dgmm. Choose another output.path"
             ) from error
-        return record if isinstance(record, dict) else {}
+        try:
+            return read(found)
+        except DataError as error:
+            raise OutputExistsError(
+                f"{self.folder / 'run.json'} cannot be read: {error}. Choose another output.path"
+            ) from error
 
     def _sweep(self) -> None:
         """Remove files that a killed run did not finish; no other run is here."""

@@ -234,7 +234,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
     directory.record |= {
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,
-        "arithmetic": result.backend,
+        "backend": result.backend,
         "rows": rows_record(result.summary.n_read, result.summary.n_dropped),
         "restarts": restarts,
         "repeated_values": [

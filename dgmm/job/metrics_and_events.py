@@ -12,13 +12,14 @@ from typing import Any, Self
 
 from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
+from dgmm.run_record import Rows
 from dgmm.storage.append_files import CsvLines, JsonLines
 from dgmm.storage.atomic_files import output_errors, write_text
 from dgmm.storage.folders import Folder
 from dgmm.storage.regular_files import open_regular
 
 _METRICS = (
-    "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "arithmetic",
+    "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "backend",
     "seconds", "rows", "step", "start",
 )  # fmt: skip
 
@@ -28,7 +29,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def rows_record(n_read: int, n_dropped: int) -> dict[str, int]:
+def rows_record(n_read: int, n_dropped: int) -> Rows:
     """The row accounting of run.json, of a pass over all rows.
 
     Parameters
@@ -126,7 +127,6 @@ class RecordingListener:
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """A pass has ended."""
-        record = {"arithmetic" if k == "backend" else k: v for k, v in record.items()}
         self._log("iteration", **record)
         self._metrics.append(record)
         self._listener.iteration(record)
@@ -154,7 +154,8 @@ class RecordingListener:
         self._metrics.close()
         with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
             heading, *lines = file.read().decode("utf-8").splitlines() or [""]
-        kept = [line for line in lines if heading == ",".join(_METRICS) and stands(line)]
+        is_known = heading.replace(",arithmetic,", ",backend,") == ",".join(_METRICS)
+        kept = [line for line in lines if is_known and stands(line)]
         write_text(self._metrics_path, "\n".join([",".join(_METRICS), *first, *kept, ""]))
         self._metrics = CsvLines(self._metrics_path, _METRICS)
 

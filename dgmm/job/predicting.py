@@ -108,7 +108,7 @@ def _predict(
             "backend",
             lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
         )
-        directory.record["arithmetic"] = backend
+        directory.record["backend"] = backend
         output_stage = OutputStage(
             job, directory, dataset, executor, model, state, written, backend=backend
         )

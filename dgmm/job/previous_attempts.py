@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from dgmm.job.lock import is_lock_file
+from dgmm.run_record import Attempt
 from dgmm.storage.folders import Folder
 
 #: Names of what `Entry.written_aside` and `folder_aside` have not finished.
@@ -16,9 +17,14 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 STALE_STATE = ".checkpoint.tmp"
 
 
-def attempts_after(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def attempts_after(record: Mapping[str, Any]) -> list[Attempt]:
     """All attempts up to that of a record, with how each ended; one that was killed did not say."""
-    last = {key: record.get(key) for key in ("started", "ended", "status", "message")}
+    last = Attempt(
+        started=record.get("started"),
+        ended=record.get("ended"),
+        status=record.get("status"),
+        message=record.get("message"),
+    )
     return [*record.get("attempts", []), last]
 
 

@@ -16,6 +16,7 @@ from dgmm.errors import DataError
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model
 from dgmm.report.components import Components
+from dgmm.run_record import read
 from dgmm.storage.array_files import read_arrays
 from dgmm.storage.atomic_files import read_json
 
@@ -47,10 +48,11 @@ class RunRecord:
             Where it is no JSON object.
         """
         path = directory / "run.json"
-        facts = read_json(path)
-        if not isinstance(facts, dict):
-            raise DataError(f"{path}: expected an object, found a {type(facts).__name__}.")
-        return cls(directory, facts)
+        found = read_json(path)
+        try:
+            return cls(directory, read(found))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
 
     def section(self, name: str) -> dict[str, Any]:
         """An object of run.json; empty where it is absent or null."""

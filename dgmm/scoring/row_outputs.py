@@ -28,6 +28,7 @@ from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
+from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.row_output import ROW_OUTPUTS, RowOutput, ScoredBlock
 from dgmm.scoring.row_scores import (
@@ -219,9 +220,9 @@ class _ChunkWriter:
 
 def describe(
     path: str | Path, names: tuple[str, ...], digests: Digests, backend: str
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Output]:
     """What run.json says of each array."""
-    described = {}
+    described: dict[str, Output] = {}
     for name in names:
         array = OutputArray(str(path), name)
         described[name] = {

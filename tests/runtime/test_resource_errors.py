@@ -156,4 +156,4 @@ def test_a_numba_that_cannot_be_loaded_gives_way_to_numpy_with_a_word(
     )
     assert done.returncode == 0, done.stderr
     assert "Numba is installed but cannot be loaded" in done.stderr
-    assert '"arithmetic": "numpy"' in (tmp_path / "run" / "run.json").read_text()
+    assert '"backend": "numpy"' in (tmp_path / "run" / "run.json").read_text()

@@ -45,7 +45,7 @@ def test_a_link_is_replaced_by_what_is_written_aside(place, victim):
 
 def test_what_is_written_aside_has_a_name_that_cannot_be_foretold(place, victim, monkeypatch):
     tokens = iter(["guessed", "other"])
-    monkeypatch.setattr("dgmm.storage.folders.secrets.token_hex", lambda _: next(tokens))
+    monkeypatch.setattr("dgmm.storage.exchange.secrets.token_hex", lambda _: next(tokens))
     (place / ".a.txt.guessed.tmp").symlink_to(victim)
     with Folder(place) as folder:
         with pytest.raises(OutputFailedError, match="File exists"):

@@ -1,26 +1,25 @@
-"""The record of a run, run.json: what it holds at the start, and how former versions are read."""
+"""What run.json holds when a run begins or resumes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from dgmm.config import Job
 from dgmm.job.identity import fingerprint
 from dgmm.job.metrics_and_events import now
+from dgmm.run_record import SCHEMA_VERSION, Attempt, RunRecord
 from dgmm.version import __version__
-
-SCHEMA_VERSION = 1
 
 
 def begun(
-    command: str,
+    command: Literal["run", "predict"],
     job: Job,
     identity: Mapping[str, Any],
-    attempts: Sequence[Mapping[str, Any]],
+    attempts: Sequence[Attempt],
     before: Mapping[str, Any],
     warnings: Sequence[str],
-) -> dict[str, Any]:
+) -> RunRecord:
     """The record of a run that begins, or goes on from what `before` records."""
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,0 +1,172 @@
+"""run.json: its keys and their types, its JSON Schema, and how records of former versions are read.
+
+Writers fill a `RunRecord`, so that the type checker knows every key; readers call `read`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import (
+    Any,
+    Literal,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from dgmm.errors import DataError
+
+SCHEMA_VERSION = 2
+
+
+class Attempt(TypedDict):
+    """How an attempt before this one began and ended."""
+
+    started: str | None
+    ended: str | None
+    status: str | None
+    message: str | None
+
+
+class Rows(TypedDict):
+    """Rows of the array: `total` is `read`, those that were fitted or scored, and `dropped`."""
+
+    total: int | None
+    read: int
+    dropped: int
+
+
+class _SinceVersion2(TypedDict, total=False):
+    backend: str
+
+
+class Output(_SinceVersion2):
+    """One output array; `sha256` is of its values, `bytes` are those on disk."""
+
+    dtype: str
+    shape: list[int]
+    chunk_rows: int
+    sha256: str
+    bytes: int
+
+
+class Anomaly(TypedDict):
+    """Which rows are flagged: those with a log density below the threshold."""
+
+    quantile: float | str | None
+    threshold: float | str | None
+    n_anomalies: int
+
+
+class RunRecord(TypedDict, total=False):
+    """Everything that run.json holds; those of the first block from the start of a run on."""
+
+    schema_version: int
+    command: Literal["run", "predict"]
+    status: Literal["running", "done", "failed", "stopped"]
+    exit_code: int | None
+    outcome: str | None
+    message: str
+    started: str
+    ended: str | None
+    attempts: list[Attempt]
+    dgmm_version: str
+    job: dict[str, Any]
+    job_identity: dict[str, Any]
+    job_fingerprint: str
+    data: dict[str, Any] | None
+    rows: Rows
+    mean_log_likelihood: float | str | None
+    warnings: list[str]
+    component_log: list[dict[str, Any]]
+    outputs: dict[str, Output]
+    anomaly: Anomaly | None
+    timings: dict[str, float]
+    environment: dict[str, Any] | None
+    seed: int
+
+    n_iter: int
+    backend: str
+    restarts: list[dict[str, Any]]
+    starts: list[dict[str, Any]]
+    repeated_values: list[dict[str, Any]]
+    log_likelihood: float | str | None
+    entropy: float | str | None
+    n_parameters: int
+    criteria: dict[str, float | str | None] | None
+    label_counts: list[int]
+    rows_underflowed: int
+
+
+#: Keys that every record has.
+REQUIRED = tuple(RunRecord.__annotations__)[:23]
+#: What keys of version 1 are called today, and stages in its `timings`.
+_FORMER_KEYS = {"arithmetic": "backend"}
+_FORMER_STAGES = {"last walk": "scoring"}
+
+
+def read(found: Any) -> dict[str, Any]:
+    """A record of this version or a former one, in the keys of this one.
+
+    Raises
+    ------
+    DataError
+        If it is no JSON object, or of a newer version.
+    """
+    if not isinstance(found, Mapping):
+        raise DataError(f"expected a JSON object, found a {type(found).__name__}")
+    version = found.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DataError(
+            f"its schema_version is {version}, this dgmm reads up to {SCHEMA_VERSION}: update dgmm"
+        )
+    return dict(found) if version == SCHEMA_VERSION else _of_version_1(found)
+
+
+def _of_version_1(found: Mapping[str, Any]) -> dict[str, Any]:
+    record = {_FORMER_KEYS.get(key, key): value for key, value in found.items()}
+    timings = record.get("timings")
+    if isinstance(timings, Mapping):
+        record["timings"] = {_FORMER_STAGES.get(name, name): s for name, s in timings.items()}
+    return record | {"schema_version": SCHEMA_VERSION}
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of run.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "run.json of dgmm",
+        **_schema_of(RunRecord),
+        "required": list(REQUIRED),
+    }
+
+
+_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    """The schema of a type annotation that is used above."""
+    arguments, origin = get_args(kind), get_origin(kind)
+    if kind in _NAMES:
+        return {"type": _NAMES[kind]}
+    if is_typeddict(kind):
+        return _schema_of_keys(kind)
+    if origin is list:
+        return {"type": "array", "items": _schema_of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    return {"anyOf": [_schema_of(argument) for argument in arguments]} if arguments else {}
+
+
+def _schema_of_keys(kind: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {name: _schema_of(hint) for name, hint in get_type_hints(kind).items()},
+        "required": sorted(kind.__required_keys__),
+        "additionalProperties": False,
+    }
