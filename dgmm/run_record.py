@@ -117,7 +117,7 @@ def read(found: Any) -> dict[str, Any]:
         If it is no JSON object, or of a newer version.
     """
     if not isinstance(found, Mapping):
-        raise DataError(f"expected a JSON object, found a {type(found).__name__}")
+        raise DataError(f"expected an object, found a {type(found).__name__}")
     version = found.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise DataError(

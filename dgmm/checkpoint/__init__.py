@@ -1,4 +1,4 @@
-"""A run's state on disk, from which the same command goes on with the same bits."""
+"""A run's state on disk, from which the same command resumes, with a bit-identical result."""
 
 from dgmm.checkpoint.run_state import RunState
 from dgmm.checkpoint.store import FORMAT, CheckpointStore

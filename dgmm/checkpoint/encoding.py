@@ -1,7 +1,7 @@
 """Values as a tree of JSON and a list of arrays, and back: plain data, never pickle.
 
 A *record* is an instance of one of the classes below, taken apart into its fields and built from
-them again; nothing else is ever built from what a file says. Floats come back with the same bits.
+them again; nothing else is ever built from a file. Floats come back bit-identical.
 """
 
 from __future__ import annotations

@@ -22,23 +22,23 @@ M = TypeVar("M", bound=Monoid)
 EM_EVERY_S = 1.0
 #: Where one takes longer than that, so many times as long passes between two.
 _SAVING_SHARE = 10.0
-#: A pass that is interrupted keeps its finished parts if it has taken longer than this.
-_WORTH_KEEPING_S = 1.0
+#: A pass that is interrupted saves its finished parts if it has taken longer than this.
+_WORTH_SAVING_S = 1.0
 
 
 class RunState:
-    """Keeps what a run has done, and gives it back to the run that goes on.
+    """Saves what a run has done, and gives it back to the run that resumes.
 
     A context manager: at the end of the body, whatever ends it, the newest state of EM is on disk.
 
     Parameters
     ----------
     store
-        Where states are kept.
+        Where states are saved.
     every_s
         Seconds between two states of one pass.
     max_iter
-        The job's: the last state that it has no influence on is kept for a run with a larger one.
+        The job's: the last state that it has no influence on is saved for a run with a larger one.
     """
 
     def __init__(self, store: CheckpointStore, *, every_s: float, max_iter: int) -> None:
@@ -60,21 +60,21 @@ class RunState:
         return made
 
     def has(self, name: str) -> bool:
-        """Whether `once` would load what is kept under a name."""
+        """Whether `once` would load what is saved under a name."""
         return self._store.load(name) is not None
 
     def forget(self, name: str) -> None:
-        """What was kept under a name is not true any more."""
+        """Discard what was saved under a name: it is not valid any more."""
         self._store.discard(name)
 
     def of_pass(self, name: str) -> SavedPass[Any]:
-        """Who keeps the finished parts of a pass."""
+        """The progress of a pass."""
         return SavedPass(self._store, name, self._every_s)
 
     def em_state(self) -> EmState | None:
         """Where EM was.
 
-        A state that knew of a smaller max_iter is no part of a run with this one: then it goes on
+        A state that knew of a smaller max_iter is no part of a run with this one: then it resumes
         from the last state that max_iter had no influence on.
         """
         if self._loaded is None:
@@ -151,13 +151,13 @@ class SavedPass(Generic[M]):
         return held["subtrees"] if held is not None and held["name"] == self._name else []
 
     def advanced(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
-        """Keep what is finished, every so many seconds."""
+        """Save what is finished, every so many seconds."""
         if time.monotonic() - self._saved_at >= self._every_s:
             self._save(subtrees())
 
     def interrupted(self, subtrees: Callable[[], list[Subtree[M]]]) -> None:
-        """Keep what is finished, if it took a while."""
-        if time.monotonic() - self._begun >= _WORTH_KEEPING_S:
+        """Save what is finished, if it took a while."""
+        if time.monotonic() - self._begun >= _WORTH_SAVING_S:
             self._save(subtrees())
 
     def _save(self, subtrees: list[Subtree[M]]) -> None:

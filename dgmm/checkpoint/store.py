@@ -40,7 +40,7 @@ class CheckpointStore:
     run : str
         Names job and data: states of any other are refused.
     warn : callable
-        Told about damaged files.
+        Called with a warning for each damaged file.
     is_lost : callable
         Whether the folder has become another run's: then nothing is saved.
     """
@@ -55,7 +55,7 @@ class CheckpointStore:
         self._place, self._run, self._warn, self._is_lost = place, run, warn, is_lost
 
     def save(self, name: str, value: Any) -> None:
-        """Keep a value as the newest state of a name; the one before it stays.
+        """Save a value as the newest state of a name; the one before it stays.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """One job, stage by stage: `run_job` fits, `predict_job` applies, `plan_job` plans memory.
 
-`story` is what every job has in common, `fitting` and `predicting` are the two kinds of work, and
-`directory` owns what a run leaves on disk.
+`lifecycle` is what every job has in common, `fit_job` and `predicting` are the two kinds of work,
+and `directory` owns what a run leaves on disk.
 """
 
 from dgmm.job.fit_job import run_job

@@ -45,12 +45,12 @@ from dgmm.storage.folders import Folder
 
 #: What an attempt that left no result may have written; removed where a run starts over...
 _LOGS = ("events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt", "model.part")
-#: ...and this where it goes on.
+#: ...and this where it resumes.
 _ENDINGS = ("report.html", "error.txt", "model.part")
 
 
 class RunDirectory:
-    """One job's directory and the record it keeps in run.json.
+    """One job's directory and its record, run.json.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class RunDirectory:
 
     @property
     def goes_on(self) -> bool:
-        """Whether an earlier attempt at this very job has left a state to go on from."""
+        """Whether an earlier attempt at this very job has left a state to resume from."""
         return self.previous is not None and self.folder.holds_folder(CHECKPOINT)
 
     @property
@@ -114,7 +114,7 @@ class RunDirectory:
 
     @property
     def is_finished(self) -> bool:
-        """Whether this very job ended here before, and has nothing to go on with."""
+        """Whether this very job ended here before, and has nothing to resume."""
         if self.previous is None or self.previous.get("status") != "done":
             return False
         is_raised = max_iter_of(self.previous) < self._job.model.max_iter
@@ -126,7 +126,7 @@ class RunDirectory:
         return self.goes_on and bool(missing_model(self.folder))
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
-        """Return what to say when there is nothing to do.
+        """The result of a run that has nothing to do.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class RunDirectory:
     def recorded(
         self, command: Literal["run", "predict"], listener: Listener
     ) -> Iterator[RecordingListener]:
-        """Write run.json now and at the end, whatever the end is; yield who keeps the logs."""
+        """Write run.json now and at the end, whatever the end is; yield what writes the logs."""
         attempts = attempts_after(self.previous or {}) if self.goes_on else []
         before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
         if not self.goes_on:
@@ -206,7 +206,7 @@ class RunDirectory:
         return RunResult(int(exit_code), "done", outcome, message, self.shown)
 
     def forget_state(self, name: str = CHECKPOINT) -> None:
-        """Remove the state that a run goes on from, whole: half of one would mislead."""
+        """Remove the state that a run resumes from, whole: half of one would mislead."""
         with suppress(OSError):
             self.folder.remove(STALE_STATE)
             self.folder.rename(name, STALE_STATE)
@@ -300,7 +300,7 @@ class RunDirectory:
 
     def _remove_product(self, name: str) -> None:
         if not self.folder.holds_folder(name) and (self.path / name).is_dir():
-            # Whoever made the link would miss what it leads to.
+            # Whoever made the link may need what it leads to.
             raise OSError(errno.ELOOP, f"{name} is a symbolic link to a directory; remove it")
         self.folder.remove(name)
 

@@ -20,7 +20,7 @@ def begun(
     before: Mapping[str, Any],
     warnings: Sequence[str],
 ) -> RunRecord:
-    """The record of a run that begins, or goes on from what `before` records."""
+    """The record of a run that begins, or resumes what `before` records."""
     return {
         "schema_version": SCHEMA_VERSION,
         "command": command,

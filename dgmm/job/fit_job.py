@@ -41,7 +41,7 @@ from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.array_files import write_arrays
 from dgmm.storage.folders import Entry
 
-#: Rows kept for the report's pair plot, within this many numbers.
+#: Rows saved for the report's pair plot, within this many numbers.
 _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 
 #: Repeated values that run.json names.
@@ -58,7 +58,7 @@ def run_job(
     job, listener
         What to do, and who hears of it.
     accept_versions
-        Go on with a run that was begun with other versions of the software, or on another
+        Resume a run that was begun with other versions of the software, or on another
         processor.
     rebuild
         Write the outputs of a finished run again from its model, where some are missing.
@@ -66,7 +66,7 @@ def run_job(
     Raises
     ------
     DgmmError
-        With the exit code of the command line; run.json says the same.
+        With the exit code of the command line; run.json records it too.
     """
     work = partial(_run, accept_versions=accept_versions)
     again = _rebuild if rebuild else None
@@ -131,7 +131,7 @@ def _run(
     _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
     if not state.may_go_on:
-        directory.forget_state()  # else a larger max_iter goes on from it
+        directory.forget_state()  # else a larger max_iter resumes from it
     return ended
 
 

@@ -1,6 +1,6 @@
 """Identities of jobs that earlier versions recorded, in today's names and the reverse.
 
-A run directory of an earlier version goes on with its job: run.json is compared in today's names,
+A run directory of an earlier version resumes its job: run.json is compared in today's names,
 and checkpoints are found by the digest that they were given, which is of the former names.
 """
 

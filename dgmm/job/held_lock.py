@@ -22,7 +22,7 @@ class Lock:
     folder, handle
         The run directory, held open, and the lock file in it.
     holder
-        What the file says.
+        What the file holds.
     beat_s, lease_s
         Seconds between two beats, and for which a count may stand still.
     """
@@ -71,12 +71,12 @@ class Lock:
         return None
 
     def _gives_way_to(self, found: Holder) -> bool:
-        """Whether what the file says is another holder; one of a lower number writes too late."""
+        """Whether the file names another holder; one of a lower number writes too late."""
         own = self._holder
         return found.token != own.token and found.number >= own.number
 
     def check(self) -> None:
-        """Refuse to go on where the lock is lost.
+        """Refuse to continue where the lock is lost.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Lock:
             raise loss
 
     def _is_ours_by_path(self) -> bool:
-        """Whether the path leads to a lock that says what ours does.
+        """Whether the path leads to a lock with the content of ours.
 
         On some file systems a file has one number when it is open and another by its path.
         """
@@ -125,18 +125,18 @@ class Lock:
                 write_holder(self._handle, self._holder)
 
     def release(self) -> None:
-        """Stop beating and say so: nobody has to wait for a lease."""
+        """Stop beating and mark the lock as released: nobody has to wait for a lease."""
         self._ended.set()
         self._thread.join()
         if self._has_stopped:
-            stopping.requested.clear()  # this process may go on with something else
+            stopping.requested.clear()  # this process may continue with something else
         if not self.is_lost:
             with suppress(OSError):
                 write_holder(self._handle, replace(self._holder, is_released=True))
 
 
 def _is_named(directory: Folder, handle: int) -> bool:
-    """Whether the lock's name still is that of the open file; True where storage does not say."""
+    """Whether the lock's name still is that of the open file; True where storage does not tell."""
     try:
         return os.path.samestat(directory.status(NAME), os.fstat(handle))
     except FileNotFoundError:

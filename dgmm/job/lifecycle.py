@@ -48,7 +48,7 @@ def run_recorded(
     accept_versions: bool,
     rebuild: Work[T] | None = None,
 ) -> RunResult:
-    """Do a job's work, or go on with it, or say that it was done before.
+    """Do a job's work, resume it, or return that it was done before.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def run_recorded(
     work
         Everything but the report.
     accept_versions
-        Go on with what other versions of the software began.
+        Resume what other versions of the software began.
     rebuild
         Writes what a finished run lacks; None where that is not asked for.
 
     Raises
     ------
     DgmmError
-        With the exit code of the command line; run.json says the same.
+        With the exit code of the command line; run.json records it too.
     """
     check_report(job)
     require(job.compute.backend)

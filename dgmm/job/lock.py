@@ -3,8 +3,8 @@
 No library's lock serves: filelock and portalocker are `flock` or a file that a dead holder leaves.
 
 The system's lock (`flock`) goes with its process, however that ends, and is enough on one machine.
-Some network file systems grant it to each machine by itself, or to nobody. So the file also says
-who holds it, with a count that the holder raises every few seconds. A holder on another machine
+Some network file systems grant it to each machine by itself, or to nobody. So the file also names
+its holder, with a count that the holder raises every few seconds. A holder on another machine
 whose count stands still for a lease is dead: the lock is taken over under the next number, and
 should the old holder wake up, it finds another's words in the file, writes nothing more and stops.
 Nobody's clock is compared with another's.
@@ -56,9 +56,9 @@ def locked(
     directory, shown
         The run directory, and how messages name it.
     warn
-        Told when the lock of a dead holder is taken over.
+        Called when the lock of a dead holder is taken over.
     note
-        Told why it waits, before it does.
+        Called with why it waits, before it does.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def _in_use(shown: Path, holder: Holder | None) -> OutputExistsError:
 
 
 def _is_beating(handle: int, before: Holder | None, why: str, note: Say) -> bool:
-    """Whether the lock says something else within a lease and a beat, by our own clock.
+    """Whether the lock's content changes within a lease and a beat, by our own clock.
 
     A beat more than a lease: a holder that gives the lock back just then is not overtaken.
     """

@@ -1,4 +1,4 @@
-"""Who holds a lock, as its file says."""
+"""Who holds a lock, as its file records."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ def machine() -> str:
 
 
 def read_holder(handle: int) -> Holder | None:
-    """What an open file says; None where it says nothing that can be read."""
+    """The holder in an open file; None where none can be read."""
     with suppress(OSError, ValueError, TypeError):
         return Holder(**json.loads(os.pread(handle, _SIZE, 0)))
     return None
 
 
 def write_holder(handle: int, holder: Holder, *, is_synced: bool = True) -> None:
-    """Say it in an open file, of which nothing else is left, on disk."""
+    """Write it to an open file, whose content it replaces, and to disk."""
     os.pwrite(handle, json.dumps(asdict(holder)).encode().ljust(_SIZE), 0)
     if is_synced:
         os.fsync(handle)
 
 
 def read_named(directory: Folder, name: str) -> Holder | None:
-    """What a file in a folder says; None where there is none, or nothing that can be read."""
+    """The holder in a file of a folder; None where none can be read."""
     try:
         handle = directory.open(name, os.O_RDONLY)
     except OSError:

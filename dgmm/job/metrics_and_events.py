@@ -1,4 +1,4 @@
-"""What a run hears, kept in events.jsonl, metrics.csv and the record's warnings."""
+"""A run's events, written to events.jsonl, metrics.csv and the record's warnings."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def rows_record(n_read: int, n_dropped: int) -> Rows:
 
 
 class RecordingListener:
-    """Passes everything on and keeps it.
+    """Writes every event down and passes it on.
 
     Parameters
     ----------
     directory
         Where the logs lie.
     warnings, timings
-        The record's: what is said is added to the one, each stage's seconds to the other, which
+        The record's: warnings are added to the one, each stage's seconds to the other, which
         may hold those of earlier attempts.
     listener
         Hears everything too.
@@ -77,7 +77,7 @@ class RecordingListener:
             opened.pop_all()
 
     def __enter__(self) -> Self:
-        """Keep both files open."""
+        """The listener; both files stay open."""
         return self
 
     def __exit__(
@@ -137,7 +137,7 @@ class RecordingListener:
         self._listener.component(record)
 
     def warning(self, text: str) -> None:
-        """Something the user should look at; an earlier attempt may have said it."""
+        """Something the user should look at; an earlier attempt may have given it."""
         self._log("warning", text=text)
         if text not in self._warnings:
             self._warnings.append(text)
@@ -165,7 +165,7 @@ class RecordingListener:
 
 
 def _nothing() -> None:
-    """Whether a run may go on is asked where its directory is held open."""
+    """Whether a run may continue is asked where its directory is held open."""
 
 
 def _stands(line: str, reached: Mapping[CandidateId, int]) -> bool:

@@ -62,7 +62,7 @@ def _format_of(job: Job) -> int | None:
             return find_array(source.path, source.array).zarr_format
         return open_stored(name, source).zarr_format
     except DgmmError:
-        return None  # whoever reads the data says why
+        return None  # whoever reads the data reports why
 
 
 def _format_of_outputs(folder: Folder) -> int | None:

@@ -40,7 +40,7 @@ class OutputStage:
     model
         The model that is saved; rows are flagged in the scoring pass where it has a threshold.
     state
-        Keeps what is done.
+        Saves what is done.
     zarr_format
         Of the arrays.
     backend

@@ -44,7 +44,7 @@ def predict_job(
     job, listener
         What to do, and who hears of it.
     accept_versions
-        Go on with a prediction that was begun with other versions of the software, or on another
+        Resume a prediction that was begun with other versions of the software, or on another
         processor.
     rebuild
         Write the outputs of a finished prediction again, where some are missing.
@@ -52,7 +52,7 @@ def predict_job(
     Raises
     ------
     DgmmError
-        With the exit code of the command line; run.json says the same.
+        With the exit code of the command line; run.json records it too.
     """
     work = partial(_predict, accept_versions=accept_versions)
     again = _rebuild if rebuild else None

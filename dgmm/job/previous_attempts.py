@@ -18,7 +18,7 @@ STALE_STATE = ".checkpoint.tmp"
 
 
 def attempts_after(record: Mapping[str, Any]) -> list[Attempt]:
-    """All attempts up to that of a record, with how each ended; one that was killed did not say."""
+    """All attempts up to that of a record, with how each ended, unless it was killed."""
     last = Attempt(
         started=record.get("started"),
         ended=record.get("ended"),
@@ -29,20 +29,20 @@ def attempts_after(record: Mapping[str, Any]) -> list[Attempt]:
 
 
 def standing_warnings(record: Mapping[str, Any]) -> list[str]:
-    """The warnings of a record but for that of its outcome: whoever goes on has one of its own."""
+    """The warnings of a record but for that of its outcome: a resumed run has its own."""
     outcome = f"{record.get('outcome')}: "
     return [text for text in record.get("warnings", []) if not text.startswith(outcome)]
 
 
 def max_iter_of(record: Mapping[str, Any]) -> int:
-    """The max_iter of the run that a record describes; 0 where it does not say."""
+    """The max_iter of the run that a record describes; 0 where it has none."""
     model = (record.get("job") or {}).get("model") or {}
     value = model.get("max_iter")
     return value if isinstance(value, int) else 0
 
 
 def is_noise(name: str) -> bool:
-    """Whether a file says nothing of whose directory it lies in: a lock, or a write cut short."""
+    """Whether a file does not show whose directory it lies in: a lock, or a write cut short."""
     return is_lock_file(name) or _is_unfinished(name)
 
 

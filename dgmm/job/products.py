@@ -38,7 +38,7 @@ def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]
 
 
 def holds_em_state(folder: Folder) -> bool:
-    """Whether EM could go on in a run directory, had it to."""
+    """Whether a run directory holds a state that EM can resume from."""
     if not folder.holds_folder(CHECKPOINT):
         return False
     with folder.folder(CHECKPOINT) as state:

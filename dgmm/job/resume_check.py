@@ -1,4 +1,4 @@
-"""Whether a run may go on where an earlier attempt was, and from what."""
+"""Whether a run may resume an earlier attempt, and from what."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dgmm.storage.atomic_files import plain
 def accepted_changes(
     directory: RunDirectory, data: Mapping[str, Any], *, accept_versions: bool
 ) -> list[str]:
-    """What is not as it was in an earlier attempt and may be gone on with; the rest is refused.
+    """What differs from an earlier attempt and is accepted; other differences are refused.
 
     Nothing is written; the state of an attempt that ended because its data were invalid, and that
     had not come to EM, is removed where they have been corrected.
@@ -33,8 +33,8 @@ def accepted_changes(
     data
         The fingerprint of the data now, and of the model that it starts from.
     accept_versions
-        Go on with other versions or on another processor; bits are then not those of an
-        undisturbed run.
+        Resume with other versions or on another processor; the result is then not
+        bit-identical to that of an undisturbed run.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def accepted_workers(
     before = _computing(then)
     for name, report in _computing(environment).items():
         if is_other_driver and not environment_difference(now, report):
-            continue  # said of the driver
+            continue  # reported of the driver
         texts = [environment_difference(earlier, report) for earlier in before.values()]
         if all(texts):
             return _accepted(directory, f"{name}: {min(texts, key=len)}", accept_versions)
@@ -122,7 +122,7 @@ def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> l
 
 
 def check_state(directory: RunDirectory, data: Mapping[str, Any]) -> None:
-    """Refuse a state that cannot be gone on from, before anything is written.
+    """Refuse a state that cannot be resumed, before anything is written.
 
     Raises
     ------

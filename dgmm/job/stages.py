@@ -40,7 +40,7 @@ def open_data(job: Job) -> StoredDataset:
 
 
 def describe_data(job: Job, dataset: StoredDataset) -> dict[str, Any]:
-    """What run.json says of the data."""
+    """What run.json records of the data."""
     return {
         "path": job.data.path,
         "array": job.data.array,
@@ -97,8 +97,8 @@ def opened_executor(
         for text in accepted_workers(directory, environment, accept_versions=accept_versions):
             listener.warning(text)
         directory.record["environment"] = environment
-        said = list(executor.warnings)
-        for text in said:
+        reported = list(executor.warnings)
+        for text in reported:
             listener.warning(text)
         if executor.dashboard is not None:
             listener.note(f"dashboard: {executor.dashboard}")
@@ -108,7 +108,7 @@ def opened_executor(
         finally:
             directory.record["environment"] = executor.environment()
             for text in executor.warnings:
-                if text not in said:
+                if text not in reported:
                     listener.warning(text)
 
 
@@ -134,7 +134,7 @@ def output_format(job: Job, dataset: StoredDataset) -> ZarrFormat:
 
 
 def output_attributes(dataset: Dataset) -> dict[str, Any]:
-    """What the output group says of itself; the image geometry travels with it."""
+    """The attributes of the output group; the image geometry travels with it."""
     kept = {k: dataset.attributes[k] for k in _IMAGE_ATTRIBUTES if k in dataset.attributes}
     return {"written_by": "dgmm", "dropped_label": -1, **kept}
 
@@ -151,7 +151,7 @@ def publish_outputs(part: Entry, path: Entry) -> None:
 
 
 def warn_of_underflow(total: ScoringStatistics, listener: Listener) -> None:
-    """Say how many rows the mean log-likelihood and the criteria leave out."""
+    """Warn of the rows that the mean log-likelihood and the criteria leave out."""
     if total.n_underflowed:
         listener.warning(
             f"{total.n_underflowed:,} rows lie so far out that their density underflows: "

@@ -18,7 +18,14 @@ from dgmm.storage.atomic_files import reason, written_aside
 from dgmm.storage.folders import Target
 from dgmm.storage.regular_files import IrregularFileError, open_regular
 
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: bytes must not tell the time
+_ZIP_EPOCH = (
+    1980,
+    1,
+    1,
+    0,
+    0,
+    0,
+)  # the earliest date a zip can hold: bytes must not depend on the time
 
 
 #: Called with name, shape and type of an array.

@@ -68,7 +68,7 @@ def read_json(path: Target, *, most_bytes: int = MOST_METADATA_BYTES) -> Any:
 
 
 def parse_json(content: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
-    """What a JSON document of bounded depth and size says.
+    """The content of a JSON document of bounded depth and size.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def output_errors(path: object) -> Iterator[None]:
 
 
 def reason(error: OSError) -> str:
-    """What the operating system says."""
+    """The reason that the operating system gives."""
     return error.strerror or str(error)
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux
-#: How a system or a file system says that it cannot.
+#: Errors of a system or a file system that cannot do it.
 _CANNOT = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
 
 

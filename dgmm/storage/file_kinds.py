@@ -36,7 +36,7 @@ class IrregularFolderError(OSError):
 
 
 def kind_of(mode: int) -> str:
-    """What a file's mode says that it is, in words."""
+    """The kind of file that a mode stands for, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 

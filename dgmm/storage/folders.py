@@ -168,7 +168,7 @@ class Folder:
         os.fsync(self._descriptor)
 
     def is_in_place(self) -> bool:
-        """Whether its path still leads to it; True where storage does not say."""
+        """Whether its path still leads to it; True where storage does not tell."""
         try:
             found = self.path.lstat()
         except (FileNotFoundError, NotADirectoryError):
