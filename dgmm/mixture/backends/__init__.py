@@ -2,7 +2,7 @@
 
 `numpy_backend` works tile by tile. `numba_backend` is Numba's, where that is installed: a whole
 block in one call outside Python's lock, with products whose sums stay in registers. Standardising
-and softmax have the same bits in both, products do not: which of the two the passes of a fit use is
+and softmax are bit-identical in both, products are not: which of the two the passes of a fit use is
 selected once, by the driver, for all workers.
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-#: Triangles of matrices up to this size are kept, 33 KiB at most each: of a small fit, whose
+#: Triangles of matrices up to this size are cached, 33 KiB at most each: of a small fit, whose
 #: passes are short, computing them anew took a sixth of the time.
 _SMALL = 64
 

@@ -1,4 +1,4 @@
-"""What tells one pass from another: the kernels that it applies, to the last bit."""
+"""A digest of the kernels that a pass applies: it tells passes apart to the last bit."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""The guard's limits, in numbers: how far from the origin which products are used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgmm.mixture.covariance import Spherical
+from dgmm.mixture.kernels import CentredKernel, Guard, ProductKernel, choose
+from dgmm.mixture.parameters import Parameters
+
+UNIT = Parameters.of(Spherical(), np.ones(1), np.zeros((1, 2)), np.ones(1))
+#: ‖y‖² at which 4·ε·λ_max·‖y‖² is the tolerance of the type, for λ_max = 1: 1e-6 and 1e-3 nats.
+LIMITS = {np.float64: 1e-6 / (4 * 2.0**-52), np.float32: 1e-3 / (4 * 2.0**-23)}
+
+
+@pytest.mark.parametrize("dtype", LIMITS, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_products_are_allowed_up_to_the_tolerance_and_no_further(dtype: type, scale: float) -> None:
+    """A tenth of the standard deviation allows a tenth of the radius."""
+    parameters = Parameters.of(Spherical(), UNIT.weights, UNIT.means, np.array([scale**2]))
+    limit = scale**2 * LIMITS[dtype]
+    assert Guard(0.9 * limit).allows(parameters, dtype)
+    assert not Guard(1.1 * limit).allows(parameters, dtype)
+
+
+def test_the_fastest_allowed_kernel_is_chosen() -> None:
+    near, far = LIMITS[np.float32], LIMITS[np.float64]
+
+    def kernel(squared_radius: float, *, single: bool) -> tuple[type, np.dtype]:
+        found = choose(UNIT, Guard(squared_radius), single=single)
+        return type(found), found.dtype
+
+    assert kernel(0.9 * near, single=True) == (ProductKernel, np.float32)
+    assert kernel(0.9 * near, single=False) == (ProductKernel, np.float64)
+    assert kernel(1.1 * near, single=True) == (ProductKernel, np.float64)
+    assert kernel(0.9 * far, single=True) == (ProductKernel, np.float64)
+    assert kernel(1.1 * far, single=True) == (CentredKernel, np.float64)
