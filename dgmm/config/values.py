@@ -32,6 +32,8 @@ _ADDRESS = re.compile(r"(?:tcp://)?(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5
 def parse_bytes(text: str) -> int | None:
     """The number of bytes in `4GiB` (1024³), `500 MB` (1000²) or `1000`.
 
+    Own code: pydantic's ByteSize and Dask's parse_bytes go through floats (1.001kB is 1000 there,
+    and numbers beyond 2^53 are rounded), and read `4g`, `4bit`, `1e9` or `-1GiB` as sizes.
     None if it is no size, or one that no float holds.
     """
     match = _SIZE.fullmatch(text.strip())
