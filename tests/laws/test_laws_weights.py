@@ -102,6 +102,18 @@ def test_rows_of_weight_zero_are_absent_in_a_fit(family):
     np.testing.assert_array_equal(found.parameters.means, expected.parameters.means)
 
 
+@pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is optional")
+def test_compiled_code_does_blocks_with_weights_at_once(monkeypatch):
+    backend, done = type(get("numba")), []
+    e_step = backend.e_step
+    monkeypatch.setattr(
+        backend, "e_step", lambda self, b: done.append(b.weights) or e_step(self, b)
+    )
+    scene = _scene(FAMILIES["full"])
+    _pass(ProductKernel.of(scene.parameters), _rows(scene), WEIGHTS, "numba")
+    np.testing.assert_array_equal(done, [WEIGHTS])
+
+
 def test_weights_of_one_change_nothing_but_rounding():
     scene = _scene(FAMILIES["full"])
     kernel = ProductKernel.of(scene.parameters)

@@ -74,6 +74,15 @@ def _normalise(L: Any, k: int, b: int, total: Any, inverse: Any, least: Any) -> 
 
 
 @compiled
+def _weigh(L: Any, k: int, b: int, weights: Any) -> None:
+    """L times the weights of its columns."""
+    for j in range(k):
+        row = L[j, 0:b]
+        for c in range(row.size):
+            row[c] *= weights[c]
+
+
+@compiled
 def _e_step(
     one: Any,
     exp: Any,
@@ -89,6 +98,7 @@ def _e_step(
     buffers: Any,
     sums: Any,
     lse: Any,
+    weights: Any,
 ) -> None:
     """By row panels; `eta` and `wide`, the sums, are in the order of the factors `made`."""
     n, d = rows.shape
@@ -112,6 +122,8 @@ def _e_step(
         apply_ufunc(log, total, total, b, words)
         for c in range(b):
             top[c] = total[c] + top[c]
+        if weights.size:
+            _weigh(L, k, b, weights[start : start + b])
         transposed(one, L, R, b)
         moments(one, which, n_products, Y, R, Phi, wide, b)
     for i in range(p):
@@ -166,9 +178,19 @@ class NumbaBackend(NumpyBackend):
         np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
         eta[k:] = 0.0
         exp, log = self._loops[dtype]
+        weights = np.empty(0, dtype) if block.weights is None else block.weights
         _e_step(
             *(dtype.type(1.0), exp, log, lowest(dtype), rows, block.factor, block.offset),
-            *(block.form == "norm", tuple(made), eta, wide, buffers, block.sums, block.lse),
+            *(
+                block.form == "norm",
+                tuple(made),
+                eta,
+                wide,
+                buffers,
+                block.sums,
+                block.lse,
+                weights,
+            ),
         )
         return True
 

@@ -41,6 +41,8 @@ class Block:
         Moments are added here.
     lse : (n,)
         Log-sum-exp of each row goes here.
+    weights : (n,) or None
+        By which the rows' moments are multiplied, of the tiles' dtype; None where each weighs 1.
     """
 
     rows: Tile
@@ -51,6 +53,7 @@ class Block:
     allocate: Callable[[str, int], Tile]
     sums: Tile
     lse: Tile
+    weights: Tile | None = None
 
 
 class Backend(Protocol):

@@ -130,6 +130,8 @@ class CentredKernel:
         """Nothing."""
         return 0.0
 
-    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> None:
+    def at_once(
+        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
+    ) -> None:
         """Tile by tile."""
         return

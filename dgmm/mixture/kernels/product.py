@@ -162,7 +162,9 @@ class ProductKernel:
             return None
         return self.family.whiten(self.precisions_cholesky, 0, np.eye(self.parts[-1].last))
 
-    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
+    def at_once(
+        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
+    ) -> Tile | None:
         """A block whose scatter is known, where the backend can."""
         stored = Y.stored()
         if stored is None or self.with_scatter:
@@ -172,5 +174,6 @@ class ProductKernel:
             return workspace.array(name, (size,), self.dtype)
 
         lse = allocate("lse", Y.shape[1])
-        block = Block(*stored, self.family.form, self.natural_parameters, allocate, sums, lse)
+        own = None if weights is None else weights.astype(self.dtype, copy=False)
+        block = Block(*stored, self.family.form, self.natural_parameters, allocate, sums, lse, own)
         return lse if workspace.backend.e_step(block) else None

@@ -162,8 +162,13 @@ class Kernel(Protocol):
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """The term that `weighted_log_prob` leaves out, (b,) or 0."""
 
-    def at_once(self, Y: Columns, sums: Array, workspace: Workspace) -> Tile | None:
-        """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must."""
+    def at_once(
+        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
+    ) -> Tile | None:
+        """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must.
+
+        The rows' weights (n,) go into the sums alone.
+        """
 
 
 def softmax(L: Tile, workspace: Workspace) -> Tile:
@@ -190,7 +195,7 @@ def e_step(
     workspace
         Buffers to use.
     weights : (n,)
-        Of the rows, positive; None where each weighs 1. Rows with weights go tile by tile.
+        Of the rows, positive; None where each weighs 1.
     """
     first = kernels[0]
     columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
@@ -204,11 +209,11 @@ def e_step(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         by_tiles = []
         for i, kernel in enumerate(kernels):
-            lse = kernel.at_once(columns, sums[i], workspace) if weights is None else None
+            lse = kernel.at_once(columns, sums[i], workspace, weights)
             if lse is None:
                 by_tiles.append(i)
             else:
-                totals[i] = float(np.add.reduce(lse, dtype=np.float64))
+                totals[i] = _total(lse, weights)
         for rows in steps(n if by_tiles else 0, first.tile_rows):
             prepared = first.prepare(columns, rows, workspace)
             own = None if weights is None else weights[rows]
