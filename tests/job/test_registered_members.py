@@ -191,6 +191,20 @@ def test_a_format_of_an_installed_package_is_read_by_worker_processes(
     assert record(tmp_path)["data"]["fingerprint"].keys() == {"shape", "dtype", "sha256"}
 
 
+def test_a_job_names_the_package_that_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, npy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = tmp_path / "site" / "half_a_format-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: half-a-format\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dgmm.formats]\nhalf = half_a_format:opened\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert run(["run", "--quiet", str(written(tmp_path, npy, data={"format": "half"}))]) == 69
+    said = capsys.readouterr().err
+    assert "data.format 'half' of half-a-format" in said
+    assert "No module named 'half_a_format'" in said
+
+
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do(
     tmp_path: Path, npy: Path
 ) -> None:
