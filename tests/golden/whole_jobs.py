@@ -68,7 +68,7 @@ def n_rows(family: str, backend: str) -> int:
 
 def backend_of(record: dict[str, Any]) -> str:
     """The backend that a run recorded."""
-    return str(record["arithmetic"])
+    return str(record["backend"])
 
 
 def job(data: Path, family: str, backend: str, cluster: dict[str, Any]) -> dict[str, Any]:

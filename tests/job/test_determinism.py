@@ -45,7 +45,7 @@ def bits(data: Path, directory: Path, **sections: dict) -> dict[str, str]:
     assert told["environment"]["mixed"] is False
     model = hashlib.sha256((directory / "model" / "arrays.npz").read_bytes()).hexdigest()
     outputs = {name: array["sha256"] for name, array in told["outputs"].items()}
-    own = {"arithmetic": told["arithmetic"], "likelihood": float(told["log_likelihood"]).hex()}
+    own = {"backend": told["backend"], "likelihood": float(told["log_likelihood"]).hex()}
     return {"model": model} | own | outputs
 
 
@@ -70,7 +70,7 @@ def test_threads_and_workers_of_any_number_give_the_same_bits(
     data: Path, tmp_path: Path, reference: dict[str, str], cluster: dict
 ) -> None:
     assert bits(data, tmp_path / "run", cluster=cluster) == reference
-    assert reference["arithmetic"] == ("numba" if find_spec("numba") else "numpy")
+    assert reference["backend"] == ("numba" if find_spec("numba") else "numpy")
 
 
 @pytest.fixture(scope="module")

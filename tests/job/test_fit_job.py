@@ -120,7 +120,7 @@ def test_events_and_metrics_tell_every_iteration(tmp_path, data):
     assert len(rows) == len(iterations) == record(result)["n_iter"]
     assert [r["step"] for r in rows] == [e["step"] for e in iterations]
     assert {r["step"] for r in rows} <= {"plain", "accelerated", "rejected"}
-    assert {r["arithmetic"] for r in rows} == {record(result)["arithmetic"]} == {"numpy"}
+    assert {r["backend"] for r in rows} == {record(result)["backend"]} == {"numpy"}
     assert all(int(r["rows"]) == 9000 for r in rows)
     values = [float(r["mean_log_likelihood"]) for r in rows]
     assert values == sorted(values)
