@@ -13,7 +13,7 @@ class Outcome(Enum):
         "still to come is estimated to be less than tol as well"
     )
     MAX_ITER_REACHED = (
-        "max_iter was reached before the mean log-likelihood settled: raise model.max_iter or "
+        "max_iter was reached before the mean log-likelihood converged: raise model.max_iter or "
         "model.tol"
     )
     LOG_LIKELIHOOD_DECREASED = (
@@ -21,7 +21,7 @@ class Outcome(Enum):
         "before the fall are kept: lower model.reg_covar or model.reg_covar_relative"
     )
     COMPONENT_COLLAPSED = (
-        "every component collapsed and is held up by a floor alone: lower model.n_components, "
+        "every component collapsed; a floor was added to all variances: lower model.n_components, "
         "raise model.reg_covar, or look for constant and duplicated features"
     )
     NON_FINITE = (

@@ -68,7 +68,7 @@ def test_the_state_is_kept_where_a_larger_max_iter_may_end_otherwise(
 ):
     family = family_named("spherical")
     parameters = Parameters.of(family, np.ones(1), np.zeros((1, 2)), np.ones(1))
-    # Whatever the outcome: components may be held up, or settled, by the last iteration alone.
+    # Whatever the outcome: the last iteration alone may floor variances, or converge.
     candidate = FitCandidate(CandidateId(), parameters, n_iter, outcome=Outcome.COMPONENT_COLLAPSED)
     store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
     with RunState(store, every_s=60, max_iter=max_iter) as state:

@@ -113,7 +113,7 @@ def facts(model: MixtureModel | None = None, n_rows: int = 0, **changes: Any) ->
 
 
 def metrics(n_restarts: int = 3, n_iter: int = 12) -> str:
-    """metrics.csv of restarts that settle."""
+    """metrics.csv of restarts that converge."""
     lines = ["iteration,restart,mean_log_likelihood,change,kernel,dtype,seconds,rows"]
     for restart in range(n_restarts):
         for i in range(1, n_iter + 1):
