@@ -31,7 +31,7 @@ class MixtureModel:
     """A mixture with the standardisation it was fitted under.
 
     Rows X (n, d) come as to the estimator: an array, a DataFrame in any order of its columns, or a
-    Zarr array by path or object; only results are held whole. A value that is not finite is a
+    Zarr array by path or object; only results are whole in memory. A value that is not finite is a
     DataError. Rows are scored on all CPUs of the process, and every task multiplies and factors
     matrices with one thread of BLAS, so that bits do not depend on the number of CPUs.
 
@@ -232,7 +232,7 @@ class MixtureModel:
         """
         if self.anomaly_threshold is None:
             raise DataError(
-                "the model has no anomaly threshold: a job with output.anomaly_quantile keeps one"
+                "the model has no anomaly threshold: a job with output.anomaly_quantile saves one"
             )
         return is_anomalous(self.score_samples(X), self.anomaly_threshold)
 

@@ -233,7 +233,7 @@ def _check_description(description: Any, path: Path) -> None:
 
 
 def _threshold(value: Any) -> Any:
-    """Earlier versions kept a threshold of −inf, which JSON has as text."""
+    """Earlier versions saved a threshold of −inf, which JSON has as text."""
     return -np.inf if value == "-Infinity" else value
 
 

@@ -1,8 +1,8 @@
 """The report: one self-contained page about a run, made from its directory alone.
 
 `write_report(run_directory)` writes `report.html` and the same figures as PNG files in `report/`.
-It is the only room that knows Matplotlib and Jinja2; Matplotlib is imported when a figure is drawn,
-never before, and without it `ReportUnavailableError` says how to get it.
+It is the only package that imports Matplotlib and Jinja2, Matplotlib when a figure is drawn,
+never before; without it, `ReportUnavailableError` names the command that installs it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dgmm.report.figure import (
     OmittedFigure,
     ReportFigure,
     new_figure,
-    picture,
+    render,
     sentence,
 )
 from dgmm.report.formatting import number, shortened
@@ -58,7 +58,7 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
         "Iterations without a change, or without a finite value, have no point on the right.",
     )
     alt = f"{name} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
-    return picture(figure, "convergence", title=_TITLE, caption=caption, alt=alt)
+    return render(figure, "convergence", title=_TITLE, caption=caption, alt=alt)
 
 
 def _lines(metrics: list[dict[str, str]]) -> dict[Key, Line]:

@@ -1,4 +1,4 @@
-"""Which features a pair plot shows: those that tell the components apart, each saying its own."""
+"""Which features a pair plot shows: those that separate components, each in its own way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dgmm.report.components import Components
 
 _MOST_FEATURES = 6
 _FEWEST_FEATURES = 3
-#: Correlation of two features' component means from which one says what the other says.
+#: Correlation of two features' component means from which they show the same.
 _PARALLEL = 0.99
 
 
@@ -18,7 +18,7 @@ def chosen_features(components: Components) -> NDArray[np.int64]:
 
     Those with the largest variance between components over variance within them; among d > 6, a
     feature whose component means run parallel to a better one's is passed over while two others
-    are left: neighbouring pixels or hours would fill the figure with one and the same picture.
+    are left: neighbouring pixels or hours would fill the figure with equal panels.
     """
     ranked = np.argsort(-components.separation, kind="stable")
     varying = ranked[(components.within + components.separation)[ranked] > 0]

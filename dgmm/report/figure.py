@@ -118,7 +118,7 @@ def matplotlib() -> Any:
     Raises
     ------
     ReportUnavailableError
-        If it does not import; the text says how to get it.
+        If it does not import; the text names the command that installs it.
     """
     try:
         import matplotlib as mpl  # noqa: PLC0415 - only a report needs it
@@ -148,7 +148,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
     return figure
 
 
-def picture(figure: Any, name: str, *, title: str, caption: str, alt: str) -> ReportFigure:
+def render(figure: Any, name: str, *, title: str, caption: str, alt: str) -> ReportFigure:
     """Render a figure at its own size."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
@@ -161,7 +161,7 @@ def tick_positions(count: int, at_most: int) -> range:
     return range(0, count, max(1, -(-count // at_most)))
 
 
-def thinned_labels_note(count: int, at_most: int, what: str) -> str:
+def labelled_every_note(count: int, at_most: int, what: str) -> str:
     """A sentence for the caption where not every position is labelled, else nothing."""
     stride = tick_positions(count, at_most).step
     return f" Every {ordinal(stride)} {what} is labelled." if stride > 1 else ""

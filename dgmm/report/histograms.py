@@ -8,9 +8,9 @@ import numpy as np
 
 from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Floats
-from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, picture, sentence
+from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
 from dgmm.report.formatting import number, percent
-from dgmm.report.subsampling import StoredColumn, read_thinned
+from dgmm.report.subsampling import StoredColumn, read_subsample
 
 #: Rows counted: of more the bars look the same, and the driver would hold them.
 ROWS = 500_000
@@ -28,8 +28,8 @@ def posterior_histogram(
     """How sure the rows are of their labels."""
     if column is None:
         return OmittedFigure(_POSTERIOR, "the job did not write output.max_posterior")
-    thinned = read_thinned(column, ROWS)
-    values = _finite(thinned.values)
+    subsample = read_subsample(column, ROWS)
+    values = _finite(subsample.values)
     if not values.size:
         return OmittedFigure(_POSTERIOR, "no row has a posterior probability")
     lowest = min(1.0 / n_components if n_components else 0.0, float(values.min()), 0.98)
@@ -40,12 +40,12 @@ def posterior_histogram(
     unsure = float(np.mean(values < 0.5))
     sure = float(np.mean(values >= 0.99))
     caption = sentence(
-        f"From {thinned.description}; the axis of shares is logarithmic.",
+        f"From {subsample.description}; the axis of shares is logarithmic.",
         f"{percent(sure)} of the rows have a posterior of at least 0.99, "
         f"{percent(unsure)} one below 0.5.",
     )
     alt = f"Histogram of posteriors; {percent(sure)} of the rows are at 0.99 or above."
-    return picture(figure, "posterior", title=_POSTERIOR, caption=caption, alt=alt)
+    return render(figure, "posterior", title=_POSTERIOR, caption=caption, alt=alt)
 
 
 def density_histogram(
@@ -54,8 +54,8 @@ def density_histogram(
     """Log densities of the rows, with the anomaly threshold as a line."""
     if column is None:
         return OmittedFigure(_DENSITY, "the job did not write output.log_density")
-    thinned = read_thinned(column, ROWS)
-    values = _finite(thinned.values)
+    subsample = read_subsample(column, ROWS)
+    values = _finite(subsample.values)
     if not values.size:
         return OmittedFigure(_DENSITY, "no row has a finite log density")
     low, high = _density_range(values, threshold)
@@ -69,15 +69,15 @@ def density_histogram(
     if threshold is not None and np.isfinite(threshold):
         _mark(axes, float(unit.apply(np.array([threshold]))[0]), number(threshold, 6))
     caption = sentence(
-        f"From {thinned.description}; the axis of shares is logarithmic.",
-        _left_out(thinned.values, values, low, high),
+        f"From {subsample.description}; the axis of shares is logarithmic.",
+        _left_out(subsample.values, values, low, high),
         f"The line is the anomaly threshold, {number(threshold, 6)}."
         if threshold is not None
         else "",
     )
     median = number(float(np.median(values)), 5)
     alt = f"Histogram of log densities; their median is {median}."
-    return picture(figure, "log-density", title=_DENSITY, caption=caption, alt=alt)
+    return render(figure, "log-density", title=_DENSITY, caption=caption, alt=alt)
 
 
 def _finite(values: Any) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dgmm.report.component_colours import component_colours
 from dgmm.report.components import Components, Floats
-from dgmm.report.figure import OmittedFigure, ReportFigure, picture, sentence
+from dgmm.report.figure import OmittedFigure, ReportFigure, render, sentence
 from dgmm.report.formatting import ordinal
 from dgmm.report.image_grid import ImageGrid
 from dgmm.report.subsampling import CELL_LIMIT, StoredColumn, read_at
@@ -123,7 +123,7 @@ def label_maps(
     )
     alt = f"{len(images)} images painted by component."
     figure = ImageGrid(images, layout.titles, legend).draw()
-    return picture(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
+    return render(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
 
 
 def anomaly_maps(
@@ -152,7 +152,7 @@ def anomaly_maps(
     )
     alt = f"{len(images)} images with {count:,} anomalous pixels marked."
     figure = ImageGrid(images, layout.titles).draw()
-    return picture(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
+    return render(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
 
 
 def _legible(k: int) -> bool:

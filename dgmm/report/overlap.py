@@ -8,10 +8,10 @@ from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
     OmittedFigure,
     ReportFigure,
+    labelled_every_note,
     new_figure,
-    picture,
+    render,
     sentence,
-    thinned_labels_note,
     tick_positions,
 )
 from dgmm.report.formatting import number
@@ -39,8 +39,8 @@ def overlap(components: Components, shares: Floats | None) -> ReportFigure | Omi
         return OmittedFigure(
             _TITLE, "sample.npz holds no overlap of these components (it does for at most 1,024)"
         )
-    kept = np.sort(components.heaviest[:_MOST_CELLS_A_SIDE])
-    order = components.along_axis[np.isin(components.along_axis, kept)]
+    shown = np.sort(components.heaviest[:_MOST_CELLS_A_SIDE])
+    order = components.along_axis[np.isin(components.along_axis, shown)]
     figure = _heatmap(shares[np.ix_(order, order)], [str(j) for j in order])
     caption = sentence(
         "Mean posterior probability of each component (columns) among the sample's rows "
@@ -48,10 +48,10 @@ def overlap(components: Components, shares: Floats | None) -> ReportFigure | Omi
         "Components stand in the order of their colours, so neighbours are similar.",
         "Colours follow the square root of the value.",
         f"Only the {order.size} heaviest of {k:,} are drawn." if order.size < k else "",
-        thinned_labels_note(order.size, _MOST_LABELS, "component"),
+        labelled_every_note(order.size, _MOST_LABELS, "component"),
         "Grey rows have no row in the sample." if np.isnan(shares).any() else "",
     )
-    return picture(figure, "overlap", title=_TITLE, caption=caption, alt=_strongest(shares))
+    return render(figure, "overlap", title=_TITLE, caption=caption, alt=_strongest(shares))
 
 
 def _heatmap(shown: Floats, labels: list[str]) -> object:

@@ -58,7 +58,7 @@ class Overview:
 
 
 def overview(record: RunRecord) -> Overview:
-    """The headline of a run; every value may be absent."""
+    """The overview of a run; every value may be missing."""
     verdict, remedy, tone = _verdict(record)
     message = shortened(str(record.facts.get("message") or ""), _LONGEST_MESSAGE)
     return Overview(
@@ -82,7 +82,7 @@ def _title(record: RunRecord) -> str:
 
 def _verdict(record: RunRecord) -> tuple[str, str, str]:
     status, outcome = record.facts.get("status"), str(record.facts.get("outcome") or "")
-    # A usable model may stand behind a run that a policy declared failed: its outcome says more.
+    # A run that a policy declared failed may have a usable model: its outcome is more specific.
     if status in _STATUS_WORDS and outcome not in Outcome.__members__:
         tone = "bad" if status == "failed" else "caution"
         return _STATUS_WORDS[str(status)], "", tone

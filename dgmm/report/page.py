@@ -51,7 +51,7 @@ def write_report(run_directory: str | Path | Folder) -> Path:
     record = RunRecord.open(run_directory.path)
     with drawing():
         drawn = sections(record)
-    _write_pictures(run_directory, [p for section in drawn for p in section.pictures])
+    _write_figures(run_directory, [p for section in drawn for p in section.figures])
     write_text(run_directory / "report.html", _html(record, drawn))
     return run_directory.path / "report.html"
 
@@ -65,18 +65,18 @@ def _opened(directory: Path) -> Folder:
         raise _cannot(directory, error) from error
 
 
-def _write_pictures(place: Folder, pictures: list[ReportFigure]) -> None:
+def _write_figures(place: Folder, figures: list[ReportFigure]) -> None:
     try:
         folder = place.folder_made("report")
     except OSError as error:
         raise _cannot(place / "report", error) from error
     with folder:
         # A figure of an earlier report that this one lacks would be taken for its own.
-        for name in set(folder.names()) - {f"{p.name}.png" for p in pictures}:
+        for name in set(folder.names()) - {f"{p.name}.png" for p in figures}:
             if name.endswith(".png"):
                 folder.remove(name)
-        for picture in pictures:
-            write_bytes(folder / f"{picture.name}.png", picture.png)
+        for figure in figures:
+            write_bytes(folder / f"{figure.name}.png", figure.png)
 
 
 def _cannot(path: object, error: OSError) -> OutputFailedError:
@@ -99,7 +99,7 @@ def _html(record: RunRecord, drawn: list[Section]) -> str:
     return environment.get_template("report.html").render(
         overview=overview(record),
         sections=[section for section in drawn if not section.is_empty],
-        absent=[absent for section in drawn for absent in section.absent],
+        omitted=[figure for section in drawn for figure in section.omitted],
         style=style,
         style_hash=_style_hash(style),
         version=__version__,

@@ -18,7 +18,7 @@ from dgmm.report.figure import (
     OmittedFigure,
     ReportFigure,
     new_figure,
-    picture,
+    render,
     sentence,
 )
 from dgmm.report.formatting import literal
@@ -98,7 +98,7 @@ def pair_plot(
         f"Scatter plots of {len(rows):,} rows in {scene.features.size} features "
         f"with the ellipses of {scene.drawn.size} components."
     )
-    return picture(figure, "pair-plot", title=_TITLE, caption=caption, alt=alt)
+    return render(figure, "pair-plot", title=_TITLE, caption=caption, alt=alt)
 
 
 def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:

@@ -11,10 +11,10 @@ from dgmm.report.axis_units import AxisUnit
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
     ReportFigure,
+    labelled_every_note,
     new_figure,
-    picture,
+    render,
     sentence,
-    thinned_labels_note,
     tick_positions,
 )
 from dgmm.report.formatting import literal, ordinal
@@ -56,12 +56,12 @@ def profile_heatmap(components: Components) -> ReportFigure:
         "Component means as deviations from the mixture's mean, in the mixture's standard "
         "deviations. Components stand in the order of their colours, so neighbours are alike.",
         _omitted(components, rows.size, columns),
-        thinned_labels_note(columns.size, _MOST_COLUMN_LABELS, "drawn feature"),
-        thinned_labels_note(rows.size, _MOST_ROW_LABELS, "component"),
+        labelled_every_note(columns.size, _MOST_COLUMN_LABELS, "drawn feature"),
+        labelled_every_note(rows.size, _MOST_ROW_LABELS, "component"),
     )
     alt = f"Heat map of {rows.size} component means over {columns.size} features."
     title = "Component means, standardised"
-    return picture(figure, "profile-heatmap", title=title, caption=caption, alt=alt)
+    return render(figure, "profile-heatmap", title=title, caption=caption, alt=alt)
 
 
 def profile_panels(components: Components) -> ReportFigure:
@@ -85,16 +85,16 @@ def profile_panels(components: Components) -> ReportFigure:
         "Mean of each feature (line) ± one standard deviation (bars or band).",
         _background_words(components.n_components),
         _omitted(components, shown.size, columns),
-        thinned_labels_note(columns.size, names, "drawn feature"),
+        labelled_every_note(columns.size, names, "drawn feature"),
     )
     alt = f"Profiles of {shown.size} components over {columns.size} features."
     title = "Component profiles: mean ± standard deviation"
-    return picture(figure, "profiles", title=title, caption=caption, alt=alt)
+    return render(figure, "profiles", title=title, caption=caption, alt=alt)
 
 
 def _rows(components: Components) -> NDArray[np.int64]:
-    kept = components.heaviest[:_MOST_ROWS]
-    return components.along_axis[np.isin(components.along_axis, kept)]
+    shown = components.heaviest[:_MOST_ROWS]
+    return components.along_axis[np.isin(components.along_axis, shown)]
 
 
 def _columns(n_features: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The order of the page: which pictures, tables and texts stand under which heading."""
+"""The order of the page: which figures, tables and texts stand under which heading."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ class Section:
     Parameters
     ----------
     anchor, title : str
-    pictures : list of Picture
+    figures : list of ReportFigure
     tables : list of Table
     texts : list of (str, str)
         Titles and preformatted texts.
-    absent : list of Absent
+    omitted : list of OmittedFigure
         Figures that this run cannot have.
     """
 
     anchor: str
     title: str
-    pictures: list[ReportFigure] = field(default_factory=list)
+    figures: list[ReportFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
-    absent: list[OmittedFigure] = field(default_factory=list)
+    omitted: list[OmittedFigure] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
         """Whether it has nothing to show."""
-        return not (self.pictures or self.tables or self.texts)
+        return not (self.figures or self.tables or self.texts)
 
 
 def sections(record: RunRecord) -> list[Section]:
@@ -71,9 +71,9 @@ def _section(
     return Section(
         anchor,
         title,
-        pictures=[figure for figure in drawn if isinstance(figure, ReportFigure)],
+        figures=[figure for figure in drawn if isinstance(figure, ReportFigure)],
         tables=[table for table in tables if table is not None],
-        absent=[figure for figure in drawn if isinstance(figure, OmittedFigure)],
+        omitted=[figure for figure in drawn if isinstance(figure, OmittedFigure)],
     )
 
 
@@ -129,7 +129,7 @@ def _separation(record: RunRecord) -> Section:
 
 def _without_model(anchor: str, title: str, figures: str) -> Section:
     return Section(
-        anchor, title, absent=[OmittedFigure(figures, "the run directory holds no model")]
+        anchor, title, omitted=[OmittedFigure(figures, "the run directory holds no model")]
     )
 
 

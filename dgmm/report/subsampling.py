@@ -1,4 +1,4 @@
-"""Reading a stored column in bounded work: every s-th row, and a sentence that says so."""
+"""Reading a stored column in bounded work: every s-th row, and a sentence that names s."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Subsample:
     description: str
 
 
-def read_thinned(column: StoredColumn, limit: int = CELL_LIMIT) -> Subsample:
+def read_subsample(column: StoredColumn, limit: int = CELL_LIMIT) -> Subsample:
     """At most about `limit` rows, evenly spread over the column."""
     n = column.shape[0]
     chunk_stride = max(1, -(-n // DECODE_LIMIT))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, picture
+from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, render
 from dgmm.report.formatting import duration, literal
 
 _TITLE = "Where the time went"
@@ -40,4 +40,4 @@ def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
     slowest = max(seconds, key=lambda name: seconds[name])
     caption = "Wall-clock time of each stage, all attempts together."
     alt = f"Bars of stage times; the longest is {slowest} with {duration(seconds[slowest])}."
-    return picture(figure, "timings", title=_TITLE, caption=caption, alt=alt)
+    return render(figure, "timings", title=_TITLE, caption=caption, alt=alt)

@@ -7,10 +7,10 @@ import numpy as np
 from dgmm.report.components import Components
 from dgmm.report.figure import (
     ReportFigure,
+    labelled_every_note,
     new_figure,
-    picture,
+    render,
     sentence,
-    thinned_labels_note,
     tick_positions,
 )
 from dgmm.report.formatting import percent
@@ -43,7 +43,7 @@ def weights(components: Components) -> ReportFigure:
     caption = sentence(
         "Share of the rows that each component explains, heaviest first.",
         _omitted(components, shown.size),
-        thinned_labels_note(shown.size, _MOST_LABELS, "component"),
+        labelled_every_note(shown.size, _MOST_LABELS, "component"),
         f"The lightest is component {lightest} "
         f"with {percent(float(components.weights[lightest]))}.",
     )
@@ -51,7 +51,7 @@ def weights(components: Components) -> ReportFigure:
         f"Bars of {shown.size} component weights; component {heaviest} is the heaviest "
         f"with {percent(float(components.weights[heaviest]))}."
     )
-    return picture(figure, "weights", title="Component weights", caption=caption, alt=alt)
+    return render(figure, "weights", title="Component weights", caption=caption, alt=alt)
 
 
 def _omitted(components: Components, shown: int) -> str:

@@ -1,1 +1,1 @@
-"""What a fitted mixture says of rows: labels, posteriors, log densities, anomalies."""
+"""Scores of rows under a fitted mixture: labels, posteriors, log densities, anomalies."""

@@ -4,7 +4,7 @@ Rows whose density underflows to 0 are anomalies whatever the quantile.
 
 The quantile is found by counting: log densities map to unsigned integers of the same order, and
 four histograms of 16 bits each narrow them down to one value. The data are not read again, nothing
-of size N is held, and integers add up the same in any order.
+of size N is in memory, and integers add up the same in any order.
 """
 
 from __future__ import annotations

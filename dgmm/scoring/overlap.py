@@ -11,7 +11,7 @@ from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
 
-#: Components up to which (k, k) numbers are held and kept: 8 MiB.
+#: Components up to which (k, k) numbers are computed and saved: 8 MiB.
 MOST_COMPONENTS = 1024
 
 

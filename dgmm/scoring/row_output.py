@@ -104,7 +104,7 @@ class RowOutput:
         return np.dtype(self.dtype).itemsize * (n_components if self.is_per_component else 1)
 
     def attributes(self, n_components: int) -> dict[str, Any]:
-        """What the array says of itself, by the CF conventions.
+        """Attributes of the array, by the CF conventions.
 
         Densities are of the features in the data's own units: their unit is 1.
         """

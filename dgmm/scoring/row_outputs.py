@@ -45,7 +45,7 @@ _RESPONSIBILITIES_BYTES = 16 * 1024 * 1024
 def chunk_blocks(grid: BlockGrid) -> int:
     """Blocks in one output chunk, from the data's size alone.
 
-    At least 131,072 rows; more where that keeps an array to 4096 chunks, but never more than about
+    At least 131,072 rows; more where an array then has 4096 chunks, but never more than about
     a million: a task holds a chunk.
     """
     rows = min(max(_MIN_CHUNK_ROWS, -(-grid.n_samples // _FEW_CHUNKS)), _MAX_CHUNK_ROWS)
@@ -88,7 +88,7 @@ class Products:
     ) -> None:
         """Make the group and its empty arrays; nothing where none is wanted.
 
-        `place` is the path where its folder is held open.
+        `place` is the path, or its open folder.
         """
         if not self.names:
             return
@@ -164,7 +164,7 @@ def scoring_pass(
     backend
         The name of what computes, the same for all workers (`select_scoring_backend`).
     progress
-        Keeps the finished parts: their chunks are on disk, and are not written again.
+        Saves the finished parts: their chunks are on disk, and are not written again.
     """
     leaves, grid = RowWriter(dataset, model, products, drop, backend), dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
@@ -221,7 +221,7 @@ class _ChunkWriter:
 def describe(
     path: str | Path, names: tuple[str, ...], digests: Digests, backend: str
 ) -> dict[str, Output]:
-    """What run.json says of each array."""
+    """The entry of each array in run.json."""
     described: dict[str, Output] = {}
     for name in names:
         array = OutputArray(str(path), name)

@@ -1,4 +1,4 @@
-"""What a fixed mixture says of each row of a block: label, posterior, log density, anomaly."""
+"""Scores of a block: label, posterior, log density and anomaly of each row."""
 
 from __future__ import annotations
 

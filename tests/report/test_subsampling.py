@@ -5,7 +5,7 @@ import pytest
 
 from dgmm.report import subsampling as thinning
 from dgmm.report.label_maps import Layout
-from dgmm.report.subsampling import CELL_LIMIT, read_at, read_thinned
+from dgmm.report.subsampling import CELL_LIMIT, read_at, read_subsample
 
 
 class Counting:
@@ -22,23 +22,23 @@ class Counting:
 
 
 def test_a_short_column_is_read_whole() -> None:
-    thinned = read_thinned(Counting(1000, 300))
-    assert np.array_equal(thinned.values, np.arange(1000))
-    assert thinned.description == "all 1,000 rows"
+    subsample = read_subsample(Counting(1000, 300))
+    assert np.array_equal(subsample.values, np.arange(1000))
+    assert subsample.description == "all 1,000 rows"
 
 
 def test_a_long_column_is_thinned_by_the_stride_that_is_said() -> None:
-    thinned = read_thinned(Counting(12_000_000, 100_000))
-    assert np.array_equal(thinned.values, np.arange(0, 12_000_000, 3))
-    assert thinned.description == "every 3rd row of 12,000,000"
-    assert thinned.values.size == CELL_LIMIT
+    subsample = read_subsample(Counting(12_000_000, 100_000))
+    assert np.array_equal(subsample.values, np.arange(0, 12_000_000, 3))
+    assert subsample.description == "every 3rd row of 12,000,000"
+    assert subsample.values.size == CELL_LIMIT
 
 
 @pytest.mark.parametrize("n", [999, 1000, 1001, 31_999, 64_000, 64_001, 10**7 + 3])
 def test_no_more_cells_than_the_limit_are_read(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thinning, "DECODE_LIMIT", 64_000)
     column = Counting(n, 512)
-    values = read_thinned(column, limit=1000).values
+    values = read_subsample(column, limit=1000).values
     assert n < 1000 or 400 <= values.size <= 1000
     assert (np.diff(values) > 0).all()
     # Chunks are decoded whole: their number bounds the work.
