@@ -119,7 +119,7 @@ def _(desk: Desk) -> None:
     assert not Path("evil.npy").exists()
 
 
-def stopped_at_the_last_walk(desk: Desk) -> Path:
+def stopped_while_scoring(desk: Desk) -> Path:
     """A run that was interrupted when its model was there and its labels were not."""
 
     def interrupted(*_arguments: object, **_options: object) -> None:
@@ -136,7 +136,7 @@ def stopped_at_the_last_walk(desk: Desk) -> Path:
 def _(desk: Desk) -> None:
     X = two_clusters()
     rows = desk.write_rows(X)
-    directory = stopped_at_the_last_walk(desk)
+    directory = stopped_while_scoring(desk)
     before = tree(directory)
     said = "runs/new holds another job: model.n_components is 2 there, 3 here. Choose another out"
     desk.job(73, said, model={"n_components": 3})
