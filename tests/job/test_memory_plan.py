@@ -92,8 +92,10 @@ def test_a_task_has_at_least_one_block_whatever_the_number_of_tasks() -> None:
     several = work(n_candidates=1)
     for n_tasks in (4 * several.grid.n_blocks, 7 * several.grid.n_blocks):
         assert of_task(replace(several, n_tasks=n_tasks))["statistics"] == 4 * STATISTICS["full"]
-    alone = replace(several, n_tasks=0)
-    assert of_task(alone) == of_task(replace(several, n_tasks=1))
+    levels = (3 * several.grid.n_blocks).bit_length()
+    for n_tasks in (0, 1):
+        found = of_task(replace(several, n_tasks=n_tasks))
+        assert found["statistics"] == (2 * levels + 2) * STATISTICS["full"]
 
 
 @pytest.mark.parametrize(
