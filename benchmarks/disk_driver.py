@@ -16,7 +16,7 @@ import numpy as np
 from dgmm.config import load_job
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
-from dgmm.execution.opening import open_executor
+from dgmm.execution.open_cluster import open_executor
 from dgmm.fitting.em.data_pass import EStepTask
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.job.planning import plan_for

@@ -27,7 +27,7 @@ from dgmm.mixture.kernels import ProductKernel
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.scoring.in_memory import scores
-from dgmm.scoring.row_outputs import Products, scoring_pass
+from dgmm.scoring.scoring_pass import Products, scoring_pass
 
 SHAPE = Shape(5_000_000, 16, 32)
 _TRIAL = Shape(50_000, 16, 32)

@@ -21,7 +21,7 @@ from benchmarks.measuring import N_THREADS, PROJECT
 from benchmarks.mixtures import overlapping_rows
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import fit

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.scoring.row_output import ROW_OUTPUTS, RowOutput, ScoredBlock
+from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput, ScoredBlock
 
 
 def posteriors_of(scored: ScoredBlock) -> NDArray[Any]:

@@ -16,13 +16,13 @@ from typing import Any
 from dgmm.checkpoint import run_state
 from dgmm.cli.entry_point import run
 from dgmm.data.summary import summarise as summary
-from dgmm.data.zarr import output_arrays as zarr_output
+from dgmm.data.zarr import output_store as zarr_output
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import data_pass as expectation
 from dgmm.job import directory, output_stage
 from dgmm.job import fit_job as fitting
 from dgmm.reduction.tree import TreeReducer
-from dgmm.scoring import row_outputs as outputs
+from dgmm.scoring import scoring_pass as outputs
 from dgmm.storage import array_files, folders
 
 

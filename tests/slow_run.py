@@ -11,7 +11,7 @@ from dgmm.checkpoint import run_state
 from dgmm.cli.entry_point import run
 from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.reduction import executor
-from dgmm.scoring import row_outputs as outputs
+from dgmm.scoring import scoring_pass as outputs
 
 
 def main(seconds: str, job: str) -> int:

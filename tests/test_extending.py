@@ -18,7 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dgmm.config.schema import REGISTRIES
-from dgmm.scoring.row_output import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")

@@ -68,7 +68,7 @@ def test_the_table_of_commands_is_complete() -> None:
 
 
 def test_the_table_of_outputs_is_what_is_written() -> None:
-    from dgmm.scoring.row_output import ROW_OUTPUTS
+    from dgmm.scoring.output_registry import ROW_OUTPUTS
 
     cells = " ".join(first_column("in the run directory"))
     assert set(re.findall(r"outputs\.zarr/(\w+)", cells)) == set(ROW_OUTPUTS)

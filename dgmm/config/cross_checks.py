@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dgmm.config.expected_values import expected, schema_of
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import ParsedYaml
-from dgmm.execution.opening import CLUSTERS
+from dgmm.execution.open_cluster import CLUSTERS
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]

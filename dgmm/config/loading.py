@@ -20,10 +20,10 @@ from dgmm.config.expected_values import (
     suggestion,
 )
 from dgmm.config.overrides import apply_overrides
+from dgmm.config.path_syntax import path_problems
 from dgmm.config.problems import KeyPath, Place, Problem, is_secret, job_file_error
 from dgmm.config.reserved_keys import reserved_key, reserved_value
 from dgmm.config.schema import Job
-from dgmm.config.written_paths import path_problems
 from dgmm.config.yaml_reader import ParsedYaml, YamlSyntaxError, read_yaml
 from dgmm.errors import InputNotFoundError
 from dgmm.storage.regular_files import OversizedFileError, read_regular_or_pipe

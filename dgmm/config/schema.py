@@ -22,7 +22,7 @@ from dgmm.config.values import (
     Version,
 )
 from dgmm.data.formats import FORMATS, format_name
-from dgmm.execution.opening import CLUSTERS
+from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.fitting.initialisation import INITIALISERS
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.registry import Registry

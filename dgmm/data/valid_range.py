@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.attribute_numbers import numbers_in, shown
+from dgmm.data.numeric_attributes import numbers_in, shown
 from dgmm.errors import DataError
 
 _NAMES = {"valid_range": 2, "valid_min": 1, "valid_max": 1}

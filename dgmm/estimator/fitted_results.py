@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.errors import DataError
 from dgmm.estimator import fitted_attributes as fitted

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.cache_budget import with_cached_rows
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_results import FittedResults

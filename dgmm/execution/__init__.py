@@ -7,6 +7,6 @@ bit-identical results on any of them. Other kinds are added to `CLUSTERS`, or as
 group `dgmm.clusters`.
 """
 
-from dgmm.execution.opening import CLUSTERS, ClusterKind, ClusterSettings, open_executor
+from dgmm.execution.open_cluster import CLUSTERS, ClusterKind, ClusterSettings, open_executor
 
 __all__ = ["CLUSTERS", "ClusterKind", "ClusterSettings", "open_executor"]

@@ -23,9 +23,9 @@ from dgmm.errors import (
 )
 from dgmm.events import Listener
 from dgmm.job.first_record import begun
-from dgmm.job.held_lock import Lock
 from dgmm.job.identity import difference, identity
 from dgmm.job.lock import locked
+from dgmm.job.lock_heartbeat import Lock
 from dgmm.job.metrics_and_events import RecordingListener, now
 from dgmm.job.output_formats import comparable, with_format
 from dgmm.job.output_path import open_run_folder

@@ -33,7 +33,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dgmm.errors import DgmmError, OutputExistsError
-from dgmm.job.held_lock import Lock
+from dgmm.job.lock_heartbeat import Lock
 from dgmm.job.lock_holder import NAME, Holder, machine, read_holder, read_named, write_holder
 from dgmm.storage.folders import Folder
 

@@ -13,7 +13,7 @@ from dgmm.data.formats import format_name, open_stored
 from dgmm.data.zarr.format_versions import format_in
 from dgmm.data.zarr.node import find_array
 from dgmm.errors import DgmmError
-from dgmm.job.former_identities import in_todays_names
+from dgmm.job.earlier_identities import in_todays_names
 from dgmm.job.identity import data_source
 from dgmm.storage.folders import Folder
 

@@ -9,7 +9,7 @@ from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.zarr.format_versions import ZarrFormat, format_in, group_attributes
 from dgmm.data.zarr.output_array import run_of
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError
 from dgmm.job.directory import RunDirectory
 from dgmm.job.identity import fingerprint
@@ -19,8 +19,8 @@ from dgmm.model.model_files import model_digest
 from dgmm.reduction.checksums import Digests
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.scoring import anomaly
-from dgmm.scoring.row_outputs import Products, describe, scoring_pass
 from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.scoring_pass import Products, describe, scoring_pass
 from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Entry, Folder
 

@@ -6,7 +6,7 @@ import math
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.execution.opening import CLUSTERS
+from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
@@ -22,8 +22,8 @@ from dgmm.model.model_files import load_model
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.machine import available_memory, free_memory
-from dgmm.scoring.row_output import ROW_OUTPUTS
-from dgmm.scoring.row_outputs import chunk_blocks, responsibilities_chunk_rows
+from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.scoring_pass import chunk_blocks, responsibilities_chunk_rows
 
 
 @limited_thread()

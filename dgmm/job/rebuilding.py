@@ -10,7 +10,7 @@ from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
-from dgmm.execution.opening import open_executor
+from dgmm.execution.open_cluster import open_executor
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage

@@ -10,7 +10,7 @@ from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
 from dgmm.job.directory import RunDirectory
-from dgmm.job.former_identities import in_former_names
+from dgmm.job.earlier_identities import in_former_names
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import CHECKPOINT, holds_results

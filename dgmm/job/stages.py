@@ -12,10 +12,10 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.formats import open_stored
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import ZarrFormat
-from dgmm.data.zarr.output_arrays import finish_outputs
+from dgmm.data.zarr.output_store import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.events import Listener
-from dgmm.execution.opening import CLUSTERS, ClusterSettings, open_executor
+from dgmm.execution.open_cluster import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
 from dgmm.job.identity import data_source
@@ -23,7 +23,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.resume_check import accepted_workers
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
-from dgmm.scoring.row_output import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import feature_names_from
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError

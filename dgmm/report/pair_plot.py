@@ -12,15 +12,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.report.axis_units import AxisUnit, drawn_range
 from dgmm.report.components import Components, Floats
 from dgmm.report.feature_choice import chosen_features
-from dgmm.report.figure import (
-    FAINT,
-    INK,
-    OmittedFigure,
-    ReportFigure,
-    new_figure,
-    render,
-    sentence,
-)
+from dgmm.report.figure import FAINT, INK, OmittedFigure, ReportFigure, new_figure, render, sentence
 from dgmm.report.formatting import literal
 
 _TITLE = "Pair plot with covariance ellipses"

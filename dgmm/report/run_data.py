@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model

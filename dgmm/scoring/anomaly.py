@@ -17,14 +17,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of, joined
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce, split_ranges
 from dgmm.reduction.tree import PassProgress
-from dgmm.scoring.row_outputs import chunk_blocks
 from dgmm.scoring.row_scores import is_anomalous
+from dgmm.scoring.scoring_pass import chunk_blocks
 
 _DIGIT_BITS = 16
 _DIGITS = 64 // _DIGIT_BITS

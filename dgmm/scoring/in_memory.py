@@ -18,12 +18,8 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.fill_values import filled_rows
-from dgmm.scoring.row_output import ROW_OUTPUTS
-from dgmm.scoring.row_scores import (
-    ScoredMixture,
-    score_block,
-    select_scoring_backend,
-)
+from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from dgmm.mixture.sufficient_statistics import merged_weight
 from dgmm.reduction.checksums import Digests, joined
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
-from dgmm.scoring.row_output import ScoredBlock
+from dgmm.scoring.output_registry import ScoredBlock
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 import xarray
 import zarr
 
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError
 

@@ -13,7 +13,7 @@ import zarr
 
 import dgmm
 from dgmm.data import lazy_arrays
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.errors import DataError, DataTypeError
 
 ROWS = np.random.default_rng(41).normal(size=(500, 3))

@@ -15,7 +15,7 @@ import xarray
 import zarr
 
 import dgmm
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, DataNotFoundError, DataTypeError, ExitCode, InputNotFoundError
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import dgmm
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.errors import DataError, DataTypeError
 
 N = 40

@@ -8,7 +8,7 @@ import xarray
 import zarr
 
 from dgmm import GaussianMixture
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.selected_features import SelectedFeatures
 from dgmm.data.summary.summarise import summarise
 from dgmm.data.valid_range import valid_range_of

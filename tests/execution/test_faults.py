@@ -20,7 +20,7 @@ from reduction_examples import FloatSum, Leaves, awkward_values, plain_tree
 from dgmm.errors import DgmmError, PoisonBlocksError, UnavailableError
 from dgmm.execution import local_processes
 from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
-from dgmm.execution.scheduling import late_ranges
+from dgmm.execution.scheduling import stragglers as late_ranges
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce, split_ranges
 

@@ -33,7 +33,7 @@ from dgmm.job.identity import difference
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.model.model_files import load_model, save_model
 from dgmm.report import ReportUnavailableError
-from dgmm.scoring.row_output import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS
 
 QUIET = SilentListener()
 

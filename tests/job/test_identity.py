@@ -14,7 +14,7 @@ from golden.old_runs import HERE
 from dgmm.errors import OutputExistsError, UnavailableError
 from dgmm.events import SilentListener
 from dgmm.job import run_job
-from dgmm.job.former_identities import in_former_names, in_todays_names
+from dgmm.job.earlier_identities import in_former_names, in_todays_names
 from dgmm.mixture import backends
 
 

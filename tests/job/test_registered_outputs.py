@@ -16,7 +16,7 @@ from clusters import gaussian_clusters, write_zarr
 from extra_outputs import EXTRA
 
 from dgmm.cli.entry_point import run
-from dgmm.scoring.row_output import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS
 
 SCRIPT = Path(__file__).parents[1] / "extra_outputs.py"
 

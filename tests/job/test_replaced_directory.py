@@ -18,7 +18,7 @@ from clusters import gaussian_clusters, job, write_zarr
 from dgmm.checkpoint.run_state import RunState
 from dgmm.cli.entry_point import run
 from dgmm.data.zarr.output_array import OutputArray
-from dgmm.data.zarr.output_arrays import create_array, create_outputs
+from dgmm.data.zarr.output_store import create_array, create_outputs
 from dgmm.errors import OutputFailedError
 from dgmm.events import SilentListener
 from dgmm.fitting.em.data_pass import EStepTask

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dgmm.data.standardisation import Standardisation
-from dgmm.data.zarr.output_arrays import OutputArray, create_array, create_outputs
+from dgmm.data.zarr.output_store import OutputArray, create_array, create_outputs
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel

@@ -9,7 +9,7 @@ from fabricated_runs import facts, mixture, run_directory, write_outputs
 from page_reading import Page
 from PIL import Image
 
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.model.model_files import load_model, save_model
 from dgmm.report import write_report
 from dgmm.storage.array_files import write_arrays

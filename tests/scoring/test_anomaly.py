@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dgmm.data.zarr import output_arrays as zarr_output
+from dgmm.data.zarr import output_store as zarr_output
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.scoring import anomaly
-from dgmm.scoring.row_outputs import Products, chunk_blocks
+from dgmm.scoring.scoring_pass import Products, chunk_blocks
 
 FLOATS = st.floats(allow_nan=False, width=64)
 

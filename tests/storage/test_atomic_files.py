@@ -19,13 +19,7 @@ import pytest
 from dgmm.errors import DataError, ExitCode, InputNotFoundError, OutputFailedError
 from dgmm.storage.append_files import CsvLines, JsonLines
 from dgmm.storage.array_files import read_arrays, write_arrays
-from dgmm.storage.atomic_files import (
-    plain,
-    read_json,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from dgmm.storage.atomic_files import plain, read_json, write_bytes, write_json, write_text
 
 
 class Code(enum.IntEnum):

@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dgmm.data.attribute_numbers import number_of, numbers_in, shown
 from dgmm.data.encoded_times import refuse_times
 from dgmm.data.fill_value import FillValue
+from dgmm.data.numeric_attributes import number_of, numbers_in, shown
 from dgmm.errors import DataError
 
 #: Where xarray keeps the dimensions' names in version 2.

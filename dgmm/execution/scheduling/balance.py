@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from dgmm.execution.scheduling.affinity import BlockLocations, WaitingRanges
 from dgmm.execution.scheduling.in_flight import Assignment, WorkerAssignments
-from dgmm.execution.scheduling.late_ranges import LateRanges
+from dgmm.execution.scheduling.stragglers import LateRanges
 from dgmm.execution.scheduling.suspects import Suspects
 from dgmm.execution.scheduling.worker_table import WorkerTable
 from dgmm.reduction.blocks import BlockRange

@@ -13,13 +13,7 @@ import numpy as np
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
-from dgmm.mixture.covariance.family import (
-    Array,
-    Moments,
-    QuadraticPart,
-    SharedFamily,
-    Tile,
-)
+from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, SharedFamily, Tile
 from dgmm.mixture.covariance.triangles import pack, unpack
 
 

@@ -1,13 +1,13 @@
 """Tiles to statistics, in two ways that give the same parameters.
 
-`product` turns a pass into two matrix products and is the fast one; `centred` works with deviations
-from each component's own mean and is right at any offset. `choose` takes the first where the guard
-allows it.
+`product_kernel` turns a pass into two matrix products and is the fast one; `centred_kernel` works
+with deviations from each component's own mean and is exact at any offset. `guard` decides which of
+the two a pass may use, so that no digits are lost.
 """
 
-from dgmm.mixture.kernels.centred import CentredKernel
+from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import Guard, choose
-from dgmm.mixture.kernels.product import ProductKernel
+from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.tiles import Kernel, Workspace, e_step
 
 __all__ = ["CentredKernel", "Guard", "Kernel", "ProductKernel", "Workspace", "choose", "e_step"]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.kernels.centred import CentredKernel
-from dgmm.mixture.kernels.product import ProductKernel
+from dgmm.mixture.kernels.centred_kernel import CentredKernel
+from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.tiles import Array, Kernel
 from dgmm.mixture.parameters import Parameters
 

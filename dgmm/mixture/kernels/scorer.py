@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import steps
 from dgmm.mixture.backends.scoring_block import ScoringBlock
-from dgmm.mixture.kernels.centred import CentredKernel
+from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import TOLERANCE, Guard
-from dgmm.mixture.kernels.product import ProductKernel
+from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
 from dgmm.mixture.parameters import Parameters
 

@@ -9,7 +9,7 @@ import zarr
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.fill_value import FillValue
-from dgmm.data.opening import as_dataset
+from dgmm.data.open_dataset import as_dataset
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.repeated_values import repeated_values, repetition_warnings
 from dgmm.data.summary.summarise import summarise

@@ -9,7 +9,7 @@ from dgmm.errors import PoisonBlocksError
 from dgmm.execution.scheduling.affinity import BlockLocations
 from dgmm.execution.scheduling.balance import Balance
 from dgmm.execution.scheduling.in_flight import Assignment
-from dgmm.execution.scheduling.late_ranges import LATE_S, SEARCH_S
+from dgmm.execution.scheduling.stragglers import LATE_S, SEARCH_S
 from dgmm.execution.scheduling.suspects import DEATHS_ALONE, DEATHS_OF_SUSPECT
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import split_ranges

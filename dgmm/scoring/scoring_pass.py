@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
-from dgmm.data.zarr import output_arrays as zarr_output
+from dgmm.data.zarr import output_store as zarr_output
 from dgmm.data.zarr.format_versions import ZarrFormat
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
@@ -30,12 +30,8 @@ from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
-from dgmm.scoring.row_output import ROW_OUTPUTS, RowOutput, ScoredBlock
-from dgmm.scoring.row_scores import (
-    ScoredMixture,
-    ScoringStatistics,
-    score_block,
-)
+from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput, ScoredBlock
+from dgmm.scoring.row_scores import ScoredMixture, ScoringStatistics, score_block
 from dgmm.storage.folders import Target
 
 _MIN_CHUNK_ROWS, _MAX_CHUNK_ROWS, _FEW_CHUNKS = 131_072, 1_048_576, 4096

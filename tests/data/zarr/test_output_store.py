@@ -13,7 +13,7 @@ import pytest
 import xarray
 import zarr
 
-from dgmm.data.zarr.output_arrays import OutputArray, create_array, create_outputs, finish_outputs
+from dgmm.data.zarr.output_store import OutputArray, create_array, create_outputs, finish_outputs
 from dgmm.errors import OutputExistsError, OutputFailedError
 
 N, ROWS = 10_000, 4096

@@ -17,19 +17,19 @@ import dgmm
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.row_block import RowBlock
-from dgmm.data.zarr.output_arrays import OutputArray
+from dgmm.data.zarr.output_store import OutputArray
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import split_ranges
-from dgmm.scoring.row_outputs import (
+from dgmm.scoring.row_scores import score_block
+from dgmm.scoring.scoring_pass import (
     Products,
     chunk_blocks,
     responsibilities_chunk_rows,
     scoring_pass,
 )
-from dgmm.scoring.row_scores import score_block
 
 NAMES = ("labels", "max_posterior", "log_density", "responsibilities")
 
