@@ -100,18 +100,7 @@ def prepare(
     """
     family = family_named(settings.covariance_type)
     _check_sizes(dataset.n_samples, settings)
-
-    def read() -> Summary:
-        return summarise(
-            dataset,
-            executor,
-            missing=settings.missing,
-            sample_rows=sample_rows(settings, dataset.n_features),
-            seed=settings.seed,
-            of_pass=progress.of_pass,
-        )
-
-    summary = progress.once("summary", read)
+    summary = progress.once("summary", lambda: _summary(dataset, executor, settings, progress))
     _check_sizes(summary.n_kept, settings)
     standardisation = progress.once(
         "standardisation",
@@ -136,20 +125,42 @@ def prepare(
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
     backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
-        *data_warnings(summary, standardisation, dataset),
-        *repetition_warnings(repeated, dataset.feature_names),
-        *regularisation_warnings(
-            family,
-            standardisation,
-            summary.variance,
-            dataset.feature_names,
-            settings.reg_covar,
-        ),
+        *_warnings(dataset, settings, family, summary, standardisation, repeated),
         *floored,
         *_compiling_warnings(),
     )
     return PreparedFit(
         family, summary, standardisation, sample, problem, backend, warnings, repeated
+    )
+
+
+def _summary(
+    dataset: Dataset, executor: Executor, settings: FitSettings, progress: SavedProgress
+) -> Summary:
+    return summarise(
+        dataset,
+        executor,
+        missing=settings.missing,
+        sample_rows=sample_rows(settings, dataset.n_features),
+        seed=settings.seed,
+        of_pass=progress.of_pass,
+    )
+
+
+def _warnings(
+    dataset: Dataset,
+    settings: FitSettings,
+    family: Family,
+    summary: Summary,
+    standardisation: Standardisation,
+    repeated: tuple[RepeatedValue, ...],
+) -> Iterator[str]:
+    """What the data's values, and the settings beside them, give reason to look at."""
+    names = dataset.feature_names
+    yield from data_warnings(summary, standardisation, dataset)
+    yield from repetition_warnings(repeated, names)
+    yield from regularisation_warnings(
+        family, standardisation, summary.variance, names, settings.reg_covar
     )
 
 
