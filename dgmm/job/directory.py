@@ -103,7 +103,7 @@ class RunDirectory:
                     yield directory
 
     @property
-    def goes_on(self) -> bool:
+    def is_resumed(self) -> bool:
         """Whether an earlier attempt at this very job has left a state to resume from."""
         return self.previous is not None and self.folder.holds_folder(CHECKPOINT)
 
@@ -118,12 +118,12 @@ class RunDirectory:
         if self.previous is None or self.previous.get("status") != "done":
             return False
         is_raised = max_iter_of(self.previous) < self._job.model.max_iter
-        return not (is_raised and self.goes_on)  # it stopped at the max_iter of then
+        return not (is_raised and self.is_resumed)  # it stopped at the max_iter of then
 
     @property
     def can_save_model_again(self) -> bool:
         """Whether a finished run that lacks its model has the state of EM that it was made from."""
-        return self.goes_on and bool(missing_model(self.folder))
+        return self.is_resumed and bool(missing_model(self.folder))
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """The result of a run that has nothing to do.
@@ -155,11 +155,11 @@ class RunDirectory:
         self, command: Literal["run", "predict"], listener: Listener
     ) -> Iterator[RecordingListener]:
         """Write run.json now and at the end, whatever the end is; yield what writes the logs."""
-        attempts = attempts_after(self.previous or {}) if self.goes_on else []
-        before: dict[str, Any] = (self.previous or {}) if self.goes_on else {}
-        if not self.goes_on:
+        attempts = attempts_after(self.previous or {}) if self.is_resumed else []
+        before: dict[str, Any] = (self.previous or {}) if self.is_resumed else {}
+        if not self.is_resumed:
             refuse_results(self.folder)
-        self._remove(_ENDINGS if self.goes_on else _LOGS)
+        self._remove(_ENDINGS if self.is_resumed else _LOGS)
         self._sweep()
         warnings = [*standing_warnings(before), *self._taken_over]
         own = with_format(self.identity, self._job)

@@ -75,7 +75,7 @@ def run_recorded(
             result = _finished(job, directory, read(job), listener, rebuild)
         else:
             # Before anything is written: a state of other data is left as it is.
-            seen = read(job) if directory.goes_on else None
+            seen = read(job) if directory.is_resumed else None
             changes: list[str] = []
             if seen is not None:
                 changes = accepted_changes(

@@ -85,7 +85,7 @@ def accepted_workers(
     OutputExistsError
         With what differs and which worker it is.
     """
-    then = (directory.previous or {}).get("environment") if directory.goes_on else None
+    then = (directory.previous or {}).get("environment") if directory.is_resumed else None
     now = environment["driver"]
     if then is None or not (then.get("workers") or environment["workers"]):
         return []  # the driver computes alone, and was compared before anything was written
@@ -117,7 +117,7 @@ def _accepted(directory: RunDirectory, changed: str, accept_versions: bool) -> l
             f"{directory.shown} holds the state of a run {what}: {changed}. Go on with those, or "
             "give --accept-versions: then bits are not those of an undisturbed run"
         )
-    text = f"the run goes on with other software or another processor than before ({changed}): "
+    text = f"the run resumes with other software or another processor than before ({changed}): "
     return [text + "its bits are not those of an undisturbed run"]
 
 

@@ -343,7 +343,7 @@ def _opened_again(*workers: dict[str, Any]) -> SimpleNamespace:
     """A run directory whose earlier attempt ran on such workers; none: in the driver."""
     groups = [{"workers": [str(i)], "count": 1, "environment": w} for i, w in enumerate(workers)]
     record = {"environment": {"driver": process_environment(), "workers": groups, "mixed": False}}
-    return SimpleNamespace(previous=record, goes_on=True, shown="runs/one")
+    return SimpleNamespace(previous=record, is_resumed=True, shown="runs/one")
 
 
 def _now(*workers: dict[str, Any]) -> dict[str, Any]:
