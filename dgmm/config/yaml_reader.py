@@ -1,31 +1,22 @@
 """YAML text to plain values, each with its line and column; ambiguous YAML is a named problem.
 
-ruamel.yaml splits the text into events; the tree is built here, so that size, depth and aliases are
-bounded before anything is built, duplicate keys are seen, and no tag can name a Python object.
+ruamel.yaml composes the nodes; one method of its composer is replaced, since that limits no size
+and keeps neither tags as written nor the places of aliases. No tag can name a Python object.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-    StreamStartEvent,
-)
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from dgmm.config.environment import UnsetVariableError, substitute
 from dgmm.config.problems import KeyPath, Place, Problem, is_secret, shortened, shown
@@ -103,122 +94,121 @@ def read_yaml(text: str, source: str, environment: Mapping[str, str], *, lines: 
     YamlSyntaxError
         If the text is not YAML, or is too deep or too large.
     """
-    return _Composer(text, source, environment, lines=lines).read()
+    return _Reader(text, source, environment, lines=lines).read()
 
 
-class _Composer:
-    """Builds the tree of one document from its events."""
+class _Mark(NamedTuple):
+    """A line and column from 0, as in ruamel.yaml."""
+
+    line: int
+    column: int
+
+
+_START = _Mark(0, 0)
+
+
+class _Alias(Node):
+    """An alias where it stands: `anchor` is its name, `value` the node that it repeats, if any."""
+
+
+class _Reader(Composer):
+    """Composes the nodes of one document, then turns them into values."""
 
     def __init__(
         self, text: str, source: str, environment: Mapping[str, str], *, lines: bool
     ) -> None:
+        super().__init__(YAML(typ="safe", pure=True))
+        self.warn_double_anchors = False
         self._text, self._source, self._lines = text, source, lines
         self._environment = environment
-        self._events: Iterator[Event] = iter(YAML(typ="safe", pure=True).parse(text))
-        self._anchors: dict[str, tuple[Any, int, KeyPath]] = {}
-        self._n_nodes = 0
+        self._n_composed = self._n_values = self._depth = 0
         self._parsed = ParsedYaml()
 
     def read(self) -> ParsedYaml:
         self._refuse_control_characters()
-        self._parsed.values[()] = self._place(0, 0)
+        self._parsed.values[()] = self._place(_START)
         try:
-            self._read_stream()
+            node = self.loader.compose(self._text)
+        except ComposerError as error:
+            text = "a second document (---) begins here; a job file holds one"
+            raise self._fatal(text, error.problem_mark) from None
         except MarkedYAMLError as error:
             raise self._syntax_problem(error) from None
-        except (YAMLError, ValueError, RecursionError) as error:
-            raise self._fatal(f"this is not YAML: {printable(str(error))}", 0, 0) from None
+        except (YAMLError, ValueError, AssertionError) as error:
+            raise self._fatal(f"this is not YAML: {printable(str(error))}") from None
+        if self.loader.version not in (None, (1, 2)):
+            raise self._fatal("a job file is YAML 1.2: remove the %YAML line")
+        if node is not None:
+            self._parsed.value = self._value(node, ())
         return self._parsed
 
-    def _read_stream(self) -> None:
-        for event in self._events:
-            match event:
-                case StreamStartEvent():
-                    continue
-                case StreamEndEvent():
-                    return
-                case DocumentStartEvent():
-                    self._check_version(event)
-                    self._parsed.value = self._node(next(self._events), ())
-                    next(self._events)  # the end of the document
-                    break
-        extra = next(self._events)
-        if isinstance(extra, DocumentStartEvent):
-            mark = extra.start_mark
-            text = "a second document (---) begins here; a job file holds one"
-            raise self._fatal(text, mark.line, mark.column)
-
-    def _node(self, event: Any, path: KeyPath) -> Any:
-        self._parsed.values[path] = place = self._event_place(event)
-        self._count(1, event)
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As in ruamel.yaml, within the limits; tags stay as written, aliases where they stand."""
+        event = self.parser.peek_event()
+        self._n_composed += 1
+        self._check_limits(self._n_composed, self._depth, event.start_mark)
         if isinstance(event, AliasEvent):
-            return self._alias(event, path, place)
-        if len(path) > DEEPEST:
-            mark = event.start_mark
-            raise self._fatal(f"nested more than {DEEPEST} deep", mark.line, mark.column)
-        before = self._n_nodes
-        value = self._anchored(event, path, place)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = value, self._n_nodes - before + 1, path
-        return value
+            node = self.anchors.get(self.parser.get_event().anchor)
+            if node is not None and node.end_mark is None:
+                node = None  # the alias lies within what it repeats
+            return _Alias(None, node, event.start_mark, event.end_mark, anchor=event.anchor)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        node.ctag = event.ctag
+        return node
 
-    def _anchored(self, event: Any, path: KeyPath, place: Place) -> Any:
-        if (tag := event.tag) is not None:
-            self._skip(event, path)
-            name = printable(str(tag).replace(_STANDARD_TAG, "!!"))
-            shown_name = _hidden(path, name)
+    def _check_limits(self, n_nodes: int, depth: int, mark: Any) -> None:
+        if n_nodes > MOST_NODES:
+            text = f"more than {MOST_NODES:,} values, aliases included; a job has about 40"
+            raise self._fatal(text, mark)
+        if depth > DEEPEST:
+            raise self._fatal(f"nested more than {DEEPEST} deep", mark)
+
+    def _value(self, node: Node, path: KeyPath) -> Any:
+        self._parsed.values[path] = place = self._place(node.start_mark)
+        self._n_values += 1
+        self._check_limits(self._n_values, len(path), node.start_mark)
+        if isinstance(node, _Alias):
+            return self._alias(node, path, place)
+        if node.tag is not None:
+            shown_name = _hidden(path, printable(node.tag.replace(_STANDARD_TAG, "!!")))
             return self._broken(place, path, f"tags are not accepted: remove {shown_name}")
-        if isinstance(event, ScalarEvent):
-            return self._scalar(event, path, place)
-        return self._collection(event, path)
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, path, place)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
 
-    def _collection(self, event: Event, path: KeyPath) -> Any:
-        if isinstance(event, MappingStartEvent):
-            return self._mapping(path)
-        items: list[Any] = []
-        while not isinstance(event := next(self._events), SequenceEndEvent):
-            items.append(self._node(event, (*path, len(items))))
-        return items
-
-    def _mapping(self, path: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
-        while not isinstance(event := next(self._events), MappingEndEvent):
-            key, place = self._key(event, path), self._event_place(event)
+        for key_node, value_node in node.value:
+            key, place = self._key(key_node, path), self._place(key_node.start_mark)
             here = (*path, key)
             if key in mapping:
                 first = self._parsed.keys[here]
-                text = f"this key stands twice, first on line {first.line}"
-                self._broken(place, here, text)
-                self._node(next(self._events), (*path, f"{key} (again)"))
+                self._broken(place, here, f"this key stands twice, first on line {first.line}")
+                self._value(value_node, (*path, f"{key} (again)"))
                 continue
             self._parsed.keys[here] = place
-            mapping[key] = self._node(next(self._events), here)
+            mapping[key] = self._value(value_node, here)
         return mapping
 
-    def _key(self, event: Event, path: KeyPath) -> str:
-        if not isinstance(event, ScalarEvent) or event.tag is not None:
-            self._skip(event, (*path, "?"))
-            unnamed = f"(key {len(self._parsed.problems) + 1})"
-            self._broken(self._event_place(event), (*path, unnamed), "a key must be a plain word")
-            return unnamed
-        self._count(1, event)
-        return str(event.value)
+    def _key(self, node: Node, path: KeyPath) -> str:
+        if isinstance(node, ScalarNode) and node.tag is None:
+            return str(node.value)
+        unnamed = f"(key {len(self._parsed.problems) + 1})"
+        self._broken(self._place(node.start_mark), (*path, unnamed), "a key must be a plain word")
+        return unnamed
 
-    def _skip(self, event: Event, path: KeyPath) -> None:
-        """Consume a node that is refused; the limits on size and depth still hold."""
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
-            n_problems = len(self._parsed.problems)
-            self._collection(event, path)
-            del self._parsed.problems[n_problems:]
-
-    def _scalar(self, event: ScalarEvent, path: KeyPath, place: Place) -> Any:
+    def _scalar(self, node: ScalarNode, path: KeyPath, place: Place) -> Any:
         try:
-            value = resolve_scalar(event.value) if event.implicit[0] else event.value
+            value = resolve_scalar(node.value) if node.style is None else node.value
             if not isinstance(value, str):
                 return value
             replaced = substitute(value, self._environment)
         except AmbiguousScalarError as error:
-            found = _hidden(path, shortened(event.value))
+            found = _hidden(path, shortened(node.value))
             return self._broken(place, path, f"found {found}, {error}; write it without")
         except UnsetVariableError as error:
             return self._broken(place, path, str(error))
@@ -226,47 +216,29 @@ class _Composer:
             self._parsed.written[path] = value
         return replaced
 
-    def _alias(self, event: AliasEvent, path: KeyPath, place: Place) -> Any:
-        if event.anchor not in self._anchors:
-            name = _hidden(path, f"*{event.anchor}")  # a password may begin with a star
+    def _alias(self, node: _Alias, path: KeyPath, place: Place) -> Any:
+        if node.value is None:
+            name = _hidden(path, f"*{node.anchor}")  # a password may begin with a star
             return self._broken(place, path, f"{name} is not defined above this line")
-        value, size, anchored = self._anchors[event.anchor]
-        self._count(size, event)
-        self._repeat_written(value, anchored, path)
+        n_problems = len(self._parsed.problems)
+        try:
+            value = self._value(node.value, path)
+        except YamlSyntaxError as error:
+            raise self._fatal(error.problem.message, node.start_mark) from None
+        del self._parsed.problems[n_problems:]  # reported at the anchor
+        self._parsed.values[path] = place
         return value
-
-    def _repeat_written(self, value: Any, anchored: KeyPath, path: KeyPath) -> None:
-        """Copy the text as written from the anchor to its alias, at every key below."""
-        if (text := self._parsed.written.get(anchored)) is not None:
-            self._parsed.written[path] = text
-        if isinstance(value, dict):
-            for key, below in value.items():
-                self._repeat_written(below, (*anchored, key), (*path, key))
-
-    def _count(self, n_nodes: int, event: Event) -> None:
-        self._n_nodes += n_nodes
-        if self._n_nodes > MOST_NODES:
-            mark = event.start_mark
-            text = f"more than {MOST_NODES:,} values, aliases included; a job has about 40"
-            raise self._fatal(text, mark.line, mark.column)
 
     def _broken(self, place: Place, path: KeyPath, message: str) -> Any:
         self._parsed.problems.append(Problem(place, path, message))
         return BROKEN
 
-    def _check_version(self, event: DocumentStartEvent) -> None:
-        if event.version is not None and tuple(event.version) != (1, 2):
-            text = "a job file is YAML 1.2: remove the %YAML line"
-            raise self._fatal(text, 0, 0)
+    def _place(self, mark: Any) -> Place:
+        position = (mark.line + 1, mark.column + 1) if self._lines else ()
+        return Place(self._source, *position)
 
-    def _event_place(self, event: Event) -> Place:
-        return self._place(event.start_mark.line, event.start_mark.column)
-
-    def _place(self, line: int, column: int) -> Place:
-        return Place(self._source, line + 1, column + 1) if self._lines else Place(self._source)
-
-    def _fatal(self, message: str, line: int, column: int) -> YamlSyntaxError:
-        return YamlSyntaxError(Problem(self._place(line, column), (), message))
+    def _fatal(self, message: str, mark: Any = _START) -> YamlSyntaxError:
+        return YamlSyntaxError(Problem(self._place(mark), (), message))
 
     def _refuse_control_characters(self) -> None:
         if match := _CONTROL.search(self._text):
@@ -277,16 +249,15 @@ class _Composer:
                 encoding = sys.getfilesystemencoding()
                 text = f"the byte 0x{byte:x} is no {encoding}, in which words are read here"
                 text += "; write UTF-8" if encoding == "utf-8" else ": set PYTHONUTF8=1"
-            raise self._fatal(text, line, column)
+            raise self._fatal(text, _Mark(line, column))
 
     def _syntax_problem(self, error: MarkedYAMLError) -> YamlSyntaxError:
         """The parser's message without the line itself, which may hold a secret."""
-        mark = error.problem_mark or error.context_mark
+        mark = error.problem_mark or error.context_mark or _START
         if "end of stream" in str(error.problem) and error.context_mark is not None:
             mark = error.context_mark  # where what is not closed was opened
-        line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        return self._fatal(f"{printable(words)}{self._hint(line)}", line, column)
+        return self._fatal(f"{printable(words)}{self._hint(mark.line)}", mark)
 
     def _hint(self, line: int) -> str:
         lines = self._text.splitlines()

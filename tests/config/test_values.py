@@ -133,6 +133,8 @@ def test_an_anchor_may_be_used_again():
     assert job.data.path == "a"
     shared = load(JOB + "seed: &n 4\ncluster: {n_workers: *n}\n", "seed=5")
     assert (shared.seed, shared.cluster.n_workers) == (5, 4)
+    named = load("data: {&key path: a}\nmodel: {n_components: 1}\noutput: {path: *key}\n")
+    assert named.output.path == "path"
 
 
 def test_text_takes_variables_from_the_environment_and_only_text():
