@@ -230,8 +230,8 @@ def _attempts(
     trees as well: each holds a copy of its rows, or their distances.
     """
 
-    def attempt(run: BlockRange) -> list[Parameters | DgmmError]:
-        return [_or_error(draw, key) for key in keys[run.start : run.stop]]
+    def attempt(blocks: BlockRange) -> list[Parameters | DgmmError]:
+        return [_or_error(draw, key) for key in keys[blocks.start : blocks.stop]]
 
     runs = split_ranges(len(keys), len(keys) if side_by_side else 1)
     ended = sorted(here.run(attempt, runs), key=lambda pair: pair[0])

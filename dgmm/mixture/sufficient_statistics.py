@@ -28,7 +28,7 @@ class Statistics:
         Rows seen, exactly.
     log_likelihood : float
         Σ w log p(y) over rows; without the quadratic term that is common to all components
-        where the kernel is not `is_complete` (see `dgmm.fitting.em.loop`).
+        where the kernel is not `is_complete` (see `dgmm.fitting.em.e_step`).
     sums : (k, p)
         Columns as in φ: quadratic, linear, count.
     scatter : (s,) or None

@@ -57,9 +57,9 @@ class _Histogram:
     digit: int
     prefix: int
 
-    def __call__(self, run: BlockRange) -> NDArray[np.int64]:
+    def __call__(self, blocks: BlockRange) -> NDArray[np.int64]:
         counts = np.zeros(1 << _DIGIT_BITS, np.int64)
-        for start, stop in _chunks(self.grid, run):
+        for start, stop in _chunks(self.grid, blocks):
             values = self.log_density.read(start, stop)
             keys = sortable(values[values >= self.least])  # not NaN
             shift = np.uint64(64 - _DIGIT_BITS * (self.digit + 1))
@@ -140,18 +140,18 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class _Flag:
-    """Writes the flags of a run's chunks; picklable."""
+    """Writes the flags of the chunks of a range; picklable."""
 
     log_density: OutputArray
     anomaly: OutputArray
     grid: BlockGrid
     threshold: float
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Flagged]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Flagged]]:
         """Yield (block, what was flagged); a chunk is written at its last block."""
         step = chunk_blocks(self.grid)
-        for block in range(run.start, run.stop):
-            last = (block + 1) % step == 0 or block + 1 == run.stop
+        for block in range(blocks.start, blocks.stop):
+            last = (block + 1) % step == 0 or block + 1 == blocks.stop
             yield (
                 block,
                 self._chunk(BlockRange(block - block % step, block + 1)) if last else Flagged(),
@@ -183,12 +183,12 @@ def flag(
     return map_reduce(executor, leaves, grid.n_blocks, align=align, progress=progress)
 
 
-def _chunks(grid: BlockGrid, run: BlockRange) -> list[tuple[int, int]]:
-    """Rows of each output chunk of an aligned run."""
+def _chunks(grid: BlockGrid, blocks: BlockRange) -> list[tuple[int, int]]:
+    """Rows of each output chunk of an aligned range."""
     step = chunk_blocks(grid)
     return [
-        grid.rows_of_range(BlockRange(b, min(b + step, run.stop)))
-        for b in range(run.start, run.stop, step)
+        grid.rows_of_range(BlockRange(b, min(b + step, blocks.stop)))
+        for b in range(blocks.start, blocks.stop, step)
     ]
 
 

@@ -93,9 +93,9 @@ class _SummaryLeaves:
     dataset: Dataset
     rule: SampleRule
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
         backend = standardising_backend(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
-        for block in self.dataset.read_blocks(run):
+        for block in self.dataset.read_blocks(blocks):
             yield block.index, PartialSummary.of_block(block, self.dataset, self.rule, backend)
 
 
@@ -104,8 +104,8 @@ class _SampleLeaves:
     dataset: Dataset
     rule: SampleRule
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Candidates]]:
-        for block in self.dataset.read_blocks(run):
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Candidates]]:
+        for block in self.dataset.read_blocks(blocks):
             mask = MissingPolicy.DROP.select(block, self.dataset).mask
             yield block.index, self.rule.candidates(block.index, block.start, block.values, mask)
 

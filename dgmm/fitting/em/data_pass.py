@@ -64,11 +64,11 @@ class EStepTask:
     backend: str
     missing: MissingPolicy
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
         workspace = Workspace(get(self.backend))
         used = frozenset({workspace.backend.name})
-        for block in self.dataset.read_blocks(run):
+        for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
             statistics = self._statistics(rows, block, workspace)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)

@@ -1,4 +1,4 @@
-"""DataPass-maximisation: one loop over a tuple of candidates, each a value until its outcome.
+"""Expectation-maximisation: one loop over a tuple of candidates, each a value until its outcome.
 
 One pass over the data feeds all candidates; their results are those of each candidate's run alone.
 Progress, logs and checkpoints listen to the loop; it knows none of them.

@@ -152,8 +152,8 @@ class _Leaves(Generic[M]):
     missing: MissingPolicy
     measure: Callable[[Block], M]
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, Accounted[M]]]:
-        for block in self.dataset.read_blocks(run):
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Accounted[M]]]:
+        for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
             columns = self.standardisation.apply(rows.values)
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)

@@ -3,7 +3,7 @@
 No library's product serves: BLAS takes matrices from memory, and Φ would have to be written there.
 A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two. Products
 exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the row
-panel for S. Sums stay in registers (`vectors`) while their terms come from that cache.
+panel for S. Sums stay in registers (`simd_intrinsics`) while their terms come from that cache.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Squares of eight by eight numbers whose rows become columns, in registers (`vectors`)."""
+"""Squares of eight by eight numbers whose rows become columns, in registers (`simd_intrinsics`)."""
 
 from __future__ import annotations
 
