@@ -93,7 +93,7 @@ class OutputStage:
             flags, model = self._flagged(quantile)
             digests = {**digests, **flags.digests}
         self._dataset.check_unchanged()
-        publish_outputs(self._part, self._final)
+        publish_outputs(self._part, self._final, self._run)
         path = self._directory.path / self._final.name
         self._directory.record["outputs"] = describe(path, names, digests, self._backend)
         return total, model
@@ -104,7 +104,8 @@ class OutputStage:
             return
         needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
         if _holds(self._final, names, self._is_finished) and all(map(self._state.has, needed)):
-            return  # killed between publishing them and saying so
+            # Killed after publishing them; what it was going to remove is no part of this run.
+            return self._part.folder.remove(self._part.name)
         for slot in ("pass", *self._slots.values()):
             self._state.forget(slot)
         attributes = output_attributes(self._dataset) | {_MODEL: self._digest}

@@ -12,6 +12,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.formats import open_stored
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import ZarrFormat
+from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import finish_outputs
 from dgmm.errors import OutputFailedError, StoppedError
 from dgmm.events import Listener
@@ -139,10 +140,19 @@ def output_attributes(dataset: Dataset) -> dict[str, Any]:
     return {"written_by": "dgmm", "dropped_label": -1, **kept}
 
 
-def publish_outputs(part: Entry, path: Entry) -> None:
-    """Finish the group's metadata and give it its name: readers see all of it or nothing."""
-    if not part.folder.holds(part.name):  # a job that asks for no array
+def publish_outputs(part: Entry, path: Entry, run: str) -> None:
+    """Finish the group's metadata and give it its name: readers see all of it or nothing.
+
+    Raises
+    ------
+    OutputFailedError
+        If it belongs to another run, or cannot be renamed.
+    """
+    if not part.folder.holds(part.name):  # a job that asks for no array, or it is published
         return
+    with part.folder.folder(part.name) as group:
+        if run_of(group) != run:
+            raise OutputFailedError(f"{part} belongs to another run: remove it, and run again")
     finish_outputs(part)
     try:
         path.folder.replace(part.name, path.name)
