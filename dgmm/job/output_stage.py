@@ -105,7 +105,8 @@ class OutputStage:
         needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
         if _holds(self._final, names, self._is_finished) and all(map(self._state.has, needed)):
             # Killed after publishing them; what it was going to remove is no part of this run.
-            return self._part.folder.remove(self._part.name)
+            self._part.folder.remove(self._part.name)
+            return
         for slot in ("pass", *self._slots.values()):
             self._state.forget(slot)
         attributes = output_attributes(self._dataset) | {_MODEL: self._digest}

@@ -47,9 +47,10 @@ def test_a_run_killed_while_it_removes_earlier_outputs_keeps_its_own(
 
     run_job(wanted(data, tmp_path / "run", 1), QUIET)
     earlier, remove = tree(tmp_path / "run/outputs.zarr"), Folder._remove
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Folder, "_remove", killed)
+    monkeypatch.setattr(Folder, "_remove", killed)
+    with pytest.raises(KeyboardInterrupt):
         run_job(wanted(data, tmp_path / "run", 4), QUIET)
+    monkeypatch.undo()
     own = tree(tmp_path / "run/outputs.zarr")
     assert own != earlier
     run_job(wanted(data, tmp_path / "run", 4), QUIET)
