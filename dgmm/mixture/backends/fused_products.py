@@ -35,6 +35,8 @@ PANEL = 64
 _PANELS = 2
 #: Features of a square of products.
 _SQUARE = 16
+#: Quadratic parts of φ that compiled code makes.
+FORMS = ("none", "pairs", "squares", "norm")
 
 
 class _Shape(NamedTuple):
@@ -103,6 +105,12 @@ def factors(form: str, d: int) -> Factors:
     linear = np.where(rows > d, 0, rows + len(squares) + has_norm)  # of φ, where Σ y² is the first
     which = np.concatenate([[i[squares], j[squares]], [np.full_like(rows, d), rows]], axis=1)
     return Factors(which, np.concatenate([squares, linear]), len(squares))
+
+
+def factors_of(form: str, d: int, p: int) -> Factors | None:
+    """Those of a φ with p entries; None where compiled code knows no such form."""
+    made = factors(form, d) if form in FORMS else None
+    return made if made is not None and len(made.order) == p else None
 
 
 def allocate_buffers(

@@ -16,6 +16,7 @@ from dgmm.mixture.backends.fused_products import (
     ROW_PANEL,
     allocate_buffers,
     factors,
+    factors_of,
     in_whole_groups,
     log_prob,
 )
@@ -171,7 +172,7 @@ def _score(
 
 def score(
     block: ScoringBlock, loops: tuple[tuple[int, int], tuple[int, int]]
-) -> tuple[float, NDArray[np.bool_]]:
+) -> tuple[float, NDArray[np.bool_]] | None:
     """Score a block outside Python's lock.
 
     Parameters
@@ -184,11 +185,12 @@ def score(
     Returns
     -------
     The entropy of the rows that are done, and the mask (n,) of rows that are not, because the
-    product form is not exact enough there.
+    product form is not exact enough there; None where the form of φ is not known.
     """
     (k, p), (n, d) = block.eta.shape, block.rows.shape
+    if (made := factors_of(block.form, d, p)) is None:
+        return None
     rows = np.ascontiguousarray(block.rows, None if block.rows.dtype in FLOATS else _FLOAT64)
-    made = factors(block.form, d)
     eta, _, (Y, L, _, _, panels, _, _) = allocate_buffers(block.allocate, d, k, p, _FLOAT64)
     np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
     eta[k:] = 0.0

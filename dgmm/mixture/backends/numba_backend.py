@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends.fused_products import (
     ROW_PANEL,
     allocate_buffers,
-    factors,
+    factors_of,
     log_prob,
     moments,
     transposed,
@@ -168,11 +168,12 @@ class NumbaBackend(NumpyBackend):
         return np.asarray(np.add(np.log(total, out=total), top, out=top))
 
     def e_step(self, block: Block) -> bool:
-        """A block in one call, outside Python's lock."""
+        """A block in one call, outside Python's lock, where the form of φ is known."""
         (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
+        if (made := factors_of(block.form, d, p)) is None:
+            return False
         stored = block.rows.dtype
         rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
-        made = factors(block.form, d)
         eta, wide, buffers = allocate_buffers(block.allocate, d, k, p, dtype)
         # Other modes than this copy it first.
         np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
@@ -194,6 +195,6 @@ class NumbaBackend(NumpyBackend):
         )
         return True
 
-    def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]]:
-        """A block in one call, outside Python's lock."""
+    def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
+        """A block in one call, outside Python's lock, where the form of φ is known."""
         return score(block, self._loops[np.dtype(np.float64)])

@@ -68,7 +68,8 @@ class Family(ABC):
     """
 
     name = ""
-    #: The quadratic part of φ as `dgmm.mixture.backends` calls it.
+    #: The quadratic part of φ as compiled code knows it: `pairs` (y_i·y_j, i ≤ j), `squares` (y²),
+    #: `norm` (Σ y²), `none`. One of another width is computed by `fill_quadratic`, tile by tile.
     form = "none"
     #: Invariant under a common scale of all features only, so y has one scale for all.
     common_scale = False
