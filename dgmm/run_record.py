@@ -106,6 +106,9 @@ REQUIRED = tuple(RunRecord.__annotations__)[:23]
 #: What keys of version 1 are called today, and stages in its `timings`.
 _FORMER_KEYS = {"arithmetic": "backend"}
 _FORMER_STAGES = {"last walk": "scoring"}
+#: What keys of its `component_log` are called today, and kinds of what happened to a component.
+_FORMER_EVENT_KEYS = {"event": "kind"}
+_FORMER_KINDS = {"held": "variance_floored"}
 
 
 def read(found: Any) -> dict[str, Any]:
@@ -130,8 +133,26 @@ def _of_version_1(found: Mapping[str, Any]) -> dict[str, Any]:
     record = {_FORMER_KEYS.get(key, key): value for key, value in found.items()}
     timings = record.get("timings")
     if isinstance(timings, Mapping):
-        record["timings"] = {_FORMER_STAGES.get(name, name): s for name, s in timings.items()}
+        record["timings"] = _todays_timings(timings)
+    if isinstance(log := record.get("component_log"), list):
+        record["component_log"] = [_todays_event(e) if isinstance(e, dict) else e for e in log]
     return record | {"schema_version": SCHEMA_VERSION}
+
+
+def _todays_timings(timings: Mapping[str, Any]) -> dict[str, Any]:
+    """Seconds by stage; a run of two versions has both names of one."""
+    own: dict[str, Any] = {}
+    for name, seconds in timings.items():
+        today = _FORMER_STAGES.get(name, name)
+        own[today] = own[today] + seconds if today in own else seconds
+    return own
+
+
+def _todays_event(entry: Mapping[str, Any]) -> dict[str, Any]:
+    own = {_FORMER_EVENT_KEYS.get(key, key): value for key, value in entry.items()}
+    if isinstance(own.get("kind"), str):
+        own["kind"] = _FORMER_KINDS.get(own["kind"], own["kind"])
+    return own
 
 
 def json_schema() -> dict[str, Any]:

@@ -111,6 +111,18 @@ def test_records_of_version_1_are_read_in_todays_keys(name: str) -> None:
         assert today["timings"]["scoring"] == old["timings"]["last walk"]
 
 
+def test_stages_and_events_of_version_1_have_todays_names() -> None:
+    events = [{"event": "held", "component": 1}, {"event": "dropped"}, {"kind": "reseeded"}]
+    timings = {"em": 1.0, "last walk": 2.0, "scoring": 3.0}
+    today = read({"schema_version": 1, "component_log": events, "timings": timings})
+    assert today["component_log"] == [
+        {"kind": "variance_floored", "component": 1},
+        {"kind": "dropped"},
+        {"kind": "reseeded"},
+    ]
+    assert today["timings"] == {"em": 1.0, "scoring": 5.0}
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [({"schema_version": 3}, "schema_version is 3, this dgmm reads up to 2"), ([], "found a list")],

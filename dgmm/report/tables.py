@@ -150,7 +150,7 @@ def component_log_table(record: RunRecord) -> Table | None:
             number(entry.get("iteration")),
             number(entry.get("restart")),
             number(entry.get("component")),
-            _words(entry.get("kind", entry.get("event"))),  # runs of schema version 1: event
+            _words(entry.get("kind")),
             _words(entry.get("message")),
         )
         for entry in entries[:_MOST_ROWS]

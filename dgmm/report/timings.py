@@ -9,17 +9,15 @@ from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, render
 from dgmm.report.formatting import duration, literal
 
 _TITLE = "Where the time went"
-#: Stages as earlier versions named them in run.json.
-_FORMER_STAGES = {"last walk": "scoring"}
 
 
 def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
     """Seconds of each stage as bars, in the order in which they ran."""
-    seconds: dict[str, float] = {}
-    for recorded, value in stages.items():
-        if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
-            name = _FORMER_STAGES.get(recorded, recorded)
-            seconds[name] = seconds.get(name, 0.0) + value
+    seconds = {
+        name: float(value)
+        for name, value in stages.items()
+        if isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    }
     if not seconds:
         return OmittedFigure(_TITLE, "run.json holds no timings")
     figure = new_figure(9.0, 0.9 + 0.28 * len(seconds))
