@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from dgmm.errors import DataError, UnavailableError
 
@@ -26,6 +26,8 @@ class Registry(MutableMapping[str, T]):
         Group of entry points, such as `dgmm.formats`.
     members : mapping
         Those built in; no entry point takes their place.
+    kind : type
+        What every member is an instance of. Where it has a `name`, that is the member's name here.
 
     Examples
     --------
@@ -39,8 +41,8 @@ class Registry(MutableMapping[str, T]):
     dgmm.errors.DataError: shape is 'sphere'; expected one of round, square, star
     """
 
-    def __init__(self, key: str, group: str, members: Mapping[str, T]) -> None:
-        self.key, self.group = key, group
+    def __init__(self, key: str, group: str, members: Mapping[str, T], kind: type = object) -> None:
+        self.key, self.group, self._kind = key, group, kind
         self._members = dict(members)
 
     def named(self, name: str) -> T:
@@ -51,7 +53,7 @@ class Registry(MutableMapping[str, T]):
         DataError
             If there is none; the message lists all names.
         UnavailableError
-            If the package that declares it cannot be loaded.
+            If the package that declares it cannot be loaded, or declares something else.
         """
         try:
             return self[name]
@@ -72,6 +74,8 @@ class Registry(MutableMapping[str, T]):
         return self._members[name]
 
     def __setitem__(self, name: str, member: T) -> None:
+        if fault := self._fault(name, member):
+            raise ValueError(f"{self.key} {name!r} cannot be registered: {fault}")
         self._members[name] = member
 
     def __delitem__(self, name: str) -> None:
@@ -93,12 +97,26 @@ class Registry(MutableMapping[str, T]):
                 "remove one of these packages"
             )
         try:
-            return cast("T", declared[0].load())
+            member = declared[0].load()
         except Exception as error:
-            raise UnavailableError(
-                f"{self.key} {name!r} of {_source(declared[0])} cannot be loaded: "
-                f"{type(error).__name__}: {error}. Install or repair that package"
-            ) from error
+            raise self._unusable(name, declared[0], f"{type(error).__name__}: {error}") from error
+        if fault := self._fault(name, member):
+            raise self._unusable(name, declared[0], fault)
+        return cast("T", member)
+
+    def _fault(self, name: str, member: Any) -> str:
+        """Why that cannot be the member of that name; empty where it can."""
+        if not isinstance(member, self._kind):
+            return f"expected a {self._kind.__name__}, found a {type(member).__name__}"
+        if hasattr(self._kind, "name") and member.name != name:
+            return f"its own name is {member.name!r}: both have to be the same"
+        return ""
+
+    def _unusable(self, name: str, declared: EntryPoint, why: str) -> UnavailableError:
+        return UnavailableError(
+            f"{self.key} {name!r} of {_source(declared)} cannot be loaded: {why}. Install or "
+            "repair that package"
+        )
 
 
 def _source(declared: EntryPoint) -> str:

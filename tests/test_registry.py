@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dgmm.data.formats import FORMATS
 from dgmm.errors import DataError, UnavailableError
+from dgmm.execution.open_cluster import CLUSTERS
+from dgmm.fitting.initialisation import INITIALISERS
+from dgmm.mixture.covariance import FAMILIES
 from dgmm.registry import Registry
+from dgmm.scoring.output_registry import ROW_OUTPUTS
 
 
-def install(folder: Path, package: str, entry_points: str, source: str) -> None:
-    """A distribution with entry points of the group `dgmm.shapes`, and one module."""
+def install(
+    folder: Path, package: str, entry_points: str, source: str, *, group: str = "dgmm.shapes"
+) -> None:
+    """A distribution with entry points of a group, and one module."""
     info = folder / f"{package}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[dgmm.shapes]\n{entry_points}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry_points}\n")
     (folder / f"{package}.py").write_text(source)
 
 
@@ -73,6 +81,43 @@ def test_a_package_that_cannot_be_loaded_is_named(shapes: Registry[int], package
         "loaded: ModuleNotFoundError: No module named 'no_such_library'. Install or repair that "
         "package"
     )
+
+
+class Named:
+    """A member that has a name of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    #: Of the class, so that the registry knows of it.
+    name = ""
+
+
+@pytest.mark.parametrize(
+    ("member", "fault"),
+    [
+        (3, "expected a Named, found a int"),
+        (Named, "expected a Named, found a type"),
+        (Named("stern"), "its own name is 'stern': both have to be the same"),
+    ],
+)
+def test_no_member_of_another_kind_or_name_is_registered(member: Any, fault: str) -> None:
+    named: Registry[Named] = Registry("data.shape", "dgmm.shapes", {}, Named)
+    with pytest.raises(ValueError, match=rf"^data\.shape 'star' cannot be registered: {fault}"):
+        named["star"] = member
+    named["star"] = Named("star")
+    assert named.names() == ("star",)
+
+
+@pytest.mark.parametrize("registry", [FORMATS, FAMILIES, INITIALISERS, CLUSTERS, ROW_OUTPUTS])
+def test_a_package_that_declares_something_else_is_named(
+    registry: Registry[Any], packages: Path
+) -> None:
+    install(packages, "odd", "odd = odd:N", "N = 5\n", group=registry.group)
+    with pytest.raises(UnavailableError, match=r" 'odd' of odd .* cannot be loaded: expected a "):
+        registry.named("odd")
+    assert "odd" not in list(registry)
+    del sys.modules["odd"]
 
 
 def test_a_name_that_two_packages_declare_is_refused(shapes: Registry[int], packages: Path) -> None:

@@ -57,4 +57,4 @@ def _zarr(source: DataSource) -> StoredDataset:
     return open_zarr(source.path, source.array, absent_chunks=source.absent_chunks)
 
 
-FORMATS: Registry[Format] = Registry("data.format", "dgmm.formats", {"zarr": _zarr})
+FORMATS: Registry[Format] = Registry("data.format", "dgmm.formats", {"zarr": _zarr}, Callable)

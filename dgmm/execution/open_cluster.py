@@ -131,4 +131,5 @@ CLUSTERS: Registry[ClusterKind] = Registry(
         "local": ClusterKind(_local, "worker processes on this machine"),
         "threads": ClusterKind(_threads, "threads of this process", is_this_process=True),
     },
+    ClusterKind,
 )

@@ -24,7 +24,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.resume_check import accepted_workers
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
-from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
@@ -125,7 +125,7 @@ def _where(job: Job) -> str:
 def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
     """Arrays that the job writes: what its keys ask for, and all registered ones."""
     wanted = {"anomaly": anomaly, **job.output.model_dump()}
-    return tuple(name for name in ROW_OUTPUTS.names() if wanted.get(name, True))
+    return tuple(name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
 
 
 def output_format(job: Job, dataset: StoredDataset) -> ZarrFormat:

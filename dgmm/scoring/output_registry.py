@@ -164,5 +164,7 @@ _BUILT_IN = (
 )
 #: Output arrays by name, in the order in which they are written.
 ROW_OUTPUTS: Registry[RowOutput] = Registry(
-    "output", "dgmm.outputs", {o.name: o for o in _BUILT_IN}
+    "output", "dgmm.outputs", {o.name: o for o in _BUILT_IN}, RowOutput
 )
+#: Those that a job's `output` section switches; all others are written by every job.
+SWITCHED = frozenset(o.name for o in _BUILT_IN)

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import zarr
 from clusters import gaussian_clusters, write_zarr
-from extra_outputs import EXTRA
+from extra_outputs import EXTRA, posteriors_of
 
 from dgmm.cli.entry_point import run
-from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.config import load_job
+from dgmm.job.stages import product_names
+from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput
 
 SCRIPT = Path(__file__).parents[1] / "extra_outputs.py"
 
@@ -78,3 +80,17 @@ def test_a_registered_output_is_resumed_after_a_kill(tmp_path: Path) -> None:
     assert run(["run", "--quiet", str(whole)]) == 0
     ours, theirs = (outputs_of(tmp_path / name) for name in ("killed", "whole"))
     assert {n: o["sha256"] for n, o in ours.items()} == {n: o["sha256"] for n, o in theirs.items()}
+
+
+@pytest.mark.parametrize("name", ["report", "path", "if_exists", "zarr_format"])
+def test_no_key_of_another_meaning_switches_a_registered_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(ROW_OUTPUTS, name, RowOutput(name, "float64", 0.0, posteriors_of, "x"))
+    job = load_job(written(tmp_path))
+    off = {"report": False, "path": "", "if_exists": "", "zarr_format": 0}
+    job = job.model_copy(update={"output": job.output.model_copy(update=off)})
+    assert product_names(job, anomaly=False) == (
+        *("labels", "max_posterior", "log_density"),
+        name,
+    )

@@ -64,6 +64,7 @@ INITIALISERS: Registry[Initialiser] = Registry(
         "kmeans_parallel": Initialiser(draw_all=kmeans_parallel, one_per_metric=True),
         "given": Initialiser(given_parameters, follows_metric=False),
     },
+    Initialiser,
 )
 
 __all__ = [

@@ -19,6 +19,7 @@ FAMILIES: Registry[Family] = Registry(
     "covariance_type",
     "dgmm.families",
     {family.name: family for family in (Full(), Tied(), Diag(), Spherical())},
+    Family,
 )
 
 __all__ = [
