@@ -27,7 +27,7 @@ class Registry(MutableMapping[str, T]):
     members : mapping
         Those built in; no entry point takes their place.
     kind : type
-        What every member is an instance of. Where it has a `name`, that is the member's name here.
+        A class, or an abstract one such as `collections.abc.Callable`: what every member is an instance of. Where it has a `name`, that is the member's name here.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class Registry(MutableMapping[str, T]):
     dgmm.errors.DataError: shape is 'sphere'; expected one of round, square, star
     """
 
-    def __init__(self, key: str, group: str, members: Mapping[str, T], kind: type = object) -> None:
+    def __init__(self, key: str, group: str, members: Mapping[str, T], kind: Any = object) -> None:
         self.key, self.group, self._kind = key, group, kind
         self._members = dict(members)
 
@@ -108,8 +108,9 @@ class Registry(MutableMapping[str, T]):
         """Why that cannot be the member of that name; empty where it can."""
         if not isinstance(member, self._kind):
             return f"expected a {self._kind.__name__}, found a {type(member).__name__}"
-        if hasattr(self._kind, "name") and member.name != name:
-            return f"its own name is {member.name!r}: both have to be the same"
+        own = getattr(member, "name", name) if hasattr(self._kind, "name") else name
+        if own != name:
+            return f"its own name is {own!r}: both have to be the same"
         return ""
 
     def _unusable(self, name: str, declared: EntryPoint, why: str) -> UnavailableError:
