@@ -27,7 +27,8 @@ class Registry(MutableMapping[str, T]):
     members : mapping
         Those built in; no entry point takes their place.
     kind : type
-        A class, or an abstract one such as `collections.abc.Callable`: what every member is an instance of. Where it has a `name`, that is the member's name here.
+        What every member is an instance of: a class, or an abstract one such as
+        `collections.abc.Callable`. Where it has a `name`, that is the member's name here.
 
     Examples
     --------

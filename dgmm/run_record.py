@@ -90,6 +90,7 @@ class RunRecord(TypedDict, total=False):
 
     n_iter: int
     backend: str
+    model_sha256: str
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

@@ -34,7 +34,7 @@ from dgmm.job.stages import (
 )
 from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest, save_model
+from dgmm.model.model_files import load_model, model_digest, save_model, saved_digest
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
 from dgmm.scoring.row_scores import ScoringStatistics
@@ -248,6 +248,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
 
 
 def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
+    directory.record["model_sha256"] = saved_digest(model)
     save_model(
         model,
         directory.folder / "model",

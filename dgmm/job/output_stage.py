@@ -12,6 +12,7 @@ from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError
 from dgmm.job.directory import RunDirectory
+from dgmm.job.earlier_identities import in_former_names
 from dgmm.job.identity import fingerprint
 from dgmm.job.stages import output_attributes, product_names, publish_outputs
 from dgmm.model.mixture_model import MixtureModel
@@ -25,7 +26,7 @@ from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Entry, Folder
 
 #: Attribute of the group: whose outputs these are.
-_MODEL = "model_sha256"
+MODEL_ATTRIBUTE = "model_sha256"
 
 
 class OutputStage:
@@ -67,7 +68,11 @@ class OutputStage:
         self._path = str(directory.path / self._part.name)  # for workers
         self._digest = model_digest(model)
         data = (directory.record.get("data") or {}).get("fingerprint")
-        run = {"job": directory.identity, "data": plain(data), "model": self._digest}
+        run = {
+            "job": in_former_names(directory.identity),
+            "data": plain(data),
+            "model": self._digest,
+        }
         self._run = fingerprint(run)
         suffix = self._digest[:16] + ("" if backend == "numpy" else f"-{backend}")
         self._slots = {n: f"{n}-{suffix}" for n in ("walk", "threshold", "flags")}
@@ -109,13 +114,13 @@ class OutputStage:
             return
         for slot in ("pass", *self._slots.values()):
             self._state.forget(slot)
-        attributes = output_attributes(self._dataset) | {_MODEL: self._digest}
+        attributes = output_attributes(self._dataset) | {MODEL_ATTRIBUTE: self._digest}
         products = Products(self._path, names, self._run)
         grid, k = self._dataset.grid, self._model.n_components
         products.create(grid, k, attributes, self._zarr_format, self._part)
 
     def _is_finished(self, group: Folder) -> bool:
-        return group_attributes(group).get(_MODEL) == self._digest
+        return group_attributes(group).get(MODEL_ATTRIBUTE) == self._digest
 
     def _scored(self, names: tuple[str, ...]) -> ScoringStatistics:
         """Every row accounted for."""

@@ -18,8 +18,8 @@ from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
-from dgmm.job.products import MODEL, missing_model
-from dgmm.job.rebuilding import Rescoring, rebuild_outputs
+from dgmm.job.products import MODEL, missing_model, missing_outputs
+from dgmm.job.rebuilding import Rescoring, completed_again, rebuild_outputs
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import run_state
 from dgmm.job.stages import (
@@ -30,7 +30,7 @@ from dgmm.job.stages import (
     warn_of_underflow,
 )
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest, save_model
+from dgmm.model.model_files import load_model, model_digest, save_model, saved_digest
 from dgmm.scoring.row_scores import ScoringStatistics, select_scoring_backend
 
 
@@ -114,6 +114,7 @@ def _predict(
         )
         total, _ = output_stage.write(quantile=None)
         recording.end_stage()
+    directory.record["model_sha256"] = saved_digest(model)
     save_model(model, directory.folder / "model")
     warn_of_underflow(total, recording)
     if total.n_filled and dataset.fill_value is not None:
@@ -130,6 +131,8 @@ def _rebuild(
     dataset, _ = in_model_order(stored, model.feature_names)
     if missing_model(directory.folder):
         save_model(model, directory.folder / MODEL)
+        if not missing_outputs(directory.folder, directory.record):
+            return completed_again(job, directory, f"{MODEL} was saved again")
     again = Rescoring(stored, dataset, model, None, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
 

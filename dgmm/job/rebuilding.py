@@ -9,19 +9,20 @@ from typing import Any
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
+from dgmm.data.zarr.format_versions import group_attributes
+from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
 from dgmm.execution.open_cluster import open_executor
 from dgmm.job.directory import RunDirectory
-from dgmm.job.metrics_and_events import RecordingListener
-from dgmm.job.output_stage import OutputStage
+from dgmm.job.metrics_and_events import RecordingListener, now
+from dgmm.job.output_stage import MODEL_ATTRIBUTE, OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, set_aside
-from dgmm.job.result import RunResult
+from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
-from dgmm.job.stages import cluster_settings, output_format
+from dgmm.job.stages import cluster_settings, output_format, product_names
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model
+from dgmm.model.model_files import load_model, model_digest, saved_digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,7 @@ def rebuild_outputs(
     """
     plan = plan_for(job, again.stored, None if job.command == "run" else again.model)
     before = directory.record["outputs"]
+    _require_products(job, again, before)
     if directory.folder.holds(OUTPUTS):
         aside = set_aside(directory.folder, OUTPUTS)
         recording.warning(f"what was left of {OUTPUTS} is now {aside}: remove it, or keep it")
@@ -84,16 +86,68 @@ def saved_model(directory: RunDirectory) -> MixtureModel:
     Raises
     ------
     OutputExistsError
-        If it is absent or damaged.
+        If it is absent or damaged, or not the model that the run has saved.
     """
     try:
         model = load_model(directory.path / MODEL)
+        model = replace(model, anomaly_threshold=None, anomaly_quantile=None)
+        _require_own(model, directory)
     except (DataError, InputNotFoundError) as error:
         raise OutputExistsError(
             f"the outputs of {directory.shown} cannot be written again: {error}. Put {MODEL}/ "
             "back, or choose another output.path to fit anew"
         ) from error
-    return replace(model, anomaly_threshold=None, anomaly_quantile=None)
+    return model
+
+
+def completed_again(job: Job, directory: RunDirectory, text: str) -> RunResult:
+    """Record what of a finished run was made again, its outputs aside."""
+    directory.record["warnings"].append(f"{text} ({now()})")
+    directory.write()
+    outcome = str(directory.record.get("outcome"))
+    return RunResult(int(exit_code_of(outcome, job)), "done", outcome, text, directory.shown)
+
+
+def _require_products(job: Job, again: Rescoring, before: Mapping[str, Any]) -> None:
+    """Refuse before anything is moved what would leave out an array that the run had written.
+
+    Raises
+    ------
+    UnavailableError
+        With the arrays that nothing here makes.
+    """
+    flagged = again.quantile is not None or again.model.anomaly_threshold is not None
+    if lost := sorted(set(before) - set(product_names(job, anomaly=flagged))):
+        raise UnavailableError(
+            f"the outputs cannot be written again: the run has written {', '.join(lost)}, which no "
+            "package that is installed here declares under dgmm.outputs. Install that package again"
+        )
+
+
+def _require_own(model: MixtureModel, directory: RunDirectory) -> None:
+    """Refuse a model that is not the run's; records of earlier versions tell its shape alone."""
+    record = directory.record
+    n_components, saved = len(record.get("label_counts", ())), record.get("model_sha256")
+    wanted = {
+        "sha256": (saved, saved_digest(model)),
+        "digest in outputs.zarr": (_model_of_outputs(directory), model_digest(model)),
+        "number of components": (n_components or None, model.n_components),
+        "covariance_type": (record["job"]["model"]["covariance_type"], model.covariance_type),
+    }
+    for what, (recorded, found) in wanted.items():
+        if recorded not in (None, found):
+            raise DataError(
+                f"{MODEL}/ is not the model that this run has saved: its {what} is {found}, that "
+                f"of the run {recorded}"
+            )
+
+
+def _model_of_outputs(directory: RunDirectory) -> str | None:
+    """Whose outputs are there; None where there are none, or they do not say."""
+    if not directory.folder.holds_folder(OUTPUTS):
+        return None
+    with directory.folder.folder(OUTPUTS) as group:
+        return group_attributes(group).get(MODEL_ATTRIBUTE)
 
 
 def _backend_of(outputs: Mapping[str, Any]) -> str:

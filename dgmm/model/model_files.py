@@ -128,6 +128,11 @@ def model_digest(model: MixtureModel) -> str:
     return hashlib.sha256(described.encode()).hexdigest()
 
 
+def saved_digest(model: MixtureModel) -> str:
+    """The `sha256` of its model.json: of the arrays, whatever the threshold."""
+    return arrays_digest(_arrays(model))
+
+
 def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
     p, s = model.parameters, model.standardisation
     return {

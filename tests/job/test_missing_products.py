@@ -15,9 +15,9 @@ from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.cli.entry_point import run
 from dgmm.config import Job
-from dgmm.errors import DataError, OutputExistsError
+from dgmm.errors import DataError, OutputExistsError, UnavailableError
 from dgmm.events import SilentListener
-from dgmm.job import fit_job, predict_job, run_job
+from dgmm.job import fit_job, predict_job, rebuilding, run_job
 from dgmm.model.model_files import load_model
 
 QUIET = SilentListener()
@@ -152,6 +152,61 @@ def test_a_prediction_is_written_again(data: Path, finished: Path, tmp_path: Pat
     assert predict_job(asked, QUIET, rebuild=True).outcome == "PREDICTED"
     assert record(tmp_path / "run")["outputs"] == before
     assert load_model(tmp_path / "run").n_components == 2
+
+
+def test_only_the_model_of_a_prediction_is_saved_again(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = job(data, tmp_path / "run", model={"path": str(finished / "model")})
+    predict_job(asked, QUIET)
+    before, model = tree(tmp_path / "run/outputs.zarr"), tree(tmp_path / "run/model")
+    shutil.rmtree(tmp_path / "run" / "model")
+    monkeypatch.setattr(rebuilding, "OutputStage", None)  # nothing is scored
+    assert predict_job(asked, QUIET, rebuild=True).message == "model was saved again"
+    assert tree(tmp_path / "run/outputs.zarr") == before
+    assert tree(tmp_path / "run/model") == model
+    assert not (tmp_path / "run/outputs.zarr.replaced-1").exists()
+    assert predict_job(asked, QUIET).was_finished
+
+
+@pytest.mark.parametrize(
+    ("recorded", "kept", "named"),
+    [
+        (("model_sha256",), (), "its sha256 is"),
+        ((), ("zarr.json",), "its digest in outputs.zarr is"),
+        (("label_counts",), (), "its number of components is 3, that of the run 2"),
+    ],
+)
+def test_outputs_are_not_written_again_from_the_model_of_another_run(
+    data: Path, directory: Path, recorded: tuple[str, ...], kept: tuple[str, ...], named: str
+) -> None:
+    run_job(wanted(data, directory.parent / "other", n_components=3), QUIET)
+    shutil.rmtree(directory / "model")
+    shutil.copytree(directory.parent / "other" / "model", directory / "model")
+    for path in (directory / "outputs.zarr").iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    told = record(directory)
+    for key in {"model_sha256", "label_counts"} - set(recorded):
+        del told[key]  # as in records of earlier versions
+    (directory / "run.json").write_text(json.dumps(told))
+    with pytest.raises(OutputExistsError, match=rf"is not the model .*: {named}") as refused:
+        run_job(wanted(data, directory), QUIET, rebuild=True)
+    assert refused.value.exit_code == 73
+    assert not (directory / "outputs.zarr.replaced-1").exists()
+    assert record(directory) == told
+
+
+def test_outputs_of_a_package_that_is_gone_are_not_left_out(data: Path, directory: Path) -> None:
+    shutil.rmtree(directory / "outputs.zarr" / "labels")
+    told = record(directory)
+    told["outputs"]["surprisal"] = told["outputs"]["log_density"]
+    (directory / "run.json").write_text(json.dumps(told))
+    before = tree(directory / "outputs.zarr")
+    with pytest.raises(UnavailableError, match=r"the run has written surprisal, which no package"):
+        run_job(wanted(data, directory), QUIET, rebuild=True)
+    assert tree(directory / "outputs.zarr") == before
+    assert record(directory) == told
 
 
 def test_an_absent_log_is_said(data: Path, directory: Path) -> None:
