@@ -12,7 +12,13 @@ from dgmm.errors import PoisonBlocksError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
-from dgmm.job.products import incomplete, missing_logs, missing_products
+from dgmm.job.products import (
+    incomplete,
+    missing_logs,
+    missing_outputs,
+    missing_products,
+    outputs_set_aside,
+)
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import accepted_changes, check_state
 from dgmm.job.stages import check_report, write_report_if_asked
@@ -82,6 +88,10 @@ def run_recorded(
                     directory, seen.fingerprint, accept_versions=accept_versions
                 )
                 check_state(directory, seen.fingerprint)
+            if directory.is_finished and missing_outputs(
+                directory.folder, directory.previous or {}
+            ):
+                changes += outputs_set_aside(directory.folder)  # before they pass for finished ones
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:
                     recording.warning(text)

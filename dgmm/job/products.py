@@ -102,6 +102,14 @@ def set_aside(folder: Folder, name: str) -> str:
     return f"{name}.replaced-{number}"
 
 
+def outputs_set_aside(folder: Folder) -> list[str]:
+    """Give what is left of outputs another name; what to say of that."""
+    if not folder.holds(OUTPUTS):
+        return []
+    aside = set_aside(folder, OUTPUTS)
+    return [f"what was left of {OUTPUTS} is now {aside}: remove it, or keep it"]
+
+
 def _missing_array(path: Path, n_written: int | None) -> str:
     shown = f"{OUTPUTS}/{path.name}"
     if not path.is_dir():

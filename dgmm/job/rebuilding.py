@@ -17,7 +17,7 @@ from dgmm.job.metrics_and_events import RecordingListener, now
 from dgmm.job.output_stage import MODEL_ATTRIBUTE, OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
-from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, set_aside
+from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, outputs_set_aside
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
 from dgmm.job.stages import cluster_settings, output_format, product_names
@@ -58,9 +58,8 @@ def rebuild_outputs(
     plan = plan_for(job, again.stored, None if job.command == "run" else again.model)
     before = directory.record["outputs"]
     _require_products(job, again, before)
-    if directory.folder.holds(OUTPUTS):
-        aside = set_aside(directory.folder, OUTPUTS)
-        recording.warning(f"what was left of {OUTPUTS} is now {aside}: remove it, or keep it")
+    for text in outputs_set_aside(directory.folder):
+        recording.warning(text)
     with (
         run_state(job, directory, again.fingerprint, recording, REBUILD_STATE) as state,
         open_executor(cluster_settings(job, plan.n_places)) as executor,

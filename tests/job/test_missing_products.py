@@ -141,6 +141,21 @@ def test_a_model_is_saved_again_from_the_state_that_it_was_made_from(
     assert record(tmp_path / "run")["outputs"] == told["outputs"]
 
 
+def test_outputs_that_lack_rows_are_written_again_with_the_model(
+    data: Path, tmp_path: Path
+) -> None:
+    stopped = wanted(data, tmp_path / "run", max_iter=1, tol=0)
+    run_job(stopped, QUIET)
+    told, outputs = record(tmp_path / "run"), tree(tmp_path / "run" / "outputs.zarr")
+    shutil.rmtree(tmp_path / "run" / "model")
+    (tmp_path / "run" / "outputs.zarr/labels/c/0").unlink()
+    left = tree(tmp_path / "run" / "outputs.zarr")
+    assert run_job(stopped, QUIET, rebuild=True).exit_code == 0
+    assert tree(tmp_path / "run" / "outputs.zarr") == outputs
+    assert tree(tmp_path / "run" / "outputs.zarr.replaced-1") == left
+    assert record(tmp_path / "run")["outputs"] == told["outputs"]
+
+
 def test_a_prediction_is_written_again(data: Path, finished: Path, tmp_path: Path) -> None:
     asked = job(data, tmp_path / "run", model={"path": str(finished / "model")})
     predict_job(asked, QUIET)
