@@ -159,6 +159,8 @@ class RunDirectory:
         before: dict[str, Any] = (self.previous or {}) if self.is_resumed else {}
         if not self.is_resumed:
             refuse_results(self.folder)
+            if self.previous is None:  # what the data of a mistaken job were found to be
+                self.forget_state()
         self._remove(_ENDINGS if self.is_resumed else _LOGS)
         self._sweep()
         warnings = [*standing_warnings(before), *self._taken_over]

@@ -88,10 +88,8 @@ def run_recorded(
                     directory, seen.fingerprint, accept_versions=accept_versions
                 )
                 check_state(directory, seen.fingerprint)
-            if directory.is_finished and missing_outputs(
-                directory.folder, directory.previous or {}
-            ):
-                changes += outputs_set_aside(directory.folder)  # before they pass for finished ones
+            if missing_outputs(directory.folder, directory.previous or {}):
+                changes += outputs_set_aside(directory.folder)  # they would pass for finished ones
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:
                     recording.warning(text)

@@ -134,6 +134,19 @@ def test_a_directory_where_a_job_failed_before_it_did_anything_is_free(tmp_path,
     assert run_job(job(data, tmp_path / "run"), QUIET).exit_code == 0
 
 
+def test_a_job_corrected_after_invalid_data_is_run_in_the_same_directory(tmp_path):
+    X = gaussian_clusters(40_000, 3, 3)[0]
+    X[-1, 0] = np.nan
+    data = write_zarr(tmp_path / "rows.zarr", X, chunks=(10_000, 3))
+    often = {"checkpoint": {"every_s": 1e-6}, "cluster": {"n_workers": 1}}
+    with pytest.raises(DataError, match="NaN"):
+        run_job(job(data, tmp_path / "run", **often), QUIET)
+    assert [*(tmp_path / "run" / "checkpoint").iterdir()]
+    corrected = job(data, tmp_path / "run", **often | {"data": {"missing": "drop"}})
+    assert run_job(corrected, QUIET).exit_code == 0
+    assert run_job(corrected, QUIET).was_finished
+
+
 def test_a_finished_run_says_so_and_changes_nothing(tmp_path, data):
     first = run_job(job(data, tmp_path / "run"), QUIET)
 
