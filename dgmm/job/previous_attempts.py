@@ -8,7 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from dgmm.job.lock import is_lock_file
+from dgmm.job.products import MODEL, OUTPUTS
 from dgmm.run_record import Attempt
+from dgmm.storage.exchange import name_before
 from dgmm.storage.folders import Folder
 
 #: Names of what `Entry.written_aside` and `folder_aside` have not finished.
@@ -48,9 +50,21 @@ def is_noise(name: str) -> bool:
 
 def remove_unfinished(folder: Folder) -> None:
     """Remove what a process that was killed did not finish to write; no other run is here."""
+    _restore_replaced(folder)
     for name in filter(_is_unfinished, folder.names()):
         with suppress(OSError):
             folder.remove(name)
+
+
+def _restore_replaced(folder: Folder) -> None:
+    """Folders that were about to be replaced get their names back, unless these are taken."""
+    for old in folder.names():
+        if (name := name_before(old)) not in (MODEL, OUTPUTS):
+            continue
+        if folder.holds(name):
+            folder.remove(old)  # it was replaced
+        else:
+            folder.rename(old, name)
 
 
 def _is_unfinished(name: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from dgmm.storage.exchange import exchanged, name_aside
+from dgmm.storage.exchange import exchanged, name_aside, replaced_in_two_steps
 from dgmm.storage.file_kinds import irregular, opened_folder
 
 #: Through no link; without waiting for a FIFO's writer or becoming this process's terminal.
@@ -151,15 +151,14 @@ class Folder:
         """Give the name of a folder to another one, on disk; the folder that had it is removed.
 
         At any moment one of the two has the name, except on file systems that cannot exchange
-        names: there the old one has another name for a moment.
+        names: there the old one is `.NAME.….old` for a moment.
         """
         self.guard()
         old = name
         if not self.holds(new):
             self.rename(name, new)
         elif not exchanged(self._descriptor, name, new):
-            self.rename(new, old := name_aside(new))
-            self.rename(name, new)
+            old = replaced_in_two_steps(self._descriptor, name, new)
         self.sync()
         self.remove(old)
 

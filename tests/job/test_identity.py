@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,11 @@ from dgmm.errors import OutputExistsError, UnavailableError
 from dgmm.events import SilentListener
 from dgmm.job import run_job
 from dgmm.job.earlier_identities import in_former_names, in_todays_names
+from dgmm.job.identity import fingerprint
+from dgmm.job.output_stage import OutputStage
 from dgmm.mixture import backends
+from dgmm.model.model_files import load_model, model_digest
+from dgmm.storage.folders import Folder
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +40,20 @@ def test_a_recorded_identity_in_todays_names_and_back_is_itself() -> None:
     assert "sample_starts" not in today["initialisation"]
     assert in_former_names(today) == recorded
     assert in_todays_names(today) == today
+
+
+def test_outputs_that_an_earlier_version_began_are_known_again(tmp_path: Path) -> None:
+    found, model = record(HERE / "old_finished"), load_model(HERE / "old_finished" / "model")
+    with Folder(tmp_path) as folder:
+        directory = SimpleNamespace(
+            folder=folder,
+            path=tmp_path,
+            record={"data": found["data"]},
+            identity=in_todays_names(found["job_identity"]),
+        )
+        stage = OutputStage(None, directory, None, None, model, None, backend="numpy")  # type: ignore[arg-type]
+    due = {"data": found["data"]["fingerprint"], "model": model_digest(model)}
+    assert stage._run == fingerprint({"job": found["job_identity"], **due})
 
 
 def test_a_job_has_the_identity_that_its_record_is_read_with(rows: Path, tmp_path: Path) -> None:

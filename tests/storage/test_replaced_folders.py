@@ -17,6 +17,7 @@ from clusters import gaussian_clusters
 
 from dgmm import GaussianMixture, load_model
 from dgmm.errors import OutputFailedError
+from dgmm.job.previous_attempts import remove_unfinished
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest, save_model
 from dgmm.storage import folders
@@ -113,6 +114,43 @@ def test_where_names_cannot_be_exchanged_the_new_folder_takes_the_name_all_the_s
         save_model(model, tmp_path / "model")
         assert model_digest(load_model(tmp_path / "model")) == model_digest(model)
         assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_old_folder_keeps_its_name_where_the_second_of_two_steps_fails(
+    tmp_path: Path, models: tuple[MixtureModel, MixtureModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "exchanged", lambda *_: False)
+    save_model(models[0], tmp_path / "model")
+    rename = os.rename
+
+    def refusing(source: str, target: str, **words: Any) -> None:
+        if target == "model" and source.endswith(".tmp"):
+            full()
+        rename(source, target, **words)
+
+    monkeypatch.setattr(os, "rename", refusing)
+    with pytest.raises(OutputFailedError):
+        save_model(models[1], tmp_path / "model")
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    assert model_digest(load_model(tmp_path / "model")) == model_digest(models[0])
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_run_that_was_killed_between_two_steps_gets_its_folder_back(
+    tmp_path: Path, steps: int
+) -> None:
+    old = tmp_path / ".model.0123456789abcdef.old"
+    old.mkdir()
+    (old / "which").write_text("old")
+    if steps == 2:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "which").write_text("new")
+    other = tmp_path / ".notes.0123456789abcdef.old"
+    other.write_text("mine")
+    with folders.Folder(tmp_path) as folder:
+        remove_unfinished(folder)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, "model"]
+    assert (tmp_path / "model" / "which").read_text() == ("old" if steps == 1 else "new")
 
 
 def test_what_lies_beside_a_model_stays(
