@@ -92,20 +92,21 @@ class MissingPolicy(Enum):
         block, dataset
             The rows, and the data set that they come from.
         weightless
-            Whether rows of weight 0 count too: they are scored, but not fitted.
+            Whether complete rows of weight 0 count too: they are scored, but not fitted.
         remedy
             End of the error's message.
 
         Raises
         ------
         DataError
-            If a row that counts is not complete and the policy is `ERROR`.
+            If a row of positive weight is not complete and the policy is `ERROR`.
         """
-        weighty = _weighty(block) if not weightless else None
-        incomplete = None if self is MissingPolicy.NONE_MISSING else _incomplete(block, weighty)
+        weighty = _weighty(block)
+        counted = None if weightless else weighty
+        incomplete = None if self is MissingPolicy.NONE_MISSING else _incomplete(block, counted)
         if self is MissingPolicy.ERROR and incomplete is not None:
-            raise _refusal(incomplete, block, dataset, remedy)
-        mask, n_read = _counting(weighty, incomplete), len(block.values)
+            _refuse(incomplete if weighty is None else incomplete & weighty, block, dataset, remedy)
+        mask, n_read = _counting(counted, incomplete), len(block.values)
         if mask is None:
             return SelectedRows(block.values, block.weights, None, None, n_read)
         weights = None if block.weights is None else block.weights[mask]
@@ -135,10 +136,12 @@ def _counting(weighty: Mask | None, incomplete: Mask | None) -> Mask | None:
     return ~incomplete if weighty is None else weighty & ~incomplete
 
 
-def _refusal(incomplete: Mask, block: RowBlock, dataset: Located, remedy: str) -> DataError:
+def _refuse(incomplete: Mask, block: RowBlock, dataset: Located, remedy: str) -> None:
+    if not incomplete.any():
+        return
     first = int(np.argmax(incomplete))
     feature = dataset.feature_names[int(np.argmin(np.isfinite(block.values[first])))]
-    return DataError(
+    raise DataError(
         f"{int(incomplete.sum())} of {len(incomplete)} rows from row {block.start} on hold NaN or "
         f"infinite values, the first in {dataset.locate(block.start + first)}, feature {feature}. "
         f"{remedy}"

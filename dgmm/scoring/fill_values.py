@@ -9,10 +9,10 @@ from dgmm.errors import DataError
 
 
 def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> int:
-    """Rows with a cell equal to the array's fill value; refused where xarray reads it as missing,
-    as are values outside the array's valid range.
+    """Rows that are scored and have a cell equal to the array's fill value.
 
-    Zero is not looked for but there: nobody has chosen it, and it is a number like others.
+    They are refused where xarray reads it as missing, as are values outside the valid range. Zero
+    is looked for only there: nobody has chosen it, and it is a number like others.
 
     Raises
     ------
@@ -20,13 +20,13 @@ def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> in
         As a fit refuses it in its summary.
     """
     _refuse_outside(dataset, block, selected)
-    rows, fill = block.values, dataset.fill_value
+    rows, fill = selected.values, dataset.fill_value
     if fill is None or (fill.value == 0 and not fill.is_mask):
         return 0
     count = fill.rows_with_it(rows)
     if fill.is_mask and count:
         raise DataError(
-            fill.refusal(f"in {count:,} of {len(rows):,} rows from row {block.start} on")
+            fill.refusal(f"in {count:,} of {selected.n_read:,} rows from row {block.start} on")
         )
     return count
 
