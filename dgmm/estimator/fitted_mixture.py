@@ -85,8 +85,8 @@ class FittedMixture:
         ImportError
             If scikit-learn is not installed.
         NotFittedError, DataError
-            (ValueErrors) If there is no mixture, or float64 does not hold its covariances in the
-            units of the data.
+            (ValueErrors) If there is no mixture, scikit-learn has no covariances of its family, or
+            float64 does not hold them in the units of the data.
 
         Examples
         --------

@@ -280,8 +280,15 @@ class MixtureModel:
         ImportError
             If scikit-learn is not installed.
         DataError
-            If float64 does not hold the covariances in user units.
+            If scikit-learn has no covariances of the family, or float64 does not hold them in user
+            units.
         """
+        if (covariance_type := self.parameters.family.scikit_learn_type) is None:
+            raise DataError(
+                f"the model has covariances of the family {self.covariance_type!r}, which "
+                "scikit-learn's GaussianMixture does not have: use the model's own predict, "
+                "predict_proba and score_samples"
+            )
         from dgmm.sklearn_classes import sklearn_mixture  # noqa: PLC0415 - loads scikit-learn
 
         names = ("weights", "means", "covariances", "precisions", "precisions_cholesky")
@@ -295,7 +302,7 @@ class MixtureModel:
         attributes: dict[str, Any] = {**arrays, "n_features_in_": self.n_features}
         if self.feature_names != feature_names_from(None, self.n_features, "model"):
             attributes["feature_names_in_"] = np.array(self.feature_names, dtype=object)
-        shape = {"n_components": self.n_components, "covariance_type": self.covariance_type}
+        shape = {"n_components": self.n_components, "covariance_type": covariance_type}
         return sklearn_mixture(shape, attributes)
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:

@@ -60,11 +60,17 @@ def test_rows_of_weight_zero_are_not_fitted_whatever_their_values(policy):
     np.testing.assert_array_equal(found.weights, [1, 2])
 
 
-def test_rows_of_weight_zero_are_scored():
+@pytest.mark.parametrize("policy", [MissingPolicy.DROP, MissingPolicy.ERROR])
+def test_complete_rows_of_weight_zero_are_scored(policy):
     block = block_of(weights=[0, 0, 0, 2, 0])
-    found = MissingPolicy.DROP.select(block, DATASET, weightless=True)
+    found = policy.select(block, DATASET, weightless=True)
     np.testing.assert_array_equal(found.weights, [0, 2])
-    with pytest.raises(DataError, match="3 of 5 rows"):
+    assert (found.n_dropped, found.incomplete.sum()) == (3, 3)
+
+
+def test_incomplete_rows_with_a_weight_are_refused_where_rows_are_scored():
+    block = block_of(weights=[0, 1, 0, 2, 0])
+    with pytest.raises(DataError, match="1 of 5 rows"):
         MissingPolicy.ERROR.select(block, DATASET, weightless=True)
 
 

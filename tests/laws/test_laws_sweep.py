@@ -15,6 +15,7 @@ from mixtures import Array
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
@@ -134,6 +135,27 @@ def test_rows_are_prepared_once_for_candidates_that_can_share_them(
     with ThreadExecutor(1) as executor:
         EStepRunner(dataset, executor, backend)(requests)
     assert sorted(made) == sorted([id(own) for own in units] * dataset.grid.n_blocks)
+
+
+@dataclass(frozen=True)
+class NoRow:
+    """No row of any block."""
+
+    def __call__(self, block: RowBlock) -> Any:
+        return np.zeros(len(block.values), dtype=bool)
+
+
+@BACKEND
+def test_a_filter_that_leaves_no_row_is_refused_with_the_candidates_name(backend: str) -> None:
+    X, units = _rows(), Standardisation.identity(D)
+    start = mixtures.mixture(FAMILIES["tied"], 2, D, np.random.default_rng(1), separation=1.0)
+    problem = _problem(X, units, NoRow())
+    candidate = em.EMSolver(problem).init(em.CandidateId(4, label=7), start)
+    with (
+        ThreadExecutor(1) as executor,
+        pytest.raises(DataError, match=r"no row is left for CandidateId\(restart=4.*label=7"),
+    ):
+        em.run((candidate,), EStepRunner(ArrayDataset(X), executor, backend), problem)
 
 
 def test_a_filter_leaves_out_rows_of_its_own_candidate_alone() -> None:

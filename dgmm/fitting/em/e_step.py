@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from dgmm.errors import DataError
 from dgmm.fitting.em.convergence import has_converged, has_fallen, is_accepted
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import Kernel
@@ -96,7 +97,18 @@ def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics
 
 
 def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
-    """Nats per row, standardised, with the term −½ tr(ΛT) that the kernel may leave out."""
+    """Nats per row, standardised, with the term −½ tr(ΛT) that the kernel may leave out.
+
+    Raises
+    ------
+    DataError
+        If the candidate sees no row.
+    """
+    if statistics.weight == 0:
+        raise DataError(
+            f"no row is left for {candidate.id}: its row filter leaves out every row that counts. "
+            "Give each candidate rows of its own"
+        )
     total = statistics.log_likelihood
     if not kernel.is_complete:
         if candidate.scatter is None:

@@ -15,7 +15,7 @@ from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 class Diag(UncorrelatedFamily):
     """φ(y) = [y², y, 1]."""
 
-    name = "diag"
+    name = scikit_learn_type = "diag"
     form = "squares"
 
     def quadratic_width(self, d: int) -> int:

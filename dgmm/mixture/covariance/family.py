@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,8 @@ class Family(ABC):
     #: The quadratic part of φ as compiled code knows it: `pairs` (y_i·y_j, i ≤ j), `squares` (y²),
     #: `norm` (Σ y²), `none`. One of another width is computed by `fill_quadratic`, tile by tile.
     form = "none"
+    #: The `covariance_type` whose shapes and meaning its arrays have in scikit-learn, if any.
+    scikit_learn_type: ClassVar[str | None] = None
     #: Invariant under a common scale of all features only, so y has one scale for all.
     common_scale = False
     #: All components have one covariance.

@@ -16,7 +16,7 @@ from dgmm.mixture.covariance.triangles import pack, triangle, unpack
 class Full(Family):
     """φ(y) = [y_i y_j for i ≤ j, y, 1]."""
 
-    name = "full"
+    name = scikit_learn_type = "full"
     form = "pairs"
 
     def quadratic_width(self, d: int) -> int:

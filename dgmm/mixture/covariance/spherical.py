@@ -15,7 +15,7 @@ from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 class Spherical(UncorrelatedFamily):
     """φ(y) = [‖y‖², y, 1]."""
 
-    name = "spherical"
+    name = scikit_learn_type = "spherical"
     form = "norm"
     common_scale = True
 

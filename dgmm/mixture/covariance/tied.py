@@ -21,7 +21,7 @@ from dgmm.mixture.covariance.triangles import pack, unpack
 class Tied(SharedFamily):
     """φ(y) = [y, 1]; the quadratic term is summed as one scatter."""
 
-    name = "tied"
+    name = scikit_learn_type = "tied"
 
     def quadratic_width(self, d: int) -> int:
         """None."""

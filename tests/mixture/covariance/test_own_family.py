@@ -72,6 +72,15 @@ def dgmm(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("registered")
+def test_scikit_learn_is_given_no_covariances_that_it_lacks() -> None:
+    X, _ = gaussian_clusters(300, 2, 3)
+    fitted = GaussianMixture(3, covariance_type="tied_diag", random_state=0).fit(X)
+    for each in (fitted, fitted.model_):
+        with pytest.raises(DataError, match="family 'tied_diag', which scikit-learn"):
+            each.to_sklearn()
+
+
+@pytest.mark.usefixtures("registered")
 def test_the_estimator_takes_a_registered_family() -> None:
     X, labels = gaussian_clusters()
     fitted = GaussianMixture(3, covariance_type="tied_diag", random_state=0).fit(X)
