@@ -44,8 +44,7 @@ class MixtureModel:
     feature_names
         One name a column, in the order of the columns.
     anomaly_threshold
-        Rows of lower log density are anomalies, and all whose density underflows to 0; None where
-        no quantile was asked for.
+        Rows of lower log density are anomalies, as are all of density 0; None without a quantile.
     anomaly_quantile
         Share of the fitted rows below the threshold.
 
@@ -280,14 +279,12 @@ class MixtureModel:
         ImportError
             If scikit-learn is not installed.
         DataError
-            If scikit-learn has no covariances of the family, or float64 does not hold them in user
-            units.
+            If scikit-learn lacks the family, or float64 does not hold covariances in user units.
         """
         if (covariance_type := self.parameters.family.scikit_learn_type) is None:
             raise DataError(
-                f"the model has covariances of the family {self.covariance_type!r}, which "
-                "scikit-learn's GaussianMixture does not have: use the model's own predict, "
-                "predict_proba and score_samples"
+                f"scikit-learn has no covariances of the family {self.covariance_type!r}: use the "
+                "model's own predict, predict_proba and score_samples"
             )
         from dgmm.sklearn_classes import sklearn_mixture  # noqa: PLC0415 - loads scikit-learn
 
@@ -309,12 +306,11 @@ class MixtureModel:
         """One array of scores of rows X, on all CPUs of this process."""
         dataset = in_model_order(as_dataset(X), self.feature_names)[0]
         with ThreadExecutor() as executor:
-            found = scores(
+            return scores(
                 *(dataset, executor, self, (name,)),
                 remedy="Drop such rows first",
                 warn=lambda text: warn([text]),
-            )
-            return found[name]
+            )[name]
 
 
 def _read_only(array: Array) -> Array:
