@@ -76,7 +76,7 @@ def test_scikit_learn_is_given_no_covariances_that_it_lacks() -> None:
     X, _ = gaussian_clusters(300, 2, 3)
     fitted = GaussianMixture(3, covariance_type="tied_diag", random_state=0).fit(X)
     for each in (fitted, fitted.model_):
-        with pytest.raises(DataError, match="scikit-learn has no .* family 'tied_diag'"):
+        with pytest.raises(DataError, match=r"scikit-learn has no .* family 'tied_diag'"):
             each.to_sklearn()
 
 
