@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from dgmm.errors import UsageError
@@ -12,6 +12,7 @@ from dgmm.execution.dask_sources import configuration_error
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.registry import Registry
+from dgmm.runtime.row_cache import process_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,25 @@ def open_executor(settings: ClusterSettings) -> AbstractContextManager[OpenExecu
     if sum(place is not None for place in places) > 1:
         raise UsageError("cluster: give one of kind, address and scheduler_file, not several")
     if settings.address is None and settings.scheduler_file is None:
-        return CLUSTERS.named(settings.kind or "local").open(settings)
+        kind = CLUSTERS.named(settings.kind or "local")
+        opened = kind.open(settings)
+        return _rows_released(opened) if kind.is_this_process else opened
     _load_dask()
     from dgmm.execution import dask_cluster  # noqa: PLC0415 - see _load_dask
 
     return dask_cluster.existing_cluster(
         settings.address, settings.scheduler_file, wait_workers_s=settings.wait_workers_s
     )
+
+
+@contextmanager
+def _rows_released(opened: AbstractContextManager[OpenExecutor]) -> Iterator[OpenExecutor]:
+    """An executor in this process; the rows that its threads have cached go when it closes."""
+    try:
+        with opened as executor:
+            yield executor
+    finally:
+        process_cache.release(None)
 
 
 def _threads(settings: ClusterSettings) -> AbstractContextManager[OpenExecutor]:

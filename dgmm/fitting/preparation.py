@@ -123,6 +123,7 @@ def prepare(
     problem = _problem(dataset, settings, summary, standardisation, sample, regularisation)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
+    # "arithmetic" is its name on disk: checkpoints of earlier versions have it too.
     backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
         *_warnings(dataset, settings, family, summary, standardisation, repeated),

@@ -75,6 +75,7 @@ class OutputStage:
         }
         self._run = fingerprint(run)
         suffix = self._digest[:16] + ("" if backend == "numpy" else f"-{backend}")
+        # Names on disk: checkpoints of earlier versions have them too ("walk": the scoring pass).
         self._slots = {n: f"{n}-{suffix}" for n in ("walk", "threshold", "flags")}
 
     def write(self, *, quantile: float | None) -> tuple[ScoringStatistics, MixtureModel]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dgmm.errors import DgmmError, ExitCode, OutputExistsError
 from dgmm.storage.folders import Folder
+from dgmm.terminal_text import listed
 
 MODEL, OUTPUTS, CHECKPOINT = "model", "outputs.zarr", "checkpoint"
 #: The state of a pass that writes outputs again; that of the fit stays as it is.
@@ -29,11 +30,10 @@ def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
 
 def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]) -> DgmmError:
     """Why a finished run that lacks something is refused, and what to do."""
-    shown = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if missing[6:] else "")
     return OutputExistsError(
-        f"{folder} holds this job, which was finished {record.get('ended')}, and lacks {shown}. "
-        "Nothing there is removed or fitted again: put it back, write the outputs again from the "
-        "model with --rebuild-outputs, or choose another output.path"
+        f"{folder} holds this job, which was finished {record.get('ended')}, and lacks "
+        f"{listed(missing, 6)}. Nothing there is removed or fitted again: put it back, write the "
+        "outputs again from the model with --rebuild-outputs, or choose another output.path"
     )
 
 

@@ -122,7 +122,7 @@ def m_step(family: Family, statistics: Statistics, scatter: Array | None = None)
 
 
 def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: Array) -> float:
-    """Nats a row by which regularisation may lower the likelihood in one M-step.
+    """Nats per row by which regularisation may lower the likelihood in one M-step.
 
     Σ_k (n_k/N) ½[tr((Σ̂_k + R)⁻¹ Σ̂_k) − d + log|Σ̂_k + R| − log|Σ̂_k|], with
     tr((Σ̂ + R)⁻¹ Σ̂) = d − tr((Σ̂ + R)⁻¹ R). Infinite where Σ̂_k is singular, 0 without regularisation,

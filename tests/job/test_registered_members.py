@@ -23,13 +23,16 @@ import dgmm
 from dgmm.cli.entry_point import run
 from dgmm.config import expected_values, json_schema, load_job
 from dgmm.data.formats import FORMATS, DataSource, open_stored
+from dgmm.data.summary.summarise import summarise
+from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, JobFileError
-from dgmm.execution import CLUSTERS, ClusterKind, ClusterSettings
+from dgmm.execution import CLUSTERS, ClusterKind, ClusterSettings, open_executor
 from dgmm.fitting.initialisation import INITIALISERS, Initialiser, StartRequest
 from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime.blas_threads import single_blas_thread
 from dgmm.runtime.environment import process_environment
+from dgmm.runtime.row_cache import process_cache
 
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[2]
@@ -139,6 +142,20 @@ def test_a_cluster_kind_runs_the_passes_of_a_job(
     job = written(tmp_path, data, cluster={"kind": "serial", "threads_per_worker": 2})
     with pytest.raises(JobFileError, match="contradicts kind: serial"):
         load_job(job)
+
+
+def test_rows_that_a_kind_in_this_process_has_cached_go_with_its_executor(
+    monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    monkeypatch.setitem(
+        CLUSTERS, "serial", ClusterKind(serial, "this thread", is_this_process=True)
+    )
+    process_cache.drop()
+    with open_executor(ClusterSettings("serial")) as executor:
+        dataset = open_zarr(str(data)).with_cache(1 << 20)
+        summarise(dataset, executor, missing="error", sample_rows=100, seed=0)
+        assert process_cache.n_bytes > 0
+    assert process_cache.n_bytes == 0
 
 
 @pytest.fixture
