@@ -30,11 +30,12 @@ from dgmm.job.stages import (
     open_data,
     opened_executor,
     output_format,
+    save_run_model,
     warn_of_underflow,
 )
 from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest, save_model, saved_digest
+from dgmm.model.model_files import load_model, model_digest
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
 from dgmm.scoring.row_scores import ScoringStatistics
@@ -117,17 +118,18 @@ def _run(
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), progress=state)
         _note_fit(directory, result)
-        _save(directory, result.model, result)
+        _save(directory, result.model, result, recording)
         recording.stage("scoring", "labels, posteriors and log densities of every row")
         written = output_format(job, dataset)
         output_stage = OutputStage(
             *(job, directory, dataset, executor, result.model, state, written),
             backend=result.backend,
+            warn=recording.warning,
         )
         total, model = output_stage.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
     _record_scoring(directory, model, total, recording)
-    _save(directory, model, result)
+    _save(directory, model, result, recording)
     _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
     if not state.may_go_on:
@@ -247,11 +249,13 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
     directory.write()
 
 
-def _save(directory: RunDirectory, model: MixtureModel, result: Fit) -> None:
-    directory.record["model_sha256"] = saved_digest(model)
-    save_model(
+def _save(
+    directory: RunDirectory, model: MixtureModel, result: Fit, listener: RecordingListener
+) -> None:
+    save_run_model(
         model,
-        directory.folder / "model",
+        directory,
+        listener,
         n_rows=result.summary.n_kept,
         mean_log_likelihood=directory.record["mean_log_likelihood"],
         outcome=directory.record["outcome"],

@@ -46,6 +46,8 @@ class OutputStage:
         Of the arrays.
     backend
         The name of what scores, the same for all workers.
+    warn
+        Called with what is worth a warning.
     """
 
     def __init__(
@@ -59,10 +61,11 @@ class OutputStage:
         zarr_format: ZarrFormat = 3,
         *,
         backend: str,
+        warn: Callable[[str], None],
     ) -> None:
         self._job, self._directory, self._state = job, directory, state
         self._dataset, self._executor, self._model = dataset, executor, model
-        self._zarr_format, self._backend = zarr_format, backend
+        self._zarr_format, self._backend, self._warn = zarr_format, backend, warn
         self._part = directory.folder / "outputs.zarr.part"
         self._final = directory.folder / "outputs.zarr"
         self._path = str(directory.path / self._part.name)  # for workers
@@ -99,7 +102,8 @@ class OutputStage:
             flags, model = self._flagged(quantile)
             digests = {**digests, **flags.digests}
         self._dataset.check_unchanged()
-        publish_outputs(self._part, self._final, self._run)
+        for text in publish_outputs(self._part, self._final, self._run):
+            self._warn(text)
         path = self._directory.path / self._final.name
         self._directory.record["outputs"] = describe(path, names, digests, self._backend)
         return total, model

@@ -27,10 +27,11 @@ from dgmm.job.stages import (
     open_data,
     opened_executor,
     output_format,
+    save_run_model,
     warn_of_underflow,
 )
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest, save_model, saved_digest
+from dgmm.model.model_files import load_model, model_digest
 from dgmm.scoring.row_scores import ScoringStatistics, select_scoring_backend
 
 
@@ -110,12 +111,13 @@ def _predict(
         )
         directory.record["backend"] = backend
         output_stage = OutputStage(
-            job, directory, dataset, executor, model, state, written, backend=backend
+            *(job, directory, dataset, executor, model, state, written),
+            backend=backend,
+            warn=recording.warning,
         )
         total, _ = output_stage.write(quantile=None)
         recording.end_stage()
-    directory.record["model_sha256"] = saved_digest(model)
-    save_model(model, directory.folder / "model")
+    save_run_model(model, directory, recording)
     warn_of_underflow(total, recording)
     if total.n_filled and dataset.fill_value is not None:
         recording.warning(dataset.fill_value.scored_warning(total.n_filled, total.n_read))
@@ -130,7 +132,7 @@ def _rebuild(
     stored, model = inputs.dataset, inputs.model
     dataset, _ = in_model_order(stored, model.feature_names)
     if missing_model(directory.folder):
-        save_model(model, directory.folder / MODEL)
+        save_run_model(model, directory, recording)
         if not missing_outputs(directory.folder, directory.record):
             return completed_again(job, directory, f"{MODEL} was saved again")
     again = Rescoring(stored, dataset, model, None, inputs.fingerprint)

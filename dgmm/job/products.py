@@ -18,7 +18,7 @@ REBUILD_STATE = "checkpoint.rebuild"
 _RESULTS = (MODEL, OUTPUTS, "outputs.zarr.part")
 #: What of a checkpoint takes work to make.
 _EM_STATE = re.compile(r"em\.[0-9]+\.(checkpoint|damaged)")
-_MODEL_FILES = ("model.json", "arrays.npz")
+MODEL_FILES = ("model.json", "arrays.npz")
 #: Records that a finished run can do without; they cannot be written again.
 _LOGS = ("metrics.csv", "events.jsonl")
 
@@ -75,7 +75,7 @@ def refuse_results(folder: Folder) -> None:
 
 def missing_model(folder: Folder) -> list[str]:
     """The files of the model that are absent from a run directory."""
-    return [f"{MODEL}/{n}" for n in _MODEL_FILES if not (folder.path / MODEL / n).is_file()]
+    return [f"{MODEL}/{n}" for n in MODEL_FILES if not (folder.path / MODEL / n).is_file()]
 
 
 def missing_outputs(folder: Folder, record: Mapping[str, Any]) -> list[str]:

@@ -73,6 +73,7 @@ def rebuild_outputs(
         stage = OutputStage(
             *(job, directory, again.dataset, executor, again.model, state, written),
             backend=_backend_of(before),
+            warn=recording.warning,
         )
         stage.write(quantile=again.quantile)
         recording.end_stage()

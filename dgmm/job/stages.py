@@ -19,9 +19,13 @@ from dgmm.events import Listener
 from dgmm.execution.open_cluster import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
 from dgmm.job.directory import RunDirectory
+from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import data_source
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.products import MODEL
 from dgmm.job.resume_check import accepted_workers
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
 from dgmm.scoring.output_registry import ROW_OUTPUTS, SWITCHED
@@ -140,8 +144,13 @@ def output_attributes(dataset: Dataset) -> dict[str, Any]:
     return {"written_by": "dgmm", "dropped_label": -1, **kept}
 
 
-def publish_outputs(part: Entry, path: Entry, run: str) -> None:
+def publish_outputs(part: Entry, path: Entry, run: str) -> list[str]:
     """Finish the group's metadata and give it its name: readers see all of it or nothing.
+
+    Returns
+    -------
+    list of str
+        What to say of files there that are not dgmm's.
 
     Raises
     ------
@@ -149,15 +158,27 @@ def publish_outputs(part: Entry, path: Entry, run: str) -> None:
         If it belongs to another run, or cannot be renamed.
     """
     if not part.folder.holds(part.name):  # a job that asks for no array, or it is published
-        return
+        return []
     with part.folder.folder(part.name) as group:
         if run_of(group) != run:
             raise OutputFailedError(f"{part} belongs to another run: remove it, and run again")
-    finish_outputs(part)
     try:
+        said = foreign_set_aside(path.folder, path.name)
+        finish_outputs(part)
         path.folder.replace(part.name, path.name)
     except OSError as error:
         raise OutputFailedError(f"cannot rename {part} to {path}: {error}") from error
+    return said
+
+
+def save_run_model(
+    model: MixtureModel, directory: RunDirectory, listener: Listener, **about: Any
+) -> None:
+    """Save a run's model, and record its checksum; `about` is for people."""
+    for text in foreign_set_aside(directory.folder, MODEL):
+        listener.warning(text)
+    directory.record["model_sha256"] = saved_digest(model)
+    save_model(model, directory.folder / MODEL, **about)
 
 
 def warn_of_underflow(total: ScoringStatistics, listener: Listener) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,23 @@ def test_a_run_killed_while_it_removes_earlier_outputs_keeps_its_own(
     run_job(wanted(data, tmp_path / "run", 4), QUIET)
     assert tree(tmp_path / "run/outputs.zarr") == own
     assert not (tmp_path / "run/outputs.zarr.part").exists()
+
+
+def test_what_others_put_where_results_go_gets_another_name(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_job(wanted(data, run, 1), QUIET)
+    shutil.rmtree(run / "outputs.zarr")
+    for name in ("outputs.zarr/thesis.txt", "model/notes.txt"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("mine")
+    run_job(wanted(data, run, 4), QUIET)
+    for name in ("outputs.zarr.replaced-1/thesis.txt", "model.replaced-1/notes.txt"):
+        assert (run / name).read_text() == "mine"
+    said = " ".join(record(run)["warnings"])
+    assert "is now outputs.zarr.replaced-1" in said
+    assert "is now model.replaced-1" in said
+    (run / "outputs.zarr/notes.txt").write_text("mine")
+    run_job(wanted(data, run, 6), QUIET)
+    assert (run / "outputs.zarr.replaced-2/notes.txt").read_text() == "mine"
+    run_job(wanted(data, run, 7), QUIET)
+    assert len([*run.glob("*.replaced-*")]) == 3  # what is dgmm's alone is replaced
