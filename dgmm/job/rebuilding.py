@@ -125,12 +125,16 @@ def _require_products(job: Job, again: Rescoring, before: Mapping[str, Any]) -> 
 
 
 def _require_own(model: MixtureModel, directory: RunDirectory) -> None:
-    """Refuse a model that is not the run's; records of earlier versions tell its shape alone."""
+    """Refuse a model that is not the run's.
+
+    Records of earlier versions tell its shape alone; outputs that are left tell its digest there.
+    """
     record = directory.record
     n_components, saved = len(record.get("label_counts", ())), record.get("model_sha256")
+    of_outputs = _model_of_outputs(directory) if saved is None else None
     wanted = {
         "sha256": (saved, saved_digest(model)),
-        "digest in outputs.zarr": (_model_of_outputs(directory), model_digest(model)),
+        "digest in outputs.zarr": (of_outputs, model_digest(model)),
         "number of components": (n_components or None, model.n_components),
         "covariance_type": (record["job"]["model"]["covariance_type"], model.covariance_type),
     }
