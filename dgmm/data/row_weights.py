@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.errors import DataError
+
+#: Positive weights beyond these are refused: a pass in float32 multiplies by them.
+LEAST: Final = 1e-30
+LARGEST: Final = 1e30
 
 
 def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
@@ -14,7 +20,8 @@ def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
     Raises
     ------
     DataError
-        If they are not one finite number per row, one is negative, or all are 0.
+        If they are not one finite number per row, one is negative or outside [1e-30, 1e30], or all
+        are 0.
     """
     found = np.ascontiguousarray(weights, dtype=np.float64)
     if found.shape != (n_samples,):
@@ -27,6 +34,13 @@ def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
         raise DataError(
             f"the weight of row {row} is {found[row]:g}, expected a finite number that is not "
             "negative. Give rows to be left out the weight 0"
+        )
+    beyond = (found > 0) & ~((found >= LEAST) & (found <= LARGEST))
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        raise DataError(
+            f"the weight of row {row} is {found[row]:g}, expected 0 or a number from {LEAST:g} to "
+            f"{LARGEST:g}. Multiply all weights by one number: only their ratios matter to a fit"
         )
     if not found.any():
         raise DataError("all weights are 0, so no row is left. Give some rows a positive weight")

@@ -197,7 +197,7 @@ def _concluded(
     listener: Listener,
 ) -> Fit:
     """The best candidate as a model."""
-    chosen = em.best(candidates, prepared.summary.weight)
+    chosen = em.best(candidates, prepared.summary.n_kept)
     _check_outcome(chosen)
     noted = regularisation_events(chosen, prepared.regularisation)
     for event in noted:

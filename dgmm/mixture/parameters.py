@@ -85,7 +85,8 @@ class Parameters:
 class Estimate:
     """What maximum likelihood makes of the statistics, before regularisation.
 
-    `counts` are effective rows; components without rows have NaN means and covariances.
+    `counts` are effective rows, Σ w r over the mean weight of a row; components without rows have
+    NaN means and covariances.
     """
 
     family: Family
@@ -118,7 +119,8 @@ def m_step(family: Family, statistics: Statistics, scatter: Array | None = None)
         means = moments.first / moments.counts[:, None]
     if statistics.reference is not None:
         means = means + statistics.reference
-    return Estimate(family, moments.counts, means, family.covariances(moments))
+    counts = moments.counts * statistics.rows_per_weight
+    return Estimate(family, counts, means, family.covariances(moments))
 
 
 def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: Array) -> float:

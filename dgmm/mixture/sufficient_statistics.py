@@ -51,6 +51,11 @@ class Statistics:
         """Sum of the rows' weights: what means over rows are divided by."""
         return self.n_rows if self.sum_of_weights is None else self.sum_of_weights
 
+    @property
+    def rows_per_weight(self) -> float:
+        """1 over the mean weight: what makes Σ w r a number of rows, in whatever unit w is."""
+        return 1.0 if self.sum_of_weights is None else self.n_rows / self.sum_of_weights
+
     @classmethod
     def zero(
         cls, k: int, p: int, scatter_width: int | None, reference: Array | None = None

@@ -10,7 +10,9 @@ import mixtures
 import numpy as np
 import pytest
 from mixtures import Array, Scene
+from weighted_rows import WeightedRows
 
+from dgmm import GaussianMixture
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
@@ -25,7 +27,7 @@ from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel, Workspace
 from dgmm.mixture.kernels.scorer import Scorer
-from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockRange
@@ -100,6 +102,56 @@ def test_rows_of_weight_zero_are_absent_in_a_fit(family):
     expected = _fit(scene, _rows(scene)[there], weights[there], "numpy")
     assert found.history == expected.history
     np.testing.assert_array_equal(found.parameters.means, expected.parameters.means)
+
+
+@FAMILY
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("exponent", [-10, 10])
+def test_a_common_factor_of_all_weights_changes_nothing_but_the_sums(family, backend, exponent):
+    scene, factor = _scene(family), 2.0**exponent
+    kernel = ProductKernel.of(scene.parameters, np.float32, with_scatter=True)
+    plain = _pass(kernel, _rows(scene), WEIGHTS, backend)
+    scaled = _pass(kernel, _rows(scene), WEIGHTS * factor, backend)
+    assert scaled.log_likelihood == plain.log_likelihood * factor
+    assert (scaled.n_rows, scaled.weight) == (plain.n_rows, plain.weight * factor)
+    np.testing.assert_array_equal(scaled.sums, plain.sums * factor)
+    if plain.scatter is not None:
+        np.testing.assert_array_equal(scaled.scatter, plain.scatter * factor)
+    estimates = [m_step(family, statistics) for statistics in (plain, scaled)]
+    for name in ("counts", "means", "covariances"):
+        np.testing.assert_array_equal(*(getattr(one, name) for one in estimates))
+    assert estimates[0].counts.sum() == pytest.approx(N)
+
+
+@FAMILY
+@pytest.mark.parametrize("exponent", [-10, 10])
+def test_a_common_factor_of_all_weights_changes_no_fit(family, exponent):
+    """Not which components are lost either: one describes a third of a row here."""
+    scene = _scene(family)
+    rows, weights, p = _rows(scene), np.array(WEIGHTS, dtype=float), scene.parameters
+    rows[0], weights[0] = 1e3, WEIGHTS.mean() / 3
+    means = p.means.copy()
+    means[1] = 1e3
+    start = Scene(Parameters.of(family, p.weights, means, p.covariances), rows.T)
+    plain, scaled = (_fit(start, rows, weights * c, "numpy") for c in (1.0, 2.0**exponent))
+    assert "component 1 of 3 emptied at iteration 1 (0.33" in plain.events[0].message
+    assert scaled.events == plain.events
+    assert scaled.history == plain.history
+    for name in ("weights", "means", "covariances"):
+        np.testing.assert_array_equal(
+            getattr(scaled.parameters, name), getattr(plain.parameters, name)
+        )
+
+
+@pytest.mark.parametrize("exponent", [-10, 10])
+def test_a_common_factor_of_all_weights_changes_no_estimator(exponent):
+    rows = _rows(_scene(FAMILIES["full"]))
+    plain, scaled = (
+        GaussianMixture(3, random_state=0, n_init=2).fit(WeightedRows(rows, weights=WEIGHTS * c))
+        for c in (1.0, 2.0**exponent)
+    )
+    for name in ("weights_", "means_", "covariances_", "lower_bounds_"):
+        np.testing.assert_array_equal(getattr(scaled, name), getattr(plain, name))
 
 
 @pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is optional")

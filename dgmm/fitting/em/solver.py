@@ -140,7 +140,7 @@ class EMSolver:
 
         def admits(parameters: Parameters) -> bool:
             """No component lost, and no change of kernel."""
-            kernel, counts = found.kernel, found.statistics.weight * parameters.weights
+            kernel, counts = found.kernel, found.statistics.n_rows * parameters.weights
             allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
             return allowed and not lost_components(parameters, counts).any()
 
