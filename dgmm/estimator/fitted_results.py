@@ -18,7 +18,7 @@ from dgmm.mixture import criteria
 from dgmm.parameter_names import speaks_python
 from dgmm.python_warnings import warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
-from dgmm.scoring.in_memory import scores
+from dgmm.scoring.in_memory import WEIGHTS, scores
 
 Array = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ class FittedResults(FittedMixture):
         return self._scores(X, "log_density")
 
     def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002 - scikit-learn's signature
-        """Mean log density of the rows that are not dropped.
+        """Mean log density of the rows that are not dropped, weighted where they have weights.
 
         Parameters
         ----------
@@ -160,7 +160,8 @@ class FittedResults(FittedMixture):
         >>> bool(np.isclose(mixture.score(X), mixture.score_samples(X).mean()))
         True
         """
-        return float(self._finite_log_density(X).mean())
+        log_density, weights = self._weighted_log_density(X)
+        return float(np.average(log_density, weights=weights))
 
     def bic(self, X: Any) -> float:
         """Bayesian information criterion (Schwarz 1978) of the mixture on rows.
@@ -259,30 +260,41 @@ class FittedResults(FittedMixture):
         return model.sample(n, stream(Stage.SAMPLING, seed_from(self.random_state)))
 
     def _criteria(self, X: Any) -> criteria.Criteria:
-        log_density = self._finite_log_density(X)
-        total, free = float(log_density.sum()), fitted.model_of(self).n_parameters
-        return criteria.criteria(total, 0.0, free, len(log_density))
+        log_density, weights = self._weighted_log_density(X)
+        free, n = fitted.model_of(self).n_parameters, float(len(log_density))
+        if weights is not None:
+            log_density, n = log_density * weights, float(weights.sum())
+        return criteria.criteria(float(log_density.sum()), 0.0, free, n)
 
-    def _finite_log_density(self, X: Any) -> Array:
-        """Log densities of the rows that are not dropped, of which there must be one."""
-        log_density = self.score_samples(X)
-        complete = log_density[~np.isnan(log_density)]
-        if len(complete) == 0:
+    def _weighted_log_density(self, X: Any) -> tuple[Array, Array | None]:
+        """Log densities (m,) of the rows that count, and their weights (m,) where they have any."""
+        found = self._arrays(X, "log_density")
+        log_density, weights = found["log_density"], found.get(WEIGHTS)
+        counted = ~np.isnan(log_density)
+        if not counted.any():
             raise DataError(f"no row is left: all {len(log_density):,} hold NaN or infinite values")
-        return complete
+        if weights is None:
+            return log_density[counted], None
+        counted &= weights > 0
+        if not counted.any():
+            raise DataError(f"no row is left: all {len(log_density):,} are incomplete or weigh 0")
+        return log_density[counted], weights[counted]
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:
+        return self._arrays(X, name)[name]
+
+    def _arrays(self, X: Any, name: str) -> dict[str, NDArray[Any]]:
+        """One array of scores of rows X, and the rows' weights where they have any."""
         model = fitted.model_of(self)
         dataset, note = in_model_order(as_dataset(X), model.feature_names)
         warn((*dataset.warnings, *([note] if note else [])))
         with self._executor() as executor:
-            found = scores(
+            return scores(
                 *(dataset, executor, model, (name,)),
                 drop=self.missing == "drop",
                 backend=self.backend,
                 warn=lambda text: warn([text]),
             )
-            return found[name]
 
     def _executor(self) -> ThreadExecutor:
         n = self.n_threads

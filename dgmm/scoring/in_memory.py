@@ -21,6 +21,9 @@ from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import ROW_OUTPUTS
 from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
 
+#: Name of the rows' weights beside their scores.
+WEIGHTS = "weights"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
@@ -34,7 +37,7 @@ class _Scores:
     backend: str
 
     def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
-        """The arrays, and how many rows have a cell equal to the fill value."""
+        """The arrays, weights included, and how many rows have a cell equal to the fill value."""
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         outputs = [ROW_OUTPUTS.named(name) for name in self.names]
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
@@ -45,8 +48,9 @@ class _Scores:
             n_filled += filled_rows(self.dataset, block, rows)
             scored = score_block(rows, scorer, workspace, self.model, posteriors).block
             parts.append({output.name: output.values(scored) for output in outputs})
-        whole = {name: np.concatenate([p[name] for p in parts]) for name in self.names}
-        return whole, n_filled
+            if block.weights is not None:
+                parts[-1][WEIGHTS] = block.weights
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, n_filled
 
 
 def scores(
@@ -61,7 +65,7 @@ def scores(
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Arrays over all rows: `labels` (n,), `max_posterior` (n,), `log_density` (n,),
-    `responsibilities` (n, k).
+    `responsibilities` (n, k); and `weights` (n,) where the rows have any.
 
     Parameters
     ----------
@@ -84,7 +88,7 @@ def scores(
         If a value is not finite and `drop` is off, or is one that stands for missing.
     """
     grid = dataset.grid
-    out = {}
+    out: dict[str, NDArray[Any]] = {}
     for output in map(ROW_OUTPUTS.named, names):
         dtype = np.float64 if output.needs_posteriors else output.dtype
         shape = (dataset.n_samples, *output.shape(model.n_components))
@@ -96,6 +100,8 @@ def scores(
         start, stop = grid.rows_of_range(run)
         n_filled += filled
         for name, values in part.items():
+            if name == WEIGHTS:
+                out.setdefault(WEIGHTS, np.ones(dataset.n_samples))
             out[name][start:stop] = values
     if warn is not None and n_filled and dataset.fill_value is not None:
         warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
