@@ -37,7 +37,7 @@ from dgmm.job.previous_attempts import (
     remove_unfinished,
     standing_warnings,
 )
-from dgmm.job.products import CHECKPOINT, REBUILD_STATE, holds_work, missing_model, refuse_results
+from dgmm.job.products import CHECKPOINT, REBUILD_STATE, can_make_model, holds_work, refuse_results
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.run_record import RunRecord, read
 from dgmm.storage.atomic_files import read_json, write_json, write_text
@@ -123,7 +123,7 @@ class RunDirectory:
     @property
     def can_save_model_again(self) -> bool:
         """Whether a finished run that lacks its model has the state of EM that it was made from."""
-        return self.is_resumed and bool(missing_model(self.folder))
+        return self.is_resumed and can_make_model(self.folder)
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """The result of a run that has nothing to do.

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dgmm.errors import DgmmError, ExitCode, OutputExistsError
-from dgmm.storage.folders import Folder
+from dgmm.errors import DataError, DgmmError, ExitCode, OutputExistsError
+from dgmm.storage.array_files import read_sealed
+from dgmm.storage.folders import Entry, Folder
 from dgmm.terminal_text import listed
 
 MODEL, OUTPUTS, CHECKPOINT = "model", "outputs.zarr", "checkpoint"
@@ -18,6 +19,7 @@ REBUILD_STATE = "checkpoint.rebuild"
 _RESULTS = (MODEL, OUTPUTS, "outputs.zarr.part")
 #: What of a checkpoint takes work to make.
 _EM_STATE = re.compile(r"em\.[0-9]+\.(checkpoint|damaged)")
+_EM_WHOLE = re.compile(r"em\.[0-9]+\.checkpoint")
 MODEL_FILES = ("model.json", "arrays.npz")
 #: Records that a finished run can do without; they cannot be written again.
 _LOGS = ("metrics.csv", "events.jsonl")
@@ -43,6 +45,22 @@ def holds_em_state(folder: Folder) -> bool:
         return False
     with folder.folder(CHECKPOINT) as state:
         return any(map(_EM_STATE.fullmatch, state.names()))
+
+
+def can_make_model(folder: Folder) -> bool:
+    """Whether a run directory lacks its model and has a state of EM that is not damaged."""
+    if not missing_model(folder) or not folder.holds_folder(CHECKPOINT):
+        return False
+    with folder.folder(CHECKPOINT) as state:
+        return any(_is_whole(state / name) for name in state.names() if _EM_WHOLE.fullmatch(name))
+
+
+def _is_whole(file: Entry) -> bool:
+    try:
+        read_sealed(file)
+    except DataError:
+        return False
+    return True
 
 
 def holds_results(folder: Folder) -> bool:

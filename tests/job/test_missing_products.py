@@ -141,6 +141,21 @@ def test_a_model_is_saved_again_from_the_state_that_it_was_made_from(
     assert record(tmp_path / "run")["outputs"] == told["outputs"]
 
 
+@pytest.mark.parametrize("how", ["empty", "damaged"])
+def test_a_model_is_not_fitted_anew_where_no_state_of_em_is_whole(
+    data: Path, tmp_path: Path, how: str
+) -> None:
+    stopped = wanted(data, tmp_path / "run", max_iter=1, tol=0)
+    run_job(stopped, QUIET)
+    shutil.rmtree(tmp_path / "run" / "model")
+    for file in (tmp_path / "run" / "checkpoint").glob("em*" if how == "damaged" else "*"):
+        os.truncate(file, 100) if how == "damaged" else file.unlink()
+    before = tree(tmp_path / "run")
+    with pytest.raises(OutputExistsError, match=r"cannot be written again: .*Put model/ back"):
+        run_job(stopped, QUIET, rebuild=True)
+    assert tree(tmp_path / "run") == before
+
+
 def test_outputs_that_lack_rows_are_written_again_with_the_model(
     data: Path, tmp_path: Path
 ) -> None:
