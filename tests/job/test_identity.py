@@ -51,7 +51,7 @@ def test_outputs_that_an_earlier_version_began_are_known_again(tmp_path: Path) -
             record={"data": found["data"]},
             identity=in_todays_names(found["job_identity"]),
         )
-        stage = OutputStage(None, directory, None, None, model, None, backend="numpy")  # type: ignore[arg-type]
+        stage = OutputStage(None, directory, None, None, model, None, backend="numpy", warn=print)  # type: ignore[arg-type]
     due = {"data": found["data"]["fingerprint"], "model": model_digest(model)}
     assert stage._run == fingerprint({"job": found["job_identity"], **due})
 
