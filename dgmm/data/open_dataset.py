@@ -42,7 +42,8 @@ def as_dataset(X: Any) -> Dataset:
     DataError
         If X cannot be read as rows of numbers: it says what X is, and what to do.
     """
-    if isinstance(X, StoredDataset):
+    # An object that makes attributes as they are asked for (dask.delayed) has all of them.
+    if hasattr(type(X), "read_blocks") and isinstance(X, StoredDataset):
         return X
     if isinstance(X, str | os.PathLike):
         return open_zarr(_folder(X))

@@ -165,7 +165,7 @@ def test_fewer_rows_than_components_are_refused() -> None:
 )
 def test_settings_that_mean_nothing_are_refused_by_name(settings) -> None:
     name, value = list(settings.items())[-1]
-    name = {"method": "init_params"}.get(name, name)
+    name = {"method": "initialisation.method"}.get(name, name)
     with pytest.raises(DataError, match=f"^{name}.* is {re.escape(repr(value))}; expected"):
         FitSettings(**settings)
 

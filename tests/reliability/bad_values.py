@@ -154,7 +154,10 @@ def _(desk: Desk) -> None:
     told = record(desk.fits(X, "fewer than 2 of 120 rows: ", model={"n_components": 5}))
     assert sorted(told["label_counts"]) == [0, 0, 40, 40, 40]
     bare = {"n_components": 5, "reg_covar_relative": 0}
-    said = ("component 0 of 5: no component has a usable covariance: held up by", "look for const")
+    said = (
+        "component 0 of 5: no component has a usable covariance: 1e-06 of each",
+        "look for const",
+    )
     told = record(desk.fits(X, *said, name="bare", model=bare))
     assert told["outcome"] == "COMPONENT_COLLAPSED"
     assert math.isfinite(told["mean_log_likelihood"])
