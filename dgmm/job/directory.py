@@ -34,6 +34,8 @@ from dgmm.job.previous_attempts import (
     attempts_after,
     is_noise,
     max_iter_of,
+    metrics_set_aside,
+    names_to_remove,
     remove_unfinished,
     standing_warnings,
 )
@@ -42,11 +44,6 @@ from dgmm.job.result import RunResult, exit_code_of
 from dgmm.run_record import RunRecord, read
 from dgmm.storage.atomic_files import read_json, write_json, write_text
 from dgmm.storage.folders import Folder
-
-#: What an attempt that left no result may have written; removed where a run starts over...
-_LOGS = ("events.jsonl", "metrics.csv", "sample.npz", "report.html", "error.txt", "model.part")
-#: ...and this where it resumes.
-_ENDINGS = ("report.html", "error.txt", "model.part")
 
 
 class RunDirectory:
@@ -155,13 +152,16 @@ class RunDirectory:
         self, command: Literal["run", "predict"], listener: Listener
     ) -> Iterator[RecordingListener]:
         """Write run.json now and at the end, whatever the end is; yield what writes the logs."""
-        attempts = attempts_after(self.previous or {}) if self.is_resumed else []
+        attempts = attempts_after(self.previous) if self.previous is not None else []
         before: dict[str, Any] = (self.previous or {}) if self.is_resumed else {}
+        lost: list[str] = []
         if not self.is_resumed:
             refuse_results(self.folder)
             if self.previous is None:  # what the data of a mistaken job were found to be
                 self.forget_state()
-        self._remove(_ENDINGS if self.is_resumed else _LOGS)
+            else:
+                lost = metrics_set_aside(self.folder)
+        self._remove(names_to_remove(self.previous, is_resumed=self.is_resumed))
         self._sweep()
         warnings = [*standing_warnings(before), *self._taken_over]
         own = with_format(self.identity, self._job)
@@ -170,6 +170,8 @@ class RunDirectory:
         try:
             said, timed = self.record["warnings"], self.record["timings"]
             with RecordingListener(self.folder, said, timed, listener) as recording:
+                for text in lost:
+                    recording.warning(text)
                 yield recording
         except BaseException as error:
             self._fail(error)

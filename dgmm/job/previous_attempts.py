@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from dgmm.job.lock import is_lock_file
-from dgmm.job.products import MODEL, OUTPUTS
+from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, set_aside
 from dgmm.run_record import Attempt
 from dgmm.storage.exchange import name_before
 from dgmm.storage.folders import Folder
+from dgmm.storage.regular_files import open_regular
 
 #: Names of what `Entry.written_aside` and `folder_aside` have not finished.
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 #: A checkpoint that is not needed any more, while it is removed.
 STALE_STATE = ".checkpoint.tmp"
+#: What tells of the end of an attempt.
+_ENDINGS = ("report.html", "error.txt", "model.part")
+_METRICS = "metrics.csv"
 
 
 def attempts_after(record: Mapping[str, Any]) -> list[Attempt]:
@@ -41,6 +46,25 @@ def max_iter_of(record: Mapping[str, Any]) -> int:
     model = (record.get("job") or {}).get("model") or {}
     value = model.get("max_iter")
     return value if isinstance(value, int) else 0
+
+
+def names_to_remove(previous: Mapping[str, Any] | None, *, is_resumed: bool) -> tuple[str, ...]:
+    """What of an earlier attempt is removed before this one; `previous` is of this very job."""
+    if is_resumed:
+        return _ENDINGS
+    return (*_ENDINGS, "sample.npz", _METRICS, *(("events.jsonl",) if previous is None else ()))
+
+
+def metrics_set_aside(folder: Folder) -> list[str]:
+    """Keep the iterations of an attempt that left no state to resume from; what to say of that."""
+    if not folder.holds(_METRICS) or not stat.S_ISREG(folder.status(_METRICS).st_mode):
+        return []
+    with open_regular(folder / _METRICS) as file:
+        if len(file.readlines()) < 2:
+            return []
+    aside = set_aside(folder, _METRICS)
+    lost = f"an earlier attempt has left no {CHECKPOINT}/ to resume from: the run starts over"
+    return [f"{lost}. What {_METRICS} had is now in {aside}"]
 
 
 def is_noise(name: str) -> bool:

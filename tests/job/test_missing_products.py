@@ -270,3 +270,22 @@ def test_files_of_others_stay_where_a_run_starts_over(data: Path, tmp_path: Path
     assert run_job(absent, QUIET).exit_code == 0
     for name in (".notes.tmp", "report/mine.txt"):
         assert (tmp_path / "run" / name).read_text() == "mine"
+
+
+def test_a_run_whose_state_was_lost_starts_over_and_keeps_what_it_had_recorded(
+    data: Path, tmp_path: Path
+) -> None:
+    class Stopping(SilentListener):
+        def iteration(self, record: Any) -> None:
+            raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_job(wanted(data, run), Stopping())
+    metrics, events = ((run / n).read_text() for n in ("metrics.csv", "events.jsonl"))
+    shutil.rmtree(run / "checkpoint")
+    assert run_job(wanted(data, run), QUIET).exit_code == 0
+    assert (run / "metrics.csv.replaced-1").read_text() == metrics
+    assert (run / "events.jsonl").read_text().startswith(events)
+    assert [a["status"] for a in record(run)["attempts"]] == ["stopped"]
+    assert any("no checkpoint/ to resume from" in text for text in record(run)["warnings"])
