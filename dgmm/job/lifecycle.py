@@ -12,6 +12,7 @@ from dgmm.errors import PoisonBlocksError
 from dgmm.events import Listener
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.previous_attempts import refuse_lost_state
 from dgmm.job.products import (
     incomplete,
     missing_logs,
@@ -77,6 +78,7 @@ def run_recorded(
     check_report(job)
     require(job.compute.backend)
     with RunDirectory.opened(job, listener) as directory:
+        refuse_lost_state(directory.folder, directory.previous, job.model.max_iter)
         if directory.is_finished and not (rebuild and directory.can_save_model_again):
             result = _finished(job, directory, read(job), listener, rebuild)
         else:

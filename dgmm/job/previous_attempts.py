@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from dgmm.errors import OutputExistsError
 from dgmm.job.lock import is_lock_file
-from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, set_aside
+from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, holds_em_state, set_aside
+from dgmm.outcome import Outcome
 from dgmm.run_record import Attempt
 from dgmm.storage.exchange import name_before
 from dgmm.storage.folders import Folder
@@ -46,6 +48,26 @@ def max_iter_of(record: Mapping[str, Any]) -> int:
     model = (record.get("job") or {}).get("model") or {}
     value = model.get("max_iter")
     return value if isinstance(value, int) else 0
+
+
+def refuse_lost_state(folder: Folder, previous: Mapping[str, Any] | None, max_iter: int) -> None:
+    """Refuse a larger max_iter where the state of the run that stopped at its own is gone.
+
+    Raises
+    ------
+    OutputExistsError
+        With what is absent and what to do.
+    """
+    if previous is None or previous.get("status") != "done" or holds_em_state(folder):
+        return
+    ends = {previous.get("outcome"), *(r.get("outcome") for r in previous.get("restarts") or [])}
+    then = max_iter_of(previous)
+    if then < max_iter and Outcome.MAX_ITER_REACHED.name in ends:
+        raise OutputExistsError(
+            f"{folder} holds this job, which stopped at model.max_iter {then}, and {CHECKPOINT}/ "
+            f"has no state of EM, from which it could go on to {max_iter}. Put {CHECKPOINT}/ back, "
+            f"choose another output.path, or set model.max_iter to {then} again"
+        )
 
 
 def names_to_remove(previous: Mapping[str, Any] | None, *, is_resumed: bool) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from clusters import gaussian_clusters, job, write_zarr
 from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
+from dgmm.errors import OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -57,6 +59,21 @@ def test_a_raised_max_iter_ends_as_if_it_had_been_so_from_the_start(tmp_path, fi
     ended(tmp_path / "raised", path, max_iter=first, **model)
     raised = ended(tmp_path / "raised", path, max_iter=19, **model)
     assert raised == ended(tmp_path / "reference", path, max_iter=19, **model)
+
+
+@pytest.mark.parametrize("how", ["absent", "empty"])
+def test_a_raised_max_iter_is_refused_where_the_state_is_gone(tmp_path, how):
+    rows = gaussian_clusters(2000, 3, 3, spread=2.0)[0]
+    path, run = write_zarr(tmp_path / "rows.zarr", rows), tmp_path / "run"
+    ended(run, path, max_iter=1, tol=0)
+    shutil.rmtree(run / "checkpoint")
+    if how == "empty":
+        (run / "checkpoint").mkdir()
+    before = read_json(run / "run.json")
+    with pytest.raises(OutputExistsError, match=r"stopped at model\.max_iter 1,.*Put checkpoint/"):
+        ended(run, path, max_iter=9, tol=0)
+    assert read_json(run / "run.json") == before
+    assert ended(run, path, max_iter=1, tol=0)["n_iter"] == 1
 
 
 @pytest.mark.parametrize(
