@@ -101,7 +101,7 @@ POINTS: dict[str, Callable[[int], None]] = {
 def main(point: str, nth: str, job: str, *words: str) -> int:
     """Run the job, deadly."""
     run_state.EM_EVERY_S = 0.0
-    run_state._WORTH_KEEPING_S = 0.0
+    run_state._WORTH_SAVING_S = 0.0
     POINTS[point](int(nth))
     return run(["run", "--quiet", *words, job])
 

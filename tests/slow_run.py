@@ -10,7 +10,7 @@ from typing import Any
 from dgmm.checkpoint import run_state
 from dgmm.cli.entry_point import run
 from dgmm.data.zarr.dataset import ZarrDataset
-from dgmm.reduction import executor
+from dgmm.reduction import map_reduce
 from dgmm.scoring import scoring_pass as outputs
 
 
@@ -26,8 +26,8 @@ def main(seconds: str, job: str) -> int:
             yield block
 
     ZarrDataset.read_blocks = slowly  # type: ignore[method-assign]
-    split_gaps = executor._split_gaps
-    executor._split_gaps = lambda gaps, n_tasks, align: split_gaps(gaps, 20, align)
+    split_gaps = map_reduce._split_gaps
+    map_reduce._split_gaps = lambda gaps, n_tasks, align: split_gaps(gaps, 20, align)
     return run(["run", "--quiet", job])
 
 

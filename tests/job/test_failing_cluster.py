@@ -16,7 +16,7 @@ import pytest
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.events import SilentListener
-from dgmm.execution.scheduling import balance
+from dgmm.execution.scheduling import stragglers
 from dgmm.job import run_job
 from dgmm.storage.atomic_files import read_json
 
@@ -111,7 +111,7 @@ def test_workers_killed_in_every_stage_and_again_and_again_change_no_bit(
 def test_a_worker_that_hangs_in_the_middle_of_em_is_overtaken(
     tmp_path: Path, data: Path, reference: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(balance, "LATE_S", 1.0)
+    monkeypatch.setattr(stragglers, "LATE_S", 1.0)
     killer = Killer(signal.SIGSTOP, every=False, at={4})
     try:
         local = {"kind": "local", "n_workers": 2}

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -245,22 +244,27 @@ def test_a_newcomer_that_was_killed_before_it_wrote_is_passed_over(tmp_path: Pat
 
 def test_a_run_that_has_lost_its_directory_writes_nothing_more(tmp_path: Path) -> None:
     wanted = job(tmp_path / "absent.zarr", tmp_path / "run")
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
+    run_json, state = tmp_path / "run" / "run.json", tmp_path / "run" / "checkpoint"
+    records = []
+
+    def lose() -> None:
         with (
             RunDirectory.opened(wanted, SilentListener()) as directory,
-            suppress(LookupError),
             directory.recorded("run", SilentListener()),
         ):
-            record = (tmp_path / "run" / "run.json").read_bytes()
+            records.append(run_json.read_bytes())
             put(tmp_path / "run", ELSEWHERE)
-            folder = tmp_path / "run" / "checkpoint"
-            CheckpointStore(folder, "run", print, lambda: directory.is_lost).save("em", 1)
+            CheckpointStore(state, "run", print, lambda: directory.is_lost).save("em", 1)
             raise LookupError
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(OutputExistsError, match="was taken over by process 4711"):
+            lose()
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert (tmp_path / "run" / "run.json").read_bytes() == record
-    assert not (tmp_path / "run" / "checkpoint").exists()
+    assert [run_json.read_bytes()] == records
+    assert not state.exists()
 
 
 def test_a_run_that_waits_for_a_holder_says_first_for_whom(tmp_path: Path) -> None:
