@@ -14,9 +14,9 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.previous_attempts import refuse_lost_state
 from dgmm.job.products import (
+    holds_damaged_outputs,
     incomplete,
     missing_logs,
-    missing_outputs,
     missing_products,
     outputs_set_aside,
 )
@@ -90,7 +90,7 @@ def run_recorded(
                     directory, seen.fingerprint, accept_versions=accept_versions
                 )
                 check_state(directory, seen.fingerprint)
-            if missing_outputs(directory.folder, directory.previous or {}):
+            if holds_damaged_outputs(directory.folder, directory.previous or {}):
                 changes += outputs_set_aside(directory.folder)  # they would pass for finished ones
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:

@@ -120,6 +120,11 @@ def set_aside(folder: Folder, name: str) -> str:
     return f"{name}.replaced-{number}"
 
 
+def holds_damaged_outputs(folder: Folder, record: Mapping[str, Any]) -> bool:
+    """Whether a folder of outputs, not a link to one, lacks what was written."""
+    return folder.holds_folder(OUTPUTS) and bool(missing_outputs(folder, record))
+
+
 def outputs_set_aside(folder: Folder) -> list[str]:
     """Give what is left of outputs another name; what to say of that."""
     if not folder.holds(OUTPUTS):
