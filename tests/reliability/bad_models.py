@@ -154,7 +154,7 @@ def _(desk: Desk) -> None:
     (directory / "run.json").write_bytes(whole)
     assert tree(directory) == before
     edit(directory / "run.json", environment=environment)
-    said = "goes on with other software or another processor than before (numpy is '1.0' there"
+    said = "resumes with other software or another processor than before (numpy is '1.0' there"
     desk.job(0, said, "EM goes on after", options=("--accept-versions",))
     assert bits(directory) == bits(desk.fits(X, name="undisturbed"))
 
