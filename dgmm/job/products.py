@@ -120,6 +120,12 @@ def set_aside(folder: Folder, name: str) -> str:
     return f"{name}.replaced-{number}"
 
 
+def results_set_aside(folder: Folder) -> str:
+    """Give results, and the state that they came of, other names; these, listed."""
+    found = [name for name in (CHECKPOINT, *_RESULTS) if folder.holds(name)]
+    return listed([set_aside(folder, name) for name in found])
+
+
 def holds_damaged_outputs(folder: Folder, record: Mapping[str, Any]) -> bool:
     """Whether a folder of outputs, not a link to one, lacks what was written."""
     return folder.holds_folder(OUTPUTS) and bool(missing_outputs(folder, record))

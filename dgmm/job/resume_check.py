@@ -13,7 +13,7 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.earlier_identities import in_former_names
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
-from dgmm.job.products import CHECKPOINT, holds_results
+from dgmm.job.products import CHECKPOINT, OUTPUTS, holds_results, results_set_aside
 from dgmm.runtime.environment import DECIDING, environment_difference, process_environment
 from dgmm.storage.atomic_files import plain
 
@@ -23,8 +23,8 @@ def accepted_changes(
 ) -> list[str]:
     """What differs from an earlier attempt and is accepted; other differences are refused.
 
-    Nothing is written; the state of an attempt that ended because its data were invalid, and that
-    had not come to EM, is removed where they have been corrected.
+    Nothing is written; what an attempt has left that ended because its data were invalid is set
+    aside where they have been corrected, or removed where it had not come to EM.
 
     Parameters
     ----------
@@ -49,11 +49,13 @@ def accepted_changes(
     previous = directory.previous or {}
     seen = (previous.get("data") or {}).get("fingerprint")
     if seen is not None and seen != plain(data):
-        if previous.get("exit_code") == ExitCode.DATA_INVALID and not holds_results(
-            directory.folder
+        if previous.get("exit_code") == ExitCode.DATA_INVALID and not directory.folder.holds(
+            OUTPUTS
         ):
-            directory.forget_state()
-            return ["the data have changed since a run found them invalid: this one starts over"]
+            return [
+                "the data have changed since a run found them invalid: this one starts over"
+                + _without_state(directory)
+            ]
         raise OutputExistsError(
             f"{directory.shown} holds the state of a run on other data: {difference(seen, data)}. "
             "Choose another output.path, or remove that directory to start over"
@@ -64,6 +66,14 @@ def accepted_changes(
     return _accepted(
         directory, environment_difference(then, process_environment()), accept_versions
     )
+
+
+def _without_state(directory: RunDirectory) -> str:
+    """Put what other data have given out of the way; what to say of it."""
+    if not holds_results(directory.folder):
+        directory.forget_state()
+        return ""
+    return f"; what the former data gave is now {results_set_aside(directory.folder)}"
 
 
 def accepted_workers(
