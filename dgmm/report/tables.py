@@ -172,7 +172,7 @@ def criteria_table(record: RunRecord) -> Table | None:
         (
             "BIC",
             criteria.get("bic"),
-            "p log n − 2 log L; lower is better; stronger penalty",
+            "p log n − 2 log L; lower is better; stronger penalty per parameter",
         ),
         ("ICL", criteria.get("icl"), "BIC + 2 E; lower is better; prefers separated components"),
     )

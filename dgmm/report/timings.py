@@ -9,6 +9,8 @@ from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, render
 from dgmm.report.formatting import duration, literal
 
 _TITLE = "Where the time went"
+#: Stages whose names in run.json are shorter than a reader needs.
+_SHOWN = {"sample": "EM on a sample", "em": "EM on all rows"}
 
 
 def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
@@ -24,7 +26,7 @@ def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
     axes = figure.subplots()
     places = range(len(seconds))
     axes.barh(places, list(seconds.values()), height=0.7, color="#3e7cb1")
-    axes.set_yticks(places, [literal(name.replace("_", " "), 28) for name in seconds])
+    axes.set_yticks(places, [literal(_words(name), 28) for name in seconds])
     axes.invert_yaxis()
     axes.set(xlabel="seconds")
     axes.margins(x=0.12)
@@ -37,5 +39,11 @@ def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
         )  # fmt: skip
     slowest = max(seconds, key=lambda name: seconds[name])
     caption = "Wall-clock time of each stage, all attempts together."
-    alt = f"Bars of stage times; the longest is {slowest} with {duration(seconds[slowest])}."
+    alt = (
+        f"Bars of stage times; the longest is {_words(slowest)} with {duration(seconds[slowest])}."
+    )
     return render(figure, "timings", title=_TITLE, caption=caption, alt=alt)
+
+
+def _words(stage: str) -> str:
+    return _SHOWN.get(stage, stage.replace("_", " "))
