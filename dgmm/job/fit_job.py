@@ -20,15 +20,13 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
-from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult, exit_code_of
-from dgmm.job.resume_check import run_state
+from dgmm.job.run_resources import run_resources
 from dgmm.job.stages import (
     describe_data,
     open_data,
-    opened_executor,
     output_format,
     save_run_model,
     warn_of_underflow,
@@ -103,17 +101,10 @@ def _run(
     dataset, start, data = inputs.dataset, inputs.start, inputs.fingerprint
     _note_data(job, dataset, data, directory, recording)
     plan = plan_for(job, dataset)
-    require_memory(plan, plan.memory_limit)
-    with (
-        run_state(job, directory, data, recording) as state,
-        opened_executor(
-            job, directory, recording, plan.n_places, accept_versions=accept_versions
-        ) as executor,
-    ):
-        plan = plan.found(
-            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
-        )
-        require_memory(plan, executor.task_memory_limit)
+    with run_resources(
+        job, directory, recording, plan, data, accept_versions=accept_versions
+    ) as work:
+        state, executor, plan = work
         dataset = dataset.with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), progress=state)

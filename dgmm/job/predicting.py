@@ -16,16 +16,14 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
-from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.products import MODEL, missing_model, missing_outputs
 from dgmm.job.rebuilding import Rescoring, completed_again, rebuild_outputs
 from dgmm.job.result import RunResult
-from dgmm.job.resume_check import run_state
+from dgmm.job.run_resources import run_resources
 from dgmm.job.stages import (
     describe_data,
     open_data,
-    opened_executor,
     output_format,
     save_run_model,
     warn_of_underflow,
@@ -92,17 +90,10 @@ def _predict(
     for text in (*stored.warnings, *([note] if note else [])):
         recording.warning(text)
     plan = plan_for(job, stored, model)
-    require_memory(plan, plan.memory_limit)
-    with (
-        run_state(job, directory, fingerprint, recording) as state,
-        opened_executor(
-            job, directory, recording, plan.n_places, accept_versions=accept_versions
-        ) as executor,
-    ):
-        plan = plan.found(
-            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
-        )
-        require_memory(plan, executor.task_memory_limit)
+    with run_resources(
+        job, directory, recording, plan, fingerprint, accept_versions=accept_versions
+    ) as work:
+        state, executor, _ = work
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         backend = state.once(

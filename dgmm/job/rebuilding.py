@@ -20,6 +20,7 @@ from dgmm.job.planning import plan_for
 from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, outputs_set_aside
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
+from dgmm.job.run_resources import fitted_to
 from dgmm.job.stages import cluster_settings, output_format, product_names
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest, saved_digest
@@ -56,6 +57,7 @@ def rebuild_outputs(
     What is left of earlier outputs gets another name and stays.
     """
     plan = plan_for(job, again.stored, None if job.command == "run" else again.model)
+    require_memory(plan, plan.memory_limit)
     before = directory.record["outputs"]
     _require_products(job, again, before)
     for text in outputs_set_aside(directory.folder):
@@ -64,10 +66,7 @@ def rebuild_outputs(
         run_state(job, directory, again.fingerprint, recording, REBUILD_STATE) as state,
         open_executor(cluster_settings(job, plan.n_places)) as executor,
     ):
-        plan = plan.found(
-            executor.task_memory_limit, executor.threads_per_worker, executor.pause_share
-        )
-        require_memory(plan, executor.task_memory_limit)
+        fitted_to(executor, plan)
         recording.stage("scoring", f"{again.dataset.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
         stage = OutputStage(

@@ -15,7 +15,7 @@ from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.cli.entry_point import run
 from dgmm.config import Job
-from dgmm.errors import DataError, OutputExistsError, UnavailableError
+from dgmm.errors import DataError, JobFileError, OutputExistsError, UnavailableError
 from dgmm.events import SilentListener
 from dgmm.job import fit_job, predict_job, rebuilding, run_job
 from dgmm.model.model_files import load_model
@@ -289,3 +289,15 @@ def test_a_run_whose_state_was_lost_starts_over_and_keeps_what_it_had_recorded(
     assert (run / "events.jsonl").read_text().startswith(events)
     assert [a["status"] for a in record(run)["attempts"]] == ["stopped"]
     assert any("no checkpoint/ to resume from" in text for text in record(run)["warnings"])
+
+
+def test_a_rebuild_beyond_memory_is_refused_before_anything_is_moved(
+    data: Path, directory: Path
+) -> None:
+    shutil.rmtree(directory / "outputs.zarr" / "labels")
+    before = tree(directory)
+    cluster = {"kind": "threads", "n_workers": 1, "memory_limit": "64MB"}
+    small = job(data, directory, model={"n_components": 2}, output=WANTED, cluster=cluster)
+    with pytest.raises(JobFileError, match="does not fit into memory"):
+        run_job(small, QUIET, rebuild=True)
+    assert tree(directory) == before
