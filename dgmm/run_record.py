@@ -61,8 +61,8 @@ class Anomaly(TypedDict):
     n_anomalies: int
 
 
-class RunRecord(TypedDict, total=False):
-    """Everything that run.json holds; those of the first block from the start of a run on."""
+class FirstRecord(TypedDict):
+    """What run.json holds from the start of a run on."""
 
     schema_version: int
     command: Literal["run", "predict"]
@@ -88,6 +88,10 @@ class RunRecord(TypedDict, total=False):
     environment: dict[str, Any] | None
     seed: int
 
+
+class RunRecord(FirstRecord, total=False):
+    """Everything that run.json holds."""
+
     n_iter: int
     backend: str
     model_sha256: str
@@ -103,7 +107,7 @@ class RunRecord(TypedDict, total=False):
 
 
 #: Keys that every record has.
-REQUIRED = tuple(RunRecord.__annotations__)[:23]
+REQUIRED = tuple(FirstRecord.__annotations__)
 #: What keys of version 1 are called today, and stages in its `timings`.
 _FORMER_KEYS = {"arithmetic": "backend"}
 _FORMER_STAGES = {"last walk": "scoring"}

@@ -22,7 +22,7 @@ from dgmm.errors import (
     StoppedError,
 )
 from dgmm.events import Listener
-from dgmm.job.first_record import begun
+from dgmm.job.first_record import first_record
 from dgmm.job.identity import difference, identity
 from dgmm.job.lock import locked
 from dgmm.job.lock_heartbeat import Lock
@@ -68,7 +68,7 @@ class RunDirectory:
         self.identity = identity(job)
         self._job = job
         self.previous = self._claim(job)
-        self.record: RunRecord = {}
+        self.record = cast("RunRecord", {})  # filled once the run begins
         self._taken_over: list[str] = []
         self._lock: Lock | None = None
 
@@ -165,7 +165,7 @@ class RunDirectory:
         self._sweep()
         warnings = [*standing_warnings(before), *self._taken_over]
         own = with_format(self.identity, self._job)
-        self.record = begun(command, self._job, own, attempts, before, warnings)
+        self.record = first_record(command, self._job, own, attempts, before, warnings)
         self.write()
         try:
             said, timed = self.record["warnings"], self.record["timings"]

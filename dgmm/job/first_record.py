@@ -12,7 +12,7 @@ from dgmm.run_record import SCHEMA_VERSION, Attempt, RunRecord
 from dgmm.version import __version__
 
 
-def begun(
+def first_record(
     command: Literal["run", "predict"],
     job: Job,
     identity: Mapping[str, Any],
