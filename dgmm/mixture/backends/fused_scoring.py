@@ -109,6 +109,37 @@ def _write_posteriors(
 
 
 @compiled
+def _normalise(
+    exp: Any, log: Any, lows: Any, L: Any, E: Any, k: int, b: int, values: Any, density: Any
+) -> None:
+    """Maxima, labels, Σ e and Σ x e of each column of L, and log Σ e as its density."""
+    words = np.empty(5, np.int64)
+    _maxima(L, k, b, values[_MAXIMUM], values[_LABEL])
+    _subtract(L, k, b, values[_MAXIMUM], lows[0])
+    apply_ufunc(exp, L, E, k * L.shape[1], words)
+    _sums(L, E, k, b, values[_SUM], values[_DOT], lows[1])
+    for c in range(b):
+        density[c] = values[_SUM, c]
+    apply_ufunc(log, density, density, b, words)
+
+
+@compiled
+def _finish(
+    b: int, values: Any, labels: Any, max_posterior: Any, density: Any, entropy: float
+) -> float:
+    """Results of b rows; 1/Σ e in place of Σ e, and the entropy with theirs added row by row."""
+    top, total, dot = values[_MAXIMUM], values[_SUM], values[_DOT]
+    for c in range(b):
+        labels[c] = int(values[_LABEL, c])
+        inverse = 1.0 / total[c]
+        max_posterior[c] = inverse
+        entropy += density[c] - dot[c] * inverse
+        total[c] = inverse
+        density[c] += top[c] + values[_COMMON, c]
+    return entropy
+
+
+@compiled
 def _score(
     one: Any,
     exp: Any,
@@ -133,10 +164,7 @@ def _score(
     which, linear, n_products = made
     labels, max_posterior, log_density = found
     Y, L, E, Z, panels, values = buffers
-    step, entropy = L.shape[1], 0.0
-    top, label, total, dot = values[_MAXIMUM], values[_LABEL], values[_SUM], values[_DOT]
-    common = values[_COMMON]
-    words = np.empty(5, np.int64)
+    entropy = 0.0
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
@@ -146,27 +174,15 @@ def _score(
             continue
         _clear(L)
         log_prob(one, eta, which, n_products, Y, L, panels, b)
-        _maxima(L, k, b, top, label)
-        _subtract(L, k, b, top, lows[0])
-        apply_ufunc(exp, L, E, k * step, words)
-        _sums(L, E, k, b, total, dot, lows[1])
         density = log_density[start : start + b]
-        for c in range(b):
-            density[c] = total[c]
-        apply_ufunc(log, density, density, b, words)
+        _normalise(exp, log, lows, L, E, k, b, values, density)
         if whitening.shape[0]:
             _clear(Z)
             log_prob(one, whitening, linear, 0, Y, Z, panels, b)
-            _half_squares(Z, d, b, common)
-        for c in range(b):
-            labels[start + c] = int(label[c])
-            inverse = 1.0 / total[c]
-            max_posterior[start + c] = inverse
-            entropy += density[c] - dot[c] * inverse
-            total[c] = inverse
-            density[c] += top[c] + common[c]
+            _half_squares(Z, d, b, values[_COMMON])
+        entropy = _finish(b, values, labels[start:], max_posterior[start:], density, entropy)
         if posteriors.shape[0]:
-            _write_posteriors(E, total, k, b, start, posteriors, places)
+            _write_posteriors(E, values[_SUM], k, b, start, posteriors, places)
     return entropy
 
 
