@@ -14,35 +14,33 @@ from typing import Any, Literal, Self, cast
 from dgmm.config import Job
 from dgmm.errors import (
     TRACE_KEPT,
-    DataError,
     DgmmError,
     ExitCode,
-    InputNotFoundError,
     OutputExistsError,
     StoppedError,
 )
 from dgmm.events import Listener
+from dgmm.job.claim import claimed
 from dgmm.job.first_record import first_record
-from dgmm.job.identity import difference, identity
+from dgmm.job.identity import identity
 from dgmm.job.lock import locked
 from dgmm.job.lock_heartbeat import Lock
 from dgmm.job.metrics_and_events import RecordingListener, now
-from dgmm.job.output_formats import comparable, with_format
+from dgmm.job.output_formats import with_format
 from dgmm.job.output_path import open_run_folder
 from dgmm.job.previous_attempts import (
     STALE_STATE,
     attempts_after,
-    is_noise,
     max_iter_of,
     metrics_set_aside,
     names_to_remove,
     remove_unfinished,
     standing_warnings,
 )
-from dgmm.job.products import CHECKPOINT, REBUILD_STATE, can_make_model, holds_work, refuse_results
+from dgmm.job.products import CHECKPOINT, REBUILD_STATE, can_make_model, refuse_results
 from dgmm.job.result import RunResult, exit_code_of
-from dgmm.run_record import RunRecord, read
-from dgmm.storage.atomic_files import read_json, write_json, write_text
+from dgmm.run_record import RunRecord
+from dgmm.storage.atomic_files import write_json, write_text
 from dgmm.storage.folders import Folder
 
 
@@ -67,7 +65,7 @@ class RunDirectory:
         self.folder, self.path, self.shown = folder, folder.path, folder.shown
         self.identity = identity(job)
         self._job = job
-        self.previous = self._claim(job)
+        self.previous = claimed(folder, job, self.identity)
         self.record = cast("RunRecord", {})  # filled once the run begins
         self._taken_over: list[str] = []
         self._lock: Lock | None = None
@@ -244,56 +242,6 @@ class RunDirectory:
                 error.add_note(TRACE_KEPT)
         except DgmmError as second:
             error.add_note(f"run.json could not be written either: {second}")
-
-    def _claim(self, job: Job) -> dict[str, Any] | None:
-        """The earlier record of this very job, or None; refuse anything else that lies there."""
-        previous = self._read_previous()
-        if previous is None:
-            return None
-        there, here = comparable(previous, json.loads(json.dumps(self.identity)), job, self.folder)
-        is_ours, has_failed = there == here, previous.get("status") == "failed"
-        if not is_ours and has_failed and not holds_work(self.folder, previous):
-            return None  # a mistake, such as a wrong data.path, and nothing that could be lost
-        if not is_ours:
-            raise OutputExistsError(
-                f"{self.shown} holds another job: {difference(there, here)}. "
-                "Choose another output.path, or remove that directory"
-            )
-        if job.command == "run" and job.model.max_iter < max_iter_of(previous):
-            raise OutputExistsError(
-                f"{self.shown} holds this job with model.max_iter {max_iter_of(previous)}, here it "
-                f"is {job.model.max_iter}: it may be raised and not lowered. Choose another "
-                "output.path"
-            )
-        if job.output.if_exists == "error":
-            raise OutputExistsError(
-                f"{self.shown} exists and output.if_exists is error (status there: "
-                f"{previous.get('status')})"
-            )
-        return previous
-
-    def _read_previous(self) -> dict[str, Any] | None:
-        try:
-            names = [name for name in self.folder.names() if not is_noise(name)]
-        except OSError as error:
-            raise OutputExistsError(
-                f"cannot look into the run directory {self.shown}: {error.strerror or error}"
-            ) from error
-        if not names:
-            return None
-        try:
-            found = read_json(self.folder / "run.json")
-        except (DataError, InputNotFoundError) as error:
-            raise OutputExistsError(
-                f"{self.shown} holds files but no readable run.json ({', '.join(names[:3])}): "
-                "it is not a run of dgmm. Choose another output.path"
-            ) from error
-        try:
-            return read(found)
-        except DataError as error:
-            raise OutputExistsError(
-                f"{self.folder / 'run.json'} cannot be read: {error}. Choose another output.path"
-            ) from error
 
     def _sweep(self) -> None:
         """Remove files that a killed run did not finish; no other run is here."""
