@@ -295,4 +295,5 @@ def test_chunks_written_during_the_run_are_found_before_outputs_are_published(
     assert "changed during the run" in capsys.readouterr().err
     assert not (tmp_path / "run" / "outputs.zarr").exists()
     assert run(["run", "--quiet", str(job_file(tmp_path))]) == 0
-    assert "this one starts over" in capsys.readouterr().err
+    assert "this one starts over; what the former data gave is now " in capsys.readouterr().err
+    assert list((tmp_path / "run" / "checkpoint.replaced-1").glob("em.*.checkpoint"))
