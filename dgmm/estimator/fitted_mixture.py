@@ -66,7 +66,7 @@ class FittedMixture:
         estimator.model_ = model
         estimator.n_components = model.n_components
         estimator.covariance_type = model.covariance_type
-        return estimator  # type: ignore[no-any-return]
+        return estimator  # type: ignore[no-any-return] # the estimator mixes this class in
 
     def to_sklearn(self) -> Any:
         """The same mixture as a fitted `sklearn.mixture.GaussianMixture`, with its parameters.
