@@ -25,6 +25,9 @@ HEIGHT = {package: height for height, line in enumerate(LAYERS) for package in l
 LIBRARY_PACKAGE = {
     "zarr": "data",
     "numcodecs": "data.zarr",
+    "xarray": "data.sources.labelled",
+    "pyarrow": "data.sources.tables",
+    "h5py": "data.sources.hdf5",
     "dask": "execution",
     "distributed": "execution",
     "threadpoolctl": "runtime.blas_threads",

@@ -35,6 +35,14 @@ class Scene:
         """Rounding of a pass in nats: the guard's bound for the products, n·ε for the sums."""
         return self.guard.log_prob_error(self.parameters) + self.Y.size * EPS
 
+    def allowed_fall(self, mean: float) -> float:
+        """What an accepted step may take from a mean log-likelihood: rounding alone.
+
+        The solver's own bound, with twice `allowed` in place of its guard's error.
+        """
+        condition = 4.0 * EPS * self.parameters.condition_bound
+        return 2.0 * self.allowed() + 1e-12 * max(1.0, abs(mean)) + condition
+
 
 def factors(k: int, d: int, condition: float, rng: np.random.Generator) -> Array:
     """A (k, d, d) with A Aᵀ of that condition number and eigenvalues near 1."""

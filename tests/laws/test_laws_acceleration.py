@@ -12,7 +12,7 @@ import mixtures
 import numpy as np
 import pytest
 from families import ALL_FAMILIES
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mixtures import Scene
 
@@ -64,6 +64,7 @@ def slow(family: Family, **options: Any) -> Scene:
 @pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 @pytest.mark.parametrize("centred", [False, True])
 @settings(deadline=None, max_examples=12)
+@example(k=6, d=5, seed=2907, separation=2.0)  # a last step that loses 8.4e-12
 @given(
     k=st.integers(1, 6),
     d=st.integers(1, 6),
@@ -77,8 +78,9 @@ def test_the_log_likelihood_never_falls(
     done, _ = run(scene, problem(scene, max_iter=60), centred=centred)
     assert done.outcome in {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
     if not done.events:
-        rises = [after - before for before, after in pairwise(done.history)]
-        assert min(rises, default=0.0) >= -(2.0 * scene.allowed() + 1e-12)
+        fitted = replace(scene, parameters=done.parameters)
+        falls = [before - after for before, after in pairwise(done.history)]
+        assert max(falls, default=0.0) <= fitted.allowed_fall(done.mean_log_likelihood)
 
 
 @FAMILY
