@@ -2,70 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from dgmm.data.data_source import DataSource
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.registry import Registry
 
+__all__ = [
+    "FORMATS",
+    "DataSource",
+    "DetectedFormat",
+    "Format",
+    "detected_format",
+    "format_name",
+    "open_format",
+    "open_stored",
+]
+
+
+#: Opens rows and reads nothing but metadata; what it opens is picklable, for workers.
+Format = Callable[[DataSource], StoredDataset | RowSource]
+#: What `data.format: auto` is called in a job's identity, as former versions did; which format it
+#: came to stands in the fingerprint of the data.
+_AUTO = "zarr"
+
 
 @dataclass(frozen=True, slots=True)
-class DataSource:
-    """Where rows lie.
+class DetectedFormat:
+    """A format that `data.format: auto` finds by content.
 
     Attributes
     ----------
-    path : str
-        Absolute; the first of `paths`.
-    array : str or None
-        Name of the array, in a format that holds several.
-    absent_chunks : {"error", "fill"}
-        Whether parts that were never written are an error or hold the fill value.
-    paths : tuple of str
-        Absolute files, folders and globs, in the order given; (path,) where empty.
-    columns, ids, described : tuple of str
-        Columns of a table: features (empty: every one that is neither of the others), and those
-        that results carry along (`data.id`, `data.describe`).
-    csv : mapping
-        `delimiter`, `decimal`, `null_values`, `encoding`, as far as they are given.
-    variables, sample_dims, feature_dims : tuple of str
-        Of labelled arrays: what makes features, and over which dimensions rows and features run.
-    select : mapping
-        By dimension, the interval [first, last] of its coordinate that is taken.
-    concat_dim : str or None
-        Dimension along which several files are joined.
-    weight_column : str or None
-        Column (or variable) that holds the weights of rows; no feature.
+    opens : Format
+        Opens rows of it.
+    recognises : callable
+        Whether what lies at a source's paths is of it; reads a few bytes or a file's metadata, and
+        raises nothing where it is absent or something else.
     """
 
-    path: str
-    array: str | None = None
-    absent_chunks: Literal["error", "fill"] = "error"
-    paths: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
-    described: tuple[str, ...] = ()
-    csv: Mapping[str, Any] = field(default_factory=dict)
-    variables: tuple[str, ...] = ()
-    sample_dims: tuple[str, ...] = ()
-    feature_dims: tuple[str, ...] = ()
-    select: Mapping[str, Any] = field(default_factory=dict)
-    concat_dim: str | None = None
-    weight_column: str | None = None
+    opens: Format
+    recognises: Callable[[DataSource], bool]
 
-
-#: Opens rows and reads nothing but metadata; the data set is picklable, for workers.
-Format = Callable[[DataSource], StoredDataset]
+    def __call__(self, source: DataSource) -> StoredDataset | RowSource:
+        """Open the rows."""
+        return self.opens(source)
 
 
 def format_name(name: str) -> str:
-    """The format that a job's `data.format` means; `auto` is Zarr."""
-    return "zarr" if name == "auto" else name
+    """What a job's `data.format` is called in its identity."""
+    return _AUTO if name == "auto" else name
 
 
-def open_stored(name: str, source: DataSource) -> StoredDataset:
-    """Open rows in the format of that name, or `auto`.
+def detected_format(source: DataSource) -> str:
+    """The format of what lies at a source's paths; Zarr where no other one recognises it."""
+    for name, member in FORMATS.items():
+        recognises = getattr(member, "recognises", None)
+        if recognises is not None and recognises(source):
+            return name
+    return "zarr"
+
+
+def open_format(name: str, source: DataSource) -> StoredDataset | RowSource:
+    """Open rows in the format of that name, or `auto`: plain rows in place, or a source of them.
 
     Raises
     ------
@@ -74,7 +75,19 @@ def open_stored(name: str, source: DataSource) -> StoredDataset:
     DataNotFoundError
         If the path is absent or not readable.
     """
-    return FORMATS.named(format_name(name))(source)
+    return FORMATS.named(detected_format(source) if name == "auto" else name)(source)
+
+
+def open_stored(name: str, source: DataSource) -> StoredDataset:
+    """Open rows as a data set; those of a source can be read once they are prepared.
+
+    Raises
+    ------
+    DataError, DataNotFoundError
+        As `open_format`.
+    """
+    opened = open_format(name, source)
+    return opened if isinstance(opened, StoredDataset) else SourceDataset.of(opened)
 
 
 def _zarr(source: DataSource) -> StoredDataset:
@@ -83,4 +96,5 @@ def _zarr(source: DataSource) -> StoredDataset:
     return open_zarr(source.path, source.array, absent_chunks=source.absent_chunks)
 
 
+#: `auto` asks them in this order.
 FORMATS: Registry[Format] = Registry("data.format", "dgmm.formats", {"zarr": _zarr}, Callable)

@@ -35,6 +35,8 @@ class SourceDescription:
         What `plan` prints: how often chunks are decoded, which variables are broadcast, …
     warnings : tuple of str
         What the run warns of.
+    has_weights : bool
+        Whether `read` yields weights with all rows (`DataSource.weight_column`).
     """
 
     kind: str
@@ -45,6 +47,7 @@ class SourceDescription:
     carried: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    has_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,47 @@
+"""Formats told by content: each is asked in turn, and Zarr is what nobody claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dgmm.data.data_source import DataSource
+from dgmm.data.formats import FORMATS, DetectedFormat, detected_format, open_format
+from dgmm.errors import DataNotFoundError
+
+
+def opened(source):
+    raise DataNotFoundError(f"opened {source.path} as stars")
+
+
+@pytest.fixture
+def stars(monkeypatch):
+    def recognises(source: DataSource) -> bool:
+        path = Path(source.path)
+        return path.is_file() and path.read_bytes()[:4] == b"STAR"
+
+    monkeypatch.setitem(FORMATS, "stars", DetectedFormat(opened, recognises))
+
+
+@pytest.mark.usefixtures("stars")
+def test_a_format_is_told_by_content_and_not_by_name(tmp_path):
+    file = tmp_path / "rows.zarr"
+    file.write_bytes(b"STAR, and more")
+    assert detected_format(DataSource(str(file))) == "stars"
+    with pytest.raises(DataNotFoundError, match=r"rows\.zarr as stars"):
+        open_format("auto", DataSource(str(file)))
+
+
+@pytest.mark.usefixtures("stars")
+def test_what_no_format_recognises_is_opened_as_zarr(tmp_path):
+    file = tmp_path / "rows.stars"
+    file.write_bytes(b"something else")
+    assert detected_format(DataSource(str(file))) == "zarr"
+    assert detected_format(DataSource(str(tmp_path / "absent"))) == "zarr"
+
+
+@pytest.mark.usefixtures("stars")
+def test_a_format_that_is_named_is_taken_whatever_the_content(tmp_path):
+    with pytest.raises(DataNotFoundError, match="absent as stars"):
+        open_format("stars", DataSource(str(tmp_path / "absent")))
