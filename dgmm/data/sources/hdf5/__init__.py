@@ -1,0 +1,1 @@
+"""HDF5 files, by h5py: arrays by dataset path, and what AnnData keeps in `.h5ad`."""
