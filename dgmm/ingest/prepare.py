@@ -1,0 +1,147 @@
+"""Prepare: read a source once and publish its rows as a Zarr array, whatever ends the process.
+
+Each part is read by one task, each chunk is written by one. What is done stands on disk: an
+attempt that begins after another one was killed reads only groups that are not done, and the bytes
+are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.zarr.dataset import open_zarr
+from dgmm.data.zarr.output_array import output_failures
+from dgmm.data.zarr.output_store import finish_outputs
+from dgmm.errors import DataError, PoisonBlocksError, UnavailableError
+from dgmm.ingest.group_reading import GroupReader
+from dgmm.ingest.groups import Group, groups_of
+from dgmm.ingest.joining import ChunkJoiner, shared_chunks
+from dgmm.ingest.prepared_arrays import ROWS, PreparedArrays
+from dgmm.reduction.executor import Executor
+from dgmm.reduction.map_reduce import map_reduce
+from dgmm.storage.folders import Entry, Folder
+
+#: Groups of a task at most: what is read again when a worker ends in the middle of one is a group.
+_MOST_GROUPS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTarget:
+    """Where prepared rows go.
+
+    Attributes
+    ----------
+    folder : Folder
+        Held open.
+    name : str
+        Of the group in it; while it is written `.part` is added.
+    run : str
+        Digest of the source's fingerprint.
+    """
+
+    folder: Folder
+    name: str
+    run: str
+
+    @property
+    def final(self) -> Entry:
+        """The finished group."""
+        return self.folder / self.name
+
+    @property
+    def part(self) -> Entry:
+        """The group as it is written."""
+        return self.folder / f"{self.name}.part"
+
+    def arrays(self, dataset: SourceDataset) -> PreparedArrays:
+        """What tasks write."""
+        path = str(self.folder.path / self.part.name)
+        return PreparedArrays(path, self.run, dataset.description.has_weights)
+
+
+def is_prepared(dataset: SourceDataset, target: PreparedTarget) -> bool:
+    """Whether the rows of these very data are there."""
+    return target.arrays(dataset).is_finished(target.final)
+
+
+def prepare(
+    dataset: SourceDataset, executor: Executor, target: PreparedTarget, *, retry_s: float = 0.0
+) -> None:
+    """Read all parts of a source and publish their rows; nothing where that was done before.
+
+    Parameters
+    ----------
+    dataset
+        Whose source is read.
+    executor
+        Where tasks run.
+    target
+        Where the rows go.
+    retry_s
+        Seconds for which reads of the source that fail transiently are tried again.
+
+    Raises
+    ------
+    DataError
+        If a part is damaged, has other rows than it said, or the source has changed.
+    UnavailableError
+        If reading some parts ends every worker that does.
+    OutputFailedError
+        If rows cannot be written.
+    """
+    arrays = target.arrays(dataset)
+    if not arrays.is_finished(target.final):
+        if not arrays.is_finished(target.part):
+            if not arrays.is_begun(target.part):
+                arrays.create(target.part, dataset)
+            _read_and_join(dataset, executor, arrays, retry_s)
+            dataset.source.check_unchanged()
+            finish_outputs(target.part)
+        with output_failures(f"cannot rename {target.part} to {target.final}"):
+            target.folder.replace(target.part.name, target.final.name)
+    arrays.remove_edges(target.part)
+
+
+def with_prepared_rows(dataset: SourceDataset, target: PreparedTarget) -> SourceDataset:
+    """The data set with its rows, which `prepare` has written."""
+    return dataset.with_prepared(opened(target))
+
+
+def opened(target: PreparedTarget) -> StoredDataset:
+    """The prepared rows as a data set of their own."""
+    return open_zarr(str(target.folder.path / target.name), ROWS)
+
+
+def _read_and_join(
+    dataset: SourceDataset, executor: Executor, arrays: PreparedArrays, retry_s: float
+) -> None:
+    groups = groups_of(dataset.parts, dataset.chunk_rows)
+    with _groups_named(groups):
+        reader = GroupReader(dataset, groups, arrays, retry_s)
+        read = map_reduce(executor, reader, len(groups), most_blocks=_MOST_GROUPS)
+    if read.n_rows != dataset.n_samples:
+        raise DataError(
+            f"{read.n_rows:,} rows were prepared of {dataset.n_samples:,}: the data changed"
+        )
+    shared = shared_chunks(groups, dataset.chunk_rows, dataset.n_samples)
+    if shared:
+        joiner = ChunkJoiner(shared, arrays, dataset.chunk_rows, dataset.n_samples)
+        map_reduce(executor, joiner, len(shared), most_blocks=_MOST_GROUPS)
+
+
+@contextmanager
+def _groups_named(groups: Sequence[Group]) -> Iterator[None]:
+    """Groups that end workers are named by their parts."""
+    try:
+        yield
+    except PoisonBlocksError as error:
+        first, last = groups[error.blocks[0]], groups[error.blocks[1] - 1]
+        names = first.name if first is last else f"{first.parts[0].name} to {last.parts[-1].name}"
+        raise UnavailableError(
+            f"reading {names} ended {error.ended}. Expected workers to survive every part: raise "
+            "cluster.memory_limit if they ran out of memory, else look for a damaged file"
+        ) from error

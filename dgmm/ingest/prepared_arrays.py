@@ -1,0 +1,173 @@
+"""Where prepared rows are written: a Zarr group that is made aside, filled by tasks and published.
+
+Rows at the edges of a group, whose chunk is shared with the next one, wait in checksummed files of
+a folder beside it; such a file is also what says that its group is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.row_source import SourceRows
+from dgmm.data.zarr.format_versions import group_attributes
+from dgmm.data.zarr.output_array import OutputArray, output_failures, run_of
+from dgmm.data.zarr.output_store import create_array, create_outputs
+from dgmm.errors import DgmmError, OutputFailedError
+from dgmm.storage.array_files import read_sealed, write_sealed
+from dgmm.storage.folders import Entry, Folder
+
+ROWS, WEIGHTS = "rows", "weights"
+#: Attribute of the group: of which data its rows are.
+SOURCE_ATTRIBUTE = "prepared_from"
+#: What the folder of edges is called, behind the name of the group.
+_EDGES = ".edges"
+
+
+@dataclass(frozen=True)
+class PreparedArrays:
+    """The arrays as tasks write them; picklable.
+
+    Attributes
+    ----------
+    path : str
+        The group's folder, which has another name once it is finished.
+    run : str
+        Digest of the source's data: nothing is written into another one's group.
+    has_weights : bool
+        Whether there is an array of weights beside the rows.
+    """
+
+    path: str
+    run: str
+    has_weights: bool
+    _opened: dict[str, OutputArray] = field(default_factory=dict, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[PreparedArrays], tuple[str, str, bool]]:
+        return type(self), (self.path, self.run, self.has_weights)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays."""
+        return (ROWS, WEIGHTS) if self.has_weights else (ROWS,)
+
+    def create(self, place: Entry, dataset: SourceDataset) -> None:
+        """Make the group with its empty arrays; one that is there is replaced."""
+        self.remove_edges(place)  # of other data, perhaps
+        n, d = dataset.n_samples, dataset.n_features
+        rows = min(dataset.chunk_rows, n)
+        group = {"written_by": "dgmm", SOURCE_ATTRIBUTE: self.run}
+        create_outputs(place, group, dataset.zarr_format, self.run)
+        create_array(
+            place,
+            ROWS,
+            shape=(n, d),
+            chunks=(rows, d),
+            dtype=dataset.dtype,
+            dimension_names=("row", "feature"),
+            fill_value=float("nan"),
+            attributes=dataset.attributes,
+        )
+        if self.has_weights:
+            create_array(
+                place,
+                WEIGHTS,
+                shape=(n,),
+                chunks=(rows,),
+                dtype=np.float64,
+                dimension_names=("row",),
+                fill_value=float("nan"),
+            )
+        with output_failures(f"{place}{_EDGES} cannot be made"):
+            place.folder.make_folder(place.name + _EDGES).close()
+            place.folder.sync()
+
+    def is_begun(self, place: Entry) -> bool:
+        """Whether an earlier attempt has made the group for these very data."""
+        if not place.folder.holds_folder(place.name):
+            return False
+        with place.folder.folder(place.name) as folder:
+            is_whole = all(map(folder.holds_folder, self.names))
+            return is_whole and run_of(folder) == self.run and _holds_edges(place)
+
+    def is_finished(self, place: Entry) -> bool:
+        """Whether a group is of these very data and finished."""
+        if not place.folder.holds_folder(place.name):
+            return False
+        with place.folder.folder(place.name) as folder:
+            is_own = group_attributes(folder).get(SOURCE_ATTRIBUTE) == self.run
+            # A group that is being made has neither its arrays nor the name of its run at first.
+            has_arrays = all(map(folder.holds_folder, self.names))
+            return is_own and has_arrays and run_of(folder) is None
+
+    def remove_edges(self, place: Entry) -> None:
+        """Remove the rows at the edges of groups: their chunks are written."""
+        with output_failures(f"{place}{_EDGES} cannot be removed"):
+            place.folder.remove(place.name + _EDGES)
+
+    def write(self, start: int, rows: SourceRows) -> None:
+        """Write whole chunks, from row `start` on; they are durable after `sync`."""
+        self._array(ROWS).write(start, rows.values)
+        if rows.weights is not None:
+            self._array(WEIGHTS).write(start, rows.weights)
+
+    def sync(self, start: int, stop: int) -> None:
+        """Make the chunks of rows [start, stop) durable."""
+        for name in self.names:
+            self._array(name).sync(start, stop)
+
+    def is_done(self, group: int) -> bool:
+        """Whether all rows of a group are written: its file of edges is the last that is."""
+        with self._edges() as folder:
+            return folder.holds(_file(group))
+
+    def write_edges(self, group: int, head: SourceRows, tail: SourceRows) -> None:
+        """Save the rows of a group before and after its whole chunks: the group is done."""
+        arrays: dict[str, NDArray[Any]] = {"head": head.values, "tail": tail.values}
+        if head.weights is not None and tail.weights is not None:
+            arrays |= {"head_weights": head.weights, "tail_weights": tail.weights}
+        with self._edges() as folder:
+            write_sealed(folder / _file(group), **arrays)
+
+    def read_edges(self, group: int) -> tuple[SourceRows, SourceRows]:
+        """What `write_edges` saved.
+
+        Raises
+        ------
+        OutputFailedError
+            If it is damaged; it is removed, so that the group is read again by the next attempt.
+        """
+        with self._edges() as folder:
+            try:
+                found: Mapping[str, NDArray[Any]] = read_sealed(folder / _file(group))
+            except DgmmError as error:
+                folder.remove(_file(group))
+                raise OutputFailedError(f"{error}. Run the same command again") from error
+        head, tail = (
+            SourceRows(found[name], found.get(f"{name}_weights")) for name in ("head", "tail")
+        )
+        return head, tail
+
+    @contextmanager
+    def _edges(self) -> Iterator[Folder]:
+        with output_failures(f"{self.path} cannot be written"), Folder(self.path + _EDGES) as edges:
+            yield edges
+
+    def _array(self, name: str) -> OutputArray:
+        if name not in self._opened:
+            self._opened[name] = OutputArray(self.path, name, self.run)
+        return self._opened[name]
+
+
+def _holds_edges(place: Entry) -> bool:
+    return place.folder.holds_folder(place.name + _EDGES)
+
+
+def _file(group: int) -> str:
+    return f"group-{group:08d}.npz"

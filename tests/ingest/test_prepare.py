@@ -1,0 +1,182 @@
+"""Prepared rows are the source's: each part read once, the same bytes after any end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from formula_source import FormulaSource, formula_weights
+
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.errors import DataError, OutputFailedError
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.ingest import prepare as stage
+from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare, with_prepared_rows
+from dgmm.reduction.blocks import BlockRange
+from dgmm.storage.folders import Folder
+
+SIZES = (0, 3, 5000, 1, 12_000, 0, 700, 700, 700, 9000, 4096, 2048, 1, 0)
+FEW = (0, 3, 2500, 1, 2000, 700, 700, 1024, 1)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """Blocks and chunks of 1024 rows of up to 4 features: sizes above make many of them."""
+    monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 8 * 4096)
+    monkeypatch.setattr("dgmm.reduction.blocks.ROW_QUANTUM", 1024)
+    monkeypatch.setattr("dgmm.data.source_dataset._CHUNK_BYTES", 1)
+
+
+def source_of(tmp_path: Path, **keys) -> FormulaSource:
+    log = tmp_path / "log"
+    log.mkdir(exist_ok=True)
+    return FormulaSource(**({"sizes": SIZES, "log": str(log)} | keys))
+
+
+def prepared(source, folder: Path, n_threads=2, run="r" * 64):
+    dataset = SourceDataset.of(source)
+    with Folder(folder) as held, ThreadExecutor(n_threads) as executor:
+        target = PreparedTarget(held, "prepared.zarr", run)
+        prepare(dataset, executor, target)
+        assert is_prepared(dataset, target)
+        return with_prepared_rows(dataset, target)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+def test_rows_are_those_of_the_source_and_each_part_is_read_once(tmp_path, n_threads, dtype):
+    source = source_of(tmp_path, dtype=dtype, batch=777)
+    dataset = prepared(source, tmp_path, n_threads)
+    blocks = list(dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)))
+    rows = np.concatenate([block.values for block in blocks])
+    assert rows.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(rows, source.all_rows())
+    assert set(source.n_reads().values()) == {1}
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_weights_lie_beside_the_rows(tmp_path):
+    prepared(source_of(tmp_path, weighted=True), tmp_path)
+    group = zarr.open_group(tmp_path / "prepared.zarr", mode="r")
+    n = sum(SIZES)
+    assert group["weights"].dtype == np.float64
+    np.testing.assert_array_equal(group["weights"][:], formula_weights(0, n))
+    assert group["rows"].shape == (n, 3)
+    assert group["rows"].attrs["feature_names"] == ["feature 0", "feature 1", "feature 2"]
+    assert group["rows"].attrs["units"] == {"feature 0": "m"}
+
+
+def test_bytes_do_not_follow_threads_or_batches(tmp_path):
+    found = []
+    for n_threads, batch in ((1, 100_000), (3, 50)):
+        folder = tmp_path / f"{n_threads}"
+        folder.mkdir()
+        prepared(source_of(folder, batch=batch), folder, n_threads)
+        found.append(files(folder / "prepared.zarr"))
+    assert found[0] == found[1]
+
+
+def test_what_was_prepared_before_is_not_read_again(tmp_path):
+    source = source_of(tmp_path)
+    for _ in range(2):
+        prepared(source, tmp_path)
+    assert set(source.n_reads().values()) == {1}
+
+
+def test_rows_of_other_data_are_replaced(tmp_path):
+    prepared(source_of(tmp_path, sizes=(2000,)), tmp_path, run="a" * 64)
+    dataset = prepared(source_of(tmp_path), tmp_path, run="b" * 64)
+    assert dataset.prepared.n_samples == sum(SIZES)
+
+
+class Killed(BaseException):
+    """Ends an attempt where a signal would."""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bytes_are_the_same_wherever_an_attempt_is_ended(tmp_path, monkeypatch, seed):
+    """Each attempt ends at its n-th write, sync, rename or removal, n drawn anew."""
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    prepared(source_of(whole, weighted=True, sizes=FEW), whole, 1)
+    rng = np.random.default_rng(seed)
+    left = [0]
+
+    def counted(owner, name):
+        real = getattr(owner, name)
+
+        def call(*arguments, **keys):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return real(*arguments, **keys)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for owner, name in (
+        ("dgmm.data.zarr.output_array.OutputArray", "write"),
+        ("dgmm.data.zarr.output_array.OutputArray", "sync"),
+        ("dgmm.storage.folders.Folder", "rename"),
+        ("dgmm.storage.folders.Folder", "remove"),
+        ("dgmm.storage.folders.Folder", "make_folder"),
+        ("dgmm.storage.folders.Folder", "replace"),
+    ):
+        module, _, attribute = owner.rpartition(".")
+        counted(getattr(__import__(module, fromlist=[attribute]), attribute), name)
+    source, n_attempts = source_of(tmp_path, weighted=True, sizes=FEW), 0
+    while True:
+        left[0], n_attempts = int(rng.integers(1, 70)), n_attempts + 1
+        try:
+            prepared(source, tmp_path, 1)
+        except Killed:
+            continue
+        break
+    assert n_attempts > 1
+    assert files(tmp_path / "prepared.zarr") == files(whole / "prepared.zarr")
+    assert not list(tmp_path.glob("*.part*"))
+    # A group is read again only where an attempt ended in it.
+    assert sum(source.n_reads().values()) <= len(FEW) * n_attempts
+
+
+def test_a_part_with_fewer_rows_than_it_said_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"part 4: 11,999 rows were read.* say 12,000"):
+        prepared(source_of(tmp_path, missing_rows={"4": 1}), tmp_path)
+
+
+def test_a_part_with_more_rows_than_it_said_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"part 10: more than 4,096 rows were read"):
+        prepared(source_of(tmp_path, missing_rows={"10": -1}), tmp_path)
+
+
+def test_a_part_without_rows_that_has_some_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"part 13: more than 0 rows were read"):
+        prepared(source_of(tmp_path, missing_rows={"13": -1}), tmp_path)
+
+
+def test_damaged_rows_at_an_edge_are_named_and_read_again_by_the_next_attempt(
+    tmp_path, monkeypatch
+):
+    def damage(groups, *sizes):
+        file = sorted((tmp_path / "prepared.zarr.part.edges").iterdir())[1]
+        file.write_bytes(file.read_bytes()[:-9] + b"dgmmseal" + b"!")
+        return stage_shared(groups, *sizes)
+
+    stage_shared = stage.shared_chunks
+    source = source_of(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "shared_chunks", damage)
+        with pytest.raises(OutputFailedError, match=r"group-0+1\.npz is damaged.*same command"):
+            prepared(source, tmp_path, 1)
+    dataset = prepared(source, tmp_path)
+    blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
+    np.testing.assert_array_equal(
+        np.concatenate([block.values for block in blocks]), source.all_rows()
+    )
+    assert sorted(source.n_reads().values())[:4] == [1, 1, 1, 1]
