@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.unsupported_inputs import refuse_unreadable
 from dgmm.data.valid_range import ValidRange, valid_range_of
-from dgmm.data.zarr.conventions import fill_value_of, refuse_encoded
-from dgmm.data.zarr.coordinates import refuse_labelled_map, refuse_map_in_store
+from dgmm.data.validation import check_dtype, check_shape
+from dgmm.data.zarr.conventions import meaning_of, refuse_encoded
+from dgmm.data.zarr.coordinates import feature_names_in_store, feature_names_of_labelled
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.node import url_of
 from dgmm.errors import DataError
@@ -52,12 +53,12 @@ def as_dataset(X: Any) -> Dataset:
         if isinstance(root, Path):
             return open_zarr(str((root / X.path).absolute()))
         return _read_whole(X)
-    valid_range = _valid_range_of_labelled(X)
+    names, valid_range = _labels_of(X)
     X = loaded(X)
     refuse_unreadable(X)
     if is_table(X):
         return ArrayDataset(*numbers_of_table(X))
-    return ArrayDataset(X, valid_range=valid_range)
+    return ArrayDataset(X, names, valid_range=valid_range)
 
 
 def _folder(path: Any) -> str:
@@ -82,19 +83,31 @@ def _folder(path: Any) -> str:
 
 def _read_whole(X: Any) -> ArrayDataset:
     """A Zarr array that lies in no folder; the same conventions apply as to one that does."""
-    attributes = X.attrs.asdict()
-    refuse_encoded("X", attributes, X.dtype.kind)
-    refuse_map_in_store(X)
-    fill = fill_value_of("X", X.metadata.zarr_format, X.fill_value, attributes)
-    valid = valid_range_of("X", attributes, X.dtype)
-    return ArrayDataset(np.asarray(loaded(X)), attributes.get("feature_names"), fill, valid)
+    check_dtype(X.dtype, "X")
+    check_shape(X.shape, "X")
+    meaning = meaning_of("X", X.attrs.asdict(), X.dtype, X.metadata.zarr_format, X.fill_value)
+    names, _ = feature_names_in_store(X)
+    values = np.asarray(loaded(X))
+    if meaning.decoding is not None:
+        values = meaning.decoding.apply(values)
+    return ArrayDataset(values, names, meaning.fill_value, meaning.valid_range)
 
 
-def _valid_range_of_labelled(X: Any) -> ValidRange | None:
-    """The valid range of an array of xarray; refused where it is a map, or its numbers encoded."""
+def _labels_of(X: Any) -> tuple[Sequence[str] | None, ValidRange | None]:
+    """Feature names and valid range of an array of xarray; nothing of others.
+
+    Raises
+    ------
+    DataError
+        If it is a map, or its numbers are encoded.
+    """
     dims, attributes = getattr(X, "dims", None), getattr(X, "attrs", None)
-    if isinstance(dims, tuple) and isinstance(attributes, Mapping) and hasattr(X, "dtype"):
-        refuse_encoded("X", attributes, X.dtype.kind)
-        refuse_labelled_map(X)
-        return valid_range_of("X", attributes, X.dtype)
-    return None
+    if (
+        not isinstance(dims, tuple)
+        or not isinstance(attributes, Mapping)
+        or not hasattr(X, "dtype")
+    ):
+        return None, None
+    refuse_encoded("X", attributes, X.dtype.kind)
+    names, _ = feature_names_of_labelled(X)
+    return names, valid_range_of("X", attributes, X.dtype)

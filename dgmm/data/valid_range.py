@@ -18,11 +18,15 @@ _NAMES = {"valid_range": 2, "valid_min": 1, "valid_max": 1}
 
 @dataclass(frozen=True, slots=True)
 class ValidRange:
-    """Smallest and largest valid value, and the attributes that say so, in words."""
+    """Smallest and largest valid value, and the attributes that say so, in words.
+
+    `is_whole` says whether the attributes give them as integers.
+    """
 
     low: float
     high: float
     attributes: str
+    is_whole: bool = False
 
     def count_outside(self, values: NDArray[Any]) -> int:
         """How many of the values lie outside."""
@@ -67,7 +71,8 @@ def valid_range_of(
     if low == -math.inf and high == math.inf:
         return None
     words = ", ".join(f"{name} = {_in_words(value)}" for name, value in given.items())
-    return ValidRange(float(low), float(high), words)
+    is_whole = not any(isinstance(n, float | np.floating) for v in given.values() for n in _each(v))
+    return ValidRange(float(low), float(high), words, is_whole)
 
 
 def _bounds(source: str, name: str, stored: Any) -> list[float]:
@@ -87,6 +92,10 @@ def _rounded(bounds: list[float], dtype: np.dtype[Any]) -> list[float]:
         return bounds
     with np.errstate(over="ignore"):
         return [float(dtype.type(bound)) for bound in bounds]
+
+
+def _each(stored: Any) -> list[Any]:
+    return list(np.ravel(np.asarray(stored, dtype=object)))
 
 
 def _in_words(stored: Any) -> str:

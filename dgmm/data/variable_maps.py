@@ -1,9 +1,10 @@
-"""Maps of one variable, whose columns are places or times and no features: refused by name."""
+"""Coordinates of an array: what names its features, and maps of one variable, refused by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeGuard
 
 from dgmm.data.feature_names import safe_text
@@ -18,12 +19,14 @@ class Neighbour(NamedTuple):
     """An array that may be another's coordinate: its shape, NumPy kind and dimensions' names.
 
     The kind is "" of text and of other types that are no numbers; `dimensions` is None where they
-    have no names.
+    have no names. `read` gives its values.
     """
 
     shape: object
     kind: str
     dimensions: object = None
+    attributes: Mapping[str, Any] = MappingProxyType({})
+    read: Callable[[], Any] = tuple
 
 
 Beside = Callable[[str], Neighbour | None]
@@ -31,27 +34,32 @@ Beside = Callable[[str], Neighbour | None]
 
 @dataclass(frozen=True, slots=True)
 class _Coordinates:
-    """Names of numeric coordinates: along rows, along columns, and over both dimensions."""
+    """Names of numeric coordinates: along rows, along columns, and over both dimensions.
+
+    `naming` is the one along columns, of any kind, that can name them.
+    """
 
     rows: list[str]
     columns: list[str]
     both: list[str]
+    naming: str | None
 
     def make_a_map(self) -> bool:
         """Whether rows and columns are places or times alike."""
         return bool(self.both or (self.rows and self.columns))
 
 
-def refuse_map_of(
+def naming_coordinate(
     source: str,
     names: object,
     shape: tuple[int, int],
     attributes: Mapping[str, Any],
     listed: Sequence[str],
     beside: Beside,
-) -> None:
-    """Refuse a map of one variable: both dimensions have numeric coordinates, or some span both.
+) -> str | None:
+    """The coordinate along the columns that names them, where there is one.
 
+    A map of one variable is refused: both dimensions have numeric coordinates, or some span both.
     An array that names its features (attribute `feature_names`, or text along its columns) is
     none.
 
@@ -70,17 +78,18 @@ def refuse_map_of(
         Naming both dimensions.
     """
     if not _are_names(names) or attributes.get("feature_names") is not None:
-        return
+        return None
     found = _coordinates(names, shape, list(dict.fromkeys(listed)), beside)
     if not found.make_a_map():
-        return
+        return found.naming
     rows, columns = (safe_text(name) for name in names)
     shown = ", ".join(safe_text(name) for name in (*found.rows, *found.columns, *found.both))
     dropped = [safe_text(name) for name in (*found.columns, *found.both)]
     raise DataError(
         f"{source}: its dimensions {rows} and {columns} have numeric coordinates ({shown}): a map "
-        "of one variable, expected rows × features. Write every variable of the map as a column "
-        f"(from xarray: {_stacked(rows, columns)}, and fit its array rows). If the {shape[1]:,} "
+        f"of one variable, expected rows × features. A map? sample_dims: [{rows}, {columns}] makes "
+        "each of its points a row; so does writing every variable of the map as a column (from "
+        f"xarray: {_stacked(rows, columns)}, and fit its array rows). If the {shape[1]:,} "
         f"columns along {columns} are features, write their names into the array's attribute "
         f"feature_names (a list of strings), or leave the coordinates of {columns} out (from "
         f"xarray: ds.drop_vars({dropped[0] if len(dropped) == 1 else dropped!r}))"
@@ -119,23 +128,38 @@ def _coordinates(
         for name, array in others.items()
         if array.kind in _NUMERIC and array.shape == list(shape)
     ]
-    rows, columns = (_along(axis, names, shape, found) for axis in (0, 1))
-    return _Coordinates(rows, columns, both)
+    along = [
+        {name: a for name, a in found.items() if _lies_along(name, a, axis, names, shape)}
+        for axis in (0, 1)
+    ]
+    named_by_text = names[1] not in along[1] and bool(_texts(along[1]))
+    columns = [] if named_by_text else _numeric(names[1], along[1])
+    naming = _naming(names[1], along[1])
+    return _Coordinates(_numeric(names[0], along[0]), columns, both, naming)
 
 
-def _along(
-    axis: int, names: Sequence[str], shape: tuple[int, int], found: Mapping[str, Neighbour]
-) -> list[str]:
-    """Names of the numeric coordinates along one dimension; none where text names its places."""
-    dimension = names[axis]
-    along = {name: a for name, a in found.items() if _lies_along(name, a, axis, names, shape)}
+def _numeric(dimension: str, along: Mapping[str, Neighbour]) -> list[str]:
+    """Names of the numeric coordinates along a dimension; none where its own is of another kind."""
     own = along.get(dimension)
-    if own is not None and own.kind not in _NUMERIC:
+    if own is not None and not _is_numeric(own):
         return []
-    is_text = any(a.kind not in _NUMERIC and a.kind != _BOOLEAN for a in along.values())
-    if own is None and is_text and axis == 1:
-        return []
-    return [name for name, array in along.items() if array.kind in _NUMERIC]
+    return [name for name, array in along.items() if _is_numeric(array)]
+
+
+def _naming(dimension: str, along: Mapping[str, Neighbour]) -> str | None:
+    """The dimension's own coordinate, else the only text or the only numbers along it."""
+    if dimension in along:
+        return dimension if along[dimension].kind != _BOOLEAN else None
+    only = _texts(along) or _numeric(dimension, along)
+    return only[0] if len(only) == 1 else None
+
+
+def _texts(along: Mapping[str, Neighbour]) -> list[str]:
+    return [n for n, array in along.items() if not _is_numeric(array) and array.kind != _BOOLEAN]
+
+
+def _is_numeric(array: Neighbour) -> bool:
+    return array.kind in _NUMERIC
 
 
 def _lies_along(

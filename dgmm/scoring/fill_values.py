@@ -11,8 +11,8 @@ from dgmm.errors import DataError
 def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> int:
     """Rows that are scored and have a cell equal to the array's fill value.
 
-    They are refused where xarray reads it as missing, as are values outside the valid range. Zero
-    is looked for only there: nobody has chosen it, and it is a number like others.
+    Zero is not looked for: nobody has chosen it, and it is a number like others. Values outside
+    the valid range are refused.
 
     Raises
     ------
@@ -21,14 +21,7 @@ def filled_rows(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> in
     """
     _refuse_outside(dataset, block, selected)
     rows, fill = selected.values, dataset.fill_value
-    if fill is None or (fill.value == 0 and not fill.is_mask):
-        return 0
-    count = fill.rows_with_it(rows)
-    if fill.is_mask and count:
-        raise DataError(
-            fill.refusal(f"in {count:,} of {selected.n_read:,} rows from row {block.start} on")
-        )
-    return count
+    return 0 if fill is None or fill.value == 0 else fill.rows_with_it(rows)
 
 
 def _refuse_outside(dataset: Dataset, block: RowBlock, selected: SelectedRows) -> None:

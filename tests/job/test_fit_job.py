@@ -597,7 +597,7 @@ def test_a_prediction_counts_rows_with_the_arrays_own_fill_value(tmp_path, clust
     assert sum("own fill value" in str(one.message) for one in caught) == (n_told > 0)
 
 
-def test_a_prediction_refuses_cells_that_xarray_reads_as_missing(tmp_path, clusters):
+def test_cells_that_xarray_reads_as_missing_are_dropped_or_refused(tmp_path, clusters):
     X = clusters[0][:2000]
     fitted = run_job(job(write_zarr(tmp_path / "a.zarr", X), tmp_path / "run"), QUIET)
     gaps = X.copy()
@@ -605,9 +605,13 @@ def test_a_prediction_refuses_cells_that_xarray_reads_as_missing(tmp_path, clust
     path = tmp_path / "gaps.zarr"
     dataset = xr.Dataset({"X": (("row", "feature"), gaps)})
     dataset.to_zarr(path, zarr_format=2, encoding={"X": {"_FillValue": 0.0, "chunks": (500, 3)}})
-    saved = {"path": str(fitted.directory / "model")}
-    with pytest.raises(DataError, match=r"which xarray reads as missing.*in 3 of 2,000 rows"):
-        predict_job(job(path, tmp_path / "again", model=saved, data={"array": "X"}), QUIET)
+    saved, array = {"path": str(fitted.directory / "model")}, {"array": "X"}
+    with pytest.raises(DataError, match=r"^3 of 2000 rows .*, the first in chunk 1\.0, row 700"):
+        predict_job(job(path, tmp_path / "again", model=saved, data=array), QUIET)
+    dropping = job(path, tmp_path / "third", model=saved, data=array | {"missing": "drop"})
+    result = predict_job(dropping, QUIET)
+    labels = xr.open_zarr(result.directory / "outputs.zarr")["labels"].values
+    assert np.flatnonzero(labels == -1).tolist() == [700, 701, 702]
 
 
 @pytest.mark.parametrize("n_init", [1, 2])

@@ -32,8 +32,6 @@ WAITS_FOR = {
     32: "arrays with named dimensions (data.feature_dim)",
     33: "arrays with named dimensions (data.sample_dims)",
     57: "checking data against a manifest (data.verify)",
-    59: "decoding packed arrays (scale_factor, add_offset)",
-    60: "decoding packed arrays (_FillValue, missing_value)",
     62: "joining several arrays (data.variables)",
     64: "object storage (403 of a bucket)",
     65: "object storage",

@@ -154,7 +154,7 @@ def summarise(
             + f"None of {part.n_read} rows is free of them, so none is left"
             + _empty_features(part, dataset)
         )
-    _refuse_mask(part, dataset)
+    _refuse_outside(part, dataset)
     candidates = part.candidates
     if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
         rule = SampleRule.expecting(sample_rows, n_kept, seed)
@@ -183,11 +183,8 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
     )
 
 
-def _refuse_mask(part: PartialSummary, dataset: Dataset) -> None:
-    """Refuse cells that xarray, or CF, would read as missing."""
-    fill = dataset.fill_value
-    if fill is not None and fill.is_mask and part.n_fill.any():
-        raise DataError(fill.refusal(_in_rows(part.n_fill, part, dataset)))
+def _refuse_outside(part: PartialSummary, dataset: Dataset) -> None:
+    """Refuse values outside the array's valid range."""
     if dataset.valid_range is not None and part.n_outside.any():
         raise DataError(dataset.valid_range.refusal(_in_rows(part.n_outside, part, dataset)))
 

@@ -15,7 +15,7 @@ from dgmm.data.feature_names import safe_text
 from dgmm.data.zarr.absent_chunks import AbsentChunks, units_in_file
 from dgmm.data.zarr.bounded_codecs import OversizedChunkError
 from dgmm.data.zarr.bounded_reading import bound_decoding
-from dgmm.data.zarr.layout import ArrayLayout, Pair, most_encoded_bytes
+from dgmm.data.zarr.layout import ArrayLayout, Pair, most_encoded_bytes, refuse_codecs
 from dgmm.data.zarr.node import ArrayNode, metadata_digest
 from dgmm.data.zarr.small_files import SmallFilesStore
 from dgmm.errors import DataError, DataNotFoundError, DgmmError, UnavailableError
@@ -64,6 +64,19 @@ def check_openable(node: ArrayNode, layout: ArrayLayout) -> Any:
             f"{node.folder}: zarr sees {seen.shape} {seen.dtype}, the metadata say {layout.claim()}"
         )
     return seen.fill_value
+
+
+def coordinate_values(node: ArrayNode) -> NDArray[Any]:
+    """All values of a one-dimensional array beside another, its codecs bounded as those of rows.
+
+    Raises
+    ------
+    DataError
+        If its codecs are refused, or zarr cannot open it.
+    """
+    refuse_codecs(node)
+    array: Any = opened(node.folder, node.zarr_format, node.digest)
+    return np.asarray(array[...])
 
 
 @dataclass(frozen=True, slots=True)

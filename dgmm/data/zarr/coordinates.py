@@ -1,47 +1,55 @@
-"""Where an array's coordinates are found: beside it and in the groups above, or in memory."""
+"""Where an array's coordinates are found, beside it, in the groups above, or in memory; names."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import zarr
 
-from dgmm.data.variable_maps import Neighbour, refuse_map_of
+from dgmm.data.feature_coordinates import names_or_why, unnamed
+from dgmm.data.variable_maps import Beside, Neighbour, naming_coordinate
+from dgmm.data.zarr.chunk_reading import coordinate_values
 from dgmm.data.zarr.conventions import V2_DIMENSIONS
 from dgmm.data.zarr.node import ArrayNode, array_beside, group_attributes
 
+#: Names of the features, None where there are none, and warnings.
+Names = tuple[Any, tuple[str, ...]]
 
-def refuse_map(node: ArrayNode, shape: tuple[int, int]) -> None:
-    """Refuse a map of one variable in a local folder.
+
+def feature_names(node: ArrayNode, shape: tuple[int, int]) -> Names:
+    """What names the features of an array in a local folder: its attribute, or a coordinate.
 
     Coordinates of the groups above count as well: xarray writes those of a DataTree once.
 
     Raises
     ------
     DataError
-        Naming both dimensions.
+        If it is a map of one variable, naming both dimensions.
     """
 
     def beside(name: str) -> Neighbour | None:
         array = array_beside(node, name)
         if array is None:
             return None
-        return Neighbour(array.metadata.get("shape"), _kind(array), _dimensions(array))
+        return Neighbour(
+            *(array.metadata.get("shape"), _kind(array), _dimensions(array), array.attributes),
+            read=lambda: coordinate_values(array),
+        )
 
     listed = _listed(node.attributes, *group_attributes(node))
-    refuse_map_of(node.folder, _dimensions(node), shape, node.attributes, listed, beside)
+    return _names(node.folder, _dimensions(node), shape, node.attributes, listed, beside)
 
 
-def refuse_map_in_store(X: zarr.Array[Any]) -> None:
-    """Refuse a map of one variable in a store that is no local folder (in memory, a zip file).
+def feature_names_in_store(X: zarr.Array[Any]) -> Names:
+    """The same of an array in a store that is no local folder (in memory, a zip file, remote).
 
     Raises
     ------
     DataError
-        Naming both dimensions.
+        If it is a map of one variable, naming both dimensions.
     """
     groups = [X.path.rpartition("/")[0]]
     while groups[-1]:
@@ -51,38 +59,70 @@ def refuse_map_in_store(X: zarr.Array[Any]) -> None:
         for group in groups if name and "/" not in name else ():
             found = _opened(X, f"{group}/{name}".lstrip("/"))
             if isinstance(found, zarr.Array):
-                kind = _marked(found.dtype.kind, found.attrs.asdict())
-                return Neighbour(list(found.shape), kind, _dimensions_of(found))
+                return _neighbour(found)
         return None
 
-    if X.ndim == 2:
-        attributes = X.attrs.asdict()
-        above = [_opened(X, group) for group in groups]
-        listed = _listed(attributes, *(g.attrs.asdict() for g in above if g is not None))
-        shape = (X.shape[0], X.shape[1])
-        refuse_map_of("X", _dimensions_of(X), shape, attributes, listed, beside)
+    attributes = X.attrs.asdict()
+    above = [_opened(X, group) for group in groups]
+    listed = _listed(attributes, *(g.attrs.asdict() for g in above if g is not None))
+    shape = (X.shape[0], X.shape[1])
+    return _names("X", _dimensions_of(X), shape, attributes, listed, beside)
 
 
-def refuse_labelled_map(X: Any) -> None:
-    """Refuse an xarray.DataArray that is a map of one variable.
+def feature_names_of_labelled(X: Any) -> Names:
+    """The same of a two-dimensional xarray.DataArray.
 
     Raises
     ------
     DataError
-        Naming both dimensions.
+        If it is a map of one variable, naming both dimensions.
     """
     dims, coords = getattr(X, "dims", None), getattr(X, "coords", None)
     if not isinstance(coords, Mapping) or not isinstance(dims, tuple) or len(dims) != 2:
-        return
+        return None, ()
 
     def beside(name: str) -> Neighbour | None:
         if name not in coords:  # else xarray makes one up, numbers from 0
             return None
         found = coords[name]
-        return Neighbour(list(found.shape), found.dtype.kind, found.dims)
+        return Neighbour(
+            *(list(found.shape), found.dtype.kind, found.dims, found.attrs),
+            read=lambda: found.values,
+        )
 
     others = [name for name in coords if isinstance(name, str) and name not in dims]
-    refuse_map_of("X", dims, tuple(X.shape), X.attrs, others, beside)
+    return _names("X", dims, tuple(X.shape), X.attrs, others, beside)
+
+
+def _names(
+    source: str,
+    dimensions: object,
+    shape: tuple[int, int],
+    attributes: Mapping[str, Any],
+    listed: Sequence[str],
+    beside: Beside,
+) -> Names:
+    name = naming_coordinate(source, dimensions, shape, attributes, listed, beside)
+    if attributes.get("feature_names") is not None or name is None:
+        return attributes.get("feature_names"), ()
+    found = beside(name)
+    if found is None:
+        return None, ()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of types without a specification, such as text
+            values = found.read()
+    except Exception as error:  # noqa: BLE001 - of whatever store, or codec, it is
+        return None, (unnamed(source, name, f"{type(error).__name__}: {error}"),)
+    return names_or_why(name, values, found.attributes, source)
+
+
+def _neighbour(found: zarr.Array[Any]) -> Neighbour:
+    attributes = found.attrs.asdict()
+    kind = _marked(found.dtype.kind, attributes)
+    return Neighbour(
+        *(list(found.shape), kind, _dimensions_of(found), attributes), read=lambda: found[...]
+    )
 
 
 def _listed(*attributes: Mapping[str, Any]) -> list[str]:

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dgmm.data.decoding import Decoding
 from dgmm.data.feature_names import feature_names_from
 from dgmm.data.fill_value import FillValue
 from dgmm.data.row_block import RowBlock, Rows
-from dgmm.data.valid_range import ValidRange, valid_range_of
+from dgmm.data.valid_range import ValidRange
 from dgmm.data.zarr.absent_chunks import find_absent
 from dgmm.data.zarr.chunk_listing import list_chunks
 from dgmm.data.zarr.chunk_reading import ChunkReader, check_openable
-from dgmm.data.zarr.conventions import fill_value_of, refuse_encoded
-from dgmm.data.zarr.coordinates import refuse_map
+from dgmm.data.zarr.conventions import meaning_of
+from dgmm.data.zarr.coordinates import feature_names
 from dgmm.data.zarr.layout import layout_of
 from dgmm.data.zarr.node import find_array
 from dgmm.data.zarr.read_ahead import bands, read_ahead
@@ -55,6 +56,8 @@ class ZarrDataset:
         What stands where nothing was written, unless that is NaN.
     valid_range : ValidRange, optional
         Outside of which values stand for missing ones.
+    decoding : Decoding, optional
+        How the values follow from the stored numbers, where they are others.
     """
 
     reader: ChunkReader
@@ -65,6 +68,7 @@ class ZarrDataset:
     cache_bytes: int = 0
     fill_value: FillValue | None = None
     valid_range: ValidRange | None = None
+    decoding: Decoding | None = None
 
     @property
     def n_samples(self) -> int:
@@ -78,8 +82,9 @@ class ZarrDataset:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of a value, in native byte order."""
-        return self.reader.layout.dtype
+        """Type of a value as meant, in native byte order."""
+        stored = self.reader.layout.dtype
+        return stored if self.decoding is None else self.decoding.dtype
 
     @property
     def grid(self) -> BlockGrid:
@@ -105,7 +110,8 @@ class ZarrDataset:
         layout = self.reader.layout
         unit_rows, unit_columns = layout.unit_shape
         rows = min(self.rows_per_read, layout.units[0] * unit_rows)
-        return rows * layout.units[1] * unit_columns * layout.dtype.itemsize
+        itemsize = max(layout.dtype.itemsize, self.dtype.itemsize)
+        return rows * layout.units[1] * unit_columns * itemsize
 
     def with_cache(self, n_bytes: int) -> ZarrDataset:
         """The same rows; each process that reads them may cache so many bytes for later passes.
@@ -155,6 +161,8 @@ class ZarrDataset:
     def _decoded(self, start: int, stop: int) -> Rows:
         """Rows [start, stop) of one band, cached for the next pass while the budget lasts."""
         rows = self.reader.rows(start, stop)
+        if self.decoding is not None:
+            rows = self.decoding.apply(rows)
         rows.flags.writeable = False
         if self.cache_bytes:
             band = start // self.rows_per_read
@@ -175,7 +183,7 @@ class ZarrDataset:
         """Shape, type, and digests of metadata and chunk listing as they were when opened."""
         return {
             "shape": [self.n_samples, self.n_features],
-            "dtype": self.dtype.name,
+            "dtype": self.reader.layout.dtype.name,
             "metadata_sha256": self.reader.digest,
             "chunks_sha256": self.chunks_digest,
         }
@@ -215,37 +223,32 @@ def open_zarr(
     Raises
     ------
     DataError
-        If it is no array of rows × features of real numbers, is damaged, lacks chunks, is encoded
-        (scale_factor, add_offset, _FillValue, missing_value, dates), or is a map of one variable.
+        If it is no array of rows × features of real numbers, is damaged, lacks chunks, holds dates
+        or time spans, or is a map of one variable.
     DataNotFoundError
         If the path is absent or not readable.
     """
     node = find_array(path, array)
     layout = layout_of(node)
-    refuse_encoded(node.folder, node.attributes, layout.dtype.kind)
-    refuse_map(node, layout.shape)
-    names = feature_names_from(
-        node.attributes.get("feature_names"),
-        layout.shape[1],
-        f"{node.folder}: attribute feature_names",
-    )
-    fill = fill_value_of(
-        node.folder, node.zarr_format, check_openable(node, layout), node.attributes
-    )
+    fill_value = check_openable(node, layout)
+    meaning = meaning_of(node.folder, node.attributes, layout.dtype, node.zarr_format, fill_value)
+    names, unnamed = feature_names(node, layout.shape)
+    source = f"{node.folder}: attribute feature_names"
     listing = list_chunks(Path(node.folder), layout)
     absent = find_absent(Path(node.folder), layout, listing, fill=absent_chunks == "fill")
-    reader = ChunkReader(node.folder, node.zarr_format, node.digest, layout, absent)
     dataset = ZarrDataset(
-        reader,
-        names,
+        ChunkReader(node.folder, node.zarr_format, node.digest, layout, absent),
+        feature_names_from(names, layout.shape[1], source),
         node.attributes,
         listing.digest,
         warnings=(),
-        fill_value=fill,
-        valid_range=valid_range_of(node.folder, node.attributes, layout.dtype),
+        fill_value=meaning.fill_value,
+        valid_range=meaning.valid_range,
+        decoding=meaning.decoding,
     )
     _refuse_giant(dataset)
-    return replace(dataset, warnings=tuple(_warnings(dataset)))
+    told = (*meaning.warnings, *unnamed, *_warnings(dataset))
+    return replace(dataset, warnings=told)
 
 
 def _joined(parts: list[Rows]) -> Rows:

@@ -136,7 +136,7 @@ def layout_of(node: ArrayNode) -> ArrayLayout:
         If the metadata are damaged, or describe an array that cannot be fitted.
     """
     try:
-        _refuse_codecs(node)
+        refuse_codecs(node)
         return _layout_v3(node) if node.zarr_format == 3 else _layout_v2(node)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise DataError(
@@ -145,8 +145,14 @@ def layout_of(node: ArrayNode) -> ArrayLayout:
         ) from None
 
 
-def _refuse_codecs(node: ArrayNode) -> None:
-    """Refused here, whatever zarr would do: reading a pickle runs what it says."""
+def refuse_codecs(node: ArrayNode) -> None:
+    """Refused here, whatever zarr would do: reading a pickle runs what it says.
+
+    Raises
+    ------
+    DataError
+        Naming the codec.
+    """
     if (fault := codec_fault(node.metadata)) is not None:
         raise DataError(f"{node.folder}: its metadata name {fault}")
     if any("pickle" in str(node.metadata.get(key)) for key in ("filters", "compressor", "codecs")):

@@ -23,13 +23,6 @@ def write(path, **options):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["scale_factor", "add_offset", "_FillValue", "missing_value"])
-def test_encoded_arrays_are_refused_by_name(tmp_path, name):
-    path = write(tmp_path / "a", attributes={name: 2.5})
-    with pytest.raises(DataError, match=name):
-        open_zarr(path)
-
-
 @pytest.mark.parametrize(
     ("dtype", "word"),
     [
