@@ -31,8 +31,17 @@ class Attempt(TypedDict):
     message: str | None
 
 
-class Rows(TypedDict):
-    """Rows of the array: `total` is `read`, those that were fitted or scored, and `dropped`."""
+class _RowsSinceMarginalising(TypedDict, total=False):
+    empty: int
+    incomplete: int
+
+
+class Rows(_RowsSinceMarginalising):
+    """Rows of the array: `total` is `read`, those that were fitted or scored, and `dropped`.
+
+    `empty` have no value at all, and are dropped; `incomplete` lack some values, and are dropped
+    unless `data.missing` is `marginalise`.
+    """
 
     total: int | None
     read: int

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.extremes import Extremes
+from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Moments
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.summarise import Summary
@@ -45,7 +46,8 @@ RECORDS: dict[str, type] = {
     for record in (
         *(FitCandidate, CandidateId, ComponentEvent, Cycle, Estimate, Parameters),
         *(Start, Starts, Trial, Selection),
-        *(Summary, PartialSummary, Moments, Extremes, Candidates, SamplePart, Standardisation),
+        *(Summary, PartialSummary, Moments, MissingPatterns, Extremes),
+        *(Candidates, SamplePart, Standardisation),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
     )

@@ -1,6 +1,7 @@
 """Which rows count: the one place that leaves out or refuses rows with missing values.
 
-The summary, the passes of EM, starts over all rows, and scoring all ask here.
+The summary, the passes of EM, starts over all rows, and scoring all ask here. NaN is a missing
+value; infinity never is. A row without any value says nothing, and is left out under every policy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dgmm.errors import DataError
 
 #: End of the error's message where a job or an estimator reads the rows.
 REMEDY = "Set data.missing to drop, or repair the array"
+#: The same where missing values are marginalised.
+INFINITY = "infinity is no missing value: write NaN there, or repair the array"
 
 
 class Located(Protocol):
@@ -37,12 +40,18 @@ class SelectedRows:
     Attributes
     ----------
     values : (m, d)
+        NaN where a value is missing, under `MissingPolicy.MARGINALISE` alone.
     weights : (m,) float64 or None
         None where each row weighs 1.
     mask : (b,) or None
         Which of the block's rows these are; None for all.
     incomplete : (b,) or None
-        Which were left out because they are not complete; None for none.
+        Which of the block's rows have a value that is not finite, left out or not; None for none.
+        In a fit only of those of positive weight.
+    empty : (b,) or None
+        Which of these have no value at all.
+    refused : (b,) or None
+        Which the policy refuses; None for none.
     n_read : int
         Rows of the block, b.
     """
@@ -52,38 +61,64 @@ class SelectedRows:
     mask: Mask | None
     incomplete: Mask | None
     n_read: int
+    empty: Mask | None = None
+    refused: Mask | None = None
 
     @property
     def n_dropped(self) -> int:
         """Rows left out."""
         return self.n_read - len(self.values)
 
+    @property
+    def n_empty(self) -> int:
+        """Rows without any value."""
+        return _count(self.empty)
+
+    @property
+    def n_incomplete(self) -> int:
+        """Rows that have a value and one that is not finite, left out or not."""
+        return _count(self.incomplete) - self.n_empty
+
 
 class MissingPolicy(Enum):
     """What is done with a row that has a value which is not finite.
 
-    A row of weight 0 never counts in a fit, whatever its values.
+    A row without any value, all of it NaN, is left out under each. A row of weight 0 never counts
+    in a fit, whatever its values.
     """
 
     #: The pass stops with an error.
     ERROR = "error"
-    #: The row is left out.
+    #: The row is left out, whether NaN or infinity stands there.
     DROP = "drop"
-    #: The summary has counted that nothing is left out: no value is looked at.
+    #: NaN is a value that is not known, and the row counts; infinity is an error.
+    MARGINALISE = "marginalise"
+    #: The summary has counted that all rows are complete: no value is looked at.
     NONE_MISSING = "none missing"
 
     @classmethod
-    def of(cls, *, drop: bool) -> Self:
-        """`DROP` or `ERROR`."""
-        return cls.DROP if drop else cls.ERROR
+    def after_summary(cls, n_dropped: int, n_partial: int = 0) -> Self:
+        """The policy of a fit's passes.
 
-    @classmethod
-    def after_summary(cls, n_dropped: int) -> Self:
-        """The policy of a fit's passes, once the summary has left out that many rows."""
+        Parameters
+        ----------
+        n_dropped
+            Rows that the summary has left out.
+        n_partial
+            Rows that count though a value of theirs is missing.
+        """
+        if n_partial:
+            return cls.MARGINALISE
         return cls.DROP if n_dropped else cls.NONE_MISSING
 
     def select(
-        self, block: RowBlock, dataset: Located, *, weightless: bool = False, remedy: str = REMEDY
+        self,
+        block: RowBlock,
+        dataset: Located,
+        *,
+        weightless: bool = False,
+        counting: bool = False,
+        remedy: str = REMEDY,
     ) -> SelectedRows:
         """The rows that count.
 
@@ -92,25 +127,47 @@ class MissingPolicy(Enum):
         block, dataset
             The rows, and the data set that they come from.
         weightless
-            Whether complete rows of weight 0 count too: they are scored, but not fitted.
+            Whether rows of weight 0 count too: they are scored, but not fitted.
+        counting
+            Whether rows that are refused are left out and no error: all of them are counted first.
         remedy
             End of the error's message.
 
         Raises
         ------
         DataError
-            If a row of positive weight is not complete and the policy is `ERROR`.
+            If the policy refuses a row of positive weight.
         """
         weighty = _weighty(block)
         counted = None if weightless else weighty
         incomplete = None if self is MissingPolicy.NONE_MISSING else _incomplete(block, counted)
-        if self is MissingPolicy.ERROR and incomplete is not None:
-            _refuse(incomplete if weighty is None else incomplete & weighty, block, dataset, remedy)
-        mask, n_read = _counting(counted, incomplete), len(block.values)
-        if mask is None:
-            return SelectedRows(block.values, block.weights, None, None, n_read)
-        weights = None if block.weights is None else block.weights[mask]
-        return SelectedRows(block.values[mask], weights, mask, incomplete, n_read)
+        n_read = len(block.values)
+        if incomplete is None:
+            values, weights = _of(block, counted)
+            return SelectedRows(values, weights, counted, None, n_read)
+        empty = _without_values(block.values, incomplete)
+        bad = self._refused(block.values, incomplete, empty)
+        refused = bad if bad is None or weighty is None else bad & weighty
+        if refused is not None and not counting:
+            _refuse(refused, block, dataset, self, remedy)
+        mask = _all_but(self._left_out(incomplete, empty, bad), counted)
+        values, weights = _of(block, mask)
+        return SelectedRows(values, weights, mask, incomplete, n_read, empty, refused)
+
+    def _refused(self, values: Rows, incomplete: Mask, empty: Mask | None) -> Mask | None:
+        """Rows that are an error; None where none can be."""
+        if self is MissingPolicy.DROP:
+            return None
+        if self is MissingPolicy.ERROR:
+            return incomplete if empty is None else incomplete & ~empty
+        infinite = incomplete.copy()
+        infinite[incomplete] = np.isinf(values[incomplete]).any(axis=1)
+        return infinite
+
+    def _left_out(self, incomplete: Mask, empty: Mask | None, refused: Mask | None) -> Mask | None:
+        if self is not MissingPolicy.MARGINALISE or refused is None:
+            return incomplete
+        return refused if empty is None else refused | empty
 
 
 def _weighty(block: RowBlock) -> Mask | None:
@@ -129,20 +186,53 @@ def _incomplete(block: RowBlock, weighty: Mask | None) -> Mask | None:
     return incomplete if incomplete.any() else None
 
 
-def _counting(weighty: Mask | None, incomplete: Mask | None) -> Mask | None:
-    """Rows with a weight that are complete; None where that is all of them."""
-    if incomplete is None:
-        return weighty
-    return ~incomplete if weighty is None else weighty & ~incomplete
+def _without_values(values: Rows, incomplete: Mask) -> Mask | None:
+    """Rows, of those that are not complete, of which all is NaN; None where there are none."""
+    empty = incomplete.copy()
+    empty[incomplete] = np.isnan(values[incomplete]).all(axis=1)
+    return empty if empty.any() else None
 
 
-def _refuse(incomplete: Mask, block: RowBlock, dataset: Located, remedy: str) -> None:
-    if not incomplete.any():
+def _all_but(left_out: Mask | None, counted: Mask | None) -> Mask | None:
+    """Rows that count and are not left out; None where that is all of them."""
+    if left_out is None or not left_out.any():
+        return counted
+    return ~left_out if counted is None else counted & ~left_out
+
+
+def _of(block: RowBlock, mask: Mask | None) -> tuple[Rows, NDArray[np.float64] | None]:
+    """Values and weights of some rows; those of the block itself where that is all of them."""
+    if mask is None:
+        return block.values, block.weights
+    return block.values[mask], None if block.weights is None else block.weights[mask]
+
+
+def _count(mask: Mask | None) -> int:
+    return 0 if mask is None else int(np.count_nonzero(mask))
+
+
+def _refuse(
+    refused: Mask, block: RowBlock, dataset: Located, policy: MissingPolicy, remedy: str
+) -> None:
+    if not refused.any():
         return
-    first = int(np.argmax(incomplete))
-    feature = dataset.feature_names[int(np.argmin(np.isfinite(block.values[first])))]
+    is_infinity = policy is MissingPolicy.MARGINALISE
+    first = int(np.argmax(refused))
+    what = "infinite values" if is_infinity else "NaN or infinite values"
     raise DataError(
-        f"{int(incomplete.sum())} of {len(incomplete)} rows from row {block.start} on hold NaN or "
-        f"infinite values, the first in {dataset.locate(block.start + first)}, feature {feature}. "
-        f"{remedy}"
+        f"{int(refused.sum())} of {len(refused)} rows from row {block.start} on hold {what}, the "
+        f"first in {dataset.locate(block.start + first)}, feature "
+        f"{dataset.feature_names[faulty_feature(block.values[first], policy)]}. "
+        f"{INFINITY if is_infinity else remedy}"
     )
+
+
+def empty_rows_warning(n_empty: int, n_rows: int) -> str:
+    """What becomes of rows without any value, in words."""
+    return f"{n_empty:,} of {n_rows:,} rows have no value at all and are left out"
+
+
+def faulty_feature(row: Rows, policy: MissingPolicy) -> int:
+    """The first feature of a row (d,) for which a policy refuses it."""
+    is_infinity = policy is MissingPolicy.MARGINALISE
+    return int(np.argmax(np.isinf(row) if is_infinity else ~np.isfinite(row)))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.open_dataset import as_dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.errors import DataError
@@ -291,7 +292,7 @@ class FittedResults(FittedMixture):
         with self._executor() as executor:
             return scores(
                 *(dataset, executor, model, (name,)),
-                drop=self.missing == "drop",
+                missing=MissingPolicy(self.missing),
                 backend=self.backend,
                 warn=lambda text: warn([text]),
             )

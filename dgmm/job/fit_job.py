@@ -228,7 +228,7 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,
         "backend": result.backend,
-        "rows": rows_record(result.summary.n_read, result.summary.n_dropped),
+        "rows": rows_record(result.summary),
         "restarts": restarts,
         "repeated_values": [
             asdict(v) | {"feature": result.model.feature_names[v.feature]}

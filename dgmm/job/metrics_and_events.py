@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -29,20 +29,42 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def rows_record(n_read: int, n_dropped: int) -> Rows:
-    """The row accounting of run.json, of a pass over all rows.
+class _Counted(Protocol):
+    """What a pass over all rows counts, left-out rows included."""
 
-    Parameters
-    ----------
-    n_read, n_dropped
-        Rows of the array, and those among them that were left out.
+    @property
+    def n_read(self) -> int:
+        """Rows."""
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows among them that were left out."""
+
+    @property
+    def n_empty(self) -> int:
+        """Rows without any value."""
+
+    @property
+    def n_incomplete(self) -> int:
+        """Rows that lack some values, left out or not."""
+
+
+def rows_record(counted: _Counted) -> Rows:
+    """The row accounting of run.json, of a pass over all rows.
 
     Returns
     -------
     dict
-        `total`, and its two parts: `read`, the rows that were fitted or scored, and `dropped`.
+        `total`, and its two parts: `read`, the rows that were fitted or scored, and `dropped`;
+        `empty` and `incomplete` of them for what they lack.
     """
-    return {"total": n_read, "read": n_read - n_dropped, "dropped": n_dropped}
+    return {
+        "total": counted.n_read,
+        "read": counted.n_read - counted.n_dropped,
+        "dropped": counted.n_dropped,
+        "empty": counted.n_empty,
+        "incomplete": counted.n_incomplete,
+    }
 
 
 class RecordingListener:

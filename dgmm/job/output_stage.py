@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dgmm.checkpoint import RunState
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.zarr.format_versions import ZarrFormat, format_in, group_attributes
 from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import OutputArray
@@ -134,7 +135,7 @@ class OutputStage:
             self._executor,
             self._model,
             Products(self._path, names, self._run),
-            drop=self._job.data.missing == "drop",
+            missing=MissingPolicy(self._job.data.missing),
             backend=self._backend,
             progress=self._state.of_pass(self._slots["walk"]),
         )

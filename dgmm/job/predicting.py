@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dgmm.config import Job
+from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
@@ -110,6 +111,8 @@ def _predict(
         recording.end_stage()
     save_run_model(model, directory, recording)
     warn_of_underflow(total, recording)
+    if total.n_empty:
+        recording.warning(empty_rows_warning(total.n_empty, total.n_read))
     if total.n_filled and dataset.fill_value is not None:
         recording.warning(dataset.fill_value.scored_warning(total.n_filled, total.n_read))
     ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
@@ -142,7 +145,7 @@ def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel
     mean = total.log_likelihood / total.weight if total.weight else None
     shown = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
     directory.record |= {
-        "rows": rows_record(total.n_read, total.n_dropped),
+        "rows": rows_record(total),
         "log_likelihood": total.log_likelihood,
         "mean_log_likelihood": mean,
         "entropy": total.entropy,

@@ -104,6 +104,8 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
     found = [
         ("rows", number(rows.get("total", data.get("n_samples")))),
         ("rows dropped", _dropped(rows)),
+        ("rows without any value", number(rows.get("empty") or None)),
+        ("incomplete rows", number(rows.get("incomplete") or None)),
         ("features", number(data.get("n_features"))),
         ("components", number(k)),
         ("covariance", shortened(str(family or MISSING), 20)),

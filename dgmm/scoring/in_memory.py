@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import REMEDY, MissingPolicy
+from dgmm.data.missing_rows import REMEDY, MissingPolicy, empty_rows_warning
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
@@ -32,25 +32,29 @@ class _Scores:
     dataset: Dataset
     model: ScoredMixture
     names: tuple[str, ...]
-    drop: bool
+    missing: MissingPolicy
     remedy: str
     backend: str
 
-    def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int]:
-        """The arrays, weights included, and how many rows have a cell equal to the fill value."""
+    def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int, int]:
+        """The arrays, weights included; and how many rows have a cell equal to the fill value, and
+        how many no value at all.
+        """
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         outputs = [ROW_OUTPUTS.named(name) for name in self.names]
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []
-        n_filled, policy = 0, MissingPolicy.of(drop=self.drop)
+        n_filled, n_empty = 0, 0
         for block in self.dataset.read_blocks(run):
-            rows = policy.select(block, self.dataset, weightless=True, remedy=self.remedy)
+            rows = self.missing.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
+            n_empty += rows.n_empty
             scored = score_block(rows, scorer, workspace, self.model, posteriors).block
             parts.append({output.name: output.values(scored) for output in outputs})
             if block.weights is not None:
                 parts[-1][WEIGHTS] = block.weights
-        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, n_filled
+        arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return arrays, n_filled, n_empty
 
 
 def scores(
@@ -59,7 +63,7 @@ def scores(
     model: ScoredMixture,
     names: tuple[str, ...],
     *,
-    drop: bool = False,
+    missing: MissingPolicy = MissingPolicy.ERROR,
     remedy: str = REMEDY,
     backend: str = "auto",
     warn: Callable[[str], None] | None = None,
@@ -73,8 +77,8 @@ def scores(
         What is scored, where, with what.
     names
         Which arrays.
-    drop
-        Rows with missing values get label −1 and NaN scores; otherwise they are an error.
+    missing
+        What is done with missing values; rows that are left out get label −1 and NaN scores.
     remedy
         End of that error's message.
     backend
@@ -85,7 +89,7 @@ def scores(
     Raises
     ------
     DataError
-        If a value is not finite and `drop` is off, or is one that stands for missing.
+        If `missing` refuses a row, or a value is one that stands for missing.
     """
     grid = dataset.grid
     out: dict[str, NDArray[Any]] = {}
@@ -95,14 +99,17 @@ def scores(
         out[output.name] = np.empty(shape, dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     name = select_scoring_backend(backend, model, dataset, executor)
-    task, n_filled = _Scores(dataset, model, names, drop, remedy, name), 0
-    for run, (part, filled) in executor.run(task, runs):
+    task, n_filled = _Scores(dataset, model, names, missing, remedy, name), 0
+    n_empty = 0
+    for run, (part, filled, empty) in executor.run(task, runs):
         start, stop = grid.rows_of_range(run)
-        n_filled += filled
+        n_filled, n_empty = n_filled + filled, n_empty + empty
         for name, values in part.items():
             if name == WEIGHTS:
                 out.setdefault(WEIGHTS, np.ones(dataset.n_samples))
             out[name][start:stop] = values
     if warn is not None and n_filled and dataset.fill_value is not None:
         warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
+    if warn is not None and n_empty and missing is not MissingPolicy.DROP:
+        warn(empty_rows_warning(n_empty, dataset.n_samples))
     return out

@@ -106,6 +106,8 @@ class ScoringStatistics:
         Checksums of what was written of each array.
     sum_of_weights : float or None
         Of rows with a finite log density; None where each weighs 1.
+    n_empty, n_incomplete
+        Rows without any value, and rows that lack some.
     """
 
     n_read: int
@@ -118,6 +120,8 @@ class ScoringStatistics:
     n_filled: int = 0
     digests: Digests = field(default_factory=dict)
     sum_of_weights: float | None = None
+    n_empty: int = 0
+    n_incomplete: int = 0
 
     @property
     def n_scored(self) -> int:
@@ -142,6 +146,8 @@ class ScoringStatistics:
             self.n_filled + other.n_filled,
             joined(self.digests, other.digests),
             merged_weight(self, other),
+            self.n_empty + other.n_empty,
+            self.n_incomplete + other.n_incomplete,
         )
 
 
@@ -204,6 +210,8 @@ def _statistics(
         label_counts=np.bincount(out.labels, minlength=k),
         n_anomalies=0 if flags is None else int(flags.sum()),
         sum_of_weights=None if weights is None else float(weights.sum()),
+        n_empty=rows.n_empty,
+        n_incomplete=rows.n_incomplete,
     )
 
 

@@ -114,7 +114,7 @@ class RowWriter:
     dataset: Dataset
     model: ScoredMixture
     products: Products
-    drop: bool
+    missing: MissingPolicy
     backend: str
 
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
@@ -122,9 +122,8 @@ class RowWriter:
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
-        policy = MissingPolicy.of(drop=self.drop)
         for block in self.dataset.read_blocks(run):
-            rows = policy.select(block, self.dataset, weightless=True)
+            rows = self.missing.select(block, self.dataset, weightless=True)
             dtype = self.products.posterior_dtype
             scored = score_block(rows, scorer, workspace, self.model, dtype)
             digests, statistics = writer.add(block.index, scored.block), scored.statistics
@@ -141,7 +140,7 @@ def scoring_pass(
     model: ScoredMixture,
     products: Products,
     *,
-    drop: bool,
+    missing: MissingPolicy,
     backend: str,
     progress: PassProgress[ScoringStatistics] | None = None,
 ) -> ScoringStatistics:
@@ -155,14 +154,14 @@ def scoring_pass(
         The saved model; rows are flagged where it has a threshold.
     products
         The arrays to write, made before.
-    drop
-        Rows with missing values get label −1 and NaN scores.
+    missing
+        What is done with missing values; rows that are left out get label −1 and NaN scores.
     backend
         The name of what computes, the same for all workers (`select_scoring_backend`).
     progress
         Saves the finished parts: their chunks are on disk, and are not written again.
     """
-    leaves, grid = RowWriter(dataset, model, products, drop, backend), dataset.grid
+    leaves, grid = RowWriter(dataset, model, products, missing, backend), dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
     return map_reduce(
         executor,

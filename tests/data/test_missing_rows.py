@@ -74,7 +74,41 @@ def test_incomplete_rows_with_a_weight_are_refused_where_rows_are_scored():
         MissingPolicy.ERROR.select(block, DATASET, weightless=True)
 
 
+def gaps():
+    values = np.arange(12.0).reshape(6, 2)
+    values[1], values[3, 0], values[4] = NAN, NAN, [INF, NAN]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        (MissingPolicy.DROP, [0, 2, 5]),
+        (MissingPolicy.ERROR, [0, 2, 5]),
+        (MissingPolicy.MARGINALISE, [0, 2, 3, 5]),
+    ],
+)
+def test_rows_without_any_value_are_left_out_under_every_policy(policy, kept):
+    values = gaps()
+    found = policy.select(block_of(values), DATASET, counting=True)
+    np.testing.assert_array_equal(found.values, values[kept])
+    assert (found.n_dropped, found.n_empty, found.n_incomplete) == (6 - len(kept), 1, 2)
+    finite = values[[0, 1, 2, 5]]  # only the empty row is left to object to
+    found = policy.select(block_of(finite), DATASET)
+    np.testing.assert_array_equal(found.values, finite[[0, 2, 3]])
+
+
+def test_infinity_is_never_missing():
+    message = r"1 of 6 rows .* infinite values, the first in row 4, feature height\. infinity is no"
+    with pytest.raises(DataError, match=message):
+        MissingPolicy.MARGINALISE.select(block_of(gaps()), DATASET)
+    weights = [1, 1, 1, 1, 0, 1]
+    found = MissingPolicy.MARGINALISE.select(block_of(gaps(), weights), DATASET, weightless=True)
+    np.testing.assert_array_equal(found.mask, [True, False, True, True, False, True])
+
+
 def test_after_a_summary_that_left_nothing_out_values_are_not_looked_at():
     assert MissingPolicy.after_summary(0) is MissingPolicy.NONE_MISSING
     assert MissingPolicy.after_summary(2) is MissingPolicy.DROP
+    assert MissingPolicy.after_summary(2, 1) is MissingPolicy.MARGINALISE
     assert MissingPolicy.NONE_MISSING.select(block_of(), DATASET).values is VALUES

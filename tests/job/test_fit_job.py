@@ -43,6 +43,12 @@ def record(result: RunResult | Path) -> dict:
     return json.loads((directory / "run.json").read_text())
 
 
+def rows(incomplete: int) -> dict[str, int]:
+    """The accounting of 9,000 rows of which some lack values."""
+    counts = {"total": 9000, "read": 9000 - incomplete, "dropped": incomplete}
+    return counts | {"empty": 0, "incomplete": incomplete}
+
+
 @pytest.fixture(scope="module")
 def clusters():
     return gaussian_clusters(9000)
@@ -79,7 +85,7 @@ def test_a_run_leaves_labels_scores_model_and_record(tmp_path, data, clusters):
 
     told = record(result)
     assert told["status"] == "done"
-    assert told["rows"] == {"total": 9000, "read": 9000, "dropped": 0}
+    assert told["rows"] == rows(0)
     assert told["mean_log_likelihood"] == pytest.approx(log_density.mean(), rel=1e-12)
     assert told["anomaly"]["n_anomalies"] == 90 == int(outputs["anomaly"].values.sum())
     assert told["anomaly"]["threshold"] == np.sort(outputs["log_density"].values)[90]
@@ -219,6 +225,32 @@ def test_absent_data_are_told_in_the_record_too(tmp_path):
     assert record(tmp_path / "run")["exit_code"] == 66
 
 
+@pytest.mark.parametrize("missing", ["error", "drop"])
+def test_rows_without_any_value_are_left_out_and_counted_apart(tmp_path, clusters, missing):
+    X = clusters[0].copy()
+    X[[0, 4096, 8999]] = np.nan
+    if missing == "drop":
+        X[17, 1] = np.nan
+    data = write_zarr(tmp_path / "data.zarr", X)
+    told = record(run_job(job(data, tmp_path / "run", data={"missing": missing}), QUIET))
+    n_incomplete = int(missing == "drop")
+    assert told["rows"] == rows(n_incomplete) | {
+        "read": 8997 - n_incomplete,
+        "dropped": 3 + n_incomplete,
+        "empty": 3,
+    }
+    labels = zarr.open_array(tmp_path / "run" / "outputs.zarr" / "labels", mode="r")[...]
+    gone = [0, 4096, 8999] if missing == "error" else [0, 17, 4096, 8999]
+    np.testing.assert_array_equal(np.flatnonzero(labels == -1), gone)
+    said = "3 of 9,000 rows have no value at all and are left out"
+    assert said in told["warnings"]
+    model = {"path": str(tmp_path / "run")}
+    again = job(data, tmp_path / "again", data={"missing": missing}, model=model)
+    predicted = record(predict_job(again, QUIET))
+    assert predicted["rows"] == told["rows"]
+    assert said in predicted["warnings"]
+
+
 def test_dropped_rows_get_label_minus_one_and_nan_scores(tmp_path, clusters):
     X = clusters[0].copy()
     gone = np.array([0, 17, 4096, 8999])
@@ -234,7 +266,7 @@ def test_dropped_rows_get_label_minus_one_and_nan_scores(tmp_path, clusters):
     np.testing.assert_array_equal(np.isnan(outputs["log_density"].values), is_gone)
     np.testing.assert_array_equal(np.isnan(outputs["max_posterior"].values), is_gone)
     np.testing.assert_array_equal(np.isnan(outputs["responsibilities"].values[:, 0]), is_gone)
-    assert record(result)["rows"] == {"total": 9000, "read": 8996, "dropped": 4}
+    assert record(result)["rows"] == rows(4)
     kept = write_zarr(tmp_path / "kept.zarr", X[~is_gone])
     alone = record(run_job(job(kept, tmp_path / "kept"), QUIET))
     # Rows move from block to block, so sums round differently: n·eps of the mean.
@@ -315,7 +347,7 @@ def test_a_missing_value_met_by_a_prediction_is_named(tmp_path, data, clusters):
     assert record(tmp_path / "again")["exit_code"] == 65
     drop = job(faulty, tmp_path / "dropped", data={"missing": "drop"}, model=model)
     told = record(predict_job(drop, QUIET))
-    assert told["rows"] == {"total": 9000, "read": 8999, "dropped": 1}
+    assert told["rows"] == rows(1)
     assert sum(told["label_counts"]) == told["rows"]["read"]
 
 

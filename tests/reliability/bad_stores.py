@@ -186,7 +186,7 @@ def _(desk: Desk) -> None:
     X = two_clusters(3 * 4096, 64)
     X[:4096] = np.nan
     model = {"covariance_type": "diag", "max_iter": 5}
-    said = "4,096 of 12,288 rows hold values that are not finite and are left out"
+    said = "4,096 of 12,288 rows have no value at all and are left out"
     directory = desk.fits(X, said, model=model, data={"missing": "drop"})
     labels = output(directory, "labels")
     assert (labels[:4096] == -1).all()

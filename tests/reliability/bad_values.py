@@ -27,7 +27,13 @@ def _(desk: Desk) -> None:
     )
     desk.job(65, *said)
     directory = desk.job(0, "1 of 120 rows hold values", name="drop", data={"missing": "drop"})
-    assert record(directory)["rows"] == {"total": 120, "read": 119, "dropped": 1}
+    assert record(directory)["rows"] == {
+        "total": 120,
+        "read": 119,
+        "dropped": 1,
+        "empty": 0,
+        "incomplete": 1,
+    }
     assert np.flatnonzero(output(directory, "labels") == -1).tolist() == [50]
     said = ("marginalising over missing values is not built yet; expected error or drop",)
     desk.job(78, "data.missing: ", *said, data={"missing": "marginalise"})
@@ -47,7 +53,7 @@ def _(desk: Desk) -> None:
 def _(desk: Desk) -> None:
     X = two_clusters()
     X[40:80] = np.nan
-    said = "40 of 120 rows hold values that are not finite and are left out"
+    said = "40 of 120 rows have no value at all and are left out"
     directory = desk.fits(X, said, data={"missing": "drop"})
     assert record(directory)["rows"]["dropped"] == 40
     assert (np.flatnonzero(output(directory, "labels") == -1) == np.arange(40, 80)).all()

@@ -9,6 +9,7 @@ from clusters import gaussian_clusters
 
 import dgmm
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.scoring.in_memory import scores
@@ -46,7 +47,9 @@ def test_incomplete_rows_of_weight_zero_are_dropped_in_a_scoring_pass(rows, mode
     dataset, products = _weighted(rows), Products(str(tmp_path / "outputs.zarr"), ("labels",))
     products.create(dataset.grid, 2, {})
     with ThreadExecutor(1) as executor:
-        scoring_pass(dataset, executor, model, products, drop=False, backend="numpy")
+        scoring_pass(
+            dataset, executor, model, products, missing=MissingPolicy.ERROR, backend="numpy"
+        )
     found = zarr.open_array(tmp_path / "outputs.zarr" / "labels", mode="r")[:]
     assert np.flatnonzero(found == -1).tolist() == [7]
 

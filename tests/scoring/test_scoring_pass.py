@@ -55,7 +55,9 @@ def test_no_chunk_is_written_twice_and_none_in_part(fitted, tmp_path, monkeypatc
     products = Products(str(tmp_path / "o.zarr"), NAMES)
     products.create(dataset.grid, 2, {})
     with ThreadExecutor(5) as executor:
-        total = scoring_pass(dataset, executor, model, products, drop=False, backend="numpy")
+        total = scoring_pass(
+            dataset, executor, model, products, missing=MissingPolicy.ERROR, backend="numpy"
+        )
     assert total.n_read == len(X)
     chunks: Counter = Counter()
     for name, start, length, _ in written:
@@ -92,7 +94,9 @@ def test_results_do_not_depend_on_tasks(fitted, tmp_path):
         products = Products(str(tmp_path / f"{n}.zarr"), NAMES)
         products.create(dataset.grid, 2, {})
         with ThreadExecutor(n) as executor:
-            total = scoring_pass(dataset, executor, model, products, drop=False, backend="numpy")
+            total = scoring_pass(
+                dataset, executor, model, products, missing=MissingPolicy.ERROR, backend="numpy"
+            )
         found.append((total.log_likelihood, total.entropy, dict(total.digests)))
     assert found[0] == found[1]
 
@@ -140,7 +144,9 @@ def test_posteriors_of_dropped_rows_are_missing_and_those_of_others_in_their_pla
     dataset, products = ArrayDataset(X), Products(str(tmp_path / "o.zarr"), NAMES)
     products.create(dataset.grid, 2, {})
     with ThreadExecutor(1) as executor:
-        total = scoring_pass(dataset, executor, model, products, drop=True, backend="numpy")
+        total = scoring_pass(
+            dataset, executor, model, products, missing=MissingPolicy.DROP, backend="numpy"
+        )
     assert total.n_dropped == missing.sum()
     found = {name: OutputArray(products.path, name).read(0, len(X)) for name in NAMES}
     assert np.isnan(found["responsibilities"][missing]).all()

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
+from dgmm.data.summary.missing_patterns import MOST_PATTERNS
 from dgmm.data.summary.summarise import Summary
 from dgmm.terminal_text import listed
 
@@ -47,16 +49,30 @@ def data_warnings(
             f"features with equal values in the whole sample: {listed(pairs)}. Full and tied "
             "covariances are singular without regularisation; leave one of each out"
         )
-    if summary.n_incomplete:
-        found.append(
-            f"{summary.n_incomplete:,} of {summary.n_read:,} rows hold values that are not finite "
-            "and are left out"
-        )
+    found.extend(_incomplete(summary))
     if dataset.dtype.kind in "iu":
         large = _beyond_float64(summary)
         if len(large):
             found.append(_rounded([names[i] for i in large]))
     return found
+
+
+def _incomplete(summary: Summary) -> Iterator[str]:
+    """Rows without any value, and rows that lack some: what becomes of them."""
+    of_all = f"of {summary.n_read:,} rows"
+    if summary.n_empty:
+        yield empty_rows_warning(summary.n_empty, summary.n_read)
+    if summary.n_partial and summary.patterns is not None:
+        n_patterns = summary.patterns.n_patterns
+        several = f"{n_patterns:,}" if n_patterns else f"more than {MOST_PATTERNS:,}"
+        yield (
+            f"{summary.n_incomplete:,} {of_all} lack some values, which are marginalised over: "
+            f"{several} different sets of features are observed"
+        )
+    elif summary.n_incomplete:
+        yield (
+            f"{summary.n_incomplete:,} {of_all} hold values that are not finite and are left out"
+        )
 
 
 def _heavy_tailed(summary: Summary, standardisation: Standardisation) -> NDArray[np.int64]:
@@ -89,7 +105,9 @@ def _outliers(features: NDArray[np.int64], summary: Summary, dataset: Dataset) -
 def _farthest(feature: int, summary: Summary, dataset: Dataset) -> str:
     """The value farthest from the median, and where it lies."""
     low, high = summary.minimum[feature], summary.maximum[feature]
-    middle = float(np.sort(summary.sample[:, feature])[len(summary.sample) // 2])
+    known = summary.sample[:, feature]
+    known = np.sort(known[known == known])  # noqa: PLR0124 - of any type: NaN does not equal itself
+    middle = float(known[len(known) // 2])
     is_high = high / 2 - middle / 2 >= middle / 2 - low / 2
     value, row = (high, summary.maximum_row) if is_high else (low, summary.minimum_row)
     place = dataset.locate(int(row[feature]))

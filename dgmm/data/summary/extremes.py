@@ -14,7 +14,7 @@ _Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """Minimum and maximum (d,) and the first row with each; ∞, -∞ and -1 of no rows."""
+    """Minimum and maximum (d,) and the first row with each; ∞, -∞ and -1 where there is none."""
 
     minimum: Floats
     maximum: Floats
@@ -28,27 +28,39 @@ class Extremes:
         return cls(infinite, -infinite, nowhere, nowhere)
 
     @classmethod
-    def of_columns(cls, columns: Floats, start: int, numbers: _Numbers | None) -> Self:
+    def of_columns(
+        cls,
+        columns: Floats,
+        start: int,
+        numbers: _Numbers | None,
+        missing: NDArray[np.bool_] | None = None,
+    ) -> Self:
         """Measure columns (d, b).
 
         Parameters
         ----------
         columns : (d, b)
-            Finite values.
+            Finite values, and NaN where one is missing.
         start : int
             The first row's number.
         numbers : (b,) int64 or None
             The rows' numbers counted from `start`; None for 0, 1, 2, …
+        missing : (d, b) bool or None
+            Where a value is missing; None for nowhere.
         """
         n_features, count = columns.shape
         if count == 0:
             return cls.zero(n_features)
         features = np.arange(n_features)
-        low, high = columns.argmin(axis=1), columns.argmax(axis=1)
+        below = columns if missing is None else np.where(missing, np.inf, columns)
+        above = columns if missing is None else np.where(missing, -np.inf, columns)
+        low, high = below.argmin(axis=1), above.argmax(axis=1)
         low_row, high_row = (low, high) if numbers is None else (numbers[low], numbers[high])
-        return cls(
-            columns[features, low], columns[features, high], low_row + start, high_row + start
-        )
+        found = below[features, low], above[features, high], low_row + start, high_row + start
+        if missing is None:
+            return cls(*found)
+        nowhere = missing.all(axis=1)
+        return cls(*found[:2], np.where(nowhere, -1, found[2]), np.where(nowhere, -1, found[3]))
 
     def merge(self, other: Self) -> Self:
         """Return the extremes of these rows followed by the other's; of equals the first stays."""

@@ -38,6 +38,8 @@ class Moments:
         Σ w (x - mean)²/4^exponent, for rows of weights w.
     sum_of_weights : float or None
         None where each row weighs 1.
+    observed : (d,) float64 or None
+        Sum of the weights of the rows in which each column has a value; None where that is all.
     """
 
     count: int
@@ -45,11 +47,19 @@ class Moments:
     scaled_mean: Floats
     scaled_squares: Floats
     sum_of_weights: float | None = None
+    observed: Floats | None = None
 
     @property
     def weight(self) -> float:
         """Sum of the rows' weights."""
         return self.count if self.sum_of_weights is None else self.sum_of_weights
+
+    @property
+    def observed_weight(self) -> Floats:
+        """Sum of the weights of the rows in which each column has a value, (d,)."""
+        if self.observed is not None:
+            return self.observed
+        return np.full(len(self.exponent), float(self.weight))
 
     @classmethod
     def zero(cls, n_features: int) -> Self:
@@ -85,6 +95,31 @@ class Moments:
         squares = np.maximum(squares - (weight or count) * error**2, 0.0)
         return cls(count, exponent, mean + error, squares, weight)
 
+    @classmethod
+    def of_observed(
+        cls,
+        columns: Floats,
+        missing: NDArray[np.bool_],
+        largest: Floats,
+        weights: Floats | None = None,
+    ) -> Self:
+        """Measure the values of columns (d, b) that are not missing; of none the mean is 0.
+
+        `largest` (d,) are their largest magnitudes, `weights` (b,) as for `of_columns`.
+        """
+        exponent = _units(np.where(missing.all(axis=1), 0.0, largest))
+        scaled = _scaled(np.where(missing, 0.0, columns), exponent)
+        shares = ~missing if weights is None else np.where(missing, 0.0, weights)
+        total = shares.sum(axis=1, dtype=np.float64)
+        least = np.maximum(total, np.finfo(np.float64).tiny)
+        mean = np.einsum("ij,ij->i", scaled, shares) / least
+        deviations = np.where(missing, 0.0, scaled - mean[:, np.newaxis])
+        error = np.einsum("ij,ij->i", deviations, shares) / least
+        squares = np.einsum("ij,ij,ij->i", deviations, deviations, shares) - total * error**2
+        weight = None if weights is None else float(weights.sum())
+        count = columns.shape[1]
+        return cls(count, exponent, mean + error, np.maximum(squares, 0.0), weight, total)
+
     def merge(self, other: Self) -> Self:
         """Return the moments of these rows followed by the other's."""
         if other.count == 0:
@@ -96,10 +131,16 @@ class Moments:
         left_mean, left_squares = self._in_units(exponent)
         right_mean, right_squares = other._in_units(exponent)
         delta = right_mean - left_mean
-        share = other.weight / (self.weight + other.weight)
-        squares = left_squares + right_squares + delta**2 * (self.weight * share)
         count = self.count + other.count
-        return type(self)(count, exponent, left_mean + delta * share, squares, weight)
+        if self.observed is None and other.observed is None:
+            share = other.weight / (self.weight + other.weight)
+            squares = left_squares + right_squares + delta**2 * (self.weight * share)
+            return type(self)(count, exponent, left_mean + delta * share, squares, weight)
+        left, right = self.observed_weight, other.observed_weight
+        total = left + right
+        shares = right / np.where(total > 0, total, 1.0)
+        squares = left_squares + right_squares + delta**2 * (left * shares)
+        return type(self)(count, exponent, left_mean + delta * shares, squares, weight, total)
 
     def _in_units(self, exponent: NDArray[np.int64]) -> tuple[Floats, Floats]:
         shift = self.exponent - exponent
@@ -118,8 +159,9 @@ class Moments:
         """Population variances (d,); NaN of no rows, infinite or 0 where float64 cannot hold it."""
         if self.count == 0:
             return np.full(len(self.exponent), np.nan)
+        weight = self.weight if self.observed is None else np.maximum(self.observed, 1e-300)
         with np.errstate(over="ignore", under="ignore"):
-            result: Floats = np.ldexp(self.scaled_squares / self.weight, 2 * self.exponent)
+            result: Floats = np.ldexp(self.scaled_squares / weight, 2 * self.exponent)
         return result
 
 

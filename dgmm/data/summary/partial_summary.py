@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.missing_rows import MissingPolicy, SelectedRows, faulty_feature
 from dgmm.data.row_block import Mask, RowBlock
 from dgmm.data.summary.cell_counts import count_equal, count_outside
 from dgmm.data.summary.extremes import Extremes
+from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Floats, Moments
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
 from dgmm.mixture.backends import Backend
@@ -28,15 +29,20 @@ class PartialSummary:
         Rows, dropped ones included.
     n_nan, n_inf : (d,) int64
     first_faulty : (row, feature) or None
-        The first value that is not finite.
+        The first value for which a row that has any value is refused, or would be by `error`.
     n_fill : (d,) int64
         Values equal to the fill value, in the rows that count.
     n_outside : (d,) int64
         Values outside the valid range, in the rows that count.
     moments, extremes, candidates
-        Of the rows that count.
+        Of the values that rows which count have.
     n_weightless : int
         Rows of weight 0.
+    n_empty, n_incomplete, n_refused : int
+        Rows without any value, which are left out; rows that lack some, left out or not; and rows
+        that the policy refuses.
+    patterns : MissingPatterns or None
+        Of the rows that count; None unless missing values are marginalised.
     """
 
     n_read: int
@@ -49,11 +55,10 @@ class PartialSummary:
     extremes: Extremes
     candidates: Candidates
     n_weightless: int = 0
-
-    @property
-    def n_incomplete(self) -> int:
-        """Rows left out because a value is not finite."""
-        return self.n_read - self.moments.count - self.n_weightless
+    n_empty: int = 0
+    n_incomplete: int = 0
+    n_refused: int = 0
+    patterns: MissingPatterns | None = None
 
     @classmethod
     def of_block(
@@ -62,27 +67,32 @@ class PartialSummary:
         dataset: Dataset,
         rule: SampleRule,
         backend: Backend,
+        policy: MissingPolicy = MissingPolicy.DROP,
     ) -> Self:
-        """Measure one block."""
+        """Measure one block; rows that the policy refuses are counted and left out."""
         rows, start = block.values, block.start
-        selected = MissingPolicy.DROP.select(block, dataset)
+        selected = policy.select(block, dataset, counting=True)
         fill, weights = dataset.fill_value, block.weights
         faulty = rows[:0] if selected.incomplete is None else rows[selected.incomplete]
         columns = _columns(selected.values, backend)
+        missing = _missing(columns, selected, policy)
         numbers = None if selected.mask is None else np.flatnonzero(selected.mask)
-        extremes = Extremes.of_columns(columns, start, numbers)
-        largest = np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum))
+        extremes = Extremes.of_columns(columns, start, numbers, missing)
         return cls(
             n_read=len(rows),
             n_nan=np.isnan(faulty).sum(axis=0, dtype=np.int64),
             n_inf=np.isinf(faulty).sum(axis=0, dtype=np.int64),
             n_fill=count_equal(columns, extremes, None if fill is None else fill.value),
             n_outside=count_outside(columns, extremes, dataset.valid_range),
-            first_faulty=_first_faulty(block, selected.incomplete),
-            moments=Moments.of_columns(columns, largest, selected.weights),
+            first_faulty=_first_faulty(block, selected, policy),
+            moments=_moments(columns, missing, extremes, selected.weights),
             extremes=extremes,
             candidates=rule.candidates(block.index, start, rows, selected.mask),
             n_weightless=0 if weights is None else int(np.count_nonzero(weights == 0)),
+            n_empty=selected.n_empty,
+            n_incomplete=selected.n_incomplete,
+            n_refused=0 if selected.refused is None else int(selected.refused.sum()),
+            patterns=_patterns(selected.values, missing, policy),
         )
 
     def merge(self, other: Self) -> Self:
@@ -98,7 +108,44 @@ class PartialSummary:
             extremes=self.extremes.merge(other.extremes),
             candidates=self.candidates.merge(other.candidates),
             n_weightless=self.n_weightless + other.n_weightless,
+            n_empty=self.n_empty + other.n_empty,
+            n_incomplete=self.n_incomplete + other.n_incomplete,
+            n_refused=self.n_refused + other.n_refused,
+            patterns=_merged(self.patterns, other.patterns),
         )
+
+
+def _missing(columns: Floats, selected: SelectedRows, policy: MissingPolicy) -> Mask | None:
+    """Where values of the rows that count are missing, (d, b); None for nowhere."""
+    if policy is not MissingPolicy.MARGINALISE or selected.incomplete is None:
+        return None
+    missing = np.isnan(columns)
+    return missing if missing.any() else None
+
+
+def _moments(
+    columns: Floats, missing: Mask | None, extremes: Extremes, weights: Floats | None
+) -> Moments:
+    largest = np.maximum(np.abs(extremes.minimum), np.abs(extremes.maximum))
+    if missing is None:
+        return Moments.of_columns(columns, largest, weights)
+    return Moments.of_observed(columns, missing, largest, weights)
+
+
+def _patterns(
+    values: NDArray[Any], missing: Mask | None, policy: MissingPolicy
+) -> MissingPatterns | None:
+    if policy is not MissingPolicy.MARGINALISE:
+        return None
+    if missing is None:
+        return MissingPatterns.of_complete(*values.shape)
+    return MissingPatterns.of_rows(values)
+
+
+def _merged(one: MissingPatterns | None, other: MissingPatterns | None) -> MissingPatterns | None:
+    if one is None or other is None:
+        return one or other
+    return one.merge(other)
 
 
 def _columns(rows: NDArray[Any], backend: Backend) -> Floats:
@@ -109,9 +156,12 @@ def _columns(rows: NDArray[Any], backend: Backend) -> Floats:
     return columns
 
 
-def _first_faulty(block: RowBlock, incomplete: Mask | None) -> tuple[int, int] | None:
-    """Row and feature of the first value that is not finite."""
-    if incomplete is None:
+def _first_faulty(
+    block: RowBlock, selected: SelectedRows, policy: MissingPolicy
+) -> tuple[int, int] | None:
+    """Row and feature of the first value for which a row is refused, or left out."""
+    faulty = selected.incomplete if policy is MissingPolicy.DROP else selected.refused
+    if faulty is None or not faulty.any():
         return None
-    place = int(np.argmax(incomplete))
-    return block.start + place, int(np.argmin(np.isfinite(block.values[place])))
+    place = int(np.argmax(faulty))
+    return block.start + place, faulty_feature(block.values[place], policy)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.missing_rows import INFINITY, MissingPolicy
+from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Floats
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
@@ -34,10 +35,13 @@ _TOUCHES = 4
 class Summary:
     """What one pass over the data finds; all but the counts is over rows that count, in user units.
 
+    Where missing values are marginalised, moments and extremes of a feature are of its values.
+
     Parameters
     ----------
     n_read, n_kept : int
-        Rows, and rows that count: complete and of a weight that is not 0.
+        Rows, and rows that count: complete, or with a value where the others are marginalised, and
+        of a weight that is not 0.
     n_nan, n_inf : (d,) int64
         NaN and ±infinity per feature, over all rows of a weight that is not 0.
     n_fill : (d,) int64
@@ -47,13 +51,19 @@ class Summary:
     minimum_row, maximum_row : (d,) int64
         The first row with each extreme.
     sample : (m, d)
-        A uniform sample in the stored type, in row order.
+        A uniform sample in the stored type, in row order; NaN where a value is missing.
     sample_numbers : (m,) int64
         The rows' numbers.
     n_weightless : int
         Rows of weight 0.
     sum_of_weights : float or None
         Of the rows that count; None where each weighs 1.
+    n_empty : int
+        Rows without any value, which are left out.
+    n_incomplete : int
+        Rows that lack some values: left out, or fitted where these are marginalised.
+    patterns : MissingPatterns or None
+        Which values the rows that count lack; None unless missing values are marginalised.
     """
 
     n_read: int
@@ -71,6 +81,9 @@ class Summary:
     sample_numbers: NDArray[np.int64]
     n_weightless: int = 0
     sum_of_weights: float | None = None
+    n_empty: int = 0
+    n_incomplete: int = 0
+    patterns: MissingPatterns | None = None
 
     @property
     def n_dropped(self) -> int:
@@ -78,9 +91,9 @@ class Summary:
         return self.n_read - self.n_kept
 
     @property
-    def n_incomplete(self) -> int:
-        """Rows left out because a value is not finite."""
-        return self.n_dropped - self.n_weightless
+    def n_partial(self) -> int:
+        """Rows that count though they lack values."""
+        return 0 if self.patterns is None else self.n_incomplete
 
     @property
     def weight(self) -> float:
@@ -92,21 +105,26 @@ class Summary:
 class _SummaryLeaves:
     dataset: Dataset
     rule: SampleRule
+    policy: MissingPolicy
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PartialSummary]]:
         backend = standardising_backend(_TOUCHES * self.dataset.n_samples * self.dataset.n_features)
         for block in self.dataset.read_blocks(blocks):
-            yield block.index, PartialSummary.of_block(block, self.dataset, self.rule, backend)
+            yield (
+                block.index,
+                PartialSummary.of_block(*(block, self.dataset, self.rule), backend, self.policy),
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _SampleLeaves:
     dataset: Dataset
     rule: SampleRule
+    policy: MissingPolicy
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Candidates]]:
         for block in self.dataset.read_blocks(blocks):
-            mask = MissingPolicy.DROP.select(block, self.dataset).mask
+            mask = self.policy.select(block, self.dataset, counting=True).mask
             yield block.index, self.rule.candidates(block.index, block.start, block.values, mask)
 
 
@@ -114,7 +132,7 @@ def summarise(
     dataset: Dataset,
     executor: Executor,
     *,
-    missing: Literal["error", "drop"],
+    missing: Literal["error", "drop", "marginalise"],
     sample_rows: int,
     seed: int,
     of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
@@ -126,7 +144,9 @@ def summarise(
     dataset, executor
         What to read and where.
     missing
-        `error`: any value that is not finite is an error; `drop`: its row is left out.
+        `error`: any value that is not finite is an error; `drop`: its row is left out;
+        `marginalise`: NaN is a value that is not known, infinity an error. Rows without any value
+        are left out whatever this is.
     sample_rows
         Size of the sample, at least 1; fewer where fewer rows count.
     seed
@@ -137,30 +157,38 @@ def summarise(
     Raises
     ------
     DataError
-        If a value is not finite and `missing` is `error`, or if no row is left.
+        If `missing` refuses a row, no row is left, or a feature has no value in any row.
     """
-    n_blocks = dataset.grid.n_blocks
+    n_blocks, policy = dataset.grid.n_blocks, MissingPolicy(missing)
     rule = SampleRule.expecting(sample_rows, dataset.n_samples, seed)
-    leaves = _SummaryLeaves(dataset, rule)
+    leaves = _SummaryLeaves(dataset, rule, policy)
     part = map_reduce(executor, leaves, n_blocks, progress=of_pass("summary"))
     if part.n_read != dataset.n_samples:
         raise RuntimeError(f"read {part.n_read} of {dataset.n_samples} rows")
-    if missing == "error" and part.first_faulty is not None:
-        raise DataError(_faults(part, dataset) + "Set data.missing to drop, or repair the array")
-    n_kept = part.moments.count
-    if n_kept == 0:
-        raise DataError(
-            _faults(part, dataset)
-            + f"None of {part.n_read} rows is free of them, so none is left"
-            + _empty_features(part, dataset)
-        )
+    _refuse_missing(part, dataset, policy)
     _refuse_outside(part, dataset)
-    candidates = part.candidates
+    n_kept, candidates = part.moments.count, part.candidates
     if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
         rule = SampleRule.expecting(sample_rows, n_kept, seed)
-        again = _SampleLeaves(dataset, rule)
+        again = _SampleLeaves(dataset, rule, policy)
         candidates = map_reduce(executor, again, n_blocks, progress=of_pass("second sample"))
     return _finished(part, candidates.smallest(sample_rows, dataset.n_features, dataset.dtype))
+
+
+def _refuse_missing(part: PartialSummary, dataset: Dataset, policy: MissingPolicy) -> None:
+    """Refuse rows that the policy refuses, features without values, and data without rows."""
+    without = _without_values(part, dataset)
+    if part.n_refused:
+        if policy is MissingPolicy.MARGINALISE:
+            raise DataError(_infinite(part, dataset) + INFINITY)
+        remedy = "Set data.missing to drop, or repair the array"
+        raise DataError(_faults(part, part.n_refused, dataset) + (without or remedy))
+    if part.moments.count == 0:
+        each = _faults(part, part.n_incomplete + part.n_empty, dataset)
+        none = f"None of {part.n_read} rows is free of them, so none is left"
+        raise DataError(f"{each}{none}{f': {without}' if without else ''}")
+    if without:
+        raise DataError(without)
 
 
 def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64]]) -> Summary:
@@ -180,6 +208,9 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
         sample_numbers=sample[1],
         n_weightless=part.n_weightless,
         sum_of_weights=part.moments.sum_of_weights,
+        n_empty=part.n_empty,
+        n_incomplete=part.n_incomplete,
+        patterns=part.patterns,
     )
 
 
@@ -197,19 +228,20 @@ def _in_rows(counts: NDArray[np.int64], part: PartialSummary, dataset: Dataset) 
     )
 
 
-def _empty_features(part: PartialSummary, dataset: Dataset) -> str:
-    """Which features alone would leave no row."""
-    empty = np.flatnonzero(part.n_nan + part.n_inf == part.n_read)
-    if not len(empty):
+def _without_values(part: PartialSummary, dataset: Dataset) -> str:
+    """Which features have no value in any row, in words; nothing where all have one."""
+    n_weighty = part.n_read - part.n_weightless
+    without = np.flatnonzero(part.n_nan + part.n_inf == n_weighty)
+    if not len(without):
         return ""
-    names = ", ".join(dataset.feature_names[i] for i in empty[:_SHOWN])
-    return f": {names} has no finite value at all. Leave such features out of the array"
+    names = ", ".join(dataset.feature_names[i] for i in without[:_SHOWN])
+    return f"{names} has no finite value at all. Leave such features out of the array"
 
 
-def _faults(part: PartialSummary, dataset: Dataset) -> str:
+def _faults(part: PartialSummary, n_rows: int, dataset: Dataset) -> str:
     """How many values are not finite, in which features, and where the first one is."""
     if part.first_faulty is None:
-        return ""
+        return f"{part.n_empty} of {part.n_read} rows have no value at all. "
     row, feature = part.first_faulty
     faulty = np.flatnonzero(part.n_nan + part.n_inf)
     each = (
@@ -217,7 +249,18 @@ def _faults(part: PartialSummary, dataset: Dataset) -> str:
     )
     counts = listed(each, _SHOWN, "; ")
     return (
-        f"{part.n_incomplete} of {part.n_read} rows hold values that are not finite "
+        f"{n_rows} of {part.n_read} rows hold values that are not finite "
         f"({counts}), the first in {dataset.locate(row)}, feature "
         f"{dataset.feature_names[feature]}. "
+    )
+
+
+def _infinite(part: PartialSummary, dataset: Dataset) -> str:
+    """How many rows have an infinite value, in which features, and where the first one is."""
+    faulty = np.flatnonzero(part.n_inf)
+    each = listed((f"{dataset.feature_names[i]}: {part.n_inf[i]}" for i in faulty), _SHOWN, "; ")
+    row, feature = part.first_faulty or (0, 0)
+    return (
+        f"{part.n_refused} of {part.n_read} rows hold infinite values ({each}), the first in "
+        f"{dataset.locate(row)}, feature {dataset.feature_names[feature]}. "
     )

@@ -139,6 +139,7 @@ def test_rows_with_missing_values_are_dropped_and_counted():
     np.testing.assert_array_equal(found.n_nan, [4098, 4096, 4097])
     np.testing.assert_array_equal(found.n_inf, [0, 2, 0])
     assert (found.n_read, found.n_dropped) == (N, 4100)
+    assert (found.n_empty, found.n_incomplete) == (4096, 4)
     np.testing.assert_array_equal(found.maximum_row, np.where(kept[:, None], X, -9).argmax(axis=0))
     np.testing.assert_allclose(found.mean, X[kept].mean(axis=0), atol=100 * EPS)
     assert np.isfinite(found.sample).all()
@@ -280,7 +281,10 @@ def test_constant_and_repeated_features_are_named():
 def test_dropped_rows_and_large_integers_are_said():
     X = normal()
     X[3] = np.nan
-    assert "1 of 50,000 rows" in warnings_of(X, missing="drop")[0]
+    X[[5, 6], 1] = np.nan
+    empty, incomplete = warnings_of(X, missing="drop")
+    assert empty == "1 of 50,000 rows have no value at all and are left out"
+    assert incomplete == "2 of 50,000 rows hold values that are not finite and are left out"
     large = np.random.default_rng(0).integers(2**60, 2**61, size=(N, 1))
     assert "beyond 2^53" in warnings_of(large)[0]
 
