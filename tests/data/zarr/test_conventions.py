@@ -292,9 +292,7 @@ def test_names_are_those_of_the_coordinate_along_the_features(tmp_path, zarr_for
     path = table(tmp_path / "a", zarr_format, np.ones((N, D)), coords=coords)
     assert open_zarr(path, "X").feature_names == tuple(names)
     for chunks in (None, {}):
-        with xarray.open_zarr(
-            path, consolidated=False, chunks=chunks, config={"write_empty_chunks": True}
-        ) as dataset:
+        with xarray.open_zarr(path, consolidated=False, chunks=chunks) as dataset:
             assert as_dataset(dataset["X"]).feature_names == tuple(names)
     store = zarr.storage.MemoryStore()
     dataset = xarray.Dataset({"X": (("station", "level"), np.ones((N, D)))}, coords=coords)
