@@ -89,6 +89,15 @@ class Standardisation:
         zeros, ones = np.zeros(n_features), np.ones(n_features)
         return cls(zeros, ones, ones, np.zeros(n_features, dtype=np.bool_))
 
+    def of_features(self, features: NDArray[np.intp]) -> Self:
+        """That of some of the features."""
+        return type(self)(
+            self.shift[features],
+            self.scale[features],
+            self.standardised_variance[features],
+            self.is_constant[features],
+        )
+
     @property
     def n_features(self) -> int:
         """Columns."""

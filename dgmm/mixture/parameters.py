@@ -76,6 +76,11 @@ class Parameters:
             self.log_weights, self.means, self.precisions_cholesky
         )
 
+    def marginal(self, features: NDArray[np.intp]) -> Parameters:
+        """The mixture of some of the features."""
+        covariances = self.family.marginal(self.covariances, features)
+        return Parameters.of(self.family, self.weights, self.means[:, features], covariances)
+
     def singular(self) -> NDArray[np.bool_]:
         """Components whose covariance cannot be inverted, (k,)."""
         return self.family.is_singular(self.precisions_cholesky, self.n_components)
@@ -101,7 +106,16 @@ class Estimate:
         return Parameters.of(self.family, weights, self.means, covariances)
 
 
-def m_step(family: Family, statistics: Statistics, scatter: Array | None = None) -> Estimate:
+#: Of so many values of a feature, in rows that a component has, no mean or variance is estimated.
+FEWEST_VALUES = 0.5
+
+
+def m_step(
+    family: Family,
+    statistics: Statistics,
+    scatter: Array | None = None,
+    before: Parameters | None = None,
+) -> Estimate:
     """Weights, means and covariances of maximum likelihood (Bishop, PRML, eq. 9.24-9.26).
 
     Moments may be taken about any reference point: μ = c + M₁/n and Σ = M₂/n − (M₁/n)(M₁/n)ᵀ.
@@ -113,8 +127,16 @@ def m_step(family: Family, statistics: Statistics, scatter: Array | None = None)
     scatter
         Total scatter about the origin (product kernel), where the family has one and `statistics`
         lacks it.
+    before
+        The parameters of the E-step, which stay where a component's rows have no value of a masked
+        feature.
     """
     moments = statistics.moments(family, scatter)
+    if statistics.observed is not None:
+        if before is None:
+            raise ValueError("an M-step of masked features needs the parameters before it")
+        seen = statistics.observed * statistics.rows_per_weight >= FEWEST_VALUES
+        moments = family.completed(moments, statistics.observed, seen, before.covariances)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = moments.first / moments.counts[:, None]
     if statistics.reference is not None:

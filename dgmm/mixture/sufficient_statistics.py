@@ -7,7 +7,7 @@ them, not by this class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -37,6 +37,9 @@ class Statistics:
         The points c_k; None is the origin of the standardised data.
     sum_of_weights : float or None
         None where each row weighs 1.
+    observed : (k, d) or None
+        Σ w r of the rows that have a value of each feature, where features are masked; the sums are
+        then of observed values alone. None where they are of all features.
     """
 
     n_rows: int
@@ -45,6 +48,7 @@ class Statistics:
     scatter: Array | None = None
     reference: Array | None = None
     sum_of_weights: float | None = None
+    observed: Array | None = None
 
     @property
     def weight(self) -> float:
@@ -69,6 +73,9 @@ class Statistics:
         scatter = None
         if self.scatter is not None and other.scatter is not None:
             scatter = self.scatter + other.scatter
+        observed = None
+        if self.observed is not None and other.observed is not None:
+            observed = self.observed + other.observed
         return type(self)(
             self.n_rows + other.n_rows,
             self.log_likelihood + other.log_likelihood,
@@ -76,7 +83,16 @@ class Statistics:
             scatter,
             self.reference,
             merged_weight(self, other),
+            observed,
         )
+
+    def with_scatter(self, scatter: Array) -> Self:
+        """The same with a scatter that was summed apart."""
+        return replace(self, scatter=scatter)
+
+    def with_observed(self, observed: Array) -> Self:
+        """The same of masked features."""
+        return replace(self, observed=observed)
 
     def moments(self, family: Family, scatter: Array | None = None) -> Moments:
         """Split the columns of φ into counts, first and second moments about the reference.

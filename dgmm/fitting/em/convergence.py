@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.kernels import PassKernel
 from dgmm.mixture.parameters import Parameters, explained_fall
 
 #: Passes that a pair of plain steps, its extrapolation and the step after it take.
@@ -22,7 +22,9 @@ def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
     return max_iter > _LEAST_ITERATIONS and n_iter <= max_iter - _LAST_ITERATIONS
 
 
-def has_converged(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
+def has_converged(
+    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+) -> bool:
     """Whether a plain step's change is below tol, and so is what acceleration expects to come.
 
     One small step alone is no convergence: on a plateau EM takes many. Float32 tiles converge to
@@ -44,7 +46,9 @@ def has_converged(candidate: FitCandidate, mean: float, kernel: Kernel, problem:
     return candidate.cycle.expects_less_than(limit, twice=problem.needs_confirmation)
 
 
-def has_fallen(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
+def has_fallen(
+    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+) -> bool:
     """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
     if not candidate.is_comparable or candidate.stage == "single":
         return False
@@ -57,7 +61,9 @@ def has_fallen(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EM
     return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
 
 
-def is_accepted(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> bool:
+def is_accepted(
+    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+) -> bool:
     """Whether an extrapolation holds good: it is no worse than where it set out from.
 
     Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
@@ -95,7 +101,9 @@ def _is_alike(p: Parameters, k: int) -> bool:
     return found <= _DEGENERATE_RATIO
 
 
-def _rounding(candidate: FitCandidate, mean: float, kernel: Kernel, problem: EMProblem) -> float:
+def _rounding(
+    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+) -> float:
     """What rounding may take from a mean log-likelihood.
 
     A log density's rounding grows with the condition of the covariances, whatever the kernel.

@@ -18,8 +18,9 @@ from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.e_step_request import EStepRequest, seen
 from dgmm.mixture.backends import Backend, get
-from dgmm.mixture.kernels import Workspace, e_step
+from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
+from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
@@ -66,15 +67,15 @@ class EStepTask:
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace = Workspace(get(self.backend))
+        workspace, prepared = Workspace(get(self.backend)), PreparedParts()
         used = frozenset({workspace.backend.name})
         for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
-            statistics = self._statistics(rows, block, workspace)
+            statistics = self._statistics(rows, block, workspace, prepared)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
     def _statistics(
-        self, rows: SelectedRows, block: RowBlock, workspace: Workspace
+        self, rows: SelectedRows, block: RowBlock, workspace: Workspace, prepared: PreparedParts
     ) -> tuple[Statistics, ...]:
         """Statistics in the order of the requests; those that can share prepared rows."""
         groups: dict[tuple[Hashable, ...], list[int]] = {}
@@ -82,14 +83,37 @@ class EStepTask:
             groups.setdefault(request.sharing, []).append(i)
         results: dict[int, Statistics] = {}
         for members in groups.values():
-            first, kernels = self.requests[members[0]], [self.requests[i].kernel for i in members]
-            values, weights = seen(rows, block, first.rows)
-            columns = StandardisedRows.of(
-                values, first.standardisation, first.kernel.dtype, workspace
-            )
-            found = e_step(kernels, columns, workspace, weights)
+            requests = [self.requests[i] for i in members]
+            values, weights = seen(rows, block, requests[0].rows)
+            found = _found(requests, values, weights, workspace, prepared)
             results.update(zip(members, found, strict=True))
         return tuple(results[i] for i in range(len(self.requests)))
+
+
+def _found(
+    requests: list[EStepRequest],
+    values: NDArray[Any],
+    weights: NDArray[np.float64] | None,
+    workspace: Workspace,
+    prepared: PreparedParts,
+) -> list[Statistics]:
+    """Statistics of the rows (m, d) that requests which share them see."""
+    units, dtype = requests[0].standardisation, requests[0].kernel.dtype
+
+    def columns(rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
+        own = units if features is None else units.of_features(features)
+        return StandardisedRows.of(rows, own, dtype, workspace)
+
+    marginal, plain = list[MarginalKernel](), list[Kernel]()
+    for request in requests:
+        kernel = request.kernel
+        if isinstance(kernel, MarginalKernel):
+            marginal.append(kernel)
+        else:
+            plain.append(kernel)
+    if marginal:  # `sharing` parts the two
+        return marginal_e_step(marginal, values, weights, columns, workspace, prepared)
+    return e_step(plain, columns(values, None), workspace, weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from dgmm.errors import DataError
 from dgmm.fitting.em.convergence import has_converged, has_fallen, is_accepted
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.kernels import PassKernel
 from dgmm.mixture.sufficient_statistics import Statistics
 
 
@@ -32,13 +32,13 @@ class EStepResult:
 
     before: FitCandidate
     candidate: FitCandidate
-    kernel: Kernel
+    kernel: PassKernel
     statistics: Statistics
     mean_log_likelihood: float
 
     @classmethod
     def of(
-        cls, before: FitCandidate, kernel: Kernel, statistics: Statistics, problem: EMProblem
+        cls, before: FitCandidate, kernel: PassKernel, statistics: Statistics, problem: EMProblem
     ) -> Self:
         """The result of a pass of a kernel over all rows."""
         candidate = _with_kernel(before, kernel, statistics)
@@ -74,7 +74,9 @@ class EStepResult:
         return replace(self.candidate, history=history, is_comparable=True)
 
 
-def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
+def _with_kernel(
+    candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
+) -> FitCandidate:
     """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
     label = f"{kernel.name}-{kernel.dtype}"
     stage = candidate.stage
@@ -96,7 +98,9 @@ def _with_kernel(candidate: FitCandidate, kernel: Kernel, statistics: Statistics
     )
 
 
-def _mean_log_likelihood(candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> float:
+def _mean_log_likelihood(
+    candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
+) -> float:
     """Nats per row, standardised, with the term −½ tr(ΛT) that the kernel may leave out.
 
     Raises

@@ -13,6 +13,7 @@ from dgmm.data.missing_rows import SelectedRows
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.marginal import MarginalKernel
 
 
 class RowFilter(Protocol):
@@ -39,7 +40,7 @@ class EStepRequest:
         The rows that the candidate sees; None for all.
     """
 
-    kernel: Kernel
+    kernel: Kernel | MarginalKernel
     standardisation: Standardisation
     rows: RowFilter | None = None
 

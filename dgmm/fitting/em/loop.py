@@ -18,7 +18,7 @@ from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
-from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.kernels import PassKernel
 from dgmm.outcome import Outcome
 
 DataPass = Callable[[tuple[EStepRequest, ...]], PassStatistics]
@@ -97,7 +97,7 @@ def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCan
     return max(candidates, key=rank)
 
 
-def _record(before: FitCandidate, after: FitCandidate, kernel: Kernel, rows: int) -> Iteration:
+def _record(before: FitCandidate, after: FitCandidate, kernel: PassKernel, rows: int) -> Iteration:
     change = after.mean_log_likelihood - before.mean_log_likelihood
     step = _step(before, after)
     return Iteration(

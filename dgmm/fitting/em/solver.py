@@ -17,7 +17,8 @@ from dgmm.fitting.em.convergence import is_degenerate
 from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.mixture.kernels import Guard, Kernel, choose
+from dgmm.mixture.kernels import Guard, Kernel, PassKernel, choose
+from dgmm.mixture.marginal import MarginalKernel
 from dgmm.mixture.parameters import Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
@@ -54,19 +55,23 @@ class EMSolver:
         problem = self.problem
         return EStepRequest(self.kernel(candidate), problem.standardisation, problem.rows)
 
-    def kernel(self, candidate: FitCandidate) -> Kernel:
+    def kernel(self, candidate: FitCandidate) -> Kernel | MarginalKernel:
         """The fastest kernel that guard and stage allow; the last iteration is never single."""
         guard, parameters = self.problem.guard, candidate.parameters
         if candidate.stage == "centred":
-            return choose(parameters, Guard(float("inf")))
+            guard = Guard(float("inf"))
         single = candidate.stage == "single" and candidate.n_iter + 1 < self.problem.max_iter
         single = single and guard.allows(parameters, np.float32)
+        if self.problem.marginalises:
+            return MarginalKernel.of(parameters, guard, single=single)
         # Of float32 rows it is good enough for float32 passes, and taken anew for float64.
         was_single = candidate.kernel.endswith("float32")
         is_stale = candidate.scatter is None or (was_single and not single)
         return choose(parameters, guard, single=single, with_scatter=is_stale)
 
-    def step(self, candidate: FitCandidate, kernel: Kernel, statistics: Statistics) -> FitCandidate:
+    def step(
+        self, candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
+    ) -> FitCandidate:
         """One iteration: the E-step is accepted, the M-step taken, the next step extrapolated.
 
         Where the guard refuses the new parameters, the old ones come back for a pass of the centred
@@ -112,7 +117,8 @@ class EMSolver:
     def _m_step(self, found: EStepResult) -> FitCandidate:
         """M-step, regularisation, and the policy for lost components."""
         before = found.recorded()
-        estimate = m_step(before.parameters.family, found.statistics, before.scatter)
+        at = before.parameters
+        estimate = m_step(at.family, found.statistics, before.scatter, at)
         resolved = self.problem.collapse.resolve(
             estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart
         )

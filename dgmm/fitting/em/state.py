@@ -48,6 +48,8 @@ class EMProblem:
         Whether two estimates of the gain that is still to come must be below `tol`, however small
         one is: where EM has followed the starts on these very rows, the first steps are small
         whatever is still to come. That takes three passes more, over few rows.
+    marginalises
+        Whether rows may lack values (NaN): the likelihood is that of the observed ones.
     """
 
     tol: float
@@ -60,6 +62,7 @@ class EMProblem:
     log_volume: float = 0.0
     acceleration: Acceleration = "none"
     needs_confirmation: bool = False
+    marginalises: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

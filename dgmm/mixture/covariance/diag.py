@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 
 
@@ -67,6 +69,25 @@ class Diag(UncorrelatedFamily):
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""
         return np.asarray(precisions_cholesky / scale)
+
+    def marginal(self, covariances: Array, features: Features) -> Array:
+        """σ² of those features."""
+        return covariances[:, features]
+
+    def recentred(self, moments: Moments, observed: Array, points: Array) -> Moments:
+        """M₂ − 2cM₁ + nc² with the n of each feature."""
+        first = moments.first - observed * points
+        second = moments.second - points * (moments.first + first)
+        return Moments(moments.counts, first, second)
+
+    def completed(
+        self, moments: Moments, observed: Array, seen: NDArray[np.bool_], covariances: Array
+    ) -> Moments:
+        """Both moments over the n of each feature, times that of the component."""
+        counts, share = moments.counts[:, None], np.where(seen, observed, 1.0)
+        first = np.where(seen, moments.first / share, 0.0)
+        second = np.where(seen, moments.second / share, covariances)
+        return Moments(moments.counts, counts * first, counts * second)
 
     def n_parameters(self, k: int, d: int) -> int:
         """k·d."""

@@ -14,34 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
+from dgmm.mixture.covariance.marginals import Marginals
+from dgmm.mixture.covariance.moments import Array, Moments
 
-Array = NDArray[np.float64]
+__all__ = ["LOG_2PI", "Array", "Family", "Moments", "QuadraticPart", "SharedFamily", "Tile"]
+
 Tile = NDArray[np.floating]
 
 LOG_2PI = float(np.log(2.0 * np.pi))
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Weighted sums about a reference point: what the M-step reads.
-
-    Attributes
-    ----------
-    counts : (k,)
-        Σ r, effective rows of each component.
-    first : (k, d)
-        Σ r (y − c_k).
-    second : (k, q)
-        Σ r quadratic(y − c_k), packed as the family packs it; q = `quadratic_width`.
-    scatter : (s,) or None
-        Σ r quadratic(y − c_k) over rows and components, packed as the family packs it;
-        s = `scatter_width`. None where the family has no such part.
-    """
-
-    counts: Array
-    first: Array
-    second: Array
-    scatter: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +40,13 @@ class QuadraticPart:
 
 
 @dataclass(frozen=True)
-class Family(ABC):
+class Family(Marginals, ABC):
     """One way to share and shape covariances.
 
     Shapes of `covariances` and `precisions_cholesky`: full (k, d, d), tied (d, d), diag (k, d),
     spherical (k,). All values are float64.
     """
 
-    name = ""
     #: The quadratic part of φ as compiled code knows it: `pairs` (y_i·y_j, i ≤ j), `squares` (y²),
     #: `norm` (Σ y²), `none`. One of another width is computed by `fill_quadratic`, tile by tile.
     form = "none"

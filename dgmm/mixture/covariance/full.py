@@ -9,6 +9,13 @@ import numpy as np
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.marginals import (
+    Conditional,
+    Features,
+    lifted_first,
+    lifted_second,
+    regression,
+)
 from dgmm.mixture.covariance.triangles import pack, triangle, unpack
 
 
@@ -120,6 +127,31 @@ class Full(Family):
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""
         return np.asarray(precisions_cholesky / scale[:, None])
+
+    def marginal(self, covariances: Array, features: Features) -> Array:
+        """Σ_oo of each component."""
+        return np.ascontiguousarray(covariances[:, features[:, None], features])
+
+    def conditional(
+        self, covariances: Array, factors: Array, k: int, observed: Features, missing: Features
+    ) -> Conditional:
+        """A regression and a residual covariance for each component."""
+        cross = covariances[:, missing[:, None], observed]
+        B, C = regression(cross, self.marginal(covariances, missing), factors)
+        variances = np.diagonal(C, axis1=1, axis2=2)
+        return Conditional(observed, missing, variances, B, C)
+
+    def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
+        """All components at once; M₂ᵒ − c M₁ᵀ − M₁ cᵀ + n c cᵀ is m₂ about c."""
+        n, first = moments.counts, moments.first
+        second = unpack(moments.second, first.shape[1])
+        if points is not None:
+            half = first - 0.5 * n[:, None] * points
+            across = points[:, :, None] * half[:, None, :]
+            second -= across + np.swapaxes(across, 1, 2)
+            first = first - n[:, None] * points
+        lifted = pack(lifted_second(second, n, conditional))
+        return Moments(n, lifted_first(first, conditional), lifted)
 
     def n_parameters(self, k: int, d: int) -> int:
         """k·d(d + 1)/2."""

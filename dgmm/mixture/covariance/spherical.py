@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
+from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
 
 
@@ -71,6 +73,29 @@ class Spherical(UncorrelatedFamily):
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""
         return np.asarray(precisions_cholesky / scale[0])
+
+    def marginal(self, covariances: Array, features: Features) -> Array:
+        """σ² again."""
+        return covariances
+
+    def recentred(self, moments: Moments, observed: Array, points: Array) -> Moments:
+        """M₂ − Σ (2cM₁ − nc²) with the n of each feature."""
+        first = moments.first - observed * points
+        moved = (points * (moments.first + first)).sum(axis=1, keepdims=True)
+        return Moments(moments.counts, first, moments.second - moved)
+
+    def completed(
+        self, moments: Moments, observed: Array, seen: NDArray[np.bool_], covariances: Array
+    ) -> Moments:
+        """One variance of all observed values about their own means: n(dσ² + ‖δ‖²)."""
+        counts, share = moments.counts[:, None], np.where(seen, observed, 1.0)
+        shift = np.where(seen, moments.first / share, 0.0)
+        total = observed.sum(axis=1)
+        squares = moments.second[:, 0] - (observed * shift**2).sum(axis=1)
+        has_any = seen.any(axis=1)
+        variance = np.where(has_any, squares / np.where(has_any, total, 1.0), covariances)
+        second = observed.shape[1] * variance + (shift**2).sum(axis=1)
+        return Moments(moments.counts, counts * shift, counts * second[:, None])
 
     def n_parameters(self, k: int, d: int) -> int:
         """One a component."""

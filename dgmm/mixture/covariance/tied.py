@@ -14,6 +14,13 @@ import numpy as np
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, SharedFamily, Tile
+from dgmm.mixture.covariance.marginals import (
+    Conditional,
+    Features,
+    lifted_first,
+    lifted_second,
+    regression,
+)
 from dgmm.mixture.covariance.triangles import pack, unpack
 
 
@@ -127,6 +134,31 @@ class Tied(SharedFamily):
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         """Divided by the scale."""
         return np.asarray(precisions_cholesky / scale[:, None])
+
+    def marginal(self, covariances: Array, features: Features) -> Array:
+        """Σ_oo."""
+        return np.ascontiguousarray(covariances[features[:, None], features])
+
+    def conditional(
+        self, covariances: Array, factors: Array, k: int, observed: Features, missing: Features
+    ) -> Conditional:
+        """One regression and one residual covariance for all components."""
+        cross = covariances[missing[:, None], observed]
+        B, C = regression(cross, self.marginal(covariances, missing), factors)
+        return Conditional(observed, missing, np.tile(np.diagonal(C), (k, 1)), B, C)
+
+    def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
+        """The whole scatter at once: about the means it is T − Σ_k (c M₁ᵀ + M₁ cᵀ − n c cᵀ)."""
+        if moments.scatter is None:
+            raise ValueError("tied covariance needs the scatter")
+        n, first = moments.counts, moments.first
+        scatter = unpack(moments.scatter, first.shape[1])
+        if points is not None:
+            across = points.T @ (first - 0.5 * n[:, None] * points)
+            scatter -= across + across.T
+            first = first - n[:, None] * points
+        lifted = pack(lifted_second(scatter, n.sum(), conditional))
+        return Moments(n, lifted_first(first, conditional), moments.second, lifted)
 
     def n_parameters(self, k: int, d: int) -> int:
         """d(d + 1)/2."""

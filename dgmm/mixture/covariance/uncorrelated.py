@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.covariance.family import Array, Family
+from dgmm.mixture.covariance.marginals import Conditional, Features
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class UncorrelatedFamily(Family):
 
     `of_component` gives a component's variances, or precision factors, as (d,) or as one number.
     """
+
+    masks_features = True
 
     def of_component(self, values: Array, k: int) -> Array:
         """Those of component k."""
@@ -38,6 +41,13 @@ class UncorrelatedFamily(Family):
     def covariance_among(self, covariances: Array, k: int, features: NDArray[Any], d: int) -> Array:
         """diag(σ_k²) of those features."""
         return np.diag(np.broadcast_to(self.of_component(covariances, k), (d,))[features])
+
+    def conditional(
+        self, covariances: Array, factors: Array, k: int, observed: Features, missing: Features
+    ) -> Conditional:
+        """The missing features are independent of the observed ones."""
+        d = len(observed) + len(missing)
+        return Conditional(observed, missing, self.variances(covariances, k, d)[:, missing])
 
     def smallest_eigenvalue(self, covariances: Array, k: int, d: int) -> float:
         """The smallest variance."""

@@ -8,6 +8,15 @@ the two a pass may use, so that no digits are lost.
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import Guard, choose
 from dgmm.mixture.kernels.product_kernel import ProductKernel
-from dgmm.mixture.kernels.tiles import Kernel, Workspace, e_step
+from dgmm.mixture.kernels.tiles import Kernel, PassKernel, Workspace, e_step
 
-__all__ = ["CentredKernel", "Guard", "Kernel", "ProductKernel", "Workspace", "choose", "e_step"]
+__all__ = [
+    "CentredKernel",
+    "Guard",
+    "Kernel",
+    "PassKernel",
+    "ProductKernel",
+    "Workspace",
+    "choose",
+    "e_step",
+]

@@ -84,6 +84,10 @@ class CentredKernel:
         """Tiles are used as they are."""
         return (self.name, self.tile_rows)
 
+    def width(self, d: int) -> int:
+        """Length p of φ."""
+        return self.family.width(d)
+
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """The tile itself, contiguous."""
         d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))

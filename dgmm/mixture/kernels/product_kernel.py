@@ -84,6 +84,10 @@ class ProductKernel:
         """Φ depends on family and dtype, the tile on η's shape."""
         return (self.name, self.family.name, self.dtype.str, self.tile_rows)
 
+    def width(self, d: int) -> int:
+        """Length p of φ."""
+        return self.family.width(d)
+
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """Φ (p, b) = [quadratic(y), y, 1]; in parts, space for one, then [y, 1]."""
         d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))

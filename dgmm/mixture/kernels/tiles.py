@@ -96,8 +96,8 @@ class InMemory:
         return
 
 
-class Kernel(Protocol):
-    """One candidate's parameters, ready to be applied to tiles; picklable."""
+class PassKernel(Protocol):
+    """One candidate's parameters as a pass over blocks has them; picklable."""
 
     @property
     def name(self) -> str:
@@ -124,10 +124,6 @@ class Kernel(Protocol):
         """Type that tiles are computed in."""
 
     @property
-    def tile_rows(self) -> int:
-        """Rows of a tile."""
-
-    @property
     def reference(self) -> Array | None:
         """What moments are taken about."""
 
@@ -138,6 +134,17 @@ class Kernel(Protocol):
     @property
     def sharing(self) -> tuple[Any, ...]:
         """Kernels with equal `sharing` prepare a tile alike: it is done once for all of them."""
+
+
+class Kernel(PassKernel, Protocol):
+    """The same, ready to be applied to tiles."""
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile."""
+
+    def width(self, d: int) -> int:
+        """Sums of a component, for d features."""
 
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """What log densities and moments are computed from, for some rows of a block."""
@@ -200,7 +207,7 @@ def e_step(
     first = kernels[0]
     columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
     d, n = columns.shape
-    sums = [np.zeros((kernel.family.width(d), kernel.n_components)) for kernel in kernels]
+    sums = [np.zeros((kernel.width(d), kernel.n_components)) for kernel in kernels]
     scatters = [
         kernel.family.empty_scatter(d) if kernel.with_scatter else None for kernel in kernels
     ]

@@ -1,0 +1,151 @@
+"""What a marginal kernel applies to rows of one pattern, or to masked rows of any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.covariance.marginals import Conditional, Features
+from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
+from dgmm.mixture.kernels.tiles import Array
+from dgmm.mixture.marginal.masked_centred_kernel import MaskedCentredKernel
+from dgmm.mixture.marginal.masked_features import masked_moments
+from dgmm.mixture.marginal.masked_kernel import MaskedKernel
+from dgmm.mixture.marginal.patterns import Mask
+from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
+
+
+class KernelPart(Protocol):
+    """A kernel, the features it is applied to, and what its statistics become."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """Applied to rows of these features."""
+
+    @property
+    def features(self) -> Features | None:
+        """None for all."""
+
+    @property
+    def n_bytes(self) -> int:
+        """What it takes to keep."""
+
+    def lifted(self, statistics: Statistics) -> Statistics:
+        """Statistics of all features about the old means."""
+
+
+def conditional_of(parameters: Parameters, observed: Mask) -> tuple[Parameters, Conditional]:
+    """The mixture of the observed features, and what it tells of the missing ones."""
+    o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
+    known = parameters.marginal(o)
+    given = parameters.family.conditional(
+        *(parameters.covariances, known.precisions_cholesky, parameters.n_components, o, m)
+    )
+    return known, given
+
+
+def like(kernel: Kernel, parameters: Parameters) -> Kernel:
+    """A kernel of the same kind and type for other parameters; none sums the scatter."""
+    if kernel.is_exact:
+        return CentredKernel.of(parameters)
+    return ProductKernel.of(parameters, kernel.dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatternPart:
+    """Rows of one pattern: the mixture of their features, and the lift to all features.
+
+    Attributes
+    ----------
+    kernel
+        Of `known`.
+    known : k components of q features
+    conditional
+        The missing features given these.
+    means : (k, d)
+        The old ones.
+    """
+
+    kernel: Kernel
+    known: Parameters
+    conditional: Conditional
+    means: Array
+
+    @classmethod
+    def of(cls, parameters: Parameters, complete: Kernel, observed: Mask) -> PatternPart:
+        """Prepare a pattern for a kernel like that of complete rows."""
+        known, given = conditional_of(parameters, observed)
+        return cls(like(complete, known), known, given, parameters.means)
+
+    @property
+    def features(self) -> Features | None:
+        """The observed ones."""
+        return None if len(self.conditional.missing) == 0 else self.conditional.observed
+
+    @property
+    def n_bytes(self) -> int:
+        """Of parameters, of the kernel's about as many, and of the lift."""
+        held = (self.conditional.regression, self.conditional.covariance, self.known.covariances)
+        return sum(array.nbytes for array in held if array is not None) * 2
+
+    def lifted(self, statistics: Statistics) -> Statistics:
+        """A m₁ and A m₂ Aᵀ + n C about the old means; −½ tr(Λ_oo T) where that was left out."""
+        known, family = self.known, self.known.family
+        total = statistics.log_likelihood
+        if not self.kernel.is_complete:
+            if statistics.scatter is None:
+                raise ValueError("rows of a pattern need their scatter")
+            d = known.n_features
+            total += family.pooled_log_prob(known.precisions_cholesky, statistics.scatter, d)
+        points = known.means if statistics.reference is None else None
+        moments = family.lifted(statistics.moments(family), self.conditional, points)
+        return replace(
+            statistics,
+            log_likelihood=total,
+            sums=moments.sums,
+            scatter=moments.scatter,
+            reference=self.means,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedPart:
+    """Complete rows, or rows of any pattern with their features masked."""
+
+    kernel: Kernel
+    means: Array
+
+    @classmethod
+    def of(cls, parameters: Parameters, complete: Kernel, *, is_complete: bool) -> MaskedPart:
+        """For a kernel like that of complete rows, or that one itself."""
+        if is_complete:
+            return cls(complete, parameters.means)
+        if complete.is_exact:
+            return cls(MaskedCentredKernel.of(parameters), parameters.means)
+        return cls(MaskedKernel.of(parameters, complete.dtype), parameters.means)
+
+    @property
+    def features(self) -> None:
+        """All."""
+        return
+
+    @property
+    def n_bytes(self) -> int:
+        """Little."""
+        return 4 * self.means.nbytes
+
+    def lifted(self, statistics: Statistics) -> Statistics:
+        """The same moments about the old means, with Σ r of each feature's values."""
+        family, d = self.kernel.family, self.means.shape[1]
+        if statistics.sums.shape[1] == family.width(d):
+            moments = statistics.moments(family)
+            observed: NDArray[np.float64] = np.repeat(moments.counts[:, None], d, axis=1)
+        else:
+            moments, observed = masked_moments(family, statistics.sums, d)
+        if statistics.reference is None:
+            moments = family.recentred(moments, observed, self.means)
+        return replace(statistics, sums=moments.sums, reference=self.means, observed=observed)

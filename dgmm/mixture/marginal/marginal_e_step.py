@@ -1,0 +1,74 @@
+"""The E-step over a block whose rows may lack values: pattern by pattern, each lifted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import steps
+from dgmm.mixture.covariance.marginals import Features
+from dgmm.mixture.kernels import Kernel, Workspace, e_step
+from dgmm.mixture.kernels.tiles import Array, Columns
+from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
+from dgmm.mixture.marginal.prepared_parts import PreparedParts
+from dgmm.mixture.sufficient_statistics import Statistics
+
+#: Makes columns of rows as stored (m, q), of all features or of those.
+StandardisedColumns = Callable[[NDArray[Any], Features | None], Columns]
+
+
+def marginal_e_step(
+    kernels: Sequence[MarginalKernel],
+    values: NDArray[Any],
+    weights: Array | None,
+    columns: StandardisedColumns,
+    workspace: Workspace,
+    prepared: PreparedParts,
+) -> list[Statistics]:
+    """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
+
+    Parameters
+    ----------
+    kernels
+        Candidates that share what is done of the rows alone.
+    values : (n, d)
+        As stored, NaN where one is missing; each row has at least one value.
+    weights : (n,)
+        Of the rows, positive; None where each weighs 1.
+    columns
+        Standardises some rows and features.
+    workspace, prepared
+        Buffers, and patterns that were met before.
+    """
+    totals = [kernel.zero() for kernel in kernels]
+    for pattern in kernels[0].patterns(values) if len(values) else ():
+        parts = [prepared.part(kernel, pattern.observed) for kernel in kernels]
+        features = parts[0].features
+        own = values[pattern.rows]
+        rows = columns(own if features is None else own[:, features], features)
+        of_rows = None if weights is None else weights[pattern.rows]
+        found = e_step([part.kernel for part in parts], rows, workspace, of_rows)
+        scatter = _scatter(parts[0].kernel, rows, of_rows, workspace)
+        for i, (part, statistics) in enumerate(zip(parts, found, strict=True)):
+            summed = statistics if scatter is None else statistics.with_scatter(scatter)
+            totals[i] = totals[i].merge(part.lifted(summed))
+    return totals
+
+
+def _scatter(
+    kernel: Kernel, rows: Columns, weights: Array | None, workspace: Workspace
+) -> Array | None:
+    """The scatter about the origin where the family has one and the kernel has not summed it."""
+    d, n = rows.shape
+    total = kernel.family.empty_scatter(d)
+    if total is None or kernel.with_scatter:
+        return None
+    for some in steps(n, kernel.tile_rows):
+        tile = workspace.array("scatter tile", (d, len(range(*some.indices(n)))), kernel.dtype)
+        rows.write(some, tile)
+        own = None if weights is None else weights[some]
+        total += kernel.family.scatter(tile.astype(np.float64, copy=False), own)
+    return total

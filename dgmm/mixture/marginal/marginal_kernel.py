@@ -1,0 +1,107 @@
+"""The kernel of a pass over rows that may lack values: marginal densities, lifted moments.
+
+Complete rows take the path that they take where nothing is missing. All statistics are about the
+old means, which the lift refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.kernels import Guard, Kernel, choose
+from dgmm.mixture.kernels.tiles import Array
+from dgmm.mixture.marginal.kernel_parts import KernelPart, MaskedPart, PatternPart
+from dgmm.mixture.marginal.patterns import (
+    Mask,
+    PatternRows,
+    complete_and_other_rows,
+    rows_by_pattern,
+)
+from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MarginalKernel:
+    """A candidate's parameters, and the kernel for its complete rows; picklable."""
+
+    parameters: Parameters
+    complete: Kernel
+
+    @classmethod
+    def of(cls, parameters: Parameters, guard: Guard, *, single: bool = False) -> Self:
+        """The fastest that the guard allows.
+
+        It holds for every pattern: λ_max(Σ_oo⁻¹) ≤ λ_max(Σ⁻¹).
+        """
+        return cls(parameters, choose(parameters, guard, single=single))
+
+    @property
+    def name(self) -> str:
+        """That of the kernel for complete rows."""
+        return self.complete.name
+
+    @property
+    def family(self) -> Family:
+        """Covariance family."""
+        return self.parameters.family
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is right at any offset."""
+        return self.complete.is_exact
+
+    @property
+    def is_complete(self) -> bool:
+        """Yes: what complete rows have in common is added to their log-likelihood."""
+        return True
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+        return self.parameters.n_components
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that tiles are computed in."""
+        return self.complete.dtype
+
+    @property
+    def reference(self) -> Array:
+        """The old means."""
+        return self.parameters.means
+
+    @property
+    def with_scatter(self) -> bool:
+        """Where the family has a scatter: expected of missing values, it follows the parameters."""
+        return self.family.scatter_width(self.parameters.n_features) > 0
+
+    @property
+    def sharing(self) -> tuple[Any, ...]:
+        """Kernels with equal `sharing` take rows pattern by pattern alike."""
+        return ("marginal", *self.complete.sharing)
+
+    def patterns(self, values: NDArray[Any]) -> Iterator[PatternRows]:
+        """The rows (n, d) as they are taken: by pattern, or the complete ones and the others."""
+        masks = self.family.masks_features
+        return complete_and_other_rows(values) if masks else rows_by_pattern(values)
+
+    def part(self, observed: Mask) -> KernelPart:
+        """What is applied to the rows of a pattern."""
+        if self.family.masks_features:
+            is_complete = bool(observed.all())
+            return MaskedPart.of(self.parameters, self.complete, is_complete=is_complete)
+        return PatternPart.of(self.parameters, self.complete, observed)
+
+    def zero(self) -> Statistics:
+        """Statistics of no rows."""
+        family, (k, d) = self.family, self.parameters.means.shape
+        width = family.scatter_width(d)
+        zero = Statistics.zero(k, family.width(d), width or None, self.reference)
+        return zero.with_observed(np.zeros((k, d))) if family.masks_features else zero
