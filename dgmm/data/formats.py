@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.content_kinds import kind_at
 from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.registry import Registry
@@ -96,5 +97,25 @@ def _zarr(source: DataSource) -> StoredDataset:
     return open_zarr(source.path, source.array, absent_chunks=source.absent_chunks)
 
 
+def _labelled(source: DataSource) -> RowSource:
+    from dgmm.data.sources.labelled.open_source import open_labelled  # noqa: PLC0415 - as above
+
+    return open_labelled(source)
+
+
+def _is_labelled_group(source: DataSource) -> bool:
+    """Whether a job names variables of a Zarr group; without them `array` names one array."""
+    return bool(source.variables or source.sample_dims) and kind_at(source) == "zarr"
+
+
 #: `auto` asks them in this order.
-FORMATS: Registry[Format] = Registry("data.format", "dgmm.formats", {"zarr": _zarr}, Callable)
+FORMATS: Registry[Format] = Registry(
+    "data.format",
+    "dgmm.formats",
+    {
+        "zarr": _zarr,
+        "labelled": DetectedFormat(_labelled, _is_labelled_group),
+        "netcdf": DetectedFormat(_labelled, lambda source: kind_at(source) == "netcdf"),
+    },
+    Callable,
+)

@@ -1,0 +1,195 @@
+"""Several files as one: joined along a dimension, alike in everything else."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.feature_names import safe_text
+from dgmm.data.sample_grid import Interval, overlapping
+from dgmm.data.sources.labelled.opening import LabelledFile, decoded
+from dgmm.errors import DataError
+from dgmm.terminal_text import listed
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Stored values of one variable in one file, dimensions in its own order."""
+
+    values: NDArray[Any]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Files that are joined along `concat_dim`; picklable.
+
+    Parameters
+    ----------
+    files : tuple of LabelledFile
+        In order; at least one.
+    concat_dim : str or None
+        None where there is one file.
+    starts : tuple of int
+        Where each file begins along it, and its size; () without it.
+    """
+
+    files: tuple[LabelledFile, ...]
+    concat_dim: str | None = None
+    starts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, files: Sequence[LabelledFile], concat_dim: str | None) -> Collection:
+        """Join files.
+
+        Raises
+        ------
+        DataError
+            If there are several without `concat_dim`, or one lacks that dimension.
+        """
+        if concat_dim is None:
+            if len(files) > 1:
+                dims = ", ".join(safe_text(str(dim)) for dim in files[0].dataset.sizes)
+                raise DataError(
+                    f"data.path names {len(files)} files of labelled arrays; expected the "
+                    f"dimension along which they are joined in data.concat_dim (one of {dims})"
+                )
+            return cls(tuple(files))
+        sizes = [_size_along(file, concat_dim) for file in files]
+        return cls(tuple(files), concat_dim, (0, *itertools.accumulate(sizes)))
+
+    @property
+    def first(self) -> LabelledFile:
+        """The file that describes all others."""
+        return self.files[0]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Of each dimension, all files together."""
+        sizes = {str(dim): int(size) for dim, size in self.first.dataset.sizes.items()}
+        return sizes | ({self.concat_dim: self.starts[-1]} if self.concat_dim else {})
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dimensions of a variable, as stored."""
+        return tuple(map(str, self.first.dataset.variables[name].dims))
+
+    def names(self) -> list[str]:
+        """Of all variables, coordinates included."""
+        return [str(name) for name in self.first.dataset.variables]
+
+    def require(self, name: str, key: str) -> None:
+        """Refuse a variable that is not there.
+
+        Raises
+        ------
+        DataError
+            Naming it, one like it, and those that are there.
+        """
+        names = self.names()
+        if name not in names:
+            raise unknown(str(self.first), f"variable {safe_text(name)!r} ({key})", name, names)
+
+    def check_alike(self, variables: Sequence[str]) -> None:
+        """Refuse files that differ in what is read of them, but for `concat_dim`.
+
+        Raises
+        ------
+        DataError
+            Naming both files and the variable, dimension or coordinate.
+        """
+        for file in self.files[1:]:
+            for name in variables:
+                self._check_variable(file, name)
+            for name in self._coordinates(variables):
+                self._check_coordinate(file, name)
+
+    def _check_variable(self, file: LabelledFile, name: str) -> None:
+        found = file.dataset.variables.get(name)
+        own = self.first.dataset.variables[name]
+        if found is None:
+            raise DataError(f"{file} has no variable {safe_text(name)!r}, which {self.first} has")
+        if found.dims != own.dims:
+            raise DataError(
+                f"{file}: variable {safe_text(name)} has the dimensions {found.dims}; expected "
+                f"{own.dims} as in {self.first}"
+            )
+        for dim in own.dims:
+            if dim != self.concat_dim and found.sizes[dim] != own.sizes[dim]:
+                raise DataError(
+                    f"{file}: dimension {safe_text(str(dim))} of variable {safe_text(name)} has "
+                    f"{found.sizes[dim]:,} places; expected {own.sizes[dim]:,} as in {self.first}: "
+                    f"files joined along data.concat_dim ({self.concat_dim}) differ in it alone"
+                )
+
+    def _coordinates(self, variables: Sequence[str]) -> Iterator[str]:
+        """Coordinates of the variables' dimensions, those of `concat_dim` left out."""
+        dims = dict.fromkeys(dim for name in variables for dim in self.dims(name))
+        yield from (d for d in dims if d != self.concat_dim and d in self.first.dataset.variables)
+
+    def _check_coordinate(self, file: LabelledFile, name: str) -> None:
+        whole = slice(None)
+        found = file.dataset.variables.get(name)
+        if found is not None:
+            own = self.first.stored(name, {name: whole})
+            other = file.stored(name, {name: whole})
+            is_number = own.dtype.kind in "fc" and other.dtype.kind in "fc"
+            if np.array_equal(own, other, equal_nan=is_number):
+                return
+        raise DataError(
+            f"{file}: coordinate {safe_text(name)} differs from that of {self.first}; files joined "
+            f"along data.concat_dim ({self.concat_dim}) differ in it alone. Select the same "
+            f"places in each, or give files of one grid"
+        )
+
+    def files_at(self, name: str, place: Mapping[str, Interval]) -> Iterator[tuple[int, Interval]]:
+        """The files that hold a variable at a place, each with its interval along `concat_dim`."""
+        dim = self.concat_dim
+        if dim is None or dim not in self.dims(name):
+            yield 0, (0, 0)
+            return
+        start, stop = place.get(dim, (0, self.starts[-1]))
+        for number in overlapping(self.starts, start, stop):
+            first = self.starts[number]
+            end = min(stop, self.starts[number + 1])
+            yield number, (max(start, first) - first, end - first)
+
+    def stored(self, name: str, place: Mapping[str, Interval]) -> list[Segment]:
+        """Stored values of a variable at [start, stop) along some dimensions, file by file."""
+        segments = []
+        for number, along in self.files_at(name, place):
+            file = self.files[number]
+            local = {dim: slice(*interval) for dim, interval in place.items()}
+            if self.concat_dim is not None and self.concat_dim in self.dims(name):
+                local[self.concat_dim] = slice(*along)
+            attributes = file.dataset.variables[name].attrs
+            segments.append(Segment(file.stored(name, local), attributes))
+        return segments
+
+    def values(self, name: str, place: Mapping[str, Interval]) -> NDArray[Any]:
+        """Values of a variable as xarray decodes them, dates left as numbers."""
+        dims = self.dims(name)
+        parts = [decoded(name, dims, s.values, s.attributes) for s in self.stored(name, place)]
+        axis = dims.index(self.concat_dim) if self.concat_dim in dims else 0
+        return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis))
+
+
+def unknown(where: str, what: str, name: str, known: Sequence[str]) -> DataError:
+    """There is no such name; a similar one is suggested."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {safe_text(close[0])!r}?" if close else ""
+    return DataError(f"{where} has no {what}.{hint} It has {listed(map(safe_text, known), _SHOWN)}")
+
+
+def _size_along(file: LabelledFile, dim: str) -> int:
+    sizes = {str(name): int(size) for name, size in file.dataset.sizes.items()}
+    if dim not in sizes:
+        raise unknown(str(file), f"dimension {safe_text(dim)!r} (data.concat_dim)", dim, [*sizes])
+    return sizes[dim]

@@ -1,0 +1,273 @@
+"""Opening labelled arrays as rows: what is asked for is checked from metadata alone."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dgmm.data.data_source import DataSource
+from dgmm.data.feature_names import safe_text
+from dgmm.data.sample_grid import Interval, SampleGrid
+from dgmm.data.sources.labelled.chunk_store import ChunkFiles, list_files
+from dgmm.data.sources.labelled.chunk_use import (
+    chunk_uses,
+    decoded_bytes,
+    is_broadcast,
+    refuse_repeated,
+    sample_grid,
+)
+from dgmm.data.sources.labelled.collection import Collection, unknown
+from dgmm.data.sources.labelled.coordinates import check_joined, coordinate_names, related_names
+from dgmm.data.sources.labelled.features import Variable, names_of, row_dtype, variable_of
+from dgmm.data.sources.labelled.identity import digest_of
+from dgmm.data.sources.labelled.labelled_source import LabelledSource
+from dgmm.data.sources.labelled.opening import LabelledFile
+from dgmm.data.sources.labelled.part_reading import BATCH_BYTES
+from dgmm.data.sources.labelled.selection import selected
+from dgmm.data.sources.row_source import SourceDescription
+from dgmm.errors import DataError, DataNotFoundError
+
+#: Dimensions that are more often features than places.
+_VERTICAL = re.compile(
+    r"(depth|lev|level|levels|pressure|plev|z|height|altitude|band|channel|wavelength|frequency"
+    r"|feature|features|variable|component)s?$",
+    re.IGNORECASE,
+)
+
+
+def open_labelled(source: DataSource) -> LabelledSource:
+    """Open variables of a Zarr group or of NetCDF files as rows; metadata and coordinates are read.
+
+    Raises
+    ------
+    DataError
+        If variables or dimensions are not there, hold no numbers, files differ, chunks are absent,
+        or chunks would be decoded more than four times.
+    DataNotFoundError
+        If a path is absent or not readable.
+    UnavailableError
+        If xarray is not installed.
+    """
+    files = [LabelledFile(path, source.array) for path in expanded(source.paths or (source.path,))]
+    collection = Collection.of(files, source.concat_dim)
+    _require_named(collection, source)
+    variables, weights = _variables(collection, source)
+    used = [*variables, *([weights] if weights is not None else [])]
+    dims = list(dict.fromkeys(dim for v in used for dim in v.dims))
+    taken = selected(collection, dims, source.select)
+    dtype = row_dtype(variables)
+    names = [name for v in variables for name in names_of(collection, v, taken)]
+    row_bytes = max(1, len(names)) * dtype.itemsize
+    grid = sample_grid(collection, variables, source.sample_dims, taken, row_bytes)
+    coordinates = coordinate_names(collection, source.sample_dims)
+    check_joined(collection, coordinates)
+    collection = _with_chunks(collection, [v.name for v in used], source)
+    uses = chunk_uses(collection, used, grid, taken)
+    refuse_repeated(collection, used, uses)
+    geometry = _Geometry(collection, tuple(variables), weights, grid, taken)
+    return LabelledSource(
+        collection,
+        tuple(variables),
+        weights,
+        grid,
+        taken,
+        frozenset(use.name for use in uses if use.is_kept),
+        geometry.description(names, dtype, [use.note for use in uses]),
+        geometry.read_bytes(row_bytes),
+        geometry.identity(source, coordinates),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Geometry:
+    collection: Collection
+    variables: tuple[Variable, ...]
+    weights: Variable | None
+    grid: SampleGrid
+    taken: Mapping[str, Interval]
+
+    def description(
+        self, names: Sequence[str], dtype: np.dtype[Any], notes: Sequence[str]
+    ) -> SourceDescription:
+        shape = " × ".join(
+            f"{d} {n:,}" for d, n in zip(self.grid.dims, self.grid.shape, strict=True)
+        )
+        order = f"rows run over {shape}, chunk by chunk of {self.variables[0].name}"
+        broadcast = [
+            f"{v.name} has no dimension {', '.join(d for d in self.grid.dims if d not in v.dims)}: "
+            "its values are repeated along it"
+            for v in self.variables
+            if is_broadcast(v, self.grid)
+        ]
+        kind = "labelled arrays (Zarr)" if self.collection.first.is_zarr else "NetCDF"
+        return SourceDescription(
+            kind,
+            tuple(names),
+            dtype,
+            units=self._units(names),
+            attributes=self.grid.attributes,
+            has_weights=self.weights is not None,
+            notes=(order, *broadcast, *notes),
+        )
+
+    def _units(self, names: Sequence[str]) -> dict[str, str]:
+        units: dict[str, str] = {}
+        first = 0
+        for variable in self.variables:
+            count = int(np.prod([self._length(dim) for dim in variable.feature_dims], dtype=int))
+            unit = self.collection.first.dataset.variables[variable.name].attrs.get("units")
+            if isinstance(unit, str) and unit:
+                units |= dict.fromkeys(names[first : first + count], safe_text(unit))
+            first += count
+        return units
+
+    def _length(self, dim: str) -> int:
+        start, stop = self.taken[dim]
+        return stop - start
+
+    def read_bytes(self, row_bytes: int) -> int:
+        """Stored values of the largest part, twice while read; kept ones; a few batches."""
+        largest = {
+            dim: max(b - a for a, b in itertools.pairwise(edges))
+            for dim, edges in zip(self.grid.dims, self.grid.edges, strict=True)
+        }
+        place = {dim: (0, largest.get(dim, self._length(dim))) for dim in self.taken}
+        wanted = [*self.variables, *([self.weights] if self.weights is not None else [])]
+        part = sum(decoded_bytes(v, place) for v in wanted)
+        kept = sum(decoded_bytes(v, self.taken) for v in wanted if is_broadcast(v, self.grid))
+        rows = int(self.grid.part_sizes().max())
+        return 2 * part + kept + 4 * min(BATCH_BYTES, rows * row_bytes)
+
+    def identity(self, source: DataSource, coordinates: Sequence[str]) -> dict[str, Any]:
+        """The fingerprint."""
+        wanted = [*self.variables, *([self.weights] if self.weights is not None else [])]
+        first = self.variables[0].name
+        related = related_names(self.collection, coordinates, first, self.grid.dims)
+        selecting = [dim for dim in self.taken if dim in self.collection.names()]
+        arrays = list(
+            dict.fromkeys([v.name for v in wanted] + [*coordinates, *related, *selecting])
+        )
+        return {
+            "files": [digest_of(file, arrays) for file in self.collection.files],
+            "arrays": arrays,
+            "variables": [v.name for v in self.variables],
+            "weights": self.weights.name if self.weights is not None else None,
+            "sample_dims": list(self.grid.dims),
+            "feature_dims": list(dict.fromkeys(d for v in self.variables for d in v.feature_dims)),
+            "taken": {dim: list(interval) for dim, interval in self.taken.items()},
+            "concat_dim": source.concat_dim,
+        }
+
+
+def expanded(paths: Sequence[str]) -> list[str]:
+    """Paths, globs in their natural order (`2.nc` before `10.nc`).
+
+    Raises
+    ------
+    DataNotFoundError
+        If a path does not exist, or a glob matches nothing.
+    """
+    found: list[str] = []
+    for path in paths:
+        if Path(path).exists():
+            found.append(path)
+            continue
+        matches = sorted(glob.glob(path), key=_natural) if glob.has_magic(path) else []  # noqa: PTH207 - absolute
+        if not matches:
+            what = "matches nothing" if glob.has_magic(path) else "does not exist"
+            raise DataNotFoundError(f"data.path {safe_text(path)} {what}")
+        found += matches
+    return found
+
+
+def _natural(path: str) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def _require_named(collection: Collection, source: DataSource) -> None:
+    """Refuse a job that does not name variables and sample dimensions, with what it could name."""
+    for name in source.variables:
+        collection.require(name, "data.variables")
+    sizes = collection.sizes
+    for key, dims in (("sample_dims", source.sample_dims), ("feature_dims", source.feature_dims)):
+        for dim in dims:
+            if dim not in sizes:
+                what = f"dimension {safe_text(dim)!r} (data.{key})"
+                raise unknown(str(collection.first), what, dim, list(sizes))
+    both = set(source.sample_dims) & set(source.feature_dims)
+    if both:
+        raise DataError(
+            f"data.sample_dims and data.feature_dims both name {', '.join(sorted(both))}; rows run "
+            "over the first, features over the second: leave it out of one"
+        )
+    if source.variables and source.sample_dims:
+        return
+    missing = "data.variables" if not source.variables else "data.sample_dims"
+    shown = ", ".join(f"{safe_text(dim)} {size:,}" for dim, size in sizes.items())
+    raise DataError(
+        f"{collection.first}: {missing} is not given; its dimensions are {shown}, its variables "
+        f"{_variables_in_words(collection)}. Name the variables that make the features, and the "
+        f"dimensions over which rows run, for instance:\n  data: {_example(collection, source)}"
+    )
+
+
+def _data_variables(collection: Collection) -> list[str]:
+    """Numeric variables that are no coordinates, those of most dimensions first."""
+    coordinates = set(coordinate_names(collection, list(collection.sizes)))
+    variables = collection.first.dataset.variables
+    found = [n for n in collection.names() if n not in coordinates and n not in collection.sizes]
+    numeric = [n for n in found if np.dtype(variables[n].dtype).kind in "fiu" and variables[n].dims]
+    most = max((variables[n].ndim for n in numeric), default=0)
+    return [n for n in numeric if variables[n].ndim == most]
+
+
+def _variables_in_words(collection: Collection) -> str:
+    names = [n for n in collection.names() if n not in collection.sizes]
+    words = [f"{safe_text(n)} ({', '.join(map(safe_text, collection.dims(n)))})" for n in names]
+    return ", ".join(words[:20]) + (", …" if len(words) > 20 else "")
+
+
+def _example(collection: Collection, source: DataSource) -> str:
+    names = list(source.variables) or _data_variables(collection)
+    dims = list(dict.fromkeys(dim for name in names for dim in collection.dims(name)))
+    sample = list(source.sample_dims) or [d for d in dims if not _VERTICAL.match(d)] or dims
+    named = f"variables: [{', '.join(map(safe_text, names))}]"
+    path = safe_text(Path(source.path).name)
+    return f"{{path: {path}, {named}, sample_dims: [{', '.join(map(safe_text, sample))}]}}"
+
+
+def _variables(
+    collection: Collection, source: DataSource
+) -> tuple[list[Variable], Variable | None]:
+    """The variables of the features, and that of the weights."""
+    dims = dict.fromkeys(dim for name in source.variables for dim in collection.dims(name))
+    rest = [dim for dim in dims if dim not in source.sample_dims]
+    features = source.feature_dims or tuple(rest)
+    names = [name for name in source.variables if name != source.weight_column]
+    if source.weight_column is not None:
+        collection.require(source.weight_column, "data.weights")
+    collection.check_alike([*names, *([source.weight_column] if source.weight_column else [])])
+    variables = [variable_of(collection, name, source.sample_dims, features) for name in names]
+    if source.weight_column is None:
+        return variables, None
+    return variables, variable_of(collection, source.weight_column, source.sample_dims, ())
+
+
+def _with_chunks(collection: Collection, names: Sequence[str], source: DataSource) -> Collection:
+    """The same files, of whose chunks it is known which exist."""
+    fill = source.absent_chunks == "fill"
+    files = []
+    for file in collection.files:
+        chunks: dict[str, ChunkFiles] = {}
+        for name in names if file.is_zarr else ():
+            chunks[name] = list_files(file.root, name, fill=fill)[0]
+        files.append(file.with_chunks(chunks))
+    return Collection(tuple(files), collection.concat_dim, collection.starts)

@@ -1,0 +1,188 @@
+"""Labelled arrays that cannot be rows are refused, with the name, the place and the remedy."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from labelled_cases import FLOAT, PACKED, all_rows, ocean, opened, written
+
+from dgmm.data.data_source import DataSource
+from dgmm.data.formats import detected_format
+from dgmm.errors import DataError, DataNotFoundError, UnavailableError
+
+CHUNKS = (1, 2, 2, 3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return written(ocean((2, 2, 4, 6)), tmp_path / "a.zarr", CHUNKS, FLOAT)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variables": ("SR", "dSa")}, r"no variable 'dSa' \(data.variables\). Did you mean 'dSA'"),
+        ({"sample_dims": ("time", "lat", "lom")}, r"no dimension 'lom' .* mean 'lon'"),
+        ({"feature_dims": ("dpth",)}, r"no dimension 'dpth' .*feature_dims.* mean 'depth'"),
+        ({"select": {"depht": [0, 10]}}, r"no dimension 'depht' .*data.select.* mean 'depth'"),
+        ({"select": {"depth": [50, 90]}}, r"no coordinate lies in \[50, 90\]; .* 0 to 10 dbar"),
+        ({"select": {"depth": [0, "deep"]}}, r"expected \[first, last\], two numbers"),
+        ({"sample_dims": ("lat", "lon"), "feature_dims": ("depth",)}, r"dimension time .* neither"),
+        ({"feature_dims": ("lat", "depth")}, r"both name lat"),
+        ({"variables": ("time",), "sample_dims": ("time",)}, r"encoded dates"),
+        ({"variables": ("area",)}, r"no variable of data.variables has the dimension time"),
+        ({"weight_column": "are"}, r"no variable 'are' \(data.weights\). Did you mean 'area'"),
+        ({"concat_dim": "tme"}, r"no dimension 'tme' \(data.concat_dim\). Did you mean 'time'"),
+    ],
+)
+def test_what_is_not_there_or_no_feature_is_named(
+    path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        opened(path, **options)
+
+
+def test_missing_sample_dims_are_proposed_as_a_job(path: Path) -> None:
+    proposed = r"data: \{path: a.zarr, variables: \[.*SR.*\], sample_dims: \[time, lat, lon\]\}"
+    missing = rf"(?s)data.sample_dims is not given; .*{proposed}"
+    with pytest.raises(DataError, match=missing) as error:
+        opened(path, sample_dims=())
+    for dim, size in ocean((2, 2, 4, 6)).sizes.items():
+        assert f"{dim} {size}" in str(error.value)
+    with pytest.raises(DataError, match=r"data.variables is not given"):
+        opened(path, variables=())
+
+
+def test_a_variable_that_holds_no_numbers_is_refused_by_name(tmp_path: Path) -> None:
+    data = ocean((1, 1, 2, 3)).assign(kind=(("lat", "lon"), np.full((2, 3), "sea")))
+    data.to_netcdf(tmp_path / "a.nc", engine="netcdf4")
+    with pytest.raises(DataError, match=r"variable kind holds .*expected numbers"):
+        opened(tmp_path / "a.nc", variables=("kind",), sample_dims=("lat", "lon"))
+
+
+def test_chunks_that_would_be_decoded_many_times_are_refused_with_the_remedy(
+    tmp_path: Path,
+) -> None:
+    data = ocean((4, 2, 8, 8))
+    encoding = {"SR": {"chunks": (1, 2, 4, 4)}, "dSA": {"chunks": (4, 2, 8, 8)}}
+    data.to_zarr(tmp_path / "a.zarr", consolidated=False, encoding=encoding, zarr_format=3)
+    with pytest.raises(DataError, match=r"dSA .* is decoded 16 times.*Name dSA first") as error:
+        opened(tmp_path / "a.zarr")
+    assert "rewrite dSA in chunks of SR" in str(error.value)
+    turned = opened(tmp_path / "a.zarr", variables=("dSA", "SR"))
+    assert "SR: each source chunk is decoded once" in turned.description.notes
+    twice = {"SR": {"chunks": (1, 2, 4, 8)}, "dSA": {"chunks": (1, 2, 8, 8)}}
+    data.to_zarr(tmp_path / "b.zarr", consolidated=False, encoding=twice, zarr_format=3)
+    notes = opened(tmp_path / "b.zarr").description.notes
+    assert "dSA: each source chunk is decoded 2 times" in notes
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_absent_chunks_are_refused_unless_they_are_fill_values(
+    tmp_path: Path, version: int
+) -> None:
+    path = written(ocean((2, 2, 4, 6)), tmp_path / "a.zarr", CHUNKS, PACKED, version)
+    key = "dSA/c/1/0/1/0" if version == 3 else "dSA/1.0.1.0"
+    (path / key).unlink()
+    shown = key.partition("/")[2]
+    with pytest.raises(DataError, match=rf"dSA: 1 of 8 chunks do not exist \({shown}\).*fill"):
+        opened(path)
+    rows = all_rows(opened(path, absent_chunks="fill"))
+    part = rows[6 * 6 : 7 * 6, 2:]
+    # Version 2 keeps the mask in fill_value; the fill value of version 3 is the packed number 0.
+    np.testing.assert_array_equal(part, np.full((6, 2), np.nan if version == 2 else 30.0))
+
+
+@pytest.mark.parametrize("absent_chunks", ["error", "fill"])
+def test_a_chunk_that_is_gone_later_is_an_error(path: Path, absent_chunks: str) -> None:
+    source = opened(path, absent_chunks=absent_chunks)
+    (path / "SR" / "c" / "0" / "0" / "1" / "0").unlink()
+    with pytest.raises(DataError, match=r"chunk SR/c/0/0/1/0 was there .* and is gone"):
+        all_rows(source)
+
+
+def test_inner_chunks_that_a_shard_lacks_are_refused(tmp_path: Path) -> None:
+    data = ocean((2, 2, 4, 6))
+    data["SR"][0, :, :2, :3] = 0.0
+    how = {"chunks": (1, 2, 2, 3), "shards": (2, 2, 4, 6), "fill_value": 0.0, "_FillValue": None}
+    encoding = {"SR": how, "dSA": how}
+    data.to_zarr(tmp_path / "a.zarr", consolidated=False, encoding=encoding, zarr_format=3)
+    with pytest.raises(DataError, match=r"SR/c/0/0/0/0: 1 inner chunks of this shard do not exist"):
+        opened(tmp_path / "a.zarr")
+    rows = all_rows(opened(tmp_path / "a.zarr", absent_chunks="fill"))
+    np.testing.assert_array_equal(rows[:6, :2], 0.0)
+
+
+def test_a_damaged_chunk_is_named(path: Path) -> None:
+    (path / "SR" / "c" / "1" / "0" / "1" / "1").write_bytes(b"no chunk")
+    source = opened(path)
+    with pytest.raises(DataError, match=r"variable SR cannot be read at time 1 to 2, .*lon 3 to 6"):
+        all_rows(source)
+
+
+def test_files_that_differ_are_named(tmp_path: Path) -> None:
+    data = ocean((4, 2, 4, 6))
+    one = written(data.isel(time=slice(0, 2)), tmp_path / "1.zarr", CHUNKS, FLOAT)
+    later = data.isel(time=slice(2, 4))
+    moved = later.assign_coords(lat=later.lat + 0.5)
+    two = written(moved, tmp_path / "2.zarr", CHUNKS, FLOAT)
+    with pytest.raises(DataError, match=r"2.zarr: coordinate lat differs from that of .*1.zarr"):
+        opened([one, two], concat_dim="time")
+    three = written(later.isel(lat=slice(0, 3)), tmp_path / "3.zarr", CHUNKS, FLOAT)
+    with pytest.raises(DataError, match=r"3.zarr: dimension lat of variable SR has 3 places"):
+        opened([one, three], concat_dim="time")
+    four = written(later.drop_vars("dSA"), tmp_path / "4.zarr", CHUNKS, FLOAT)
+    with pytest.raises(DataError, match=r"4.zarr has no variable 'dSA'"):
+        opened([one, four], concat_dim="time")
+    later["time"].attrs["units"] = "hours since 2002-01-01"
+    five = written(later, tmp_path / "5.zarr", CHUNKS, FLOAT)
+    with pytest.raises(DataError, match=r"5.zarr: coordinate time has units = hours since 2002"):
+        opened([one, five], concat_dim="time")
+    with pytest.raises(DataError, match=r"data.path names 2 files .* data.concat_dim"):
+        opened([one, five])
+
+
+def test_paths_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=r"none.nc does not exist"):
+        opened(tmp_path / "none.nc")
+    with pytest.raises(DataNotFoundError, match=r"\*.nc matches nothing"):
+        opened(tmp_path / "*.nc")
+    (tmp_path / "text.nc").write_text("no NetCDF")
+    with pytest.raises(DataError, match=r"text.nc cannot be opened as labelled arrays"):
+        opened(tmp_path / "text.nc")
+
+
+def test_a_selection_that_is_not_contiguous_is_refused(tmp_path: Path) -> None:
+    data = ocean((1, 2, 4, 6)).assign_coords(lat=[0.0, 30.0, 10.0, 40.0])
+    path = written(data, tmp_path / "a.zarr", CHUNKS, FLOAT)
+    with pytest.raises(DataError, match=r"data.select of lat: .* not contiguous"):
+        opened(path, select={"lat": [0, 10]})
+
+
+def test_without_xarray_the_pip_line_is_given(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refused(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "xarray":
+            raise ImportError("No module named 'xarray'")
+        return real(name, *rest, **named)
+
+    monkeypatch.delitem(sys.modules, "xarray")
+    monkeypatch.setattr(builtins, "__import__", refused)
+    with pytest.raises(UnavailableError, match=r"pip install 'dgmm\[xarray\]'"):
+        opened(path)
+
+
+def test_groups_and_netcdf_files_are_told_by_content(path: Path, tmp_path: Path) -> None:
+    netcdf = written(ocean((1, 1, 2, 3)), tmp_path / "b", (1, 1, 2, 3), FLOAT, None)
+    assert detected_format(DataSource(str(netcdf))) == "netcdf"
+    assert detected_format(DataSource(str(path), variables=("SR",))) == "labelled"
+    assert detected_format(DataSource(str(path), array="SR")) == "zarr"
+    with xr.open_dataset(netcdf, engine="netcdf4") as data:
+        assert data.sizes["lat"] == 2
