@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.source_dataset import SourceDataset
-from dgmm.data.sources.content_kinds import kind_at
+from dgmm.data.sources.content_kinds import ContentKind, kind_at
 from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.registry import Registry
@@ -58,8 +58,11 @@ def format_name(name: str) -> str:
 
 
 def detected_format(source: DataSource) -> str:
-    """The format of what lies at a source's paths; Zarr where no other one recognises it."""
-    for name, member in FORMATS.items():
+    """The format of what lies at a source's paths; Zarr where no other one recognises it.
+
+    The one that was registered last is asked first: CSV recognises any text.
+    """
+    for name, member in reversed(list(FORMATS.items())):
         recognises = getattr(member, "recognises", None)
         if recognises is not None and recognises(source):
             return name
@@ -108,14 +111,34 @@ def _is_labelled_group(source: DataSource) -> bool:
     return bool(source.variables or source.sample_dims) and kind_at(source) == "zarr"
 
 
-#: `auto` asks them in this order.
+def _parquet(source: DataSource) -> RowSource:
+    from dgmm.data.sources.tables.parquet_files import (  # noqa: PLC0415 - few jobs read tables
+        open_parquet,
+    )
+
+    return open_parquet(source)
+
+
+def _csv(source: DataSource) -> RowSource:
+    from dgmm.data.sources.tables.csv_files import open_csv  # noqa: PLC0415 - few jobs read tables
+
+    return open_csv(source)
+
+
+def _recognised(opens: Format, kind: ContentKind) -> Format:
+    return DetectedFormat(opens, lambda source: kind_at(source) == kind)
+
+
+#: `auto` asks them from the last one to the first.
 FORMATS: Registry[Format] = Registry(
     "data.format",
     "dgmm.formats",
     {
         "zarr": _zarr,
         "labelled": DetectedFormat(_labelled, _is_labelled_group),
-        "netcdf": DetectedFormat(_labelled, lambda source: kind_at(source) == "netcdf"),
+        "netcdf": _recognised(_labelled, "netcdf"),
+        "parquet": _recognised(_parquet, "parquet"),
+        "csv": _recognised(_csv, "csv"),
     },
     Callable,
 )

@@ -36,7 +36,7 @@ def test_a_format_is_told_by_content_and_not_by_name(tmp_path):
 @pytest.mark.usefixtures("stars")
 def test_what_no_format_recognises_is_opened_as_zarr(tmp_path):
     file = tmp_path / "rows.stars"
-    file.write_bytes(b"something else")
+    file.write_bytes(b"\x00\x01 something else")
     assert detected_format(DataSource(str(file))) == "zarr"
     assert detected_format(DataSource(str(tmp_path / "absent"))) == "zarr"
 

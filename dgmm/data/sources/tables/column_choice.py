@@ -1,0 +1,284 @@
+"""Which columns are features, masks, weights and carried: from the schemas of all files."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmm.data.data_source import DataSource
+from dgmm.data.feature_names import feature_names_from, safe_text
+from dgmm.data.sources.tables.column_types import (
+    common_type,
+    decoded,
+    feature_dtype,
+    is_mask,
+    is_number,
+    width,
+)
+from dgmm.errors import DataError
+from dgmm.terminal_text import listed
+
+#: Types by column of one file; those of partitions included.
+Columns = Mapping[str, Any]
+#: By column of a file of text, what in it is no number; empty for types that are declared.
+NoNumbers = Mapping[str, str]
+MASK = ".mask"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureColumn:
+    """A column of numbers (`length` 0) or vectors of a length; `mask` is true where missing."""
+
+    name: str
+    length: int = 0
+    mask: str | None = None
+
+    @property
+    def feature_names(self) -> list[str]:
+        """One name a feature: `x`, or `embedding_0`, `embedding_1`, … of a vector."""
+        return [self.name] if not self.length else [f"{self.name}_{i}" for i in range(self.length)]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """What is taken from a table.
+
+    Attributes
+    ----------
+    features : tuple of FeatureColumn
+    feature_names : tuple of str
+    dtype : dtype
+        Of their values: float32 where that holds them all.
+    carried : mapping
+        Arrow type by name, of the columns that results carry along: ids first.
+    ids : tuple of str
+        Those of them that identify a row.
+    weights : str or None
+    notes : tuple of str
+    """
+
+    features: tuple[FeatureColumn, ...]
+    feature_names: tuple[str, ...]
+    dtype: np.dtype[Any]
+    carried: Mapping[str, Any]
+    ids: tuple[str, ...]
+    weights: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def n_numbers(self) -> int:
+        """Numbers of a row that are read: features, masks, weights."""
+        masks = sum(len(f.feature_names) for f in self.features if f.mask is not None)
+        return len(self.feature_names) + masks + (self.weights is not None)
+
+    @property
+    def read(self) -> list[str]:
+        """Columns of which `read` takes values; a file may lack a mask."""
+        masks = [f.mask for f in self.features if f.mask is not None]
+        weights = [] if self.weights is None else [self.weights]
+        return list(dict.fromkeys([f.name for f in self.features] + masks + weights))
+
+
+def choose_columns(
+    source: DataSource,
+    files: Sequence[tuple[str, Columns]],
+    no_numbers: NoNumbers,
+    partitions: Iterable[str] = (),
+) -> ColumnChoice:
+    """What a job takes from a table; every file's schema is checked.
+
+    Parameters
+    ----------
+    source
+        What the job names.
+    files
+        Name and columns of each file.
+    no_numbers
+        What a column of text holds, for messages.
+    partitions
+        Columns that folders give: no features unless they are named.
+
+    Raises
+    ------
+    DataError
+        Naming each column that is absent (and the file), twice there or no number.
+    """
+    every = _union(files)
+    named = (*source.columns, *source.ids, *source.described, *_weights(source))
+    _check_known(named, every, files[0][0])
+    names = source.columns or _numeric(source, every, no_numbers, frozenset(partitions))
+    _check_roles(names, source, every)
+    features = tuple(_feature(name, files, no_numbers) for name in names)
+    carried = tuple(dict.fromkeys([*source.ids, *source.described]))
+    _check_present([*names, *carried, *_weights(source)], files)
+    for name in _weights(source):
+        _check_number(name, files, no_numbers)
+    feature_names = [name for feature in features for name in feature.feature_names]
+    types = {name: common_type(name, [(f, c[name]) for f, c in files]) for name in carried}
+    return ColumnChoice(
+        features,
+        feature_names_from(feature_names, len(feature_names), "columns of the table"),
+        feature_dtype([c[name] for _, c in files for name in names]),
+        types,
+        source.ids,
+        source.weight_column,
+        tuple(_notes(source, features, partitions)),
+    )
+
+
+def _weights(source: DataSource) -> list[str]:
+    return [] if source.weight_column is None else [source.weight_column]
+
+
+def _union(files: Sequence[tuple[str, Columns]]) -> dict[str, Any]:
+    """Columns of all files, as they first appear; a type that has values before null."""
+    every: dict[str, Any] = {}
+    for _, columns in files:
+        for name, kind in columns.items():
+            if name not in every or str(every[name]) == "null":
+                every[name] = kind
+    return every
+
+
+def _check_known(named: Iterable[str], every: Columns, file: str) -> None:
+    for name in named:
+        if name not in every:
+            close = difflib.get_close_matches(name, list(every), 1)
+            hint = f"; did you mean {safe_text(close[0])!r}?" if close else ""
+            found = listed([safe_text(n) for n in every], 20)
+            raise DataError(f"{file} has no column {safe_text(name)!r}{hint}. It has {found}")
+
+
+def _check_present(names: Iterable[str], files: Sequence[tuple[str, Columns]]) -> None:
+    for name in names:
+        for file, columns in files:
+            if name not in columns:
+                having = next(other for other, c in files if name in c)
+                raise DataError(
+                    f"{file} has no column {safe_text(name)!r}, which {having} has: its rows would "
+                    "be read as missing values. Write the file with that column, move it away, or "
+                    "name in data.columns those that all files have"
+                )
+
+
+def _check_roles(names: Sequence[str], source: DataSource, every: Columns) -> None:
+    if not names:
+        raise DataError(
+            f"no column is left as a feature: the table has {listed(map(safe_text, every), 20)}. "
+            "Name those to fit in data.columns"
+        )
+    for name in names:
+        if name == source.weight_column:
+            raise DataError(f"column {name!r} holds the weights of rows; it can be no feature too")
+        if _masked(name, every) is not None:
+            raise DataError(
+                f"column {name!r} is the mask of {_masked(name, every)!r} (true where that is "
+                "missing) and no feature: take it out of data.columns"
+            )
+
+
+def _masked(name: str, every: Columns) -> str | None:
+    """The column that a column is the mask of, as astropy writes masked tables."""
+    masked = name.removesuffix(MASK)
+    return masked if masked != name and masked in every and is_mask(every[name]) else None
+
+
+def _numeric(
+    source: DataSource, every: Columns, no_numbers: NoNumbers, partitions: frozenset[str]
+) -> tuple[str, ...]:
+    """The columns that no key names, if all are numbers.
+
+    Raises
+    ------
+    DataError
+        Naming those that are not.
+    """
+    other = {*source.ids, *source.described, *_weights(source), *partitions}
+    left = [n for n in every if n not in other and _masked(n, every) is None]
+    faulty = [n for n in left if not width(every[n])]
+    if faulty:
+        raise _no_features(faulty, every, no_numbers)
+    return tuple(left)
+
+
+def _no_features(faulty: Sequence[str], every: Columns, no_numbers: NoNumbers) -> DataError:
+    shown = listed([_shown(name, every[name], no_numbers) for name in faulty], 30)
+    return DataError(
+        f"these columns hold no numbers: {shown}. Text, categories and times are never turned into "
+        "numbers: name them in data.describe (counted in each component) or in data.id (carried "
+        "along), or name the features alone in data.columns"
+    )
+
+
+def _shown(name: str, kind: Any, no_numbers: NoNumbers) -> str:
+    found = f": {no_numbers[name]}" if name in no_numbers else ""
+    return f"{safe_text(name)} ({safe_text(str(kind))}{found})"
+
+
+def _feature(
+    name: str, files: Sequence[tuple[str, Columns]], no_numbers: NoNumbers
+) -> FeatureColumn:
+    _check_number(name, files, no_numbers, vectors=True)
+    found = [(file, columns[name]) for file, columns in files if name in columns]
+    first, kind = next((p for p in found if str(p[1]) != "null"), found[0])
+    for file, other in found:
+        if str(other) != "null" and _length(other) != _length(kind):
+            raise DataError(
+                f"column {safe_text(name)!r} is {kind} in {first} and {other} in {file}: vectors "
+                "need one length in all files"
+            )
+    mask = name + MASK
+    has_mask = any(mask in columns and is_mask(columns[mask]) for _, columns in files)
+    return FeatureColumn(name, _length(kind), mask if has_mask else None)
+
+
+def _length(kind: Any) -> int:
+    """0 for a plain number, else the length of vectors."""
+    return 0 if is_number(kind) else width(kind)
+
+
+def _check_number(
+    name: str,
+    files: Sequence[tuple[str, Columns]],
+    no_numbers: NoNumbers,
+    vectors: bool = False,
+) -> None:
+    for file, columns in files:
+        kind = columns.get(name)
+        if kind is None or is_number(kind) or (vectors and width(kind)):
+            continue
+        shown = _shown(name, decoded(kind), no_numbers)
+        raise DataError(
+            f"{file}: column {shown} holds no numbers. Text, categories and times are never turned "
+            "into numbers: name the column in data.describe to count its values in each component"
+            + (
+                ", or, where some text stands for a missing value, name that text in "
+                "data.csv.null_values"
+                if name in no_numbers
+                else ""
+            )
+        )
+
+
+def _notes(
+    source: DataSource,
+    features: Sequence[FeatureColumn],
+    partitions: Iterable[str],
+) -> Iterable[str]:
+    for feature in features:
+        if feature.mask is not None:
+            yield (
+                f"{feature.name} is missing where {feature.mask} is true; {feature.mask} is no "
+                "feature"
+            )
+    used = {*source.columns, *source.ids, *source.described}
+    unused = [name for name in partitions if name not in used]
+    if unused and not source.columns:
+        yield (
+            f"{listed(unused)}: given by the names of folders, and no feature unless it is named "
+            "in data.columns"
+        )
