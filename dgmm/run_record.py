@@ -70,6 +70,16 @@ class Anomaly(TypedDict):
     n_anomalies: int
 
 
+class Prepared(TypedDict):
+    """Rows of a source that this or an earlier attempt has written to prepared.zarr."""
+
+    kind: str
+    parts: int
+    rows: int
+    bytes: int
+    seconds: float
+
+
 class FirstRecord(TypedDict):
     """What run.json holds from the start of a run on."""
 
@@ -101,6 +111,7 @@ class FirstRecord(TypedDict):
 class RunRecord(FirstRecord, total=False):
     """Everything that run.json holds."""
 
+    prepared: Prepared
     n_iter: int
     backend: str
     model_sha256: str

@@ -65,6 +65,11 @@ class SourceDataset:
         return cls(source, described, parts)
 
     @property
+    def kind(self) -> str:
+        """What the source is, in words."""
+        return self.description.kind
+
+    @property
     def n_samples(self) -> int:
         """Rows of all parts."""
         return sum(part.n_rows for part in self.parts)

@@ -57,6 +57,11 @@ class PreparedTarget:
         """The group as it is written."""
         return self.folder / f"{self.name}.part"
 
+    def n_bytes(self) -> int:
+        """Bytes of the finished group on disk."""
+        files = (self.folder.path / self.name).rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     def arrays(self, dataset: SourceDataset) -> PreparedArrays:
         """What tasks write."""
         path = str(self.folder.path / self.part.name)

@@ -23,7 +23,7 @@ from dgmm.errors import DgmmError, OutputFailedError
 from dgmm.storage.array_files import read_sealed, write_sealed
 from dgmm.storage.folders import Entry, Folder
 
-ROWS, WEIGHTS = "rows", "weights"
+ROWS, WEIGHTS = PREPARED_ARRAYS = ("rows", "weights")
 #: Attribute of the group: of which data its rows are.
 SOURCE_ATTRIBUTE = "prepared_from"
 #: What the folder of edges is called, behind the name of the group.

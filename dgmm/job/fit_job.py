@@ -21,6 +21,7 @@ from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
+from dgmm.job.prepare_stage import with_rows
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.run_resources import run_resources
@@ -105,6 +106,7 @@ def _run(
         job, directory, recording, plan, data, accept_versions=accept_versions
     ) as work:
         state, executor, plan = work
+        dataset = with_rows(job, dataset, directory, executor, recording)
         dataset = dataset.with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
         result = fit(dataset, executor, _settings(job), recording, _given(start), progress=state)
@@ -133,7 +135,7 @@ def _rebuild(
 ) -> RunResult:
     dataset, model = inputs.dataset, saved_model(directory)
     quantile = job.output.anomaly_quantile
-    again = Rescoring(dataset, dataset, model, quantile, inputs.fingerprint)
+    again = Rescoring(dataset, model, quantile, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
 
 

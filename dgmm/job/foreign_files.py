@@ -6,8 +6,9 @@ import stat
 
 from dgmm.data.zarr.folder_store import RUN_FILE
 from dgmm.data.zarr.format_versions import METADATA, group_attributes
+from dgmm.ingest.prepared_arrays import PREPARED_ARRAYS
 from dgmm.job.previous_attempts import UNFINISHED
-from dgmm.job.products import MODEL, MODEL_FILES, set_aside
+from dgmm.job.products import MODEL, MODEL_FILES, PREPARED, set_aside
 from dgmm.scoring.output_registry import ROW_OUTPUTS
 from dgmm.storage.folders import Folder
 
@@ -34,6 +35,7 @@ def _is_foreign(folder: Folder, name: str) -> bool:
         names = {n for n in held.names() if not UNFINISHED.fullmatch(n)}
         if name == MODEL:
             return not names <= set(MODEL_FILES)
-        own = {*METADATA, ".zmetadata", RUN_FILE, *ROW_OUTPUTS.names()}
+        arrays = PREPARED_ARRAYS if name == PREPARED else ROW_OUTPUTS.names()
+        own = {*METADATA, ".zmetadata", RUN_FILE, *arrays}
         is_ours = group_attributes(held).get("written_by") == "dgmm"
         return not names <= own or bool(names and not is_ours)

@@ -18,6 +18,7 @@ from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
+from dgmm.job.prepare_stage import with_rows
 from dgmm.job.products import MODEL, missing_model, missing_outputs
 from dgmm.job.rebuilding import Rescoring, completed_again, rebuild_outputs
 from dgmm.job.result import RunResult
@@ -95,6 +96,8 @@ def _predict(
         job, directory, recording, plan, fingerprint, accept_versions=accept_versions
     ) as work:
         state, executor, _ = work
+        readable = with_rows(job, stored, directory, executor, recording)
+        dataset, _ = in_model_order(readable, model.feature_names)
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         backend = state.once(
@@ -124,12 +127,11 @@ def _rebuild(
     job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
 ) -> RunResult:
     stored, model = inputs.dataset, inputs.model
-    dataset, _ = in_model_order(stored, model.feature_names)
     if missing_model(directory.folder):
         save_run_model(model, directory, recording)
         if not missing_outputs(directory.folder, directory.record):
             return completed_again(job, directory, f"{MODEL} was saved again")
-    again = Rescoring(stored, dataset, model, None, inputs.fingerprint)
+    again = Rescoring(stored, model, None, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dgmm.errors import OutputExistsError
 from dgmm.job.lock import is_lock_file
-from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, holds_em_state, set_aside
+from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, PREPARED, holds_em_state, set_aside
 from dgmm.outcome import Outcome
 from dgmm.run_record import Attempt
 from dgmm.storage.exchange import name_before
@@ -105,7 +105,7 @@ def remove_unfinished(folder: Folder) -> None:
 def _restore_replaced(folder: Folder) -> None:
     """Folders that were about to be replaced get their names back, unless these are taken."""
     for old in folder.names():
-        if (name := name_before(old)) not in (MODEL, OUTPUTS):
+        if (name := name_before(old)) not in (MODEL, OUTPUTS, PREPARED):
             continue
         if folder.holds(name):
             folder.remove(old)  # it was replaced

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dgmm.config import Job
-from dgmm.data.dataset import Dataset
+from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import group_attributes
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
@@ -17,6 +17,7 @@ from dgmm.job.metrics_and_events import RecordingListener, now
 from dgmm.job.output_stage import MODEL_ATTRIBUTE, OutputStage
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
+from dgmm.job.prepare_stage import with_rows
 from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, outputs_set_aside
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
@@ -32,8 +33,8 @@ class Rescoring:
 
     Attributes
     ----------
-    stored, dataset
-        The data, and the same with features in the model's order.
+    stored
+        The data; their features are taken in the model's order.
     model
         Whose outputs are written; with a threshold where the scoring pass flags rows.
     quantile
@@ -43,7 +44,6 @@ class Rescoring:
     """
 
     stored: StoredDataset
-    dataset: Dataset
     model: MixtureModel
     quantile: float | None
     fingerprint: Mapping[str, Any]
@@ -67,10 +67,12 @@ def rebuild_outputs(
         open_executor(cluster_settings(job, plan.n_places)) as executor,
     ):
         fitted_to(executor, plan)
-        recording.stage("scoring", f"{again.dataset.n_samples:,} rows, with the model of the run")
+        readable = with_rows(job, again.stored, directory, executor, recording)
+        dataset, _ = in_model_order(readable, again.model.feature_names)
+        recording.stage("scoring", f"{again.stored.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
         stage = OutputStage(
-            *(job, directory, again.dataset, executor, again.model, state, written),
+            *(job, directory, dataset, executor, again.model, state, written),
             backend=_backend_of(before),
             warn=recording.warning,
         )
