@@ -48,7 +48,7 @@ class DataSettings(Settings):
     path: LocalPath
     """Zarr array (v2 or v3), or a group that holds it. Relative to the current directory."""
     format: Literal["auto"] | Annotated[str, Field(strict=True), Choice(FORMATS)] = "auto"
-    """Format that the rows are stored in; `auto` is Zarr. Packages may add others."""
+    """Format that the rows are stored in; `auto` tells it by content. Packages may add others."""
     array: ArrayName | None = None
     """Name of the array where `path` is a group."""
     missing: Literal["error", "drop"] = "error"

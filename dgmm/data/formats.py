@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dgmm.data.data_source import DataSource
+from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.content_kinds import ContentKind, kind_at
 from dgmm.data.sources.row_source import RowSource
@@ -125,8 +126,30 @@ def _csv(source: DataSource) -> RowSource:
     return open_csv(source)
 
 
-def _recognised(opens: Format, kind: ContentKind) -> Format:
-    return DetectedFormat(opens, lambda source: kind_at(source) == kind)
+def _anndata(source: DataSource) -> StoredDataset | RowSource:
+    from dgmm.data.sources.anndata.anndata_source import (  # noqa: PLC0415 - loads Zarr
+        open_anndata,
+        stays_in_place,
+    )
+
+    opened = open_anndata(source)
+    return InPlaceDataset(_zarr(source), opened) if stays_in_place(source) else opened
+
+
+def _hdf5(source: DataSource) -> RowSource:
+    from dgmm.data.sources.hdf5.hdf5_source import open_hdf5  # noqa: PLC0415 - an extra of dgmm
+
+    return open_hdf5(source)
+
+
+def _numpy(source: DataSource) -> RowSource:
+    from dgmm.data.sources.npy.npy_source import open_numpy  # noqa: PLC0415 - loads Zarr
+
+    return open_numpy(source)
+
+
+def _recognised(opens: Format, *kinds: ContentKind) -> Format:
+    return DetectedFormat(opens, lambda source: kind_at(source) in kinds)
 
 
 #: `auto` asks them from the last one to the first.
@@ -139,6 +162,9 @@ FORMATS: Registry[Format] = Registry(
         "netcdf": _recognised(_labelled, "netcdf"),
         "parquet": _recognised(_parquet, "parquet"),
         "csv": _recognised(_csv, "csv"),
+        "anndata": _recognised(_anndata, "anndata"),
+        "hdf5": _recognised(_hdf5, "hdf5"),
+        "numpy": _recognised(_numpy, "npy", "npz"),
     },
     Callable,
 )

@@ -38,6 +38,10 @@ class StoredArray(Protocol):
         """The shape that is decoded at once; None where any rows can be read alone."""
 
     @property
+    def is_sequential(self) -> bool:
+        """Whether rows can be reached only by decoding all before them."""
+
+    @property
     def attributes(self) -> Mapping[str, Any]:
         """The array's own."""
 
@@ -95,10 +99,10 @@ class HierarchyFile(Protocol):
 
 
 def rows_per_batch(array: StoredArray) -> int:
-    """Rows read at once: whole chunks, together some 4 MiB."""
+    """Rows read at once: whole chunks, together some 4 MiB, at most all rows."""
     unit = array.chunks[0] if array.chunks else 1
     row_bytes = int(np.prod(array.shape[1:], dtype=np.int64)) * array.dtype.itemsize
-    return unit * max(1, BATCH_BYTES // max(unit * row_bytes, 1))
+    return min(unit * max(1, BATCH_BYTES // max(unit * row_bytes, 1)), max(array.shape[0], 1))
 
 
 def require_array(hierarchy: Hierarchy, path: str) -> StoredArray:
@@ -144,7 +148,7 @@ def array_names(hierarchy: Hierarchy, most: int = 2000) -> Iterator[str]:
 
 
 def arrays_in_words(names: list[str]) -> str:
-    """A list for a message."""
+    """The arrays that there are, for a message."""
     if not names:
         return "It holds no arrays"
     return f"Its arrays: {listed(map(safe_text, names), _SHOWN)}"

@@ -69,6 +69,19 @@ def find_array(path: str, array: str | None) -> ArrayNode:
     return _array_in_group(root, array)
 
 
+def node_in(folder: Path) -> ArrayNode | dict[str, Any] | None:
+    """The array in a folder, the attributes of the group in it, or None where there is neither.
+
+    Raises
+    ------
+    DataError
+        If its metadata are damaged.
+    DataNotFoundError
+        If they cannot be read.
+    """
+    return _node(folder)
+
+
 def array_beside(node: ArrayNode, name: str) -> ArrayNode | None:
     """The array of that name in the group that holds this one, or in the nearest group above.
 

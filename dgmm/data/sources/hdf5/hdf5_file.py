@@ -112,6 +112,8 @@ class Hdf5Array:
     where: str
     dataset: Any
 
+    is_sequential = False
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Its sizes; none for a dataset without a data space."""

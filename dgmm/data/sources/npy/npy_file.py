@@ -62,9 +62,26 @@ class NpyArray:
         return self.header.native_dtype
 
     @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """None; of a compressed member all rows, which are unpacked from the first on."""
-        return self.shape if self.member else None
+    def chunks(self) -> None:
+        """None: any rows can be read alone, or come one after another."""
+        return
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether it is a compressed member, unpacked from the first row on."""
+        return bool(self.member)
+
+    def open(self) -> NpyArray:
+        """Itself: the file is opened for each read."""
+        return self
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Size and time of the file, and where the values stand in it."""
+        return self.version.fingerprint() | {"offset": self.offset, "member": self.member}
+
+    def check_unchanged(self) -> None:
+        """Raise a DataError if the file has changed since it was described."""
+        self.version.check_unchanged()
 
     def n_absent(self) -> int:
         """None: a short file is an error."""
