@@ -31,6 +31,8 @@ class SourceDescription:
         What the prepared array bears beside its names (`sample_dims`, `sample_shape`, …).
     carried : tuple of str
         Columns that results carry along (`data.id`, `data.describe`), by name.
+    described : tuple of str
+        Those of them whose values are counted in each component (`data.describe`).
     notes : tuple of str
         What `plan` prints: how often chunks are decoded, which variables are broadcast, …
     warnings : tuple of str
@@ -45,6 +47,7 @@ class SourceDescription:
     units: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     carried: tuple[str, ...] = ()
+    described: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     has_weights: bool = False

@@ -55,8 +55,8 @@ class ColumnChoice:
         Of their values: float32 where that holds them all.
     carried : mapping
         Arrow type by name, of the columns that results carry along: ids first.
-    ids : tuple of str
-        Those of them that identify a row.
+    ids, described : tuple of str
+        Those of them that identify a row, and whose values are counted in each component.
     weights : str or None
     notes : tuple of str
     """
@@ -66,6 +66,7 @@ class ColumnChoice:
     dtype: np.dtype[Any]
     carried: Mapping[str, Any]
     ids: tuple[str, ...]
+    described: tuple[str, ...]
     weights: str | None
     notes: tuple[str, ...]
 
@@ -125,6 +126,7 @@ def choose_columns(
         feature_dtype([c[name] for _, c in files for name in names]),
         types,
         source.ids,
+        source.described,
         source.weight_column,
         tuple(_notes(source, features, partitions)),
     )

@@ -98,6 +98,7 @@ class TableSource:
             feature_names=self.choice.feature_names,
             dtype=self.choice.dtype,
             carried=tuple(self.choice.carried),
+            described=self.choice.described,
             notes=(*self.notes, *self.choice.notes),
             has_weights=self.choice.weights is not None,
         )
