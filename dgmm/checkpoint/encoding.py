@@ -21,6 +21,8 @@ from dgmm.data.summary.moments import Moments
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.summarise import Summary
 from dgmm.data.summary.uniform_sample import Candidates, SamplePart
+from dgmm.data.summary.weight_summary import PartialWeights, RowOfWeight, WeightSummary
+from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import Cycle
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -48,6 +50,7 @@ RECORDS: dict[str, type] = {
         *(Start, Starts, Trial, Selection),
         *(Summary, PartialSummary, Moments, MissingPatterns, Extremes),
         *(Candidates, SamplePart, Standardisation),
+        *(WeightSummary, PartialWeights, WeightSums, RowOfWeight),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
     )

@@ -12,6 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from dgmm.data.weighted_statistics import weighted_deviation, weighted_quartiles
+
 #: Interquartile range of a normal distribution in standard deviations.
 NORMAL_QUARTILE_RANGE = 1.349
 #: From this many features on, rows are transposed in panels that stay in the cache (2 to 4 times
@@ -46,7 +48,12 @@ class Standardisation:
 
     @classmethod
     def from_sample(
-        cls, sample: NDArray[Any], dtype: DTypeLike | None = None, *, common_scale: bool
+        cls,
+        sample: NDArray[Any],
+        dtype: DTypeLike | None = None,
+        *,
+        common_scale: bool,
+        weights: Floats | None = None,
     ) -> Self:
         """Measure a sample.
 
@@ -60,6 +67,8 @@ class Standardisation:
         common_scale
             One scale for all features (of the root mean robust variance), for families that are
             not invariant under per-feature scaling.
+        weights : (m,), optional
+            Of the rows, positive; order statistics are then those of as many copies.
 
         Raises
         ------
@@ -69,9 +78,11 @@ class Standardisation:
         columns = np.array(sample.T, dtype=np.float64, order="C")
         if columns.shape[1] == 0 or not np.isfinite(columns).all():
             raise ValueError("a standardisation needs at least one row, and finite values only")
-        low, middle, high = _quartiles(columns)
+        low, middle, high = (
+            _quartiles(columns) if weights is None else weighted_quartiles(columns, weights)
+        )
         shift = _rounded(middle, np.dtype(dtype or sample.dtype))
-        spread, exponent = _robust_spread(columns, low, high)
+        spread, exponent = _robust_spread(columns, low, high, weights)
         is_constant = spread == 0
         chosen = _common(spread, exponent) if common_scale else _nearest_power(spread, exponent)
         chosen = np.where(is_constant & (not common_scale or is_constant.all()), 0, chosen)
@@ -212,7 +223,9 @@ def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:
     return np.rint(values)
 
 
-def _robust_spread(columns: Floats, low: Floats, high: Floats) -> tuple[Floats, _Exponents]:
+def _robust_spread(
+    columns: Floats, low: Floats, high: Floats, weights: Floats | None
+) -> tuple[Floats, _Exponents]:
     """IQR/1.349 of each row (d, m), the standard deviation where that is 0, as s·2^e.
 
     Each feature is scaled by a power of two first, so that neither 1e308 nor 1e-310 overflows or
@@ -223,16 +236,18 @@ def _robust_spread(columns: Floats, low: Floats, high: Floats) -> tuple[Floats, 
     spread = (np.ldexp(high, -exponent) - np.ldexp(low, -exponent)) / NORMAL_QUARTILE_RANGE
     narrow = spread == 0
     scaled = np.ldexp(columns[narrow], -exponent[narrow, np.newaxis])
-    spread[narrow] = _standard_deviation(scaled)
+    spread[narrow] = _standard_deviation(scaled, weights)
     return spread, exponent
 
 
-def _standard_deviation(columns: Floats) -> Floats:
+def _standard_deviation(columns: Floats, weights: Floats | None) -> Floats:
     """Root mean squared deviation of each row; exactly 0 where all its values are equal."""
     deviations = columns - columns[:, :1]
     largest = np.abs(deviations).max(axis=1, initial=0.0)
     unit = np.where(largest > 0, largest, 1.0)
-    result: Floats = (deviations / unit[:, np.newaxis]).std(axis=1) * largest
+    relative = deviations / unit[:, np.newaxis]
+    found = relative.std(axis=1) if weights is None else weighted_deviation(relative.T, weights)
+    result: Floats = found * largest
     return result
 
 

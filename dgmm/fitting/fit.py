@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.data.summary.summarise import Summary
+from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import ComponentError
 from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
@@ -39,6 +40,7 @@ from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.fitting.screening import likelier
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.warm_start import LastFit
+from dgmm.fitting.weighing import weighed
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.executor import Executor
 
@@ -52,7 +54,8 @@ class Fit:
     """What a fit leaves: the model, how it came about, and the sample it started from.
 
     `sample` is (m, d) in the data's own units and dtype; `backend` names what computed the
-    passes, `numpy` or `numba`.
+    passes, `numpy` or `numba`. `dataset` yields the rows with the weights that EM used, and
+    `weights` tells what they were like as given; None where there are none.
     """
 
     model: MixtureModel
@@ -66,6 +69,8 @@ class Fit:
     warnings: tuple[str, ...]
     backend: str
     repeated_values: tuple[RepeatedValue, ...]
+    dataset: Dataset
+    weights: WeightSummary | None = None
 
 
 def fit(
@@ -102,8 +107,9 @@ def fit(
     ComponentError
         If every start fails.
     """
+    dataset, weights = weighed(dataset, executor, settings, listener, progress)
     listener.stage("summary", f"{dataset.n_samples:,} rows of {dataset.n_features} features")
-    prepared = prepare(dataset, executor, settings, progress)
+    prepared = prepare(dataset, executor, settings, progress, weights)
     for text in prepared.warnings:
         listener.warning(text)
 
@@ -197,7 +203,7 @@ def _concluded(
     listener: Listener,
 ) -> Fit:
     """The best candidate as a model."""
-    chosen = em.best(candidates, prepared.summary.n_kept)
+    chosen = em.best(candidates, prepared.n_rows)
     _check_outcome(chosen)
     noted = regularisation_events(chosen, prepared.regularisation)
     for event in noted:
@@ -214,7 +220,7 @@ def _concluded(
         events=(*(e for c in candidates for e in c.events), *noted),
         warnings=(
             *prepared.warnings,
-            *fit_warnings(model, prepared.summary.n_kept, chosen.events),
+            *fit_warnings(model, round(prepared.n_rows), chosen.events),
             *spike_warnings(model, prepared.summary.sample, prepared.repeated_values),
             *regularised_warnings(
                 model,
@@ -222,13 +228,16 @@ def _concluded(
                     prepared.summary.sample,
                     prepared.sample,
                     prepared.regularisation,
-                    prepared.summary.n_kept,
+                    round(prepared.n_rows),
                     prepared.repeated_values,
+                    prepared.summary.sample_weights,
                 ),
             ),
         ),
         backend=prepared.backend,
         repeated_values=prepared.repeated_values,
+        dataset=dataset,
+        weights=prepared.weights,
     )
 
 
@@ -248,11 +257,12 @@ def _drawn(
 ) -> Starts:
     """The method's starts of every restart, on the sample."""
     n_wanted = sample_em.n_starts
-    rows = sample_em.few if n_wanted else prepared.sample
+    rows = sample_em.few if n_wanted else sample_em.sample
     n = n_starts(settings, n_wanted)
     times = f"{n} times " if n > 1 else ""
     listener.stage("initialisation", f"{settings.method} {times}on {len(rows):,} sampled rows")
-    return starts_on_sample(prepared, settings, rows, n_wanted, here, given, adjust)
+    values, weights = rows.values, rows.weights
+    return starts_on_sample(prepared, settings, values, n_wanted, here, given, adjust, weights)
 
 
 def _selected(sample_em: SampleEM, drawn: Starts, here: Executor, listener: Listener) -> Selection:

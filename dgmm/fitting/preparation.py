@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,14 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.data_warnings import data_warnings
 from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values, repetition_warnings
 from dgmm.data.summary.summarise import Summary, summarise
+from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import DataError
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.weighing import warnings_of_weights
 from dgmm.mixture.backends import select, why_not_compiled
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
@@ -57,6 +59,8 @@ class PreparedFit:
         What a user should know of the data.
     repeated_values
         Values that many rows share, and cells equal to the array's fill value.
+    weights
+        What is known of the rows' weights; None where they have none.
     """
 
     family: Family
@@ -67,6 +71,12 @@ class PreparedFit:
     backend: str
     warnings: tuple[str, ...]
     repeated_values: tuple[RepeatedValue, ...]
+    weights: WeightSummary | None = None
+
+    @property
+    def n_rows(self) -> float:
+        """Rows that components are shares of: Σw where weights are counts."""
+        return self.summary.weight if self.problem.counts_are_rows else self.summary.n_kept
 
     @property
     def regularisation(self) -> Array:
@@ -90,8 +100,11 @@ def prepare(
     executor: Executor,
     settings: FitSettings,
     progress: SavedProgress = NO_SAVED_PROGRESS,
+    weights: WeightSummary | None = None,
 ) -> PreparedFit:
     """Read all rows once: units, regularisation and guard of the fit.
+
+    `weights` is what their own read has found of the rows' weights, where they have any.
 
     Raises
     ------
@@ -100,12 +113,17 @@ def prepare(
     """
     family = family_named(settings.covariance_type)
     _check_sizes(dataset.n_samples, settings)
-    summary = progress.once("summary", lambda: _summary(dataset, executor, settings, progress))
+    summary = progress.once(
+        "summary", lambda: _summary(dataset, executor, settings, progress, weights)
+    )
     _check_sizes(summary.n_kept, settings)
     standardisation = progress.once(
         "standardisation",
         lambda: Standardisation.from_sample(
-            summary.sample, dataset.dtype, common_scale=family.common_scale
+            summary.sample,
+            dataset.dtype,
+            common_scale=family.common_scale,
+            weights=summary.sample_weights,
         ),
     )
     _check_range(summary, standardisation, dataset)
@@ -118,25 +136,33 @@ def prepare(
             sample,
             reg_covar=settings.reg_covar,
             reg_covar_relative=settings.reg_covar_relative,
+            weights=summary.sample_weights,
         ),
     )
     problem = _problem(dataset, settings, summary, standardisation, sample, regularisation)
+    counts = weights is not None and weights.kind == "counts"
+    problem = replace(problem, counts_are_rows=counts)
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
     # "arithmetic" is its name on disk: checkpoints of earlier versions have it too.
     backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
+        *warnings_of_weights(weights, dataset, settings),
         *_warnings(dataset, settings, family, summary, standardisation, repeated),
         *floored,
         *_compiling_warnings(),
     )
     return PreparedFit(
-        family, summary, standardisation, sample, problem, backend, warnings, repeated
+        family, summary, standardisation, sample, problem, backend, warnings, repeated, weights
     )
 
 
 def _summary(
-    dataset: Dataset, executor: Executor, settings: FitSettings, progress: SavedProgress
+    dataset: Dataset,
+    executor: Executor,
+    settings: FitSettings,
+    progress: SavedProgress,
+    weights: WeightSummary | None,
 ) -> Summary:
     return summarise(
         dataset,
@@ -145,6 +171,7 @@ def _summary(
         sample_rows=sample_rows(settings, dataset.n_features),
         seed=settings.seed,
         of_pass=progress.of_pass,
+        weights=weights,
     )
 
 
@@ -220,7 +247,9 @@ def _problem(
     return EMProblem(
         tol=settings.tol,
         max_iter=settings.max_iter,
-        collapse=CollapsePolicy(settings.on_collapse, sample, regularisation),
+        collapse=CollapsePolicy(
+            settings.on_collapse, sample, regularisation, summary.sample_weights
+        ),
         guard=Guard.of_range(low, high),
         standardisation=standardisation,
         single=dataset.dtype == np.float32,

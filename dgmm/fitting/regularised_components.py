@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.summary.repeated_values import RepeatedValue
+from dgmm.data.weighted_statistics import weighted_variance
 from dgmm.fitting.em.regularisation import overruled, regularisation_shares, share_of_sample
 from dgmm.fitting.fit_warnings import FEWEST_ROWS, components_of_spikes, evenly, most_probable
 from dgmm.model.mixture_model import MixtureModel
@@ -47,6 +48,8 @@ class FittedSample:
         Rows that were fitted.
     values
         What many rows share.
+    weights : (m,) or None
+        What each row of the sample stands for; None where that is the same of all.
     """
 
     rows: NDArray[Any]
@@ -54,6 +57,7 @@ class FittedSample:
     regularisation: Array
     n_rows: int
     values: Sequence[RepeatedValue]
+    weights: Array | None = None
 
 
 def regularised_warnings(model: MixtureModel, sample: FittedSample) -> Iterator[str]:
@@ -97,9 +101,13 @@ def _is_regularised(model: MixtureModel, sample: FittedSample) -> NDArray[np.boo
     if not added.any():
         return np.zeros(p.n_components, np.bool_)
     with np.errstate(over="ignore", invalid="ignore"):
-        ignored = overruled(model.standardisation, sample.standardised.var(axis=0), added)
+        variances = weighted_variance(sample.standardised, sample.weights)
+        ignored = overruled(model.standardisation, variances, added)
     ignored |= model.standardisation.is_constant
-    if not ignored.any() and share_of_sample(p.family, sample.standardised, added) < _SINGULAR:
+    share = np.inf
+    if not ignored.any():
+        share = share_of_sample(p.family, sample.standardised, added, sample.weights)
+    if share < _SINGULAR:
         return (
             regularisation_shares(p.family, p.precisions_cholesky, p.n_components, added, _DOMINANT)
             >= _DOMINANT

@@ -121,6 +121,7 @@ def starts_on_sample(
     here: Executor,
     given: UserStart | None,
     adjust: StartTransform | None,
+    weights: NDArray[np.float64] | None = None,
 ) -> Starts:
     """Starts of every restart; failing ones are noted and the others go on.
 
@@ -136,6 +137,8 @@ def starts_on_sample(
         Runs tasks in this process, where the sample is.
     given, adjust
         The start for `method="given"`, and what is applied to every drawn start.
+    weights : (m,), optional
+        What each row stands for; the same of all by default.
 
     Raises
     ------
@@ -156,6 +159,7 @@ def starts_on_sample(
             *(method, rows, prepared.family, k, prepared.regularisation, rng),
             given=own,
             scale=scales.get(key.metric),
+            weights=weights,
         )
         return begun if adjust is None else adjust(begun, prepared.standardisation)
 
@@ -191,6 +195,7 @@ def starts_over_all_rows(
             prepared.regularisation,
             stream(Stage.INITIALISATION, settings.seed, k, key.restart, key.number),
             scale=scales[key.metric],
+            weights=prepared.summary.sample_weights,
         )
         for key in keys
     ]
@@ -207,7 +212,8 @@ def starts_over_all_rows(
 
 
 def _scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
-    return {m: distance_scale(m, prepared.standardisation, prepared.sample) for m in METRICS}
+    sample, weights = prepared.sample, prepared.summary.sample_weights
+    return {m: distance_scale(m, prepared.standardisation, sample, weights) for m in METRICS}
 
 
 def _keys(settings: FitSettings, n_wanted: int) -> list[_Key]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.fitting.initialisation import METRICS, reads_all_rows
+from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, n_starts
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import Family
@@ -104,19 +106,61 @@ def is_worth_following(n_rows: int, n_sampled: int, n_free: int) -> bool:
     return saves and n_sampled >= ROWS_PER_PARAMETER * n_free
 
 
-def parted(sample: Array, n_rows: int, n_free: int, settings: FitSettings) -> tuple[Array, Array]:
-    """Rows to try starts on and rows to compare them on: uniform shares, in the sample's order.
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleRows:
+    """Rows (m, d) of the sample, standardised, and what each stands for.
+
+    Attributes
+    ----------
+    values : (m, d)
+    weights : (m,) or None
+        None where each row stands for the same.
+    """
+
+    values: Array
+    weights: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def only(self, places: NDArray[np.intp], weights: Array | None) -> Self:
+        """Some of the rows, with weights of their own."""
+        return type(self)(self.values[places], weights)
+
+    @property
+    def empty(self) -> Self:
+        """None of the rows."""
+        return self.only(np.empty(0, np.intp), None)
+
+    def mean(self, values: Array) -> float:
+        """Mean of a value (m,) of each row, weighted."""
+        if self.weights is None:
+            return float(values.mean())
+        return float(np.average(values, weights=self.weights))
+
+
+def parted(
+    sample: SampleRows, n_rows: int, n_free: int, settings: FitSettings
+) -> tuple[SampleRows, SampleRows]:
+    """Rows to try starts on and rows to compare them on: shares of the sample, in its order.
 
     Where there are few rows altogether, starts are tried on all of them and compared on them too:
     that likelihood is the one that the fit maximises.
     """
     m = len(sample)
     if _is_whole(m, n_rows, n_free, settings.n_components):
-        return sample, sample[:0]
+        return sample, sample.empty
     wanted = _few_rows(m, n_free)
     rng = stream(Stage.SAMPLE_EM, settings.seed, settings.n_components)
-    order = rng.choice(m, 2 * wanted, replace=False)
-    return sample[np.sort(order[:wanted])], sample[np.sort(order[wanted:])]
+    if sample.weights is None:
+        order, weights = rng.choice(m, 2 * wanted, replace=False), None
+    else:
+        few, weights = few_rows(m, 2 * wanted, rng, sample.weights)
+        sample, order = sample.only(few, weights), rng.permutation(len(few))
+    halves = np.sort(order[:wanted]), np.sort(order[wanted:])
+    own = (None if weights is None else weights[half] for half in halves)
+    fitted, compared = (sample.only(h, w) for h, w in zip(halves, own, strict=True))
+    return fitted, compared
 
 
 def _few_rows(n_sampled: int, n_free: int) -> int:

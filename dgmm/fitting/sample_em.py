@@ -44,6 +44,7 @@ from dgmm.fitting.sample_effort import (
     MAX_ITERATIONS,
     TRIED_ITERATIONS,
     Effort,
+    SampleRows,
     is_worth_following,
     parted,
 )
@@ -72,7 +73,7 @@ class SampleEM:
     ----------
     n_starts : int
         Starts of each restart; 0 where EM begins on all rows.
-    few, held_out, sample : (·, d)
+    few, held_out, sample : SampleRows
         The rows that starts are drawn from and tried on, those they are compared on (none where
         the few are all rows), and the whole sample.
     n_iterations : int
@@ -85,18 +86,21 @@ class SampleEM:
         Rows of the fit, and free numbers of the mixture.
     backend : str
         That of the fit.
+    n_fitted : float
+        Rows that components are shares of: the sum of weights where they are counts.
     """
 
     n_starts: int
-    few: Array
-    held_out: Array
-    sample: Array
+    few: SampleRows
+    held_out: SampleRows
+    sample: SampleRows
     n_iterations: int
     is_followed: bool
     problem: EMProblem
     n_rows: int
     n_parameters: int
     backend: str
+    n_fitted: float
 
     @classmethod
     def of(
@@ -109,20 +113,22 @@ class SampleEM:
         """
         m, d = prepared.sample.shape
         p, n_rows = n_parameters(prepared.family, settings.n_components, d), prepared.summary.n_kept
-        few, held_out = parted(prepared.sample, n_rows, p, settings)
+        sample = SampleRows(prepared.sample, prepared.summary.sample_weights)
+        few, held_out = parted(sample, n_rows, p, settings)
         effort = Effort.of(settings, prepared.family, n_rows, m, d)
         n_iterations = 0 if is_adjusted else effort.n_iterations
         return cls(
             n_starts=effort.n_starts,
             few=few,
             held_out=held_out,
-            sample=prepared.sample,
+            sample=sample,
             n_iterations=n_iterations,
             is_followed=n_iterations > 0 and is_worth_following(n_rows, m, p),
             problem=prepared.problem,
             n_rows=n_rows,
             n_parameters=p,
             backend=prepared.backend,
+            n_fitted=prepared.n_rows,
         )
 
     def refine(self, starts: Starts, here: Executor) -> Selection:
@@ -169,7 +175,7 @@ class SampleEM:
                 yield own[restart].start
 
     def _moved(
-        self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
+        self, rows: SampleRows, max_iter: int, starts: tuple[Start, ...], here: Executor
     ) -> list[Tried]:
         """Where EM over some rows leads from each start, and how likely that is."""
         ended = self._run(rows, max_iter, starts, here)
@@ -178,14 +184,15 @@ class SampleEM:
     def _tried(self, start: Start, ended: FitCandidate) -> Tried:
         if not _is_sound(ended, start.parameters.n_components):
             return Tried(start, ended.n_iter, None)
-        rows = np.ascontiguousarray(self.compared.T)
+        compared = self.compared
+        rows = np.ascontiguousarray(compared.values.T)
         log_density = Scorer(ended.parameters).log_density(rows)
-        mean = float(log_density.mean()) - self.problem.log_volume
-        has_spike = not ended.parameters.supports_covariances(self.n_rows)
+        mean = compared.mean(log_density) - self.problem.log_volume
+        has_spike = not ended.parameters.supports_covariances(self.n_fitted)
         return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
 
     @property
-    def compared(self) -> Array:
+    def compared(self) -> SampleRows:
         """The rows that starts are compared on."""
         return self.held_out if len(self.held_out) else self.few
 
@@ -199,10 +206,11 @@ class SampleEM:
         return self.n_iterations == TRIED_ITERATIONS
 
     def _run(
-        self, rows: Array, max_iter: int, starts: tuple[Start, ...], here: Executor
+        self, rows: SampleRows, max_iter: int, starts: tuple[Start, ...], here: Executor
     ) -> tuple[FitCandidate, ...]:
         """All starts to their ends, each pass shared."""
-        dataset, problem = ArrayDataset(rows), self._problem(rows, max_iter)
+        dataset = ArrayDataset(rows.values, weights=rows.weights)
+        problem = self._problem(rows, max_iter)
 
         def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
             leaves = EStepTask(dataset, requests, self.backend, MissingPolicy.NONE_MISSING)
@@ -212,17 +220,19 @@ class SampleEM:
         begun = tuple(solver.init(CandidateId(s.restart, s.name), s.parameters) for s in starts)
         return em.run(begun, data_pass, problem)
 
-    def _problem(self, rows: Array, max_iter: int) -> EMProblem:
+    def _problem(self, rows: SampleRows, max_iter: int) -> EMProblem:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
         tol = TOLERANCE_SHARE * self.n_parameters / (2 * len(rows))
-        policy = CollapsePolicy("reseed", rows, self.problem.collapse.regularisation)
+        values, regularisation = rows.values, self.problem.collapse.regularisation
+        policy = CollapsePolicy("reseed", values, regularisation, rows.weights)
         return replace(
             self.problem,
             tol=min(tol, LARGEST_TOL),
             max_iter=max_iter,
             collapse=policy,
-            guard=Guard.of_range(rows.min(axis=0), rows.max(axis=0)),
-            standardisation=Standardisation.identity(rows.shape[1]),
+            guard=Guard.of_range(values.min(axis=0), values.max(axis=0)),
+            standardisation=Standardisation.identity(values.shape[1]),
+            counts_are_rows=self.problem.counts_are_rows and len(rows) == self.n_rows,
         )
 
 

@@ -90,8 +90,8 @@ class Parameters:
 class Estimate:
     """What maximum likelihood makes of the statistics, before regularisation.
 
-    `counts` are effective rows, Σ w r over the mean weight of a row; components without rows have
-    NaN means and covariances.
+    `counts` are effective rows: Σ w r over the mean weight of a row, or Σ w r itself where weights
+    are counts; components without rows have NaN means and covariances.
     """
 
     family: Family
@@ -115,6 +115,8 @@ def m_step(
     statistics: Statistics,
     scatter: Array | None = None,
     before: Parameters | None = None,
+    *,
+    by_weight: bool = False,
 ) -> Estimate:
     """Weights, means and covariances of maximum likelihood (Bishop, PRML, eq. 9.24-9.26).
 
@@ -130,18 +132,21 @@ def m_step(
     before
         The parameters of the E-step, which stay where a component's rows have no value of a masked
         feature.
+    by_weight
+        Whether a row of weight w counts as w rows; else as what it is of the mean weight.
     """
     moments = statistics.moments(family, scatter)
+    rows_per_weight = 1.0 if by_weight else statistics.rows_per_weight
     if statistics.observed is not None:
         if before is None:
             raise ValueError("an M-step of masked features needs the parameters before it")
-        seen = statistics.observed * statistics.rows_per_weight >= FEWEST_VALUES
+        seen = statistics.observed * rows_per_weight >= FEWEST_VALUES
         moments = family.completed(moments, statistics.observed, seen, before.covariances)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = moments.first / moments.counts[:, None]
     if statistics.reference is not None:
         means = means + statistics.reference
-    counts = moments.counts * statistics.rows_per_weight
+    counts = moments.counts * rows_per_weight
     return Estimate(family, counts, means, family.covariances(moments))
 
 

@@ -22,7 +22,7 @@ from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.initialisation import METRICS, Initialiser, StartRequest
 from dgmm.fitting.preparation import PreparedFit, prepare
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, Start, Starts
-from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort
+from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort, SampleRows
 from dgmm.fitting.sample_em import SampleEM
 from dgmm.fitting.sample_trials import Tried, likeliest_of_each
 from dgmm.fitting.screening import SCREENED_ITERATIONS, likelier
@@ -429,6 +429,6 @@ def test_em_on_a_sample_ends_at_a_two_hundredth_of_what_its_rows_leave_open(n: i
     prepared, asked = prepared_fit(rows(20_000), tol=1e-9)
     sample_em = SampleEM.of(prepared, asked)
     n_parameters = K - 1 + 3 * K + 6 * K
-    found = sample_em._problem(np.zeros((n, 3)), 15)
+    found = sample_em._problem(SampleRows(np.zeros((n, 3))), 15)
     assert found.tol == pytest.approx(min(0.005 * n_parameters / (2 * n), 1e-4), rel=4e-16)
     assert found.max_iter == 15

@@ -87,7 +87,7 @@ class PartialSummary:
             first_faulty=_first_faulty(block, selected, policy),
             moments=_moments(columns, missing, extremes, selected.weights),
             extremes=extremes,
-            candidates=rule.candidates(block.index, start, rows, selected.mask),
+            candidates=rule.candidates(block.index, start, rows, selected.mask, weights),
             n_weightless=0 if weights is None else int(np.count_nonzero(weights == 0)),
             n_empty=selected.n_empty,
             n_incomplete=selected.n_incomplete,

@@ -14,7 +14,8 @@ from dgmm.data.missing_rows import INFINITY, MissingPolicy
 from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Floats
 from dgmm.data.summary.partial_summary import PartialSummary
-from dgmm.data.summary.uniform_sample import Candidates, SampleRule
+from dgmm.data.summary.uniform_sample import Candidates, Sample, SampleRule
+from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import DataError
 from dgmm.mixture.backends import standardising_backend
 from dgmm.reduction.blocks import BlockRange
@@ -51,7 +52,8 @@ class Summary:
     minimum_row, maximum_row : (d,) int64
         The first row with each extreme.
     sample : (m, d)
-        A uniform sample in the stored type, in row order; NaN where a value is missing.
+        A sample in the stored type, in row order: uniform, or by weight where weights differ;
+        NaN where a value is missing.
     sample_numbers : (m,) int64
         The rows' numbers.
     n_weightless : int
@@ -64,6 +66,8 @@ class Summary:
         Rows that lack some values: left out, or fitted where these are marginalised.
     patterns : MissingPatterns or None
         Which values the rows that count lack; None unless missing values are marginalised.
+    sample_weights : (m,) float64 or None
+        What each row of the sample stands for; None where that is the same of all.
     """
 
     n_read: int
@@ -84,6 +88,7 @@ class Summary:
     n_empty: int = 0
     n_incomplete: int = 0
     patterns: MissingPatterns | None = None
+    sample_weights: Floats | None = None
 
     @property
     def n_dropped(self) -> int:
@@ -125,7 +130,10 @@ class _SampleLeaves:
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Candidates]]:
         for block in self.dataset.read_blocks(blocks):
             mask = self.policy.select(block, self.dataset, counting=True).mask
-            yield block.index, self.rule.candidates(block.index, block.start, block.values, mask)
+            yield (
+                block.index,
+                self.rule.candidates(block.index, block.start, block.values, mask, block.weights),
+            )
 
 
 def summarise(
@@ -136,6 +144,7 @@ def summarise(
     sample_rows: int,
     seed: int,
     of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
+    weights: WeightSummary | None = None,
 ) -> Summary:
     """Read all rows once.
 
@@ -153,6 +162,8 @@ def summarise(
         The job's seed.
     of_pass
         Gives what saves the finished parts of a pass, by the pass's name.
+    weights
+        What is known of the rows' weights; where they differ, the sample is drawn by them.
 
     Raises
     ------
@@ -160,7 +171,7 @@ def summarise(
         If `missing` refuses a row, no row is left, or a feature has no value in any row.
     """
     n_blocks, policy = dataset.grid.n_blocks, MissingPolicy(missing)
-    rule = SampleRule.expecting(sample_rows, dataset.n_samples, seed)
+    rule = _rule(sample_rows, dataset.n_samples, seed, weights)
     leaves = _SummaryLeaves(dataset, rule, policy)
     part = map_reduce(executor, leaves, n_blocks, progress=of_pass("summary"))
     if part.n_read != dataset.n_samples:
@@ -169,10 +180,15 @@ def summarise(
     _refuse_outside(part, dataset)
     n_kept, candidates = part.moments.count, part.candidates
     if len(candidates) < _SHORT_SAMPLE * min(sample_rows, n_kept):
-        rule = SampleRule.expecting(sample_rows, n_kept, seed)
+        rule = _rule(sample_rows, n_kept, seed, weights, part.moments.weight)
         again = _SampleLeaves(dataset, rule, policy)
         candidates = map_reduce(executor, again, n_blocks, progress=of_pass("second sample"))
-    return _finished(part, candidates.smallest(sample_rows, dataset.n_features, dataset.dtype))
+    return _finished(
+        part,
+        candidates.smallest(
+            sample_rows, dataset.n_features, dataset.dtype, rule.least_weight if weights else 0.0
+        ),
+    )
 
 
 def _refuse_missing(part: PartialSummary, dataset: Dataset, policy: MissingPolicy) -> None:
@@ -191,7 +207,22 @@ def _refuse_missing(part: PartialSummary, dataset: Dataset, policy: MissingPolic
         raise DataError(without)
 
 
-def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64]]) -> Summary:
+def _rule(
+    n_wanted: int,
+    n_rows: int,
+    seed: int,
+    weights: WeightSummary | None,
+    kept_weight: float | None = None,
+) -> SampleRule:
+    """Uniform over so many rows, or by weight; `kept_weight` is that of rows not left out."""
+    if weights is None or weights.is_uniform:
+        return SampleRule.expecting(n_wanted, n_rows, seed)
+    kept = 1.0 if kept_weight is None else kept_weight * weights.unit / weights.sums.total
+    share = min(kept, 1.0)
+    return SampleRule.by_weights(n_wanted, n_rows, seed, weights.sums, weights.unit, share)
+
+
+def _finished(part: PartialSummary, sample: Sample) -> Summary:
     return Summary(
         n_read=part.n_read,
         n_kept=part.moments.count,
@@ -204,8 +235,9 @@ def _finished(part: PartialSummary, sample: tuple[NDArray[Any], NDArray[np.int64
         maximum_row=part.extremes.maximum_row,
         mean=part.moments.mean,
         variance=part.moments.variance,
-        sample=sample[0],
-        sample_numbers=sample[1],
+        sample=sample.rows,
+        sample_numbers=sample.numbers,
+        sample_weights=sample.weights,
         n_weightless=part.n_weightless,
         sum_of_weights=part.moments.sum_of_weights,
         n_empty=part.n_empty,

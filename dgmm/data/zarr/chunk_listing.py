@@ -76,6 +76,9 @@ def _candidates(folder: str, layout: ArrayLayout) -> Iterable[Pair]:
 def _nested(folder: str, layout: ArrayLayout) -> Iterator[Pair]:
     n_rows, n_columns = layout.files
     for row in _numbers(folder, n_rows):
+        if layout.is_vector:
+            yield row, 0
+            continue
         # Asking for each of a few files is one call to the system; listing a folder is four.
         is_few = n_columns <= _FEW_COLUMNS
         columns = range(n_columns) if is_few else _numbers(f"{folder}/{row}", n_columns)
@@ -91,7 +94,7 @@ def _numbers(folder: str, limit: int) -> list[int]:
 
 def _place(name: str, layout: ArrayLayout) -> Pair | None:
     """The file with this name less its prefix; None for what is no chunk of the grid."""
-    parts = name.split(".")
+    parts = [name, "0"] if layout.is_vector else name.split(".")
     if len(parts) != 2 or not all(_NUMBER.fullmatch(part) for part in parts):
         return None
     file = int(parts[0]), int(parts[1])

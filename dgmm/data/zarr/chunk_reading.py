@@ -59,7 +59,8 @@ def check_openable(node: ArrayNode, layout: ArrayLayout) -> Any:
         If zarr cannot open it or does not see the layout that was read from its metadata.
     """
     seen = opened(node.folder, node.zarr_format, node.digest)
-    if tuple(seen.shape) != layout.shape or seen.dtype.newbyteorder("=") != layout.dtype:
+    shape = (*seen.shape, 1) if layout.is_vector else tuple(seen.shape)
+    if shape != layout.shape or seen.dtype.newbyteorder("=") != layout.dtype:
         raise DataError(
             f"{node.folder}: zarr sees {seen.shape} {seen.dtype}, the metadata say {layout.claim()}"
         )
@@ -119,10 +120,11 @@ class ChunkReader:
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
         array = opened(self.folder, self.zarr_format, self.digest)
         try:
-            values = with_retries(lambda: array[start:stop, :])
+            values = with_retries(lambda: array[start:stop])
         except Exception as error:  # noqa: BLE001 - codecs raise anything on damaged bytes
             raise self._explained(array, start, stop, error) from None
         rows = np.ascontiguousarray(values, dtype=self.layout.dtype)
+        rows = rows.reshape(len(rows), -1)  # a vector is rows of one feature
         self._check_none_vanished(rows, start, array.fill_value)
         return rows
 
@@ -134,10 +136,9 @@ class ChunkReader:
         for i in range(start // unit_rows, -(-stop // unit_rows)):
             for j in range(self.layout.units[1]):
                 try:
-                    array[
-                        i * unit_rows : min((i + 1) * unit_rows, self.layout.shape[0]),
-                        j * unit_columns : min((j + 1) * unit_columns, self.layout.shape[1]),
-                    ]
+                    rows = slice(i * unit_rows, min((i + 1) * unit_rows, self.layout.shape[0]))
+                    end = min((j + 1) * unit_columns, self.layout.shape[1])
+                    array[rows] if self.layout.is_vector else array[rows, j * unit_columns : end]
                 except Exception as fault:  # noqa: BLE001 - as above; this one is to be named
                     return self._fault((i, j), fault)
         return self._sorted(f"rows {start} to {stop} of {self.folder}", error)

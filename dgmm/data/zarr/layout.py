@@ -63,6 +63,8 @@ class ArrayLayout:
         Where a shard's index lies.
     is_index_readable : bool
         Whether the shards' index has the usual encoding, so that absent inner chunks can be told.
+    is_vector : bool
+        Whether the array has one dimension, and stands here as rows of one feature.
     """
 
     shape: Pair
@@ -74,6 +76,7 @@ class ArrayLayout:
     is_sharded: bool = False
     index_at_start: bool = False
     is_index_readable: bool = True
+    is_vector: bool = False
 
     @property
     def files(self) -> Pair:
@@ -102,7 +105,8 @@ class ArrayLayout:
 
     def key(self, file: Pair) -> str:
         """A file's path below the array's folder."""
-        parts = ([self.prefix] if self.prefix else []) + [str(i) for i in file]
+        own = file[:1] if self.is_vector else file
+        parts = ([self.prefix] if self.prefix else []) + [str(i) for i in own]
         return self.separator.join(parts)
 
     def name(self, unit: Pair) -> str:
@@ -189,7 +193,7 @@ def _layout_v3(node: ArrayNode) -> ArrayLayout:
     file_shape = _chunk(grid["configuration"]["chunk_shape"], "chunk_shape", folder)
     prefix, separator = _key_encoding(document["chunk_key_encoding"], folder)
     codecs = document["codecs"]
-    inner = _sharding(codecs)
+    inner = sharding_of(codecs)
     if inner is None:
         # Behind another codec a shard is decoded as a whole, and its index cannot be looked into.
         hidden = any(_name(codec) == "sharding_indexed" for codec in codecs)
@@ -212,7 +216,7 @@ def _layout_v3(node: ArrayNode) -> ArrayLayout:
     )
 
 
-def _sharding(codecs: list[Any]) -> Mapping[str, Any] | None:
+def sharding_of(codecs: list[Any]) -> Mapping[str, Any] | None:
     """The configuration of the sharding codec where it is the only one."""
     if len(codecs) != 1 or _name(codecs[0]) != "sharding_indexed":
         return None

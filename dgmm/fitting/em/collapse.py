@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.weighted_statistics import weighted_mean, weighted_variance
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.parameters import Estimate, Parameters
@@ -64,14 +65,17 @@ class CollapsePolicy:
     on_collapse
         `reseed` at the sample's worst explained row, or `drop`.
     sample : (m, d)
-        Standardised rows, uniform over the data.
+        Standardised rows.
     regularisation : (d,)
         Added to the variances in every M-step.
+    weights : (m,), optional
+        What each row of the sample stands for; None where that is the same of all.
     """
 
     on_collapse: Literal["reseed", "drop"]
     sample: Array
     regularisation: Array
+    weights: Array | None = None
 
     def resolve(
         self,
@@ -186,8 +190,10 @@ class CollapsePolicy:
         """Nothing healthy is left: floor the variances rather than end the run."""
         family, k = estimate.family, len(estimate.counts)
         moves = np.ptp(self.sample, axis=0) > 0
-        floor = FLOOR * np.where(moves, self.sample.var(axis=0), 1.0)
-        means = np.where(np.isfinite(estimate.means), estimate.means, self.sample.mean(axis=0))
+        variances = weighted_variance(self.sample, self.weights)
+        floor = FLOOR * np.where(moves, variances, 1.0)
+        centre = weighted_mean(self.sample, self.weights)
+        means = np.where(np.isfinite(estimate.means), estimate.means, centre)
         covariances = np.where(np.isfinite(estimate.covariances), estimate.covariances, 0.0)
         floored = family.regularised(covariances, self.regularisation + floor)
         weights = np.maximum(estimate.counts, EMPTY_COUNT)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.weighted_statistics import weighted_mean, weighted_variance
 from dgmm.fitting.em.collapse import FLOOR, ComponentEvent, covariances_of
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.mixture.covariance import Family, Moments
@@ -32,8 +33,11 @@ def regularisation_of(
     *,
     reg_covar: float,
     reg_covar_relative: float,
+    weights: Array | None = None,
 ) -> tuple[Array, list[str]]:
     """What is added to the variances (d,), standardised units, and warnings about it.
+
+    `weights` (m,) are those of the sample's rows, None where each weighs the same.
 
     Where the data's own covariance is singular, so would be every component's: the floor goes in
     for all.
@@ -44,9 +48,9 @@ def regularisation_of(
     most = np.finfo(np.float64).max ** 0.25
     # What adds less than 1e-77 adds nothing, but would make a precision that overflows.
     added = np.where(added < 1.0 / most, 0.0, np.minimum(added, most))
-    if not _is_singular(family, sample, added):
+    if not _is_singular(family, sample, added, weights):
         return added, []
-    spread = sample.var(axis=0)
+    spread = weighted_variance(sample, weights)
     floor = FLOOR * np.where(spread > 0, spread, 1.0)
     text = (
         "some features are constant or linear combinations of others, and regularisation does "
@@ -127,31 +131,39 @@ def regularisation_shares(
     return shares
 
 
-def share_of_sample(family: Family, sample: Array, added: Array) -> float:
-    """The same of one component over the whole standardised sample (m, d)."""
-    return float(
-        regularisation_shares(family, _factors_of_sample(family, sample, added), 1, added)[0]
-    )
+def share_of_sample(
+    family: Family, sample: Array, added: Array, weights: Array | None = None
+) -> float:
+    """The same of one component over the whole standardised sample (m, d) of weights (m,)."""
+    factors = _factors_of_sample(family, sample, added, weights)
+    return float(regularisation_shares(family, factors, 1, added)[0])
 
 
-def _is_singular(family: Family, sample: Array, regularisation: Array) -> bool:
+def _is_singular(
+    family: Family, sample: Array, regularisation: Array, weights: Array | None
+) -> bool:
     """Whether one component over the whole sample would have a singular covariance."""
-    return bool(family.is_singular(_factors_of_sample(family, sample, regularisation), 1)[0])
+    factors = _factors_of_sample(family, sample, regularisation, weights)
+    return bool(family.is_singular(factors, 1)[0])
 
 
-def _factors_of_sample(family: Family, sample: Array, regularisation: Array) -> Array:
+def _factors_of_sample(
+    family: Family, sample: Array, regularisation: Array, weights: Array | None
+) -> Array:
     """Precision factors of one component over the whole sample."""
     m, d = sample.shape
     if max(sample.max(), -sample.min()) > _FAR:
         sample = np.clip(sample, -_FAR, _FAR)
-    centre = sample.mean(axis=0)
+    centre = weighted_mean(sample, weights)
     second, scatter = np.zeros(family.quadratic_width(d)), family.empty_scatter(d)
     for start in range(0, m, _TILE_ROWS):
         D = np.ascontiguousarray((sample[start : start + _TILE_ROWS] - centre).T)
-        second += family.second_moment(D, np.ones(D.shape[1]))
+        own = None if weights is None else weights[start : start + _TILE_ROWS]
+        second += family.second_moment(D, np.ones(D.shape[1]) if own is None else own)
         if scatter is not None:
-            scatter += family.scatter(D)
-    moments = Moments(np.array([float(m)]), np.zeros((1, d)), second[None], scatter)
+            scatter += family.scatter(D, own)
+    total = float(m) if weights is None else float(weights.sum())
+    moments = Moments(np.array([total]), np.zeros((1, d)), second[None], scatter)
     covariances = family.regularised(family.covariances(moments), regularisation)
     return family.precisions_cholesky(covariances)
 

@@ -117,8 +117,8 @@ class EMSolver:
     def _m_step(self, found: EStepResult) -> FitCandidate:
         """M-step, regularisation, and the policy for lost components."""
         before = found.recorded()
-        at = before.parameters
-        estimate = m_step(at.family, found.statistics, before.scatter, at)
+        at, by_weight = before.parameters, self.problem.counts_are_rows
+        estimate = m_step(at.family, found.statistics, before.scatter, at, by_weight=by_weight)
         resolved = self.problem.collapse.resolve(
             estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart
         )
@@ -146,7 +146,10 @@ class EMSolver:
 
         def admits(parameters: Parameters) -> bool:
             """No component lost, and no change of kernel."""
-            kernel, counts = found.kernel, found.statistics.n_rows * parameters.weights
+            kernel, statistics = found.kernel, found.statistics
+            by_weight = self.problem.counts_are_rows
+            n_rows = statistics.weight if by_weight else statistics.n_rows
+            counts = n_rows * parameters.weights
             allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
             return allowed and not lost_components(parameters, counts).any()
 

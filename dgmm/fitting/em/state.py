@@ -50,6 +50,8 @@ class EMProblem:
         whatever is still to come. That takes three passes more, over few rows.
     marginalises
         Whether rows may lack values (NaN): the likelihood is that of the observed ones.
+    counts_are_rows
+        Whether weights are counts, so that a row of weight w is w rows.
     """
 
     tol: float
@@ -63,6 +65,7 @@ class EMProblem:
     acceleration: Acceleration = "none"
     needs_confirmation: bool = False
     marginalises: bool = False
+    counts_are_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -97,6 +97,7 @@ def start(
     *,
     given: Parameters | None = None,
     scale: Array | None = None,
+    weights: Array | None = None,
 ) -> Parameters:
     """Parameters to begin EM with; equal arguments give equal bits.
 
@@ -118,6 +119,8 @@ def start(
         Parameters for the method `given`.
     scale : (d,), optional
         What the sample is multiplied by before distances are taken: see `metrics.distance_scale`.
+    weights : (m,), optional
+        What each row of the sample stands for; the same of all by default.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def start(
     draw = INITIALISERS.named(method).draw
     if method != "given":
         sample = _checked(sample, n_components)
-    request = StartRequest(sample, family, n_components, regularisation, rng, given, scale)
+    request = StartRequest(sample, family, n_components, regularisation, rng, given, scale, weights)
     return draw(request)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dgmm.data.weighted_statistics import weighted_mean
 from dgmm.errors import DataError
 from dgmm.fitting.em.collapse import FLOOR
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, tiles
@@ -22,7 +23,12 @@ TileResponsibilities = Callable[[slice], Array]
 
 
 def parameters_from_labels(
-    family: Family, sample: Array, labels: Labels, n_components: int, regularisation: Array
+    family: Family,
+    sample: Array,
+    labels: Labels,
+    n_components: int,
+    regularisation: Array,
+    weights: Array | None = None,
 ) -> Parameters:
     """One M-step with every row wholly in one component, then repaired.
 
@@ -38,10 +44,11 @@ def parameters_from_labels(
         k.
     regularisation : (d,)
         Added to the variances.
+    weights : (m,), optional
+        Of the rows; 1 each by default.
     """
-    return repaired(
-        estimate_of_labels(family, sample, labels, n_components), sample, regularisation
-    )
+    estimate = estimate_of_labels(family, sample, labels, n_components, weights)
+    return repaired(estimate, sample, regularisation, weights)
 
 
 def parameters_from_responsibilities(
@@ -50,6 +57,7 @@ def parameters_from_responsibilities(
     responsibilities: Array | TileResponsibilities,
     n_components: int,
     regularisation: Array,
+    weights: Array | None = None,
 ) -> Parameters:
     """One M-step with responsibilities, then repaired.
 
@@ -65,21 +73,30 @@ def parameters_from_responsibilities(
         k.
     regularisation : (d,)
         Added to the variances.
+    weights : (m,), optional
+        Of the rows; 1 each by default.
     """
     if callable(responsibilities):
         of_tile = responsibilities
     else:
         R = responsibilities
         of_tile = lambda rows: R[:, rows]  # noqa: E731 - a view of an array, not worth a name
-    estimate = estimate_of_responsibilities(family, sample, of_tile, n_components)
-    return repaired(estimate, sample, regularisation)
+    if weights is not None:
+        unweighted = of_tile
+        of_tile = lambda rows: unweighted(rows) * weights[rows]  # noqa: E731 - as above
+    estimate = estimate_of_responsibilities(family, sample, of_tile, n_components, weights)
+    return repaired(estimate, sample, regularisation, weights)
 
 
 def estimate_of_labels(
-    family: Family, sample: Array, labels: Labels, n_components: int
+    family: Family,
+    sample: Array,
+    labels: Labels,
+    n_components: int,
+    weights: Array | None = None,
 ) -> Estimate:
     """Maximum likelihood of hard labels; each component reads its own rows only."""
-    m, d = sample.shape
+    d = sample.shape[1]
     order = np.argsort(labels, kind="stable")
     ends = np.bincount(labels, minlength=n_components).cumsum()
     means = np.zeros((n_components, d))
@@ -88,19 +105,27 @@ def estimate_of_labels(
     for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         rows = order[start:end]
         if len(rows) > 0:
-            means[k] = _mean(sample, rows)
+            means[k] = _mean(sample, rows, weights)
         for tile in tiles(len(rows), 3 * d):
             D = np.ascontiguousarray((sample[rows[tile]] - means[k]).T)
-            add_moments(family, D, np.ones(D.shape[1]), sums[k], scatter)
-    return _estimate(family, m, means, sums, scatter)
+            own = np.ones(D.shape[1]) if weights is None else weights[rows[tile]]
+            add_moments(family, D, own, sums[k], scatter)
+    return _estimate(family, sample, means, sums, scatter, weights)
 
 
 def estimate_of_responsibilities(
-    family: Family, sample: Array, of_tile: TileResponsibilities, n_components: int
+    family: Family,
+    sample: Array,
+    of_tile: TileResponsibilities,
+    n_components: int,
+    weights: Array | None = None,
 ) -> Estimate:
-    """Maximum likelihood of responsibilities: means first, then moments about them."""
+    """Maximum likelihood of responsibilities: means first, then moments about them.
+
+    Responsibilities of rows that have weights are multiplied by them already.
+    """
     m, d = sample.shape
-    centre = sample.mean(axis=0)
+    centre = weighted_mean(sample, weights)
     counts, first = np.zeros(n_components), np.zeros((n_components, d))
     cut = list(tiles(m, 2 * d + 2 * n_components))
     for tile in cut:
@@ -114,15 +139,17 @@ def estimate_of_responsibilities(
         R, Y = of_tile(tile), np.ascontiguousarray(sample[tile].T)
         for k in range(n_components):
             add_moments(family, Y - means[k][:, None], R[k], sums[k], scatter)
-    return _estimate(family, m, means, sums, scatter)
+    return _estimate(family, sample, means, sums, scatter, weights)
 
 
-def _mean(sample: Array, rows: Labels) -> Array:
+def _mean(sample: Array, rows: Labels, weights: Array | None) -> Array:
     """Mean of some rows; about the first of them, so that a far cluster loses no digits."""
     origin, total = sample[rows[0]], np.zeros(sample.shape[1])
     for tile in tiles(len(rows), 2 * sample.shape[1]):
-        total += (sample[rows[tile]] - origin).sum(axis=0)
-    mean: Array = origin + total / len(rows)
+        deviations = sample[rows[tile]] - origin
+        own = None if weights is None else weights[rows[tile]]
+        total += deviations.sum(axis=0) if own is None else own @ deviations
+    mean: Array = origin + total / (len(rows) if weights is None else weights[rows].sum())
     return mean
 
 
@@ -137,18 +164,26 @@ def add_moments(family: Family, D: Array, r: Array, sums: Array, scatter: Array 
 
 
 def _estimate(
-    family: Family, n_rows: int, means: Array, sums: Array, scatter: Array | None
+    family: Family,
+    sample: Array,
+    means: Array,
+    sums: Array,
+    scatter: Array | None,
+    weights: Array | None,
 ) -> Estimate:
-    return m_step(family, Statistics(n_rows, 0.0, sums, scatter, means))
+    total = None if weights is None else float(weights.sum())
+    return m_step(family, Statistics(len(sample), 0.0, sums, scatter, means, total))
 
 
-def repaired(estimate: Estimate, sample: Array, regularisation: Array) -> Parameters:
+def repaired(
+    estimate: Estimate, sample: Array, regularisation: Array, weights: Array | None = None
+) -> Parameters:
     """Parameters with every component placed and every covariance invertible."""
     placed = _placed(estimate, sample)
     parameters = _with_pooled(placed, sample).regularised(regularisation)
     singular = np.flatnonzero(parameters.singular())
     if len(singular) > 0:
-        whole = _whole_sample(estimate.family, sample, regularisation)
+        whole = _whole_sample(estimate.family, sample, regularisation, weights)
         parameters = _replaced(parameters, singular, whole)
     if parameters.singular().any() or not np.isfinite(parameters.means).all():
         raise DataError(
@@ -198,9 +233,12 @@ def _with_pooled(estimate: Estimate, sample: Array) -> Estimate:
     return Estimate(family, estimate.counts, estimate.means, covariances)
 
 
-def _whole_sample(family: Family, sample: Array, regularisation: Array) -> Array:
+def _whole_sample(
+    family: Family, sample: Array, regularisation: Array, weights: Array | None
+) -> Array:
     """Covariance of all rows as one component's, with a floor added."""
-    whole = estimate_of_labels(family, sample, np.zeros(len(sample), dtype=np.intp), 1)
+    labels = np.zeros(len(sample), dtype=np.intp)
+    whole = estimate_of_labels(family, sample, labels, 1, weights)
     variances = family.variances(whole.covariances, 1, sample.shape[1])[0]
     floor = np.where(variances > 0, FLOOR * variances, 1.0)
     floored = family.regularised(whole.covariances, regularisation + floor)

@@ -1,7 +1,8 @@
 """Ward's clustering of at most 5,000 rows; then every row to the nearest cluster mean.
 
 Ward, *Hierarchical grouping to optimize an objective function*, JASA 58 (1963). The distances of
-5,000 rows take 100 MB, and time grows with the square.
+5,000 rows take 100 MB, and time grows with the square. Rows that have weights are resampled to
+equal ones first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import numpy as np
 
 from dgmm.fitting.initialisation.sample_rows import Labels
 from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.fitting.initialisation.weighted_draws import systematic_rows
 from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.parameters import Parameters
 
 MAX_ROWS = 5_000
+#: Of rows that have weights so many for each of the sample's, at most.
+_COPIES = 4
 
 
 def ward_labels(rows: Array, k: int) -> Labels:
@@ -39,7 +43,11 @@ def hierarchical(request: StartRequest) -> Parameters:
     """Clusters of Ward's tree as components."""
     sample, k = request.sample, request.n_components
     n_rows = min(len(sample), max(MAX_ROWS, k))
-    chosen = np.sort(request.rng.choice(len(sample), n_rows, replace=False))
+    if request.weights is None:
+        chosen = np.sort(request.rng.choice(len(sample), n_rows, replace=False))
+    else:  # SciPy's linkage knows no weights
+        wanted = min(max(MAX_ROWS, k), _COPIES * len(sample))
+        chosen = systematic_rows(request.weights, wanted, request.rng)
     rows = request.distance_rows()
     few = rows.take(chosen)
     labels = ward_labels(few, k)

@@ -10,6 +10,7 @@ import numpy as np
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels
 from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.parameters import Parameters
 
@@ -56,17 +57,24 @@ def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> 
 def kmeans(request: StartRequest) -> Parameters:
     """Clusters of k-means as components; many rows begin where a share of them has converged."""
     rows, k = request.distance_rows(), request.n_components
-    few = _share(rows, k, request.rng)
-    points = few.take(seeds(few, k, request.rng))
+    few, weights = _share(rows, k, request.rng, request.weights)
+    points = few.take(seeds(few, k, request.rng, weights))
     if few.n_rows < rows.n_rows:
-        labels = lloyd(few, points)
-        points = few.means(labels, np.bincount(labels, minlength=k), otherwise=points)
-    return request.from_labels(lloyd(rows, points))
+        labels = lloyd(few, points, weights)
+        counts = np.bincount(labels, minlength=k)
+        points = few.means(labels, counts, otherwise=points, weights=weights)
+    return request.from_labels(lloyd(rows, points, request.weights))
 
 
-def _share(rows: CentredRows, k: int, rng: np.random.Generator) -> CentredRows:
-    """A uniform share of the rows, in their order; all of them where that is no less than half."""
+def _share(
+    rows: CentredRows, k: int, rng: np.random.Generator, weights: Array | None
+) -> tuple[CentredRows, Array | None]:
+    """A share of the rows, in their order; all of them where that is no less than half.
+
+    Uniform, or drawn by weight: then with what each row stands for.
+    """
     wanted = FEW_ROWS_PER_CLUSTER * k
     if 2 * wanted > rows.n_rows:
-        return rows
-    return rows.only(np.sort(rng.choice(rows.n_rows, wanted, replace=False)))
+        return rows, weights
+    chosen, own = few_rows(rows.n_rows, wanted, rng, weights)
+    return rows.only(chosen), own

@@ -5,6 +5,7 @@ Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, *Scalable K-Means++*, PVLDB 5 
 1. C is one row, drawn uniformly.
 2. In each round every row x joins C, independently, with probability min(1, ℓ·d²(x, C)/φ(C)).
 3. Each candidate's weight is the number of rows nearest to it.
+   (Rows of weight w count as w rows in all of these.)
 4. The weighted candidates are clustered into k (here by k-means++ and Lloyd's iterations).
 
 With ℓ = 2k and the paper's five rounds about 10k candidates result. Rounds go on, up to twenty,
@@ -30,6 +31,7 @@ from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasur
 from dgmm.fitting.initialisation.random_from_data import distinct_rows
 from dgmm.fitting.initialisation.sample_rows import Array, CentredRows
 from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.fitting.initialisation.weighted_draws import one_row
 from dgmm.mixture.parameters import Parameters, m_step
 
 ROUNDS, MOST_ROUNDS = 5, 20
@@ -71,7 +73,8 @@ def kmeans_parallel(
     )
     statistics = rows.reduce(ClusterMeasure(first.family, centres, scales), "moments").values
     return [
-        repaired(m_step(first.family, s), first.sample, first.regularisation) for s in statistics
+        repaired(m_step(first.family, s), first.sample, first.regularisation, first.weights)
+        for s in statistics
     ]
 
 
@@ -83,7 +86,9 @@ def draw_candidates(
 ) -> list[Array]:
     """Steps 1 and 2: the candidates (c, d) of each start, rows of the data in its metric."""
     k = requests[0].n_components
-    candidates = [r.in_metric(r.sample[[r.rng.integers(len(r.sample))]]) for r in requests]
+    candidates = [
+        r.in_metric(r.sample[[one_row(len(r.sample), r.rng, r.weights)]]) for r in requests
+    ]
     going = list(range(len(requests)))  # a start ends as it would alone
     for n in range(1, MOST_ROUNDS + 1):
         keys = tuple((k, *starts[i], n) for i in going)
@@ -107,7 +112,7 @@ def cluster(candidates: Array, weights: Array, request: StartRequest) -> Array:
     k, rng = request.n_components, request.rng
     points, weights = candidates[weights > 0], weights[weights > 0]
     if len(points) <= k:
-        others = distinct_rows(request.sample, k - len(points), rng)
+        others = distinct_rows(request.sample, k - len(points), rng, request.weights)
         return np.concatenate([points, request.in_metric(request.sample[others])])
     rows = CentredRows.of(points)
     tries = [_clustered(rows, weights, k, rng) for _ in range(CLUSTERINGS)]

@@ -58,5 +58,5 @@ def _draw(weights: Array, taken: Labels, n_trials: int, rng: np.random.Generator
 def kmeans_plus_plus(request: StartRequest) -> Parameters:
     """Seeds, and every row given to its nearest."""
     rows = request.distance_rows()
-    chosen = seeds(rows, request.n_components, request.rng)
+    chosen = seeds(rows, request.n_components, request.rng, request.weights)
     return request.from_labels(rows.nearest(rows.take(chosen)))

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.weighted_statistics import weighted_deviation
 from dgmm.mixture.covariance.family import Array
 
 Metric = Literal["units", "sd", "iqr", "pooled"]
@@ -37,7 +38,12 @@ LEAST_SPREAD = 1e-50
 GROUPS, POOLED_ROWS, POOLED_ITERATIONS, POOLED_FEATURES = (1, 2, 3, 5, 8, 12), 5000, 20, 256
 
 
-def distance_scale(metric: Metric, standardisation: Standardisation, sample: Array) -> Array:
+def distance_scale(
+    metric: Metric,
+    standardisation: Standardisation,
+    sample: Array,
+    weights: Array | None = None,
+) -> Array:
     """What standardised features are multiplied by before distances are taken, (d,).
 
     Parameters
@@ -48,6 +54,8 @@ def distance_scale(metric: Metric, standardisation: Standardisation, sample: Arr
         That of the sample.
     sample : (m, d)
         Standardised rows, finite, cut off where their squares would overflow.
+    weights : (m,), optional
+        What each row stands for; the same of all by default.
     """
     if metric == "units":
         exponents = np.frexp(standardisation.scale)[1]
@@ -58,38 +66,54 @@ def distance_scale(metric: Metric, standardisation: Standardisation, sample: Arr
     if metric == "iqr":
         spread = np.sqrt(standardisation.standardised_variance)
     elif metric == "pooled" and sample.shape[1] <= POOLED_FEATURES:
-        few = sample[:: -(-len(sample) // POOLED_ROWS)]
-        spread = np.array([_pooled_deviation(column) for column in few.T])
+        step = -(-len(sample) // POOLED_ROWS)
+        own = None if weights is None else weights[::step]
+        spread = np.array([_pooled_deviation(column, own) for column in sample[::step].T])
     else:
-        spread = sample.std(axis=0)
+        spread = weighted_deviation(sample, weights)
     return 1.0 / np.maximum(np.where(spread > 0, spread, 1.0), LEAST_SPREAD)
 
 
-def _pooled_deviation(column: Array) -> float:
+def _pooled_deviation(column: Array, weights: Array | None = None) -> float:
     """Standard deviation of values (m,) within their clusters."""
-    x = np.sort(column) - column.mean()
+    x, w = _sorted_about_mean(column, weights)
     extent = x[-1] - x[0]
     if not extent > 0:
         return 0.0
-    sums = np.concatenate([[0.0], np.cumsum(x)])
-    total, deviations = float((x * x).sum()), []
+    sums, counts = (np.concatenate([[0.0], np.cumsum(v)]) for v in (w * x, w))
+    total, deviations = float((w * x * x).sum()), []
     for g in GROUPS:
         shares = (np.arange(g) + 0.5) / g
-        begun = (x[(shares * len(x)).astype(np.intp)], x[0] + extent * shares)
-        within = total - max(_between(x, sums, points) for points in begun)
+        begun = (_at_shares(x, counts, shares), x[0] + extent * shares)
+        within = total - max(_between(x, sums, counts, points) for points in begun)
         # What is left beside rounding: values may all be equal within their clusters.
-        deviations.append(np.sqrt(max(within, 1e-12 * total) / len(x)))
+        deviations.append(np.sqrt(max(within, 1e-12 * total) / counts[-1]))
     gaps = [np.log(extent / (g * of)) for g, of in zip(GROUPS, deviations, strict=True)]
     return float(deviations[int(np.argmax(gaps))])
 
 
-def _between(x: Array, sums: Array, points: Array) -> float:
+def _sorted_about_mean(column: Array, weights: Array | None) -> tuple[Array, Array]:
+    """Values about their mean, ascending, and their weights."""
+    if weights is None:
+        return np.sort(column) - column.mean(), np.ones(len(column))
+    order = np.argsort(column, kind="stable")
+    return column[order] - weights @ column / weights.sum(), weights[order]
+
+
+def _at_shares(x: Array, counts: Array, shares: Array) -> Array:
+    """The values that shares of all rows lie below; `counts` are cumulative, from 0."""
+    places = np.searchsorted(counts, shares * counts[-1], side="right") - 1
+    return np.asarray(x[np.minimum(places, len(x) - 1)])
+
+
+def _between(x: Array, sums: Array, cumulative: Array, points: Array) -> float:
     """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
     for _ in range(POOLED_ITERATIONS):
         edges = np.searchsorted(x, (points[1:] + points[:-1]) / 2)
         bounds = np.concatenate([[0], edges, [len(x)]])
-        counts, totals = np.diff(bounds), np.diff(sums[bounds])
-        before, points = points, np.where(counts > 0, totals / np.maximum(counts, 1), points)
+        counts, totals = np.diff(cumulative[bounds]), np.diff(sums[bounds])
+        held = np.where(counts > 0, counts, 1.0)
+        before, points = points, np.where(counts > 0, totals / held, points)
         if np.array_equal(points, before):
             break
-    return float((totals**2 / np.maximum(counts, 1)).sum())
+    return float((totals**2 / held).sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from dgmm.fitting.initialisation.first_parameters import parameters_from_responsibilities
 from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.parameters import Parameters
 
@@ -19,8 +20,8 @@ MAX_ROWS = 20_000
 def random_responsibilities(request: StartRequest) -> Parameters:
     """One M-step from random responsibilities on some rows of the sample."""
     sample, k, rng = request.sample, request.n_components, request.rng
-    if len(sample) > MAX_ROWS:
-        sample = sample[np.sort(rng.choice(len(sample), MAX_ROWS, replace=False))]
+    chosen, weights = few_rows(len(sample), MAX_ROWS, rng, request.weights)
+    sample = sample[chosen]
     key = rng.integers(2**63)
 
     def of_tile(rows: slice) -> Array:
@@ -30,5 +31,5 @@ def random_responsibilities(request: StartRequest) -> Parameters:
         return R
 
     return parameters_from_responsibilities(
-        request.family, sample, of_tile, k, request.regularisation
+        request.family, sample, of_tile, k, request.regularisation, weights
     )

@@ -34,6 +34,8 @@ class StartRequest:
     scale : (d,), optional
         What the sample is multiplied by before distances are taken (`metrics.distance_scale`); None
         measures in standardised units.
+    weights : (m,), optional
+        What each row of the sample stands for; None where that is the same of all.
     """
 
     sample: Array
@@ -43,6 +45,7 @@ class StartRequest:
     rng: np.random.Generator
     given: Parameters | None = None
     scale: Array | None = None
+    weights: Array | None = None
 
     def in_metric(self, rows: Array) -> Array:
         """Standardised rows (·, d) in the units that distances are taken in."""
@@ -55,7 +58,12 @@ class StartRequest:
     def from_labels(self, labels: Labels) -> Parameters:
         """Parameters of hard labels on all rows of the sample."""
         return parameters_from_labels(
-            self.family, self.sample, labels, self.n_components, self.regularisation
+            self.family,
+            self.sample,
+            labels,
+            self.n_components,
+            self.regularisation,
+            self.weights,
         )
 
 

@@ -265,10 +265,11 @@ def test_of_rows_with_equal_keys_the_earlier_are_sampled():
         return Candidates((SamplePart(np.array(keys, np.uint64), numbers, numbers[:, None] * 1.0),))
 
     both = part([7, 3, 7], 0).merge(part([7, 1, 9], 3))
-    rows, numbers = both.smallest(4, 1, np.dtype(np.float64))
+    found = both.smallest(4, 1, np.dtype(np.float64))
+    rows, numbers = found.rows, found.numbers
     np.testing.assert_array_equal(numbers, [0, 1, 2, 4])
     np.testing.assert_array_equal(rows[:, 0], numbers)
-    assert len(both.smallest(9, 1, np.dtype(np.float64))[0]) == 6
+    assert len(both.smallest(9, 1, np.dtype(np.float64)).rows) == 6
 
 
 def test_constant_and_repeated_features_are_named():
