@@ -80,6 +80,38 @@ class Prepared(TypedDict):
     seconds: float
 
 
+class DescribedColumn(TypedDict, total=False):
+    """How often each value of a described column is in each component, and last in none.
+
+    `counts` has a list of k + 1 rows for each of `values`, `other_counts` those of all other
+    values; a column with more than `too_many_values` has neither.
+    """
+
+    values: list[str]
+    counts: list[list[int]]
+    other_values: int
+    other_counts: list[int]
+    too_many_values: int
+
+
+class RowTable(TypedDict):
+    """Results as a table: a file for each part of the source."""
+
+    path: str
+    files: int
+    rows: int
+    bytes: int
+    columns: list[str]
+    described: dict[str, DescribedColumn]
+
+
+class Delivered(TypedDict, total=False):
+    """Results in the form of their source."""
+
+    table: RowTable
+    map: dict[str, Any]
+
+
 class FirstRecord(TypedDict):
     """What run.json holds from the start of a run on."""
 
@@ -112,6 +144,7 @@ class RunRecord(FirstRecord, total=False):
     """Everything that run.json holds."""
 
     prepared: Prepared
+    delivered: Delivered
     n_iter: int
     backend: str
     model_sha256: str

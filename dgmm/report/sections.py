@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from dgmm.report.convergence import convergence
+from dgmm.report.described import described_tables
 from dgmm.report.figure import OmittedFigure, ReportFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.histograms import density_histogram, posterior_histogram
@@ -147,6 +148,10 @@ def _scores(record: RunRecord) -> Section:
     return _section("scores", "Scores of the rows", figures)
 
 
+def _described(record: RunRecord) -> Section:
+    return _section("described", "Described columns", [], described_tables(record))
+
+
 def _run(record: RunRecord) -> Section:
     figures = [timings(record.section("timings"))]
     tables = [repeated_values_table(record), output_table(record)]
@@ -163,5 +168,6 @@ _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _components,
     _separation,
     _scores,
+    _described,
     _run,
 )
