@@ -6,15 +6,16 @@ import mixtures
 import numpy as np
 import pytest
 import row_by_row
+from families import ALL_FAMILIES
 from missing_rows import BACKENDS, KERNELS, one_pass, with_gaps
 from mixtures import Scene
 from scipy.stats import multivariate_normal
 
-from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.covariance import Family
 from dgmm.mixture.marginal import MarginalScorer, statistics_of_posteriors
 from dgmm.mixture.parameters import Parameters, m_step
 
-FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
+FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
 KERNEL = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 N, D, K = 300, 5, 3

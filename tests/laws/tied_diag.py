@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import Moments, SharedFamily
 from dgmm.mixture.covariance.family import QuadraticPart, Tile
+from dgmm.mixture.covariance.marginals import Conditional, lifted_first
 
 Array = NDArray[np.float64]
 
@@ -79,6 +80,30 @@ class TiedDiag(SharedFamily):
 
     def rescaled_factors(self, precisions_cholesky: Array, scale: Array) -> Array:
         return precisions_cholesky / scale
+
+    def marginal(self, covariances: Array, features: NDArray[np.intp]) -> Array:
+        return covariances[features]
+
+    def conditional(
+        self,
+        covariances: Array,
+        factors: Array,
+        k: int,
+        observed: NDArray[np.intp],
+        missing: NDArray[np.intp],
+    ) -> Conditional:
+        return Conditional(observed, missing, np.tile(covariances[missing], (k, 1)))
+
+    def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
+        n, first, scatter = moments.counts, moments.first, moments.scatter
+        assert scatter is not None
+        if points is not None:
+            scatter = scatter - (points * (2.0 * first - n[:, None] * points)).sum(axis=0)
+            first = first - n[:, None] * points
+        whole = np.zeros(len(conditional.observed) + len(conditional.missing))
+        whole[conditional.observed] = scatter
+        whole[conditional.missing] = n.sum() * conditional.variances[0]
+        return Moments(n, lifted_first(first, conditional), moments.second, whole)
 
     def n_parameters(self, k: int, d: int) -> int:
         return d

@@ -10,6 +10,7 @@ from dgmm.errors import DataError
 from dgmm.mixture.covariance.diag import Diag
 from dgmm.mixture.covariance.family import Family, Moments, SharedFamily
 from dgmm.mixture.covariance.full import Full
+from dgmm.mixture.covariance.marginals import Conditional, Marginals
 from dgmm.mixture.covariance.spherical import Spherical
 from dgmm.mixture.covariance.tied import Tied
 from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
@@ -24,9 +25,11 @@ FAMILIES: Registry[Family] = Registry(
 
 __all__ = [
     "FAMILIES",
+    "Conditional",
     "Diag",
     "Family",
     "Full",
+    "Marginals",
     "Moments",
     "SharedFamily",
     "Spherical",
