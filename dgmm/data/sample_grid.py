@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 #: Attributes of an array whose rows are such places.
-DIMS, SHAPE, EDGES = "sample_dims", "sample_shape", "sample_chunk_edges"
+DIMS, SHAPE, CHUNKS = "sample_dims", "sample_shape", "sample_chunks"
 
 Interval = tuple[int, int]
 Box = tuple[Interval, ...]
@@ -45,21 +45,19 @@ class SampleGrid:
     @classmethod
     def of(cls, attributes: Mapping[str, Any]) -> Self | None:
         """The grid that an array's attributes declare; None where they declare none."""
-        dims, shape, edges = (attributes.get(name) for name in (DIMS, SHAPE, EDGES))
-        if not all(isinstance(each, list | tuple) for each in (dims, shape, edges)):
+        try:
+            dims, shape, chunks = (attributes[name] for name in (DIMS, SHAPE, CHUNKS))
+            grid = cls(tuple(map(str, dims)), tuple(map(_edges_of, chunks)))
+            is_valid = len(grid.dims) == len(grid.edges) and list(grid.shape) == list(shape)
+        except (KeyError, TypeError, ValueError):
             return None
-        grid = cls(tuple(map(str, dims or ())), tuple(tuple(map(int, e)) for e in edges or ()))
-        is_valid = len(grid.dims) == len(grid.edges) and all(map(_are_edges, grid.edges))
-        return grid if is_valid and list(grid.shape) == list(shape or ()) else None
+        return grid if is_valid and all(map(_are_edges, grid.edges)) else None
 
     @property
     def attributes(self) -> dict[str, Any]:
         """What an array of such rows says of their places, for `of`."""
-        return {
-            DIMS: list(self.dims),
-            SHAPE: list(self.shape),
-            EDGES: [list(e) for e in self.edges],
-        }
+        chunks = [_sizes_and_counts(each) for each in self.edges]
+        return {DIMS: list(self.dims), SHAPE: list(self.shape), CHUNKS: chunks}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -148,6 +146,17 @@ def cut(box: Box, most: int) -> list[Box]:
         return [((i, i + 1), *each) for i in range(start, stop) for each in cut(rest, most)]
     step = max(1, most // max(inner, 1))
     return [((i, min(i + step, stop)), *rest) for i in range(start, stop, step)]
+
+
+def _sizes_and_counts(edges: Sequence[int]) -> list[list[int]]:
+    """Chunks as [size, how many of it follow each other]: grids have many of few sizes."""
+    sizes = [b - a for a, b in itertools.pairwise(edges)]
+    return [[size, len([*group])] for size, group in itertools.groupby(sizes)]
+
+
+def _edges_of(chunks: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    sizes = itertools.chain.from_iterable([int(size)] * int(count) for size, count in chunks)
+    return (0, *itertools.accumulate(sizes))
 
 
 def _are_edges(edges: Sequence[int]) -> bool:

@@ -34,6 +34,14 @@ def test_a_grid_is_found_again_in_the_attributes_it_gives() -> None:
     assert SampleGrid.of(grid.attributes) == grid
     assert SampleGrid.of({}) is None
     assert SampleGrid.of(grid.attributes | {"sample_shape": [1, 2, 3]}) is None
+    assert SampleGrid.of({"sample_dims": ["row", "column"], "sample_shape": [2, 3]}) is None
+    assert SampleGrid.of(grid.attributes | {"sample_chunks": 3}) is None
+
+
+def test_many_chunks_of_one_size_are_declared_in_few_words() -> None:
+    grid = SampleGrid(("x",), ((*range(0, 10_000, 7), 10_000),))
+    assert grid.attributes["sample_chunks"] == [[[7, 1428], [4, 1]]]
+    assert SampleGrid.of(grid.attributes) == grid
 
 
 def test_a_box_is_cut_into_consecutive_boxes_of_bounded_size() -> None:

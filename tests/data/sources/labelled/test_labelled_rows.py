@@ -93,7 +93,7 @@ def test_rows_run_chunk_by_chunk_and_are_located_by_their_coordinates(tmp_path: 
     assert source.description.attributes == {
         "sample_dims": ["time", "lat", "lon"],
         "sample_shape": [2, 4, 6],
-        "sample_chunk_edges": [[0, 1, 2], [0, 2, 4], [0, 3, 6]],
+        "sample_chunks": [[[1, 2]], [[2, 2]], [[3, 2]]],
     }
     assert [part.n_rows for part in source.parts()] == [6] * 8
     assert source.parts()[1].name == "a.zarr at time 0 to 0, lat 0 to 1, lon 3 to 5"
