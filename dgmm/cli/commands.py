@@ -137,6 +137,22 @@ def validate(job_file: str, overrides: tuple[str, ...], resolved: bool) -> None:
 
 
 @commands.command()
+@click.argument("path")
+def inspect(path: str) -> ExitStatus | None:
+    """Print what a path holds, and a job file that runs on it.
+
+    What is printed is a job file: everything but the job is a comment.
+    """
+    from dgmm.data.inspection.inspect_path import inspect_path  # noqa: PLC0415 - loads NumPy
+
+    found = inspect_path(path)
+    print_line(found.text.rstrip("\n"), sys.stdout)
+    if found.why_not:
+        return ExitStatus(ExitCode.DATA_INVALID, "failed", f"no job: {found.why_not}")
+    return None
+
+
+@commands.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
 def report(run_directory: Path) -> ExitStatus:
     """Write report.html of a run directory anew."""
