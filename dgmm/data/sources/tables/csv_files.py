@@ -19,10 +19,10 @@ from dgmm.data.sources.tables.duplicate_ids import check_ids
 from dgmm.data.sources.tables.table_files import TableFile, table_files
 from dgmm.data.sources.tables.table_source import Extent, TableSource, file_columns
 
-#: Bytes of text that are parsed at once; a row has to fit.
-_BLOCK_BYTES = 4 * 1024 * 1024
-#: Blocks that Arrow holds at a time: the one that is read, the one that is parsed, cells, columns.
-_BLOCKS_HELD = 6
+#: Bytes of text that are parsed at once, at least in all and for each column: a row has to fit.
+_BLOCK_BYTES, _CELL_BYTES = 1024 * 1024, 256
+#: Blocks that the process holds at a time: Arrow reads 32 ahead, and keeps what it has freed.
+_BLOCKS_HELD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class CsvReader:
         declared = {name: self._declared(types[name], as_text) for name in columns}
         whole = [] if as_text else [n for n in columns if arrow("types").is_integer(types[n])]
         at = 0
-        for block in _blocks(file, self.options, declared):
+        for block in _blocks(file, self.options, declared, _block_bytes(types)):
             for start in range(0, block.num_rows, n_rows):
                 batch = block.slice(start, n_rows)
                 for name in whole:
@@ -62,7 +62,7 @@ class CsvReader:
     def buffer_bytes(self, columns: Sequence[str]) -> int:
         """Bytes of blocks, whatever the columns."""
         del columns
-        return _BLOCKS_HELD * _BLOCK_BYTES
+        return _BLOCKS_HELD * max(_block_bytes(types) for types in self.types)
 
     def selection(self) -> Mapping[str, Any]:
         """The options."""
@@ -134,15 +134,22 @@ def _count(file: TableFile, options: CsvOptions, sample: CsvSample) -> int:
     if not sample.has_rows:
         return 0
     first = {next(iter(sample.types)): arrow().string()}
-    return sum(batch.num_rows for batch in _blocks(file, options, first))
+    size = _block_bytes(sample.types)
+    return sum(batch.num_rows for batch in _blocks(file, options, first, size))
 
 
-def _blocks(file: TableFile, options: CsvOptions, declared: Mapping[str, Any]) -> Iterator[Any]:
+def _block_bytes(types: Mapping[str, Any]) -> int:
+    return max(_BLOCK_BYTES, _CELL_BYTES * len(types))
+
+
+def _blocks(
+    file: TableFile, options: CsvOptions, declared: Mapping[str, Any], size: int
+) -> Iterator[Any]:
     """The rows of a file, of declared types, a block of text at a time."""
     with parsing(file, options), opened(file, options) as stream:
         yield from arrow("csv").open_csv(
             stream,
-            options.reading(_BLOCK_BYTES),
+            options.reading(size),
             options.parsing(),
             options.converting(include_columns=list(declared), column_types=dict(declared)),
         )

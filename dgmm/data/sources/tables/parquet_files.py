@@ -19,9 +19,9 @@ from dgmm.errors import DataError
 
 #: Row groups of a file are joined to parts of at most so many rows; a larger one is a part.
 _PART_ROWS = 1_048_576
-#: Bytes of a column that are held while its pages are decoded: a page and a dictionary of the usual
-#: 1 MiB each, compressed and not.
-_COLUMN_BYTES = 4 * 1024 * 1024
+#: Bytes that are held while pages are decoded: of a column as many as its largest chunk has, but
+#: pages and dictionaries of the usual 1 MiB at most; of each column besides; and of the process.
+_COLUMN_BYTES, _BESIDE_BYTES, _LIBRARY_BYTES = 4 * 1024 * 1024, 1024 * 1024, 16 * 1024 * 1024
 _READ_AHEAD = 256 * 1024
 _REMEDY = "Was it cut short while it was written? Write it again, or move it away"
 MAGIC = b"PAR1"
@@ -56,7 +56,8 @@ class ParquetReader:
 
     def buffer_bytes(self, columns: Sequence[str]) -> int:
         """Bytes of pages and dictionaries."""
-        return sum(self.column_bytes.get(name, 0) + _READ_AHEAD for name in columns)
+        held = sum(self.column_bytes.get(name, 0) + _BESIDE_BYTES for name in columns)
+        return _LIBRARY_BYTES + held
 
     def selection(self) -> Mapping[str, Any]:
         """Parquet has no options."""

@@ -19,7 +19,7 @@ from dgmm.data.sources.tables.table_files import TableFile, partition_values
 from dgmm.errors import DataError
 
 #: Rows and bytes of numbers that are read at once, at most.
-BATCH_ROWS, _BATCH_BYTES = 65_536, 32 * 1024 * 1024
+BATCH_ROWS, _BATCH_BYTES = 65_536, 8 * 1024 * 1024
 _FEWEST_ROWS = 256
 
 
@@ -216,7 +216,7 @@ class TableSource:
 
 
 def batch_rows(width: int) -> int:
-    """Rows that are read at once where a row has so many numbers: 32 MiB of them at most."""
+    """Rows that are read at once where a row has so many numbers: 8 MiB of them at most."""
     return max(_FEWEST_ROWS, min(BATCH_ROWS, _BATCH_BYTES // (8 * max(width, 1))))
 
 

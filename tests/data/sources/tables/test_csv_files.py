@@ -194,7 +194,7 @@ def test_an_id_that_is_there_twice_is_refused_with_both_rows(tmp_path):
 
 
 def test_rows_are_read_in_batches_and_stay_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_files, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(csv_files, "_block_bytes", lambda types: 1000)
     monkeypatch.setattr("dgmm.data.sources.tables.table_source.BATCH_ROWS", 30)
     monkeypatch.setattr("dgmm.data.sources.tables.table_source._FEWEST_ROWS", 30)
     lines = "".join(f"{i},{i / 8},{i % 7}\n" for i in range(1000))
