@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import UTC, datetime
 
 import anndata
@@ -110,8 +111,7 @@ def test_a_column_is_taken_for_what_its_values_look_like(tmp_path):
     assert "1 file, 600 rows" in comments
     assert "two values, on which a density means nothing" in comments
     assert "vectors: 3 features" in comments
-    assert "age        int64" in comments
-    assert "1 missing" in comments
+    assert re.search("age +int64 +1 missing", comments)
     assert job["model"] == {"n_components": 8, "covariance_type": "tied"}
 
 
