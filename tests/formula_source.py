@@ -135,4 +135,4 @@ def _recognises(source: DataSource) -> bool:
     return path.is_file() and path.read_bytes()[: len(MAGIC)] == MAGIC.encode()
 
 
-FORMULA = DetectedFormat(FormulaSource.open, _recognises)
+FORMULA = DetectedFormat(FormulaSource.open, _recognises, frozenset())

@@ -47,7 +47,14 @@ def dotted_keys(text: str) -> Iterator[str]:
 
 def schema_keys() -> set[str]:
     """Every dotted key of a job file."""
-    return {f"{section}.{key}" for section in SECTIONS for key in _section(section).model_fields}
+    return {key for section in SECTIONS for key in _keys_of(section, _section(section))}
+
+
+def _keys_of(name: str, section: Any) -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        yield f"{name}.{key}"
+        if hasattr(field.annotation, "model_fields"):
+            yield from _keys_of(f"{name}.{key}", field.annotation)
 
 
 def _section(name: str) -> Any:

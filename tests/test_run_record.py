@@ -60,7 +60,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     data = write_zarr(folder / "rows.zarr", gaussian_clusters(2000, 3, 2)[0])
     output = {"anomaly_quantile": 0.02, "responsibilities": True}
     model = {"n_components": 2, "n_init": 2}
-    run_job(job(data, folder / "fit", model=model, output=output), SilentListener())
+    copied = {"path": str(data), "prepare": "always"}
+    run_job(job(data, folder / "fit", model=model, output=output, data=copied), SilentListener())
     predict = job(data, folder / "predict", model={"path": str(folder / "fit" / "model")})
     predict_job(predict, SilentListener())
     with pytest.raises(DataError):

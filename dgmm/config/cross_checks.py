@@ -19,6 +19,11 @@ from dgmm.execution.open_cluster import CLUSTERS
 Kind = Literal["run", "predict", "any"]
 
 
+#: Keys of data that only tables, and only labelled arrays, have.
+_TABULAR = ("columns", "id", "describe", "csv")
+_LABELLED = ("variables", "sample_dims", "feature_dims", "select", "concat_dim")
+
+
 def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
     """Yield every problem that several keys make together."""
     if isinstance(parsed.value, dict):
@@ -26,6 +31,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _initialisation(parsed)
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
+        yield from _kinds_of_input(parsed)
         yield from _paths(parsed)
 
 
@@ -110,16 +116,27 @@ def _anomalies(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield _problem(parsed, ("output", "anomaly_quantile"), text)
 
 
+def _kinds_of_input(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Keys of tables beside keys of labelled arrays."""
+    data = _section(parsed, "data")
+    labelled = [key for key in _LABELLED if key in data]
+    tabular = [key for key in _TABULAR if data.get(key)]
+    if labelled:
+        for key in tabular:
+            text = f"contradicts data.{labelled[0]}: one is of tables, the other of labelled arrays"
+            yield _problem(parsed, ("data", key), text)
+
+
 def _paths(parsed: ParsedYaml) -> Iterator[Problem]:
     """An output path inside an input, or an input inside the output."""
     output = _section(parsed, "output").get("path")
     if not isinstance(output, str) or not output:
         return
     for path in (("data", "path"), ("model", "path"), ("initialisation", "model")):
-        given = _section(parsed, path[0]).get(path[1])
-        if not isinstance(given, str) or not given:
-            continue
-        if any(_overlap(output, place) for place in _places(given, parsed, path)):
+        found = _section(parsed, path[0]).get(path[1])
+        given = [p for p in (found if isinstance(found, list) else [found]) if isinstance(p, str)]
+        places = [place for p in given if p for place in _places(p, parsed, path)]
+        if any(_overlap(output, place) for place in places):
             text = f"lies at, in or around {'.'.join(path)}; expected a directory apart from it"
             yield Problem(parsed.place_of(("output", "path")), ("output", "path"), text)
 

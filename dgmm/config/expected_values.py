@@ -106,6 +106,8 @@ def _words(schema: Schema) -> str:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if "examples" in schema:
         return f"a size such as {schema['examples'][0]}"
+    if schema["type"] in {"array", "object"}:
+        return _several(schema)
     nouns = {
         "string": "text",
         "boolean": "true or false",
@@ -114,6 +116,14 @@ def _words(schema: Schema) -> str:
         "number": "a number",
     }
     return nouns[schema["type"]] + _bounds(schema)
+
+
+def _several(schema: Schema) -> str:
+    """A list, or a mapping with names of the user's."""
+    if schema["type"] == "object":
+        return f"a mapping with {_words(schema['additionalProperties'])} for each name"
+    n, items = schema.get("minItems", 1), _words(schema["items"])
+    return f"a list of {n} {items.removeprefix('a ')}s" if n > 1 else f"a list of {items}"
 
 
 def _bounds(schema: Schema) -> str:

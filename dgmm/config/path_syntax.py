@@ -23,7 +23,7 @@ _PERCENT_VARIABLE = re.compile(r"%(?![0-9A-Fa-f]{2}%)(?P<name>[A-Za-z_][A-Za-z0-
 def path_problems(parsed: ParsedYaml, environment: Mapping[str, str]) -> Iterator[Problem]:
     """The problems of every path of a job, by its text before variables are replaced."""
     for path, value in list(_texts(parsed.value)):
-        if not is_path(path):
+        if not is_path(tuple(key for key in path if isinstance(key, str))):
             continue
         text = parsed.written.get(path, value)
         if (refusal := _refusal(text, environment)) is not None:
@@ -37,6 +37,9 @@ def _texts(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _texts(value, (*path, key))
+    if isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _texts(value, (*path, index))
 
 
 def _refusal(text: str, environment: Mapping[str, str]) -> str | None:

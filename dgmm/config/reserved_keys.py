@@ -9,9 +9,6 @@ from dgmm.config.problems import KeyPath
 _KEYS = {
     "data.weights": "sample weights are",
     "data.sample_weight": "sample weights are",
-    "data.variables": "joining several arrays is",
-    "data.sample_dims": "reshaping arrays of three or more dimensions is",
-    "data.feature_dim": "reshaping arrays of three or more dimensions is",
     "data.storage": "object storage is",
     "data.storage_options": "object storage is",
     "data.verify": "checking data against a manifest is",
@@ -22,6 +19,9 @@ _KEYS = {
     "cluster.security": "encrypted clusters are",
 }
 _INSTEAD = {
+    "data.feature_dim": "the key is data.feature_dims, a list",
+    "data.sample_dim": "the key is data.sample_dims, a list",
+    "data.ids": "the key is data.id",
     "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
     "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",
@@ -44,8 +44,6 @@ def reserved_value(path: KeyPath, value: Any) -> str | None:
     match path, value:
         case ("model", "n_components" | "covariance_type"), list():
             return "trying several values in one run is not built yet; write one value"
-        case ("data", "path"), list():
-            return "reading several arrays is not built yet; write one path"
         case ("data", "missing"), "marginalise" | "marginalize":
             return "marginalising over missing values is not built yet; expected error or drop"
         case ("output", "if_exists"), "overwrite":

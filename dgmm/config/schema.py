@@ -13,10 +13,15 @@ from dgmm.config.values import (
     ArrayName,
     AutoCount,
     AutoNumber,
+    Character,
     Count,
     Flag,
+    Interval,
     LocalPath,
+    LocalPaths,
     MemoryLimit,
+    Name,
+    Names,
     NotNegative,
     Share,
     Version,
@@ -42,15 +47,50 @@ class Settings(BaseModel):
         return {} if value is None else value
 
 
+class CsvSettings(Settings):
+    """How the cells of a CSV file are written."""
+
+    delimiter: Character | None = None
+    """What stands between two cells; null takes a tab for `.tsv` files and a comma for others."""
+    decimal: Character | None = None
+    """The decimal sign; null is a point."""
+    null_values: Names | None = None
+    """Text that stands for a missing number, besides an empty cell, NA, NaN and null."""
+    encoding: Name | None = None
+    """As Python calls it; null is utf-8."""
+
+
 class DataSettings(Settings):
     """The rows to read."""
 
-    path: LocalPath
-    """Zarr array (v2 or v3), or a group that holds it. Relative to the current directory."""
+    path: LocalPaths
+    """A Zarr array or group, a file or folder of another format, a pattern of files
+    (`obs/*.parquet`), or a list of them. Relative to the current directory."""
     format: Literal["auto"] | Annotated[str, Field(strict=True), Choice(FORMATS)] = "auto"
     """Format that the rows are stored in; `auto` tells it by content. Packages may add others."""
     array: ArrayName | None = None
-    """Name of the array where `path` is a group."""
+    """Name of the array where `path` holds several."""
+    columns: Names | None = None
+    """Columns of a table that are features; null takes all that are not named below."""
+    id: Names | None = None
+    """Columns that results carry along as they are, such as identifiers; no features."""
+    describe: Names | None = None
+    """Columns that results carry along and the report compares with the components; no features."""
+    csv: CsvSettings = CsvSettings()
+    """How CSV files are written."""
+    variables: Names | None = None
+    """Variables of labelled arrays (NetCDF, a Zarr group) that make features."""
+    sample_dims: Names | None = None
+    """Dimensions of labelled arrays that rows run over: each point of these is a row."""
+    feature_dims: Names | None = None
+    """Dimensions of labelled arrays that features run over: a feature for each place on these."""
+    select: dict[Name, Interval] | None = None
+    """What is taken of dimensions, by coordinate: `{depth: [0, 1000]}`, both ends included."""
+    concat_dim: Name | None = None
+    """Dimension along which several files of labelled arrays are joined."""
+    prepare: Literal["auto", "always", "never"] = "auto"
+    """Copy the rows to prepared.zarr in the run directory first: `auto` does so for all but plain
+    arrays, `always` for these too, `never` refuses what cannot be read in place."""
     missing: Literal["error", "drop"] = "error"
     """Rows with NaN or infinity: `error` ends the run, `drop` leaves them out (label -1)."""
     absent_chunks: Literal["error", "fill"] = "error"
@@ -147,6 +187,12 @@ class OutputSettings(Settings):
     `log_density`; `dgmm predict` takes the model's own threshold in its place."""
     zarr_format: Annotated[Literal["auto", 2, 3], WHOLE] = "auto"
     """Zarr format of the output arrays; `auto` takes that of the input. zarr-python 2 reads 2."""
+    table: Literal["auto"] | Flag = "auto"
+    """Results as a table, rows/part-*.parquet, one file for each part of the source; `auto` writes
+    it for tables."""
+    map: Literal["auto"] | Flag = "auto"
+    """Results as map.zarr, with the dimensions and coordinates of the source; `auto` writes it for
+    labelled arrays."""
     responsibilities: Flag = False
     """Probability of every component for each row, float32: rows x components x 4 bytes."""
     report: Literal["auto"] | Flag = "auto"

@@ -12,7 +12,7 @@ import sys
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _UNITS = {"": 1, "B": 1}
@@ -88,6 +88,19 @@ def _nameable(path: str) -> str:
     return path
 
 
+def _unique(names: list[str]) -> list[str]:
+    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if repeated is not None:
+        raise refusal(f"expected each name once: {repeated!r} stands in the list more than once")
+    return names
+
+
+def _ordered(ends: list[float]) -> list[float]:
+    if ends[0] > ends[1]:
+        raise refusal("expected the smaller end of an interval first: [first, last]")
+    return ends
+
+
 def _scheduler_address(address: str) -> str:
     if address.startswith("tls://"):
         raise refusal("expected tcp://HOST:PORT: encrypted clusters (tls) are not built yet")
@@ -111,7 +124,28 @@ Flag = Annotated[bool, Field(strict=True)]
 LocalPath = Annotated[
     str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_local_path)
 ]
+LocalPaths = Annotated[
+    Annotated[LocalPath, Tag("path")]
+    | Annotated[Annotated[list[LocalPath], Field(min_length=1)], Tag("paths")],
+    # Not both branches tried, each with its own error.
+    Discriminator(lambda value: "paths" if isinstance(value, list) else "path"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "format": "path"},
+                {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}},
+            ]
+        }
+    ),
+]
 Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(_unique)]
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+Interval = Annotated[
+    list[Annotated[float, Field(strict=False, allow_inf_nan=False)]],
+    Field(min_length=2, max_length=2),
+    AfterValidator(_ordered),
+]
 ArrayName = Annotated[Name, AfterValidator(_nameable)]
 Address = Annotated[str, AfterValidator(_scheduler_address)]
 Version = Annotated[int, Field(strict=True, ge=1), AfterValidator(_known_version), WHOLE]

@@ -13,15 +13,25 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 
 
 def to_yaml(job: Mapping[str, Any]) -> str:
-    """YAML of a mapping of scalars and of sections of scalars, one key a line."""
+    """YAML of a mapping of values and of sections of values, one key a line."""
     lines = []
     for key, value in job.items():
         if isinstance(value, Mapping):
             lines.append(f"{key}:")
-            lines += [f"  {name}: {_scalar(item)}" for name, item in value.items()]
+            lines += [f"  {name}: {_value(item)}" for name, item in value.items()]
         else:
-            lines.append(f"{key}: {_scalar(value)}")
+            lines.append(f"{key}: {_value(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A scalar, or a list or mapping of such on one line."""
+    if isinstance(value, Mapping):
+        items = (f"{_scalar(key)}: {_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return _scalar(value)
 
 
 def _scalar(value: Any) -> str:

@@ -11,6 +11,7 @@ from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.content_kinds import ContentKind, kind_at
 from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.errors import DataError
 from dgmm.registry import Registry
 
 __all__ = [
@@ -43,10 +44,14 @@ class DetectedFormat:
     recognises : callable
         Whether what lies at a source's paths is of it; reads a few bytes or a file's metadata, and
         raises nothing where it is absent or something else.
+    takes : frozenset of str
+        Keys of a job's data section, beside `path`, `format` and what every format has, that mean
+        something to it; the others are refused. `paths`: more than one path.
     """
 
     opens: Format
     recognises: Callable[[DataSource], bool]
+    takes: frozenset[str]
 
     def __call__(self, source: DataSource) -> StoredDataset | RowSource:
         """Open the rows."""
@@ -80,7 +85,49 @@ def open_format(name: str, source: DataSource) -> StoredDataset | RowSource:
     DataNotFoundError
         If the path is absent or not readable.
     """
-    return FORMATS.named(detected_format(source) if name == "auto" else name)(source)
+    found = detected_format(source) if name == "auto" else name
+    member = FORMATS.named(found)
+    _refuse_other_keys(found, member, source)
+    return member(source)
+
+
+def _refuse_other_keys(name: str, member: Format, source: DataSource) -> None:
+    """Refuse what a job says of its data that the format would pass over.
+
+    Raises
+    ------
+    DataError
+        With the key, and those that the format takes.
+    """
+    takes: frozenset[str] | None = getattr(member, "takes", None)
+    if takes is None or not (others := [key for key in _given(source) if key not in takes]):
+        return
+    what = "a list of paths" if others[0] == "paths" else f"data.{others[0]}"
+    own = ", ".join(f"data.{key}" for key in sorted(takes - {"paths", "weights"})) or "no other key"
+    raise DataError(
+        f"{what} means nothing to data in format {name}, which takes {own}: remove it, or name "
+        "another data.format"
+    )
+
+
+def _given(source: DataSource) -> list[str]:
+    """The keys of a job's data section that a format may pass over, as far as they are given."""
+    values = {
+        "paths": len(source.paths) > 1,
+        "array": source.array is not None,
+        "absent_chunks": source.absent_chunks != "error",
+        "columns": source.columns,
+        "id": source.ids,
+        "describe": source.described,
+        "csv": source.csv,
+        "variables": source.variables,
+        "sample_dims": source.sample_dims,
+        "feature_dims": source.feature_dims,
+        "select": source.select,
+        "concat_dim": source.concat_dim is not None,
+        "weights": source.weight_column is not None,
+    }
+    return [key for key, value in values.items() if value]
 
 
 def open_stored(name: str, source: DataSource) -> StoredDataset:
@@ -148,8 +195,16 @@ def _numpy(source: DataSource) -> RowSource:
     return open_numpy(source)
 
 
-def _recognised(opens: Format, *kinds: ContentKind) -> Format:
-    return DetectedFormat(opens, lambda source: kind_at(source) in kinds)
+def _recognised(opens: Format, takes: frozenset[str], *kinds: ContentKind) -> Format:
+    return DetectedFormat(opens, lambda source: kind_at(source) in kinds, takes)
+
+
+_LABELLED_KEYS = frozenset(
+    {"paths", "array", "variables", "sample_dims", "feature_dims", "select", "concat_dim"}
+    | {"weights", "absent_chunks"}
+)
+_TABLE_KEYS = frozenset({"paths", "columns", "id", "describe", "weights"})
+_ARRAY_KEYS = frozenset({"array", "absent_chunks"})
 
 
 #: `auto` asks them from the last one to the first.
@@ -157,14 +212,16 @@ FORMATS: Registry[Format] = Registry(
     "data.format",
     "dgmm.formats",
     {
-        "zarr": _zarr,
-        "labelled": DetectedFormat(_labelled, _is_labelled_group),
-        "netcdf": _recognised(_labelled, "netcdf"),
-        "parquet": _recognised(_parquet, "parquet"),
-        "csv": _recognised(_csv, "csv"),
-        "anndata": _recognised(_anndata, "anndata"),
-        "hdf5": _recognised(_hdf5, "hdf5"),
-        "numpy": _recognised(_numpy, "npy", "npz"),
+        "zarr": DetectedFormat(_zarr, lambda _: False, _ARRAY_KEYS),
+        "labelled": DetectedFormat(_labelled, _is_labelled_group, _LABELLED_KEYS),
+        "netcdf": _recognised(_labelled, _LABELLED_KEYS, "netcdf"),
+        "parquet": _recognised(_parquet, _TABLE_KEYS, "parquet"),
+        "csv": _recognised(_csv, _TABLE_KEYS | {"csv"}, "csv"),
+        "anndata": _recognised(
+            _anndata, _ARRAY_KEYS | {"columns", "id", "describe", "weights"}, "anndata"
+        ),
+        "hdf5": _recognised(_hdf5, _ARRAY_KEYS | {"weights"}, "hdf5"),
+        "numpy": _recognised(_numpy, frozenset({"array"}), "npy", "npz"),
     },
     Callable,
 )

@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from dgmm.data.feature_names import feature_names_from
+from dgmm.data.fill_value import FillValue
 from dgmm.data.row_block import RowBlock
 from dgmm.data.sources.row_source import RowPart, RowSource, SourceDescription
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
@@ -103,14 +105,14 @@ class SourceDataset:
         return self.description.warnings
 
     @property
-    def fill_value(self) -> None:
-        """None: missing values are NaN."""
-        return
+    def fill_value(self) -> FillValue | None:
+        """The source's; None where missing values are NaN."""
+        return self.description.fill_value
 
     @property
-    def valid_range(self) -> None:
-        """None: the source has made values outside of it NaN."""
-        return
+    def valid_range(self) -> ValidRange | None:
+        """The source's; None where values outside of it are NaN."""
+        return self.description.valid_range
 
     @property
     def grid(self) -> BlockGrid:

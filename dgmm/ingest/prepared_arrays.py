@@ -71,7 +71,7 @@ class PreparedArrays:
             chunks=(rows, d),
             dtype=dataset.dtype,
             dimension_names=("row", "feature"),
-            fill_value=float("nan"),
+            fill_value=float("nan") if dataset.dtype.kind == "f" else 0,
             attributes=dataset.attributes,
         )
         if self.has_weights:

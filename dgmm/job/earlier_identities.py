@@ -12,7 +12,14 @@ from typing import Any
 #: Keys that had another name: section, former name, name.
 RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
 #: Keys that earlier records lack, with the value that they stand for.
-ADDED = {("compute", "backend"): "auto", ("data", "format"): "zarr"}
+ADDED: dict[tuple[str, str], Any] = {
+    ("compute", "backend"): "auto",
+    ("data", "format"): "zarr",
+    **{("data", key): None for key in ("columns", "id", "describe", "variables", "sample_dims")},
+    **{("data", key): None for key in ("feature_dims", "select", "concat_dim")},
+    ("data", "csv"): dict.fromkeys(("delimiter", "decimal", "null_values", "encoding")),
+    ("data", "prepare"): "auto",
+}
 
 
 def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,11 +31,29 @@ def identity(job: Job) -> dict[str, Any]:
 def data_source(job: Job) -> DataSource:
     """Where the job's rows lie."""
     data = job.data
-    return DataSource(str(Path(data.path).absolute()), data.array, data.absent_chunks)
+    given = data.path if isinstance(data.path, list) else [data.path]
+    paths = tuple(str(Path(path).absolute()) for path in given)
+    return DataSource(
+        paths[0],
+        data.array,
+        data.absent_chunks,
+        paths=paths,
+        columns=tuple(data.columns or ()),
+        ids=tuple(data.id or ()),
+        described=tuple(data.describe or ()),
+        csv=data.csv.model_dump(exclude_none=True),
+        variables=tuple(data.variables or ()),
+        sample_dims=tuple(data.sample_dims or ()),
+        feature_dims=tuple(data.feature_dims or ()),
+        select=data.select or {},
+        concat_dim=data.concat_dim,
+    )
 
 
-def _absolute(path: str | None) -> str | None:
+def _absolute(path: str | list[str] | None) -> str | list[str] | None:
     """However a path is written, it names one place."""
+    if isinstance(path, list):
+        return [os.path.realpath(item) for item in path]
     return None if path is None else os.path.realpath(path)  # Path.resolve() fails on a loop
 
 

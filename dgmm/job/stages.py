@@ -10,11 +10,13 @@ from typing import Any
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.formats import open_stored
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import finish_outputs
-from dgmm.errors import OutputFailedError, StoppedError
+from dgmm.errors import JobFileError, OutputFailedError, StoppedError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
@@ -38,10 +40,24 @@ _SHOWN = 10
 
 
 def open_data(job: Job) -> StoredDataset:
-    """The job's data set; nothing but metadata and the chunk listing is read."""
+    """The job's data set; nothing but metadata and the chunk listing is read.
+
+    Raises
+    ------
+    JobFileError
+        If rows would have to be prepared, and `data.prepare` is never.
+    """
     with retry_budget(job.storage.retry_s):
         dataset = open_stored(job.data.format, data_source(job))
-    return dataset.with_retries(job.storage.retry_s)
+    dataset = dataset.with_retries(job.storage.retry_s)
+    if job.data.prepare == "always" and not isinstance(dataset, SourceDataset):
+        return SourceDataset.of(PlainRows(dataset))
+    if isinstance(dataset, SourceDataset) and job.data.prepare == "never":
+        raise JobFileError(
+            f"data.prepare is never, and the rows of {dataset.kind} cannot be read in place: they "
+            "are decoded and selected once and written to prepared.zarr. Remove data.prepare"
+        )
+    return dataset
 
 
 def describe_data(job: Job, dataset: StoredDataset) -> dict[str, Any]:

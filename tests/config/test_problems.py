@@ -149,9 +149,41 @@ CASES = {
         with_model('n_components: "${TAKEN}"'),
         'found "${TAKEN}", expected',
     ),
-    "array and variables": (
-        JOB.replace("x.zarr", "x.zarr, array: a, variables: [b]"),
-        "1:37: data.variables: joining several arrays is not built yet",
+    "columns and variables": (
+        JOB.replace("x.zarr", "x.zarr, columns: [a], variables: [b]"),
+        "1:27: data.columns: contradicts data.variables: one is of tables",
+    ),
+    "names that are no list": (
+        JOB.replace("x.zarr", "x.zarr, columns: a"),
+        '1:36: data.columns: found "a", expected a list of text or null',
+    ),
+    "a name twice": (
+        JOB.replace("x.zarr", "x.zarr, id: [a, b, a]"),
+        "expected each name once: 'a' stands in the list more than once",
+    ),
+    "an interval from its end": (
+        JOB.replace("x.zarr", "x.zarr, select: {depth: [10, 0]}"),
+        "expected the smaller end of an interval first",
+    ),
+    "half an interval": (
+        JOB.replace("x.zarr", "x.zarr, select: {depth: [10]}"),
+        "expected a mapping with a list of 2 numbers for each name or null",
+    ),
+    "a key of csv that is none": (
+        JOB.replace("x.zarr", "x.zarr, csv: {delimeter: ;}"),
+        "1:33: data.csv.delimeter: unknown key (did you mean delimiter?)",
+    ),
+    "a URL among paths": (
+        JOB.replace("data/x.zarr", "[data/x.zarr, s3://b/x]"),
+        "by URL is not built yet",
+    ),
+    "a shell's variable among paths": (
+        JOB.replace("data/x.zarr", "[data/x.zarr, $HOME/x]"),
+        "expected a path without $HOME, which is not replaced",
+    ),
+    "an output among the inputs": (
+        JOB.replace("data/x.zarr", "[data/x.zarr, runs/x]"),
+        "lies at, in or around data.path",
     ),
     "a former name": (
         JOB + "initialisation: {sample_starts: 4}\n",

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dgmm.config import DataSettings
 from dgmm.data.data_source import DataSource
 from dgmm.data.formats import FORMATS, DetectedFormat, detected_format, open_format
-from dgmm.errors import DataNotFoundError
+from dgmm.errors import DataError, DataNotFoundError
 
 
 def opened(source):
@@ -21,7 +22,7 @@ def stars(monkeypatch):
         path = Path(source.path)
         return path.is_file() and path.read_bytes()[:4] == b"STAR"
 
-    monkeypatch.setitem(FORMATS, "stars", DetectedFormat(opened, recognises))
+    monkeypatch.setitem(FORMATS, "stars", DetectedFormat(opened, recognises, frozenset({"array"})))
 
 
 @pytest.mark.usefixtures("stars")
@@ -45,3 +46,27 @@ def test_what_no_format_recognises_is_opened_as_zarr(tmp_path):
 def test_a_format_that_is_named_is_taken_whatever_the_content(tmp_path):
     with pytest.raises(DataNotFoundError, match="absent as stars"):
         open_format("stars", DataSource(str(tmp_path / "absent")))
+
+
+@pytest.mark.usefixtures("stars")
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"ids": ("a",)},
+            r"^data\.id means nothing to data in format stars, which takes data\.a",
+        ),
+        ({"csv": {"decimal": ","}}, r"^data\.csv means nothing"),
+        ({"paths": ("a", "b")}, r"^a list of paths means nothing"),
+        ({"absent_chunks": "fill"}, r"^data\.absent_chunks means nothing"),
+    ],
+)
+def test_a_key_that_a_format_would_pass_over_is_refused(keys, said):
+    with pytest.raises(DataError, match=said):
+        open_format("stars", DataSource("a", **keys))
+
+
+def test_every_format_that_is_built_in_says_which_keys_it_takes():
+    known = {"paths", "weights"} | set(DataSettings.model_fields) - {"path", "format", "missing"}
+    for member in FORMATS.values():
+        assert member.takes <= known

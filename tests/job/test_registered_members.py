@@ -226,7 +226,9 @@ def test_a_job_names_the_package_that_cannot_be_loaded(
 def test_a_format_that_does_not_exist_is_refused_with_those_that_do(
     tmp_path: Path, npy: Path
 ) -> None:
-    with pytest.raises(JobFileError, match=r'found "npy", expected auto or one of zarr$'):
+    with pytest.raises(
+        JobFileError, match=r'found "npy", expected auto or one of zarr, labelled, .*, numpy '
+    ):
         load_job(written(tmp_path, npy, data={"format": "npy"}))
 
 

@@ -151,7 +151,7 @@ REFUSED: dict[int, tuple[str, list[tuple[str | bytes, tuple[str, ...]]]]] = {
 
 
 CONTRADICTIONS: list[tuple[str, tuple[str, ...]]] = [
-    (with_data("path: x, array: a, variables: [b]"), ("job.yaml:1:27: data.variables: ",)),
+    (with_data("path: x, columns: [a], variables: [b]"), ("data.columns: contradicts data.var",)),
     (with_model("n_components: 2, warm_start: m"), ("initialisation: {method: given",)),
     (with_model("path: m, n_components: 2"), ("model.n_components: contradicts model.p",)),
     (

@@ -29,10 +29,7 @@ CASES = sorted(
 
 #: Cases of what is not built yet: refused by name until then.
 WAITS_FOR = {
-    32: "arrays with named dimensions (data.feature_dim)",
-    33: "arrays with named dimensions (data.sample_dims)",
     57: "checking data against a manifest (data.verify)",
-    62: "joining several arrays (data.variables)",
     64: "object storage (403 of a bucket)",
     65: "object storage",
     66: "object storage",

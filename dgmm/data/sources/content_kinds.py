@@ -205,6 +205,8 @@ def _folder(folder: Path) -> Content:
     if any((folder / name).is_file() for name in _ZARR_FILES):
         return _zarr(folder)
     for file in _files(folder):
+        if file.name in _ZARR_FILES:
+            return Content("zarr", "a folder of Zarr arrays")
         found = content_of(str(file))
         if found.kind != "unknown":
             return Content(found.kind, f"a folder whose first file is {found.words}")

@@ -9,6 +9,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.fill_value import FillValue
+from dgmm.data.valid_range import ValidRange
+
 #: How results go back beside the row arrays: a table per part, a map with the source's dimensions.
 Delivery = Literal["table", "map", "none"]
 
@@ -39,6 +42,8 @@ class SourceDescription:
         What the run warns of.
     has_weights : bool
         Whether `read` yields weights with all rows (`DataSource.weight_column`).
+    fill_value, valid_range
+        What missing values may be hidden behind, where `read` does not yield NaN for them.
     """
 
     kind: str
@@ -51,6 +56,8 @@ class SourceDescription:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     has_weights: bool = False
+    fill_value: FillValue | None = None
+    valid_range: ValidRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
