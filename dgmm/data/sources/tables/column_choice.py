@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ Columns = Mapping[str, Any]
 #: By column of a file of text, what in it is no number; empty for types that are declared.
 NoNumbers = Mapping[str, str]
 MASK = ".mask"
+#: What an index without a name is called: by pandas in Parquet, in CSV, and in CSV read as such.
+_INDEX = re.compile(r"__index_level_[0-9]+__||Unnamed: [0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def choose_columns(
     no_numbers
         What a column of text holds, for messages.
     partitions
-        Columns that folders give: no features unless they are named.
+        Columns that folders give: no features unless they are named, as an index of pandas.
 
     Raises
     ------
@@ -111,7 +114,8 @@ def choose_columns(
     every = _union(files)
     named = (*source.columns, *source.ids, *source.described, *_weights(source))
     _check_known(named, every, files[0][0])
-    names = source.columns or _numeric(source, every, no_numbers, frozenset(partitions))
+    aside = _aside(every, partitions)
+    names = source.columns or _numeric(source, every, no_numbers, aside)
     _check_roles(names, source, every)
     features = tuple(_feature(name, files, no_numbers) for name in names)
     carried = tuple(dict.fromkeys([*source.ids, *source.described]))
@@ -128,8 +132,15 @@ def choose_columns(
         source.ids,
         source.described,
         source.weight_column,
-        tuple(_notes(source, features, partitions)),
+        tuple(_notes(source, features, aside)),
     )
+
+
+def _aside(every: Columns, partitions: Iterable[str]) -> dict[str, str]:
+    """Columns that are features only where they are named, with what they are."""
+    aside = dict.fromkeys(partitions, "given by the names of folders")
+    index = [name for name in every if _INDEX.fullmatch(name)]
+    return aside | dict.fromkeys(index, "has no name, as an index that pandas writes")
 
 
 def _weights(source: DataSource) -> list[str]:
@@ -190,7 +201,7 @@ def _masked(name: str, every: Columns) -> str | None:
 
 
 def _numeric(
-    source: DataSource, every: Columns, no_numbers: NoNumbers, partitions: frozenset[str]
+    source: DataSource, every: Columns, no_numbers: NoNumbers, aside: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The columns that no key names, if all are numbers.
 
@@ -199,7 +210,7 @@ def _numeric(
     DataError
         Naming those that are not.
     """
-    other = {*source.ids, *source.described, *_weights(source), *partitions}
+    other = {*source.ids, *source.described, *_weights(source), *aside}
     left = [n for n in every if n not in other and _masked(n, every) is None]
     faulty = [n for n in left if not width(every[n])]
     if faulty:
@@ -269,7 +280,7 @@ def _check_number(
 def _notes(
     source: DataSource,
     features: Sequence[FeatureColumn],
-    partitions: Iterable[str],
+    aside: Mapping[str, str],
 ) -> Iterable[str]:
     for feature in features:
         if feature.mask is not None:
@@ -278,9 +289,7 @@ def _notes(
                 "feature"
             )
     used = {*source.columns, *source.ids, *source.described}
-    unused = [name for name in partitions if name not in used]
-    if unused and not source.columns:
-        yield (
-            f"{listed(unused)}: given by the names of folders, and no feature unless it is named "
-            "in data.columns"
-        )
+    for name, what in aside.items() if not source.columns else ():
+        if name not in used:
+            shown = safe_text(name) or "the first column"
+            yield f"{shown}: {what}, and no feature unless it is named in data.columns"

@@ -59,7 +59,22 @@ def _fault(file: TableFile, options: CsvOptions, said: str) -> DataError | None:
             return _no_value(file, options, int(found[1]), found[2], found[3])
         if ragged := _ragged(file, options):
             return ragged
-    return _not_decoded(file, options)
+    return _not_decoded(file, options) or unclosed_quote(file, options)
+
+
+def unclosed_quote(file: TableFile, options: CsvOptions) -> DataError | None:
+    """Where a cell in quotes has no end; Arrow takes the rest of the file as that cell."""
+    rows, line = _rows(file, options, strict=True), 0
+    try:
+        while (row := next(rows, None)) is not None:
+            line, _ = row
+    except csv.Error as error:
+        if "unexpected end" in str(error) or "field limit" in str(error):
+            return DataError(
+                f"{file.name}, line {line + 1}: a cell that begins with a quote has no end, or has "
+                f"more than {csv.field_size_limit():,} characters. Close the quote"
+            )
+    return None
 
 
 def _no_value(
@@ -109,10 +124,12 @@ def _not_decoded(file: TableFile, options: CsvOptions) -> DataError | None:
     return None
 
 
-def _rows(file: TableFile, options: CsvOptions) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of each row, blank lines left out."""
+def _rows(
+    file: TableFile, options: CsvOptions, *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """Last line and cells of each row, blank lines left out."""
     with text_lines(file, options) as lines:
-        rows = csv.reader(lines, delimiter=options.delimiter)
+        rows = csv.reader(lines, delimiter=options.delimiter, strict=strict)
         for cells in rows:
             if cells:
                 yield rows.line_num, cells

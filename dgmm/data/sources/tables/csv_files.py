@@ -12,8 +12,8 @@ from dgmm.data.data_source import DataSource
 from dgmm.data.sources.tables.arrow import arrow
 from dgmm.data.sources.tables.column_choice import choose_columns
 from dgmm.data.sources.tables.column_values import LARGEST_INTEGER, inexact
-from dgmm.data.sources.tables.csv_faults import cell, parsing
-from dgmm.data.sources.tables.csv_options import CsvOptions, opened
+from dgmm.data.sources.tables.csv_faults import cell, parsing, unclosed_quote
+from dgmm.data.sources.tables.csv_options import CountedQuotes, CsvOptions, opened
 from dgmm.data.sources.tables.csv_sample import CsvSample, csv_sample
 from dgmm.data.sources.tables.duplicate_ids import check_ids
 from dgmm.data.sources.tables.table_files import TableFile, table_files
@@ -134,8 +134,13 @@ def _count(file: TableFile, options: CsvOptions, sample: CsvSample) -> int:
     if not sample.has_rows:
         return 0
     first = {next(iter(sample.types)): arrow().string()}
-    size = _block_bytes(sample.types)
-    return sum(batch.num_rows for batch in _blocks(file, options, first, size))
+    quotes = CountedQuotes()
+    blocks = _blocks(file, options, first, _block_bytes(sample.types), quotes)
+    n_rows: int = sum(batch.num_rows for batch in blocks)
+    fault = unclosed_quote(file, options) if quotes.count % 2 else None
+    if fault is not None:
+        raise fault
+    return n_rows
 
 
 def _block_bytes(types: Mapping[str, Any]) -> int:
@@ -143,12 +148,16 @@ def _block_bytes(types: Mapping[str, Any]) -> int:
 
 
 def _blocks(
-    file: TableFile, options: CsvOptions, declared: Mapping[str, Any], size: int
+    file: TableFile,
+    options: CsvOptions,
+    declared: Mapping[str, Any],
+    size: int,
+    quotes: CountedQuotes | None = None,
 ) -> Iterator[Any]:
     """The rows of a file, of declared types, a block of text at a time."""
     with parsing(file, options), opened(file, options) as stream:
         yield from arrow("csv").open_csv(
-            stream,
+            stream if quotes is None else quotes.of(stream),
             options.reading(size),
             options.parsing(),
             options.converting(include_columns=list(declared), column_types=dict(declared)),

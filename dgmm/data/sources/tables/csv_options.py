@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sources.tables.arrow import arrow
@@ -126,6 +126,29 @@ def opened(file: TableFile, options: CsvOptions) -> Any:
             )
     kind = next((kind for magic, kind in _COMPRESSED.items() if begin.startswith(magic)), None)
     return arrow().input_stream(file.path, compression=kind)
+
+
+class CountedQuotes(io.RawIOBase):
+    """A stream of bytes that counts the quotes in what is read of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stream: Any = None
+
+    def of(self, stream: Any) -> Self:
+        """That stream."""
+        self._stream = stream
+        return self
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most so many."""
+        content: bytes = self._stream.read(size)
+        self.count += content.count(b'"')
+        return content
 
 
 def text_lines(file: TableFile, options: CsvOptions) -> io.TextIOWrapper:

@@ -17,7 +17,8 @@ from dgmm.data.sources.tables.table_files import TableFile
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
-_SAMPLE_BYTES = 1024 * 1024
+#: Bytes of the sample, at least in all and for each column.
+_SAMPLE_BYTES, _CELL_BYTES = 1024 * 1024, 256
 _SAMPLE_ROWS = 10_000
 _DELIMITERS = (";", "\t", "|", ",")
 
@@ -55,7 +56,7 @@ def csv_sample(file: TableFile, options: CsvOptions) -> CsvSample:
     with parsing(file, options), opened(file, options) as stream:
         batches = arrow("csv").open_csv(
             stream,
-            options.reading(_SAMPLE_BYTES),
+            options.reading(max(_SAMPLE_BYTES, _CELL_BYTES * len(names))),
             options.parsing(),
             options.converting(check_utf8=True),
         )
@@ -78,6 +79,7 @@ def _header(file: TableFile, options: CsvOptions) -> list[str]:
     if not names:
         raise DataError(f"{file.name} holds blank lines alone; expected a header of column names")
     _check_delimiter(file, names, options)
+    _check_named(file, names)
     if all(map(_is_numeric, names)):
         raise DataError(
             f"{file.name}: the first line is {safe_text(options.delimiter.join(names))!r}; "
@@ -101,12 +103,21 @@ def _check_delimiter(file: TableFile, names: Sequence[str], options: CsvOptions)
         )
 
 
+def _check_named(file: TableFile, names: Sequence[str]) -> None:
+    """The first column alone may have no name, as pandas writes an index."""
+    blank = [i for i, name in enumerate(names) if not name.strip() and (i or name)]
+    if blank:
+        raise DataError(
+            f"{file.name}, line 1: column {blank[0] + 1} of {len(names)} has no name. Give it one, "
+            "or take the delimiter at the end of each line away"
+        )
+
+
 def _is_header_alone(file: TableFile, options: CsvOptions) -> bool:
     """Whether nothing but blank lines follows the header; Arrow refuses one without a line end."""
     with text_lines(file, options) as lines:
-        rows = filter(None, csv.reader(lines, delimiter=options.delimiter))
-        next(rows, None)
-        return next(rows, None) is None
+        next(filter(None, csv.reader(lines, delimiter=options.delimiter)), None)
+        return not any(line.strip() for line in lines)
 
 
 def _first_text(values: Any, options: CsvOptions) -> str:

@@ -213,3 +213,32 @@ def test_a_file_that_changed_gives_no_rows_without_an_error(tmp_path):
         rows_of(source)
     with pytest.raises(DataError, match=r"t\.csv changed since"):
         source.check_unchanged()
+
+
+@pytest.mark.parametrize("rest", ["2,y\n3,z\n", "2,y\n" * 400_000], ids=["short", "long"])
+def test_a_quote_that_is_not_closed_is_named_with_its_line(tmp_path, rest):
+    with pytest.raises(DataError, match=r"t\.csv, line 3: a cell that begins with a quote has no"):
+        csv(tmp_path, f'a,b\n0,"w"\n1,"x\n{rest}', columns=("a",))
+    inches = csv(tmp_path, 'a,b\n1,5" pipe\n2,y\n', "u.csv", columns=("a",))
+    np.testing.assert_array_equal(rows_of(inches), [[1], [2]])
+
+
+def test_an_index_of_pandas_is_no_feature_unless_it_is_named(tmp_path):
+    source = csv(tmp_path, ",a\n0,1\n1,2\n")
+    assert source.description.feature_names == ("a",)
+    assert "the first column: has no name, as an index" in source.description.notes[1]
+    again = csv(tmp_path, "Unnamed: 0,a\n0,1\n1,2\n", columns=("a", "Unnamed: 0"))
+    np.testing.assert_array_equal(rows_of(again), [[1, 0], [2, 1]])
+
+
+def test_another_column_without_a_name_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"t\.csv, line 1: column 3 of 3 has no name"):
+        csv(tmp_path, "a,b,\n1,2,\n")
+
+
+def test_rows_of_many_columns_are_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("dgmm.data.sources.tables.csv_sample._SAMPLE_BYTES", 1000)
+    names, numbers = ",".join(f"c{i}" for i in range(500)), ",".join(["1.25"] * 500)
+    source = csv(tmp_path, f"{names}\n{numbers}\n{numbers}\n")
+    np.testing.assert_array_equal(rows_of(source), np.full((2, 500), 1.25))

@@ -7,6 +7,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -326,3 +328,23 @@ def test_the_fingerprint_follows_files_and_what_is_taken_of_them(tmp_path):
         source.check_unchanged()
     with pytest.raises(DataError, match=r"t\.parquet gave 2 rows where 1 were expected|range"):
         rows_of(source)
+
+
+def test_an_index_of_pandas_is_no_feature_unless_it_is_named(tmp_path):
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[5, 7, 9])
+    frame.to_parquet(tmp_path / "t.parquet")
+    source = opened(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(rows_of(source), [[1], [2], [3]])
+    assert source.description.notes[0].startswith("__index_level_0__: has no name, as an index")
+    assert carried_of(opened(tmp_path / "t.parquet", ids=("__index_level_0__",))) == {
+        "__index_level_0__": [5, 7, 9]
+    }
+
+
+def test_files_of_polars_and_pandas_are_read_alike(tmp_path):
+    frame = pd.DataFrame({"a": pd.array([1, None, 3], "Int64"), "b": [0.5, None, 1.5]})
+    frame.to_parquet(tmp_path / "t0.parquet", index=False)
+    pl.from_pandas(frame).write_parquet(tmp_path / "t1.parquet")
+    expected = [[1, 0.5], [NAN, NAN], [3, 1.5]]
+    for i in range(2):
+        np.testing.assert_array_equal(rows_of(opened(tmp_path / f"t{i}.parquet")), expected)
