@@ -22,6 +22,7 @@ from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.mixture.backends import get
 from dgmm.mixture.covariance import FAMILIES, Family, Marginals
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.marginal import MarginalKernel, rows_by_pattern
@@ -329,3 +330,15 @@ def test_many_features_have_patterns_of_several_words() -> None:
     assert [rows for _, rows in found] == [[0, 4], [1, 5], [2], [3]]
     for mask, rows in found:
         np.testing.assert_array_equal(mask, ~np.isnan(values[rows[0]]))
+
+
+@pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is optional")
+@pytest.mark.parametrize("name", ["diag", "spherical"])
+def test_compiled_code_masks_features_of_a_block_at_once(name: str, monkeypatch) -> None:
+    backend, done = type(get("numba")), []
+    e_step = backend.e_step
+    monkeypatch.setattr(backend, "e_step", lambda self, b: done.append(b.form) or e_step(self, b))
+    scene = mixtures.scene(FAMILIES[name], 500, 3, 4)
+    one_pass(KERNELS["product"](scene.parameters), with_gaps(scene.Y, 0.3), "numba")
+    form = FAMILIES[name].form
+    assert done == [form, f"masked {form}"]

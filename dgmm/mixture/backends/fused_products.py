@@ -1,7 +1,8 @@
 """The two products of an EM pass over a panel of rows, compiled: L = η Φ and S = Φ Rᵀ.
 
 No library's product serves: BLAS takes matrices from memory, and Φ would have to be written there.
-A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two. Products
+A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two; with masked
+features Y = [c∘y, c, 1, Σ y²] for the mask c of values that are there. Products
 exist only as far as the first cache holds them: 64 rows of a panel for L, some rows of the row
 panel for S. Sums stay in registers (`simd_intrinsics`) while their terms come from that cache.
 """
@@ -36,7 +37,8 @@ _PANELS = 2
 #: Features of a square of products.
 _SQUARE = 16
 #: Quadratic parts of φ that compiled code makes.
-FORMS = ("none", "pairs", "squares", "norm")
+FORMS = ("none", "pairs", "squares", "norm", "masked squares", "masked norm")
+_MASKED = "masked "
 
 
 class _Shape(NamedTuple):
@@ -94,16 +96,27 @@ class Factors(NamedTuple):
     n_products: int
 
 
+def is_masked(form: str) -> bool:
+    """Whether a form has the mask of values that are there beside them."""
+    return form.startswith(_MASKED)
+
+
+def linear_rows(form: str, d: int) -> int:
+    """Rows of Y before that of 1: features, and their masks where a form has them."""
+    return 2 * d if is_masked(form) else d
+
+
 @cache
 def factors(form: str, d: int) -> Factors:
     """Those of a quadratic form: products in squares of features, whose rows stay in the cache."""
-    y = np.arange(d)
-    i, j = {"pairs": np.triu_indices(d), "squares": (y, y)}.get(form, (y[:0], y[:0]))
+    y, one = np.arange(d), linear_rows(form, d)
+    quadratic = form.removeprefix(_MASKED)
+    i, j = {"pairs": np.triu_indices(d), "squares": (y, y)}.get(quadratic, (y[:0], y[:0]))
     squares = np.lexsort((j, i, j // _SQUARE, i // _SQUARE))
-    has_norm = form == "norm"
-    rows = np.arange(d + 1 + has_norm)
-    linear = np.where(rows > d, 0, rows + len(squares) + has_norm)  # of φ, where Σ y² is the first
-    which = np.concatenate([[i[squares], j[squares]], [np.full_like(rows, d), rows]], axis=1)
+    has_norm = quadratic == "norm"
+    rows = np.arange(one + 1 + has_norm)
+    linear = np.where(rows > one, 0, rows + len(squares) + has_norm)  # in φ Σ y² is the first
+    which = np.concatenate([[i[squares], j[squares]], [np.full_like(rows, one), rows]], axis=1)
     return Factors(which, np.concatenate([squares, linear]), len(squares))
 
 

@@ -168,7 +168,7 @@ def _score(
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
-        squared_norms(Y, d, b)
+        squared_norms(Y, d, d + 1, b)
         if not _are_within(Y[d + 1], b, largest):
             left[start : start + b] = True
             continue

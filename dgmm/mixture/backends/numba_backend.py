@@ -16,13 +16,21 @@ from dgmm.mixture.backends.fused_products import (
     ROW_PANEL,
     allocate_buffers,
     factors_of,
+    is_masked,
+    linear_rows,
     log_prob,
     moments,
     transposed,
 )
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
+from dgmm.mixture.backends.numba_steps import (
+    FLOATS,
+    apply_ufunc,
+    mask_features,
+    squared_norms,
+    standardise,
+)
 from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.scoring_block import ScoringBlock
@@ -91,7 +99,7 @@ def _e_step(
     rows: Any,
     factor: Any,
     offset: Any,
-    has_norm: Any,
+    form: Any,
     made: Any,
     eta: Any,
     wide: Any,
@@ -103,14 +111,17 @@ def _e_step(
     """By row panels; `eta` and `wide`, the sums, are in the order of the factors `made`."""
     n, d = rows.shape
     which, order, n_products = made
+    has_norm, masks, one_row = form
     Y, L, R, Phi, panels, total, inverse = buffers
     (p, k), step = sums.shape, L.shape[1]
     words = np.empty(5, np.int64)
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
+        if masks:
+            mask_features(Y, d, b)
         if has_norm:
-            squared_norms(Y, d, b)
+            squared_norms(Y, d, one_row + 1, b)
         for j in range(L.shape[0]):
             for c in range(step):
                 L[j, c] = 0.0
@@ -174,7 +185,8 @@ class NumbaBackend(NumpyBackend):
             return False
         stored = block.rows.dtype
         rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
-        eta, wide, buffers = allocate_buffers(block.allocate, d, k, p, dtype)
+        one_row = linear_rows(block.form, d)
+        eta, wide, buffers = allocate_buffers(block.allocate, one_row, k, p, dtype)
         # Other modes than this copy it first.
         np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
         eta[k:] = 0.0
@@ -183,7 +195,7 @@ class NumbaBackend(NumpyBackend):
         _e_step(
             *(dtype.type(1.0), exp, log, lowest(dtype), rows, block.factor, block.offset),
             *(
-                block.form == "norm",
+                (block.form.endswith("norm"), is_masked(block.form), one_row),
                 tuple(made),
                 eta,
                 wide,

@@ -52,10 +52,21 @@ def apply_ufunc(loop: Any, x: Any, out: Any, n: int, words: Any) -> None:
 
 
 @compiled
-def squared_norms(Y: Any, d: int, b: int) -> None:
-    """Σ y² in the order of features, into row d + 1."""
+def squared_norms(Y: Any, d: int, out: int, b: int) -> None:
+    """Σ y² in the order of features, into row `out`."""
     for c in range(b):
-        Y[d + 1, c] = Y[0, c] * Y[0, c]
+        Y[out, c] = Y[0, c] * Y[0, c]
     for i in range(1, d):
         for c in range(b):
-            Y[d + 1, c] += Y[i, c] * Y[i, c]
+            Y[out, c] += Y[i, c] * Y[i, c]
+
+
+@compiled
+def mask_features(Y: Any, d: int, b: int) -> None:
+    """0 in place of NaN in the first d rows, and 1 in the next d where there is a value."""
+    for i in range(d):
+        values, mask = Y[i, :b], Y[d + i, :b]
+        for c in range(values.size):
+            is_there = values[c] == values[c]
+            mask[c] = 1.0 if is_there else 0.0
+            values[c] = values[c] if is_there else 0.0

@@ -31,7 +31,9 @@ class Block:
     factor, offset : (d,)
         Of standardising.
     form
-        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`.
+        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`; `masked squares` and
+        `masked norm` are of c∘y, and c stands behind it in φ, for the mask c of values that are there
+        (not NaN).
     eta : (k, p)
         Natural parameters, of the tiles' dtype.
     allocate
