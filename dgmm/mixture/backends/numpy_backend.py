@@ -31,9 +31,9 @@ class Block:
     factor, offset : (d,)
         Of standardising.
     form
-        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`; `masked squares` and
-        `masked norm` are of c∘y, and c stands behind it in φ, for the mask c of values that are there
-        (not NaN).
+        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`. `masked squares` and `masked
+        norm` are of c∘y for the mask c of values that are there (not NaN), and φ is
+        [quadratic(c∘y), c∘y, c, 1].
     eta : (k, p)
         Natural parameters, of the tiles' dtype.
     allocate
