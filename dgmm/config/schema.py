@@ -191,7 +191,7 @@ class OutputSettings(Settings):
     """Results as a table, rows/part-*.parquet, one file for each part of the source; `auto` writes
     it for tables."""
     map: Literal["auto"] | Flag = "auto"
-    """Results as map.zarr, with the dimensions and coordinates of the source; `auto` writes it for
+    """Results as maps.zarr, with the dimensions and coordinates of the source; `auto` writes it for
     labelled arrays."""
     responsibilities: Flag = False
     """Probability of every component for each row, float32: rows x components x 4 bytes."""

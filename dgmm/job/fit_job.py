@@ -16,6 +16,7 @@ from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, UserStart, fit
 from dgmm.fitting.settings import FitSettings
+from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
@@ -121,6 +122,7 @@ def _run(
         )
         total, model = output_stage.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
+        deliver(job, dataset, model.n_components, directory, executor, recording)
     _record_scoring(directory, model, total, recording)
     _save(directory, model, result, recording)
     _write_sample(directory.folder / "sample.npz", result)

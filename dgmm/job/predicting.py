@@ -13,6 +13,7 @@ from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
+from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
@@ -112,6 +113,7 @@ def _predict(
         )
         total, _ = output_stage.write(quantile=None)
         recording.end_stage()
+        deliver(job, readable, model.n_components, directory, executor, recording)
     save_run_model(model, directory, recording)
     warn_of_underflow(total, recording)
     if total.n_empty:

@@ -29,7 +29,11 @@ _LOGS = ("metrics.csv", "events.jsonl")
 
 def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     """What of its results a finished run lacks."""
-    return [*missing_model(folder), *missing_outputs(folder, record)]
+    return [
+        *missing_model(folder),
+        *missing_outputs(folder, record),
+        *missing_deliveries(folder, record),
+    ]
 
 
 def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]) -> DgmmError:
@@ -107,6 +111,15 @@ def missing_outputs(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def missing_deliveries(folder: Folder, record: Mapping[str, Any]) -> list[str]:
+    """The tables and maps of a record that are absent, or have fewer bytes than were written."""
+    return [
+        text
+        for delivered in (record.get("delivered") or {}).values()
+        if (text := _missing_folder(folder.path / delivered["path"], delivered.get("bytes")))
+    ]
+
+
 def missing_logs(folder: Folder) -> list[str]:
     """The logs that are absent from a run directory."""
     return [name for name in _LOGS if not folder.holds(name)]
@@ -142,7 +155,12 @@ def outputs_set_aside(folder: Folder) -> list[str]:
 
 
 def _missing_array(path: Path, n_written: int | None) -> str:
-    shown = f"{OUTPUTS}/{path.name}"
+    missing = _missing_folder(path, n_written)
+    return f"{OUTPUTS}/{missing}" if missing else ""
+
+
+def _missing_folder(path: Path, n_written: int | None) -> str:
+    shown = path.name
     if not path.is_dir():
         return shown
     n_bytes = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())

@@ -12,6 +12,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import group_attributes
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
 from dgmm.execution.open_cluster import open_executor
+from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, now
 from dgmm.job.output_stage import MODEL_ATTRIBUTE, OutputStage
@@ -78,6 +79,7 @@ def rebuild_outputs(
         )
         stage.write(quantile=again.quantile)
         recording.end_stage()
+        deliver(job, readable, again.model.n_components, directory, executor, recording)
     return directory.rebuilt(_differing(before, directory.record["outputs"]))
 
 

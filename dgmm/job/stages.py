@@ -20,6 +20,7 @@ from dgmm.errors import JobFileError, OutputFailedError, StoppedError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
+from dgmm.job.deliveries import deliveries
 from dgmm.job.directory import RunDirectory
 from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import data_source
@@ -45,11 +46,18 @@ def open_data(job: Job) -> StoredDataset:
     Raises
     ------
     JobFileError
-        If rows would have to be prepared, and `data.prepare` is never.
+        If rows would have to be prepared, and `data.prepare` is never; or if results are asked for
+        in a form that the data do not have.
     """
     with retry_budget(job.storage.retry_s):
         dataset = open_stored(job.data.format, data_source(job))
-    dataset = dataset.with_retries(job.storage.retry_s)
+    dataset = _as_prepared(job, dataset.with_retries(job.storage.retry_s))
+    deliveries(job, dataset)
+    return dataset
+
+
+def _as_prepared(job: Job, dataset: StoredDataset) -> StoredDataset:
+    """The data set as `data.prepare` has it."""
     if job.data.prepare == "always" and not isinstance(dataset, SourceDataset):
         return SourceDataset.of(PlainRows(dataset))
     if isinstance(dataset, SourceDataset) and job.data.prepare == "never":
