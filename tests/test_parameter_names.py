@@ -135,7 +135,7 @@ def test_columns_that_are_called_like_keys_keep_their_names():
         "lower model.tolerance, set data.missingness to 1",
     ):
         assert in_python(text) == text
-    table = pd.DataFrame(X, columns=["data.missing", "model.tol"])
+    table = pd.DataFrame(X.copy(), columns=["data.missing", "model.tol"])
     table.loc[3, "data.missing"] = np.nan
     with pytest.raises(DataError, match=r'data\.missing: 1 NaN.*Set missing="drop"'):
         dgmm.GaussianMixture(2).fit(table)
@@ -235,7 +235,8 @@ def test_warnings_of_other_methods_point_at_the_line_that_called():
 
 
 def test_methods_keep_their_signatures_and_other_errors():
-    assert list(inspect.signature(dgmm.GaussianMixture.fit).parameters) == ["self", "X", "y"]
+    names = ["self", "X", "y", "sample_weight"]
+    assert list(inspect.signature(dgmm.GaussianMixture.fit).parameters) == names
     assert dgmm.GaussianMixture.fit.__doc__.startswith("Fit the mixture")
 
     @speaks_python

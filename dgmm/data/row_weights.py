@@ -43,5 +43,5 @@ def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
             f"{LARGEST:g}. Multiply all weights by one number: only their ratios matter to a fit"
         )
     if not found.any():
-        raise DataError("all weights are 0, so no row is left. Give some rows a positive weight")
+        raise DataError("all weights are zero, so no row is left. Give some rows a positive one")
     return found

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.open_dataset import as_dataset
+from dgmm.data.sample_weight import with_sample_weight
 from dgmm.data.selected_features import in_model_order
-from dgmm.errors import DataError
+from dgmm.data.summary.weight_summary import weigh
+from dgmm.data.weight_kind import WeightKind
+from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.estimator import fitted_attributes as fitted
+from dgmm.estimator.counted_rows import CountedRows
 from dgmm.estimator.fitted_mixture import FittedMixture
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.settings import whole_number
-from dgmm.mixture import criteria
+from dgmm.mixture.criteria import Criteria
 from dgmm.parameter_names import speaks_python
 from dgmm.python_warnings import warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
@@ -29,6 +33,7 @@ class FittedResults(FittedMixture):
     """scikit-learn's methods that need a fitted mixture."""
 
     missing: str
+    weight_kind: WeightKind
     n_threads: int | None
     backend: Literal["auto", "numpy", "numba"]
     random_state: RandomState
@@ -130,7 +135,12 @@ class FittedResults(FittedMixture):
         """
         return self._scores(X, "log_density")
 
-    def score(self, X: Any, y: object = None) -> float:  # noqa: ARG002 - scikit-learn's signature
+    def score(
+        self,
+        X: Any,
+        y: object = None,  # noqa: ARG002 - scikit-learn's signature
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
         """Mean log density of the rows that are not dropped, weighted where they have weights.
 
         Parameters
@@ -139,6 +149,8 @@ class FittedResults(FittedMixture):
             Rows, as `fit` takes them.
         y : object
             Accepted for scikit-learn's sake; without effect.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows, of which those of weight 0 do not count.
 
         Returns
         -------
@@ -161,16 +173,19 @@ class FittedResults(FittedMixture):
         >>> bool(np.isclose(mixture.score(X), mixture.score_samples(X).mean()))
         True
         """
-        log_density, weights = self._weighted_log_density(X)
-        return float(np.average(log_density, weights=weights))
+        return self._counted(X, sample_weight).mean_log_density
 
-    def bic(self, X: Any) -> float:
+    def bic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Bayesian information criterion (Schwarz 1978) of the mixture on rows.
 
         Parameters
         ----------
         X : array_like, table, str or zarr.Array of shape (n, d)
             Rows, as `fit` takes them.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows, of which those of weight 0 do not count.
+            Of counts their sum takes the place of n; of importance weights, which are then scaled
+            to add up to it, (Σw)²/Σw² does, and the criterion is approximate.
 
         Returns
         -------
@@ -193,15 +208,19 @@ class FittedResults(FittedMixture):
         >>> one.bic(X) < two.bic(X)
         True
         """
-        return self._criteria(X).bic
+        return self._criteria(X, sample_weight).bic
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: Any, sample_weight: ArrayLike | None = None) -> float:
         """Akaike information criterion (Akaike 1974) of the mixture on rows.
 
         Parameters
         ----------
         X : array_like, table, str or zarr.Array of shape (n, d)
             Rows, as `fit` takes them.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows, of which those of weight 0 do not count.
+            Of counts their sum takes the place of n; of importance weights, which are then scaled
+            to add up to it, (Σw)²/Σw² does, and the criterion is approximate.
 
         Returns
         -------
@@ -224,7 +243,7 @@ class FittedResults(FittedMixture):
         >>> bool(np.isclose(mixture.aic(X), -2 * 1000 * mixture.score(X) + 2 * 5))
         True
         """
-        return self._criteria(X).aic
+        return self._criteria(X, sample_weight).aic
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int32]]:
         """Draw rows from the mixture.
@@ -260,36 +279,28 @@ class FittedResults(FittedMixture):
         model, n = fitted.model_of(self), whole_number("n_samples", n_samples, 1)
         return model.sample(n, stream(Stage.SAMPLING, seed_from(self.random_state)))
 
-    def _criteria(self, X: Any) -> criteria.Criteria:
-        log_density, weights = self._weighted_log_density(X)
-        free, n = fitted.model_of(self).n_parameters, float(len(log_density))
-        if weights is not None:
-            log_density, n = log_density * weights, float(weights.sum())
-        return criteria.criteria(float(log_density.sum()), 0.0, free, n)
+    def _criteria(self, X: Any, sample_weight: ArrayLike | None) -> Criteria:
+        rows = self._counted(X, sample_weight)
+        return rows.criteria(fitted.model_of(self).n_parameters, self.weight_kind)
 
-    def _weighted_log_density(self, X: Any) -> tuple[Array, Array | None]:
-        """Log densities (m,) of the rows that count, and their weights (m,) where they have any."""
-        found = self._arrays(X, "log_density")
-        log_density, weights = found["log_density"], found.get(WEIGHTS)
-        counted = ~np.isnan(log_density)
-        if not counted.any():
-            raise DataError(f"no row is left: all {len(log_density):,} hold NaN or infinite values")
-        if weights is None:
-            return log_density[counted], None
-        counted &= weights > 0
-        if not counted.any():
-            raise DataError(f"no row is left: all {len(log_density):,} are incomplete or weigh 0")
-        return log_density[counted], weights[counted]
+    def _counted(self, X: Any, sample_weight: ArrayLike | None) -> CountedRows:
+        found = self._arrays(X, "log_density", sample_weight)
+        return CountedRows.of(found["log_density"], found.get(WEIGHTS))
 
     def _scores(self, X: Any, name: str) -> NDArray[Any]:
         return self._arrays(X, name)[name]
 
-    def _arrays(self, X: Any, name: str) -> dict[str, NDArray[Any]]:
+    def _arrays(
+        self, X: Any, name: str, sample_weight: ArrayLike | None = None
+    ) -> dict[str, NDArray[Any]]:
         """One array of scores of rows X, and the rows' weights where they have any."""
         model = fitted.model_of(self)
         dataset, note = in_model_order(as_dataset(X), model.feature_names)
+        dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
         warn((*dataset.warnings, *([note] if note else [])))
         with self._executor() as executor:
+            if isinstance(dataset, WeightedDataset):
+                weigh(dataset, executor, n_components=1)
             return scores(
                 *(dataset, executor, model, (name,)),
                 missing=MissingPolicy(self.missing),

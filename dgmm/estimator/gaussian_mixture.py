@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,16 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.cache_budget import with_cached_rows
 from dgmm.data.open_dataset import as_dataset
-from dgmm.data.standardisation import Standardisation
+from dgmm.data.sample_weight import with_sample_weight
+from dgmm.data.weight_kind import WeightKind
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_results import FittedResults
+from dgmm.estimator.start_of_fit import start_of_fit
 from dgmm.fitting.em.acceleration import Acceleration
-from dgmm.fitting.fit import Fit, StartTransform, UserStart, fit
+from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.settings import FitSettings
-from dgmm.fitting.start_arrays import with_arrays
 from dgmm.fitting.warm_start import LastFit
-from dgmm.mixture.covariance import family_named
-from dgmm.mixture.parameters import Parameters
 from dgmm.parameter_names import speaks_python
 from dgmm.python_warnings import WarningListener, warn
 from dgmm.random_streams import RandomState, seed_from
@@ -87,6 +86,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
         What the passes of a fit are computed with: as in a job file.
     n_threads : int, optional
         Threads that passes run on; by default all CPUs.
+    weight_kind : {"importance", "counts"}
+        What `sample_weight` means: ratios alone, or how many equal rows each row stands for.
 
     Attributes
     ----------
@@ -168,6 +169,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         n_sample_starts: int | None = None,
         backend: Literal["auto", "numpy", "numba"] = "auto",
         n_threads: int | None = None,
+        weight_kind: WeightKind = "importance",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -191,8 +193,14 @@ class GaussianMixture(FittedResults, EstimatorBase):
         self.n_sample_starts = n_sample_starts
         self.backend = backend
         self.n_threads = n_threads
+        self.weight_kind = weight_kind
 
-    def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+    def fit(
+        self,
+        X: Any,
+        y: object = None,  # noqa: ARG002 - scikit-learn's signature
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Fit the mixture to rows by EM.
 
         Parameters
@@ -201,6 +209,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
             Rows; a text is the path of a Zarr array, which is read block by block.
         y : object
             Accepted for scikit-learn's sake; without effect.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows, finite and not negative; rows of weight 0 count as absent.
+            `weight_kind` says what they mean.
 
         Returns
         -------
@@ -224,9 +235,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
         [[3.0, 5.0]]
         """
         settings = self._settings()
-        dataset = as_dataset(X)
+        dataset = with_sample_weight(as_dataset(X), sample_weight, self.weight_kind)
         warn(dataset.warnings)
-        settings, given, adjust = self._start(settings, dataset.n_features)
+        settings, given, adjust = start_of_fit(self, settings, dataset.n_features)
         with self._executor() as executor:
             rows = with_cached_rows(dataset, executor.n_threads)
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
@@ -235,7 +246,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
         self._end = LastFit.of(result.model, result.chosen, result.summary, settings)
         return self
 
-    def fit_predict(self, X: Any, y: object = None) -> NDArray[np.int32]:
+    def fit_predict(
+        self, X: Any, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> NDArray[np.int32]:
         """Fit the mixture to rows and label them.
 
         Parameters
@@ -244,6 +257,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
             Rows, as `fit` takes them.
         y : object
             Accepted for scikit-learn's sake; without effect.
+        sample_weight : array_like of shape (n,), optional
+            As `fit` takes it; rows of weight 0 are labelled too.
 
         Returns
         -------
@@ -264,7 +279,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         >>> len(set(labels[:50].tolist())), len(set(labels.tolist()))
         (1, 2)
         """
-        return self.fit(X, y).predict(X)
+        return self.fit(X, y, sample_weight).predict(X)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""
@@ -276,37 +291,6 @@ class GaussianMixture(FittedResults, EstimatorBase):
         others = {f.name for f in fields(FitSettings)} - {"method", "seed"}
         same = {name: getattr(self, name) for name in others}
         return FitSettings(**same, method=self.init_params, seed=seed_from(self.random_state))
-
-    def _start(
-        self, settings: FitSettings, n_features: int
-    ) -> tuple[FitSettings, UserStart | None, StartTransform | None]:
-        """Where EM begins: at the last mixture, at arrays, or where a method and arrays say."""
-        whole = replace(settings, n_init=1, method="given")
-        if self.warm_start and fitted.is_fitted(self):
-            last = fitted.model_of(self)
-            asked = (settings.n_components, n_features, settings.covariance_type)
-            if (last.n_components, last.n_features, last.covariance_type) == asked:
-                end = getattr(self, "_end", None)
-                # Attributes that were set since have made another model.
-                same = end is not None and end.model is last
-                return whole, end if same else last.standardised_parameters, None
-        arrays = (self.weights_init, self.means_init, self.precisions_init)
-        if all(array is not None for array in arrays):
-            return whole, lambda standardisation: self._adjusted(None, standardisation), None
-        has_part = any(array is not None for array in arrays)
-        return settings, None, self._adjusted if has_part else None
-
-    def _adjusted(self, drawn: Parameters | None, standardisation: Standardisation) -> Parameters:
-        """A method's start with the given arrays put in their places."""
-        return with_arrays(
-            drawn,
-            standardisation,
-            family_named(self.covariance_type),
-            self.n_components,
-            weights=self.weights_init,
-            means=self.means_init,
-            precisions=self.precisions_init,
-        )
 
     def _set_fitted(self, result: Fit) -> None:
         """Set the fitted attributes."""

@@ -27,7 +27,7 @@ SHARED = PARAMETERS | {"seed": "random_state"}
 #: Parameters without a key: they are scikit-learn's, or concern what Python has in hand.
 OF_PYTHON = {
     *("weights_init", "means_init", "precisions_init"),
-    *("warm_start", "verbose", "verbose_interval"),
+    *("warm_start", "verbose", "verbose_interval", "weight_kind"),
 }
 #: Keys without a parameter: the estimator is handed its rows, and where it starts from.
 OF_JOBS = {

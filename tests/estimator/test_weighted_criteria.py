@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from clusters import gaussian_clusters
-from weighted_rows import WeightedRows
 
 import dgmm
 from dgmm.errors import DataError
@@ -22,27 +21,56 @@ def rows(monkeypatch):
 @pytest.mark.parametrize("criterion", ["score", "aic", "bic"])
 def test_weights_are_copies_in_scores_and_criteria(rows, criterion):
     weights = np.random.default_rng(3).integers(0, 4, N)
-    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
+    mixture = _mixture().fit(rows)
     copied = getattr(mixture, criterion)(np.repeat(rows, weights, axis=0))
     odd = rows.copy()
     odd[weights == 0] = [np.nan, 0.0]
-    found = getattr(mixture, criterion)(WeightedRows(odd, weights=weights))
+    found = getattr(mixture, criterion)(odd, sample_weight=weights)
     assert found == pytest.approx(copied, rel=1e-12)
     assert found != pytest.approx(getattr(mixture, criterion)(rows), rel=1e-6)
 
 
 def test_rows_of_weight_zero_beyond_all_numbers_change_no_score(rows):
     weights = np.arange(N) % 2.0
-    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
-    expected = mixture.score(WeightedRows(rows, weights=weights))
+    mixture = _mixture().fit(rows)
+    expected = mixture.score(rows, sample_weight=weights)
     rows[0] = 1e300
-    found = mixture.score(WeightedRows(rows, weights=weights))
+    found = mixture.score(rows, sample_weight=weights)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 def test_rows_of_which_none_counts_are_refused(rows):
     weights = np.arange(N) % 2.0
-    mixture = dgmm.GaussianMixture(2, random_state=0, missing="drop").fit(rows)
+    mixture = dgmm.GaussianMixture(2, weight_kind="counts", random_state=0, missing="drop").fit(
+        rows
+    )
     rows[1::2] = np.nan
     with pytest.raises(DataError, match="all 9,000 are incomplete or weigh 0"):
-        mixture.bic(WeightedRows(rows, weights=weights))
+        mixture.bic(rows, sample_weight=weights)
+
+
+def test_criteria_of_importance_weights_do_not_follow_their_unit(rows):
+    weights = np.random.default_rng(3).lognormal(size=N)
+    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
+    n_eff = weights.sum() ** 2 / (weights**2).sum()
+    free, mean = mixture.n_parameters, mixture.score(rows, sample_weight=weights)
+    for scale in (1e-6, 1.0, 1e4):
+        found = mixture.bic(rows, sample_weight=scale * weights)
+        assert found == pytest.approx(free * np.log(n_eff) - 2.0 * n_eff * mean, rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [np.ones(N - 1), np.ones((N, 1)), np.full(N, -1.0), ["a"] * N])
+def test_what_is_no_sample_weight_is_refused(rows, wrong):
+    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
+    for method in (mixture.score, mixture.bic, dgmm.GaussianMixture(2).fit):
+        with pytest.raises(DataError, match=r"sample_weight|the weight of row 0 is -1"):
+            method(rows, sample_weight=wrong)
+
+
+def test_the_kind_of_weights_is_one_of_two(rows):
+    with pytest.raises(DataError, match="weight_kind is 'frequency'; expected counts or import"):
+        dgmm.GaussianMixture(2, weight_kind="frequency").fit(rows)
+
+
+def _mixture(**parameters):
+    return dgmm.GaussianMixture(2, weight_kind="counts", random_state=0, **parameters)

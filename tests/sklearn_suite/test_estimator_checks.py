@@ -41,6 +41,17 @@ EXPECTED_FAILURES = {
     "check_estimators_empty_data_messages": "wording: names the shape and what it lacks",
     "check_fit2d_predict1d": "wording: gives the two shapes that would do",
 }
+# Of several components: k-means draws other starts from weighted rows than from copies, and 15 rows
+# of 30 features have many optima. From a given start weights are copies (tests/laws).
+OF_DRAWN_STARTS = {
+    "check_sample_weight_equivalence_on_dense_data": "design: other starts are drawn from copies"
+}
+
+
+def _expected_failures(estimator):
+    return EXPECTED_FAILURES | (OF_DRAWN_STARTS if estimator.n_components > 1 else {})
+
+
 # scikit-learn runs these in its own test suite alone.
 FURTHER_CHECKS = [
     "check_non_transformer_estimators_n_iter",
@@ -65,7 +76,7 @@ def fitted(rows):
 @pytest.mark.filterwarnings("ignore")  # checks fit what nobody would
 @parametrize_with_checks(
     [GaussianMixture(**parameters) for parameters in VARIANTS],
-    expected_failed_checks=lambda _: EXPECTED_FAILURES,
+    expected_failed_checks=_expected_failures,
 )
 def test_estimator_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)

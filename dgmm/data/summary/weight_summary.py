@@ -131,8 +131,8 @@ class WeightSummary:
 
     @property
     def rows_represented(self) -> float:
-        """Rows that criteria count: Σw of counts, (Σw)²/Σw² of importance weights."""
-        return self.sums.total if self.kind == "counts" else self.sums.effective_rows
+        """Rows that criteria count."""
+        return self.sums.rows_represented(self.kind)
 
     def record(self) -> dict[str, Any]:
         """What run.json and the model tell of the weights, in given units."""
@@ -235,7 +235,7 @@ def _checked(part: PartialWeights, dataset: WeightedDataset, n_components: int) 
             "the kind importance"
         )
     if part.largest is None or part.smallest is None:
-        raise DataError("all weights are 0, so no row is left. Give some rows a positive weight")
+        raise DataError("all weights are zero, so no row is left. Give some rows a positive one")
     summary = WeightSummary(kind, part.n_rows, part.sums, part.largest, part.smallest)
     _check_range(summary, dataset)
     n_positive = summary.sums.n_rows

@@ -13,6 +13,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.weight_kind import WeightKind
+
 Floats = NDArray[np.float64]
 _Numbers = NDArray[np.int64]
 
@@ -91,6 +93,10 @@ class WeightSums:
         """(Σw)²/Σw² (Kish, *Survey Sampling*, 1965, §11.7)."""
         squares = math.fsum(np.ldexp(self.squares, 2 * (self.exponents - self.top)))
         return self.scaled_sum**2 / squares
+
+    def rows_represented(self, kind: WeightKind) -> float:
+        """Rows that criteria count: Σw of counts, (Σw)²/Σw² of importance weights."""
+        return self.total if kind == "counts" else self.effective_rows
 
     def expected_below(self, threshold: float) -> float:
         """A lower bound of Σ min(1, w·t): rows that priority sampling expects below a key t.

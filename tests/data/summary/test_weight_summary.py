@@ -66,7 +66,7 @@ def test_counts_are_whole_numbers():
 
 
 def test_too_few_rows_of_positive_weight_are_refused():
-    with pytest.raises(DataError, match="all weights are 0"):
+    with pytest.raises(DataError, match="all weights are zero"):
         _weighed(np.zeros(9))
     with pytest.raises(DataError, match="2 of 9 rows have a positive weight"):
         _weighed(np.eye(9)[0] + np.eye(9)[4], n_components=3)

@@ -1,0 +1,61 @@
+"""Where `GaussianMixture.fit` begins EM: at its last mixture, at arrays, or where a method says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.estimator import fitted_attributes as fitted
+from dgmm.fitting.fit import StartTransform, UserStart
+from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.start_arrays import with_arrays
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.parameters import Parameters
+
+
+def start_of_fit(
+    mixture: Any, settings: FitSettings, n_features: int
+) -> tuple[FitSettings, UserStart | None, StartTransform | None]:
+    """The settings that a start asks for, the start, and what changes one that a method draws.
+
+    Parameters
+    ----------
+    mixture
+        The estimator.
+    settings
+        What its parameters ask for.
+    n_features
+        Of the rows.
+    """
+    whole = replace(settings, n_init=1, method="given")
+    if mixture.warm_start and fitted.is_fitted(mixture):
+        last = fitted.model_of(mixture)
+        asked = (settings.n_components, n_features, settings.covariance_type)
+        if (last.n_components, last.n_features, last.covariance_type) == asked:
+            end = getattr(mixture, "_end", None)
+            # Attributes that were set since have made another model.
+            same = end is not None and end.model is last
+            return whole, end if same else last.standardised_parameters, None
+    arrays = (mixture.weights_init, mixture.means_init, mixture.precisions_init)
+    adjusted = partial(_adjusted, mixture)
+    if all(array is not None for array in arrays):
+        return whole, lambda standardisation: adjusted(None, standardisation), None
+    has_part = any(array is not None for array in arrays)
+    return settings, None, adjusted if has_part else None
+
+
+def _adjusted(
+    mixture: Any, drawn: Parameters | None, standardisation: Standardisation
+) -> Parameters:
+    """A method's start with the given arrays put in their places."""
+    return with_arrays(
+        drawn,
+        standardisation,
+        family_named(mixture.covariance_type),
+        mixture.n_components,
+        weights=mixture.weights_init,
+        means=mixture.means_init,
+        precisions=mixture.precisions_init,
+    )
