@@ -36,7 +36,7 @@ from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
 
-_IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape")
+_IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape", "sample_chunks", "sample_coordinates")
 _SHOWN = 10
 
 

@@ -1,4 +1,4 @@
-"""Label maps: where rows are pixels, the labels as images."""
+"""Label maps: where rows are pixels or places of a grid, the labels as images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.sample_grid import SampleGrid
 from dgmm.report.component_colours import component_colours
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import OmittedFigure, ReportFigure, render, sentence
@@ -36,16 +37,29 @@ class Layout:
     ----------
     n_images, height, width : int
         Of the data.
+    grid : SampleGrid or None
+        The places that rows are, where they run over a grid chunk by chunk; its last two dimensions
+        are lines and pixels, those before them images. None: rows are pixels in order.
+    from_last : (bool, bool)
+        Whether lines, and pixels of a line, are shown from the last to the first: larger
+        coordinates stand above and to the right.
+    is_upwards : bool
+        Whether lines have a coordinate, which grows upwards.
     """
 
     n_images: int
     height: int
     width: int
+    grid: SampleGrid | None = None
+    from_last: tuple[bool, bool] = (False, False)
+    is_upwards: bool = False
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Layout | None:
         """The layout that `sample_dims` and `sample_shape` declare; None where they do not fit."""
         attributes = data.get("attributes") or {}
+        if "sample_chunks" in attributes:
+            return cls._of_grid(SampleGrid.of(attributes), attributes, data.get("n_samples"))
         dims, shape = attributes.get("sample_dims"), attributes.get("sample_shape")
         if not isinstance(shape, list | tuple) or not all(type(s) is int and s > 0 for s in shape):
             return None
@@ -54,6 +68,24 @@ class Layout:
         elif dims != ["image", "row", "column"] or len(shape) != 3:
             return None
         return cls(*shape) if math.prod(shape) == data.get("n_samples") else None
+
+    @classmethod
+    def _of_grid(
+        cls, grid: SampleGrid | None, attributes: dict[str, Any], n_samples: object
+    ) -> Layout | None:
+        if grid is None or grid.n_rows != n_samples or len(grid.dims) < 2:
+            return None
+        *images, height, width = grid.shape
+        ends = attributes.get("sample_coordinates")
+        ranges = [ends.get(dim) if isinstance(ends, dict) else None for dim in grid.dims[-2:]]
+        vertical, horizontal = (_compared(r) for r in ranges)
+        from_last = vertical < 0, horizontal > 0
+        return cls(math.prod(images), height, width, grid, from_last, vertical != 0)
+
+    @property
+    def noun(self) -> str:
+        """What a row is, for captions."""
+        return "pixels" if self.grid is None else "places"
 
     @property
     def shown(self) -> NDArray[np.int64]:
@@ -74,6 +106,12 @@ class Layout:
         """Yield one array (lines, pixels) an image shown."""
         lines = np.arange(0, self.height, self.stride)
         pixels = np.arange(0, self.width, self.stride)
+        if self.grid is not None:
+            steps = (-1 if from_last else 1 for from_last in self.from_last)
+            lines, pixels = lines[:: next(steps), None], pixels[:: next(steps)]
+            for place in self._places(self.grid):
+                yield _read_anywhere(column, self.grid.rows_of([*place, lines, pixels]))
+            return
         offsets = (lines[:, None] * self.width + pixels).ravel()
         size = self.height * self.width
         for image in self.shown:
@@ -82,7 +120,21 @@ class Layout:
     @property
     def titles(self) -> list[str]:
         """One an image shown; none where there is one image."""
-        return [f"image {i}" for i in self.shown] if self.n_images > 1 else []
+        if self.n_images == 1:
+            return []
+        if self.grid is None:
+            return [f"image {i}" for i in self.shown]
+        dims = self.grid.dims[:-2]
+        return [
+            ", ".join(f"{dim} {i}" for dim, i in zip(dims, place, strict=True))
+            for place in self._places(self.grid)
+        ]
+
+    def _places(self, grid: SampleGrid) -> Iterator[tuple[int, ...]]:
+        """For each image shown, the indices along the dimensions before the last two."""
+        shape = grid.shape[:-2]
+        for image in self.shown:
+            yield tuple(map(int, np.unravel_index(image, shape))) if shape else ()
 
     @property
     def description(self) -> str:
@@ -93,7 +145,11 @@ class Layout:
             parts.append(f"Every {step} of {self.n_images:,} images is shown.")
         if self.stride > 1:
             parts.append(f"Every {ordinal(self.stride)} line and pixel is shown.")
-        size = f"{self.width:,} × {self.height:,} pixels"
+        size = f"{self.width:,} × {self.height:,} {self.noun}"
+        if self.grid is not None:
+            vertical, horizontal = self.grid.dims[-2:]
+            way = "upwards" if self.is_upwards else "downwards"
+            size += f" ({horizontal} to the right, {vertical} {way})"
         whole = f"{self.n_images:,} images of {size}." if self.n_images > 1 else f"{size}."
         return sentence(whole, *parts)
 
@@ -104,7 +160,7 @@ def label_maps(
     """The labels of every pixel, painted in component colours."""
     if layout is None or components is None or column is None:
         return OmittedFigure(
-            _LABELS, "they need labels and data that declare sample_dims and sample_shape"
+            _LABELS, "they need labels and rows that are pixels or places of a grid"
         )
     paint = component_colours(components)
     table = _bytes(np.vstack([paint.colours, _DROPPED]))
@@ -146,13 +202,29 @@ def anomaly_maps(
         images.append(image)
     count = sum(int(flag.sum()) for flag in flags)
     caption = sentence(
-        f"{count:,} pixels below the anomaly threshold in red, one pixel wider on each side "
+        f"{count:,} {layout.noun} below the anomaly threshold in red, one pixel wider on each side "
         "than they are, over the labels in grey.",
         layout.description,
     )
     alt = f"{len(images)} images with {count:,} anomalous pixels marked."
     figure = ImageGrid(images, layout.titles).draw()
     return render(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
+
+
+def _compared(ends: object) -> int:
+    """1 where a coordinate's first value is larger than its last, -1 where smaller, else 0."""
+    if isinstance(ends, list | tuple) and len(ends) == 2:
+        return int(ends[0] > ends[1]) - int(ends[0] < ends[1])
+    return 0
+
+
+def _read_anywhere(column: StoredColumn, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """The values of rows in any order, in the array's shape."""
+    order = np.argsort(rows, axis=None)
+    found = read_at(column, rows.ravel()[order])
+    values = np.empty_like(found)
+    values[order] = found
+    return values.reshape(rows.shape)
 
 
 def _legible(k: int) -> bool:

@@ -82,11 +82,12 @@ def _maps(record: RunRecord) -> Section:
     layout = Layout.of(record.section("data"))
     if layout is None:
         return Section("images", "Images")
+    title = "Images" if layout.grid is None else "Maps"
     labels, anomaly = record.output("labels"), record.output("anomaly")
     figures = [label_maps(layout, record.components, labels)]
     if anomaly is not None:
         figures.append(anomaly_maps(layout, record.components, labels, anomaly))
-    return _section("images", "Images", figures)
+    return _section("images", title, figures)
 
 
 def _fit(record: RunRecord) -> Section:

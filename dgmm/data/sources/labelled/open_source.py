@@ -112,7 +112,7 @@ class _Geometry:
             tuple(names),
             dtype,
             units=self._units(names),
-            attributes=self.grid.attributes,
+            attributes=self.grid.attributes | self._ends(),
             has_weights=self.weights is not None,
             notes=(order, *broadcast, *notes),
         )
@@ -127,6 +127,18 @@ class _Geometry:
                 units |= dict.fromkeys(names[first : first + count], safe_text(unit))
             first += count
         return units
+
+    def _ends(self) -> dict[str, Any]:
+        """First and last coordinate of each sample dimension that has numbers along it."""
+        ends = {}
+        for dim in self.grid.dims:
+            if dim not in self.collection.names() or self.collection.dims(dim) != (dim,):
+                continue
+            start, stop = self.taken[dim]
+            values = [self.collection.values(dim, {dim: (i, i + 1)})[0] for i in (start, stop - 1)]
+            if all(isinstance(v, np.integer | np.floating) and np.isfinite(v) for v in values):
+                ends[dim] = [v.item() for v in values]
+        return {"sample_coordinates": ends} if ends else {}
 
     def _length(self, dim: str) -> int:
         start, stop = self.taken[dim]

@@ -94,6 +94,7 @@ def test_rows_run_chunk_by_chunk_and_are_located_by_their_coordinates(tmp_path: 
         "sample_dims": ["time", "lat", "lon"],
         "sample_shape": [2, 4, 6],
         "sample_chunks": [[[1, 2]], [[2, 2]], [[3, 2]]],
+        "sample_coordinates": {"time": [0.0, 6.0], "lat": [-60.0, 60.0], "lon": [0.0, 350.0]},
     }
     assert [part.n_rows for part in source.parts()] == [6] * 8
     assert source.parts()[1].name == "a.zarr at time 0 to 0, lat 0 to 1, lon 3 to 5"
