@@ -9,6 +9,7 @@ from typing import Any
 
 from dgmm.data.feature_names import safe_text
 from dgmm.errors import DataError, DataNotFoundError, UnavailableError
+from dgmm.storage.retry import is_transient
 
 #: Rows that are read at once: of 100 features some 50 MB.
 BATCH_ROWS = 65_536
@@ -43,6 +44,8 @@ def reading(name: str, remedy: str) -> Iterator[None]:
         If the system refuses to open or read the file.
     DataError
         If its content is damaged.
+    UnavailableError
+        If storage fails in a way that may pass, for longer than it is waited for.
     """
     invalid = arrow("lib").ArrowException
     try:
@@ -52,5 +55,10 @@ def reading(name: str, remedy: str) -> Iterator[None]:
     except MemoryError:
         raise
     except (invalid, OSError, EOFError, UnicodeError) as error:
+        if is_transient(error):
+            raise UnavailableError(
+                f"{name} cannot be read: {error}. Run the same command again when the storage is "
+                "back (storage.retry_s: how long it is waited for)"
+            ) from error
         what = safe_text(str(error).split("\n")[0]).rstrip(".")
         raise DataError(f"{name} cannot be read: {what}. {remedy}") from error

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sources.tables.arrow import arrow
+from dgmm.data.sources.tables.retried_file import RetriedFile
 from dgmm.data.sources.tables.table_files import TableFile
 from dgmm.errors import DataError
 
@@ -125,7 +126,7 @@ def opened(file: TableFile, options: CsvOptions) -> Any:
                 f"{encoding}"
             )
     kind = next((kind for magic, kind in _COMPRESSED.items() if begin.startswith(magic)), None)
-    return arrow().input_stream(file.path, compression=kind)
+    return arrow().input_stream(RetriedFile(file.path), compression=kind)
 
 
 class CountedQuotes(io.RawIOBase):

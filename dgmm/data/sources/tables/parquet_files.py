@@ -13,6 +13,7 @@ from dgmm.data.feature_names import safe_text
 from dgmm.data.sources.tables.arrow import arrow, reading
 from dgmm.data.sources.tables.column_choice import choose_columns
 from dgmm.data.sources.tables.duplicate_ids import check_ids
+from dgmm.data.sources.tables.retried_file import RetriedFile
 from dgmm.data.sources.tables.table_files import TableFile, table_files
 from dgmm.data.sources.tables.table_source import Extent, TableSource, file_columns
 from dgmm.errors import DataError
@@ -104,7 +105,9 @@ def open_parquet(source: DataSource) -> TableSource:
 
 
 def _opened(file: TableFile) -> Any:
-    return arrow("parquet").ParquetFile(file.path, buffer_size=_READ_AHEAD, pre_buffer=False)
+    return arrow("parquet").ParquetFile(
+        RetriedFile(file.path), buffer_size=_READ_AHEAD, pre_buffer=False
+    )
 
 
 def _begin(path: Path) -> bytes:
