@@ -44,8 +44,8 @@ def reserved_value(path: KeyPath, value: Any) -> str | None:
     match path, value:
         case ("model", "n_components" | "covariance_type"), list():
             return "trying several values in one run is not built yet; write one value"
-        case ("data", "missing"), "marginalise" | "marginalize":
-            return "marginalising over missing values is not built yet; expected error or drop"
+        case ("data", "missing"), "marginalize":
+            return "the value is marginalise"
         case ("output", "if_exists"), "overwrite":
             return "nothing is ever overwritten: remove the directory, or choose another path"
     return None

@@ -91,8 +91,10 @@ class DataSettings(Settings):
     prepare: Literal["auto", "always", "never"] = "auto"
     """Copy the rows to prepared.zarr in the run directory first: `auto` does so for all but plain
     arrays, `always` for these too, `never` refuses what cannot be read in place."""
-    missing: Literal["error", "drop"] = "error"
-    """Rows with NaN or infinity: `error` ends the run, `drop` leaves them out (label -1)."""
+    missing: Literal["error", "drop", "marginalise"] = "error"
+    """Rows with NaN or infinity: `error` ends the run, `drop` leaves them out (label -1),
+    `marginalise` fits the values that rows have (values missing at random; infinity stays an
+    error). Rows without any value are always left out."""
     absent_chunks: Literal["error", "fill"] = "error"
     """Chunks that are not stored: `error` ends the run, `fill` reads the array's fill value."""
 

@@ -75,6 +75,13 @@ class SelectedRows:
         return _count(self.empty)
 
     @property
+    def has_partial(self) -> bool:
+        """Whether a row that counts lacks a value."""
+        if self.incomplete is None:
+            return False
+        return bool((self.incomplete if self.mask is None else self.incomplete & self.mask).any())
+
+    @property
     def n_incomplete(self) -> int:
         """Rows that have a value and one that is not finite, left out or not."""
         return _count(self.incomplete) - self.n_empty

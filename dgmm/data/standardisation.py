@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from dgmm.data.weighted_statistics import weighted_deviation, weighted_quartiles
+from dgmm.data.quartiles import quartiles
+from dgmm.data.weighted_statistics import weighted_deviation
 
 #: Interquartile range of a normal distribution in standard deviations.
 NORMAL_QUARTILE_RANGE = 1.349
@@ -60,7 +61,8 @@ class Standardisation:
         Parameters
         ----------
         sample : (m, d), m ≥ 1
-            Finite rows of any real type.
+            Finite rows of any real type, and NaN where a value is missing: no feature may lack
+            all.
         dtype
             Type of the data as stored, where the sample has another; the shift is rounded
             to it.
@@ -76,13 +78,13 @@ class Standardisation:
             If the sample has no rows or a value that is not finite.
         """
         columns = np.array(sample.T, dtype=np.float64, order="C")
-        if columns.shape[1] == 0 or not np.isfinite(columns).all():
+        missing = np.isnan(columns)
+        if missing.all(axis=1).any() or not (np.isfinite(columns) | missing).all():
             raise ValueError("a standardisation needs at least one row, and finite values only")
-        low, middle, high = (
-            _quartiles(columns) if weights is None else weighted_quartiles(columns, weights)
-        )
+        known = ~missing if missing.any() else None
+        low, middle, high = quartiles(columns, weights, known)
         shift = _rounded(middle, np.dtype(dtype or sample.dtype))
-        spread, exponent = _robust_spread(columns, low, high, weights)
+        spread, exponent = _robust_spread(columns, low, high, weights, known)
         is_constant = spread == 0
         chosen = _common(spread, exponent) if common_scale else _nearest_power(spread, exponent)
         chosen = np.where(is_constant & (not common_scale or is_constant.all()), 0, chosen)
@@ -191,31 +193,6 @@ class Standardisation:
         return result
 
 
-def _quartiles(columns: Floats) -> tuple[Floats, Floats, Floats]:
-    """Lower quartile, lower median and upper quartile of each row (d, m), as order statistics.
-
-    Order statistics need no average, which could overflow. The median separates the values; the
-    part below and the part above are then partitioned on their own. A partition may move every
-    value of its part, so that neither includes the median's place. Zeros come back positive: which
-    of −0 and 0 stands first depends on the processor.
-    """
-    last = columns.shape[1] - 1
-    middle, quarter = last // 2, last // 4
-    ordered = np.partition(columns, middle, axis=1)
-    median = ordered[:, middle] + 0.0
-    low = _order_statistic(ordered[:, :middle], quarter, median)
-    high = _order_statistic(ordered[:, middle + 1 :], last - quarter - middle - 1, median)
-    return low, median, high
-
-
-def _order_statistic(part: Floats, place: int, median: Floats) -> Floats:
-    """The value at `place` of each row of a part, partitioned in place; the median beyond it."""
-    if not 0 <= place < part.shape[1]:
-        return median.copy()
-    part.partition(place, axis=1)
-    return part[:, place] + 0.0
-
-
 def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:
     """Values rounded to a type that may hold fewer digits; unchanged where they are of it."""
     if dtype.kind == "f":
@@ -224,19 +201,30 @@ def _rounded(values: Floats, dtype: np.dtype[Any]) -> Floats:
 
 
 def _robust_spread(
-    columns: Floats, low: Floats, high: Floats, weights: Floats | None
+    columns: Floats,
+    low: Floats,
+    high: Floats,
+    weights: Floats | None,
+    known: NDArray[np.bool_] | None,
 ) -> tuple[Floats, _Exponents]:
     """IQR/1.349 of each row (d, m), the standard deviation where that is 0, as s·2^e.
 
     Each feature is scaled by a power of two first, so that neither 1e308 nor 1e-310 overflows or
     underflows on the way.
     """
-    largest = np.maximum(columns.max(axis=1), -columns.min(axis=1))
+    largest = np.fmax(np.fmax.reduce(columns, axis=1), -np.fmin.reduce(columns, axis=1))
     exponent = np.frexp(largest)[1].astype(np.int64)
     spread = (np.ldexp(high, -exponent) - np.ldexp(low, -exponent)) / NORMAL_QUARTILE_RANGE
     narrow = spread == 0
     scaled = np.ldexp(columns[narrow], -exponent[narrow, np.newaxis])
-    spread[narrow] = _standard_deviation(scaled, weights)
+    if known is None:
+        spread[narrow] = _standard_deviation(scaled, weights)
+    else:
+        own = zip(scaled, known[narrow], strict=True)
+        spread[narrow] = [
+            _standard_deviation(row[of][None], None if weights is None else weights[of])[0]
+            for row, of in own
+        ]
     return spread, exponent
 
 

@@ -78,8 +78,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
         scikit-learn's own steps.
     on_collapse : {"reseed", "drop"}
         A component that collapses starts anew where rows fit badly, or ends.
-    missing : {"error", "drop"}
-        Rows with NaN or infinity: an error, or label −1 and NaN scores.
+    missing : {"error", "drop", "marginalise"}
+        Rows with NaN or infinity: an error; label −1 and NaN scores; or fitted and scored by the
+        values that they have (infinity stays an error). Rows without any value are left out.
     sample_rows, n_sample_starts : int, optional
         As in a job file; None is `auto`.
     backend : {"auto", "numpy", "numba"}
@@ -164,7 +165,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         reg_covar_relative: float = 0.0,
         acceleration: Acceleration = "squarem",
         on_collapse: Literal["reseed", "drop"] = "reseed",
-        missing: Literal["error", "drop"] = "error",
+        missing: Literal["error", "drop", "marginalise"] = "error",
         sample_rows: int | None = None,
         n_sample_starts: int | None = None,
         backend: Literal["auto", "numpy", "numba"] = "auto",
@@ -284,7 +285,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "drop"
+        tags.input_tags.allow_nan = self.missing != "error"
         return tags
 
     def _settings(self) -> FitSettings:

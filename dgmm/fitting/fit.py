@@ -183,6 +183,7 @@ def _iterated(
         executor,
         prepared.backend,
         n_dropped=prepared.summary.n_dropped,
+        n_partial=prepared.summary.n_partial,
         of_pass=progress.of_pass,
         n_passes=state.n_passes,
     )

@@ -12,6 +12,7 @@ from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.terminal_text import listed
 
@@ -108,6 +109,10 @@ def most_probable(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.intp]:
     """The most probable component of each row."""
     Y = model.standardisation.apply(rows, np.float64)
     labels = np.empty(len(rows), np.intp)
+    if np.isnan(Y).any():
+        for scores in MarginalScorer(model.parameters).score(Y):
+            labels[scores.rows] = scores.responsibilities.argmax(axis=0)
+        return labels
     for tile, _, R in Scorer(model.parameters).score(Y, Workspace()):
         labels[tile] = R.argmax(axis=0)
     return labels

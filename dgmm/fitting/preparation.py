@@ -15,15 +15,19 @@ from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values, re
 from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import DataError
+from dgmm.execution.threads import in_this_process
+from dgmm.fitting.conditional_fill import ConditionalFill, fitted_fill
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
+from dgmm.fitting.sampled_values import carried, measurable
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import warnings_of_weights
 from dgmm.mixture.backends import select, why_not_compiled
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
+from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
 
@@ -50,7 +54,7 @@ class PreparedFit:
     standardisation
         From the sample.
     sample : (m, d)
-        Standardised, float64.
+        Standardised, float64; expected values where one is missing.
     problem
         What all candidates have in common.
     backend
@@ -61,6 +65,10 @@ class PreparedFit:
         Values that many rows share, and cells equal to the array's fill value.
     weights
         What is known of the rows' weights; None where they have none.
+    observed : (m, d) or None
+        The sample with NaN where a value is missing; None where none is.
+    fill
+        What has filled the sample; None where nothing is missing.
     """
 
     family: Family
@@ -72,11 +80,22 @@ class PreparedFit:
     warnings: tuple[str, ...]
     repeated_values: tuple[RepeatedValue, ...]
     weights: WeightSummary | None = None
+    observed: Array | None = None
+    fill: ConditionalFill | None = None
 
     @property
     def n_rows(self) -> float:
         """Rows that components are shares of: Σw where weights are counts."""
         return self.summary.weight if self.problem.counts_are_rows else self.summary.n_kept
+
+    @property
+    def rows(self) -> Array:
+        """The sample as it was observed, (m, d)."""
+        return self.sample if self.observed is None else self.observed
+
+    def filled(self, rows: Array) -> Array:
+        """Standardised rows with expected values where one is missing; themselves where none is."""
+        return rows if self.fill is None else self.fill.rows(rows)
 
     @property
     def regularisation(self) -> Array:
@@ -120,14 +139,15 @@ def prepare(
     standardisation = progress.once(
         "standardisation",
         lambda: Standardisation.from_sample(
-            summary.sample,
+            (measured := measurable(summary)).values,
             dataset.dtype,
             common_scale=family.common_scale,
-            weights=summary.sample_weights,
+            weights=measured.weights,
         ),
     )
     _check_range(summary, standardisation, dataset)
-    sample = standardisation.apply_to_sample(summary.sample)
+    rows = standardisation.apply_to_sample(summary.sample)
+    sample = carried(rows, summary, standardisation) if summary.n_partial else rows
     regularisation, floored = progress.once(
         "regularisation",
         lambda: regularisation_of(
@@ -152,9 +172,29 @@ def prepare(
         *floored,
         *_compiling_warnings(),
     )
-    return PreparedFit(
+    prepared = PreparedFit(
         family, summary, standardisation, sample, problem, backend, warnings, repeated, weights
     )
+    return _filled(prepared, rows, executor, progress) if summary.n_partial else prepared
+
+
+def _filled(
+    prepared: PreparedFit, rows: Array, executor: Executor, progress: SavedProgress
+) -> PreparedFit:
+    """The sample with expected values, under one Gaussian, where rows lack some."""
+    stand_ins, problem = prepared.sample, prepared.problem
+
+    def fitted() -> Parameters:
+        with in_this_process(executor) as here:
+            family, backend = prepared.family, prepared.backend
+            weights = prepared.summary.sample_weights
+            return fitted_fill(rows, stand_ins, weights, family, problem, backend, here).gaussian
+
+    fill = ConditionalFill(progress.once("one-gaussian", fitted))
+    sample = fill.rows(rows)
+    policy = replace(problem.collapse, sample=sample, observed=rows)
+    problem = replace(problem, collapse=policy)
+    return replace(prepared, sample=sample, problem=problem, observed=rows, fill=fill)
 
 
 def _summary(
@@ -253,6 +293,7 @@ def _problem(
         guard=Guard.of_range(low, high),
         standardisation=standardisation,
         single=dataset.dtype == np.float32,
-        log_volume=float(np.log(standardisation.scale).sum()),
+        log_volume=float((np.log(standardisation.scale) * summary.observed_shares).sum()),
         acceleration=settings.acceleration,
+        marginalises=summary.n_partial > 0,
     )

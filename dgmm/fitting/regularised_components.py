@@ -155,7 +155,9 @@ def _few_values(own: NDArray[Any], ordered: NDArray[Any], is_regularised: bool) 
 
     Components that regularisation holds up may share a value, unless most rows have it.
     """
-    values, counts = np.unique(own, return_counts=True)
+    values, counts = np.unique(own[~np.isnan(own)], return_counts=True)
+    if not len(values):
+        return []
     most = np.argsort(-counts, kind="stable")[:_MOST_VALUES]
     enough = int(np.searchsorted(np.cumsum(counts[most]), _NEARLY_ALL * len(own))) + 1
     if enough > len(most) or counts[most[:enough]].min() * _MOST_VALUES < min(len(own), 10):

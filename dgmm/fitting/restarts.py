@@ -130,7 +130,7 @@ def starts_on_sample(
     prepared, settings
         The data, and what is asked for.
     rows : (m, d)
-        The sample, or a share of it, to draw from.
+        The sample, or a share of it, to draw from; NaN where a value is missing.
     n_wanted
         Starts of each restart (`n_starts`).
     here
@@ -148,7 +148,8 @@ def starts_on_sample(
         If every one fails.
     """
     own = given(prepared.standardisation) if given is not None else None
-    scales = _scales(prepared)
+    scales, whole = _scales(prepared), prepared.filled(rows)
+    observed = None if whole is rows else rows
 
     def draw(key: _Key) -> Parameters:
         k = settings.n_components
@@ -156,10 +157,11 @@ def starts_on_sample(
         is_rough = key.number >= REFINED_STARTS * len(METRICS)
         method = "k-means++" if settings.method == "kmeans" and is_rough else settings.method
         begun = start(
-            *(method, rows, prepared.family, k, prepared.regularisation, rng),
+            *(method, whole, prepared.family, k, prepared.regularisation, rng),
             given=own,
             scale=scales.get(key.metric),
             weights=weights,
+            observed=observed,
         )
         return begun if adjust is None else adjust(begun, prepared.standardisation)
 
@@ -200,7 +202,11 @@ def starts_over_all_rows(
         for key in keys
     ]
     n_dropped = prepared.summary.n_dropped
-    rows = AllRows(dataset, executor, prepared.standardisation, n_dropped, progress)
+    rows = AllRows(
+        *(dataset, executor, prepared.standardisation, n_dropped, progress),
+        n_partial=prepared.summary.n_partial,
+        fill=None if prepared.fill is None else prepared.fill.columns,
+    )
     names = [(key.restart, key.number) for key in keys]
     found = start_over_all_rows(settings.method, rows, requests, settings.seed, names)
     drawn = dict(zip(keys, found, strict=True))

@@ -21,7 +21,7 @@ Lost components and likelihoods of these runs do not appear among those of the f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,7 @@ from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.outcome import Outcome
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
@@ -88,6 +89,8 @@ class SampleEM:
         That of the fit.
     n_fitted : float
         Rows that components are shares of: the sum of weights where they are counts.
+    filled
+        Rows with expected values where these lack some.
     """
 
     n_starts: int
@@ -101,6 +104,7 @@ class SampleEM:
     n_parameters: int
     backend: str
     n_fitted: float
+    filled: Callable[[Array], Array] = lambda rows: rows
 
     @classmethod
     def of(
@@ -111,9 +115,9 @@ class SampleEM:
         A function of the data's size and the job alone, never of the cluster: bits follow it.
         A start that the user has a part in (`is_adjusted`) is compared as it is.
         """
-        m, d = prepared.sample.shape
+        m, d = prepared.rows.shape
         p, n_rows = n_parameters(prepared.family, settings.n_components, d), prepared.summary.n_kept
-        sample = SampleRows(prepared.sample, prepared.summary.sample_weights)
+        sample = SampleRows(prepared.rows, prepared.summary.sample_weights)
         few, held_out = parted(sample, n_rows, p, settings)
         effort = Effort.of(settings, prepared.family, n_rows, m, d)
         n_iterations = 0 if is_adjusted else effort.n_iterations
@@ -129,6 +133,7 @@ class SampleEM:
             n_parameters=p,
             backend=prepared.backend,
             n_fitted=prepared.n_rows,
+            filled=prepared.filled,
         )
 
     def refine(self, starts: Starts, here: Executor) -> Selection:
@@ -186,8 +191,9 @@ class SampleEM:
             return Tried(start, ended.n_iter, None)
         compared = self.compared
         rows = np.ascontiguousarray(compared.values.T)
-        log_density = Scorer(ended.parameters).log_density(rows)
-        mean = compared.mean(log_density) - self.problem.log_volume
+        marginalises = self.problem.marginalises
+        scorer = (MarginalScorer if marginalises else Scorer)(ended.parameters)
+        mean = compared.mean(scorer.log_density(rows)) - self.problem.log_volume
         has_spike = not ended.parameters.supports_covariances(self.n_fitted)
         return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
 
@@ -210,10 +216,11 @@ class SampleEM:
     ) -> tuple[FitCandidate, ...]:
         """All starts to their ends, each pass shared."""
         dataset = ArrayDataset(rows.values, weights=rows.weights)
-        problem = self._problem(rows, max_iter)
+        problem, marginalises = self._problem(rows, max_iter), self.problem.marginalises
+        policy = MissingPolicy.MARGINALISE if marginalises else MissingPolicy.NONE_MISSING
 
         def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, requests, self.backend, MissingPolicy.NONE_MISSING)
+            leaves = EStepTask(dataset, requests, self.backend, policy)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
         solver = EMSolver(problem)
@@ -224,13 +231,15 @@ class SampleEM:
         """Those of a fit to these rows; lost components are re-seeded: none may be missing."""
         tol = TOLERANCE_SHARE * self.n_parameters / (2 * len(rows))
         values, regularisation = rows.values, self.problem.collapse.regularisation
-        policy = CollapsePolicy("reseed", values, regularisation, rows.weights)
+        whole = self.filled(values)
+        observed = None if whole is values else values
+        policy = CollapsePolicy("reseed", whole, regularisation, rows.weights, observed)
         return replace(
             self.problem,
             tol=min(tol, LARGEST_TOL),
             max_iter=max_iter,
             collapse=policy,
-            guard=Guard.of_range(values.min(axis=0), values.max(axis=0)),
+            guard=Guard.of_range(whole.min(axis=0), whole.max(axis=0)),
             standardisation=Standardisation.identity(values.shape[1]),
             counts_are_rows=self.problem.counts_are_rows and len(rows) == self.n_rows,
         )

@@ -37,7 +37,7 @@ class FitSettings:
     method: str = "kmeans"
     sample_rows: int | None = None
     n_sample_starts: int | None = None
-    missing: Literal["error", "drop"] = "error"
+    missing: Literal["error", "drop", "marginalise"] = "error"
     backend: Literal["auto", "numpy", "numba"] = "auto"
     seed: int = 0
 
@@ -57,7 +57,7 @@ class FitSettings:
         INITIALISERS.named(self.method)
         _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
-        _check_choice("missing", self.missing, ("error", "drop"))
+        _check_choice("missing", self.missing, ("error", "drop", "marginalise"))
         _check_choice("backend", self.backend, BACKENDS)
 
 

@@ -21,6 +21,7 @@ from dgmm.model.model_files import model_digest
 from dgmm.reduction.checksums import Digests
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.scoring import anomaly
+from dgmm.scoring.output_registry import COMPLETED
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.scoring.scoring_pass import Products, describe, scoring_pass
 from dgmm.storage.atomic_files import plain
@@ -100,7 +101,9 @@ class OutputStage:
         digests: Digests = total.digests
         model = self._model
         if quantile is not None:
-            flags, model = self._flagged(quantile)
+            flags, model = self._flagged(
+                quantile, COMPLETED if COMPLETED in names else "log_density"
+            )
             digests = {**digests, **flags.digests}
         self._dataset.check_unchanged()
         for text in publish_outputs(self._part, self._final, self._run):
@@ -146,9 +149,9 @@ class OutputStage:
             )
         return total
 
-    def _flagged(self, quantile: float) -> tuple[anomaly.Flagged, MixtureModel]:
-        """Flag the rows below the quantile of what was written."""
-        log_density = OutputArray(self._path, "log_density", self._run)
+    def _flagged(self, quantile: float, name: str) -> tuple[anomaly.Flagged, MixtureModel]:
+        """Flag the rows below the quantile of an array of log densities that was written."""
+        log_density = OutputArray(self._path, name, self._run)
         grid, executor = self._dataset.grid, self._executor
         threshold = self._state.once(
             self._slots["threshold"],

@@ -31,7 +31,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
-from dgmm.scoring.output_registry import ROW_OUTPUTS, SWITCHED
+from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
@@ -152,7 +152,9 @@ def _where(job: Job) -> str:
 
 def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
     """Arrays that the job writes: what its keys ask for, and all registered ones."""
-    wanted = {"anomaly": anomaly, **job.output.model_dump()}
+    completed = job.data.missing == "marginalise" and job.output.log_density
+    own = {"anomaly": anomaly, COMPLETED: completed}
+    wanted = {**own, **job.output.model_dump()}
     return tuple(name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
 
 

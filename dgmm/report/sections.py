@@ -140,11 +140,11 @@ def _scores(record: RunRecord) -> Section:
     if threshold is None and record.model is not None:
         threshold = record.model.anomaly_threshold
     k = record.components.n_components if record.components else None
+    completed = record.output("completed_log_density")  # what anomalies go by, where it is there
+    density = record.output("log_density") if completed is None else completed
     figures = [
         posterior_histogram(record.output("max_posterior"), k),
-        density_histogram(
-            record.output("log_density"), None if threshold is None else float(threshold)
-        ),
+        density_histogram(density, None if threshold is None else float(threshold)),
     ]
     return _section("scores", "Scores of the rows", figures)
 

@@ -14,6 +14,7 @@ from dgmm.data.missing_rows import REMEDY, MissingPolicy, empty_rows_warning
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
@@ -41,6 +42,7 @@ class _Scores:
         how many no value at all.
         """
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
+        marginal = MarginalScorer(self.model.parameters)
         outputs = [ROW_OUTPUTS.named(name) for name in self.names]
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []
@@ -49,7 +51,8 @@ class _Scores:
             rows = self.missing.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
             n_empty += rows.n_empty
-            scored = score_block(rows, scorer, workspace, self.model, posteriors).block
+            found = score_block(rows, scorer, workspace, self.model, posteriors, marginal)
+            scored = found.block
             parts.append({output.name: output.values(scored) for output in outputs})
             if block.weights is not None:
                 parts[-1][WEIGHTS] = block.weights

@@ -40,6 +40,10 @@ class ScoredBlock:
         None unless an output needs them.
     complete : (b,) bool or None
         Rows that are not dropped; None for all.
+    completed_log_density : (b,) float64
+        log p(x_o) − Σ r_k h_k of rows that lack values, with h_k the entropy of the missing ones
+        given the observed ones: what log_density is expected to be once they are known. That of
+        complete rows is their log_density.
     """
 
     labels: NDArray[np.int32]
@@ -48,10 +52,14 @@ class ScoredBlock:
     anomaly: NDArray[np.int8] | None
     posteriors: NDArray[Any] | None
     complete: Mask | None
+    completed_log_density: NDArray[np.float64]
 
     def is_own(self, values: NDArray[Any]) -> bool:
         """Whether values are scores as they are, in which dropped rows are filled in."""
-        own = (self.labels, self.max_posterior, self.log_density, self.anomaly, self.posteriors)
+        own = (
+            *(self.labels, self.max_posterior, self.log_density, self.anomaly, self.posteriors),
+            self.completed_log_density,
+        )
         return any(values is array for array in own)
 
 
@@ -151,6 +159,10 @@ _BUILT_IN = (
         "natural logarithm of the probability density of the mixture (nats)",
     ),
     RowOutput(
+        *("completed_log_density", "float64", _NAN, attrgetter("completed_log_density")),
+        "log density less the entropy of the values that a row lacks (nats)",
+    ),
+    RowOutput(
         *("anomaly", "int8", -1, attrgetter("anomaly")),
         "whether the density lies below the anomaly threshold",
         flags=_anomaly_flags,
@@ -162,6 +174,8 @@ _BUILT_IN = (
         needs_posteriors=True,
     ),
 )
+#: What anomalies go by where rows lack values.
+COMPLETED = "completed_log_density"
 #: Output arrays by name, in the order in which they are written.
 ROW_OUTPUTS: Registry[RowOutput] = Registry(
     "output", "dgmm.outputs", {o.name: o for o in _BUILT_IN}, RowOutput

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
 
 #: Components up to which (k, k) numbers are computed and saved: 8 MiB.
 MOST_COMPONENTS = 1024
+
+
+def _posteriors(parameters: Parameters, sample: Array) -> Iterator[Array]:
+    """Of tiles of the sample, (k, b); by what is observed where values are missing."""
+    if np.isnan(sample).any():
+        for scores in MarginalScorer(parameters).score(sample.T):
+            yield scores.responsibilities
+    else:
+        for _, _, R in Scorer(parameters).score(sample.T, Workspace()):
+            yield R
 
 
 def overlap(parameters: Parameters, sample: Array) -> Array:
@@ -25,11 +38,11 @@ def overlap(parameters: Parameters, sample: Array) -> Array:
     parameters
         The mixture, standardised.
     sample : (m, d)
-        Standardised rows.
+        Standardised rows; NaN where a value is missing.
     """
     k = parameters.n_components
     sums, counts = np.zeros((k, k)), np.zeros(k)
-    for _, _, R in Scorer(parameters).score(sample.T, Workspace()):
+    for R in _posteriors(parameters, sample):
         labels = R.argmax(axis=0)
         order = np.argsort(labels, kind="stable")
         present, starts = np.unique(labels[order], return_index=True)

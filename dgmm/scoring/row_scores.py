@@ -15,12 +15,14 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.backends import WORTH_COMPILING, select
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import RowScores, Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import merged_weight
 from dgmm.reduction.checksums import Digests, joined
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
 from dgmm.scoring.output_registry import ScoredBlock
+from dgmm.scoring.partial_rows import PartialRows
 
 Array = NDArray[np.float64]
 
@@ -165,8 +167,12 @@ def score_block(
     workspace: Workspace,
     model: ScoredMixture,
     posterior_dtype: DTypeLike | None,
+    marginal: MarginalScorer | None = None,
 ) -> Scored:
     """Scores of one block, dropped rows filled in; all posteriors in a dtype, or none.
+
+    Rows that lack values are scored by `marginal`, which keeps what it has prepared for the next
+    block; None makes one where it is needed.
 
     The posteriors, the one wide array, are written where they belong among all rows: a copy of them
     would be as large as they are.
@@ -178,12 +184,19 @@ def score_block(
             posteriors[~mask] = np.nan
     places = None if mask is None else np.flatnonzero(mask)
     out = RowScores.empty(len(rows.values), posteriors, places)
-    entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights)
+    if rows.has_partial:
+        marginal = marginal or MarginalScorer(model.parameters)
+        entropy, completed = _write_partial(rows, scorer, marginal, workspace, model, out)
+    else:
+        entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights)
+        completed = out.log_density
     log_density = out.log_density
     log_density -= model.log_volume
+    if completed is not log_density:
+        completed -= model.log_volume
     flags = None
     if model.anomaly_threshold is not None:
-        flags = is_anomalous(log_density, model.anomaly_threshold).astype(np.int8)
+        flags = is_anomalous(completed, model.anomaly_threshold).astype(np.int8)
     block = ScoredBlock(
         _in_places(out.labels, -1, mask),
         _in_places(out.max_posterior, np.nan, mask),
@@ -191,6 +204,7 @@ def score_block(
         None if flags is None else _in_places(flags, -1, mask),
         posteriors,
         mask,
+        _in_places(completed, np.nan, mask),
     )
     return Scored(block, _statistics(rows, out, entropy, flags, model.n_components))
 
@@ -213,6 +227,34 @@ def _statistics(
         n_empty=rows.n_empty,
         n_incomplete=rows.n_incomplete,
     )
+
+
+def _write_partial(
+    rows: SelectedRows,
+    scorer: Scorer,
+    marginal: MarginalScorer,
+    workspace: Workspace,
+    model: ScoredMixture,
+    out: RowScores,
+) -> tuple[float, Array]:
+    """Score rows some of which lack values; their entropy, and completed log densities.
+
+    Both densities come without the volume of all units, which is still to be taken off.
+    """
+
+    def write(values: NDArray[Any], own: RowScores, weights: Array | None) -> float:
+        return write_scores(values, scorer, workspace, model, own, weights)
+
+    block = PartialRows(rows.values, rows.weights)
+    is_partial = block.is_partial
+    entropy = block.write_whole(np.flatnonzero(~is_partial), out, write)
+    completed = out.log_density.copy()
+    lacking, units = np.flatnonzero(is_partial), model.standardisation
+    for own, scores, log_scale in block.scored(lacking, marginal, units, workspace):
+        out.write(own, scores.log_density + log_scale, scores.responsibilities)
+        completed[own] = scores.completed_log_density
+        entropy += _entropy(scores.responsibilities, workspace, block.weights_of(own))
+    return entropy, completed
 
 
 def _weighted_sum(values: Array, weights: Array | None) -> float:

@@ -22,6 +22,7 @@ from dgmm.data.zarr.output_store import OutputArray
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of
 from dgmm.reduction.executor import Executor
@@ -120,12 +121,13 @@ class RowWriter:
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
+        marginal = MarginalScorer(self.model.parameters)
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
         for block in self.dataset.read_blocks(run):
             rows = self.missing.select(block, self.dataset, weightless=True)
             dtype = self.products.posterior_dtype
-            scored = score_block(rows, scorer, workspace, self.model, dtype)
+            scored = score_block(rows, scorer, workspace, self.model, dtype, marginal)
             digests, statistics = writer.add(block.index, scored.block), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
             del scored  # its posteriors must not stand beside those of the next block

@@ -229,7 +229,7 @@ CASES = {
     "empty path": (JOB.replace("runs/x", '""'), '3:16: output.path: found "", expected text'),
     "path that is a number": (JOB.replace("runs/x", "2024"), "output.path: found 2024, expected"),
     "sweep": (with_model("n_components: [2, 4]"), "2:23: ", "is not built yet; write one value"),
-    "marginalise": (JOB.replace("x.zarr", "x.zarr, missing: marginalise"), "is not built yet"),
+    "marginalize": (JOB.replace("x.zarr", "x.zarr, missing: marginalize"), "value is marginalise"),
     "overwrite": (JOB.replace("runs/x", "runs/x, if_exists: overwrite"), "remove the directory"),
     "weights": (JOB.replace("x.zarr", "x.zarr, weights: w"), "sample weights are not built yet"),
     "checkpoint": (JOB + "checkpoint: {every: 5}\n", "4:14: ", "(did you mean every_s?)"),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
-from dgmm.data.summary.missing_patterns import MOST_PATTERNS
 from dgmm.data.summary.summarise import Summary
 from dgmm.terminal_text import listed
 
@@ -58,18 +57,11 @@ def data_warnings(
 
 
 def _incomplete(summary: Summary) -> Iterator[str]:
-    """Rows without any value, and rows that lack some: what becomes of them."""
+    """Rows without any value, and rows that lack some, where these are left out."""
     of_all = f"of {summary.n_read:,} rows"
     if summary.n_empty:
         yield empty_rows_warning(summary.n_empty, summary.n_read)
-    if summary.n_partial and summary.patterns is not None:
-        n_patterns = summary.patterns.n_patterns
-        several = f"{n_patterns:,}" if n_patterns else f"more than {MOST_PATTERNS:,}"
-        yield (
-            f"{summary.n_incomplete:,} {of_all} lack some values, which are marginalised over: "
-            f"{several} different sets of features are observed"
-        )
-    elif summary.n_incomplete:
+    if summary.n_incomplete and not summary.n_partial:
         yield (
             f"{summary.n_incomplete:,} {of_all} hold values that are not finite and are left out"
         )
@@ -120,11 +112,16 @@ def _repeated(sample: NDArray[Any], standardisation: Standardisation) -> Iterato
     for feature in map(int, np.flatnonzero(~standardisation.is_constant)):
         head = (sample[:_HEAD, feature] + sample.dtype.type(0)).tobytes()  # -0.0 becomes 0.0
         alike = first.setdefault(head, [])
-        same = [i for i in alike if np.array_equal(sample[:, i], sample[:, feature])]
+        same = [i for i in alike if _are_equal(sample[:, i], sample[:, feature])]
         if same:
             yield same[0], feature
         else:
             alike.append(feature)
+
+
+def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether all values are equal, and missing in the same rows."""
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def _beyond_float64(summary: Summary) -> NDArray[np.int64]:

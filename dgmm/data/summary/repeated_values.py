@@ -187,7 +187,7 @@ class _Column:
 
     @classmethod
     def of(cls, summary: Summary, feature: int, first: NDArray[np.float64]) -> _Column:
-        values, counts = np.unique(first, return_counts=True)
+        values, counts = np.unique(first[~np.isnan(first)], return_counts=True)
         sampled = np.ascontiguousarray(summary.sample[:, feature]).astype(np.float64)
         shared: dict[float, float] = {}
         for value in values[counts >= _least(len(first))]:

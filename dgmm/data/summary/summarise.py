@@ -68,6 +68,8 @@ class Summary:
         Which values the rows that count lack; None unless missing values are marginalised.
     sample_weights : (m,) float64 or None
         What each row of the sample stands for; None where that is the same of all.
+    observed : (d,) float64 or None
+        Sum of the weights of the rows that have each feature; None where they have all.
     """
 
     n_read: int
@@ -89,6 +91,7 @@ class Summary:
     n_incomplete: int = 0
     patterns: MissingPatterns | None = None
     sample_weights: Floats | None = None
+    observed: Floats | None = None
 
     @property
     def n_dropped(self) -> int:
@@ -99,6 +102,13 @@ class Summary:
     def n_partial(self) -> int:
         """Rows that count though they lack values."""
         return 0 if self.patterns is None else self.n_incomplete
+
+    @property
+    def observed_shares(self) -> Floats:
+        """Share of the weight of the rows that count which has each feature, (d,)."""
+        if self.observed is None:
+            return np.ones(len(self.minimum))
+        return self.observed / self.weight
 
     @property
     def weight(self) -> float:
@@ -243,6 +253,7 @@ def _finished(part: PartialSummary, sample: Sample) -> Summary:
         n_empty=part.n_empty,
         n_incomplete=part.n_incomplete,
         patterns=part.patterns,
+        observed=part.moments.observed,
     )
 
 

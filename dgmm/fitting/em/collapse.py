@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dgmm.data.weighted_statistics import weighted_mean, weighted_variance
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Estimate, Parameters
 
 #: A component is re-seeded this often before it is dropped.
@@ -70,12 +71,15 @@ class CollapsePolicy:
         Added to the variances in every M-step.
     weights : (m,), optional
         What each row of the sample stands for; None where that is the same of all.
+    observed : (m, d) or None
+        The sample's rows with NaN where a value is missing, if any is; `sample` has expected ones.
     """
 
     on_collapse: Literal["reseed", "drop"]
     sample: Array
     regularisation: Array
     weights: Array | None = None
+    observed: Array | None = None
 
     def resolve(
         self,
@@ -144,7 +148,7 @@ class CollapsePolicy:
         """Sample rows of lowest log density, worst first; none equal to one taken before."""
         if not wanted:
             return ()
-        log_density = Scorer(healthy).log_density(self.sample.T)
+        log_density = self._log_density(healthy)
         seen, taken = {self._values(row) for row in used}, list[int]()
         for row in map(int, np.argsort(log_density, kind="stable")):
             if len(taken) == wanted:
@@ -153,6 +157,12 @@ class CollapsePolicy:
                 seen.add(values)
                 taken.append(row)
         return tuple(taken)
+
+    def _log_density(self, healthy: Parameters) -> Array:
+        """Of each row of the sample; completed, that rows which lack values compare with others."""
+        if self.observed is None:
+            return Scorer(healthy).log_density(self.sample.T)
+        return MarginalScorer(healthy).completed_log_density(self.observed.T)
 
     def _values(self, row: int) -> bytes:
         """What equal rows have in common; 0 and −0 are equal."""

@@ -169,6 +169,8 @@ class EStepRunner:
         What computes a pass, by its name.
     n_dropped
         Rows that the summary has left out for what they lack.
+    n_partial
+        Rows that count though they lack values.
     of_pass
         Gives who saves the finished parts of a pass, by its name.
     n_passes
@@ -182,11 +184,12 @@ class EStepRunner:
         backend: str,
         *,
         n_dropped: int = 0,
+        n_partial: int = 0,
         of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
         n_passes: int = 0,
     ) -> None:
         self._dataset, self._executor, self._backend = dataset, executor, backend
-        self._n_dropped = n_dropped
+        self._n_dropped, self._n_partial = n_dropped, n_partial
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
@@ -200,7 +203,7 @@ class EStepRunner:
         """
         leaves = EStepTask(
             *(self._dataset, requests, self._backend),
-            MissingPolicy.after_summary(self._n_dropped),
+            MissingPolicy.after_summary(self._n_dropped, self._n_partial),
         )
         kernels = tuple(request.kernel for request in requests)
         begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads

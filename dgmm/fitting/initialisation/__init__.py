@@ -98,6 +98,7 @@ def start(
     given: Parameters | None = None,
     scale: Array | None = None,
     weights: Array | None = None,
+    observed: Array | None = None,
 ) -> Parameters:
     """Parameters to begin EM with; equal arguments give equal bits.
 
@@ -121,6 +122,8 @@ def start(
         What the sample is multiplied by before distances are taken: see `metrics.distance_scale`.
     weights : (m,), optional
         What each row of the sample stands for; the same of all by default.
+    observed : (m, d), optional
+        The same rows with NaN where a value is missing, if any is; `sample` has expected ones.
 
     Raises
     ------
@@ -133,7 +136,9 @@ def start(
     draw = INITIALISERS.named(method).draw
     if method != "given":
         sample = _checked(sample, n_components)
-    request = StartRequest(sample, family, n_components, regularisation, rng, given, scale, weights)
+    request = StartRequest(
+        sample, family, n_components, regularisation, rng, given, scale, weights, observed
+    )
     return draw(request)
 
 

@@ -25,6 +25,8 @@ from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import Monoid
 
 M = TypeVar("M", bound=Monoid)
+#: Gives standardised columns (d, b) a value wherever one is missing; picklable.
+Fill = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +81,10 @@ class AllRows:
         Rows that the summary left out, and that every pass leaves out.
     progress : SavedProgress
         Saves what each read has found, and the finished parts of one.
+    n_partial : int
+        Rows that lack values and count.
+    fill
+        Gives columns (d, b) expected values where they are NaN; None where nothing is missing.
     """
 
     dataset: Dataset
@@ -86,6 +92,8 @@ class AllRows:
     standardisation: Standardisation
     n_dropped: int
     progress: SavedProgress = NO_SAVED_PROGRESS
+    n_partial: int = 0
+    fill: Fill | None = None
 
     def reduce(self, measure: Callable[[Block], M], name: str) -> M:
         """Measure every block and merge in the fixed tree: one read of the data.
@@ -102,8 +110,8 @@ class AllRows:
         DataError
             If other rows are there than the summary counted.
         """
-        policy = MissingPolicy.after_summary(self.n_dropped)
-        leaves = _Leaves(self.dataset, self.standardisation, policy, measure)
+        policy = MissingPolicy.after_summary(self.n_dropped, self.n_partial)
+        leaves = _Leaves(self.dataset, self.standardisation, policy, measure, self.fill)
 
         def read() -> Accounted[M]:
             n_blocks, parts = self.dataset.grid.n_blocks, self.progress.of_pass(name)
@@ -151,11 +159,14 @@ class _Leaves(Generic[M]):
     standardisation: Standardisation
     missing: MissingPolicy
     measure: Callable[[Block], M]
+    fill: Fill | None = None
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, Accounted[M]]]:
         for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
             columns = self.standardisation.apply(rows.values)
+            if self.fill is not None:
+                columns = self.fill(columns)
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
             measured = self.measure(
                 Block(block.index, CentredRows.about_origin(columns), rows.mask, rows.weights)

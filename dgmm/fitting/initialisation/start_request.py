@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
+from dgmm.fitting.initialisation.lifted_labels import lifted
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, clipped
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters
@@ -36,6 +37,8 @@ class StartRequest:
         measures in standardised units.
     weights : (m,), optional
         What each row of the sample stands for; None where that is the same of all.
+    observed : (m, d), optional
+        The same rows with NaN where a value is missing, if any is; `sample` has expected ones.
     """
 
     sample: Array
@@ -46,6 +49,7 @@ class StartRequest:
     given: Parameters | None = None
     scale: Array | None = None
     weights: Array | None = None
+    observed: Array | None = None
 
     def in_metric(self, rows: Array) -> Array:
         """Standardised rows (·, d) in the units that distances are taken in."""
@@ -56,14 +60,23 @@ class StartRequest:
         return CentredRows.of(self.in_metric(self.sample))
 
     def from_labels(self, labels: Labels) -> Parameters:
-        """Parameters of hard labels on all rows of the sample."""
-        return parameters_from_labels(
+        """Parameters of hard labels on all rows of the sample.
+
+        Where rows lack values, one more M-step takes these as they are expected under the first:
+        filled-in values alone would make variances too small.
+        """
+        begun = parameters_from_labels(
             self.family,
             self.sample,
             labels,
             self.n_components,
             self.regularisation,
             self.weights,
+        )
+        if self.observed is None:
+            return begun
+        return lifted(
+            *(begun, self.observed, labels, self.sample, self.regularisation), self.weights
         )
 
 

@@ -1,0 +1,69 @@
+"""Scores of rows that lack values: of the density of what is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.mixture.kernels import Workspace
+from dgmm.mixture.kernels.scorer import RowScores
+from dgmm.mixture.marginal import MarginalScorer, PatternScores
+
+Array = NDArray[np.float64]
+#: Scores whole rows into arrays of their own, and returns the entropy of their posteriors.
+WholeRows = Callable[[NDArray[Any], RowScores, Array | None], float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartialRows:
+    """Rows of a block, some of which lack values.
+
+    Attributes
+    ----------
+    values : (m, d)
+        NaN where a value is missing; no row lacks all.
+    weights : (m,) or None
+        None where each weighs 1.
+    """
+
+    values: NDArray[Any]
+    weights: Array | None
+
+    @property
+    def is_partial(self) -> NDArray[np.bool_]:
+        """Which rows lack a value, (m,)."""
+        return np.asarray(np.isnan(self.values).any(axis=1))
+
+    def weights_of(self, rows: NDArray[np.intp]) -> Array | None:
+        """Those of some rows."""
+        return None if self.weights is None else self.weights[rows]
+
+    def write_whole(self, rows: NDArray[np.intp], out: RowScores, write: WholeRows) -> float:
+        """Score the whole rows as those of any block; their entropy."""
+        places = rows if out.places is None else out.places[rows]
+        own = RowScores.empty(len(rows), out.posteriors, places)
+        entropy = write(self.values[rows], own, self.weights_of(rows))
+        out.labels[rows], out.max_posterior[rows] = own.labels, own.max_posterior
+        out.log_density[rows] = own.log_density
+        return entropy
+
+    def scored(
+        self,
+        rows: NDArray[np.intp],
+        scorer: MarginalScorer,
+        standardisation: Standardisation,
+        workspace: Workspace,
+    ) -> Iterator[tuple[NDArray[np.intp], PatternScores, float]]:
+        """Yield (rows, their scores, Σ log scale of what they lack), pattern by pattern.
+
+        A density of q features has the units of those alone.
+        """
+        log_scale = np.log(standardisation.scale)
+        Y = standardisation.apply(self.values[rows], np.float64)
+        for scores in scorer.score(Y, workspace):
+            yield rows[scores.rows], scores, float(log_scale[~scores.observed].sum())

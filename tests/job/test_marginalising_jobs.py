@@ -1,0 +1,115 @@
+"""Jobs with `data.missing: marginalise`: what they write, count and leave the same."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+from clusters import gaussian_clusters, job, write_zarr
+
+from dgmm import GaussianMixture
+from dgmm.events import SilentListener
+from dgmm.job import predict_job, run_job
+from dgmm.model.model_files import load_model
+
+QUIET = SilentListener()
+N, D = 9000, 4
+START = {"n_sample_starts": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # three blocks
+        yield
+
+
+@pytest.fixture(scope="module")
+def gaps():
+    X = gaussian_clusters(N, D, 3)[0]
+    rng = np.random.default_rng(0)
+    X[rng.random((N, D)) < 0.25] = np.nan
+    X[[3, 4100]] = np.nan
+    return X
+
+
+def options(**more):
+    data = {"missing": "marginalise"}
+    output = {"anomaly_quantile": 0.01, "responsibilities": True}
+    return {"data": data, "output": output, "initialisation": START} | more
+
+
+def outputs(run):
+    group = zarr.open_group(str(run / "outputs.zarr"), mode="r")
+    return {name: np.asarray(array[...]) for name, array in group.arrays()}
+
+
+def record(run):
+    return json.loads((run / "run.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, gaps):
+    folder = tmp_path_factory.mktemp("gaps")
+    write_zarr(folder / "rows.zarr", gaps)
+    run_job(job(folder / "rows.zarr", folder / "run", **options()), QUIET)
+    return folder
+
+
+def test_every_row_is_counted_by_what_it_lacks(finished, gaps):
+    missing = np.isnan(gaps)
+    empty = int(missing.all(axis=1).sum())
+    told, found = record(finished / "run"), outputs(finished / "run")
+    assert told["rows"] == {
+        "total": N,
+        "read": N - empty,
+        "dropped": empty,
+        "empty": empty,
+        "incomplete": int(missing.any(axis=1).sum()) - empty,
+    }
+    np.testing.assert_array_equal(found["labels"] == -1, missing.all(axis=1))
+    known = found["log_density"][~missing.all(axis=1)]
+    np.testing.assert_allclose(told["log_likelihood"], known.sum(), rtol=1e-12)
+    n, p = len(known), told["n_parameters"]
+    np.testing.assert_allclose(
+        told["criteria"]["bic"], -2 * told["log_likelihood"] + p * np.log(n), rtol=1e-12
+    )
+
+
+def test_anomalies_go_by_the_completed_log_density(finished, gaps):
+    told, found = record(finished / "run"), outputs(finished / "run")
+    completed, is_whole = found["completed_log_density"], ~np.isnan(gaps).any(axis=1)
+    np.testing.assert_array_equal(completed[is_whole], found["log_density"][is_whole])
+    assert (completed[~is_whole] != found["log_density"][~is_whole]).any()
+    known = completed[~np.isnan(completed)]
+    assert told["anomaly"]["threshold"] == np.sort(known)[int(0.01 * len(known))]
+    np.testing.assert_array_equal(found["anomaly"] == 1, completed < told["anomaly"]["threshold"])
+    assert (found["anomaly"] == -1).sum() == told["rows"]["empty"]
+
+
+def test_a_prediction_scores_the_same_rows_alike(finished):
+    model = {"path": str(finished / "run")}
+    again = job(finished / "rows.zarr", finished / "again", **options(model=model))
+    predict_job(again, QUIET)
+    for name, values in outputs(finished / "run").items():
+        np.testing.assert_array_equal(outputs(finished / "again")[name], values, err_msg=name)
+    assert record(finished / "again")["rows"] == record(finished / "run")["rows"]
+
+
+@pytest.mark.parametrize(("n_workers", "rows"), [(1, 9000), (8, 700)])
+def test_the_bits_follow_neither_workers_nor_chunks(finished, gaps, tmp_path, n_workers, rows):
+    write_zarr(tmp_path / "rows.zarr", gaps, chunks=(rows, D))
+    cluster = {"kind": "threads", "n_workers": n_workers}
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(cluster=cluster)), QUIET)
+    for name, values in outputs(finished / "run").items():
+        np.testing.assert_array_equal(outputs(tmp_path / "run")[name], values, err_msg=name)
+
+
+def test_an_estimator_is_the_job(finished, gaps):
+    model = load_model(finished / "run" / "model")
+    own = GaussianMixture.from_model(model, missing="marginalise")
+    with pytest.warns(UserWarning, match=r"\d of 9,000 rows have no value at all"):
+        density = own.score_samples(gaps)
+    np.testing.assert_array_equal(density, outputs(finished / "run")["log_density"])
