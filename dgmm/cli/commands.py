@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -105,6 +106,43 @@ def predict(
     from dgmm.job import predict_job  # noqa: PLC0415 - loads NumPy, Dask and Zarr
 
     return _carry_out(predict_job, job, **how)
+
+
+@commands.command()
+@_job_file
+@_overrides
+@click.option(
+    "--to",
+    metavar="PATH",
+    type=click.Path(),
+    help="Write the rows to this Zarr group, and not to the run directory.",
+)
+@_accept_versions
+@_quiet
+@click.pass_obj
+def ingest(
+    invocation: Invocation,
+    /,
+    job_file: str,
+    overrides: tuple[str, ...],
+    to: str | None,
+    *,
+    accept_versions: bool,
+    quiet: bool,
+) -> ExitStatus:
+    """Read a job's data once and write them as plain rows.
+
+    `dgmm run` does this first where data are no plain array, and goes on from what is there. The
+    same command continues one that was stopped or killed, with the same bytes.
+    """
+    job = _load(invocation, job_file, overrides, "any")
+    from dgmm.job import ingest_job, ingest_to  # noqa: PLC0415 - loads NumPy, Dask and Zarr
+
+    how = {"quiet": quiet, "exit_skip": False}
+    if to is None:
+        return _carry_out(ingest_job, job, accept_versions=accept_versions, **how)
+    invocation.directory = Path(to)
+    return _carry_out(partial(ingest_to, to=to), job, **how)
 
 
 @commands.command()

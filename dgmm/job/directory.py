@@ -207,6 +207,12 @@ class RunDirectory:
         self.write()
         return RunResult(int(exit_code), "done", outcome, message, self.shown)
 
+    def pause(self, message: str) -> RunResult:
+        """Write the record of an attempt that has done a part of the work, as it was asked to."""
+        self.record |= {"status": "stopped", "exit_code": 0, "message": message, "ended": now()}
+        self.write()
+        return RunResult(int(ExitCode.DONE), "done", "PREPARED", message, self.shown)
+
     def forget_state(self, name: str = CHECKPOINT) -> None:
         """Remove the state that a run resumes from, whole: half of one would mislead."""
         with suppress(OSError):

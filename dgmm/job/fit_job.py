@@ -72,12 +72,12 @@ def run_job(
     work = partial(_run, accept_versions=accept_versions)
     again = _rebuild if rebuild else None
     return run_recorded(
-        job, listener, _Inputs.of, work, accept_versions=accept_versions, rebuild=again
+        job, listener, FitInputs.of, work, accept_versions=accept_versions, rebuild=again
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Inputs:
+class FitInputs:
     """The data, the model that the job starts from if it names one, and what tells them apart."""
 
     dataset: StoredDataset
@@ -86,6 +86,7 @@ class _Inputs:
 
     @classmethod
     def of(cls, job: Job) -> Self:
+        """Opened; of the data nothing but metadata is read."""
         dataset, start = open_data(job), _given_model(job)
         own = {} if start is None else {"start": model_digest(start)}
         return cls(dataset, start, dataset.fingerprint() | own)
@@ -93,7 +94,7 @@ class _Inputs:
 
 def _run(
     job: Job,
-    inputs: _Inputs,
+    inputs: FitInputs,
     directory: RunDirectory,
     recording: RecordingListener,
     *,
@@ -133,7 +134,7 @@ def _run(
 
 
 def _rebuild(
-    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+    job: Job, inputs: FitInputs, directory: RunDirectory, recording: RecordingListener
 ) -> RunResult:
     dataset, model = inputs.dataset, saved_model(directory)
     quantile = job.output.anomaly_quantile

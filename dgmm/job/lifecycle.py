@@ -98,7 +98,8 @@ def run_recorded(
                 inputs = read(job) if seen is None else seen
                 with shortages_named(), _rows_named(inputs.dataset.grid):
                     result = work(job, inputs, directory, recording)
-        if not (result.was_finished and directory.is_read_only):
+        is_done = directory.record.get("status") == "done"
+        if is_done and not (result.was_finished and directory.is_read_only):
             write_report_if_asked(job, directory, listener)
         return result
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
+from dgmm.data.source_dataset import SourceDataset
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.reduction.blocks import BlockGrid
@@ -80,6 +81,55 @@ class Work:
         d = self.grid.n_features
         scatter = self.family.scatter_width(d)
         return 8 * (self.n_components * (self.family.width(d) + d) + scatter)
+
+
+#: Chunks of prepared rows that a task holds at most: of three groups, whose rows at both edges it
+#: joins to one, and that one encoded.
+_EDGE_CHUNKS = 8
+#: A part in the driver: its name, and its places in the lists of parts and groups.
+_PART_BYTES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What preparing a source's rows reads, writes and holds.
+
+    Attributes
+    ----------
+    kind, n_parts
+        Of the source.
+    n_bytes
+        Of the prepared rows before compression.
+    task, driver
+        Memory terms of one task that prepares, and of the driver.
+    notes
+        What the source says of how it is read.
+    """
+
+    kind: str
+    n_parts: int
+    n_bytes: int
+    task: tuple[Term, ...]
+    driver: Term
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: SourceDataset) -> Preparation:
+        """From the source's own metadata."""
+        chunk, n_parts = dataset.read_bytes, len(dataset.parts)
+        row_bytes = dataset.n_features * dataset.dtype.itemsize
+        row_bytes += 8 * dataset.description.has_weights
+        return cls(
+            kind=dataset.kind,
+            n_parts=n_parts,
+            n_bytes=dataset.n_samples * row_bytes,
+            task=(
+                Term("one read of the source", dataset.source.read_bytes, "as the source says"),
+                Term("prepared rows", _EDGE_CHUNKS * chunk, f"{_EDGE_CHUNKS} chunks"),
+            ),
+            driver=Term("parts of the source", _PART_BYTES * n_parts, f"{n_parts:,} parts"),
+            notes=dataset.description.notes,
+        )
 
 
 def task_terms(work: Work) -> list[Term]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dgmm.data.cache_budget import DRIVER_BASE, PAUSE_SHARE, cache_budget
-from dgmm.job.memory_plan import TERMINATE_SHARE, WORKER_BASE, Term, cached_rows_term
+from dgmm.job.memory_plan import (
+    TERMINATE_SHARE,
+    WORKER_BASE,
+    Preparation,
+    Term,
+    cached_rows_term,
+)
 from dgmm.runtime.machine import available_memory
 
 
@@ -36,6 +42,8 @@ class Plan:
         The share of its limit at which Dask pauses a worker; None where it never does.
     is_elsewhere
         Whether the workers are those of a cluster that runs already.
+    preparation
+        What preparing a source's rows takes; None where rows are read in place.
     """
 
     shape: tuple[int, int]
@@ -51,6 +59,7 @@ class Plan:
     n_passes: int
     pause_share: float | None = PAUSE_SHARE
     is_elsewhere: bool = False
+    preparation: Preparation | None = None
 
     @property
     def n_places(self) -> int:
@@ -64,8 +73,14 @@ class Plan:
 
     @property
     def task_bytes(self) -> int:
-        """What the tasks of one worker hold at once."""
-        return self.threads_per_worker * sum(t.n_bytes for t in self.task)
+        """What the tasks of one worker hold at once: of preparing, or of a pass."""
+        of_pass = sum(t.n_bytes for t in self.task)
+        return self.threads_per_worker * max(of_pass, self._preparing_bytes)
+
+    @property
+    def _preparing_bytes(self) -> int:
+        """What one task of preparing holds."""
+        return 0 if self.preparation is None else sum(t.n_bytes for t in self.preparation.task)
 
     @property
     def cache_budget(self) -> int:

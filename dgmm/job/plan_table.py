@@ -38,6 +38,7 @@ def plan_table(plan: Plan) -> str:
         f"reads     {plan.pass_bytes / MIB:,.0f} MiB a pass before compression, "
         f"{plan.n_passes:,} passes at most"
     )
+    lines += _prepared(plan)
     where = f"{plan.n_workers} workers of" if plan.n_workers else "this process with"
     lines.append(f"compute   {where} {plan.threads_per_worker} threads")
     lines.append("memory    MiB")
@@ -54,6 +55,19 @@ def plan_table(plan: Plan) -> str:
     lines += [f"  {line}" for line in _verdict(plan)]
     lines.append(f"outputs   {plan.output_bytes / MIB:,.0f} MiB before compression")
     return "\n".join(lines)
+
+
+def _prepared(plan: Plan) -> list[str]:
+    """What is read once before the passes, and what one task of that holds."""
+    found = plan.preparation
+    if found is None:
+        return []
+    n = found.n_parts
+    parts = f"{found.kind} in {n:,} part{'s' * (n != 1)}, read once"
+    written = f"{found.n_bytes / MIB:,.0f} MiB before compression go to prepared.zarr"
+    lines = [f"prepare   {parts}; {written}", *(f"          {note}" for note in found.notes)]
+    lines.append("  one task of preparing, MiB; the larger of it and a task of a pass counts below")
+    return lines + [_line(term, 1) for term in found.task]
 
 
 def _verdict(plan: Plan) -> list[str]:

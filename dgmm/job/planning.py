@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dgmm.config import Job
+from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
@@ -13,7 +14,7 @@ from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_R
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.settings import FitSettings
-from dgmm.job.memory_plan import Work, driver_terms, task_terms, tasks_of_a_pass
+from dgmm.job.memory_plan import Preparation, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.plan import Plan
 from dgmm.job.stages import open_data, product_names
 from dgmm.mixture.covariance import family_named
@@ -52,6 +53,9 @@ def _plan(
         hierarchical=job.initialisation.method == "hierarchical",
         report=job.output.report is not False,
     )
+    preparation = Preparation.of(dataset) if isinstance(dataset, SourceDataset) else None
+    if preparation is not None:
+        driver.append(preparation.driver)
     names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
     row_bytes = sum(ROW_OUTPUTS.named(name).row_bytes(work.n_components) for name in names)
     return Plan(
@@ -67,6 +71,7 @@ def _plan(
         output_bytes=row_bytes * dataset.n_samples,
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
         is_elsewhere=_is_elsewhere(job),
+        preparation=preparation,
     )
 
 

@@ -59,12 +59,12 @@ def predict_job(
     work = partial(_predict, accept_versions=accept_versions)
     again = _rebuild if rebuild else None
     return run_recorded(
-        job, listener, _Inputs.of, work, accept_versions=accept_versions, rebuild=again
+        job, listener, PredictionInputs.of, work, accept_versions=accept_versions, rebuild=again
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Inputs:
+class PredictionInputs:
     """The data, the model, and what tells them apart."""
 
     dataset: StoredDataset
@@ -73,13 +73,14 @@ class _Inputs:
 
     @classmethod
     def of(cls, job: Job) -> Self:
+        """Opened; of the data nothing but metadata is read."""
         dataset, model = open_data(job), _model(job)
         return cls(dataset, model, dataset.fingerprint() | {"model": model_digest(model)})
 
 
 def _predict(
     job: Job,
-    inputs: _Inputs,
+    inputs: PredictionInputs,
     directory: RunDirectory,
     recording: RecordingListener,
     *,
@@ -126,7 +127,7 @@ def _predict(
 
 
 def _rebuild(
-    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+    job: Job, inputs: PredictionInputs, directory: RunDirectory, recording: RecordingListener
 ) -> RunResult:
     stored, model = inputs.dataset, inputs.model
     if missing_model(directory.folder):

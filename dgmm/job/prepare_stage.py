@@ -56,6 +56,13 @@ def with_rows(
     return _with_retries(job, dataset, target)
 
 
+def prepared_words(dataset: SourceDataset) -> str:
+    """`336,776 rows of Parquet table in 12 parts`."""
+    n_parts = len(dataset.parts)
+    parts = f"{n_parts:,} part{'s' * (n_parts != 1)}"
+    return f"{dataset.n_samples:,} rows of {dataset.kind} in {parts}"
+
+
 def _with_retries(job: Job, dataset: SourceDataset, target: PreparedTarget) -> StoredDataset:
     return with_prepared_rows(dataset, target).with_retries(job.storage.retry_s)
 
@@ -68,9 +75,7 @@ def _prepare(
     recording: RecordingListener,
     target: PreparedTarget,
 ) -> None:
-    n_parts = len(dataset.parts)
-    parts = f"{n_parts:,} part{'s' * (n_parts != 1)}"
-    recording.stage("prepare", f"{dataset.n_samples:,} rows of {dataset.kind} in {parts}")
+    recording.stage("prepare", prepared_words(dataset))
     for text in foreign_set_aside(directory.folder, PREPARED):
         recording.warning(text)
     begun = time.monotonic()
@@ -78,7 +83,7 @@ def _prepare(
     recording.end_stage()
     directory.record["prepared"] = {
         "kind": dataset.kind,
-        "parts": n_parts,
+        "parts": len(dataset.parts),
         "rows": dataset.n_samples,
         "bytes": target.n_bytes(),
         "seconds": time.monotonic() - begun,

@@ -204,7 +204,7 @@ def test_wrong_words_end_with_2(arguments, capsys):
 def test_help_and_version_end_with_0(capsys):
     assert run(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "validate", "plan", "predict", "report", "schema"):
+    for command in ("run", "validate", "plan", "predict", "ingest", "report", "schema"):
         assert f"\n  {command} " in text
         assert run([command, "--help"]) == 0
         assert "..." not in capsys.readouterr().out.replace("[OPTIONS]...", "")

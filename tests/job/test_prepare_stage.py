@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from formula_jobs import SIZES, bits, by_hand, job_of, record
 from formula_source import FORMULA, FormulaSource
 
 from dgmm.cli.entry_point import run
 from dgmm.data.formats import FORMATS
-
-SIZES = (5000, 0, 12_000, 700, 9000, 1)
-PRODUCTS = ("labels", "max_posterior", "log_density")
 
 
 @pytest.fixture(autouse=True)
@@ -28,42 +25,6 @@ def formula(monkeypatch):
 def source(tmp_path):
     (tmp_path / "log").mkdir()
     return FormulaSource(SIZES, log=str(tmp_path / "log"))
-
-
-def job_of(folder: Path, data: Path, name: str = "run", /, **sections: dict[str, Any]) -> Path:
-    tree: dict[str, Any] = {
-        "data": {"path": str(data)},
-        "model": {"n_components": 3, "max_iter": 5, "tol": 1e-3},
-        "cluster": {"kind": "threads", "n_workers": 2},
-        "output": {"path": str(folder / name), "report": False},
-        "on_not_converged": "ignore",
-    }
-    for section, keys in sections.items():
-        tree[section] = {**tree.get(section, {}), **keys}
-    job = folder / f"{name}.yaml"
-    job.write_text(json.dumps(tree), encoding="utf-8")
-    return job
-
-
-def record(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
-
-
-def bits(directory: Path) -> list[bytes]:
-    """Of the model and all outputs."""
-    outputs = zarr.open_group(directory / "outputs.zarr", mode="r")
-    arrays = (directory / "model" / "arrays.npz").read_bytes()
-    return [arrays, *(np.asarray(outputs[name][:]).tobytes() for name in PRODUCTS)]
-
-
-def by_hand(folder: Path, source: FormulaSource) -> Path:
-    """The same rows written by a user."""
-    rows = source.all_rows()
-    path = folder / "by-hand.zarr"
-    array = zarr.create_array(str(path), shape=rows.shape, chunks=(1000, 2), dtype=rows.dtype)
-    array[...] = rows
-    array.attrs["feature_names"] = list(source.description.feature_names)
-    return path
 
 
 def test_a_source_is_fitted_with_the_bits_of_the_same_rows_written_by_hand(tmp_path, source):
@@ -232,12 +193,10 @@ def test_labelled_arrays_are_fitted_and_their_results_go_back_as_maps(tmp_path, 
     rng = np.random.default_rng(0)
     values = rng.normal(size=(5, 20, 30)).astype("f4") + 3 * (np.arange(30) % 2)
     values[:, 3, 4] = np.nan
-    dims, coords = (
-        ("depth", "lat", "lon"),
-        {"lat": np.linspace(-60, 60, 20), "depth": np.arange(5.0)},
-    )
-    ocean = xarray.Dataset({"t": (dims, values)}, coords)
-    ocean.to_zarr(tmp_path / "ocean.zarr", encoding={"t": {"chunks": (5, 7, 30)}})
+    coords = {"lat": np.linspace(-60, 60, 20), "depth": np.arange(5.0)}
+    ocean = xarray.Dataset({"t": (("depth", "lat", "lon"), values)}, coords)
+    chunks = {"t": {"chunks": (5, 7, 30)}}
+    ocean.to_zarr(tmp_path / "ocean.zarr", encoding=chunks, consolidated=False)
     data = {"variables": ["t"], "sample_dims": ["lat", "lon"], "feature_dims": ["depth"]}
     keys = {"missing": "drop", "select": {"depth": [1, 3]}}
     job = job_of(tmp_path, tmp_path / "ocean.zarr", data=data | keys)
@@ -249,3 +208,13 @@ def test_labelled_arrays_are_fitted_and_their_results_go_back_as_maps(tmp_path, 
     np.testing.assert_array_equal(maps.lat, ocean.lat)
     assert record(tmp_path / "run")["data"]["n_features"] == 3
     assert record(tmp_path / "run")["delivered"]["map"]["path"] == "maps.zarr"
+
+
+def test_a_plan_says_what_is_prepared_and_what_that_holds(tmp_path, source, capsys):
+    job = job_of(tmp_path, source.save(tmp_path / "rows.json"))
+    assert run(["plan", str(job)]) == 0
+    said = capsys.readouterr().out
+    assert "prepare   formula in 6 parts, read once; 1 MiB before compression" in said
+    assert "          every row follows from its number" in said
+    assert "one read of the source" in said
+    assert not any(source.n_reads().values())
