@@ -16,12 +16,7 @@ from dgmm.terminal_text import listed
 _EXPECTED = "expected rows × features: an array, a table of numbers, or the path of a Zarr array"
 #: What makes an array of an object that is none, by the library it is of and its class.
 _REMEDIES = {
-    ("xarray", "Dataset"): (
-        "X.to_dataarray('feature').transpose(..., 'feature') has its variables as columns, "
-        "X['name'] is one of them"
-    ),
     ("xarray", "DataTree"): "X['node/name'] is one of its arrays",
-    ("anndata", "AnnData"): "give a dense embedding such as X.obsm['X_pca']",
     ("h5py", "File"): "X['name'] is one of its arrays",
     ("h5py", "Group"): "X['name'] is one of its arrays",
     ("netCDF4", "Dataset"): "X['name'][:] is one of its arrays",
@@ -66,7 +61,7 @@ def refuse_unreadable(X: Any) -> None:
         )
     if (remedy := _REMEDIES.get((library_of(X), type(X).__name__))) is not None:
         raise DataTypeError(f"X is {kind_of(X)}; {_EXPECTED}. {remedy}")
-    if _is_sparse(X):
+    if is_sparse(X):
         raise DataTypeError(
             f"X is {kind_of(X)}, a sparse matrix; expected a dense array: "
             f"X.{_dense(X)}() where it fits into memory. For more features than that, reduce "
@@ -108,7 +103,7 @@ def _array_names(group: Any) -> list[str]:
         return []
 
 
-def _is_sparse(X: Any) -> bool:
+def is_sparse(X: Any) -> bool:
     """SciPy's and CuPy's matrices, pydata/sparse, and sparse tensors of PyTorch."""
     return hasattr(X, "toarray") or hasattr(X, "todense") or getattr(X, "is_sparse", False) is True
 

@@ -37,6 +37,10 @@ class ValidRange:
         is_outside = (rows < self.low) | (rows > self.high)
         return int(is_outside.any(axis=1).sum()) if is_outside.any() else 0
 
+    def refused(self, counts: str) -> DataError:
+        """The error for values outside; `counts` says in how many rows."""
+        return DataError(self.refusal(counts))
+
     def refusal(self, counts: str) -> str:
         """Why values outside are refused; `counts` says in how many rows."""
         return (

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.missing_rows import MissingPolicy
-from dgmm.data.open_dataset import as_dataset
+from dgmm.data.open_dataset import opened_rows
+from dgmm.data.result_forms import as_given
 from dgmm.data.sample_weight import with_sample_weight
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.summary.weight_summary import weigh
@@ -38,7 +39,7 @@ class FittedResults(FittedMixture):
     backend: Literal["auto", "numpy", "numba"]
     random_state: RandomState
 
-    def predict(self, X: Any) -> NDArray[np.int32]:
+    def predict(self, X: Any) -> Any:
         """Most probable component of each row.
 
         Parameters
@@ -49,7 +50,8 @@ class FittedResults(FittedMixture):
         Returns
         -------
         ndarray of int32, shape (n,)
-            Component, from 0 to k − 1; −1 for a row that is dropped as missing.
+            Component, from 0 to k − 1; −1 for a row that is dropped as missing. A Series with the
+            index of a pandas table, a DataArray with the coordinates of an xarray one.
 
         Raises
         ------
@@ -71,7 +73,7 @@ class FittedResults(FittedMixture):
         """
         return self._scores(X, "labels")
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> Any:
         """Posterior probability of every component for each row.
 
         Parameters
@@ -82,7 +84,8 @@ class FittedResults(FittedMixture):
         Returns
         -------
         ndarray of float64, shape (n, k)
-            Probabilities, which sum to 1 along a row; NaN for a row that is dropped as missing.
+            Probabilities, which sum to 1 along a row; NaN for a row that is dropped as missing. A
+            DataArray of an xarray one, an array of all others.
 
         Raises
         ------
@@ -102,7 +105,7 @@ class FittedResults(FittedMixture):
         """
         return self._scores(X, "responsibilities")
 
-    def score_samples(self, X: Any) -> Array:
+    def score_samples(self, X: Any) -> Any:
         """Logarithm of the mixture's density at each row.
 
         Parameters
@@ -114,7 +117,8 @@ class FittedResults(FittedMixture):
         -------
         ndarray of float64, shape (n,)
             Log densities in nats, of densities per unit volume in the units of the data; −inf where
-            the density underflows, NaN for a row that is dropped as missing.
+            the density underflows, NaN for a row that is dropped as missing. A Series or DataArray
+            as of `predict`.
 
         Raises
         ------
@@ -287,18 +291,18 @@ class FittedResults(FittedMixture):
         found = self._arrays(X, "log_density", sample_weight)
         return CountedRows.of(found["log_density"], found.get(WEIGHTS))
 
-    def _scores(self, X: Any, name: str) -> NDArray[Any]:
-        return self._arrays(X, name)[name]
+    def _scores(self, X: Any, name: str) -> Any:
+        return as_given(X, self._arrays(X, name)[name], name)
 
     def _arrays(
         self, X: Any, name: str, sample_weight: ArrayLike | None = None
     ) -> dict[str, NDArray[Any]]:
         """One array of scores of rows X, and the rows' weights where they have any."""
         model = fitted.model_of(self)
-        dataset, note = in_model_order(as_dataset(X), model.feature_names)
-        dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
-        warn((*dataset.warnings, *([note] if note else [])))
-        with self._executor() as executor:
+        with opened_rows(X) as opened, self._executor() as executor:
+            dataset, note = in_model_order(opened, model.feature_names)
+            dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
+            warn((*dataset.warnings, *([note] if note else [])))
             if isinstance(dataset, WeightedDataset):
                 weigh(dataset, executor, n_components=1)
             return scores(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.cache_budget import with_cached_rows
-from dgmm.data.open_dataset import as_dataset
+from dgmm.data.open_dataset import opened_rows
 from dgmm.data.sample_weight import with_sample_weight
 from dgmm.data.weight_kind import WeightKind
 from dgmm.estimator import fitted_attributes as fitted
@@ -31,9 +31,11 @@ Array = NDArray[np.float64]
 class GaussianMixture(FittedResults, EstimatorBase):
     """A Gaussian mixture with scikit-learn's parameters, attributes and methods.
 
-    Rows are NumPy arrays, tables (pandas, polars, Arrow), or Zarr arrays by path or object; Zarr on
-    disk is read block by block. Arrays of Dask, xarray or HDF5 that are not in memory are loaded up
-    to 256 MiB. Results are arrays in memory; a job (`dgmm run`) writes them to disk.
+    Rows are NumPy arrays, tables (pandas, polars, Arrow, Dask), labelled arrays and data sets
+    (xarray), AnnData, or Zarr arrays by path or object, which are read block by block. Arrays of
+    Dask, xarray or HDF5 that are not in memory are loaded up to 256 MiB; larger ones are written to
+    a temporary Zarr array. Results are in memory: labels and densities of pandas' tables are Series
+    with their index, results of labelled arrays such arrays with their coordinates.
 
     Where scikit-learn is installed this is one of its estimators (`BaseEstimator`, with its repr),
     and its `NotFittedError` and `ConvergenceWarning` catch those of this class.
@@ -206,7 +208,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
 
         Parameters
         ----------
-        X : array_like, table, str or zarr.Array of shape (n, d)
+        X : array_like, table, DataArray, Dataset, AnnData, str or zarr.Array of shape (n, d)
             Rows; a text is the path of a Zarr array, which is read block by block.
         y : object
             Accepted for scikit-learn's sake; without effect.
@@ -236,20 +238,18 @@ class GaussianMixture(FittedResults, EstimatorBase):
         [[3.0, 5.0]]
         """
         settings = self._settings()
-        dataset = with_sample_weight(as_dataset(X), sample_weight, self.weight_kind)
-        warn(dataset.warnings)
-        settings, given, adjust = start_of_fit(self, settings, dataset.n_features)
-        with self._executor() as executor:
+        with opened_rows(X) as unweighted, self._executor() as executor:
+            dataset = with_sample_weight(unweighted, sample_weight, self.weight_kind)
+            warn(dataset.warnings)
+            settings, given, adjust = start_of_fit(self, settings, dataset.n_features)
             rows = with_cached_rows(dataset, executor.n_threads)
             result = fit(rows, executor, settings, WarningListener(), given, adjust)
-        dataset.check_unchanged()
+            dataset.check_unchanged()
         self._set_fitted(result)
         self._end = LastFit.of(result.model, result.chosen, result.summary, settings)
         return self
 
-    def fit_predict(
-        self, X: Any, y: object = None, sample_weight: ArrayLike | None = None
-    ) -> NDArray[np.int32]:
+    def fit_predict(self, X: Any, y: object = None, sample_weight: ArrayLike | None = None) -> Any:
         """Fit the mixture to rows and label them.
 
         Parameters
@@ -263,7 +263,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
 
         Returns
         -------
-        ndarray of int32, shape (n,)
+        ndarray, Series or DataArray of int32, shape (n,)
             What `predict` returns for the same rows.
 
         Raises

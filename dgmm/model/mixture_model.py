@@ -9,17 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import feature_names_from
-from dgmm.data.open_dataset import as_dataset
-from dgmm.data.selected_features import in_model_order
+from dgmm.data.result_forms import as_given
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
-from dgmm.execution.threads import ThreadExecutor
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters
+from dgmm.model.scored_rows import scored_rows
 from dgmm.parameter_names import speaks_python
-from dgmm.python_warnings import warn
 from dgmm.runtime.blas_threads import limited_thread
-from dgmm.scoring.in_memory import scores
 from dgmm.scoring.row_scores import is_anomalous
 
 Array = NDArray[np.float64]
@@ -30,10 +27,10 @@ Array = NDArray[np.float64]
 class MixtureModel:
     """A mixture with the standardisation it was fitted under.
 
-    Rows X (n, d) come as to the estimator: an array, a DataFrame in any order of its columns, or a
-    Zarr array by path or object; only results are whole in memory. A value that is not finite is a
-    DataError. Rows are scored on all CPUs of the process, and every task multiplies and factors
-    matrices with one thread of BLAS, so that bits do not depend on the number of CPUs.
+    Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results
+    go back as from it; only those are whole in memory. A value that is not finite is a DataError.
+    Rows are scored on all CPUs of the process, and every task multiplies and factors matrices with
+    one thread of BLAS, so that bits do not depend on the number of CPUs.
 
     Attributes
     ----------
@@ -151,7 +148,7 @@ class MixtureModel:
         covariances = family.rescaled(self.parameters.covariances, ratio)
         return Parameters.of(family, self.weights, means, covariances)
 
-    def score_samples(self, X: Any) -> Array:
+    def score_samples(self, X: Any) -> Any:
         """Logarithm of the mixture's density at each row.
 
         Parameters
@@ -171,7 +168,7 @@ class MixtureModel:
         """
         return self._scores(X, "log_density")
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> Any:
         """Posterior probability of every component for each row.
 
         Parameters
@@ -191,7 +188,7 @@ class MixtureModel:
         """
         return self._scores(X, "responsibilities")
 
-    def predict(self, X: Any) -> NDArray[np.int32]:
+    def predict(self, X: Any) -> Any:
         """Most probable component of each row.
 
         Parameters
@@ -211,7 +208,7 @@ class MixtureModel:
         """
         return self._scores(X, "labels")
 
-    def is_anomaly(self, X: Any) -> NDArray[np.bool_]:
+    def is_anomaly(self, X: Any) -> Any:
         """Rows whose log density lies below the saved threshold, or is −inf.
 
         Parameters
@@ -233,7 +230,8 @@ class MixtureModel:
             raise DataError(
                 "the model has no anomaly threshold: a job with output.anomaly_quantile saves one"
             )
-        return is_anomalous(self.score_samples(X), self.anomaly_threshold)
+        log_density = scored_rows(X, self, "log_density")
+        return as_given(X, is_anomalous(log_density, self.anomaly_threshold), "anomaly")
 
     @limited_thread()
     def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
@@ -302,15 +300,8 @@ class MixtureModel:
         shape = {"n_components": self.n_components, "covariance_type": covariance_type}
         return sklearn_mixture(shape, attributes)
 
-    def _scores(self, X: Any, name: str) -> NDArray[Any]:
-        """One array of scores of rows X, on all CPUs of this process."""
-        dataset = in_model_order(as_dataset(X), self.feature_names)[0]
-        with ThreadExecutor() as executor:
-            return scores(
-                *(dataset, executor, self, (name,)),
-                remedy="Drop such rows first",
-                warn=lambda text: warn([text]),
-            )[name]
+    def _scores(self, X: Any, name: str) -> Any:
+        return as_given(X, scored_rows(X, self, name), name)
 
 
 def _read_only(array: Array) -> Array:

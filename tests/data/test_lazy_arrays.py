@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+
 import dask
 import dask.array as da
 import dask.bag
+import dask.dataframe
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,15 +17,21 @@ import xarray
 import zarr
 
 import dgmm
-from dgmm.data import lazy_arrays
-from dgmm.data.open_dataset import as_dataset
+from dgmm.data import lazy_arrays, open_dataset, temporary_rows
+from dgmm.data.open_dataset import as_dataset, opened_rows
 from dgmm.errors import DataError, DataTypeError
+from dgmm.reduction.blocks import BlockRange
 
 ROWS = np.random.default_rng(41).normal(size=(500, 3))
 
 
 def read(X):
-    return np.asarray(as_dataset(X).X)
+    return rows_of(as_dataset(X))
+
+
+def rows_of(dataset):
+    blocks = dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
+    return np.concatenate([block.values for block in blocks])
 
 
 def lazy(rows=ROWS):
@@ -51,20 +62,108 @@ def test_a_small_array_of_dask_is_computed():
     np.testing.assert_array_equal(mixture.predict(lazy()), plain.predict(ROWS))
 
 
-def test_a_large_array_of_dask_is_refused_before_anything_is_computed():
+def test_a_large_array_of_dask_is_refused_where_nothing_can_hold_it(monkeypatch):
     large = Counting((40_000_000, 2))
+    with pytest.raises(DataError, match=r"Array \(40,000,000 × 2 values, 610 MiB\)") as caught:
+        as_dataset(large.array)
+    for words in ("at most 256 MiB", "to_zarr(path)", "give the path"):
+        assert words in str(caught.value)
+    monkeypatch.setattr(temporary_rows.shutil, "disk_usage", lambda _: Free(600 * 2**20))
     mixture = dgmm.GaussianMixture(2).fit(ROWS[:, :2])
-    for method in (dgmm.GaussianMixture(2).fit, mixture.predict, mixture.score):
-        with pytest.raises(DataError, match=r"Array \(40,000,000 × 2 values, 610 MiB\)") as caught:
+    for method in (dgmm.GaussianMixture(2).fit, mixture.predict, mixture.model_.score_samples):
+        with pytest.raises(DataError, match=r"610 MiB.*where 600 MiB are free. Set TMPDIR"):
             method(large.array)
-        for words in ("at most 256 MiB", "to_zarr(path)", "give the path", "X.compute()"):
-            assert words in str(caught.value)
     assert large.n == 0
+
+
+class Free:
+    """What a file system has left."""
+
+    def __init__(self, free):
+        self.free = free
+
+
+def lazily(kind, folder):  # noqa: PLR0911 - a list of kinds
+    """The same rows as each library has them that are not in memory, by name of the kind."""
+    if kind == "dask":
+        return da.from_array(ROWS, chunks=(120, 2))
+    if kind == "masked":
+        counts = da.from_array(np.arange(1500).reshape(500, 3), chunks=70)
+        return da.ma.masked_where(counts % 7 == 0, counts)
+    labelled = xarray.DataArray(ROWS, dims=("cast", "level"), coords={"level": list("abc")})
+    if kind == "dask labelled":
+        return labelled.chunk(cast=77)
+    if kind == "table":
+        return dask.dataframe.from_pandas(
+            pd.DataFrame(ROWS, columns=["a", "b", "c"]), npartitions=4
+        )
+    if kind == "hdf5":
+        return h5py.File(folder / "rows.h5", "w").create_dataset("rows", data=ROWS, chunks=(60, 2))
+    path = str(folder / "a.zarr")
+    if kind == "stored labelled":
+        labelled.to_dataset(name="rows").to_zarr(path, consolidated=False, encoding=CHUNKED)
+        return xarray.open_zarr(path, chunks=None, consolidated=False)["rows"]
+    labelled.to_dataset("level").to_zarr(path, consolidated=False)
+    return xarray.open_zarr(path, chunks=None, consolidated=False)[["a", "b", "c"]]
+
+
+CHUNKED = {"rows": {"chunks": (90, 3)}}
+KINDS = ["dask", "masked", "dask labelled", "table", "hdf5", "stored labelled", "stored data set"]
+
+
+@pytest.mark.filterwarnings("ignore:The data type", "ignore:215 of 500 rows hold")
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_too_many_are_written_in_parts_and_removed(tmp_path, monkeypatch, kind):
+    """Bits, names and labels are those of the rows loaded whole."""
+    X = lazily(kind, tmp_path)
+    whole = read(X)
+    names = as_dataset(X).feature_names
+    plain = dgmm.GaussianMixture(2, random_state=0, missing="drop").fit(whole)
+    X = lazily(kind, tmp_path / "again") if (tmp_path / "again").mkdir() is None else X
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    for module in (open_dataset, temporary_rows):
+        monkeypatch.setattr(module, "MOST_LOADED_BYTES", 1000)
+    monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", 3000)
+    with opened_rows(X) as dataset:
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+        found = rows_of(dataset)
+        np.testing.assert_array_equal(found, whole)
+        assert dataset.feature_names == names
+        assert "were written to a temporary Zarr array" in dataset.warnings[0]
+    with pytest.warns(UserWarning, match="500 × 3 values.* temporary Zarr array in .*removed"):
+        mixture = dgmm.GaussianMixture(2, random_state=0, missing="drop").fit(X)
+    assert mixture.means_.tobytes() == plain.means_.tobytes()
+    with pytest.warns(UserWarning, match="temporary Zarr"):
+        np.testing.assert_array_equal(np.asarray(mixture.predict(X)), plain.predict(whole))
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_part_is_no_larger_than_it_has_to_be(monkeypatch):
+    """Whole chunks together some 64 MiB: of ten chunks of 16 MiB each, four at once."""
+    large = da.zeros((10 * 2**20, 2), chunks=(2**20, 2))
+    found = lazy_arrays.lazy_rows(large).bands
+    assert [stop - start for start, stop in found] == [4 * 2**20, 4 * 2**20, 2 * 2**20]
+
+
+def test_a_failing_part_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(block, block_info=None):
+        if block_info[0]["chunk-location"][0] == 3:
+            raise RuntimeError("no such station")
+        return block
+
+    X = da.from_array(ROWS, chunks=(120, 3)).map_blocks(fail, dtype=float, meta=np.empty((0, 0)))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
+    monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", 3000)
+    with pytest.raises(DataTypeError, match="RuntimeError: no such station"):
+        dgmm.GaussianMixture(2).fit(X)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("share", "is_loaded"), [(1.0, True), (0.99, False)])
 def test_the_size_is_that_of_all_values(monkeypatch, share, is_loaded):
-    monkeypatch.setattr(lazy_arrays, "MOST_LOADED_BYTES", int(share * ROWS.nbytes))
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", int(share * ROWS.nbytes))
     for X in (lazy(), xarray.DataArray(lazy(), dims=("cast", "level"))):
         if is_loaded:
             np.testing.assert_array_equal(read(X), ROWS)
@@ -91,7 +190,7 @@ def test_arrays_of_xarray_are_loaded_from_dask_and_from_files(tmp_path, monkeypa
     for chunks in (None, {}):
         stored = xarray.open_zarr(path, chunks=chunks, consolidated=False)["rows"]
         np.testing.assert_array_equal(read(stored), ROWS)
-        monkeypatch.setattr(lazy_arrays, "MOST_LOADED_BYTES", 1000)
+        monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
         again = xarray.open_zarr(path, chunks=chunks, consolidated=False)["rows"]
         with pytest.raises(DataError, match=r"xarray\.DataArray .*to_dataset\(name='rows'\)"):
             as_dataset(again)
@@ -160,7 +259,7 @@ def test_tables_of_dask_are_counted_and_loaded_or_refused(monkeypatch):
     table = Partitions(pd.DataFrame(ROWS, columns=["a", "b", "c"]).astype({"b": "Float64"}))
     np.testing.assert_array_equal(read(table), ROWS)
     assert as_dataset(table).feature_names == ("a", "b", "c")
-    monkeypatch.setattr(lazy_arrays, "MOST_LOADED_BYTES", ROWS.nbytes - 1)
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", ROWS.nbytes - 1)
     with pytest.raises(DataError, match=r"500 × 3 values.*to_dask_array\(lengths=True\)"):
         as_dataset(table)
     monkeypatch.setattr(Partitions, "__len__", lambda self: 1 // 0)
@@ -176,17 +275,55 @@ def test_tables_of_dask_itself_are_loaded():
         as_dataset(table["a"])
 
 
-def test_zarr_arrays_outside_a_folder_are_loaded_below_the_size(tmp_path, monkeypatch):
+def test_zarr_arrays_outside_a_folder_are_read_block_by_block(tmp_path, monkeypatch):
+    rows = np.random.default_rng(3).normal(size=(12_000, 64))
     path = str(tmp_path / "rows.zip")
     with zarr.storage.ZipStore(path, mode="w") as store:
-        zarr.create_array(store, data=ROWS)
-    array = zarr.open_array(zarr.storage.ZipStore(path, mode="r"), mode="r")
-    np.testing.assert_array_equal(read(array), ROWS)
-    in_memory = zarr.create_array({}, data=ROWS)
-    monkeypatch.setattr(lazy_arrays, "MOST_LOADED_BYTES", 1000)
-    np.testing.assert_array_equal(read(in_memory), ROWS)
-    with pytest.raises(DataError, match=r"zarr\.Array .*Copy its store into a local folder"):
-        as_dataset(array)
+        zarr.create_array(store, data=rows, chunks=(1000, 50))
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
+    plain = dgmm.GaussianMixture(2, covariance_type="diag", random_state=0).fit(rows)
+    for array in (
+        zarr.open_array(zarr.storage.ZipStore(path, mode="r"), mode="r"),
+        zarr.create_array({}, data=rows, chunks=(700, 64)),
+    ):
+        dataset = as_dataset(array)
+        assert dataset.n_samples == 12_000
+        np.testing.assert_array_equal(rows_of(dataset), rows)
+        asked = []
+        reader = replace(dataset.reader, array=Asked(array, asked))
+        for _ in replace(dataset, reader=reader).read_blocks(BlockRange(0, 1)):
+            pass
+        assert asked
+        assert max(asked) <= 5_000
+        mixture = dgmm.GaussianMixture(2, covariance_type="diag", random_state=0).fit(array)
+        assert mixture.means_.tobytes() == plain.means_.tobytes()
+        np.testing.assert_array_equal(mixture.predict(array), plain.predict(rows))
+
+
+class Asked:
+    """An array of Zarr that keeps how many rows it was asked for at once."""
+
+    def __init__(self, array, asked):
+        self.array, self.asked = array, asked
+
+    def __getitem__(self, index):
+        found = self.array[index]
+        self.asked.append(len(found))
+        return found
+
+
+def test_chunks_that_a_store_lacks_are_told(recwarn):
+    array = zarr.create_array({}, shape=(400, 2), chunks=(100, 2), dtype="f8")
+    array[:300] = ROWS[:300, :2]
+    assert "1 of 4 chunks do not exist" in as_dataset(array).warnings[0]
+
+
+def test_a_store_that_fails_is_told_with_the_rows():
+    array = zarr.create_array({}, data=ROWS, chunks=(100, 3))
+    dataset = as_dataset(array)
+    array.store._store_dict["c/2/0"] = zarr.core.buffer.cpu.Buffer.from_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"X: rows 0 to 500 cannot be read"):
+        rows_of(dataset)
 
 
 class Stored:
@@ -206,7 +343,7 @@ def test_arrays_of_hdf5_are_loaded_below_the_size(monkeypatch):
     np.testing.assert_array_equal(read(Stored(ROWS)), ROWS)
     masked = np.ma.masked_greater(ROWS, 0)  # as netCDF4 gives them
     np.testing.assert_array_equal(np.isnan(read(Stored(masked))), ROWS > 0)
-    monkeypatch.setattr(lazy_arrays, "MOST_LOADED_BYTES", 1000)
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
     with pytest.raises(DataError, match=r"h5py\.Stored .*dask\.array\.from_array\(X\)"):
         as_dataset(Stored(ROWS))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,7 @@ from dgmm.data.feature_names import safe_text
 from dgmm.data.zarr.absent_chunks import AbsentChunks, units_in_file
 from dgmm.data.zarr.bounded_codecs import OversizedChunkError
 from dgmm.data.zarr.bounded_reading import bound_decoding
+from dgmm.data.zarr.chunk_listing import list_chunks
 from dgmm.data.zarr.layout import ArrayLayout, Pair, most_encoded_bytes, refuse_codecs
 from dgmm.data.zarr.node import ArrayNode, metadata_digest
 from dgmm.data.zarr.small_files import SmallFilesStore
@@ -116,6 +117,26 @@ class ChunkReader:
         """
         with retry_budget(self.retry_s):
             return self._rows(start, stop)
+
+    def with_retries(self, seconds: float) -> ChunkReader:
+        """The same; reads that fail transiently are tried again for so long."""
+        return replace(self, retry_s=seconds)
+
+    def check_unchanged(self, chunks_digest: str) -> None:
+        """List the chunks again and compare.
+
+        Raises
+        ------
+        DataError
+            If a chunk was added, removed or written since.
+        """
+        with retry_budget(self.retry_s):
+            listing = list_chunks(Path(self.folder), self.layout)
+        if listing.digest != chunks_digest:
+            raise DataError(
+                f"{self.folder} changed during the run: chunks were written, added or removed "
+                "since it was opened. Run again when nothing writes to it"
+            )
 
     def _rows(self, start: int, stop: int) -> NDArray[Any]:
         array = opened(self.folder, self.zarr_format, self.digest)

@@ -22,10 +22,10 @@ from dgmm.data.zarr.coordinates import feature_names
 from dgmm.data.zarr.layout import layout_of
 from dgmm.data.zarr.node import find_array
 from dgmm.data.zarr.read_ahead import bands, read_ahead
+from dgmm.data.zarr.row_reader import RowReader
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.runtime.row_cache import process_cache
-from dgmm.storage.retry import retry_budget
 
 AbsentPolicy = Literal["error", "fill"]
 #: A read larger than the first is worth a warning; one larger than the second fits no machine.
@@ -38,11 +38,11 @@ _TINY_BYTES, _MANY_CHUNKS = 2**16, 100_000
 class ZarrDataset:
     """Rows (n, d) of one Zarr array; picklable, opened once in each process that reads it.
 
-    Made by `open_zarr`.
+    Made by `open_zarr`, and by `open_in_store`.
 
     Parameters
     ----------
-    reader : ChunkReader
+    reader : RowReader
     feature_names : tuple of str
     attributes : mapping
         The array's own.
@@ -60,7 +60,7 @@ class ZarrDataset:
         How the values follow from the stored numbers, where they are others.
     """
 
-    reader: ChunkReader
+    reader: RowReader
     feature_names: tuple[str, ...]
     attributes: Mapping[str, Any]
     chunks_digest: str
@@ -122,7 +122,7 @@ class ZarrDataset:
 
     def with_retries(self, seconds: float) -> ZarrDataset:
         """The same rows; reads that fail transiently are tried again for so long."""
-        return replace(self, reader=replace(self.reader, retry_s=seconds))
+        return replace(self, reader=self.reader.with_retries(seconds))
 
     def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks, read only, decoding each chunk once and one read ahead.
@@ -189,21 +189,14 @@ class ZarrDataset:
         }
 
     def check_unchanged(self) -> None:
-        """List the chunks again and compare.
+        """List the chunks again and compare, in a local folder.
 
         Raises
         ------
         DataError
             If a chunk was added, removed or written since the array was opened.
         """
-        folder = self.reader.folder
-        with retry_budget(self.reader.retry_s):
-            listing = list_chunks(Path(folder), self.reader.layout)
-        if listing.digest != self.chunks_digest:
-            raise DataError(
-                f"{folder} changed during the run: chunks were written, added or removed since it "
-                "was opened. Run again when nothing writes to it"
-            )
+        self.reader.check_unchanged(self.chunks_digest)
 
 
 def open_zarr(
@@ -246,9 +239,19 @@ def open_zarr(
         valid_range=meaning.valid_range,
         decoding=meaning.decoding,
     )
+    return with_warnings(dataset, (*meaning.warnings, *unnamed))
+
+
+def with_warnings(dataset: ZarrDataset, warnings: tuple[str, ...]) -> ZarrDataset:
+    """The data set with these warnings and those of how it is stored.
+
+    Raises
+    ------
+    DataError
+        If one read would take more than any machine has.
+    """
     _refuse_giant(dataset)
-    told = (*meaning.warnings, *unnamed, *_warnings(dataset))
-    return replace(dataset, warnings=told)
+    return replace(dataset, warnings=(*warnings, *_warnings(dataset)))
 
 
 def _joined(parts: list[Rows]) -> Rows:
