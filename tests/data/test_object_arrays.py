@@ -180,7 +180,7 @@ class OwnSparse:
         (scipy.sparse.csr_matrix(VALUES), r"a sparse matrix; expected a dense .*X\.toarray\(\)"),
         (scipy.sparse.coo_array(VALUES), r"a sparse matrix.*X\.toarray\(\)"),
         (OwnSparse(), r"a sparse matrix.*X\.todense\(\)"),
-        (xarray.Dataset({"t": (("x", "y"), [[1.0]])}), r"xarray\.Dataset .*to_dataarray"),
+        (
             xarray.Dataset({"t": (("x", "y"), [[1.0]])}),
             r"xarray\.Dataset .*to_dataarray\('feature'\)",
         ),
