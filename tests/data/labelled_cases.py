@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from dgmm.data.data_source import DataSource
+from dgmm.data.sources.labelled.chunk_store import WholeChunksStore
 from dgmm.data.sources.labelled.labelled_source import LabelledSource
 from dgmm.data.sources.labelled.open_source import open_labelled
+from dgmm.data.sources.labelled.opening import LabelledFile
 
 DIMS = ("time", "depth", "lat", "lon")
 SAMPLE_DIMS = ("time", "lat", "lon")
@@ -97,3 +103,47 @@ def stacked(data: xr.Dataset, names: tuple[str, ...] = ("SR", "dSA")) -> NDArray
     """What xarray makes of the variables: rows in C order, features variable by variable."""
     columns = [data[name].stack(row=SAMPLE_DIMS).transpose("row", "depth").values for name in names]
     return np.concatenate(columns, axis=1)
+
+
+class LoggedStore(WholeChunksStore):
+    """A store that writes down each chunk it is asked for; and ends its process once, if told so.
+
+    The log is `chunks.log` beside the group. A file `deadly` there names a chunk: the process that
+    is asked for it first removes the file and is killed.
+    """
+
+    def with_read_only(self, read_only: bool = False) -> LoggedStore:
+        return type(self)(str(self.root), self.files)
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        folder = Path(self.root).parent
+        if "/c/" in key:
+            with (folder / "chunks.log").open("a", encoding="utf-8") as log:
+                log.write(f"{key}\n")
+            deadly = folder / "deadly"
+            if deadly.exists() and deadly.read_text("utf-8") == key:
+                deadly.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return await super().get(key, prototype, byte_range)
+
+
+class LoggedFile(LabelledFile):
+    """A group that is read through a `LoggedStore`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LoggedFile, (self.path, self.group, self.chunks)
+
+    def _open(self, library: Any, options: dict[str, Any]) -> Any:
+        store = LoggedStore(self.root, self.chunks)
+        return library.open_dataset(store, engine="zarr", consolidated=False, **options)
+
+
+def logged(source: LabelledSource) -> LabelledSource:
+    """The same source, whose chunks are written down as they are read."""
+    files = tuple(LoggedFile(f.path, f.group, f.chunks) for f in source.collection.files)
+    return replace(source, collection=replace(source.collection, files=files))
+
+
+def chunk_reads(path: Path) -> Counter[str]:
+    """How often each chunk of a group was asked for."""
+    return Counter((path.parent / "chunks.log").read_text("utf-8").split())
