@@ -1,0 +1,64 @@
+"""The sample jobs for other kinds of input: each writes its sample, runs, and gives results."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def run(name: str, sample: str, folder: Path) -> dict[str, Any]:
+    """run.json of a sample job, with its sample and its run directory in a folder."""
+    command = [sys.executable, "-W", "error", str(PROJECT / "jobs" / f"{name}.py")]
+    command += ["--path", str(folder / sample)]
+    for setting in (f"output.path={folder / 'run'}", "cluster.kind=threads", "output.report=false"):
+        command += ["--set", setting]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    record: dict[str, Any] = json.loads((folder / "run" / "run.json").read_text())
+    return record
+
+
+def rows(folder: Path) -> pd.DataFrame:
+    """All results of a table, in the order of its parts."""
+    return pd.concat([pd.read_parquet(path) for path in sorted((folder / "run/rows").iterdir())])
+
+
+def test_the_ocean_gives_a_map_with_the_coordinates_of_its_input(tmp_path: Path) -> None:
+    record = run("ocean", "ocean.nc", tmp_path)
+    with (
+        xr.open_dataset(tmp_path / "ocean.nc") as ocean,
+        xr.open_zarr(tmp_path / "run" / "maps.zarr", chunks=None) as maps,
+    ):
+        for name in ("lat", "lon"):
+            assert maps[name].identical(ocean[name])
+        assert maps.labels.dims == ("lat", "lon")
+        has_value = ocean.temperature.notnull().any("depth")
+        assert ((maps.labels >= 0) == has_value).all()
+        assert record["rows"]["dropped"] == int((~has_value).sum()) > 0
+
+
+def test_flights_come_back_by_their_ids_a_file_a_month(tmp_path: Path) -> None:
+    record = run("flights", "flights", tmp_path)
+    found = rows(tmp_path)
+    assert len(list((tmp_path / "run" / "rows").iterdir())) == 12
+    assert found.flight_id.str.len().eq(7).all()
+    assert sorted(found.flight_id) == [f"{number:07d}" for number in range(336_776)]
+    assert (found.label == -1).sum() == record["rows"]["dropped"] > 0
+
+
+def test_cells_come_back_by_their_names(tmp_path: Path) -> None:
+    run("cells", "cells.h5ad", tmp_path)
+    found = rows(tmp_path)
+    digits = load_digits().target
+    assert len(found) == len(digits)
+    assert adjusted_rand_score(digits, found.label) >= 0.5
