@@ -336,4 +336,6 @@ def test_the_search_for_modules_finds_them() -> None:
 
 @pytest.mark.parametrize("job", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda job: job.name)
 def test_jobs_guard_main_because_worker_processes_import_them(job: Path) -> None:
-    assert "\nif __name__ == " in job.read_text(encoding="utf-8")
+    source = job.read_text(encoding="utf-8")
+    is_shared_part = "def main(" not in source  # which other jobs import
+    assert is_shared_part or "\nif __name__ == " in source
