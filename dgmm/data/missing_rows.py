@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from dgmm.data.row_block import Mask, RowBlock, Rows
 from dgmm.errors import DataError
+from dgmm.mixture.backends import standardising_backend
+from dgmm.mixture.backends.numpy_backend import COMPLETE, EMPTY, INFINITE
 
 #: End of the error's message where a job or an estimator reads the rows.
 REMEDY = "Set data.missing to drop, or repair the array"
@@ -147,6 +149,10 @@ class MissingPolicy(Enum):
         """
         weighty = _weighty(block)
         counted = None if weightless else weighty
+        if self is MissingPolicy.MARGINALISE and not counting:
+            found = _lacking(block, counted)
+            if found is not None:
+                return found
         incomplete = None if self is MissingPolicy.NONE_MISSING else _incomplete(block, counted)
         n_read = len(block.values)
         if incomplete is None:
@@ -175,6 +181,20 @@ class MissingPolicy(Enum):
         if self is not MissingPolicy.MARGINALISE or refused is None:
             return incomplete
         return refused if empty is None else refused | empty
+
+
+def _lacking(block: RowBlock, counted: Mask | None) -> SelectedRows | None:
+    """Rows that lack values, by one read; None where one is infinite, which is an error."""
+    kinds = standardising_backend(0).row_gaps(block.values)
+    own = kinds if counted is None else np.where(counted, kinds, COMPLETE)
+    largest = int(own.max(initial=COMPLETE))
+    if largest == INFINITE:
+        return None
+    empty = own == EMPTY if largest == EMPTY else None
+    mask = _all_but(empty, counted)
+    values, weights = _of(block, mask)
+    incomplete = None if largest == COMPLETE else own != COMPLETE
+    return SelectedRows(values, weights, mask, incomplete, len(block.values), empty)
 
 
 def _weighty(block: RowBlock) -> Mask | None:

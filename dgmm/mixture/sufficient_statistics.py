@@ -94,7 +94,9 @@ class Statistics:
         """The same of masked features."""
         return replace(self, observed=observed)
 
-    def moments(self, family: Family, scatter: Array | None = None) -> Moments:
+    def moments(
+        self, family: Family, scatter: Array | None = None, d: int | None = None
+    ) -> Moments:
         """Split the columns of φ into counts, first and second moments about the reference.
 
         Parameters
@@ -104,8 +106,10 @@ class Statistics:
         scatter
             Total scatter about the origin, known from an earlier pass, where these statistics
             carry none of their own.
+        d
+            The number of features, where it is known.
         """
-        d = linear_width(family, self.sums.shape[1])
+        d = linear_width(family, self.sums.shape[1]) if d is None else d
         q = family.quadratic_width(d)
         return Moments(
             counts=self.sums[:, -1],

@@ -100,9 +100,16 @@ def _found(
     """Statistics of the rows (m, d) that requests which share them see."""
     units, dtype = requests[0].standardisation, requests[0].kernel.dtype
 
+    affine = units.affine(values.dtype, dtype)
+
     def columns(rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
-        own = units if features is None else units.of_features(features)
-        return StandardisedRows.of(rows, own, dtype, workspace)
+        if features is None:
+            return StandardisedRows(rows, units, affine, workspace.backend)
+        own = units.of_features(features)
+        if affine is None:
+            return StandardisedRows.of(rows, own, dtype, workspace)
+        some = affine[0][features], affine[1][features]
+        return StandardisedRows(rows, own, some, workspace.backend)
 
     marginal, plain = list[MarginalKernel](), list[Kernel]()
     for request in requests:

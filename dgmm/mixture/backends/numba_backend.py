@@ -24,6 +24,7 @@ from dgmm.mixture.backends.fused_products import (
 )
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
     apply_ufunc,
@@ -31,7 +32,7 @@ from dgmm.mixture.backends.numba_steps import (
     squared_norms,
     standardise,
 )
-from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest
+from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest, word_of
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
@@ -206,6 +207,32 @@ class NumbaBackend(NumpyBackend):
             ),
         )
         return True
+
+    def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
+        """One read."""
+        if values.dtype not in FLOATS:
+            return super().row_gaps(values)
+        kinds = np.empty(len(values), np.uint8)
+        row_gaps(values, kinds)
+        return kinds
+
+    def missing_words(self, values: Tile) -> NDArray[Any]:
+        """One read."""
+        n, d = values.shape
+        if values.dtype not in FLOATS:
+            return super().missing_words(values)
+        word = word_of(d)
+        words = np.empty((n, -(-d // (8 * word.itemsize))), word)
+        missing_words(values, words)
+        return words
+
+    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
+        """One read."""
+        if values.dtype not in FLOATS:
+            return super().take(values, rows, features)
+        out = np.empty((len(rows), len(features)), values.dtype)
+        take(values, rows, features, out)
+        return out
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """A block in one call, outside Python's lock, where the form of φ is known."""

@@ -58,6 +58,12 @@ class Block:
     weights: Tile | None = None
 
 
+#: What a row lacks: nothing, some values, all of them, or one that is infinite.
+COMPLETE, INCOMPLETE, EMPTY, INFINITE = range(4)
+#: Words that missing features are told by; the narrowest that holds them is sorted fastest.
+_WORDS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
+
+
 class Backend(Protocol):
     """Operations on a tile of b rows; `out`, `top`, `total` and `product` are the caller's."""
 
@@ -92,6 +98,15 @@ class Backend(Protocol):
     def e_step(self, block: Block) -> bool:
         """Do a block at once; False where that cannot be: it goes tile by tile then."""
 
+    def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
+        """What each row (n, d) lacks: `COMPLETE`, `INCOMPLETE`, `EMPTY` or `INFINITE`, (n,)."""
+
+    def missing_words(self, values: Tile) -> NDArray[Any]:
+        """Unsigned words (n, w) of each row (n, d): bit j is set where feature j is NaN."""
+
+    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
+        """Some rows and features (m, q) of values (n, d), C-contiguous."""
+
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """Label a block at once: entropy and a mask (n,) of rows that are left to do.
 
@@ -104,6 +119,11 @@ def lowest(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """The floor of logarithms in that type, and exp of it as NumPy takes it of arrays."""
     floor = np.full(8, LOG_FLOOR[dtype]).astype(dtype)
     return floor[0], np.exp(floor)[0]
+
+
+def word_of(d: int) -> np.dtype[Any]:
+    """The type of the words that d features are told by."""
+    return next((word for word in _WORDS if d <= 8 * word.itemsize), _WORDS[-1])
 
 
 def steps(length: int, step: int) -> Iterator[slice]:
@@ -167,6 +187,29 @@ class NumpyBackend:
         """Never: tile by tile."""
         del block
         return False
+
+    def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
+        """By whole arrays of masks."""
+        kinds = np.zeros(len(values), np.uint8)
+        if values.dtype.kind == "f":
+            is_nan = np.isnan(values)
+            kinds[is_nan.any(axis=1)] = INCOMPLETE
+            kinds[is_nan.all(axis=1)] = EMPTY
+            kinds[np.isinf(values).any(axis=1)] = INFINITE
+        return kinds
+
+    def missing_words(self, values: Tile) -> NDArray[Any]:
+        """By packed bits."""
+        n, d = values.shape
+        word = word_of(d)
+        packed = np.packbits(np.isnan(values), axis=1, bitorder="little")
+        wide = np.zeros((n, -(-packed.shape[1] // word.itemsize) * word.itemsize), np.uint8)
+        wide[:, : packed.shape[1]] = packed
+        return wide.view(word)
+
+    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
+        """All at once."""
+        return np.ascontiguousarray(values[rows[:, None], features])
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """Never: tile by tile."""

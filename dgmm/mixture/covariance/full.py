@@ -12,9 +12,9 @@ from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart
 from dgmm.mixture.covariance.marginals import (
     Conditional,
     Features,
+    correlated,
     lifted_first,
     lifted_second,
-    regression,
 )
 from dgmm.mixture.covariance.triangles import pack, triangle, unpack
 
@@ -137,9 +137,8 @@ class Full(Family):
     ) -> Conditional:
         """A regression and a residual covariance for each component."""
         cross = covariances[:, missing[:, None], observed]
-        B, C = regression(cross, self.marginal(covariances, missing), factors)
-        variances = np.diagonal(C, axis1=1, axis2=2)
-        return Conditional(observed, missing, variances, B, C)
+        within = self.marginal(covariances, missing)
+        return correlated(observed, missing, cross, within, factors, k)
 
     def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
         """All components at once; M₂ᵒ − c M₁ᵀ − M₁ cᵀ + n c cᵀ is m₂ about c."""
@@ -148,9 +147,10 @@ class Full(Family):
         if points is not None:
             half = first - 0.5 * n[:, None] * points
             across = points[:, :, None] * half[:, None, :]
-            second -= across + np.swapaxes(across, 1, 2)
+            second -= across
+            second -= np.swapaxes(across, 1, 2)
             first = first - n[:, None] * points
-        lifted = pack(lifted_second(second, n, conditional))
+        lifted = lifted_second(second, n, conditional)
         return Moments(n, lifted_first(first, conditional), lifted)
 
     def n_parameters(self, k: int, d: int) -> int:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dgmm.errors import DataError
 from dgmm.mixture.covariance.moments import Array, Moments
+from dgmm.mixture.covariance.triangles import triangle
 
 Features = NDArray[np.intp]
 
@@ -35,6 +36,8 @@ class Conditional:
         B = Σ_mo Σ_oo⁻¹; without the first axis where components share it, None where it is 0.
     covariance : (k, m, m), (m, m) or None
         C = Σ_mm − B Σ_om; None where it is diagonal.
+    places : (d(d + 1)/2,) or None
+        Where the packed triangle's entries stand in blocks oo, mo and mm, one behind the other.
     """
 
     observed: Features
@@ -42,6 +45,7 @@ class Conditional:
     variances: Array
     regression: Array | None = None
     covariance: Array | None = None
+    places: Features | None = None
 
     def mean(self, means: Array, k: int, D: Array) -> Array:
         """Of the missing features (m, b), for deviations D (q, b) from component k's mean."""
@@ -127,11 +131,27 @@ class Marginals:
         )
 
 
-def regression(cross: Array, within: Array, factors: Array) -> tuple[Array, Array]:
-    """B = Σ_mo Σ_oo⁻¹ and C = Σ_mm − B Σ_om, from Σ_mo, Σ_mm and U with Σ_oo⁻¹ = U Uᵀ."""
+def correlated(
+    observed: Features, missing: Features, cross: Array, within: Array, factors: Array, k: int
+) -> Conditional:
+    """The conditional by Σ_mo, Σ_mm, and U with Σ_oo⁻¹ = U Uᵀ."""
     whitened = cross @ factors
     B = whitened @ np.swapaxes(factors, -1, -2)
-    return np.asarray(B), np.asarray(within - whitened @ np.swapaxes(whitened, -1, -2))
+    C = within - whitened @ np.swapaxes(whitened, -1, -2)
+    variances = np.diagonal(C, axis1=-2, axis2=-1)
+    variances = np.broadcast_to(variances, (k, len(missing)))
+    return Conditional(observed, missing, variances, B, C, _places(observed, missing))
+
+
+def _places(observed: Features, missing: Features) -> Features:
+    q, m = len(observed), len(missing)
+    at = np.empty((q + m, q + m), np.intp)
+    at[observed[:, None], observed] = np.arange(q * q).reshape(q, q)
+    across = q * q + np.arange(m * q).reshape(m, q)
+    at[missing[:, None], observed] = across
+    at[observed[:, None], missing] = across.T
+    at[missing[:, None], missing] = q * (q + m) + np.arange(m * m).reshape(m, m)
+    return np.asarray(at[triangle(q + m)])
 
 
 def lifted_first(first: Array, conditional: Conditional) -> Array:
@@ -145,18 +165,13 @@ def lifted_first(first: Array, conditional: Conditional) -> Array:
 
 
 def lifted_second(second: Array, counts: Array | Any, conditional: Conditional) -> Array:
-    """A m₂ Aᵀ + n C for m₂ (…, q, q) about the old means: (…, d, d)."""
-    o, m = conditional.observed, conditional.missing
-    B, C = conditional.regression, conditional.covariance
-    d = len(o) + len(m)
-    result: Array = np.empty((*second.shape[:-2], d, d))
-    result[..., o[:, None], o] = second
-    if B is None or C is None:
+    """A m₂ Aᵀ + n C for m₂ (…, q, q) about the old means: packed, (…, d(d + 1)/2)."""
+    B, C, places = conditional.regression, conditional.covariance, conditional.places
+    if B is None or C is None or places is None:
         raise ValueError("a lift of matrices needs the regression and its residual covariance")
-    if len(m):
-        across = B @ second
-        result[..., m[:, None], o] = across
-        result[..., o[:, None], m] = np.swapaxes(across, -1, -2)
-        within = across @ np.swapaxes(B, -1, -2)
-        result[..., m[:, None], m] = within + np.asarray(counts)[..., None, None] * C
-    return result
+    across = B @ second
+    within = across @ np.swapaxes(B, -1, -2)
+    within += np.asarray(counts)[..., None, None] * C
+    shape = (*second.shape[:-2], -1)
+    blocks = [part.reshape(shape) for part in (second, across, within)]
+    return np.asarray(np.concatenate(blocks, axis=-1).take(places, axis=-1))

@@ -17,9 +17,9 @@ from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Shared
 from dgmm.mixture.covariance.marginals import (
     Conditional,
     Features,
+    correlated,
     lifted_first,
     lifted_second,
-    regression,
 )
 from dgmm.mixture.covariance.triangles import pack, unpack
 
@@ -144,8 +144,8 @@ class Tied(SharedFamily):
     ) -> Conditional:
         """One regression and one residual covariance for all components."""
         cross = covariances[missing[:, None], observed]
-        B, C = regression(cross, self.marginal(covariances, missing), factors)
-        return Conditional(observed, missing, np.tile(np.diagonal(C), (k, 1)), B, C)
+        within = self.marginal(covariances, missing)
+        return correlated(observed, missing, cross, within, factors, k)
 
     def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
         """The whole scatter at once: about the means it is T − Σ_k (c M₁ᵀ + M₁ cᵀ − n c cᵀ)."""
@@ -157,7 +157,7 @@ class Tied(SharedFamily):
             across = points.T @ (first - 0.5 * n[:, None] * points)
             scatter -= across + across.T
             first = first - n[:, None] * points
-        lifted = pack(lifted_second(scatter, n.sum(), conditional))
+        lifted = lifted_second(scatter, n.sum(), conditional)
         return Moments(n, lifted_first(first, conditional), moments.second, lifted)
 
     def n_parameters(self, k: int, d: int) -> int:

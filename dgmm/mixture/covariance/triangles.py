@@ -35,8 +35,19 @@ def pack(matrices: Array) -> Array:
 
 def unpack(packed: Array, d: int) -> Array:
     """Symmetric matrices (…, d, d) from packed upper triangles."""
-    i, j = triangle(d)
-    matrices = np.empty((*packed.shape[:-1], d, d))
-    matrices[..., i, j] = packed
-    matrices[..., j, i] = packed
-    return matrices
+    places = _small_square(d) if d <= _SMALL else _square(d)
+    return packed.take(places, axis=-1).reshape(*packed.shape[:-1], d, d)
+
+
+def _square(d: int) -> Index:
+    """Where each entry of a matrix stands in its packed triangle, (d·d,)."""
+    i, j = np.indices((d, d))
+    low, high = np.minimum(i, j), np.maximum(i, j)
+    return np.asarray(low * d - low * (low - 1) // 2 + high - low).ravel()
+
+
+@cache
+def _small_square(d: int) -> Index:
+    places = _square(d)
+    places.flags.writeable = False
+    return places

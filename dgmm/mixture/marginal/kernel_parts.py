@@ -95,14 +95,13 @@ class PatternPart:
     def lifted(self, statistics: Statistics) -> Statistics:
         """A m₁ and A m₂ Aᵀ + n C about the old means; −½ tr(Λ_oo T) where that was left out."""
         known, family = self.known, self.known.family
-        total = statistics.log_likelihood
+        total, d = statistics.log_likelihood, known.n_features
         if not self.kernel.is_complete:
             if statistics.scatter is None:
                 raise ValueError("rows of a pattern need their scatter")
-            d = known.n_features
             total += family.pooled_log_prob(known.precisions_cholesky, statistics.scatter, d)
         points = known.means if statistics.reference is None else None
-        moments = family.lifted(statistics.moments(family), self.conditional, points)
+        moments = family.lifted(statistics.moments(family, d=d), self.conditional, points)
         return replace(
             statistics,
             log_likelihood=total,

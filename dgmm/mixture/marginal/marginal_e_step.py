@@ -44,11 +44,16 @@ def marginal_e_step(
         Buffers, and patterns that were met before.
     """
     totals = [kernel.zero() for kernel in kernels]
-    for pattern in kernels[0].patterns(values) if len(values) else ():
+    backend = workspace.backend
+    for pattern in kernels[0].patterns(values, backend) if len(values) else ():
         parts = [prepared.part(kernel, pattern.observed) for kernel in kernels]
         features = parts[0].features
-        own = values[pattern.rows]
-        rows = columns(own if features is None else own[:, features], features)
+        if features is None or isinstance(pattern.rows, slice):
+            own = values[pattern.rows]
+            own = own if features is None else np.ascontiguousarray(own[:, features])
+        else:
+            own = backend.take(values, pattern.rows, features)
+        rows = columns(own, features)
         of_rows = None if weights is None else weights[pattern.rows]
         found = e_step([part.kernel for part in parts], rows, workspace, of_rows)
         scatter = _scatter(parts[0].kernel, rows, of_rows, workspace)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.kernels import Guard, Kernel, choose
 from dgmm.mixture.kernels.tiles import Array
@@ -87,10 +88,11 @@ class MarginalKernel:
         """Kernels with equal `sharing` take rows pattern by pattern alike."""
         return ("marginal", *self.complete.sharing)
 
-    def patterns(self, values: NDArray[Any]) -> Iterator[PatternRows]:
+    def patterns(self, values: NDArray[Any], backend: Backend) -> Iterator[PatternRows]:
         """The rows (n, d) as they are taken: by pattern, or the complete ones and the others."""
         masks = self.family.masks_features
-        return complete_and_other_rows(values) if masks else rows_by_pattern(values)
+        taken = complete_and_other_rows if masks else rows_by_pattern
+        return taken(values, backend)
 
     def part(self, observed: Mask) -> KernelPart:
         """What is applied to the rows of a pattern."""

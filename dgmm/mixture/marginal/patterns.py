@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
+from dgmm.mixture.backends import Backend, NumpyBackend
 
-#: Bits of the words that patterns are compared by; the narrowest that holds them is sorted fastest.
-_WORDS = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.uint64))
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,40 +35,34 @@ class PatternRows:
         return bool(self.observed.all())
 
 
-def missing_bits(values: NDArray[Any]) -> NDArray[Any]:
-    """The missing features of rows (n, d) as words (n, w); all 0 where a row is complete."""
-    packed = np.packbits(np.isnan(values), axis=1)
-    n, n_bytes = packed.shape
-    word = next((w for w in _WORDS if n_bytes <= w.itemsize), _WORDS[-1])
-    width = -(-n_bytes // word.itemsize) * word.itemsize
-    if width != n_bytes:
-        wide = np.zeros((n, width), np.uint8)
-        wide[:, :n_bytes] = packed
-        packed = wide
-    return packed.view(word)
-
-
-def rows_by_pattern(values: NDArray[Any]) -> Iterator[PatternRows]:
+def rows_by_pattern(values: NDArray[Any], backend: Backend | None = None) -> Iterator[PatternRows]:
     """The rows (n, d) pattern by pattern, in the order of their bits; complete rows first.
 
-    A function of the values alone.
+    Bit j stands for feature j. A function of the values alone.
     """
-    words = missing_bits(values)
+    words = (backend or NumpyBackend()).missing_words(values)
     if not words.any():
         yield PatternRows(np.ones(values.shape[1], np.bool_), slice(None))
         return
-    order = np.lexsort(words.T[::-1]) if words.shape[1] > 1 else words[:, 0].argsort(kind="stable")
-    ordered = words[order]
-    changes = np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
-    starts = np.concatenate([[0], changes])
-    observed = ~np.isnan(values[order[starts]])
-    for mask, rows in zip(observed, np.split(order, changes), strict=True):
-        yield PatternRows(mask, rows)
+    if words.shape[1] > 1:
+        order = np.lexsort(words.T)
+        ordered = words[order]
+        is_new = (ordered[1:] != ordered[:-1]).any(axis=1)
+    else:
+        order = words[:, 0].argsort(kind="stable")
+        ordered = words[order, 0]
+        is_new = ordered[1:] != ordered[:-1]
+    starts = np.concatenate([[0], np.flatnonzero(is_new) + 1, [len(order)]])
+    observed = ~np.isnan(values[order[starts[:-1]]])
+    for i, mask in enumerate(observed):
+        yield PatternRows(mask, order[starts[i] : starts[i + 1]])
 
 
-def complete_and_other_rows(values: NDArray[Any]) -> Iterator[PatternRows]:
+def complete_and_other_rows(
+    values: NDArray[Any], backend: Backend | None = None
+) -> Iterator[PatternRows]:
     """The complete rows (n, d), then those that lack a value, whatever their patterns."""
-    is_complete = ~missing_bits(values).any(axis=1)
+    is_complete = (backend or NumpyBackend()).row_gaps(values) == 0
     d = values.shape[1]
     if is_complete.any():
         rows = slice(None) if is_complete.all() else np.flatnonzero(is_complete)

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from dgmm.errors import UnavailableError
 from dgmm.mixture import backends as backend
-from dgmm.mixture.backends.numpy_backend import LOG_FLOOR, Backend, NumpyBackend
+from dgmm.mixture.backends.numpy_backend import (
+    COMPLETE,
+    EMPTY,
+    INCOMPLETE,
+    INFINITE,
+    LOG_FLOOR,
+    Backend,
+    NumpyBackend,
+)
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.runtime.blas_threads import single_blas_thread
 
@@ -272,3 +280,33 @@ def test_every_compiled_function_forgives_its_cache() -> None:
     functions = [f for f in vars(compiled).values() if hasattr(f, "py_func")]
     assert functions
     assert all(isinstance(f._cache, compiling._ForgivingCache) for f in functions)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("d", [1, 8, 9, 33, 64, 65, 130])
+@pytest.mark.parametrize(
+    "name", ["numpy", *(["numba"] if backend.compiled_backend() is not None else [])]
+)
+def test_what_rows_lack_is_told_alike(name: str, d: int, dtype: type) -> None:
+    """Bit j of a row's words stands for feature j; infinity is no missing value."""
+    rng = np.random.default_rng(d)
+    rows = rng.normal(size=(40, d)).astype(dtype)
+    rows[rng.uniform(size=rows.shape) < 0.3] = np.nan
+    rows[0], rows[1] = np.nan, 1.0
+    rows[2], rows[2, -1] = 1.0, np.inf
+    rows[3], rows[3, 0] = np.nan, -np.inf
+    given = backend.get(name)
+    words = given.missing_words(rows)
+    bits = 8 * words.itemsize
+    for j in range(d):
+        found = (words[:, j // bits] >> words.dtype.type(j % bits)) & words.dtype.type(1)
+        np.testing.assert_array_equal(found, np.isnan(rows[:, j]))
+    kinds = given.row_gaps(rows)
+    assert kinds[:4].tolist() == [EMPTY, COMPLETE, INFINITE, INFINITE]
+    has_any, has_all = (~np.isnan(rows)).any(axis=1), (~np.isnan(rows)).all(axis=1)
+    expected = np.where(has_all, COMPLETE, np.where(has_any, INCOMPLETE, EMPTY))
+    np.testing.assert_array_equal(kinds[4:], expected[4:])
+    some, features = np.array([3, 5, 1]), np.arange(0, d, 2)
+    taken = given.take(rows, some, features)
+    np.testing.assert_array_equal(taken, rows[np.ix_(some, features)])
+    assert taken.flags.c_contiguous
