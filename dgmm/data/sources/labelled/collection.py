@@ -24,6 +24,7 @@ _SHOWN = 20
 class Segment:
     """Stored values of one variable in one file, dimensions in its own order."""
 
+    path: str
     values: NDArray[Any]
     attributes: Mapping[str, Any]
 
@@ -170,7 +171,7 @@ class Collection:
             if self.concat_dim is not None and self.concat_dim in self.dims(name):
                 local[self.concat_dim] = slice(*along)
             attributes = file.dataset.variables[name].attrs
-            segments.append(Segment(file.stored(name, local), attributes))
+            segments.append(Segment(str(file), file.stored(name, local), attributes))
         return segments
 
     def values(self, name: str, place: Mapping[str, Interval]) -> NDArray[Any]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.feature_names import safe_text
 from dgmm.data.sample_grid import Box, Interval, cut
 from dgmm.data.sources.labelled.collection import Collection, Segment
 from dgmm.data.sources.labelled.features import Variable
 from dgmm.data.sources.labelled.opening import decoded
+from dgmm.data.zarr.conventions import meaning_of
+from dgmm.errors import DataError
 
 #: Decoded bytes of a batch.
 BATCH_BYTES = 8 * 1024 * 1024
+
+_RANGES = ("valid_range", "valid_min", "valid_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,7 @@ class VariableValues:
             if axis is not None:
                 place[axis] = slice(start - origin, stop - origin)
         dims = (*self.variable.sample_dims, *self.variable.feature_dims)
-        parts = [
-            decoded(self.variable.name, dims, segment.values[tuple(place)], segment.attributes)
-            for segment in self.segments
-        ]
+        parts = [self._decoded(segment, dims, tuple(place)) for segment in self.segments]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts, self.axis)
         n_sample = len(self.variable.sample_dims)
         shape = tuple(
@@ -62,6 +64,18 @@ class VariableValues:
         spread = tuple(stop - start for start, stop in box)
         laid_out = values.reshape(*shape, features)
         return np.broadcast_to(laid_out, (*spread, features)).reshape(-1, features)
+
+    def _decoded(self, segment: Segment, dims: tuple[str, ...], place: Any) -> NDArray[Any]:
+        """Values of one file; those outside a valid range, which xarray ignores, are refused."""
+        stored = segment.values[place]
+        values: NDArray[Any] = decoded(self.variable.name, dims, stored, segment.attributes)
+        if not any(name in segment.attributes for name in _RANGES):
+            return values
+        where = f"{segment.path}: variable {safe_text(self.variable.name)}"
+        valid = meaning_of(where, segment.attributes, stored.dtype, 3, None).valid_range
+        if valid is not None and (count := valid.count_outside(values)):
+            raise DataError(f"{where}: {valid.refusal(f'{count:,} of the {values.size:,} read')}")
+        return values
 
 
 def read_variable(
@@ -81,7 +95,7 @@ def read_variable(
                 place[dim] = (first + start, first + stop)
                 origin[number] = start
     segments = [
-        Segment(np.transpose(s.values, variable.order), s.attributes)
+        replace(s, values=np.transpose(s.values, variable.order))
         for s in collection.stored(variable.name, place)
     ]
     ordered = (*variable.sample_dims, *variable.feature_dims)

@@ -126,6 +126,21 @@ def test_a_damaged_chunk_is_named(path: Path) -> None:
         all_rows(source)
 
 
+@pytest.mark.parametrize("how", [PACKED, FLOAT], ids=["packed", "float"])
+def test_values_outside_the_valid_range_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
+    data = ocean((2, 2, 4, 6))
+    data["SR"][1, 0, 2, 5] = 60.0
+    # Of packed values the range is one of stored integers: 30 to 50 in the units of the values.
+    ends = np.array([0, 20_000], "i2") if how is PACKED else np.array([30, 50], "f4")
+    data["SR"].attrs["valid_range"] = ends
+    path = written(data, tmp_path / "a.zarr", CHUNKS, how)
+    with pytest.raises(DataError, match=r"variable SR: values outside .*valid_range.*: 1 of"):
+        all_rows(opened(path))
+    data["SR"][1, 0, 2, 5] = 50.0
+    within = written(data, tmp_path / "b.zarr", CHUNKS, how)
+    assert np.nanmax(all_rows(opened(within))[:, 0]) == 50.0
+
+
 def test_files_that_differ_are_named(tmp_path: Path) -> None:
     data = ocean((4, 2, 4, 6))
     one = written(data.isel(time=slice(0, 2)), tmp_path / "1.zarr", CHUNKS, FLOAT)
