@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from dataclasses import replace
 
 import dask
@@ -144,6 +145,23 @@ def test_a_part_is_no_larger_than_it_has_to_be(monkeypatch):
     large = da.zeros((10 * 2**20, 2), chunks=(2**20, 2))
     found = lazy_arrays.lazy_rows(large).bands
     assert [stop - start for start, stop in found] == [4 * 2**20, 4 * 2**20, 2 * 2**20]
+
+
+def test_memory_does_not_grow_with_the_rows_that_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
+    monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", 2**20)
+    peaks = []
+    for n in (200_000, 200_001, 600_000):  # the first one also imports
+        with h5py.File(tmp_path / f"{n}.h5", "w") as file:
+            rows = file.create_dataset("rows", shape=(n, 8), chunks=(5000, 8), dtype="f8")
+            tracemalloc.start()
+            with opened_rows(rows) as dataset:
+                peaks.append(tracemalloc.get_traced_memory()[1])
+                assert dataset.n_samples == n
+            tracemalloc.stop()
+    assert peaks[2] <= 1.1 * peaks[1]
+    assert peaks[2] < 0.5 * 600_000 * 64
 
 
 def test_a_failing_part_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -46,6 +46,7 @@ def test_a_mask_that_is_nan_is_read_as_it_stands(tmp_path, zarr_format, dtype):
     path = table(tmp_path / "a", zarr_format, values)
     np.testing.assert_array_equal(read(path), values)
     assert open_zarr(path, "X").fill_value is None
+    assert open_zarr(path, "X").decoding is None  # costs nothing where nothing is to be decoded
 
 
 @pytest.mark.parametrize(
