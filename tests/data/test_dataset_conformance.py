@@ -17,12 +17,16 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.cache_budget import with_cached_rows
 from dgmm.data.dataset import Dataset
 from dgmm.data.row_block import RowBlock
-from dgmm.data.selected_features import selected
+from dgmm.data.selected_features import SelectedFeatures, selected
+from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.summary.summarise import summarise
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.ingest.prepare import PreparedTarget, prepare, with_prepared_rows
 from dgmm.reduction.blocks import BlockGrid, BlockRange
+from dgmm.storage.folders import Folder
 
 N, D = 9000, 3
 ROWS = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
@@ -95,6 +99,15 @@ def zarr_of(folder: Path, zarr_format: int) -> Dataset:
     return open_zarr(str(folder))
 
 
+def prepared_of(folder: Path) -> Dataset:
+    """Rows of a source, once they are prepared."""
+    dataset = SourceDataset.of(PlainRows(zarr_of(folder, 2)))
+    with Folder(folder.parent) as parent, ThreadExecutor(2) as executor:
+        target = PreparedTarget(parent, "prepared.zarr", "a" * 64)
+        prepare(dataset, executor, target)
+        return with_prepared_rows(dataset, target)
+
+
 def file_of(folder: Path) -> Dataset:
     path = folder.with_suffix(".npy")
     np.save(path, ROWS)
@@ -104,6 +117,7 @@ def file_of(folder: Path) -> Dataset:
 SOURCES = {
     "zarr 2": lambda path: zarr_of(path, 2),
     "zarr 3": lambda path: zarr_of(path, 3),
+    "prepared": prepared_of,
     "array": lambda _: ArrayDataset(ROWS),
     "array with weights": lambda _: ArrayDataset(ROWS, weights=WEIGHTS),
     "defined here": file_of,
@@ -123,6 +137,11 @@ def case(request, tmp_path, monkeypatch):
     if taken is None:
         return dataset, ROWS
     return selected(dataset, taken), ROWS[:, taken]
+
+
+def unselected(dataset: Dataset) -> Any:
+    """The data set with all its columns."""
+    return dataset.source if isinstance(dataset, SelectedFeatures) else dataset
 
 
 def read(dataset: Dataset, run: BlockRange | None = None) -> np.ndarray:
@@ -159,7 +178,7 @@ def test_any_range_of_blocks_has_its_rows(case):
 def test_its_weights_go_with_its_rows(case):
     dataset, _ = case
     blocks = list(dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)))
-    source = getattr(dataset, "source", dataset)
+    source = unselected(dataset)
     if getattr(source, "weights", None) is None:
         assert all(block.weights is None for block in blocks)
     else:
@@ -186,7 +205,7 @@ def test_it_says_where_a_row_lies(case):
 
 def test_its_summary_is_bit_identical_to_that_of_its_rows_in_memory(case):
     dataset, rows = case
-    source = getattr(dataset, "source", dataset)
+    source = unselected(dataset)
     held = ArrayDataset(rows, weights=getattr(source, "weights", None))
     with ThreadExecutor(1) as executor:
         found, expected = (
@@ -199,7 +218,7 @@ def test_its_summary_is_bit_identical_to_that_of_its_rows_in_memory(case):
 
 def test_what_is_stored_answers_what_a_job_asks(case):
     dataset, rows = case
-    source = getattr(dataset, "source", dataset)
+    source = unselected(dataset)
     assert isinstance(dataset, StoredDataset) is not isinstance(source, ArrayDataset)
     if not isinstance(dataset, StoredDataset):
         assert with_cached_rows(dataset, 2) is dataset
@@ -208,7 +227,7 @@ def test_what_is_stored_answers_what_a_job_asks(case):
     assert dataset.read_bytes == source.read_bytes > 0
     changed = dataset.with_cache(12345).with_retries(7.0)
     assert type(changed) is type(dataset)
-    changed_source = getattr(changed, "source", changed)
+    changed_source = unselected(changed)
     assert changed_source == source.with_cache(12345).with_retries(7.0) != source
     np.testing.assert_array_equal(read(changed), rows)
-    assert getattr(with_cached_rows(dataset, 2), "source", with_cached_rows(dataset, 2)) != source
+    assert unselected(with_cached_rows(dataset, 2)) != source
