@@ -32,12 +32,15 @@ class WeightedDataset:
         What they mean.
     unit : float
         What weights are divided by; 1 until they have been measured.
+    total : float
+        Their sum, so divided, over all rows; NaN until they have been measured.
     """
 
     source: Dataset
     weights: Dataset
     kind: WeightKind
     unit: float = 1.0
+    total: float = float("nan")
 
     @property
     def n_samples(self) -> int:
@@ -84,9 +87,9 @@ class WeightedDataset:
         """How the rows are cut into blocks."""
         return self.source.grid
 
-    def in_units_of(self, unit: float) -> Self:
-        """The same rows with their weights divided by a number."""
-        return replace(self, unit=unit)
+    def in_units_of(self, unit: float, total: float = float("nan")) -> Self:
+        """The same rows with their weights divided by a number, which then have that sum."""
+        return replace(self, unit=unit, total=total)
 
     def read_weights(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield the weights of the rows of a range of blocks, as values (b, 1) in given units."""

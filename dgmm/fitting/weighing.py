@@ -42,7 +42,7 @@ def in_fitted_units(dataset: WeightedDataset, summary: WeightSummary) -> Dataset
     """
     if summary.is_uniform and not summary.n_weightless and summary.largest.weight == summary.unit:
         return dataset.source
-    return dataset.in_units_of(summary.unit)
+    return dataset.in_units_of(summary.unit, summary.sums.total / summary.unit)
 
 
 def warnings_of_weights(

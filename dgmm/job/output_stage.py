@@ -153,9 +153,10 @@ class OutputStage:
         """Flag the rows below the quantile of an array of log densities that was written."""
         log_density = OutputArray(self._path, name, self._run)
         grid, executor = self._dataset.grid, self._executor
+        rows = anomaly.WrittenRows.of(log_density, self._dataset)
         threshold = self._state.once(
             self._slots["threshold"],
-            lambda: anomaly.threshold(log_density, grid, executor, quantile),
+            lambda: anomaly.threshold(rows, grid, executor, quantile),
         )
         flags = self._state.once(
             self._slots["flags"],

@@ -4,11 +4,13 @@ Rows whose density underflows to 0 are anomalies whatever the quantile.
 
 The quantile is found by counting: log densities map to unsigned integers of the same order, and
 four histograms of 16 bits each narrow them down to one value. The data are not read again, nothing
-of size N is in memory, and integers add up the same in any order.
+of size N is in memory, and integers add up the same in any order. Rows that have weights count as
+whole multiples of a small unit of weight, so that the quantile is a share of all weight.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,6 +19,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.dataset import Dataset
+from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of, joined
@@ -28,6 +32,11 @@ from dgmm.scoring.scoring_pass import chunk_blocks
 
 _DIGIT_BITS = 16
 _DIGITS = 64 // _DIGIT_BITS
+#: Bits of the sum of all weights, in the unit that they are counted in, and of half a weight.
+_WEIGHT_BITS, _HALF_BITS = 61, 31
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 def sortable(values: NDArray[np.float64]) -> NDArray[np.uint64]:
@@ -48,10 +57,45 @@ def from_sortable(integer: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenRows:
+    """Log densities as they were written, and the weights of their rows; picklable.
+
+    Attributes
+    ----------
+    log_density : OutputArray
+    dataset : WeightedDataset or None
+        Has the weights; None where each row weighs the same.
+    exponent : int
+        Weights count in units of 2^exponent: all of them, added up, fit 62 bits.
+    """
+
+    log_density: OutputArray
+    dataset: WeightedDataset | None = None
+    exponent: int = 0
+
+    @classmethod
+    def of(cls, log_density: OutputArray, dataset: Dataset) -> WrittenRows:
+        """Rows of a data set."""
+        if not isinstance(dataset, WeightedDataset):
+            return cls(log_density)
+        return cls(log_density, dataset, math.frexp(dataset.total)[1] - _WEIGHT_BITS)
+
+    def read(self, chunk: BlockRange, rows: tuple[int, int]) -> tuple[Floats, Counts | None]:
+        """Log densities (b,) of the rows of some blocks, and their weights in units (b,)."""
+        values = self.log_density.read(*rows)
+        if self.dataset is None:
+            return values, None
+        blocks = self.dataset.read_weights(chunk)
+        weights = np.concatenate([block.values[:, 0] for block in blocks]).astype(np.float64)
+        scaled = np.ldexp(weights / self.dataset.unit, -self.exponent)
+        return values, np.rint(scaled).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class _Histogram:
     """Counts of the next 16 bits of values from `least` on that begin with a prefix; picklable."""
 
-    log_density: OutputArray
+    rows: WrittenRows
     grid: BlockGrid
     least: float
     digit: int
@@ -59,29 +103,40 @@ class _Histogram:
 
     def __call__(self, blocks: BlockRange) -> NDArray[np.int64]:
         counts = np.zeros(1 << _DIGIT_BITS, np.int64)
-        for start, stop in _chunks(self.grid, blocks):
-            values = self.log_density.read(start, stop)
-            keys = sortable(values[values >= self.least])  # not NaN
-            shift = np.uint64(64 - _DIGIT_BITS * (self.digit + 1))
+        shift = np.uint64(64 - _DIGIT_BITS * (self.digit + 1))
+        for chunk in _chunks(self.grid, blocks):
+            values, weights = self.rows.read(chunk, self.grid.rows_of_range(chunk))
+            taken = values >= self.least  # not NaN
+            keys = sortable(values[taken])
+            own = None if weights is None else weights[taken]
             if self.digit:
-                keys = keys[keys >> (shift + np.uint64(_DIGIT_BITS)) == np.uint64(self.prefix)]
+                begin = keys >> (shift + np.uint64(_DIGIT_BITS)) == np.uint64(self.prefix)
+                keys, own = keys[begin], None if own is None else own[begin]
             digits = ((keys >> shift) & np.uint64((1 << _DIGIT_BITS) - 1)).astype(np.int64)
-            counts += np.bincount(digits, minlength=len(counts))
+            counts += _counted(digits, own, len(counts))
         return counts
 
 
-def threshold(
-    log_density: OutputArray, grid: BlockGrid, executor: Executor, quantile: float
-) -> float:
+def _counted(digits: Counts, weights: Counts | None, n: int) -> Counts:
+    """How often each digit below n occurs, or the sum of its weights, exactly."""
+    if weights is None:
+        return np.bincount(digits, minlength=n)
+    # float64 adds up halves of 31 bits exactly.
+    high, low = (np.bincount(digits, part, n) for part in divmod(weights, 1 << _HALF_BITS))
+    return (high.astype(np.int64) << _HALF_BITS) + low.astype(np.int64)
+
+
+def threshold(rows: WrittenRows, grid: BlockGrid, executor: Executor, quantile: float) -> float:
     """The value that floor(quantile·n) of the n written log densities come before, in sorted order.
 
     At most that many rows lie strictly below it; fewer only where values tie with it. Where this is
-    −inf, so that nothing lies below it, the lowest finite log density takes its place.
+    −inf, so that nothing lies below it, the lowest finite log density takes its place. Of rows that
+    have weights, n is all weight: the rows strictly below have at most that share of it.
 
     Parameters
     ----------
-    log_density
-        The written array; NaN (dropped rows) does not count.
+    rows
+        The written array, where NaN (dropped rows) does not count, and weights.
     grid
         The blocks of its rows.
     executor
@@ -89,10 +144,10 @@ def threshold(
     quantile
         Between 0 and 1; the decimal number that its shortest representation shows.
     """
-    found = _value_after(quantile, log_density, grid, executor, -np.inf)
+    found = _value_after(quantile, rows, grid, executor, -np.inf)
     lowest = float(np.finfo(np.float64).min)
     if found == -np.inf:
-        found = _value_after(0.0, log_density, grid, executor, lowest)
+        found = _value_after(0.0, rows, grid, executor, lowest)
     return lowest if found is None else found
 
 
@@ -108,12 +163,12 @@ def rows_below(quantile: float, n: int) -> int:
 
 
 def _value_after(
-    quantile: float, log_density: OutputArray, grid: BlockGrid, executor: Executor, least: float
+    quantile: float, rows: WrittenRows, grid: BlockGrid, executor: Executor, least: float
 ) -> float | None:
     """The value that a share of those from `least` on come before; None where there are none."""
     prefix, rank = 0, -1
     for digit in range(_DIGITS):
-        counts = _total(executor, grid, _Histogram(log_density, grid, least, digit, prefix))
+        counts = _total(executor, grid, _Histogram(rows, grid, least, digit, prefix))
         if digit == 0:
             n = int(counts.sum())
             if n == 0:
@@ -183,13 +238,11 @@ def flag(
     return map_reduce(executor, leaves, grid.n_blocks, align=align, progress=progress)
 
 
-def _chunks(grid: BlockGrid, blocks: BlockRange) -> list[tuple[int, int]]:
-    """Rows of each output chunk of an aligned range."""
+def _chunks(grid: BlockGrid, blocks: BlockRange) -> list[BlockRange]:
+    """Blocks of each output chunk of an aligned range."""
     step = chunk_blocks(grid)
-    return [
-        grid.rows_of_range(BlockRange(b, min(b + step, blocks.stop)))
-        for b in range(blocks.start, blocks.stop, step)
-    ]
+    starts = range(blocks.start, blocks.stop, step)
+    return [BlockRange(b, min(b + step, blocks.stop)) for b in starts]
 
 
 def _total(

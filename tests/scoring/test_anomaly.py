@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.weighted_dataset import weighted
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.reduction.blocks import BlockGrid
@@ -51,7 +53,7 @@ def test_the_threshold_is_the_order_statistic_and_flags_what_lies_below(tmp_path
     grid, log_density, flags = written(tmp_path / "o.zarr", values)
     kept = np.sort(values[~np.isnan(values)])
     with ThreadExecutor(3) as executor:
-        found = anomaly.threshold(log_density, grid, executor, quantile)
+        found = anomaly.threshold(anomaly.WrittenRows(log_density), grid, executor, quantile)
         flagged = anomaly.flag(log_density, flags, grid, executor, found)
     scored = np.sort(values[np.isfinite(values)])
     wanted = int(quantile * len(kept))
@@ -67,7 +69,7 @@ def test_any_few_values_have_their_exact_threshold(tmp_path_factory, some, quant
     array = np.array(some)
     grid, log_density, _ = written(tmp_path_factory.mktemp("few") / "o.zarr", array)
     with ThreadExecutor(1) as executor:
-        found = anomaly.threshold(log_density, grid, executor, quantile)
+        found = anomaly.threshold(anomaly.WrittenRows(log_density), grid, executor, quantile)
     expected = np.sort(array)[anomaly.rows_below(quantile, len(array))]
     if expected == -np.inf:
         expected = min(array[np.isfinite(array)], default=np.finfo(np.float64).min)
@@ -100,8 +102,28 @@ def test_where_no_row_has_a_density_all_are_flagged(tmp_path):
     values[7] = np.nan
     grid, log_density, flags = written(tmp_path / "o.zarr", values)
     with ThreadExecutor(1) as executor:
-        found = anomaly.threshold(log_density, grid, executor, 0.25)
+        found = anomaly.threshold(anomaly.WrittenRows(log_density), grid, executor, 0.25)
         flagged = anomaly.flag(log_density, flags, grid, executor, found)
     assert np.isfinite(found)
     assert flagged.n_anomalies == 89
     assert flags.read(0, 90)[7] == -1
+
+
+@pytest.mark.parametrize("unit", [1.0, 3.0, 1e-6])
+@pytest.mark.parametrize("quantile", [0.001, 0.3, 0.999])
+def test_the_threshold_of_weighted_rows_is_that_of_copies(tmp_path, values, quantile, unit):
+    weights = np.random.default_rng(1).integers(0, 4, len(values)).astype(float)
+    grid, log_density, _ = written(tmp_path / "w.zarr", values)
+    copies = np.repeat(values, weights.astype(int))
+    own, copied, _ = written(tmp_path / "c.zarr", copies)
+    rows, column = (
+        ArrayDataset(np.ones((len(values), 400), np.int8)),
+        ArrayDataset(weights[:, None]),
+    )
+    dataset = weighted(rows, column, "counts").in_units_of(unit, weights.sum() / unit)
+    with ThreadExecutor(2) as executor:
+        found = anomaly.threshold(
+            anomaly.WrittenRows.of(log_density, dataset), grid, executor, quantile
+        )
+        expected = anomaly.threshold(anomaly.WrittenRows(copied), own, executor, quantile)
+    assert found == expected
