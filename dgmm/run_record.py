@@ -48,6 +48,24 @@ class Rows(_RowsSinceMarginalising):
     dropped: int
 
 
+class RowWeights(TypedDict):
+    """Weights of rows as they were given.
+
+    `sum` is Σw, `n_eff` (Σw)²/Σw², `max` the largest weight and `max_row` its row; `zeros` are rows
+    of weight 0. Of `importance` weights that differ criteria take n_eff for the number of rows, and
+    are approximate.
+    """
+
+    kind: Literal["counts", "importance"]
+    sum: float
+    n_eff: float
+    max: float
+    max_row: int
+    zeros: int
+    positive_rows: int
+    criteria_are_approximate: bool
+
+
 class _SinceVersion2(TypedDict, total=False):
     backend: str
 
@@ -157,6 +175,7 @@ class RunRecord(FirstRecord, total=False):
     criteria: dict[str, float | str | None] | None
     label_counts: list[int]
     rows_underflowed: int
+    weights: RowWeights
 
 
 #: Keys that every record has.

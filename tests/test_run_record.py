@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from clusters import gaussian_clusters, job, write_zarr
 from golden.old_runs import HERE
@@ -58,9 +59,11 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Of a fit, of a prediction with its model, and of a fit that failed."""
     folder = tmp_path_factory.mktemp("runs")
     data = write_zarr(folder / "rows.zarr", gaussian_clusters(2000, 3, 2)[0])
+    write_zarr(folder / "weights.zarr", np.ones((2000, 1)))
     output = {"anomaly_quantile": 0.02, "responsibilities": True}
     model = {"n_components": 2, "n_init": 2}
-    copied = {"path": str(data), "prepare": "always"}
+    weights = {"array": "weights.zarr", "kind": "counts"}
+    copied = {"path": str(data), "prepare": "always", "weights": weights}
     run_job(job(data, folder / "fit", model=model, output=output, data=copied), SilentListener())
     predict = job(data, folder / "predict", model={"path": str(folder / "fit" / "model")})
     predict_job(predict, SilentListener())

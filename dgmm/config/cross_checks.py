@@ -21,6 +21,7 @@ Kind = Literal["run", "predict", "any"]
 
 #: Keys of data that only tables, and only labelled arrays, have.
 _TABULAR = ("columns", "id", "describe", "csv")
+_WEIGHTS = ("array", "column", "cos")
 _LABELLED = ("variables", "sample_dims", "feature_dims", "select", "concat_dim")
 
 
@@ -32,6 +33,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
         yield from _kinds_of_input(parsed)
+        yield from _weights(parsed)
         yield from _paths(parsed)
 
 
@@ -125,6 +127,27 @@ def _kinds_of_input(parsed: ParsedYaml) -> Iterator[Problem]:
         for key in tabular:
             text = f"contradicts data.{labelled[0]}: one is of tables, the other of labelled arrays"
             yield _problem(parsed, ("data", key), text)
+
+
+def _weights(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Weights without a kind or a place, or with several places."""
+    found = _section(parsed, "data").get("weights")
+    given = {k for k, v in found.items() if v is not None} if isinstance(found, dict) else set()
+    places = [key for key in _WEIGHTS if key in given]
+    if not given & {*_WEIGHTS, "kind"}:
+        return
+    if not places:
+        text = f"names no weights; expected one of {', '.join(_WEIGHTS)} in it"
+        yield _problem(parsed, ("data", "weights"), text)
+    for key in places[1:]:
+        text = f"contradicts data.weights.{places[0]}: weights stand in one place; remove one"
+        yield _problem(parsed, ("data", "weights", key), text)
+    if "kind" not in given:
+        text = (
+            "missing; expected counts (a row of weight 3 stands for three equal rows) or "
+            "importance (only the ratios of weights matter)"
+        )
+        yield _problem(parsed, ("data", "weights", "kind"), text)
 
 
 def _paths(parsed: ParsedYaml) -> Iterator[Problem]:

@@ -7,8 +7,6 @@ from typing import Any
 from dgmm.config.problems import KeyPath
 
 _KEYS = {
-    "data.weights": "sample weights are",
-    "data.sample_weight": "sample weights are",
     "data.storage": "object storage is",
     "data.storage_options": "object storage is",
     "data.verify": "checking data against a manifest is",
@@ -22,6 +20,13 @@ _INSTEAD = {
     "data.feature_dim": "the key is data.feature_dims, a list",
     "data.sample_dim": "the key is data.sample_dims, a list",
     "data.ids": "the key is data.id",
+    "data.sample_weight": "the key is data.weights, with array or column, and kind",
+    "data.errors": (
+        "errors of measurement are no part of this model. With a covariance of its own for every "
+        "row (extreme deconvolution: Bovy, Hogg & Roweis 2011) rows no longer add up to common "
+        "sums, on which a pass over large data rests. Rows that are measured poorly can be left "
+        "out, or given lower weights (data.weights)"
+    ),
     "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
     "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",

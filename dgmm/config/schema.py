@@ -60,6 +60,20 @@ class CsvSettings(Settings):
     """As Python calls it; null is utf-8."""
 
 
+class WeightSettings(Settings):
+    """A weight for each row: where it stands, and what it means."""
+
+    array: ArrayName | None = None
+    """Name of the array (n,) of weights, beside the rows in a Zarr group or an HDF5 file."""
+    column: Name | None = None
+    """Column of a table, or variable of labelled arrays, that holds the weights; no feature."""
+    cos: Name | None = None
+    """Latitude of labelled arrays, in degrees: weights are its cosine, as areas of grid cells."""
+    kind: Literal["counts", "importance"] | None = None
+    """`counts`: whole numbers, how many equal rows a row stands for; `importance`: only ratios
+    matter, and criteria are approximate. Required where there are weights."""
+
+
 class DataSettings(Settings):
     """The rows to read."""
 
@@ -88,6 +102,8 @@ class DataSettings(Settings):
     """What is taken of dimensions, by coordinate: `{depth: [0, 1000]}`, both ends included."""
     concat_dim: Name | None = None
     """Dimension along which several files of labelled arrays are joined."""
+    weights: WeightSettings = WeightSettings()
+    """Weights of rows for `dgmm run`; a row of weight 0 is left out of the fit, and labelled."""
     prepare: Literal["auto", "always", "never"] = "auto"
     """Copy the rows to prepared.zarr in the run directory first: `auto` does so for all but plain
     arrays, `always` for these too, `never` refuses what cannot be read in place."""

@@ -33,7 +33,9 @@ class DataSource:
     concat_dim : str or None
         Dimension along which several files are joined.
     weight_column : str or None
-        Column (or variable) that holds the weights of rows; no feature.
+        Column, variable or array that holds the weights of rows; no feature.
+    weight_cosine : str or None
+        Latitude of labelled arrays whose cosine is the weight of a row.
     """
 
     path: str
@@ -50,3 +52,4 @@ class DataSource:
     select: Mapping[str, Any] = field(default_factory=dict)
     concat_dim: str | None = None
     weight_column: str | None = None
+    weight_cosine: str | None = None

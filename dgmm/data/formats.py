@@ -103,7 +103,10 @@ def _refuse_other_keys(name: str, member: Format, source: DataSource) -> None:
     if takes is None or not (others := [key for key in _given(source) if key not in takes]):
         return
     what = "a list of paths" if others[0] == "paths" else f"data.{others[0]}"
-    own = ", ".join(f"data.{key}" for key in sorted(takes - {"paths", "weights"})) or "no other key"
+    own = (
+        ", ".join(f"data.{key}" for key in sorted(takes - {"paths", "weights.cos"}))
+        or "no other key"
+    )
     raise DataError(
         f"{what} means nothing to data in format {name}, which takes {own}: remove it, or name "
         "another data.format"
@@ -126,6 +129,7 @@ def _given(source: DataSource) -> list[str]:
         "select": source.select,
         "concat_dim": source.concat_dim is not None,
         "weights": source.weight_column is not None,
+        "weights.cos": source.weight_cosine is not None,
     }
     return [key for key, value in values.items() if value]
 
@@ -201,7 +205,7 @@ def _recognised(opens: Format, takes: frozenset[str], *kinds: ContentKind) -> Fo
 
 _LABELLED_KEYS = frozenset(
     {"paths", "array", "variables", "sample_dims", "feature_dims", "select", "concat_dim"}
-    | {"weights", "absent_chunks"}
+    | {"weights", "weights.cos", "absent_chunks"}
 )
 _TABLE_KEYS = frozenset({"paths", "columns", "id", "describe", "weights"})
 _ARRAY_KEYS = frozenset({"array", "absent_chunks"})
@@ -212,7 +216,7 @@ FORMATS: Registry[Format] = Registry(
     "data.format",
     "dgmm.formats",
     {
-        "zarr": DetectedFormat(_zarr, lambda _: False, _ARRAY_KEYS),
+        "zarr": DetectedFormat(_zarr, lambda _: False, _ARRAY_KEYS | {"weights"}),
         "labelled": DetectedFormat(_labelled, _is_labelled_group, _LABELLED_KEYS),
         "netcdf": _recognised(_labelled, _LABELLED_KEYS, "netcdf"),
         "parquet": _recognised(_parquet, _TABLE_KEYS, "parquet"),

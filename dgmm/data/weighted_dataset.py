@@ -42,6 +42,22 @@ class WeightedDataset:
     unit: float = 1.0
     total: float = float("nan")
 
+    @staticmethod
+    def check_sizes(dataset: Dataset, weights: Dataset) -> None:
+        """Refuse other than one weight per row.
+
+        Raises
+        ------
+        DataError
+            With both numbers.
+        """
+        n_weights, n_samples = weights.n_samples, dataset.n_samples
+        if n_weights != n_samples:
+            raise DataError(
+                f"there are {n_weights:,} weights for {n_samples:,} rows; expected one per row. "
+                "Write a weight for each row, 0 for those to be left out"
+            )
+
     @property
     def n_samples(self) -> int:
         """Rows."""
@@ -160,12 +176,7 @@ def weighted(dataset: Dataset, weights: Dataset, kind: WeightKind) -> WeightedDa
     DataError
         If there is not one weight per row.
     """
-    n_weights, n_samples = weights.n_samples, dataset.n_samples
-    if n_weights != n_samples:
-        raise DataError(
-            f"there are {n_weights:,} weights for {n_samples:,} rows; expected one per row. Write "
-            "a weight for each row, 0 for those to be left out"
-        )
+    WeightedDataset.check_sizes(dataset, weights)
     if isinstance(dataset, StoredDataset) and isinstance(weights, StoredDataset):
         return WeightedStoredDataset(dataset, weights, kind)
     return WeightedDataset(dataset, weights, kind)

@@ -45,6 +45,13 @@ def in_fitted_units(dataset: WeightedDataset, summary: WeightSummary) -> Dataset
     return dataset.in_units_of(summary.unit, summary.sums.total / summary.unit)
 
 
+def measured(dataset: Dataset, executor: Executor) -> Dataset:
+    """The rows as they were fitted, for those who score them again."""
+    if not isinstance(dataset, WeightedDataset):
+        return dataset
+    return in_fitted_units(dataset, weigh(dataset, executor, n_components=1))
+
+
 def warnings_of_weights(
     summary: WeightSummary | None, dataset: Dataset, settings: FitSettings
 ) -> tuple[str, ...]:

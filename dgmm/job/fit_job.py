@@ -10,6 +10,7 @@ import numpy as np
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -25,6 +26,7 @@ from dgmm.job.planning import plan_for
 from dgmm.job.prepare_stage import with_rows
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult, exit_code_of
+from dgmm.job.row_weights import beside_prepared_rows
 from dgmm.job.run_resources import run_resources
 from dgmm.job.stages import (
     describe_data,
@@ -109,22 +111,22 @@ def _run(
     ) as work:
         state, executor, plan = work
         dataset = with_rows(job, dataset, directory, executor, recording)
-        dataset = dataset.with_cache(plan.cache_budget)
+        rows = beside_prepared_rows(job, dataset, directory).with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
-        result = fit(dataset, executor, _settings(job), recording, _given(start), progress=state)
+        result = fit(rows, executor, _settings(job), recording, _given(start), progress=state)
         _note_fit(directory, result)
         _save(directory, result.model, result, recording)
         recording.stage("scoring", "labels, posteriors and log densities of every row")
         written = output_format(job, dataset)
         output_stage = OutputStage(
-            *(job, directory, dataset, executor, result.model, state, written),
+            *(job, directory, result.dataset, executor, result.model, state, written),
             backend=result.backend,
             warn=recording.warning,
         )
         total, model = output_stage.write(quantile=job.output.anomaly_quantile)
         recording.end_stage()
         deliver(job, dataset, model.n_components, directory, executor, recording)
-    _record_scoring(directory, model, total, recording)
+    _record_scoring(directory, model, total, recording, result.weights)
     _save(directory, model, result, recording)
     _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
@@ -242,6 +244,8 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
         "starts": [asdict(trial) for trial in result.trials],
         "component_log": [asdict(e) for e in result.events],
     }
+    if result.weights is not None:
+        directory.record["weights"] = result.weights.record()
     directory.write()
 
 
@@ -255,6 +259,7 @@ def _save(
         n_rows=result.summary.n_kept,
         mean_log_likelihood=directory.record["mean_log_likelihood"],
         outcome=directory.record["outcome"],
+        **({} if result.weights is None else {"row_weights": result.weights.record()}),
     )
 
 
@@ -263,11 +268,16 @@ def _record_scoring(
     model: MixtureModel,
     total: ScoringStatistics,
     listener: RecordingListener,
+    weights: WeightSummary | None,
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""
     warn_of_underflow(total, listener)
     n = total.weight
-    values = criteria(total.log_likelihood, total.entropy, model.n_parameters, n or 1)
+    n_rows = n if weights is None else weights.rows_of(n)
+    share = n_rows / (n or 1)
+    values = criteria(
+        share * total.log_likelihood, share * total.entropy, model.n_parameters, n_rows or 1
+    )
     directory.record |= {
         "log_likelihood": total.log_likelihood,
         "mean_log_likelihood": total.log_likelihood / n if n else None,

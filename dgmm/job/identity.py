@@ -47,6 +47,8 @@ def data_source(job: Job) -> DataSource:
         feature_dims=tuple(data.feature_dims or ()),
         select=data.select or {},
         concat_dim=data.concat_dim,
+        weight_column=data.weights.array or data.weights.column,
+        weight_cosine=data.weights.cos,
     )
 
 

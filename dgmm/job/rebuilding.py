@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.data.dataset import Dataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import group_attributes
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
 from dgmm.execution.open_cluster import open_executor
+from dgmm.fitting.weighing import measured
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, now
@@ -22,6 +24,7 @@ from dgmm.job.prepare_stage import with_rows
 from dgmm.job.products import MODEL, OUTPUTS, REBUILD_STATE, outputs_set_aside
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.resume_check import run_state
+from dgmm.job.row_weights import beside_prepared_rows
 from dgmm.job.run_resources import fitted_to
 from dgmm.job.stages import cluster_settings, output_format, product_names
 from dgmm.model.mixture_model import MixtureModel
@@ -69,7 +72,10 @@ def rebuild_outputs(
     ):
         fitted_to(executor, plan)
         readable = with_rows(job, again.stored, directory, executor, recording)
-        dataset, _ = in_model_order(readable, again.model.feature_names)
+        rows: Dataset = readable
+        if job.command == "run":
+            rows = measured(beside_prepared_rows(job, readable, directory), executor)
+        dataset, _ = in_model_order(rows, again.model.feature_names)
         recording.stage("scoring", f"{again.stored.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
         stage = OutputStage(

@@ -27,6 +27,7 @@ from dgmm.job.identity import data_source
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import MODEL
 from dgmm.job.resume_check import accepted_workers
+from dgmm.job.row_weights import beside_plain_rows
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
@@ -50,7 +51,7 @@ def open_data(job: Job) -> StoredDataset:
         in a form that the data do not have.
     """
     with retry_budget(job.storage.retry_s):
-        dataset = open_stored(job.data.format, data_source(job))
+        dataset = beside_plain_rows(job, open_stored(job.data.format, data_source(job)))
     dataset = _as_prepared(job, dataset.with_retries(job.storage.retry_s))
     deliveries(job, dataset)
     return dataset

@@ -106,6 +106,7 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("rows dropped", _dropped(rows)),
         ("rows without any value", number(rows.get("empty") or None)),
         ("incomplete rows", number(rows.get("incomplete") or None)),
+        ("effective rows", number(record.section("weights").get("n_eff"))),
         ("features", number(data.get("n_features"))),
         ("components", number(k)),
         ("covariance", shortened(str(family or MISSING), 20)),
@@ -131,6 +132,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("data", data.get("path")),
         ("array", data.get("array")),
         ("stored as", data.get("dtype")),
+        ("weights", _weights(record.section("weights"))),
         ("seed", facts.get("seed")),
         ("started", _moment(facts.get("started"))),
         ("ended", _moment(facts.get("ended"))),
@@ -140,6 +142,17 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("job fingerprint", facts.get("job_fingerprint")),
     ]
     return [(label, shortened(str(v), 300)) for label, v in pairs if v not in (None, "")]
+
+
+def _weights(weights: dict[str, Any]) -> str | None:
+    if not weights:
+        return None
+    total, largest = number(weights.get("sum"), 6), number(weights.get("max"), 6)
+    return (
+        f"{weights.get('kind')}: sum {total}, largest {largest}, effective rows "
+        f"{number(weights.get('n_eff'))}; {number(weights.get('zeros'))} rows of weight 0 are "
+        "labelled but not fitted"
+    )
 
 
 def _moment(text: Any) -> str | None:

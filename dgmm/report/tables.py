@@ -178,6 +178,12 @@ def criteria_table(record: RunRecord) -> Table | None:
     )
     rows = [(name, number(value, 7), words) for name, value, words in lines if value is not None]
     note = "Criteria compare fits of the same rows only."
+    if (weights := record.section("weights")).get("criteria_are_approximate"):
+        note += (
+            f" They are approximate: the rows have importance weights, which are worth "
+            f"{number(weights.get('n_eff'))} rows, (Σw)²/Σw²; n is that, and log L and E are "
+            "scaled to it."
+        )
     return Table("Criteria", ("", "value", "meaning"), rows, frozenset({1}), note) if rows else None
 
 

@@ -231,7 +231,26 @@ CASES = {
     "sweep": (with_model("n_components: [2, 4]"), "2:23: ", "is not built yet; write one value"),
     "marginalize": (JOB.replace("x.zarr", "x.zarr, missing: marginalize"), "value is marginalise"),
     "overwrite": (JOB.replace("runs/x", "runs/x, if_exists: overwrite"), "remove the directory"),
-    "weights": (JOB.replace("x.zarr", "x.zarr, weights: w"), "sample weights are not built yet"),
+    "weights that are a word": (
+        JOB.replace("x.zarr", "x.zarr, weights: w"),
+        'data.weights: found "w", expected a mapping of array, column, cos, kind',
+    ),
+    "weights without a kind": (
+        JOB.replace("x.zarr", "x.zarr, weights: {array: w}"),
+        "data.weights.kind: missing; expected counts (a row of weight 3 stands for three equal",
+    ),
+    "a kind without weights": (
+        JOB.replace("x.zarr", "x.zarr, weights: {kind: counts}"),
+        "data.weights: names no weights; expected one of array, column, cos in it",
+    ),
+    "weights in two places": (
+        JOB.replace("x.zarr", "x.zarr, weights: {array: w, cos: lat, kind: counts}"),
+        "data.weights.cos: contradicts data.weights.array: weights stand in one place",
+    ),
+    "errors of measurement": (
+        JOB.replace("x.zarr", "x.zarr, errors: e"),
+        "data.errors: no such key: errors of measurement are no part of this model",
+    ),
     "checkpoint": (JOB + "checkpoint: {every: 5}\n", "4:14: ", "(did you mean every_s?)"),
     "escape sequence in a key": (JOB + '"\\e[31mred": 1\n', "4:1: \\x1b[31mred: unknown key"),
     "long value": (with_model(f"n_components: {'x' * 9999}"), "… (9999 characters)"),
@@ -359,7 +378,7 @@ OVERRIDES = {
     "below a value": ("data.path.x=1", "no keys lie below it"),
     "not YAML": ("model.tol=[1", "--set model.tol: while parsing a flow sequence"),
     "leading zero": ("seed=012", "--set seed: found 012"),
-    "planned key": ("data.weights=w", "sample weights are not built yet"),
+    "planned key": ("data.verify=w", "checking data against a manifest is not built yet"),
     "unset variable": ("output.path=${UNSET}", "UNSET is not set"),
     "secret": (f"data.password={SECRET}", "secrets do not belong"),
     "secret without equals sign": (f"password:{SECRET}", "expected KEY=VALUE"),

@@ -47,6 +47,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "feature_dims": None,
             "select": None,
             "concat_dim": None,
+            "weights": {"array": None, "column": None, "cos": None, "kind": None},
             "prepare": "auto",
             "missing": "error",
             "absent_chunks": "error",

@@ -32,6 +32,10 @@ OF_PYTHON = {
 #: Keys without a parameter: the estimator is handed its rows, and where it starts from.
 OF_JOBS = {
     *("data.path", "data.format", "data.array", "data.absent_chunks"),
+    *("data.columns", "data.id", "data.describe", "data.csv", "data.prepare", "data.concat_dim"),
+    *("data.variables", "data.sample_dims", "data.feature_dims", "data.select", "data.weights"),
+    *(f"data.csv.{key}" for key in ("delimiter", "decimal", "null_values", "encoding")),
+    *(f"data.weights.{key}" for key in ("array", "column", "cos", "kind")),
     *("model.path", "initialisation.model"),
 }
 #: Sections that decide what is computed; the others decide where, and what is written.

@@ -244,11 +244,17 @@ def _(desk: Desk) -> None:
     assert set(read_arrays(directory / "sample.npz")) == {"rows"}  # no K × K either
 
 
-@CASES.case(90, "sample weights", 78)
+@CASES.case(90, "sample weights", 65)
 def _(desk: Desk) -> None:
-    said = "sample weights are not built yet; remove this key"
-    for key in ("weights", "sample_weight"):
-        desk.job(78, f"data.{key}: {said}", data={key: "w"})
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    desk.write_rows(X)
+    faults = {-1.0: "is -1, expected", np.nan: "is nan, expected", 0.0: "all weights are zero"}
+    for number, (value, said) in enumerate(faults.items()):
+        desk.write_rows(np.full((100, 1), value), f"w{number}.zarr")
+        desk.job(65, said, data={"weights": {"array": f"w{number}.zarr", "kind": "importance"}})
+    desk.write_rows(np.ones((99, 1)), "short.zarr")
+    own = {"array": "short.zarr", "kind": "counts"}
+    desk.job(65, "there are 99 weights for 100 rows", data={"weights": own})
 
 
 @CASES.case(91, "more rows than float32 counts", 0)

@@ -34,7 +34,6 @@ WAITS_FOR = {
     65: "object storage",
     66: "object storage",
     70: "marginalising over missing values (data.missing)",
-    90: "sample weights (data.weights)",
     102: "choosing a model among several",
 }
 #: Cases whose end is not the catalogue's, or that cannot be had in a test as it words them: why.

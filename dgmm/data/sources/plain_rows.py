@@ -8,6 +8,7 @@ from typing import Any
 
 from dgmm.data.sources.row_source import Delivery, RowPart, SourceDescription, SourceRows
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.reduction.blocks import BlockRange
 
 #: Blocks of 2 MiB of a part.
@@ -40,6 +41,7 @@ class PlainRows:
             warnings=stored.warnings,
             fill_value=stored.fill_value,
             valid_range=stored.valid_range,
+            has_weights=isinstance(stored, WeightedDataset),
         )
 
     @property

@@ -17,6 +17,7 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import PassProgress
+from dgmm.run_record import RowWeights
 
 #: Positive weights below this share of the mean are refused: a pass in float32 multiplies by them.
 _LEAST_SHARE = 1e-30
@@ -134,7 +135,18 @@ class WeightSummary:
         """Rows that criteria count."""
         return self.sums.rows_represented(self.kind)
 
-    def record(self) -> dict[str, Any]:
+    @property
+    def has_approximate_criteria(self) -> bool:
+        """Whether criteria rest on effective rows: of importance weights that differ."""
+        return self.kind == "importance" and not self.is_uniform
+
+    def rows_of(self, weight: float) -> float:
+        """Rows that criteria count where the rows counted have that weight, in fitted units."""
+        if not self.has_approximate_criteria:
+            return weight
+        return self.rows_represented * weight * self.unit / self.sums.total
+
+    def record(self) -> RowWeights:
         """What run.json and the model tell of the weights, in given units."""
         return {
             "kind": self.kind,
@@ -144,6 +156,7 @@ class WeightSummary:
             "max_row": self.largest.row,
             "zeros": self.n_weightless,
             "positive_rows": self.sums.n_rows,
+            "criteria_are_approximate": self.has_approximate_criteria,
         }
 
 

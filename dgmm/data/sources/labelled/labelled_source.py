@@ -43,6 +43,8 @@ class LabelledSource:
     read_bytes : int
     identity : mapping
         The fingerprint.
+    weights_are_latitudes : bool
+        Whether the weight of a row is the cosine of that variable, in degrees.
     """
 
     collection: Collection
@@ -54,12 +56,13 @@ class LabelledSource:
     description: SourceDescription
     read_bytes: int
     identity: Mapping[str, Any]
+    weights_are_latitudes: bool = False
     _kept: dict[str, VariableValues] = field(default_factory=dict, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (
             *(self.collection, self.variables, self.weights, self.grid, self.taken, self.kept),
-            *(self.description, self.read_bytes, self.identity),
+            *(self.description, self.read_bytes, self.identity, self.weights_are_latitudes),
         )
 
     @property
@@ -102,7 +105,13 @@ class LabelledSource:
         weights = columns.pop() if self.weights is not None else None
         d, dtype = len(self.description.feature_names), self.description.dtype
         for piece, rows in batches(columns, box, d, dtype):
-            yield SourceRows(rows, _weights(weights.rows(piece)) if weights is not None else None)
+            own = None if weights is None else self._weights(weights.rows(piece))
+            yield SourceRows(rows, own)
+
+    def _weights(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Weights (b,) of values (b, 1)."""
+        found = np.ascontiguousarray(values[:, 0], dtype=np.float64)
+        return np.cos(np.deg2rad(found)) if self.weights_are_latitudes else found
 
     def _whole(self, variable: Variable) -> VariableValues | None:
         """A variable that is kept, at all places."""
@@ -148,7 +157,3 @@ class LabelledSource:
                 raise DataError(
                     f"{file} changed during the run. Run again when nothing writes to it"
                 )
-
-
-def _weights(values: NDArray[Any]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(values[:, 0], dtype=np.float64)

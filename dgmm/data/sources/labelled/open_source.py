@@ -82,6 +82,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
         geometry.description(names, dtype, [use.note for use in uses]),
         geometry.read_bytes(row_bytes),
         geometry.identity(source, coordinates),
+        weights_are_latitudes=source.weight_cosine is not None,
     )
 
 
@@ -171,6 +172,7 @@ class _Geometry:
             "arrays": arrays,
             "variables": [v.name for v in self.variables],
             "weights": self.weights.name if self.weights is not None else None,
+            **({"weights_are_latitudes": True} if source.weight_cosine is not None else {}),
             "sample_dims": list(self.grid.dims),
             "feature_dims": list(dict.fromkeys(d for v in self.variables for d in v.feature_dims)),
             "taken": {dim: list(interval) for dim, interval in self.taken.items()},
@@ -263,14 +265,15 @@ def _variables(
     dims = dict.fromkeys(dim for name in source.variables for dim in collection.dims(name))
     rest = [dim for dim in dims if dim not in source.sample_dims]
     features = source.feature_dims or tuple(rest)
-    names = [name for name in source.variables if name != source.weight_column]
-    if source.weight_column is not None:
-        collection.require(source.weight_column, "data.weights")
-    collection.check_alike([*names, *([source.weight_column] if source.weight_column else [])])
+    weights = source.weight_column or source.weight_cosine
+    names = [name for name in source.variables if name != weights]
+    if weights is not None:
+        collection.require(weights, "data.weights")
+    collection.check_alike([*names, *([weights] if weights else [])])
     variables = [variable_of(collection, name, source.sample_dims, features) for name in names]
-    if source.weight_column is None:
+    if weights is None:
         return variables, None
-    return variables, variable_of(collection, source.weight_column, source.sample_dims, ())
+    return variables, variable_of(collection, weights, source.sample_dims, ())
 
 
 def _with_chunks(collection: Collection, names: Sequence[str], source: DataSource) -> Collection:
