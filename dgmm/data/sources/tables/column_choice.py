@@ -17,6 +17,7 @@ from dgmm.data.sources.tables.column_types import (
     decoded,
     feature_dtype,
     is_mask,
+    is_nested,
     is_number,
     width,
 )
@@ -124,6 +125,7 @@ def choose_columns(
         _check_number(name, files, no_numbers)
     feature_names = [name for feature in features for name in feature.feature_names]
     types = {name: common_type(name, [(f, c[name]) for f, c in files]) for name in carried}
+    _check_flat(types)
     return ColumnChoice(
         features,
         feature_names_from(feature_names, len(feature_names), "columns of the table"),
@@ -198,6 +200,15 @@ def _masked(name: str, every: Columns) -> str | None:
     """The column that a column is the mask of, as astropy writes masked tables."""
     masked = name.removesuffix(MASK)
     return masked if masked != name and masked in every and is_mask(every[name]) else None
+
+
+def _check_flat(carried: Mapping[str, Any]) -> None:
+    for name, kind in carried.items():
+        if is_nested(kind):
+            raise DataError(
+                f"column {safe_text(name)!r} holds {kind}, which neither identifies nor describes "
+                "a row: take it out of data.id and data.describe"
+            )
 
 
 def _numeric(

@@ -38,6 +38,11 @@ def is_mask(kind: Any) -> bool:
     )
 
 
+def is_nested(kind: Any) -> bool:
+    """Whether values of that type are lists, vectors or records."""
+    return bool(arrow("types").is_nested(kind))
+
+
 def is_text(kind: Any) -> bool:
     """Whether values of that type are text."""
     types = arrow("types")

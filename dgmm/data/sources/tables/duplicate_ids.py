@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
+from dgmm.data.sources.tables.arrow import arrow
 from dgmm.data.sources.tables.table_source import TableSource
 from dgmm.errors import DataError
 
 #: Rows up to which ids are compared: 8 bytes each are held, and sorted.
 MOST_ROWS = 16_777_216
+_FACTOR, _NULL = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
 def check_ids(table: TableSource) -> TableSource:
@@ -36,27 +39,24 @@ def check_ids(table: TableSource) -> TableSource:
             "an id that is there twice is carried along twice"
         )
         return replace(table, notes=(*table.notes, note))
-    hashes = np.empty(n_rows, np.int64)
-    for start, keys in _keys(table):
-        hashes[start : start + len(keys)] = np.fromiter(map(hash, keys), np.int64, len(keys))
-    repeated = _repeated(hashes)
-    if repeated:
-        _compare(table, hashes, repeated)
+    hashes = np.empty(n_rows, np.uint64)
+    for start, columns in _ids(table):
+        found = row_hashes(columns)
+        hashes[start : start + len(found)] = found
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if len(repeated):
+        _compare(table, repeated)
     return table
 
 
-def _repeated(hashes: NDArray[np.int64]) -> frozenset[int]:
-    found = np.sort(hashes)
-    return frozenset(found[1:][found[1:] == found[:-1]].tolist())
-
-
-def _compare(table: TableSource, hashes: NDArray[np.int64], repeated: frozenset[int]) -> None:
-    rows = np.flatnonzero(np.isin(hashes, list(repeated)))
+def _compare(table: TableSource, repeated: NDArray[np.uint64]) -> None:
+    """Refuse ids that are equal, of rows whose hashes are."""
     seen: dict[tuple[object, ...], int] = {}
-    for start, keys in _keys(table):
-        inside = rows[(rows >= start) & (rows < start + len(keys))].tolist()
-        for row in inside:
-            key = keys[row - start]
+    for start, columns in _ids(table):
+        rows = np.flatnonzero(np.isin(row_hashes(columns), repeated))
+        keys = zip(*(column.take(rows).to_pylist() for column in columns), strict=True)
+        for row, key in zip((start + rows).tolist(), keys, strict=True):
             if key in seen:
                 raise _twice(table, key, seen[key], row)
             seen[key] = row
@@ -72,11 +72,55 @@ def _twice(table: TableSource, key: tuple[object, ...], first: int, second: int)
     )
 
 
-def _keys(table: TableSource) -> Iterator[tuple[int, list[tuple[object, ...]]]]:
-    """First row and ids of batches of rows."""
+def _ids(table: TableSource) -> Iterator[tuple[int, list[Any]]]:
+    """First row of batches, and their id columns."""
     start = 0
     for part in table.parts():
         for columns in table.read_carried(part):
-            keys = list(zip(*(columns[n].to_pylist() for n in table.choice.ids), strict=True))
-            yield start, keys
-            start += len(keys)
+            yield start, [columns[name] for name in table.choice.ids]
+            start += len(columns[table.choice.ids[0]])
+
+
+def row_hashes(columns: Sequence[Any]) -> NDArray[np.uint64]:
+    """A hash (b,) of each row of some columns, one after the other."""
+    found = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        found = _mixed(found * _FACTOR + _hashes(column))
+    return found
+
+
+def _hashes(column: Any) -> NDArray[np.uint64]:
+    library, types = arrow(), arrow("types")
+    if types.is_integer(column.type):
+        own: NDArray[np.uint64] = (
+            column.fill_null(0).to_numpy(zero_copy_only=False).astype(np.uint64)
+        )
+    elif types.is_binary(column.type) or types.is_large_binary(column.type):
+        own = _text_hashes(column.cast(library.large_binary()).fill_null(b""))
+    else:
+        own = _text_hashes(column.cast(library.large_string()).fill_null(""))
+    own[column.is_null().to_numpy(zero_copy_only=False)] = _NULL
+    return own
+
+
+def _text_hashes(column: Any) -> NDArray[np.uint64]:
+    """Of text with bytes c_i the sum of (c_i + 1) F^i, modulo 2⁶⁴, all texts at once."""
+    _, offsets, content = column.buffers()
+    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    if content is None or ends[-1] == ends[0]:
+        return np.zeros(len(column), np.uint64)
+    lengths, n_bytes = np.diff(ends), ends[-1] - ends[0]
+    places = np.arange(n_bytes) - np.repeat(ends[:-1] - ends[0], lengths)
+    powers = np.cumprod(np.full(lengths.max(), _FACTOR)).astype(np.uint64, copy=False)
+    sums = np.zeros(n_bytes + 1, np.uint64)
+    characters = np.frombuffer(content, np.uint8, n_bytes, ends[0]).astype(np.uint64) + np.uint64(1)
+    np.cumsum(characters * powers[places], out=sums[1:])
+    found = sums[ends - ends[0]]
+    hashes: NDArray[np.uint64] = found[1:] - found[:-1]
+    return hashes
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """High bits brought to low places, so that products reach all of them."""
+    mixed: NDArray[np.uint64] = (hashes ^ (hashes >> np.uint64(29))) * _FACTOR
+    return mixed

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from read_source import carried_of, opened, rows_of, weights_of
 
-from dgmm.data.sources.tables import parquet_files
+from dgmm.data.sources.tables import duplicate_ids, parquet_files
 from dgmm.errors import DataError, DataNotFoundError
 
 NAN = float("nan")
@@ -252,6 +252,13 @@ def test_ids_are_carried_as_they_are(tmp_path):
     assert part["n"].type == pa.int8()
 
 
+def test_lists_are_neither_ids_nor_descriptions(tmp_path):
+    file = write(tmp_path / "t.parquet", e=vectors([[1, 2]]), x=[1.0])
+    for role in ("ids", "described"):
+        with pytest.raises(DataError, match="column 'e' holds fixed_size_list"):
+            opened(file, columns=("x",), **{role: ("e",)})
+
+
 def test_ids_of_two_types_are_refused(tmp_path):
     write(tmp_path / "t/0.parquet", id=["1"], x=[1.0])
     write(tmp_path / "t/1.parquet", id=[2], x=[1.0])
@@ -270,11 +277,39 @@ def test_an_id_that_is_there_twice_is_refused_with_both_rows(tmp_path):
     assert opened(tmp_path / "t", columns=("x",), described=("id",)).description.carried
 
 
-def test_ids_with_equal_hashes_are_no_duplicates(tmp_path):
-    # Python hashes -1 and -2 to the same number.
-    assert hash((-1,)) == hash((-2,)) or hash(-1) == hash(-2)
+def test_ids_with_equal_hashes_are_no_duplicates(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        duplicate_ids, "row_hashes", lambda columns: np.zeros(len(columns[0]), "u8")
+    )
     file = write(tmp_path / "t.parquet", id=[-1, -2], x=[1.0, 2.0])
     assert carried_of(opened(file, ids=("id",))) == {"id": [-1, -2]}
+    with pytest.raises(DataError, match="id 5 is in"):
+        opened(write(tmp_path / "u.parquet", id=[5, 7, 5], x=[1.0, 2.0, 3.0]), ids=("id",))
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [f"{i:05d}" for i in range(50_000)],
+        ["", None, "a", "aa", "aaa", "ab", "ba", "ä", "\x00", "\x00\x00", "0", "00", "1"],
+        [*range(-500, 500), None, 2**63 - 1, -(2**63)],
+        pa.array(range(1000), pa.timestamp("ms")),
+        pa.array([i / 8 for i in range(1000)]),
+        pa.array([b"a", b"\xff", b""], pa.binary()),
+        [True, False, None],
+    ],
+    ids=["digits", "text", "integers", "times", "floats", "bytes", "booleans"],
+)
+def test_hashes_of_unlike_ids_are_unlike(ids):
+    column = pa.array(ids)
+    hashes = duplicate_ids.row_hashes([column])
+    assert len(set(hashes.tolist())) == len(column)
+    parts = [duplicate_ids.row_hashes([column.slice(i, 1)]) for i in range(min(len(column), 50))]
+    np.testing.assert_array_equal(np.concatenate(parts), hashes[:50])
+    both = duplicate_ids.row_hashes([column, column[::-1]])
+    assert len(set(both.tolist())) == len(column)
+    ahead = duplicate_ids.row_hashes([pa.array(["a", "ab"]), pa.array(["bc", "c"])])
+    assert ahead[0] != ahead[1]
 
 
 def test_ids_of_too_many_rows_are_not_compared_and_the_plan_says_so(tmp_path, monkeypatch):
