@@ -22,7 +22,7 @@ SECTIONS = tuple(
 #: A dotted name that begins with a section of the job file; no end of a path, no call.
 DOTTED = re.compile(rf"(?<![\w./-])({'|'.join(SECTIONS)})((?:\.[A-Za-z_][A-Za-z0-9_]*)+)(?![\w(/])")
 #: Ends of files' names: `model.json` is a file, not a key.
-FILE_SUFFIXES = frozenset({"json", "npz", "part", "zarr", "html", "yaml", "rebuild"})
+FILE_SUFFIXES = frozenset({"json", "npz", "part", "zarr", "html", "md", "yaml", "rebuild"})
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
-from dgmm.data.sources.content_kinds import ContentKind, kind_at
+from dgmm.data.sources.content_kinds import ContentKind, content_of, kind_at
 from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import DataError
 from dgmm.registry import Registry
+from dgmm.terminal_text import printable
 
 __all__ = [
     "FORMATS",
@@ -149,6 +151,11 @@ def open_stored(name: str, source: DataSource) -> StoredDataset:
 def _zarr(source: DataSource) -> StoredDataset:
     from dgmm.data.zarr.dataset import open_zarr  # noqa: PLC0415 - job files are checked without it
 
+    if Path(source.path).is_file():
+        raise DataError(
+            f"data.path {printable(source.path)} is {content_of(source.path).words}, and no Zarr "
+            "array or group; docs/data.md lists what is read"
+        )
     return open_zarr(source.path, source.array, absent_chunks=source.absent_chunks)
 
 

@@ -42,6 +42,12 @@ def test_what_no_format_recognises_is_opened_as_zarr(tmp_path):
     assert detected_format(DataSource(str(tmp_path / "absent"))) == "zarr"
 
 
+def test_a_file_of_no_format_is_named(tmp_path):
+    (tmp_path / "x").write_bytes(b"SIMPLE  =                    T" + bytes(50))
+    with pytest.raises(DataError, match=r"x is a FITS file, and no Zarr array.*docs/data\.md"):
+        open_format("auto", DataSource(str(tmp_path / "x")))
+
+
 @pytest.mark.usefixtures("stars")
 def test_a_format_that_is_named_is_taken_whatever_the_content(tmp_path):
     with pytest.raises(DataNotFoundError, match="absent as stars"):

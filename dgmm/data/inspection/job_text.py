@@ -89,7 +89,9 @@ def _flow(value: Any) -> str:
 def _missing(look: QuickLook) -> tuple[str, str]:
     if not look.missing:
         return "error", "no NaN in the rows looked at"
-    return "drop", "rows with NaN are left out (label -1)"
+    if not look.n_complete:
+        return "marginalise", "no row looked at is complete: the values that there are are fitted"
+    return "drop", "rows with NaN are left out (label -1); marginalise keeps those with some values"
 
 
 def _covariance(look: QuickLook, k: int) -> tuple[str, str]:

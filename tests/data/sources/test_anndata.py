@@ -133,7 +133,6 @@ def test_a_column_of_obs_may_be_the_weights(path):
         ({"array": "obsm/X_pc"}, "Did you mean 'obsm/X_pca'"),
         ({"array": "obs/area"}, "has no row for each of obs"),
         ({"array": "X", "described": ("nothing",)}, "obs has no column 'nothing'"),
-        ({"array": "X", "variables": ("t",)}, "`variables` of the data section means nothing"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(path, keys, words):

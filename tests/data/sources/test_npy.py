@@ -174,10 +174,11 @@ def test_a_file_written_again_is_another(tmp_path):
 def test_keys_that_mean_nothing_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", ROWS)
     path = str(tmp_path / "x.npy")
-    with pytest.raises(DataError, match="`array`, `id` of the data section means nothing"):
-        open_numpy(DataSource(path, array="a", ids=("name",)))
-    with pytest.raises(DataError, match="2 paths are given"):
-        open_numpy(DataSource(path, paths=(path, path)))
+    with pytest.raises(DataError, match=r"holds one array; remove data\.array \('a'\)"):
+        open_numpy(DataSource(path, array="a"))
+    for other in ({"ids": ("name",)}, {"paths": (path, path)}, {"weight_column": "w"}):
+        with pytest.raises(DataError, match="means nothing to data in format numpy"):
+            open_format("auto", DataSource(path, **other))
     (tmp_path / "x.csv").write_text("a,b\n")
     with pytest.raises(DataError, match=r"a text file \(CSV\); expected a \.npy"):
         open_numpy(DataSource(str(tmp_path / "x.csv")))

@@ -33,7 +33,6 @@ from dgmm.data.sources.stored_arrays import (
     require_array,
 )
 from dgmm.data.sources.tables.arrow_columns import is_installed
-from dgmm.data.sources.unused_keys import refuse_unused
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
@@ -76,7 +75,6 @@ def stays_in_place(source: DataSource) -> bool:
 
 def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
     hierarchy = file.open()
-    refuse_unused(source, KIND, ("array", "columns", "ids", "described", "weight_column"))
     if (source.array is None) == (not source.columns):
         raise DataError(f"{source.path}: {_neither_or_both(source, hierarchy)}")
     taken = _taken(source, file, hierarchy)

@@ -17,7 +17,6 @@ from dgmm.data.sources.file_version import FileVersion
 from dgmm.data.sources.hdf5.hdf5_file import Hdf5File
 from dgmm.data.sources.row_source import SourceDescription
 from dgmm.data.sources.stored_arrays import array_names, arrays_in_words
-from dgmm.data.sources.unused_keys import refuse_unused
 from dgmm.errors import DataError
 
 KIND = "HDF5 dataset"
@@ -58,7 +57,6 @@ def open_hdf5(source: DataSource) -> ArraySource:
     DataNotFoundError
         If the file is absent or not readable.
     """
-    refuse_unused(source, "an HDF5 file", ("array", "weight_column"))
     file = Hdf5File(FileVersion.of(source.path))
     if source.array is None:
         found = arrays_in_words(list(array_names(file.open())))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dgmm.data.data_source import DataSource
-from dgmm.data.feature_names import feature_names_from
+from dgmm.data.feature_names import feature_names_from, safe_text
 from dgmm.data.sources.array_source import ArraySource, RowRanges
 from dgmm.data.sources.array_values import array_values
 from dgmm.data.sources.content_kinds import content_of
 from dgmm.data.sources.npy.npy_file import open_npy, open_npz
 from dgmm.data.sources.row_source import SourceDescription
-from dgmm.data.sources.unused_keys import refuse_unused
 from dgmm.errors import DataError
 
 
@@ -27,7 +26,11 @@ def open_numpy(source: DataSource) -> ArraySource:
     if content.kind not in {"npy", "npz"}:
         raise DataError(f"{source.path} is {content.words}; expected a .npy or .npz file")
     is_npz = content.kind == "npz"
-    refuse_unused(source, content.words, ("array",) if is_npz else ())
+    if source.array is not None and not is_npz:
+        raise DataError(
+            f"{source.path} is a .npy file, which holds one array; remove data.array "
+            f"({safe_text(source.array)!r})"
+        )
     rows = array_values(open_npz(source.path, source.array) if is_npz else open_npy(source.path))
     array = rows.array.open()
     n_features = array.shape[1]
