@@ -112,6 +112,25 @@ class Collection:
             for name in self._coordinates(variables):
                 self._check_coordinate(file, name)
 
+    def check_coordinates(self, names: Sequence[str]) -> None:
+        """Refuse files whose coordinates differ, those along `concat_dim` left out.
+
+        Raises
+        ------
+        DataError
+            Naming both files and the coordinate.
+        """
+        for file in self.files[1:]:
+            for name in names:
+                if self.concat_dim not in self.dims(name):
+                    self._check_coordinate(file, name)
+
+    def file_at(self, dim: str, index: int) -> LabelledFile | None:
+        """The file that holds a place along `concat_dim`; None of other dimensions."""
+        if dim != self.concat_dim:
+            return None
+        return self.files[overlapping(self.starts, index, index + 1)[0]]
+
     def _check_variable(self, file: LabelledFile, name: str) -> None:
         found = file.dataset.variables.get(name)
         own = self.first.dataset.variables[name]
@@ -136,11 +155,8 @@ class Collection:
         yield from (d for d in dims if d != self.concat_dim and d in self.first.dataset.variables)
 
     def _check_coordinate(self, file: LabelledFile, name: str) -> None:
-        whole = slice(None)
-        found = file.dataset.variables.get(name)
-        if found is not None:
-            own = self.first.stored(name, {name: whole})
-            other = file.stored(name, {name: whole})
+        if name in file.dataset.variables:
+            own, other = self.first.stored(name, {}), file.stored(name, {})
             is_number = own.dtype.kind in "fc" and other.dtype.kind in "fc"
             if np.array_equal(own, other, equal_nan=is_number):
                 return

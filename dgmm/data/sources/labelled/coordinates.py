@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -111,11 +112,12 @@ def copy_variables(
     One at a time is in memory. Dates are numbers all along, so no calendar changes them.
     """
     library = xarray_library()
-    for variable in _copies(collection, names, taken):
-        dataset = library.Dataset(variable, attrs=dict(attributes))
-        dataset.to_zarr(
-            path, mode="a", consolidated=False, zarr_format=zarr_format, write_empty_chunks=True
-        )
+    how = {"mode": "a", "consolidated": False, "write_empty_chunks": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # text has no specification in Zarr 3: all readers have it
+        for variable in _copies(collection, names, taken):
+            dataset = library.Dataset(variable, attrs=dict(attributes))
+            dataset.to_zarr(path, zarr_format=zarr_format, **how)
 
 
 def _copies(

@@ -108,9 +108,10 @@ def names_of(
 ) -> list[str]:
     """Names of a variable's features: `SR[depth=50 dbar]`, or `SR`."""
     if not variable.feature_dims:
-        return [variable.name]
+        return [safe_text(variable.name)]
     labels = [_labels(collection, dim, place[dim]) for dim in variable.feature_dims]
-    return [f"{variable.name}[{', '.join(each)}]" for each in itertools.product(*labels)]
+    places = itertools.product(*labels)
+    return [safe_text(f"{variable.name}[{', '.join(each)}]") for each in places]
 
 
 def _labels(collection: Collection, dim: str, interval: Interval) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from dgmm.data.sample_grid import Interval, SampleGrid
 from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.features import Variable
 from dgmm.data.sources.labelled.identity import digest_of
+from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.labelled.part_reading import VariableValues, batches, read_variable
 from dgmm.data.sources.row_source import Delivery, RowPart, SourceDescription, SourceRows
 from dgmm.errors import DataError
@@ -77,12 +78,13 @@ class LabelledSource:
 
     def _name(self, part: int) -> str:
         box = self.grid.box(part)
+        file = self._file([start for start, _ in box])
         places = (
             f"{dim} {first + start} to {first + stop - 1}"
             for dim, (start, stop) in zip(self.grid.dims, box, strict=True)
             for first in (self.taken[dim][0],)
         )
-        return f"{Path(self.collection.first.path).name} at {', '.join(places)}"
+        return f"{Path(file.path).name} at {', '.join(places)}"
 
     def parts(self) -> tuple[RowPart, ...]:
         """One for each chunk of the sample dimensions."""
@@ -129,9 +131,17 @@ class LabelledSource:
 
     def locate(self, row: int) -> str:
         """The coordinates of a row: `ocean.nc, lat=-38 degrees_north, lon=120 degrees_east`."""
-        places = zip(self.grid.dims, self.grid.place_of(row), strict=True)
+        place = self.grid.place_of(row)
+        places = zip(self.grid.dims, place, strict=True)
         shown = ", ".join(self._place(dim, self.taken[dim][0] + i) for dim, i in places)
-        return f"{self.collection.first}, {shown}"
+        return f"{self._file(place)}, {shown}"
+
+    def _file(self, place: Sequence[int]) -> LabelledFile:
+        """The file that holds a place; the first one where files are joined along features."""
+        for dim, index in zip(self.grid.dims, place, strict=True):
+            if (file := self.collection.file_at(dim, self.taken[dim][0] + index)) is not None:
+                return file
+        return self.collection.first
 
     def _place(self, dim: str, index: int) -> str:
         if dim not in self.collection.names() or self.collection.dims(dim) != (dim,):

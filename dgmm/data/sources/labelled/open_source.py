@@ -23,23 +23,17 @@ from dgmm.data.sources.labelled.chunk_use import (
     refuse_repeated,
     sample_grid,
 )
-from dgmm.data.sources.labelled.collection import Collection, unknown
+from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.coordinates import check_joined, coordinate_names, related_names
 from dgmm.data.sources.labelled.features import Variable, names_of, row_dtype, variable_of
 from dgmm.data.sources.labelled.identity import digest_of
 from dgmm.data.sources.labelled.labelled_source import LabelledSource
+from dgmm.data.sources.labelled.named_parts import require_named
 from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.labelled.part_reading import BATCH_BYTES
 from dgmm.data.sources.labelled.selection import selected
 from dgmm.data.sources.row_source import SourceDescription
 from dgmm.errors import DataError, DataNotFoundError
-
-#: Dimensions that are more often features than places.
-_VERTICAL = re.compile(
-    r"(depth|lev|level|levels|pressure|plev|z|height|altitude|band|channel|wavelength|frequency"
-    r"|feature|features|variable|component)s?$",
-    re.IGNORECASE,
-)
 
 
 def open_labelled(source: DataSource) -> LabelledSource:
@@ -57,7 +51,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     """
     files = [LabelledFile(path, source.array) for path in expanded(source.paths or (source.path,))]
     collection = Collection.of(files, source.concat_dim)
-    _require_named(collection, source)
+    require_named(collection, source)
     variables, weights = _variables(collection, source)
     used = [*variables, *([weights] if weights is not None else [])]
     dims = list(dict.fromkeys(dim for v in used for dim in v.dims))
@@ -67,6 +61,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     row_bytes = max(1, len(names)) * dtype.itemsize
     grid = sample_grid(collection, variables, source.sample_dims, taken, row_bytes)
     coordinates = coordinate_names(collection, source.sample_dims)
+    collection.check_coordinates(coordinates)
     check_joined(collection, coordinates)
     collection = _with_chunks(collection, [v.name for v in used], source)
     uses = chunk_uses(collection, used, grid, taken)
@@ -106,6 +101,12 @@ class _Geometry:
             "its values are repeated along it"
             for v in self.variables
             if is_broadcast(v, self.grid)
+        ]
+        broadcast += [
+            f"{v.name} is taken from {self.collection.first}: it has no dimension "
+            f"{self.collection.concat_dim} along which files are joined"
+            for v in self.variables
+            if self.collection.concat_dim is not None and self.collection.concat_dim not in v.dims
         ]
         kind = "labelled arrays (Zarr)" if self.collection.first.is_zarr else "NetCDF"
         return SourceDescription(
@@ -206,58 +207,6 @@ def _natural(path: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
-def _require_named(collection: Collection, source: DataSource) -> None:
-    """Refuse a job that does not name variables and sample dimensions, with what it could name."""
-    for name in source.variables:
-        collection.require(name, "data.variables")
-    sizes = collection.sizes
-    for key, dims in (("sample_dims", source.sample_dims), ("feature_dims", source.feature_dims)):
-        for dim in dims:
-            if dim not in sizes:
-                what = f"dimension {safe_text(dim)!r} (data.{key})"
-                raise unknown(str(collection.first), what, dim, list(sizes))
-    both = set(source.sample_dims) & set(source.feature_dims)
-    if both:
-        raise DataError(
-            f"data.sample_dims and data.feature_dims both name {', '.join(sorted(both))}; rows run "
-            "over the first, features over the second: leave it out of one"
-        )
-    if source.variables and source.sample_dims:
-        return
-    missing = "data.variables" if not source.variables else "data.sample_dims"
-    shown = ", ".join(f"{safe_text(dim)} {size:,}" for dim, size in sizes.items())
-    raise DataError(
-        f"{collection.first}: {missing} is not given; its dimensions are {shown}, its variables "
-        f"{_variables_in_words(collection)}. Name the variables that make the features, and the "
-        f"dimensions over which rows run, for instance:\n  data: {_example(collection, source)}"
-    )
-
-
-def _data_variables(collection: Collection) -> list[str]:
-    """Numeric variables that are no coordinates, those of most dimensions first."""
-    coordinates = set(coordinate_names(collection, list(collection.sizes)))
-    variables = collection.first.dataset.variables
-    found = [n for n in collection.names() if n not in coordinates and n not in collection.sizes]
-    numeric = [n for n in found if np.dtype(variables[n].dtype).kind in "fiu" and variables[n].dims]
-    most = max((variables[n].ndim for n in numeric), default=0)
-    return [n for n in numeric if variables[n].ndim == most]
-
-
-def _variables_in_words(collection: Collection) -> str:
-    names = [n for n in collection.names() if n not in collection.sizes]
-    words = [f"{safe_text(n)} ({', '.join(map(safe_text, collection.dims(n)))})" for n in names]
-    return ", ".join(words[:20]) + (", …" if len(words) > 20 else "")
-
-
-def _example(collection: Collection, source: DataSource) -> str:
-    names = list(source.variables) or _data_variables(collection)
-    dims = list(dict.fromkeys(dim for name in names for dim in collection.dims(name)))
-    sample = list(source.sample_dims) or [d for d in dims if not _VERTICAL.match(d)] or dims
-    named = f"variables: [{', '.join(map(safe_text, names))}]"
-    path = safe_text(Path(source.path).name)
-    return f"{{path: {path}, {named}, sample_dims: [{', '.join(map(safe_text, sample))}]}}"
-
-
 def _variables(
     collection: Collection, source: DataSource
 ) -> tuple[list[Variable], Variable | None]:
@@ -267,6 +216,10 @@ def _variables(
     features = source.feature_dims or tuple(rest)
     weights = source.weight_column or source.weight_cosine
     names = [name for name in source.variables if name != weights]
+    if not names:
+        raise DataError(
+            "data.variables names the weights of rows alone; expected a variable for features"
+        )
     if weights is not None:
         collection.require(weights, "data.weights")
     collection.check_alike([*names, *([weights] if weights else [])])

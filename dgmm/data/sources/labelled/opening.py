@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -102,11 +104,19 @@ class LabelledFile:
         if self.is_zarr:
             store = WholeChunksStore(self.root, self.chunks)
             return library.open_dataset(store, engine="zarr", consolidated=False, **options)
+        if find_spec("netCDF4") is None:
+            raise UnavailableError(
+                "NetCDF files are opened by xarray and netCDF4, which is not installed. Install it "
+                "with: pip install 'dgmm[xarray]'"
+            )
         return library.open_dataset(self.path, engine="netcdf4", group=self.group, **options)
 
     def _checked(self, open_file: Callable[[], xarray.Dataset]) -> xarray.Dataset:
         try:
-            return with_retries(open_file)
+            with warnings.catch_warnings():
+                # Of types without a specification in Zarr, such as text, of variables not read.
+                warnings.simplefilter("ignore")
+                return with_retries(open_file)
         except (MemoryError, DgmmError):
             raise
         except FileNotFoundError:

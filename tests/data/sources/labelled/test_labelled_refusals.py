@@ -37,6 +37,8 @@ def path(tmp_path: Path) -> Path:
         ({"feature_dims": ("lat", "depth")}, r"both name lat"),
         ({"variables": ("time",), "sample_dims": ("time",)}, r"encoded dates"),
         ({"variables": ("area",)}, r"no variable of data.variables has the dimension time"),
+        ({"sample_dims": ("time", "lat", "lon", "lat")}, r"dimension lat .* is named twice"),
+        ({"variables": ("area",), "weight_column": "area"}, r"names the weights of rows alone"),
         ({"weight_column": "are"}, r"no variable 'are' \(data.weights\). Did you mean 'area'"),
         ({"concat_dim": "tme"}, r"no dimension 'tme' \(data.concat_dim\). Did you mean 'time'"),
     ],
@@ -159,6 +161,15 @@ def test_files_that_differ_are_named(tmp_path: Path) -> None:
     five = written(later, tmp_path / "5.zarr", CHUNKS, FLOAT)
     with pytest.raises(DataError, match=r"5.zarr: coordinate time has units = hours since 2002"):
         opened([one, five], concat_dim="time")
+    at = {"TLAT": (("lat", "lon"), np.ones((4, 6)))}
+    data["SR"].encoding["coordinates"] = "TLAT"
+    six = written(data.isel(time=slice(0, 2)).assign_coords(at), tmp_path / "6.zarr", CHUNKS, FLOAT)
+    at["TLAT"][1][2, 3] = 1.5
+    seven = written(
+        data.isel(time=slice(2, 4)).assign_coords(at), tmp_path / "7.zarr", CHUNKS, FLOAT
+    )
+    with pytest.raises(DataError, match=r"7.zarr: coordinate TLAT differs from that of .*6.zarr"):
+        opened([six, seven], concat_dim="time")
     with pytest.raises(DataError, match=r"data.path names 2 files .* data.concat_dim"):
         opened([one, five])
 
@@ -171,6 +182,22 @@ def test_paths_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.nc").write_text("no NetCDF")
     with pytest.raises(DataError, match=r"text.nc cannot be opened as labelled arrays"):
         opened(tmp_path / "text.nc")
+
+
+def test_a_dimension_without_places_is_refused(tmp_path: Path) -> None:
+    data = ocean((1, 2, 4, 6)).isel(time=slice(0, 0))
+    data.to_netcdf(tmp_path / "a.nc", engine="netcdf4")
+    with pytest.raises(DataError, match=r"dimension time \(data.sample_dims\) has no places"):
+        opened(tmp_path / "a.nc")
+
+
+def test_without_netcdf4_the_pip_line_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(ocean((1, 1, 2, 3)), tmp_path / "a.nc", (1, 1, 2, 3), FLOAT, None)
+    monkeypatch.setattr("dgmm.data.sources.labelled.opening.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match=r"netCDF4.*pip install 'dgmm\[xarray\]'"):
+        opened(path)
 
 
 def test_a_selection_that_is_not_contiguous_is_refused(tmp_path: Path) -> None:

@@ -186,6 +186,12 @@ def test_files_are_joined_along_a_dimension_in_natural_order(
     expected = stacked(xr.concat(parts, "time", data_vars="minimal"))
     np.testing.assert_array_equal(in_c_order(source, all_rows(source)), expected)
     assert source.grid.edges[0] == (0, 2, 3, 4, 6, 7)
+    last = source.grid.n_rows - 1
+    assert source.locate(last).startswith(f"{tmp_path / 'f11'}, time=36.0 hours since")
+    assert source.parts()[-1].name == "f11 at time 6 to 6, lat 3 to 3, lon 0 to 4"
+    area = opened([tmp_path / "f*"], concat_dim="time", variables=("SR", "area"))
+    note = f"area is taken from {tmp_path / 'f2'}: it has no dimension time along which"
+    assert any(each.startswith(note) for each in area.description.notes)
     for each in parts:
         each.close()
 
