@@ -106,7 +106,10 @@ def open_parquet(source: DataSource) -> TableSource:
 
 def _opened(file: TableFile) -> Any:
     return arrow("parquet").ParquetFile(
-        RetriedFile(file.path), buffer_size=_READ_AHEAD, pre_buffer=False
+        RetriedFile(file.path),
+        buffer_size=_READ_AHEAD,
+        pre_buffer=False,
+        page_checksum_verification=True,
     )
 
 

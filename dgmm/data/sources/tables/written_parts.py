@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dgmm.data.sources.tables.arrow import arrow
 from dgmm.storage.atomic_files import written_aside
 
+_OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+
 
 def carried_types(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Arrow types of columns, by name."""
@@ -47,7 +49,7 @@ def write_part(path: Path, types: Mapping[str, Any], batches: Iterator[Mapping[s
     parquet = arrow("parquet")
     with (
         written_aside(path) as file,
-        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+        parquet.ParquetWriter(file, schema, **_OPTIONS) as writer,
     ):
         for columns in batches:
             arrays = [_array(columns[name], kind) for name, kind in types.items()]

@@ -184,6 +184,17 @@ def test_damaged_pages_are_named(tmp_path):
         rows_of(source)
 
 
+def test_a_value_that_its_checksum_does_not_fit_is_found(tmp_path):
+    table = pa.table({"x": np.random.default_rng(0).normal(size=1000)})
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(table, tmp_path / "t.parquet", **options)
+    content = bytearray((tmp_path / "t.parquet").read_bytes())
+    content[4000] ^= 1  # within one of the numbers
+    (tmp_path / "t.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.parquet cannot be read: .*CRC"):
+        rows_of(opened(tmp_path / "t.parquet"))
+
+
 def test_a_path_without_a_file_is_not_found(tmp_path):
     (tmp_path / "t").mkdir()
     (tmp_path / "t/_SUCCESS").touch()
