@@ -104,13 +104,18 @@ def valid(path: Path) -> st.SearchStrategy[Tree]:
 def _of_schema(  # noqa: PLR0911 - one branch for each kind of schema
     schema: dict[str, Any],
 ) -> st.SearchStrategy[Tree]:
+    schema = _resolved(schema)
     if "anyOf" in schema:
         return st.one_of([_of_schema(branch) for branch in schema["anyOf"]])
     if "const" in schema:
         return st.just(schema["const"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    kind = schema["type"]
+    kind = schema.get("type", "null")  # of any type
+    if kind == "array":
+        return st.lists(_of_schema(schema.get("items", {"type": "string"})), max_size=3)
+    if kind == "object":
+        return st.just(Pairs(()))
     low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if kind == "integer":
