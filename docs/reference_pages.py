@@ -126,13 +126,19 @@ def _errors(names: Iterable[str]) -> str:
 
 #: Base classes whose methods their own documentation describes: scikit-learn's.
 _FOREIGN = ("BaseEstimator", "DensityMixin", "PlainEstimator", "_MetadataRequester")
+#: Methods that scikit-learn makes in a class of its own, with its own documentation.
+_GENERATED = ("set_fit_request", "set_score_request")
 
 
 def _entry(name: str) -> str:
     """A heading and the documentation of a name, the methods of a class included."""
     module, _, last = name.rpartition(".")
     value: Any = getattr(importlib.import_module(module), last)
-    options = [":members:", f":inherited-members: {', '.join(_FOREIGN)}"]
+    options = [
+        ":members:",
+        f":inherited-members: {', '.join(_FOREIGN)}",
+        f":exclude-members: {', '.join(_GENERATED)}",
+    ]
     is_class = isinstance(value, type)
     kind, chosen = ("autoclass", options) if is_class else ("autofunction", [])
     return f"## {last}\n\n{_directive(kind, name, *chosen)}"
