@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from dgmm.data.sources.row_source import RowPart
 
-#: Chunks of a group at most, and groups of a small source: about one chunk of a group is written
-#: twice, first as rows at its edges.
-_MOST_CHUNKS, _FEW_GROUPS = 8, 64
+#: Chunks of a group at least and at most, and groups of a small source: about one chunk of a group
+#: is written twice, first as rows at its edges.
+_LEAST_CHUNKS, _MOST_CHUNKS, _FEW_GROUPS = 2, 8, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def groups_of(parts: Sequence[RowPart], chunk_rows: int) -> tuple[Group, ...]:
         Rows of a chunk of prepared rows.
     """
     total = sum(part.n_rows for part in parts)
-    wanted = min(max(total // _FEW_GROUPS, chunk_rows), _MOST_CHUNKS * chunk_rows)
+    least, most = _LEAST_CHUNKS * chunk_rows, _MOST_CHUNKS * chunk_rows
+    wanted = min(max(total // _FEW_GROUPS, least), most)
     starts = [0, *itertools.accumulate(part.n_rows for part in parts)]
     groups: list[Group] = []
     first = 0

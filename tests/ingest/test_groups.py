@@ -51,9 +51,9 @@ def test_a_large_part_is_a_group_and_small_ones_share_groups_of_several_chunks()
     assert groups[1].name == "part 1 to part 80"
 
 
-def test_few_rows_are_cut_into_groups_of_a_chunk():
-    groups = groups_of(parts_of([100] * 64), 1000)
-    assert [group.stop - group.start for group in groups] == [1000] * 6 + [400]
+def test_few_rows_are_cut_into_groups_of_two_chunks():
+    groups = groups_of(parts_of([100] * 54), 1000)
+    assert [group.stop - group.start for group in groups] == [2000, 2000, 1400]
 
 
 @pytest.mark.parametrize(("d", "dtype"), [(1, "f4"), (6, "f8"), (27, "f4"), (5000, "f4")])

@@ -132,7 +132,7 @@ def test_the_bytes_are_the_same_wherever_an_attempt_is_ended(tmp_path, monkeypat
         counted(getattr(__import__(module, fromlist=[attribute]), attribute), name)
     source, n_attempts = source_of(tmp_path, weighted=True, sizes=FEW), 0
     while True:
-        left[0], n_attempts = int(rng.integers(1, 70)), n_attempts + 1
+        left[0], n_attempts = int(rng.integers(1, 45)), n_attempts + 1
         try:
             prepared(source, tmp_path, 1)
         except Killed:
