@@ -66,6 +66,17 @@ class RowWeights(TypedDict):
     criteria_are_approximate: bool
 
 
+class Missing(TypedDict):
+    """Missing values that are marginalised over.
+
+    `patterns`: different sets of features that rows lack, null where they are more than 4,096;
+    `cost`: time of a pass over that of one over complete rows, estimated.
+    """
+
+    patterns: int | None
+    cost: float | str
+
+
 class _SinceVersion2(TypedDict, total=False):
     backend: str
 
@@ -166,6 +177,7 @@ class RunRecord(FirstRecord, total=False):
     n_iter: int
     backend: str
     model_sha256: str
+    missing: Missing
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

@@ -33,6 +33,11 @@ _accept_versions = click.option(
     help="Continue a run that was begun with other versions of dgmm, NumPy, SciPy or Numba, or "
     "on another processor.",
 )
+_accept_cost = click.option(
+    "--accept-cost",
+    is_flag=True,
+    help="Fit also where missing values make passes take more than 50 times as long.",
+)
 _rebuild_outputs = click.option(
     "--rebuild-outputs",
     "rebuild",
@@ -70,6 +75,7 @@ def commands() -> None:
 @_job_file
 @_overrides
 @_accept_versions
+@_accept_cost
 @_rebuild_outputs
 @_exit_skip
 @_quiet

@@ -289,9 +289,11 @@ class GaussianMixture(FittedResults, EstimatorBase):
         return tags
 
     def _settings(self) -> FitSettings:
-        others = {f.name for f in fields(FitSettings)} - {"method", "seed"}
+        others = {f.name for f in fields(FitSettings)} - {"method", "seed", "accept_cost"}
         same = {name: getattr(self, name) for name in others}
-        return FitSettings(**same, method=self.init_params, seed=seed_from(self.random_state))
+        return FitSettings(
+            **same, method=self.init_params, seed=seed_from(self.random_state), accept_cost=True
+        )
 
     def _set_fitted(self, result: Fit) -> None:
         """Set the fitted attributes."""

@@ -21,6 +21,7 @@ from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
+from dgmm.fitting.missing_cost import MissingCost, require_accepted
 from dgmm.fitting.sampled_values import carried, measurable
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import warnings_of_weights
@@ -69,6 +70,8 @@ class PreparedFit:
         The sample with NaN where a value is missing; None where none is.
     fill
         What has filled the sample; None where nothing is missing.
+    missing_cost
+        What missing values cost; None where none is marginalised over.
     """
 
     family: Family
@@ -82,6 +85,7 @@ class PreparedFit:
     weights: WeightSummary | None = None
     observed: Array | None = None
     fill: ConditionalFill | None = None
+    missing_cost: MissingCost | None = None
 
     @property
     def n_rows(self) -> float:
@@ -129,6 +133,8 @@ def prepare(
     ------
     DataError
         If the data cannot be fitted (missing values, fewer rows than components).
+    JobFileError
+        If missing values make passes too slow, and that is not accepted.
     """
     family = family_named(settings.covariance_type)
     _check_sizes(dataset.n_samples, settings)
@@ -136,6 +142,7 @@ def prepare(
         "summary", lambda: _summary(dataset, executor, settings, progress, weights)
     )
     _check_sizes(summary.n_kept, settings)
+    cost = _missing_cost(summary, family, settings, dataset)
     standardisation = progress.once(
         "standardisation",
         lambda: Standardisation.from_sample(
@@ -173,9 +180,22 @@ def prepare(
         *_compiling_warnings(),
     )
     prepared = PreparedFit(
-        family, summary, standardisation, sample, problem, backend, warnings, repeated, weights
+        *(family, summary, standardisation, sample, problem, backend, warnings, repeated),
+        weights=weights,
+        missing_cost=cost,
     )
     return _filled(prepared, rows, executor, progress) if summary.n_partial else prepared
+
+
+def _missing_cost(
+    summary: Summary, family: Family, settings: FitSettings, dataset: Dataset
+) -> MissingCost | None:
+    """What missing values cost, refused where that is too much; None where there are none."""
+    if summary.patterns is None or not summary.n_partial:
+        return None
+    cost = MissingCost.of(family, settings.n_components, summary.patterns, dataset.grid)
+    require_accepted(cost, is_accepted=settings.accept_cost)
+    return cost
 
 
 def _filled(

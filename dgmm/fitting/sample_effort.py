@@ -58,7 +58,13 @@ class Effort:
 
     @classmethod
     def of(
-        cls, settings: FitSettings, family: Family, n_rows: int, n_sampled: int, n_features: int
+        cls,
+        settings: FitSettings,
+        family: Family,
+        n_rows: int,
+        n_sampled: int,
+        n_features: int,
+        cost: float = 1.0,
     ) -> Self:
         """What the settings ask for, or what the sizes call for where they leave it open.
 
@@ -68,6 +74,8 @@ class Effort:
             What is asked for.
         n_rows, n_sampled, n_features
             Rows to fit, rows of the sample, features.
+        cost
+            Time of a pass over that of one over complete rows.
         """
         if settings.method == "given" or reads_all_rows(settings.method):
             # A sample does not change a start of the user, or one that was drawn from all rows.
@@ -79,7 +87,7 @@ class Effort:
         whole = _is_whole(n_sampled, n_rows, p, settings.n_components)
         tried = n_sampled if whole else _few_rows(n_sampled, p)
         flops = 4.0 * tried * settings.n_components * family.width(n_features)
-        affordable = int(MOST_FLOPS / flops)
+        affordable = int(MOST_FLOPS / (flops * cost))
         metrics = len(METRICS)
         wanted = min(wanted, max(affordable // iterations // metrics, 1) * metrics)
         if settings.n_sample_starts is None:

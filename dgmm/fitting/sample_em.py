@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapsePolicy
@@ -37,6 +38,7 @@ from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.fitting.missing_cost import MissingCost
 from dgmm.fitting.preparation import PreparedFit
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_effort import (
@@ -119,7 +121,8 @@ class SampleEM:
         p, n_rows = n_parameters(prepared.family, settings.n_components, d), prepared.summary.n_kept
         sample = SampleRows(prepared.rows, prepared.summary.sample_weights)
         few, held_out = parted(sample, n_rows, p, settings)
-        effort = Effort.of(settings, prepared.family, n_rows, m, d)
+        cost = _cost(few.values, prepared, settings) if prepared.missing_cost else 1.0
+        effort = Effort.of(settings, prepared.family, n_rows, m, d, cost)
         n_iterations = 0 if is_adjusted else effort.n_iterations
         return cls(
             n_starts=effort.n_starts,
@@ -243,6 +246,12 @@ class SampleEM:
             standardisation=Standardisation.identity(values.shape[1]),
             counts_are_rows=self.problem.counts_are_rows and len(rows) == self.n_rows,
         )
+
+
+def _cost(rows: Array, prepared: PreparedFit, settings: FitSettings) -> float:
+    """What missing values cost on a few rows, where each pattern has fewer than in all."""
+    patterns, grid = MissingPatterns.of_rows(rows), ArrayDataset(rows).grid
+    return MissingCost.of(prepared.family, settings.n_components, patterns, grid).factor
 
 
 def _is_sound(candidate: FitCandidate, n_components: int) -> bool:

@@ -40,6 +40,7 @@ class FitSettings:
     missing: Literal["error", "drop", "marginalise"] = "error"
     backend: Literal["auto", "numpy", "numba"] = "auto"
     seed: int = 0
+    accept_cost: bool = False
 
     def __post_init__(self) -> None:
         checked: dict[str, int | float] = {}

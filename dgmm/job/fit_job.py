@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -16,9 +16,10 @@ from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, UserStart, fit
-from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
+from dgmm.job.fit_settings import fit_settings
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
@@ -52,7 +53,12 @@ _MOST_VALUES = 1000
 
 
 def run_job(
-    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+    job: Job,
+    listener: Listener,
+    *,
+    accept_versions: bool = False,
+    rebuild: bool = False,
+    accept_cost: bool = False,
 ) -> RunResult:
     """Fit the mixture that the job asks for and leave everything in its run directory.
 
@@ -65,13 +71,15 @@ def run_job(
         processor.
     rebuild
         Write the outputs of a finished run again from its model, where some are missing.
+    accept_cost
+        Fit also where missing values make passes take more than 50 times as long.
 
     Raises
     ------
     DgmmError
         With the exit code of the command line; run.json records it too.
     """
-    work = partial(_run, accept_versions=accept_versions)
+    work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)
     again = _rebuild if rebuild else None
     return run_recorded(
         job, listener, FitInputs.of, work, accept_versions=accept_versions, rebuild=again
@@ -101,6 +109,7 @@ def _run(
     recording: RecordingListener,
     *,
     accept_versions: bool,
+    accept_cost: bool,
 ) -> RunResult:
     """Everything but the report."""
     dataset, start, data = inputs.dataset, inputs.start, inputs.fingerprint
@@ -113,7 +122,12 @@ def _run(
         dataset = with_rows(job, dataset, directory, executor, recording)
         rows = beside_prepared_rows(job, dataset, directory).with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
-        result = fit(rows, executor, _settings(job), recording, _given(start), progress=state)
+        settings = replace(fit_settings(job), accept_cost=accept_cost)
+        try:
+            result = fit(rows, executor, settings, recording, _given(start), progress=state)
+        except CostNotAcceptedError as error:
+            directory.record["missing"] = error.cost.record()  # `plan` reads it
+            raise
         _note_fit(directory, result)
         _save(directory, result.model, result, recording)
         recording.stage("scoring", "labels, posteriors and log densities of every row")
@@ -147,29 +161,6 @@ def _rebuild(
 def _reached(state: EmState | None) -> dict[CandidateId, int]:
     """The iterations that an earlier attempt has made for good, by candidate."""
     return {} if state is None else {c.id: c.n_iter for c in state.candidates}
-
-
-def _settings(job: Job) -> FitSettings:
-    m, start = job.model, job.initialisation
-    if m.n_components is None:
-        raise JobFileError("model.n_components is missing")
-    return FitSettings(
-        n_components=m.n_components,
-        covariance_type=m.covariance_type,
-        tol=m.tol,
-        max_iter=m.max_iter,
-        n_init=m.n_init,
-        reg_covar=m.reg_covar,
-        reg_covar_relative=m.reg_covar_relative,
-        acceleration=m.acceleration,
-        on_collapse=m.on_collapse,
-        method=start.method,
-        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
-        n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
-        missing=job.data.missing,
-        backend=job.compute.backend,
-        seed=job.seed,
-    )
 
 
 def _given_model(job: Job) -> MixtureModel | None:
@@ -231,6 +222,8 @@ def _note_fit(directory: RunDirectory, result: Fit) -> None:
         {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
         for restart, reason in result.failed_starts.items()
     ]
+    if (cost := result.missing_cost) is not None:
+        directory.record["missing"] = cost.record()
     directory.record |= {
         "outcome": outcome.name,
         "n_iter": chosen.n_iter,

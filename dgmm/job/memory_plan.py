@@ -13,6 +13,7 @@ from dgmm.data.cache_budget import BANDS
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
+from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD
 
@@ -60,6 +61,8 @@ class Work:
         Rows that a start over all rows draws for each start; 0 for other starts.
     n_sample_starts, n_threads_here
         Starts of all restarts that EM on the sample compares, and threads of the driver that do so.
+    marginalises
+        Whether rows may lack values.
     """
 
     grid: BlockGrid
@@ -74,6 +77,7 @@ class Work:
     start_candidates: int = 0
     n_sample_starts: int = 0
     n_threads_here: int = 1
+    marginalises: bool = False
 
     @property
     def statistics_bytes(self) -> int:
@@ -159,6 +163,9 @@ def task_terms(work: Work) -> list[Term]:
         ),
         Term("output chunk", 2 * work.output_chunk_bytes, "collected and encoded"),
     ]
+    if work.marginalises:
+        patterns = Term("patterns of missing values", MOST_BYTES, "those kept for a task")
+        terms.append(patterns)
     return terms + _candidates_terms(work)
 
 

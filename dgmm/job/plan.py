@@ -44,6 +44,8 @@ class Plan:
         Whether the workers are those of a cluster that runs already.
     preparation
         What preparing a source's rows takes; None where rows are read in place.
+    missing
+        What is known of missing values that are marginalised over, in words; empty where none are.
     """
 
     shape: tuple[int, int]
@@ -60,6 +62,7 @@ class Plan:
     pause_share: float | None = PAUSE_SHARE
     is_elsewhere: bool = False
     preparation: Preparation | None = None
+    missing: str = ""
 
     @property
     def n_places(self) -> int:

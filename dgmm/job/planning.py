@@ -15,6 +15,7 @@ from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.memory_plan import Preparation, Work, driver_terms, task_terms, tasks_of_a_pass
+from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
 from dgmm.job.stages import open_data, product_names
 from dgmm.mixture.covariance import family_named
@@ -72,6 +73,7 @@ def _plan(
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
+        missing=missing_values(job),
     )
 
 
@@ -128,6 +130,7 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=_output_chunk_bytes(job, grid, k),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
+        marginalises=job.data.missing == "marginalise",
         n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
         n_threads_here=n_threads
         if CLUSTERS.named(job.cluster.kind).is_this_process

@@ -14,12 +14,12 @@ from dgmm.data.missing_rows import REMEDY, MissingPolicy, empty_rows_warning
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
-from dgmm.mixture.marginal import MarginalScorer
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.partial_rows import marginal_scorer
 from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
 
 #: Name of the rows' weights beside their scores.
@@ -42,7 +42,7 @@ class _Scores:
         how many no value at all.
         """
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
-        marginal = MarginalScorer(self.model.parameters)
+        marginal = marginal_scorer(self.model.parameters)
         outputs = [ROW_OUTPUTS.named(name) for name in self.names]
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []

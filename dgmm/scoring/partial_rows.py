@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,22 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import RowScores
 from dgmm.mixture.marginal import MarginalScorer, PatternScores
+from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
+_MOST_BYTES = 64 * 1024 * 1024
 #: Scores whole rows into arrays of their own, and returns the entropy of their posteriors.
 WholeRows = Callable[[NDArray[Any], RowScores, Array | None], float]
+
+
+def marginal_scorer(parameters: Parameters) -> MarginalScorer:
+    """A scorer that keeps as many patterns as fit 64 MiB.
+
+    Each holds about four arrays of the size of all covariances.
+    """
+    k, d = parameters.n_components, parameters.n_features
+    of_pattern = 4 * 8 * k * (d + math.prod(parameters.family.covariance_shape(1, d)))
+    return MarginalScorer(parameters, max(_MOST_BYTES // of_pattern, 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from dgmm.reduction.checksums import Digests, joined
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
 from dgmm.scoring.output_registry import ScoredBlock
-from dgmm.scoring.partial_rows import PartialRows
+from dgmm.scoring.partial_rows import PartialRows, marginal_scorer
 
 Array = NDArray[np.float64]
 
@@ -185,7 +185,7 @@ def score_block(
     places = None if mask is None else np.flatnonzero(mask)
     out = RowScores.empty(len(rows.values), posteriors, places)
     if rows.has_partial:
-        marginal = marginal or MarginalScorer(model.parameters)
+        marginal = marginal or marginal_scorer(model.parameters)
         entropy, completed = _write_partial(rows, scorer, marginal, workspace, model, out)
     else:
         entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights)

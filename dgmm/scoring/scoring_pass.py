@@ -22,7 +22,6 @@ from dgmm.data.zarr.output_store import OutputArray
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
-from dgmm.mixture.marginal import MarginalScorer
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of
 from dgmm.reduction.executor import Executor
@@ -32,6 +31,7 @@ from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput, ScoredBlock
+from dgmm.scoring.partial_rows import marginal_scorer
 from dgmm.scoring.row_scores import ScoredMixture, ScoringStatistics, score_block
 from dgmm.storage.folders import Target
 
@@ -121,7 +121,7 @@ class RowWriter:
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
-        marginal = MarginalScorer(self.model.parameters)
+        marginal = marginal_scorer(self.model.parameters)
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
         for block in self.dataset.read_blocks(run):

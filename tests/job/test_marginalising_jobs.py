@@ -10,8 +10,9 @@ import zarr
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm import GaussianMixture
+from dgmm.errors import JobFileError
 from dgmm.events import SilentListener
-from dgmm.job import predict_job, run_job
+from dgmm.job import plan_job, plan_table, predict_job, run_job
 from dgmm.model.model_files import load_model
 
 QUIET = SilentListener()
@@ -76,6 +77,26 @@ def test_every_row_is_counted_by_what_it_lacks(finished, gaps):
     np.testing.assert_allclose(
         told["criteria"]["bic"], -2 * told["log_likelihood"] + p * np.log(n), rtol=1e-12
     )
+
+
+def test_the_record_has_patterns_and_what_they_cost(finished):
+    missing = record(finished / "run")["missing"]
+    assert missing["patterns"] == 2**D - 1  # all but that of rows without any value
+    assert missing["cost"] > 1
+
+
+def test_a_job_that_takes_too_long_asks_before_em(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    own = job(finished / "rows.zarr", tmp_path / "run", **options())
+    assert "patterns are counted when the rows are read" in plan_table(plan_job(own))
+    with pytest.raises(JobFileError, match=r"in 15 patterns: a pass takes about .*--accept-cost"):
+        run_job(own, QUIET)
+    assert record(tmp_path / "run")["exit_code"] == 78
+    assert "15 patterns, a pass takes about" in plan_table(plan_job(own))
+    assert "em" not in record(tmp_path / "run")["timings"]
+    assert run_job(own, QUIET, accept_cost=True).status == "done"
+    for name, values in outputs(finished / "run").items():
+        np.testing.assert_array_equal(outputs(tmp_path / "run")[name], values, err_msg=name)
 
 
 def test_anomalies_go_by_the_completed_log_density(finished, gaps):

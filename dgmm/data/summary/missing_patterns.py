@@ -27,11 +27,15 @@ class MissingPatterns:
         Rows with each.
     is_more : bool
         Whether there are more than `MOST_PATTERNS`; then no pattern is listed.
+    n_rows, n_partial : int
+        Rows, and rows among them that lack a value.
     """
 
     bits: NDArray[np.uint8]
     counts: NDArray[np.int64]
     is_more: bool = False
+    n_rows: int = 0
+    n_partial: int = 0
 
     @classmethod
     def zero(cls, n_features: int) -> Self:
@@ -41,31 +45,35 @@ class MissingPatterns:
     @classmethod
     def of_rows(cls, values: NDArray[Any]) -> Self:
         """Those of rows (m, d) of which NaN is what is missing."""
-        return cls._counted(np.packbits(np.isnan(values), axis=1), np.ones(len(values), np.int64))
+        bits = np.packbits(np.isnan(values), axis=1)
+        return cls._counted(bits, np.ones(len(bits), np.int64), int(bits.any(axis=1).sum()))
 
     @classmethod
     def of_complete(cls, n_rows: int, n_features: int) -> Self:
         """Those of rows that lack nothing."""
         bits = np.zeros((min(n_rows, 1), -(-n_features // 8)), np.uint8)
-        return cls(bits, np.full(len(bits), n_rows, np.int64))
+        return cls(bits, np.full(len(bits), n_rows, np.int64), n_rows=n_rows)
 
     @classmethod
-    def _counted(cls, bits: NDArray[np.uint8], counts: NDArray[np.int64]) -> Self:
+    def _counted(cls, bits: NDArray[np.uint8], counts: NDArray[np.int64], n_partial: int) -> Self:
+        n_rows = int(counts.sum())
         different, places = np.unique(bits, axis=0, return_inverse=True)
         if len(different) > MOST_PATTERNS:
-            return cls(bits[:0], counts[:0], is_more=True)
+            return cls(bits[:0], counts[:0], True, n_rows, n_partial)
         total = np.zeros(len(different), np.int64)
         np.add.at(total, places.ravel(), counts)
-        return cls(different, total)
+        return cls(different, total, False, n_rows, n_partial)
 
     def merge(self, other: Self) -> Self:
         """Those of these rows and the other's."""
+        n_rows, n_partial = self.n_rows + other.n_rows, self.n_partial + other.n_partial
         if self.is_more or other.is_more:
-            return self if self.is_more else other
+            return type(self)(self.bits[:0], self.counts[:0], True, n_rows, n_partial)
         if np.array_equal(self.bits, other.bits):
-            return type(self)(self.bits, self.counts + other.counts)
+            counts = self.counts + other.counts
+            return type(self)(self.bits, counts, False, n_rows, n_partial)
         bits = np.concatenate([self.bits, other.bits])
-        return self._counted(bits, np.concatenate([self.counts, other.counts]))
+        return self._counted(bits, np.concatenate([self.counts, other.counts]), n_partial)
 
     @property
     def n_patterns(self) -> int | None:

@@ -1,0 +1,37 @@
+"""What a job asks of a fit, in the fit's own words."""
+
+from __future__ import annotations
+
+from dgmm.config import Job
+from dgmm.errors import JobFileError
+from dgmm.fitting.settings import FitSettings
+
+
+def fit_settings(job: Job) -> FitSettings:
+    """The settings of a job's fit.
+
+    Raises
+    ------
+    JobFileError
+        If it does not say how many components it wants.
+    """
+    m, start = job.model, job.initialisation
+    if m.n_components is None:
+        raise JobFileError("model.n_components is missing")
+    return FitSettings(
+        n_components=m.n_components,
+        covariance_type=m.covariance_type,
+        tol=m.tol,
+        max_iter=m.max_iter,
+        n_init=m.n_init,
+        reg_covar=m.reg_covar,
+        reg_covar_relative=m.reg_covar_relative,
+        acceleration=m.acceleration,
+        on_collapse=m.on_collapse,
+        method=start.method,
+        sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
+        n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
+        missing=job.data.missing,
+        backend=job.compute.backend,
+        seed=job.seed,
+    )

@@ -1,0 +1,63 @@
+"""What missing values cost: an estimate that jobs are refused by, and that starts are cut by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dgmm.data.summary.missing_patterns import MissingPatterns
+from dgmm.errors import JobFileError
+from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.fitting.sample_effort import Effort
+from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.covariance import family_named
+from dgmm.reduction.blocks import BlockGrid
+
+N, D, K = 100_000, 27, 16
+
+
+def cost(family, n_patterns, share=0.5, n_rows=N):
+    """Of rows a share of which lack values, in so many patterns."""
+    rng = np.random.default_rng(0)
+    masks = rng.random((n_patterns, D)) < 0.2
+    masks[:, 0], masks[:, 1] = False, True
+    n_partial = int(share * n_rows)
+    missing = np.zeros((n_rows, D), np.bool_)
+    missing[:n_partial] = masks[rng.integers(n_patterns, size=n_partial)]
+    patterns = MissingPatterns.of_rows(np.where(missing, np.nan, 0.0))
+    return MissingCost.of(family_named(family), K, patterns, BlockGrid(n_rows, D))
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_passes_cost_more_the_more_patterns_there_are(family):
+    factors = [cost(family, n).factor for n in (1, 8, 50, 500)]
+    assert factors[0] > 1
+    assert (np.diff(factors) > 0).all()
+
+
+def test_a_few_patterns_of_full_covariances_cost_little():
+    assert cost("full", 8).factor < 2.5
+    assert cost("full", 50).factor < 6
+
+
+@pytest.mark.parametrize("family", ["diag", "spherical"])
+def test_masked_features_cost_the_same_for_any_number_of_patterns(family):
+    assert cost(family, 1).factor == cost(family, 500).factor <= 3
+
+
+def test_rows_that_are_all_unlike_cost_as_many_lifts():
+    rng = np.random.default_rng(0)
+    patterns = MissingPatterns.of_rows(np.where(rng.random((N, D)) < 0.3, np.nan, 0.0))
+    found = MissingCost.of(family_named("full"), K, patterns, BlockGrid(N, D))
+    assert (found.n_patterns, found.counted) == (None, "more than 4,096")
+    assert found.factor > 50
+    with pytest.raises(JobFileError, match=r"more than 50\. Run the job with --accept-cost"):
+        require_accepted(found, is_accepted=False)
+    require_accepted(found, is_accepted=True)
+
+
+def test_fewer_starts_are_tried_where_passes_cost_more():
+    settings, full = FitSettings(K), family_named("full")
+    plain, dear = (Effort.of(settings, full, N, N, D, cost) for cost in (1.0, 200.0))
+    assert dear.n_starts * dear.n_iterations < plain.n_starts * plain.n_iterations
+    assert dear.n_starts >= 1
