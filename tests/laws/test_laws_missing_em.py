@@ -342,3 +342,40 @@ def test_compiled_code_masks_features_of_a_block_at_once(name: str, monkeypatch)
     one_pass(KERNELS["product"](scene.parameters), with_gaps(scene.Y, 0.3), "numba")
     form = FAMILIES[name].form
     assert done == [form, f"masked {form}"]
+
+
+@pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is optional")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("d", "share"), [(4, 0.3), (9, 0.1), (9, 0.6), (40, 0.1)])
+def test_rows_one_by_one_give_what_patterns_give(monkeypatch, d, share, weighted) -> None:
+    scene = mixtures.scene(FAMILIES["full"], 1100, 3, d, condition=100.0)
+    p, Y = scene.parameters, with_gaps(scene.Y, share)
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, 1100) if weighted else None
+    found = []
+    for fewest in (0.0, 1e9):  # all by patterns, all rows that lack a value one by one
+        monkeypatch.setattr("dgmm.mixture.marginal.patterns._FEWEST_ROWS", fewest)
+        found.append(one_pass(KERNELS["centred"](p), Y, "numba", weights))
+    by_pattern, by_row = found
+    assert by_row.log_likelihood == pytest.approx(by_pattern.log_likelihood, rel=1e-12)
+    left, right = (m_step(p.family, s, before=p).regularised(np.zeros(d)) for s in found)
+    assert mixtures.difference(left, right) <= 1e-10
+
+
+@pytest.mark.skipif("numba" not in BACKENDS, reason="Numba is optional")
+def test_rows_of_patterns_that_few_have_are_taken_one_by_one(monkeypatch) -> None:
+    """Fewer than 96 with nothing missing to speak of, fewer than 48 with four missing features."""
+    scene, taken = mixtures.scene(FAMILIES["full"], 1000, 2, 5), []
+    Y = scene.Y.copy()
+    Y[0, :60], Y[:4, 60:120], Y[:4, 120:150] = np.nan, np.nan, np.nan
+    Y[1, 150:400] = np.nan
+    Y[4, 120:150], Y[0, 120:150] = np.nan, 0.0
+    backend = type(get("numba"))
+    expect = backend.expect_missing
+
+    def counted(self, precision, gaps, *arrays):
+        taken.append(len(gaps.starts) - 1)
+        return expect(self, precision, gaps, *arrays)
+
+    monkeypatch.setattr(backend, "expect_missing", counted)
+    one_pass(KERNELS["product"](scene.parameters), Y, "numba")
+    assert taken == [90, 90]  # 60 that lack one value and 30 that lack four, for each component

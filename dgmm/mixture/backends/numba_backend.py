@@ -25,6 +25,7 @@ from dgmm.mixture.backends.fused_products import (
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
+from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
     apply_ufunc,
@@ -32,7 +33,14 @@ from dgmm.mixture.backends.numba_steps import (
     squared_norms,
     standardise,
 )
-from dgmm.mixture.backends.numpy_backend import Block, NumpyBackend, Tile, lowest, word_of
+from dgmm.mixture.backends.numpy_backend import (
+    Block,
+    Gaps,
+    NumpyBackend,
+    Tile,
+    lowest,
+    word_of,
+)
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
@@ -207,6 +215,20 @@ class NumbaBackend(NumpyBackend):
             ),
         )
         return True
+
+    takes_rows = True
+
+    def expect_missing(
+        self, precision: Tile, gaps: Gaps, E: Tile, V: Tile, distances: Tile, C: Tile
+    ) -> Tile:
+        """Row by row."""
+        factors = np.empty(E.shape[1])
+        expect_missing(precision, gaps.missing, gaps.starts, E, V, distances, factors, C)
+        return factors
+
+    def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
+        """Row by row."""
+        add_uncertain(R, gaps.missing, gaps.starts, C, second)
 
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """One read."""

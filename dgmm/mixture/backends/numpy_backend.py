@@ -64,6 +64,30 @@ COMPLETE, INCOMPLETE, EMPTY, INFINITE = range(4)
 _WORDS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaps:
+    """What rows lack: row i features missing[starts[i] : starts[i + 1]], ascending."""
+
+    missing: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, is_missing: NDArray[np.bool_]) -> Gaps:
+        """From the mask (d, b)."""
+        d, b = is_missing.shape
+        missing = np.flatnonzero(np.ascontiguousarray(is_missing.T))
+        missing %= d
+        starts = np.zeros(b + 1, np.intp)
+        np.cumsum(is_missing.sum(axis=0), out=starts[1:])
+        return cls(missing, starts)
+
+    @property
+    def n_covariances(self) -> int:
+        """Numbers of the lower triangles of all rows."""
+        m = np.diff(self.starts)
+        return int((m * (m + 1) // 2).sum())
+
+
 class Backend(Protocol):
     """Operations on a tile of b rows; `out`, `top`, `total` and `product` are the caller's."""
 
@@ -97,6 +121,37 @@ class Backend(Protocol):
 
     def e_step(self, block: Block) -> bool:
         """Do a block at once; False where that cannot be: it goes tile by tile then."""
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether `expect_missing` and `add_uncertain` are there, which only compiled code has."""
+
+    def expect_missing(
+        self, precision: Tile, gaps: Gaps, E: Tile, V: Tile, distances: Tile, C: Tile
+    ) -> Tile:
+        """Expected values of what rows lack under one component (`dgmm.mixture.marginal`).
+
+        Parameters
+        ----------
+        precision : (d, d)
+        gaps
+            What each row lacks.
+        E : (d, b)
+            Deviations from the mean, 0 where a value is missing; expected ones are written there.
+        V : (d, b)
+            Λ E.
+        distances : (b,)
+            Eᵀ V of each row; becomes the distance of what is observed.
+        C : (c,)
+            Covariances of what is missing go here, as lower triangles.
+
+        Returns
+        -------
+        (det Λ_mm)^−½ of each row, (b,)
+        """
+
+    def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
+        """Add r C of each row to the upper triangle of `second` (d, d)."""
 
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """What each row (n, d) lacks: `COMPLETE`, `INCOMPLETE`, `EMPTY` or `INFINITE`, (n,)."""
@@ -187,6 +242,18 @@ class NumpyBackend:
         """Never: tile by tile."""
         del block
         return False
+
+    takes_rows = False
+
+    def expect_missing(
+        self, precision: Tile, gaps: Gaps, E: Tile, V: Tile, distances: Tile, C: Tile
+    ) -> Tile:
+        """Not here."""
+        raise NotImplementedError
+
+    def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
+        """Not here."""
+        raise NotImplementedError
 
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """By whole arrays of masks."""

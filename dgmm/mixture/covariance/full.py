@@ -25,6 +25,7 @@ class Full(Family):
 
     name = scikit_learn_type = "full"
     form = "pairs"
+    takes_rows = True
 
     def quadratic_width(self, d: int) -> int:
         """d(d + 1)/2."""

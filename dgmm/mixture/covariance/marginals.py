@@ -63,6 +63,9 @@ class Marginals:
     #: Features are independent within a component, and a missing one is masked in φ: `recentred`
     #: and `completed` serve in place of `lifted`.
     masks_features: ClassVar[bool] = False
+    #: Σ is (k, d, d) and φ has all pairs of features: rows of patterns that few have can be taken
+    #: one by one.
+    takes_rows: ClassVar[bool] = False
 
     def marginal(self, covariances: Array, features: Features) -> Array:
         """Covariances of some of the features, of the family's shape for so many."""

@@ -15,6 +15,7 @@ from dgmm.mixture.marginal.masked_centred_kernel import MaskedCentredKernel
 from dgmm.mixture.marginal.masked_features import masked_moments
 from dgmm.mixture.marginal.masked_kernel import MaskedKernel
 from dgmm.mixture.marginal.patterns import Mask
+from dgmm.mixture.marginal.rows_kernel import RowsKernel
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -148,3 +149,24 @@ class MaskedPart:
         if statistics.reference is None:
             moments = family.recentred(moments, observed, self.means)
         return replace(statistics, sums=moments.sums, reference=self.means, observed=observed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsPart:
+    """Rows of patterns that few have, taken one by one."""
+
+    kernel: RowsKernel
+
+    @property
+    def features(self) -> None:
+        """All."""
+        return
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the precisions."""
+        return self.kernel.precisions.nbytes
+
+    def lifted(self, statistics: Statistics) -> Statistics:
+        """They are of all features already."""
+        return statistics

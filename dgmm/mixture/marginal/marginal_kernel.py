@@ -17,13 +17,14 @@ from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.kernels import Guard, Kernel, choose
 from dgmm.mixture.kernels.tiles import Array
-from dgmm.mixture.marginal.kernel_parts import KernelPart, MaskedPart, PatternPart
+from dgmm.mixture.marginal.kernel_parts import KernelPart, MaskedPart, PatternPart, RowsPart
 from dgmm.mixture.marginal.patterns import (
     Mask,
     PatternRows,
     complete_and_other_rows,
     rows_by_pattern,
 )
+from dgmm.mixture.marginal.rows_kernel import RowsKernel
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -90,15 +91,18 @@ class MarginalKernel:
 
     def patterns(self, values: NDArray[Any], backend: Backend) -> Iterator[PatternRows]:
         """The rows (n, d) as they are taken: by pattern, or the complete ones and the others."""
-        masks = self.family.masks_features
-        taken = complete_and_other_rows if masks else rows_by_pattern
-        return taken(values, backend)
+        if self.family.masks_features:
+            return complete_and_other_rows(values, backend)
+        apart = self.family.takes_rows and backend.takes_rows
+        return rows_by_pattern(values, backend, apart=apart)
 
     def part(self, observed: Mask) -> KernelPart:
-        """What is applied to the rows of a pattern."""
+        """What is applied to the rows of a pattern; where none is observed, to rows of any."""
         if self.family.masks_features:
             is_complete = bool(observed.all())
             return MaskedPart.of(self.parameters, self.complete, is_complete=is_complete)
+        if not observed.any():
+            return RowsPart(RowsKernel.of(self.parameters))
         return PatternPart.of(self.parameters, self.complete, observed)
 
     def zero(self) -> Statistics:

@@ -1,0 +1,157 @@
+"""Rows one by one, for patterns that few rows have: no pattern is prepared, no moment lifted.
+
+Products with Λ and of expected deviations are those of all rows of a tile; what a row lacks is
+expected given what it has in compiled code (`dgmm.mixture.backends.numba_rows`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmm.mixture.backends.numpy_backend import Gaps
+from dgmm.mixture.covariance.family import LOG_2PI, Family
+from dgmm.mixture.covariance.triangles import pack
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.marginal.masked_features import write_masked
+from dgmm.mixture.parameters import Parameters
+
+#: Rows of a tile, at least and at most, and numbers that it may take. (No power of two: numbers of
+#: a row would share lines of the first cache.)
+_LEAST_ROWS, _MOST_ROWS, _TILE_NUMBERS = 24, 488, 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsKernel:
+    """Precisions (k, d, d), and log weight plus ½ log det Λ (k,); moments about the old means."""
+
+    family: Family
+    means: Array
+    precisions: Array
+    log_norms: Array
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> RowsKernel:
+        """Prepare parameters of full covariances."""
+        p, family = parameters, parameters.family
+        factors = p.precisions_cholesky
+        half = family.half_log_det_precision(factors, p.n_components, p.n_features)
+        return cls(family, p.means, family.precisions(factors), p.log_weights + half)
+
+    @property
+    def name(self) -> str:
+        """The kernel's name in logs."""
+        return "rows"
+
+    @property
+    def is_exact(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def is_complete(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Always float64."""
+        return np.dtype(np.float64)
+
+    @property
+    def n_components(self) -> int:
+        """k."""
+        return len(self.means)
+
+    @property
+    def tile_rows(self) -> int:
+        """Expected deviations and covariances of all components, where half a row is missing."""
+        k, d = self.means.shape
+        rows = int(_TILE_NUMBERS / (k * d * (1.0 + d / 8.0)))
+        return min(max(rows, _LEAST_ROWS), _MOST_ROWS)
+
+    @property
+    def reference(self) -> Array:
+        """Moments about the old means."""
+        return self.means
+
+    @property
+    def with_scatter(self) -> bool:
+        """No such family has one."""
+        return False
+
+    @property
+    def sharing(self) -> tuple[Any, ...]:
+        """Tiles are used as they are."""
+        return (self.name, self.tile_rows)
+
+    def width(self, d: int) -> int:
+        """Length p of φ."""
+        return self.family.width(d)
+
+    def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+        """[c∘y, c], (2d, b)."""
+        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
+        tile = workspace.array("tile", (2 * d, b))
+        write_masked(Y, rows, tile)
+        return tile
+
+    def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
+        """Log weight plus log density of what is observed; keeps what `accumulate` needs."""
+        d, b, k = len(prepared) // 2, prepared.shape[1], self.n_components
+        values, mask = prepared[:d], prepared[d:]
+        gaps = Gaps.of(mask == 0.0)
+        E = workspace.array("expected", (k, d, b))
+        C = workspace.array("uncertain", (k, gaps.n_covariances))
+        V, L = workspace.array("whitened", (d, b)), workspace.array("log_prob", (k, b))
+        log_factors = workspace.array("log factors", (k, b))
+        for j in range(k):
+            np.subtract(values, self.means[j][:, None], out=E[j])
+            np.multiply(E[j], mask, out=E[j])
+            np.matmul(self.precisions[j], E[j], out=V)
+            np.einsum("ij,ij->j", E[j], V, out=L[j])
+            log_factors[j] = workspace.backend.expect_missing(
+                self.precisions[j], gaps, E[j], V, L[j], C[j]
+            )
+        np.log(log_factors, out=log_factors)
+        np.multiply(L, -0.5, out=L)
+        np.add(L, log_factors, out=L)
+        np.add(L, self.log_norms[:, None], out=L)
+        n_observed = d - np.diff(gaps.starts)
+        return np.asarray(np.subtract(L, 0.5 * LOG_2PI * n_observed, out=L))
+
+    def accumulate(
+        self,
+        prepared: Tile,
+        R: Tile,
+        sums: Array,
+        scatter: Array | None,
+        workspace: Workspace,
+        weights: Array | None = None,
+    ) -> None:
+        """Expected moments about the old means, component by component."""
+        d, b, k = len(prepared) // 2, prepared.shape[1], self.n_components
+        gaps = Gaps.of(prepared[d:] == 0.0)
+        q = self.family.quadratic_width(d)
+        E = workspace.array("expected", (k, d, b))
+        C = workspace.array("uncertain", (k, gaps.n_covariances))
+        weighted = workspace.array("whitened", (d, b))
+        for j in range(k):
+            np.multiply(E[j], R[j], out=weighted)
+            second = weighted @ E[j].T
+            workspace.backend.add_uncertain(R[j], gaps, C[j], second)
+            sums[:q, j] += pack(second)
+            sums[q:-1, j] += weighted.sum(axis=1)
+            sums[-1, j] += R[j].sum()
+
+    def common_log_prob(self, Y: Tile) -> Tile | float:
+        """Nothing is left out."""
+        return 0.0
+
+    def at_once(
+        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
+    ) -> None:
+        """Tile by tile."""
+        return
