@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from sklearn.datasets import load_digits
@@ -62,3 +63,17 @@ def test_cells_come_back_by_their_names(tmp_path: Path) -> None:
     digits = load_digits().target
     assert len(found) == len(digits)
     assert adjusted_rand_score(digits, found.label) >= 0.5
+
+
+def test_stars_count_with_what_is_known_of_them(tmp_path: Path) -> None:
+    record = run("stars", "stars.parquet", tmp_path)
+    stars = pd.read_parquet(tmp_path / "stars.parquet")
+    found = rows(tmp_path)
+    assert (found.label >= 0).all()
+    assert list(found.name) == list(stars.name)
+    assert record["data"]["feature_names"] == ["color", "magnitude", "speed"]
+    dwarfs = stars.magnitude.to_numpy() > 10.0
+    dwarfs &= stars.color.to_numpy() < 0.3
+    dwarfs &= ~stars["color.mask"].to_numpy()
+    label = np.bincount(found.label[dwarfs]).argmax()
+    assert (found.label[dwarfs] == label).mean() >= 0.9
