@@ -49,7 +49,7 @@ class RepeatedValue:
     n_rows : int
         Rows with it among all that are fitted; of the sample, scaled up, where not `is_exact`.
     share : float
-        Of the rows that are fitted.
+        Of the rows that are fitted, by weight where they have weights of their own.
     is_exact : bool
         Whether all rows were counted.
     kind : {"fill", "spike", "level"}
@@ -191,9 +191,13 @@ class _Column:
         sampled = np.ascontiguousarray(summary.sample[:, feature]).astype(np.float64)
         shared: dict[float, float] = {}
         for value in values[counts >= _least(len(first))]:
-            n_rows = int(np.count_nonzero(sampled == value))
-            if n_rows >= _FEWEST_ROWS and n_rows > SHARE * len(sampled):
-                shared[float(value)] = n_rows / len(sampled)
+            equal = sampled == value
+            n_rows = int(np.count_nonzero(equal))
+            share = n_rows / len(sampled)
+            if (weights := summary.sample_weights) is not None:
+                share = float(weights[equal].sum() / weights.sum())
+            if n_rows >= _FEWEST_ROWS and share > SHARE:
+                shared[float(value)] = share
         return cls(feature, values, counts, shared, len(first))
 
     @property

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+import zarr
 
+from dgmm.checkpoint.encoding import decode, encode
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.standardisation import Standardisation
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.summary.repeated_values import repeated_values
 from dgmm.data.summary.summarise import summarise
-from dgmm.data.summary.weight_summary import weigh, weight_warnings
+from dgmm.data.summary.weight_summary import PartialWeights, weigh, weight_warnings
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.data.weighted_dataset import weighted
+from dgmm.data.zarr.dataset import open_zarr
+from dgmm.data.zarr.vector import open_zarr_vector
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.reduction.blocks import BlockRange
 
 N = 300_000  # rows in two blocks of weights
 
@@ -147,6 +157,59 @@ def test_a_sample_of_all_rows_has_their_weights():
     there = weights > 0
     np.testing.assert_array_equal(found.sample_numbers, np.flatnonzero(there))
     np.testing.assert_allclose(found.sample_weights, (weights / weights[there].mean())[there])
+
+
+@pytest.mark.parametrize("heavy", [True, False])
+def test_values_that_many_rows_share_are_looked_for_by_weight(heavy):
+    """A tenth of the rows have the value: a hundredth of the weight, or nearly half."""
+    rng = np.random.default_rng(8)
+    rows, weights = rng.normal(size=(20_000, 1)), rng.uniform(0.5, 1.5, 20_000)
+    rows[::10] = 7.0
+    weights[::10] *= 9.0 if heavy else 0.1
+    found = repeated_values(_summary(rows, weights, 10_000, 0), np.zeros(1, bool), None)
+    share = weights[::10].sum() / weights.sum()
+    shares = [value.share for value in found if value.value == 7.0]
+    assert shares == ([pytest.approx(share, rel=0.05)] if heavy else [])
+
+
+def test_quartiles_are_those_of_copies():
+    rng = np.random.default_rng(9)
+    for n in range(2, 40):
+        rows, counts = rng.integers(9, size=(n, 3)).astype(float), rng.integers(1, 5, n)
+        copies = np.repeat(rows, counts, axis=0)
+        found = Standardisation.from_sample(rows, common_scale=False, weights=counts.astype(float))
+        expected = Standardisation.from_sample(copies, common_scale=False)
+        np.testing.assert_array_equal(found.shift, expected.shift)
+        np.testing.assert_array_equal(found.is_constant, expected.is_constant)
+        np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-12)
+
+
+def test_finished_parts_of_the_read_are_saved_and_come_back():
+    weights = np.random.default_rng(1).lognormal(size=1000)
+    weights[3] = 0.0
+    found = _weighed(weights)
+    again = decode(encode(found))
+    assert again.record() == found.record()
+    part = PartialWeights.of(weights, 70)
+    assert encode(decode(encode(part))).tree == encode(part).tree
+    assert part.largest.row == 70 + weights.argmax()
+
+
+def test_stored_rows_with_weights_go_to_other_processes(tmp_path):
+    rows, weights = np.arange(18_000.0).reshape(9000, 2), np.arange(9000.0)
+    group = zarr.open_group(tmp_path, mode="w")
+    group.create_array("rows", data=rows, chunks=(500, 2))
+    group.create_array("w", data=weights, chunks=(333,))
+    dataset = weighted(
+        open_zarr(str(tmp_path), "rows"), open_zarr_vector(str(tmp_path), "w"), "counts"
+    )
+    wanted = dataset.with_cache(10**6).with_retries(1.0)
+    sent = pickle.loads(pickle.dumps(wanted))  # noqa: S301 - what was pickled here
+    assert isinstance(sent, StoredDataset)
+    for _ in range(2):  # the second time from the cache
+        blocks = list(sent.read_blocks(BlockRange(0, sent.grid.n_blocks)))
+        np.testing.assert_array_equal(np.concatenate([b.values for b in blocks]), rows)
+        np.testing.assert_array_equal(np.concatenate([b.weights for b in blocks]), weights)
 
 
 def _dataset(rows, weights, kind="importance"):
