@@ -1,14 +1,18 @@
-"""Jobs over rows by formula, and the bits of what they leave."""
+"""Jobs over rows by formula, and the bits of what they leave; as a script, `dgmm` for such jobs."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from formula_source import FormulaSource
+from formula_source import FORMULA, FormulaSource
+
+from dgmm.cli.entry_point import main
+from dgmm.data.formats import FORMATS
 
 SIZES = (5000, 0, 12_000, 700, 9000, 1)
 PRODUCTS = ("labels", "max_posterior", "log_density")
@@ -48,3 +52,8 @@ def by_hand(folder: Path, source: FormulaSource) -> Path:
     array[...] = rows
     array.attrs["feature_names"] = list(source.description.feature_names)
     return path
+
+
+if __name__ == "__main__":
+    FORMATS["formula"] = FORMULA
+    main(sys.argv[1:])

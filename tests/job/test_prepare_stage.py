@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import formula_jobs
 import numpy as np
 import pytest
 import zarr
@@ -43,6 +46,27 @@ def test_a_source_is_fitted_with_the_bits_of_the_same_rows_written_by_hand(tmp_p
     np.testing.assert_array_equal(
         zarr.open_group(tmp_path / "run" / "prepared.zarr", mode="r")["rows"][:], source.all_rows()
     )
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_process_that_is_killed_while_it_prepares_goes_on_with_the_same_bytes(tmp_path):
+    sizes, d = (20_000,) * 10, 27  # two groups of five parts
+    (tmp_path / "log").mkdir()
+    source = FormulaSource(sizes, d, str(tmp_path / "log"), dtype="<f4", kill_at=7)
+    job = job_of(tmp_path, source.save(tmp_path / "rows.json"), cluster={"n_workers": 1})
+    script = [sys.executable, formula_jobs.__file__, "ingest", "--quiet", str(job)]
+    assert subprocess.run(script, check=False, cwd=tmp_path).returncode == 9
+    assert (tmp_path / "run" / "prepared.zarr.part").is_dir()
+    assert run(["ingest", "--quiet", str(job)]) == 0
+    assert source.n_reads() == {i: 2 if i in {5, 6, 7} else 1 for i in range(10)}
+    assert record(tmp_path / "run")["attempts"][0]["status"] == "running"
+    same = FormulaSource(sizes, d, dtype="<f4").save(tmp_path / "same.json")
+    assert run(["ingest", "--quiet", str(job_of(tmp_path, same, "whole"))]) == 0
+    one, other = (tmp_path / name / "prepared.zarr" for name in ("run", "whole"))
+    assert files(one) == files(other)
 
 
 def test_a_finished_run_reads_nothing_again(tmp_path, source):
