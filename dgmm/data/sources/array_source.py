@@ -98,6 +98,8 @@ class ArraySource:
         What results carry along.
     delivery : {"table", "none"}
         How results go back where the job does not say.
+    kept_bytes : int
+        Decoded chunks of columns that a process keeps between batches.
     """
 
     description: SourceDescription
@@ -108,12 +110,13 @@ class ArraySource:
     weights: Column | None = None
     carried: tuple[Column, ...] = ()
     delivery: Delivery = "none"
+    kept_bytes: int = 0
 
     @property
     def read_bytes(self) -> int:
         """Most bytes that reading one part holds at once."""
         width = len(self.description.feature_names) + len(self.carried) + 1
-        return _HELD * self.ranges.batch * width * 8
+        return _HELD * self.ranges.batch * width * 8 + self.kept_bytes
 
     def parts(self) -> tuple[RowPart, ...]:
         """All parts in order; no values are read."""

@@ -18,6 +18,7 @@ from dgmm.data.data_source import DataSource
 from dgmm.data.formats import detected_format, open_format
 from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.sources import array_source, stored_arrays
+from dgmm.data.sources.anndata import zarr_folder
 from dgmm.data.sources.anndata.anndata_source import open_anndata
 from dgmm.data.sources.hdf5 import hdf5_file
 from dgmm.errors import DataError
@@ -173,6 +174,32 @@ def changed(path):
     hdf5_file._opened.cache_clear()
     with h5py.File(path, "a") as file:
         yield file
+
+
+def test_a_chunk_of_a_column_is_decoded_once(tmp_path, monkeypatch):
+    """Columns have larger chunks than the batches of rows × features, and parts lie within one."""
+    path = write_cells(tmp_path / "x", CELLS, 3)
+    monkeypatch.setattr(stored_arrays, "BATCH_BYTES", 7 * 12)
+    monkeypatch.setattr(array_source, "_PART_BYTES", 14 * 12)
+    monkeypatch.setattr(array_source.RowRanges, "of", lambda *_: array_source.RowRanges(N, 14, 7))
+    source = opened(path, array="X", described=("area", "kind"))
+    assert len(source.parts()) == 4
+    decoded = []
+    read = zarr_folder.ZarrFolderArray.rows
+    monkeypatch.setattr(
+        zarr_folder.ZarrFolderArray,
+        "rows",
+        lambda self, *rows: decoded.append(self.where) or read(self, *rows),
+    )
+    found = carried_of(source)
+    assert found["area"] == expected("area")
+    assert found["kind"] == expected("kind")
+    columns = ["obs/_index", "obs/area", "obs/kind/codes"]
+    assert sorted(set(decoded) - {f"{path}: obs/kind/categories"}) == [
+        f"{path}: {name}" for name in columns
+    ]
+    assert all(decoded.count(f"{path}: {name}") == 1 for name in columns)
+    assert source.read_bytes > 8 * N * 80, "kept chunks count"
 
 
 def test_files_of_before_0_8_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from dgmm.data.sources.anndata.obs_columns import (
     obs_column,
     obs_names,
 )
-from dgmm.data.sources.anndata.zarr_folder import ZarrFolder
+from dgmm.data.sources.anndata.zarr_folder import KEPT_CHUNKS, ZarrFolder
 from dgmm.data.sources.array_source import ArraySource, RowRanges, Values
 from dgmm.data.sources.array_values import ArrayInFile, array_values
 from dgmm.data.sources.file_version import FileVersion
@@ -37,6 +37,7 @@ from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
 KIND = "AnnData"
+_TEXT_BYTES = 80
 #: Groups whose arrays have a row for each of obs.
 _OF_ROWS = ("X", "obsm", "layers")
 #: A Zarr store's array whose columns are those of var.
@@ -105,6 +106,7 @@ def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
         weights=taken.weights,
         carried=taken.carried,
         delivery="table" if is_installed() else "none",
+        kept_bytes=_kept_bytes(hierarchy, taken),
     )
 
 
@@ -171,6 +173,17 @@ def _feature_names(
         names = [str(name) for part in stored.batches(0, n_features, n_features) for name in part]
         given = names if len(set(names)) == n_features else None
     return feature_names_from(given, n_features, f"{hierarchy.where}: {array}")
+
+
+def _kept_bytes(hierarchy: Hierarchy, taken: _Taken) -> int:
+    """Chunks of the columns' arrays, a text as an object of Python with some letters."""
+    columns = (*taken.features, *taken.carried, *([taken.weights] if taken.weights else []))
+    arrays = [_codes(hierarchy, column) for column in columns]
+    sizes = [
+        (array.chunks or (0,))[0] * (_TEXT_BYTES if array.is_text else array.dtype.itemsize)
+        for array in arrays
+    ]
+    return KEPT_CHUNKS * max(sizes, default=0)
 
 
 def _n_obs(file: HierarchyFile, hierarchy: Hierarchy) -> int:

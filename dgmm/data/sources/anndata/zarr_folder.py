@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import warnings
@@ -25,6 +26,8 @@ from dgmm.storage.retry import is_transient, with_retries
 
 #: Text of one chunk's file at most; numbers are bounded by their shape.
 _MOST_TEXT = 2**31
+#: Chunks of columns that a process keeps, decoded.
+KEPT_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class ZarrFolder:
 
     def open(self) -> ZarrHierarchy:
         """The group's arrays."""
-        return ZarrHierarchy(self.path)
+        return ZarrHierarchy(self.path, self.digest)
 
     def fingerprint(self) -> dict[str, Any]:
         """Names and digest."""
@@ -73,9 +76,18 @@ class ZarrFolder:
 
 @dataclass(frozen=True, slots=True)
 class ZarrHierarchy:
-    """Groups and arrays below a folder, told by their metadata files."""
+    """Groups and arrays below a folder, told by their metadata files.
+
+    Attributes
+    ----------
+    where : str
+        The folder.
+    digest : str
+        Of the files, as far as it is known: chunks of columns are kept under it.
+    """
 
     where: str
+    digest: str = ""
 
     def attributes(self, path: str) -> Mapping[str, Any]:
         """Attributes of a group; empty where there is none."""
@@ -101,7 +113,8 @@ class ZarrHierarchy:
         if not isinstance(node, ArrayNode):
             return None
         refuse_codecs(node)
-        return ZarrFolderArray(f"{self.where}: {safe_text(path)}", node.attributes, _opened(node))
+        where = f"{self.where}: {safe_text(path)}"
+        return ZarrFolderArray(where, node.attributes, _opened(node), self.digest)
 
     def _node(self, path: str) -> ArrayNode | dict[str, Any] | None:
         folder = self._folder(path)
@@ -121,6 +134,7 @@ class ZarrFolderArray:
     where: str
     attributes: Mapping[str, Any]
     stored: Any
+    digest: str = ""
 
     is_sequential = False
 
@@ -154,14 +168,51 @@ class ZarrFolderArray:
         """Yield [start, stop) of the first dimension, `n_rows` at a time, text as objects."""
         for first in range(start, stop, n_rows):
             last = min(first + n_rows, stop)
-            values = np.asarray(self._rows(first, last))
-            yield values.astype(object) if self.is_text else values.astype(self.dtype, copy=False)
+            if len(self.shape) == 1 and self.digest:
+                yield np.concatenate(list(self._pieces(first, last)))
+            else:
+                yield self.rows(first, last)
 
-    def _rows(self, start: int, stop: int) -> Any:
+    def _pieces(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Values of a column chunk by chunk: theirs are larger than batches of rows × features."""
+        size = self.chunks[0]
+        for i in range(start // size, -(-stop // size)):
+            chunk = _kept_chunk(self, i)
+            yield chunk[max(start - i * size, 0) : stop - i * size]
+
+    def __hash__(self) -> int:
+        return hash((self.where, self.digest))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ZarrFolderArray):
+            return NotImplemented
+        return (self.where, self.digest) == (other.where, other.digest)
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """[start, stop) of the first dimension.
+
+        Raises
+        ------
+        DataError
+            If a chunk is damaged.
+        """
+        values = np.asarray(self._read(start, stop))
+        return values.astype(object) if self.is_text else values.astype(self.dtype, copy=False)
+
+    def _read(self, start: int, stop: int) -> Any:
         try:
             return with_retries(lambda: self.stored[start:stop])
         except Exception as error:  # noqa: BLE001 - zarr and its codecs raise anything
             raise _in_words(error, f"{self.where}, rows {start:,} to {stop - 1:,}") from None
+
+
+@functools.lru_cache(maxsize=KEPT_CHUNKS)
+def _kept_chunk(array: ZarrFolderArray, i: int) -> NDArray[Any]:
+    """A chunk of a column, decoded once for all batches that lie in it."""
+    size = array.chunks[0]
+    chunk = array.rows(i * size, min((i + 1) * size, array.shape[0]))
+    chunk.flags.writeable = False
+    return chunk
 
 
 _METADATA = {"zarr.json", ".zarray", ".zattrs"}
