@@ -130,9 +130,6 @@ class LoggedStore(WholeChunksStore):
 class LoggedFile(LabelledFile):
     """A group that is read through a `LoggedStore`."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LoggedFile, (self.path, self.group, self.chunks)
-
     def _open(self, library: Any, options: dict[str, Any]) -> Any:
         store = LoggedStore(self.root, self.chunks)
         return library.open_dataset(store, engine="zarr", consolidated=False, **options)
@@ -140,7 +137,7 @@ class LoggedFile(LabelledFile):
 
 def logged(source: LabelledSource) -> LabelledSource:
     """The same source, whose chunks are written down as they are read."""
-    files = tuple(LoggedFile(f.path, f.group, f.chunks) for f in source.collection.files)
+    files = tuple(LoggedFile(f.path, f.group, f.chunks, f.version) for f in source.collection.files)
     return replace(source, collection=replace(source.collection, files=files))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,12 @@ class Collection:
             return cls(tuple(files))
         sizes = [_size_along(file, concat_dim) for file in files]
         return cls(tuple(files), concat_dim, (0, *itertools.accumulate(sizes)))
+
+    def with_versions(self, versions: Sequence[str]) -> Collection:
+        """The same files, of which it is known what is stored."""
+        pairs = zip(self.files, versions, strict=True)
+        files = tuple(file.with_chunks(file.chunks, version) for file, version in pairs)
+        return replace(self, files=files)
 
     @property
     def first(self) -> LabelledFile:

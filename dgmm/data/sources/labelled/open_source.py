@@ -67,8 +67,9 @@ def open_labelled(source: DataSource) -> LabelledSource:
     uses = chunk_uses(collection, used, grid, taken)
     refuse_repeated(collection, used, uses)
     geometry = _Geometry(collection, tuple(variables), weights, grid, taken)
+    identity = geometry.identity(source, coordinates)
     return LabelledSource(
-        collection,
+        collection.with_versions(identity["files"]),
         tuple(variables),
         weights,
         grid,
@@ -76,7 +77,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
         frozenset(use.name for use in uses if use.is_kept),
         geometry.description(names, dtype, [use.note for use in uses]),
         geometry.read_bytes(row_bytes),
-        geometry.identity(source, coordinates),
+        identity,
         weights_are_latitudes=source.weight_cosine is not None,
     )
 

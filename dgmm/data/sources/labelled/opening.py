@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import xarray
 
 _METADATA = ("zarr.json", ".zgroup", ".zarray")
+#: Files whose metadata a process keeps; xarray keeps as many of them open.
+_MOST_OPEN = 128
 
 
 def xarray_library() -> ModuleType:
@@ -55,19 +57,39 @@ class LabelledFile:
         A group within it.
     chunks : mapping
         Of a Zarr group: by name, the files of the arrays that are read.
+    version : str
+        What is stored, as a digest: files of one version are opened once in a process. Empty while
+        it is not known.
     """
 
     def __init__(
-        self, path: str, group: str | None = None, chunks: Mapping[str, ChunkFiles] | None = None
+        self,
+        path: str,
+        group: str | None = None,
+        chunks: Mapping[str, ChunkFiles] | None = None,
+        version: str = "",
     ) -> None:
-        self.path, self.group, self.chunks = path, group, dict(chunks or {})
+        self.path, self.group, self.version = path, group, version
+        self.chunks = dict(chunks or {})
 
     def __reduce__(self) -> tuple[type[LabelledFile], tuple[Any, ...]]:
-        return type(self), (self.path, self.group, self.chunks)
+        return type(self), (self.path, self.group, self.chunks, self.version)
 
-    def with_chunks(self, chunks: Mapping[str, ChunkFiles]) -> LabelledFile:
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelledFile) or type(other) is not type(self):
+            return False
+        return self is other or bool(self.version and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return hash(self._key) if self.version else id(self)
+
+    @property
+    def _key(self) -> tuple[str, str | None, str]:
+        return self.path, self.group, self.version
+
+    def with_chunks(self, chunks: Mapping[str, ChunkFiles], version: str = "") -> LabelledFile:
         """The same file, of whose arrays the chunks are known."""
-        return LabelledFile(self.path, self.group, chunks)
+        return type(self)(self.path, self.group, chunks, version)
 
     def __str__(self) -> str:
         return self.root if self.is_zarr else f"{self.path}{f', {self.group}' * bool(self.group)}"
@@ -91,6 +113,10 @@ class LabelledFile:
         DataError, DataNotFoundError
             If it cannot be opened.
         """
+        return _shared(self) if self.version else self.opened_anew()
+
+    def opened_anew(self) -> xarray.Dataset:
+        """The file opened once more; see `dataset`."""
         library = xarray_library()
         options = {
             "decode_cf": False,
@@ -152,6 +178,12 @@ class LabelledFile:
                 f"{safe_text(str(self))}: variable {safe_text(name)} cannot be read at {shown}: "
                 f"{type(error).__name__}: {safe_text(str(error))}. Write it again"
             ) from error
+
+
+@lru_cache(maxsize=_MOST_OPEN)
+def _shared(file: LabelledFile) -> xarray.Dataset:
+    """One opened file for all tasks of a process that are sent the same one."""
+    return file.opened_anew()
 
 
 def is_zarr_folder(path: str) -> bool:

@@ -25,6 +25,7 @@ from labelled_cases import (
 )
 
 from dgmm.data.sources.labelled.chunk_store import WholeChunksStore
+from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.row_source import RowSource
 from dgmm.errors import DataError
 
@@ -242,6 +243,31 @@ def test_files_without_chunks_are_cut_in_parts_that_keep_c_order(
     assert source.grid.edges == ((0, 1, 2, 3), (0, 3, 6, 9, 10), (0, 20))
     with xr.open_dataset(path, decode_times=False) as data:
         np.testing.assert_array_equal(all_rows(source), stacked(data))
+
+
+@pytest.mark.parametrize("version", [3, None])
+def test_a_file_is_opened_once_for_all_tasks_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int | None
+) -> None:
+    path = written(ocean((2, 2, 4, 6)), tmp_path / "a", (1, 2, 2, 3), FLOAT, version)
+    source = opened(path)
+    n_opened = 0
+    anew = LabelledFile.opened_anew
+
+    def counted(self: LabelledFile) -> xr.Dataset:
+        nonlocal n_opened
+        n_opened += 1
+        return anew(self)
+
+    monkeypatch.setattr(LabelledFile, "opened_anew", counted)
+    sent = pickle.dumps(source)
+    first, second = (all_rows(pickle.loads(sent)) for _ in range(2))  # noqa: S301 - our own bytes
+    np.testing.assert_array_equal(first, second)
+    assert n_opened == 1
+    written(ocean((2, 2, 4, 6)) + 1.0, tmp_path / "b", (1, 2, 2, 3), FLOAT, version)
+    (tmp_path / "a").rename(tmp_path / "old")
+    (tmp_path / "b").rename(path)
+    np.testing.assert_array_equal(all_rows(opened(path)), first + np.float32(1.0))
 
 
 def test_a_source_that_changed_is_noticed(tmp_path: Path) -> None:
