@@ -2,8 +2,9 @@
 
 Each pattern of each block is prepared and lifted once, whatever rows it has: that is most of the
 time where patterns are many. Where features are independent they are masked, and patterns cost
-nothing. The constants are CPU times of NumPy's passes over 24,000 rows (d = 8 and 27, k = 4 to 16,
-1 to 50 patterns), which the formula meets within a factor of 2.
+nothing. Compiled code takes rows of patterns that few rows of a block have one by one, where the
+family allows it. The constants are CPU times of NumPy's passes over 24,000 rows (d = 8 and 27,
+k = 4 to 16, 1 to 50 patterns), which the formula meets within a factor of 2.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns
 from dgmm.errors import JobFileError
 from dgmm.mixture.covariance import Family
+from dgmm.mixture.marginal.patterns import fewest_rows
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.run_record import Missing
 from dgmm.terminal_text import listed
@@ -28,6 +30,9 @@ _FLOP, _COMPONENT, _ROW = 0.05, 8.0, 40.0
 _FEATURE, _PARTIAL_ROW = 10.0, 200.0
 #: Nanoseconds of a pattern in a block, and for each component and cube of the features.
 _PATTERN, _LIFT = 0.35e6, 0.5
+#: Nanoseconds of a component where compiled code takes a row by itself: beside its features, for
+#: each pair of them, and for powers of the number that it lacks.
+_OF_ROW, _OF_PAIR, _OF_MISSING = 360.0, 2.5, (290.0, 110.0, 3.6)
 #: A row of masked features, over a complete one.
 _MASKED = 3.0
 
@@ -53,8 +58,29 @@ class MissingCost:
     factor: float
 
     @classmethod
-    def of(cls, family: Family, k: int, patterns: MissingPatterns, grid: BlockGrid) -> Self:
-        """Estimate it for k components, from the patterns of the rows that are fitted."""
+    def of(
+        cls,
+        family: Family,
+        k: int,
+        patterns: MissingPatterns,
+        grid: BlockGrid,
+        *,
+        by_row: float | None = None,
+    ) -> Self:
+        """Estimate it.
+
+        Parameters
+        ----------
+        family, k
+            Of the mixture.
+        patterns
+            Of the rows that are fitted.
+        grid
+            How rows are cut into blocks: each prepares and lifts its own patterns.
+        by_row
+            The mean number of values that a row lacks, of those that lack any, where compiled code
+            can take rows one by one; None elsewhere.
+        """
         n_rows, n_partial = patterns.n_rows, patterns.n_partial
         d, n_blocks = grid.n_features, grid.n_blocks
         whole = _FLOP * 4 * k * family.width(d) + _COMPONENT * k + _ROW
@@ -63,7 +89,13 @@ class MissingCost:
             factor = 1.0 + share * (_MASKED - 1.0)
             return cls(patterns.n_patterns, n_partial, n_rows, factor)
         partial = _FEATURE * d + _PARTIAL_ROW + _FLOP * 2 * family.scatter_width(d)
-        lifts = _visits(patterns, n_partial, n_blocks) * (_PATTERN + _LIFT * k * float(d) ** 3)
+        lift = _PATTERN + _LIFT * k * float(d) ** 3
+        if by_row is None or not family.takes_rows:
+            lifts = _visits(patterns, n_partial, n_blocks) * lift
+        else:
+            powers = sum(c * by_row**i for i, c in enumerate(_OF_MISSING, 1))
+            row = k * (_OF_ROW + _OF_PAIR * d * d + powers)
+            lifts = _lifts_or_rows(patterns, n_partial, n_blocks, lift, row, by_row)
         factor = 1.0 + (share * partial + lifts / n_rows) / whole
         return cls(patterns.n_patterns, n_partial, n_rows, factor)
 
@@ -100,6 +132,18 @@ def _visits(patterns: MissingPatterns, n_partial: int, n_blocks: int) -> float:
     lacks = patterns.bits.any(axis=1)
     counts = patterns.counts[lacks].astype(np.float64)
     return float((n_blocks * -np.expm1(-counts / n_blocks)).sum())
+
+
+def _lifts_or_rows(
+    patterns: MissingPatterns, n_partial: int, n_blocks: int, lift: float, row: float, lacks: float
+) -> float:
+    """Nanoseconds of all patterns, where rows of those that few rows of a block have go alone."""
+    if patterns.is_more:
+        return n_partial * row
+    counts = patterns.counts[patterns.bits.any(axis=1)].astype(np.float64)
+    visits = n_blocks * -np.expm1(-counts / n_blocks)
+    is_few = counts / visits < fewest_rows(np.array(lacks))
+    return float(np.where(is_few, counts * row, visits * lift).sum())
 
 
 def require_accepted(cost: MissingCost, *, is_accepted: bool) -> None:

@@ -25,7 +25,7 @@ from dgmm.fitting.missing_cost import MissingCost, require_accepted
 from dgmm.fitting.sampled_values import carried, measurable
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import warnings_of_weights
-from dgmm.mixture.backends import select, why_not_compiled
+from dgmm.mixture.backends import get, select, why_not_compiled
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.parameters import Parameters
@@ -142,7 +142,9 @@ def prepare(
         "summary", lambda: _summary(dataset, executor, settings, progress, weights)
     )
     _check_sizes(summary.n_kept, settings)
-    cost = _missing_cost(summary, family, settings, dataset)
+    # "arithmetic" is its name on disk: checkpoints of earlier versions have it too.
+    backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
+    cost = _missing_cost(summary, family, settings, dataset, backend)
     standardisation = progress.once(
         "standardisation",
         lambda: Standardisation.from_sample(
@@ -167,12 +169,9 @@ def prepare(
         ),
     )
     problem = _problem(dataset, settings, summary, standardisation, sample, regularisation)
-    counts = weights is not None and weights.kind == "counts"
-    problem = replace(problem, counts_are_rows=counts)
+    problem = replace(problem, counts_are_rows=weights is not None and weights.kind == "counts")
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
-    # "arithmetic" is its name on disk: checkpoints of earlier versions have it too.
-    backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
     warnings = (
         *warnings_of_weights(weights, dataset, settings),
         *_warnings(dataset, settings, family, summary, standardisation, repeated),
@@ -188,12 +187,14 @@ def prepare(
 
 
 def _missing_cost(
-    summary: Summary, family: Family, settings: FitSettings, dataset: Dataset
+    summary: Summary, family: Family, settings: FitSettings, dataset: Dataset, backend: str
 ) -> MissingCost | None:
     """What missing values cost, refused where that is too much; None where there are none."""
     if summary.patterns is None or not summary.n_partial:
         return None
-    cost = MissingCost.of(family, settings.n_components, summary.patterns, dataset.grid)
+    lacks = float(summary.n_nan.sum()) / summary.n_partial if get(backend).takes_rows else None
+    k, patterns = settings.n_components, summary.patterns
+    cost = MissingCost.of(family, k, patterns, dataset.grid, by_row=lacks)
     require_accepted(cost, is_accepted=settings.accept_cost)
     return cost
 

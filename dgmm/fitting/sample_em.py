@@ -52,6 +52,7 @@ from dgmm.fitting.sample_effort import (
 )
 from dgmm.fitting.sample_trials import Selection, Tried, likeliest_of_each
 from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.backends import get
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.kernels.scorer import Scorer
@@ -251,7 +252,10 @@ class SampleEM:
 def _cost(rows: Array, prepared: PreparedFit, settings: FitSettings) -> float:
     """What missing values cost on a few rows, where each pattern has fewer than in all."""
     patterns, grid = MissingPatterns.of_rows(rows), ArrayDataset(rows).grid
-    return MissingCost.of(prepared.family, settings.n_components, patterns, grid).factor
+    lacks = float(np.isnan(rows).sum()) / max(patterns.n_partial, 1)
+    by_row = lacks if get(prepared.backend).takes_rows else None
+    k = settings.n_components
+    return MissingCost.of(prepared.family, k, patterns, grid, by_row=by_row).factor
 
 
 def _is_sound(candidate: FitCandidate, n_components: int) -> bool:
