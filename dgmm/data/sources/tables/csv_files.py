@@ -17,7 +17,7 @@ from dgmm.data.sources.tables.csv_options import CountedQuotes, CsvOptions, open
 from dgmm.data.sources.tables.csv_sample import CsvSample, csv_sample
 from dgmm.data.sources.tables.duplicate_ids import check_ids
 from dgmm.data.sources.tables.table_files import TableFile, table_files
-from dgmm.data.sources.tables.table_source import Extent, TableSource, file_columns
+from dgmm.data.sources.tables.table_source import Extent, TableSource, file_columns, shared_columns
 
 #: Bytes of text that are parsed at once, at least in all and for each column: a row has to fit.
 _BLOCK_BYTES, _CELL_BYTES = 1024 * 1024, 256
@@ -113,7 +113,7 @@ def open_csv(source: DataSource) -> TableSource:
     named = [(file.name, types) for file, types in zip(files, columns, strict=True)]
     choice = choose_columns(source, named, no_numbers, partitions)
     as_text = {n: k if n in partitions else arrow().string() for n, k in choice.carried.items()}
-    reader = CsvReader(options, tuple(sample.types for sample in samples))
+    reader = CsvReader(options, shared_columns([sample.types for sample in samples]))
     extents = tuple(Extent(i, 0, _count(file, options, samples[i])) for i, file in enumerate(files))
     note = "CSV files say nothing of their rows: each was read once to count them"
     choice = replace(choice, carried=as_text, dtype=np.dtype(np.float64))

@@ -242,7 +242,13 @@ def file_columns(
                 )
             if name in file.partition:
                 columns[name] = arrow().string() if is_text else arrow().int64()
-    return tuple(every)
+    return shared_columns(every)
+
+
+def shared_columns(every: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """The same, equal ones as one object: a table of many files is small where it is sent."""
+    shared: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    return tuple(shared.setdefault(tuple(columns.items()), columns) for columns in every)
 
 
 def _with_partitions(

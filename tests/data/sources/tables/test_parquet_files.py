@@ -362,6 +362,14 @@ def test_a_source_is_picklable_and_reads_the_same_elsewhere(tmp_path):
     assert carried_of(copy) == {"id": ["a", "b"], "k": [1, 1]}
 
 
+def test_a_table_of_many_files_is_small_where_it_is_sent(tmp_path):
+    columns = {f"column_{i}": [1.0] for i in range(50)}
+    for i in range(40):
+        write(tmp_path / "t" / f"{i}.parquet", **columns)
+    few = len(pickle.dumps(opened(tmp_path / "t", paths=(f"{tmp_path}/t/0.parquet",))))
+    assert len(pickle.dumps(opened(tmp_path / "t"))) - few < 39 * 500, "bytes a file"
+
+
 def test_the_fingerprint_follows_files_and_what_is_taken_of_them(tmp_path):
     file = write(tmp_path / "t.parquet", x=[1.0], y=[2.0])
     source = opened(file)
