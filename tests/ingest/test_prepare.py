@@ -10,9 +10,10 @@ import zarr
 from formula_source import FormulaSource, formula_weights
 
 from dgmm.data.source_dataset import SourceDataset
-from dgmm.errors import DataError, OutputFailedError
+from dgmm.errors import DataError, OutputFailedError, PoisonBlocksError, UnavailableError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.ingest import prepare as stage
+from dgmm.ingest.groups import groups_of
 from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare, with_prepared_rows
 from dgmm.reduction.blocks import BlockRange
 from dgmm.storage.folders import Folder
@@ -180,3 +181,21 @@ def test_damaged_rows_at_an_edge_are_named_and_read_again_by_the_next_attempt(
         np.concatenate([block.values for block in blocks]), source.all_rows()
     )
     assert sorted(source.n_reads().values())[:4] == [1, 1, 1, 1]
+
+
+class Poisoned:
+    """An executor on which one group ends every worker."""
+
+    n_threads = 2
+
+    def run(self, task, ranges, *, align=1):
+        raise PoisonBlocksError("3 worker processes", (1, 2), None)
+        yield
+
+
+def test_parts_that_end_every_worker_are_named(tmp_path):
+    dataset = SourceDataset.of(source_of(tmp_path))
+    assert groups_of(dataset.parts, dataset.chunk_rows)[1].name == "part 3 to part 4"
+    said = "reading part 3 to part 4 ended 3 worker processes"
+    with Folder(tmp_path) as folder, pytest.raises(UnavailableError, match=said):
+        prepare(dataset, Poisoned(), PreparedTarget(folder, "prepared.zarr", "a" * 64))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zarr
 from formula_jobs import SIZES, bits, by_hand, job_of, record
-from formula_source import FORMULA, FormulaSource
+from formula_source import FORMULA, FormulaSource, formula_weights
 
 from dgmm.cli.entry_point import run
 from dgmm.data.formats import FORMATS
@@ -147,6 +147,22 @@ def test_a_plain_array_is_copied_where_that_is_asked_for(tmp_path, source):
     assert record(tmp_path / "copied")["prepared"]["kind"] == "plain array"
     assert (tmp_path / "copied" / "prepared.zarr" / "rows").is_dir()
     assert not (tmp_path / "run" / "prepared.zarr").exists()
+
+
+def test_weights_beside_a_plain_array_are_copied_with_its_rows(tmp_path, source):
+    rows = source.all_rows()
+    for name in ("rows", "w"):
+        group = zarr.open_group(tmp_path / "data.zarr", mode="a")
+        values = rows if name == "rows" else formula_weights(0, len(rows))
+        group.create_array(name, data=values, chunks=(4000, *values.shape[1:]))
+    data = {"array": "rows", "weights": {"array": "w", "kind": "counts"}}
+    plain = job_of(tmp_path, tmp_path / "data.zarr", data=data)
+    assert run(["run", "--quiet", str(plain)]) == 0
+    data["prepare"] = "always"
+    copied = job_of(tmp_path, tmp_path / "data.zarr", "copied", data=data)
+    assert run(["run", "--quiet", str(copied)]) == 0
+    assert bits(tmp_path / "copied") == bits(tmp_path / "run")
+    assert record(tmp_path / "copied")["weights"] == record(tmp_path / "run")["weights"]
 
 
 def test_a_source_is_refused_where_nothing_may_be_prepared(tmp_path, source, capsys):
