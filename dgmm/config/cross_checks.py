@@ -32,6 +32,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _initialisation(parsed)
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
+        yield from _imputed(parsed)
         yield from _kinds_of_input(parsed)
         yield from _weights(parsed)
         yield from _paths(parsed)
@@ -116,6 +117,16 @@ def _anomalies(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
             "written: write log_density: true, or remove this key"
         )
         yield _problem(parsed, ("output", "anomaly_quantile"), text)
+
+
+def _imputed(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Expected values where nothing is taken for missing."""
+    missing = _section(parsed, "data").get("missing", "error")
+    if _section(parsed, "output").get("imputed") is True and missing != "marginalise":
+        text = (
+            f"contradicts data.missing: {missing}; write missing: marginalise, or remove this key"
+        )
+        yield _problem(parsed, ("output", "imputed"), text)
 
 
 def _kinds_of_input(parsed: ParsedYaml) -> Iterator[Problem]:

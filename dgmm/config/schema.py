@@ -213,6 +213,9 @@ class OutputSettings(Settings):
     labelled arrays."""
     responsibilities: Flag = False
     """Probability of every component for each row, float32: rows x components x 4 bytes."""
+    imputed: Flag = False
+    """Values with expected ones where they are missing, and their standard deviations, float64:
+    rows x features x 16 bytes. Needs `data.missing: marginalise`."""
     report: Literal["auto"] | Flag = "auto"
     """report.html: `auto` writes it where matplotlib imports, `true` insists, `false` never."""
 
@@ -294,7 +297,10 @@ class Job(Settings):
         return fields
 
 
-_PRODUCTS = ("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities")
+_PRODUCTS = (
+    *("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities"),
+    "imputed",
+)
 
 
 #: What keys of a job name members of.

@@ -19,6 +19,7 @@ ADDED: dict[tuple[str, str], Any] = {
     **{("data", key): None for key in ("feature_dims", "select", "concat_dim")},
     ("data", "csv"): dict.fromkeys(("delimiter", "decimal", "null_values", "encoding")),
     ("data", "prepare"): "auto",
+    ("outputs", "imputed"): False,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

@@ -58,7 +58,8 @@ def _plan(
     if preparation is not None:
         driver.append(preparation.driver)
     names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
-    row_bytes = sum(ROW_OUTPUTS.named(name).row_bytes(work.n_components) for name in names)
+    sizes = work.n_components, dataset.n_features
+    row_bytes = sum(ROW_OUTPUTS.named(name).row_bytes(*sizes) for name in names)
     return Plan(
         shape=(dataset.n_samples, dataset.n_features),
         dtype=str(dataset.dtype),
@@ -166,9 +167,12 @@ def _reads_of_start(job: Job) -> int:
 def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int) -> int:
     """A chunk of every array with one value per row; of posteriors a block and what is written."""
     outputs = [ROW_OUTPUTS.named(name) for name in product_names(job, anomaly=True)]
-    flat = sum(o.row_bytes(k) for o in ROW_OUTPUTS.values() if not o.is_per_component)
+    sizes = k, grid.n_features
+    flat = sum(o.row_bytes(*sizes) for o in ROW_OUTPUTS.values() if not o.is_wide)
     chunk = chunk_blocks(grid) * grid.rows_per_block * flat
     if any(output.needs_posteriors for output in outputs):
         chunk += grid.rows_per_block * k * 4
-    wide = sum(output.row_bytes(k) for output in outputs if output.is_per_component)
+    imputed = sum(output.row_bytes(*sizes) for output in outputs if output.is_per_feature)
+    chunk += grid.rows_per_block * 2 * imputed  # a block, and what is written of it
+    wide = sum(output.row_bytes(*sizes) for output in outputs if output.is_per_component)
     return chunk + responsibilities_chunk_rows(grid, k) * wide

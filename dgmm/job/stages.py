@@ -154,7 +154,7 @@ def _where(job: Job) -> str:
 def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
     """Arrays that the job writes: what its keys ask for, and all registered ones."""
     completed = job.data.missing == "marginalise" and job.output.log_density
-    own = {"anomaly": anomaly, COMPLETED: completed}
+    own = {"anomaly": anomaly, COMPLETED: completed, "imputed_sd": job.output.imputed}
     wanted = {**own, **job.output.model_dump()}
     return tuple(name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
 

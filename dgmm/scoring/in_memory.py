@@ -51,7 +51,10 @@ class _Scores:
             rows = self.missing.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
             n_empty += rows.n_empty
-            found = score_block(rows, scorer, workspace, self.model, posteriors, marginal)
+            found = score_block(
+                *(rows, scorer, workspace, self.model, posteriors, marginal),
+                impute=any(o.is_per_feature for o in outputs),
+            )
             scored = found.block
             parts.append({output.name: output.values(scored) for output in outputs})
             if block.weights is not None:
@@ -98,7 +101,7 @@ def scores(
     out: dict[str, NDArray[Any]] = {}
     for output in map(ROW_OUTPUTS.named, names):
         dtype = np.float64 if output.needs_posteriors else output.dtype
-        shape = (dataset.n_samples, *output.shape(model.n_components))
+        shape = (dataset.n_samples, *output.shape(model.n_components, dataset.n_features))
         out[output.name] = np.empty(shape, dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     name = select_scoring_backend(backend, model, dataset, executor)

@@ -7,6 +7,7 @@ package declares as an entry point of the group `dgmm.outputs`, is written by ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -44,6 +45,9 @@ class ScoredBlock:
         log p(x_o) − Σ r_k h_k of rows that lack values, with h_k the entropy of the missing ones
         given the observed ones: what log_density is expected to be once they are known. That of
         complete rows is their log_density.
+    imputed, imputed_sd : (b, d) or None
+        Values, expected ones where they are missing, and the standard deviations of these; 0 where
+        a value is not missing. None unless an output needs them.
     """
 
     labels: NDArray[np.int32]
@@ -53,12 +57,14 @@ class ScoredBlock:
     posteriors: NDArray[Any] | None
     complete: Mask | None
     completed_log_density: NDArray[np.float64]
+    imputed: NDArray[np.float64] | None = None
+    imputed_sd: NDArray[np.float64] | None = None
 
     def is_own(self, values: NDArray[Any]) -> bool:
         """Whether values are scores as they are, in which dropped rows are filled in."""
         own = (
             *(self.labels, self.max_posterior, self.log_density, self.anomaly, self.posteriors),
-            self.completed_log_density,
+            *(self.completed_log_density, self.imputed, self.imputed_sd),
         )
         return any(values is array for array in own)
 
@@ -85,6 +91,8 @@ class RowOutput:
         From a `ScoredBlock` of b rows to (b,) values, or (b, k) where `is_per_component`.
     long_name : str
         What the array holds, by the CF conventions.
+    is_per_feature : bool
+        One value for each feature, written in the same way.
     is_per_component : bool
         One value for each component in place of one per row: written block by block, in chunks of
         at most 16 MiB.
@@ -101,22 +109,32 @@ class RowOutput:
     long_name: str
     is_per_component: bool = False
     needs_posteriors: bool = False
+    is_per_feature: bool = False
     flags: Callable[[int], dict[int, str]] = _no_flags
 
-    def shape(self, n_components: int) -> tuple[int, ...]:
+    @property
+    def is_wide(self) -> bool:
+        """Whether a row has several values: they are written block by block."""
+        return self.is_per_component or self.is_per_feature
+
+    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         """Of the values of one row."""
+        if self.is_per_feature:
+            return (n_features,)
         return (n_components,) if self.is_per_component else ()
 
-    def row_bytes(self, n_components: int) -> int:
+    def row_bytes(self, n_components: int, n_features: int) -> int:
         """Bytes of one row."""
-        return np.dtype(self.dtype).itemsize * (n_components if self.is_per_component else 1)
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape(n_components, n_features))
 
     def attributes(self, n_components: int) -> dict[str, Any]:
         """Attributes of the array, by the CF conventions.
 
-        Densities are of the features in the data's own units: their unit is 1.
+        Densities are of the features in the data's own units: their unit is 1. Features have
+        several.
         """
-        attributes: dict[str, Any] = {"long_name": self.long_name, "units": "1"}
+        attributes: dict[str, Any] = {"long_name": self.long_name}
+        attributes |= {} if self.is_per_feature else {"units": "1"}
         if flags := self.flags(n_components):
             attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
         return attributes
@@ -172,6 +190,16 @@ _BUILT_IN = (
         "posterior probability of each component",
         is_per_component=True,
         needs_posteriors=True,
+    ),
+    RowOutput(
+        *("imputed", "float64", _NAN, attrgetter("imputed")),
+        "values of the features, expected ones where they are missing",
+        is_per_feature=True,
+    ),
+    RowOutput(
+        *("imputed_sd", "float64", _NAN, attrgetter("imputed_sd")),
+        "standard deviations of expected values; 0 where a value is not missing",
+        is_per_feature=True,
     ),
 )
 #: What anomalies go by where rows lack values.

@@ -18,6 +18,8 @@ from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
 _MOST_BYTES = 64 * 1024 * 1024
+#: Rows that expected values are found for at a time.
+_TILE_ROWS = 4096
 #: Scores whole rows into arrays of their own, and returns the entropy of their posteriors.
 WholeRows = Callable[[NDArray[Any], RowScores, Array | None], float]
 
@@ -64,6 +66,21 @@ class PartialRows:
         out.labels[rows], out.max_posterior[rows] = own.labels, own.max_posterior
         out.log_density[rows] = own.log_density
         return entropy
+
+    def imputed(
+        self, scorer: MarginalScorer, standardisation: Standardisation
+    ) -> tuple[Array, Array]:
+        """Values (m, d), expected ones where they are missing, and standard deviations (m, d)."""
+        values, deviations = self.values.astype(np.float64), np.zeros(self.values.shape)
+        lacking = np.flatnonzero(self.is_partial)
+        for start in range(0, len(lacking), _TILE_ROWS):
+            rows = lacking[start : start + _TILE_ROWS]
+            own = self.values[rows]
+            means, sds = scorer.impute(standardisation.apply(own, np.float64))
+            expected = standardisation.means_to_user(means.T)
+            values[rows] = np.where(np.isnan(own), expected, own)
+            deviations[rows] = sds.T * standardisation.scale
+        return values, deviations
 
     def scored(
         self,

@@ -168,6 +168,8 @@ def score_block(
     model: ScoredMixture,
     posterior_dtype: DTypeLike | None,
     marginal: MarginalScorer | None = None,
+    *,
+    impute: bool = False,
 ) -> Scored:
     """Scores of one block, dropped rows filled in; all posteriors in a dtype, or none.
 
@@ -205,6 +207,7 @@ def score_block(
         posteriors,
         mask,
         _in_places(completed, np.nan, mask),
+        *(_imputed(rows, marginal, model) if impute else (None, None)),
     )
     return Scored(block, _statistics(rows, out, entropy, flags, model.n_components))
 
@@ -257,6 +260,16 @@ def _write_partial(
     return entropy, completed
 
 
+def _imputed(
+    rows: SelectedRows, marginal: MarginalScorer | None, model: ScoredMixture
+) -> tuple[Array, Array]:
+    """Values (b, d) in the data's units, expected where they are missing, and their deviations."""
+    block = PartialRows(rows.values, rows.weights)
+    scorer = marginal or marginal_scorer(model.parameters)
+    values, deviations = block.imputed(scorer, model.standardisation)
+    return _in_places(values, np.nan, rows.mask), _in_places(deviations, np.nan, rows.mask)
+
+
 def _weighted_sum(values: Array, weights: Array | None) -> float:
     return float(values.sum() if weights is None else (values * weights).sum())
 
@@ -301,6 +314,6 @@ def _in_places(values: NDArray[Any], fill: float, mask: Mask | None) -> NDArray[
     """The scored rows' values in their places among all rows, `fill` in those of the others."""
     if mask is None:
         return values
-    out = np.full(len(mask), fill, values.dtype)
+    out = np.full((len(mask), *values.shape[1:]), fill, values.dtype)
     out[mask] = values
     return out

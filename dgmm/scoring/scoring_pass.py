@@ -75,6 +75,11 @@ class Products:
         """Type of all posteriors where an output needs them."""
         return "float32" if any(output.needs_posteriors for output in self.outputs) else None
 
+    @property
+    def imputes(self) -> bool:
+        """Whether an output needs expected values."""
+        return any(output.is_per_feature for output in self.outputs)
+
     def create(
         self,
         grid: BlockGrid,
@@ -92,16 +97,22 @@ class Products:
         place = self.path if place is None else place
         zarr_output.create_outputs(place, attributes, zarr_format, self.run)
         chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
+        sizes = n_components, grid.n_features
         for output in self.outputs:
-            wide, own = output.is_per_component, output.shape(n_components)
-            rows = responsibilities_chunk_rows(grid, n_components) if wide else chunk_rows
+            own = output.shape(*sizes)
+            rows = chunk_rows
+            if output.is_wide:
+                # In units of four bytes, as posteriors have.
+                rows = responsibilities_chunk_rows(grid, output.row_bytes(*sizes) // 4)
             zarr_output.create_array(
                 place,
                 output.name,
                 shape=(grid.n_samples, *own),
                 chunks=(min(rows, max(grid.n_samples, 1)), *own),
                 dtype=output.dtype,
-                dimension_names=("row", "component")[: 1 + len(own)],
+                dimension_names=("row", "feature" if output.is_per_feature else "component")[
+                    : 1 + len(own)
+                ],
                 fill_value=output.fill,
                 attributes=output.attributes(n_components),
                 zarr_format=zarr_format,
@@ -127,7 +138,10 @@ class RowWriter:
         for block in self.dataset.read_blocks(run):
             rows = self.missing.select(block, self.dataset, weightless=True)
             dtype = self.products.posterior_dtype
-            scored = score_block(rows, scorer, workspace, self.model, dtype, marginal)
+            scored = score_block(
+                *(rows, scorer, workspace, self.model, dtype, marginal),
+                impute=self.products.imputes,
+            )
             digests, statistics = writer.add(block.index, scored.block), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
             del scored  # its posteriors must not stand beside those of the next block
@@ -192,7 +206,7 @@ class _ChunkWriter:
             self._start = row
         digests = {}
         for output in self._outputs:
-            if output.is_per_component:
+            if output.is_wide:
                 digests[output.name] = self._write(output.name, row, output.of(scored))
             else:
                 self._parts[output.name].append(output.of(scored))

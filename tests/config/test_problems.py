@@ -229,6 +229,10 @@ CASES = {
     "empty path": (JOB.replace("runs/x", '""'), '3:16: output.path: found "", expected text'),
     "path that is a number": (JOB.replace("runs/x", "2024"), "output.path: found 2024, expected"),
     "sweep": (with_model("n_components: [2, 4]"), "2:23: ", "is not built yet; write one value"),
+    "imputed": (
+        JOB.replace("runs/x", "runs/x, imputed: true"),
+        "output.imputed: contradicts data.missing: error",
+    ),
     "marginalize": (JOB.replace("x.zarr", "x.zarr, missing: marginalize"), "value is marginalise"),
     "overwrite": (JOB.replace("runs/x", "runs/x, if_exists: overwrite"), "remove the directory"),
     "weights that are a word": (

@@ -90,6 +90,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "table": "auto",
             "map": "auto",
             "responsibilities": False,
+            "imputed": False,
             "report": "auto",
         },
         "checkpoint": {"every_s": 60.0},

@@ -38,7 +38,7 @@ def gaps():
 
 def options(**more):
     data = {"missing": "marginalise"}
-    output = {"anomaly_quantile": 0.01, "responsibilities": True}
+    output = {"anomaly_quantile": 0.01, "responsibilities": True, "imputed": True}
     return {"data": data, "output": output, "initialisation": START} | more
 
 
@@ -108,6 +108,31 @@ def test_anomalies_go_by_the_completed_log_density(finished, gaps):
     assert told["anomaly"]["threshold"] == np.sort(known)[int(0.01 * len(known))]
     np.testing.assert_array_equal(found["anomaly"] == 1, completed < told["anomaly"]["threshold"])
     assert (found["anomaly"] == -1).sum() == told["rows"]["empty"]
+
+
+def test_expected_values_come_with_their_deviations(finished, gaps):
+    found, model = outputs(finished / "run"), load_model(finished / "run" / "model")
+    values, deviations, missing = found["imputed"], found["imputed_sd"], np.isnan(gaps)
+    empty = missing.all(axis=1)
+    assert np.isnan(values[empty]).all()
+    assert np.isnan(deviations[empty]).all()
+    np.testing.assert_array_equal(values[~missing], gaps[~missing])
+    assert (deviations[~missing] == 0).all()
+    row = int(np.flatnonzero(missing.sum(axis=1) == 2)[0])
+    m, r = missing[row], found["responsibilities"][row].astype(float)
+    mean, second = np.zeros(2), np.zeros(2)
+    for k in range(3):
+        S, centre = model.component_covariance(k), model.means[k]
+        B = np.linalg.solve(S[np.ix_(~m, ~m)], S[np.ix_(~m, m)]).T
+        own = centre[m] + B @ (gaps[row, ~m] - centre[~m])
+        C = S[np.ix_(m, m)] - B @ S[np.ix_(~m, m)]
+        mean += r[k] * own
+        second += r[k] * (np.diag(C) + own**2)
+    np.testing.assert_allclose(values[row, m], mean, rtol=1e-6)  # responsibilities are float32
+    np.testing.assert_allclose(deviations[row, m], np.sqrt(second - mean**2), rtol=1e-5)
+    plan = plan_table(plan_job(job(finished / "rows.zarr", finished / "other", **options())))
+    rows_bytes = 4 + 4 + 8 + 8 + 1 + 3 * 4 + 2 * D * 8
+    assert f"outputs   {N * rows_bytes / 2**20:,.0f} MiB" in plan
 
 
 def test_a_prediction_scores_the_same_rows_alike(finished):
