@@ -10,6 +10,7 @@ from typing import Any
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.formats import open_stored
+from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.stored_dataset import StoredDataset
@@ -59,6 +60,8 @@ def open_data(job: Job) -> StoredDataset:
 
 def _as_prepared(job: Job, dataset: StoredDataset) -> StoredDataset:
     """The data set as `data.prepare` has it."""
+    if job.data.prepare == "always" and isinstance(dataset, InPlaceDataset):
+        return SourceDataset.of(dataset.source)
     if job.data.prepare == "always" and not isinstance(dataset, SourceDataset):
         return SourceDataset.of(PlainRows(dataset))
     if isinstance(dataset, SourceDataset) and job.data.prepare == "never":

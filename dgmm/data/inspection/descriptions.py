@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.inspection.plain_arrays import array_lines, plausible_arrays
+from dgmm.data.inspection.plain_arrays import array_lines, has_many_rows, plausible_arrays
 from dgmm.data.inspection.suggestion import Description, Suggestion, columns_of_text
 from dgmm.data.numeric_attributes import shown
 from dgmm.data.sources.anndata.zarr_folder import ZarrHierarchy
@@ -45,12 +45,12 @@ def _zarr(path: str, content: Content) -> Description:
         lines = array_lines({"": array}) if array is not None else []
         return Description("a Zarr array", tuple(lines), (Suggestion("zarr"),))
     arrays = plausible_arrays(ZarrHierarchy(path))
-    plain = [
-        Suggestion("zarr", {"array": name}) for name, array in arrays.items() if _is_table(array)
-    ]
+    tables = {name: array for name, array in arrays.items() if _is_table(array)}
+    plain = [Suggestion("zarr", {"array": name}) for name, a in tables.items() if has_many_rows(a)]
+    fields = [Suggestion("zarr", {"array": name}) for name in tables]
     lines, labelled = _labelled_part(path, "labelled")
-    title = "a Zarr group"
-    return Description(title, (*(lines or array_lines(arrays)),), (*plain, *labelled))
+    suggestions = (*plain, *labelled, *(field for field in fields if field not in plain))
+    return Description("a Zarr group", tuple(lines or array_lines(arrays)), suggestions)
 
 
 def _labelled_part(path: str, format_name: str) -> tuple[list[str], list[Suggestion]]:

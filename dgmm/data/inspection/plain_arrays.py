@@ -51,7 +51,7 @@ def _rank(name: str, array: StoredArray, groups: tuple[str, ...]) -> tuple[objec
     """Smaller is more plausible: tables of floats with many more rows than columns."""
     shape = array.shape
     is_table = len(shape) == 2 and array.dtype.kind in "fiu" and not array.is_text
-    is_tall = is_table and shape[0] >= _TALL * shape[1]
+    is_tall = is_table and has_many_rows(array)
     group = groups.index(name.split("/", maxsplit=1)[0]) if groups else 0
     n_rows = shape[0] if shape else 0
     return (
@@ -63,6 +63,11 @@ def _rank(name: str, array: StoredArray, groups: tuple[str, ...]) -> tuple[objec
         -n_rows,
         name,
     )
+
+
+def has_many_rows(array: StoredArray) -> bool:
+    """Whether a table has several times as many rows as columns; fields mostly have not."""
+    return array.shape[0] >= _TALL * array.shape[1]
 
 
 def array_lines(arrays: Mapping[str, StoredArray]) -> list[str]:

@@ -65,7 +65,7 @@ def open_anndata(source: DataSource) -> ArraySource:
     """
     if not Path(source.path).is_dir():
         return _source(source, Hdf5File(FileVersion.of(source.path)))
-    array = () if source.array is None or stays_in_place(source) else (source.array,)
+    array = () if source.array is None else (source.array,)
     return _source(source, ZarrFolder.of(source.path, (OBS, *array)))
 
 

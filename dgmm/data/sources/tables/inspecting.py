@@ -20,7 +20,7 @@ _MOST_CATEGORIES = 50
 #: Of a column of numbers, the share that may be other text, of which there are so many kinds.
 _FAULTY_SHARE, _MOST_FAULTY = 0.1, 2
 #: Fewer rows say nothing of how many values a column has.
-_FEW_ROWS = 20
+_FEW_ROWS = 100
 _DELIMITERS = (",", ";", "\t", "|")
 Use = Literal["feature", "id", "describe", "none"]
 
@@ -208,13 +208,11 @@ def _use_of_text(distinct: int, *, is_unique: bool) -> tuple[Use, str]:
 
 
 def _use_of_numbers(values: Any, distinct: int, *, is_unique: bool) -> tuple[Use, str]:
-    """Integers that only rise number the rows."""
+    """Of so many rows, integers that are all different number them."""
     if distinct <= 1:
         return "none", "one value"
-    if arrow("types").is_integer(values.type) and is_unique:
-        numbers = values.to_numpy()
-        if (numbers[1:] > numbers[:-1]).all():
-            return "id", "every value once, in rising order"
+    if arrow("types").is_integer(values.type) and is_unique and len(values) >= _FEW_ROWS:
+        return "id", "every value once"
     if distinct - (values.null_count > 0) == 2 and len(values) >= _FEW_ROWS:
         return "describe", "two values, on which a density means nothing"
     return "feature", ""

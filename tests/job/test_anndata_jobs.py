@@ -1,0 +1,76 @@
+"""Jobs on AnnData: the same results of a file and of Zarr, beside the names of the cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import zarr
+from cells import write_cells
+from clusters import gaussian_clusters
+
+from dgmm.cli.entry_point import run
+
+N = 9000
+NAMES = [f"AAC-{i * 7919 % N:04d}" for i in range(N)]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[object, str]:
+    """Clusters in an embedding whose rows are in no order of their names."""
+    rows, truth = gaussian_clusters(N, d=4)
+    obs = pd.DataFrame({"kind": pd.Categorical.from_codes(truth, list("xyz"))}, index=NAMES)
+    data = anndata.AnnData(obs=obs)
+    data.obsm["X_pca"] = rows.astype(np.float32)
+    folder = tmp_path_factory.mktemp("stores")
+    return {form: write_cells(folder / str(form), data, form) for form in ("h5ad", 3)}
+
+
+def fitted(folder: Path, path: str, **keys: Any) -> Path:
+    tree = {
+        "data": {"path": path, "array": "obsm/X_pca", **keys},
+        "model": {"n_components": 3},
+        "cluster": {"kind": "threads", "n_workers": 2},
+        "output": {"path": str(folder / "run"), "report": False},
+    }
+    (folder / "job.yaml").write_text(json.dumps(tree), encoding="utf-8")
+    assert run(["run", str(folder / "job.yaml"), "--quiet"]) == 0
+    return folder / "run"
+
+
+def table(directory: Path) -> pd.DataFrame:
+    return pq.read_table(directory / "rows").to_pandas()
+
+
+def labels(directory: Path) -> np.ndarray:
+    return np.asarray(zarr.open_array(str(directory / "outputs.zarr" / "labels"), mode="r")[:])
+
+
+def test_a_file_and_a_store_give_the_same_bits(stores, tmp_path):
+    found = {}
+    for form, path in stores.items():
+        (tmp_path / str(form)).mkdir()
+        found[form] = fitted(tmp_path / str(form), path, describe=["kind"])
+    assert (found["h5ad"] / "prepared.zarr").is_dir()
+    assert not (found[3] / "prepared.zarr").exists(), "a plain array is read in place"
+    model = [(each / "model" / "arrays.npz").read_bytes() for each in found.values()]
+    assert model[0] == model[1]
+    np.testing.assert_array_equal(labels(found["h5ad"]), labels(found[3]))
+    for directory in found.values():
+        rows = table(directory)
+        assert rows["obs_names"].tolist() == NAMES
+        np.testing.assert_array_equal(rows["label"], labels(directory))
+        crossed = pd.crosstab(rows["kind"], rows["label"])
+        assert (crossed.max(axis=1) / crossed.sum(axis=1)).min() > 0.9, "kinds are the clusters"
+
+
+def test_a_plain_array_is_prepared_where_the_job_says_so(stores, tmp_path):
+    directory = fitted(tmp_path, stores[3], prepare="always")
+    assert (directory / "prepared.zarr").is_dir()
+    assert table(directory)["obs_names"].tolist() == NAMES
