@@ -73,7 +73,7 @@ def write_row_table(
     Raises
     ------
     DataError
-        If the source does not give the rows that its parts have.
+        If the source has changed, or does not give the rows that its parts have.
     OutputFailedError
         If the disk refuses.
     """
@@ -83,6 +83,7 @@ def write_row_table(
     task = _table_task(source, request, parts)
     ranges = split_ranges(len(parts), executor.n_threads * TASKS_PER_THREAD)
     done = [written for _, written in executor.run(task, ranges)]
+    source.check_unchanged()  # other ids in as many rows would be joined with wrong results
     _remove_others(folder, len(parts))
     none = CategoryCounts.none(request.n_components)
     counts = dict.fromkeys(task.described, none)

@@ -226,6 +226,16 @@ def test_rows_that_changed_since_they_were_read_are_refused(tmp_path):
     assert not list((tmp_path / "run/rows").glob("part-00001*")), "no part of a file is left"
 
 
+def test_other_ids_in_as_many_rows_are_refused(tmp_path):
+    ids = [f"r{i}" for i in range(400)]
+    folder = table(tmp_path, id=ids)
+    source = opened(folder, ids=("id",))
+    request = run_of(tmp_path / "run", 300)
+    pq.write_table(pa.table({"x": np.zeros(100), "id": ids[300:]}), folder / "1.parquet")
+    with ThreadExecutor(1) as executor, pytest.raises(DataError, match=r"1\.parquet changed since"):
+        write_row_table(source, request, executor)
+
+
 def test_a_damaged_row_array_is_named(tmp_path):
     source, request = opened(table(tmp_path)), run_of(tmp_path / "run", 300)
     chunk = next(p for p in (tmp_path / "run/outputs.zarr/log_density/c").rglob("*") if p.is_file())
@@ -265,6 +275,9 @@ def test_a_source_with_plain_arrays_to_carry_is_written_too(tmp_path):
 
         def parts(self) -> tuple[RowPart, ...]:
             return self.source.parts()
+
+        def check_unchanged(self) -> None:
+            self.source.check_unchanged()
 
         def read_carried(self, part: RowPart) -> Iterator[Mapping[str, Any]]:
             yield {"obs": np.array([f"c{i % 2}" for i in range(part.n_rows)], object)}
