@@ -7,7 +7,7 @@ are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from dgmm.ingest.group_reading import GroupReader
 from dgmm.ingest.groups import Group, groups_of
 from dgmm.ingest.joining import ChunkJoiner, shared_chunks
 from dgmm.ingest.prepared_arrays import ROWS, PreparedArrays
+from dgmm.ingest.progress import PrepareProgress
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.storage.folders import Entry, Folder
@@ -74,7 +75,12 @@ def is_prepared(dataset: SourceDataset, target: PreparedTarget) -> bool:
 
 
 def prepare(
-    dataset: SourceDataset, executor: Executor, target: PreparedTarget, *, retry_s: float = 0.0
+    dataset: SourceDataset,
+    executor: Executor,
+    target: PreparedTarget,
+    *,
+    retry_s: float = 0.0,
+    note: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Read all parts of a source and publish their rows; nothing where that was done before.
 
@@ -88,6 +94,8 @@ def prepare(
         Where the rows go.
     retry_s
         Seconds for which reads of the source that fail transiently are tried again.
+    note
+        Called with how many rows are there, every so many seconds.
 
     Raises
     ------
@@ -103,7 +111,8 @@ def prepare(
         if not arrays.is_finished(target.part):
             if not arrays.is_begun(target.part):
                 arrays.create(target.part, dataset)
-            _read_and_join(dataset, executor, arrays, retry_s)
+            reader = GroupReader(dataset, _groups(dataset), arrays, retry_s)
+            _read_and_join(reader, executor, PrepareProgress(dataset.n_samples, note))
             dataset.source.check_unchanged()
             finish_outputs(target.part)
         with output_failures(f"cannot rename {target.part} to {target.final}"):
@@ -121,20 +130,23 @@ def opened(target: PreparedTarget) -> StoredDataset:
     return open_zarr(str(target.folder.path / target.name), ROWS)
 
 
-def _read_and_join(
-    dataset: SourceDataset, executor: Executor, arrays: PreparedArrays, retry_s: float
-) -> None:
-    groups = groups_of(dataset.parts, dataset.chunk_rows)
+def _groups(dataset: SourceDataset) -> tuple[Group, ...]:
+    return groups_of(dataset.parts, dataset.chunk_rows)
+
+
+def _read_and_join(reader: GroupReader, executor: Executor, progress: PrepareProgress) -> None:
+    dataset, groups = reader.dataset, reader.groups
     with _groups_named(groups):
-        reader = GroupReader(dataset, groups, arrays, retry_s)
-        read = map_reduce(executor, reader, len(groups), most_blocks=_MOST_GROUPS)
+        read = map_reduce(
+            executor, reader, len(groups), most_blocks=_MOST_GROUPS, progress=progress
+        )
     if read.n_rows != dataset.n_samples:
         raise DataError(
             f"{read.n_rows:,} rows were prepared of {dataset.n_samples:,}: the data changed"
         )
     shared = shared_chunks(groups, dataset.chunk_rows, dataset.n_samples)
     if shared:
-        joiner = ChunkJoiner(shared, arrays, dataset.chunk_rows, dataset.n_samples)
+        joiner = ChunkJoiner(shared, reader.arrays, dataset.chunk_rows, dataset.n_samples)
         map_reduce(executor, joiner, len(shared), most_blocks=_MOST_GROUPS)
 
 

@@ -100,7 +100,7 @@ def _prepare(job: Job, dataset: SourceDataset, target: PreparedTarget, listener:
     with open_executor(cluster_settings(job, plan.n_places)) as executor:
         fitted_to(executor, plan)
         listener.stage("prepare", prepared_words(dataset))
-        prepare(dataset, executor, target, retry_s=job.storage.retry_s)
+        prepare(dataset, executor, target, retry_s=job.storage.retry_s, note=listener.note)
 
 
 def _ingest(

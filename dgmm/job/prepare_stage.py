@@ -79,7 +79,7 @@ def _prepare(
     for text in foreign_set_aside(directory.folder, PREPARED):
         recording.warning(text)
     begun = time.monotonic()
-    prepare(dataset, executor, target, retry_s=job.storage.retry_s)
+    prepare(dataset, executor, target, retry_s=job.storage.retry_s, note=recording.note)
     recording.end_stage()
     directory.record["prepared"] = {
         "kind": dataset.kind,

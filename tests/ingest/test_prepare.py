@@ -199,3 +199,15 @@ def test_parts_that_end_every_worker_are_named(tmp_path):
     said = "reading part 3 to part 4 ended 3 worker processes"
     with Folder(tmp_path) as folder, pytest.raises(UnavailableError, match=said):
         prepare(dataset, Poisoned(), PreparedTarget(folder, "prepared.zarr", "a" * 64))
+
+
+def test_progress_is_said_in_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("dgmm.ingest.progress.EVERY_S", -1.0)
+    said = []
+    dataset = SourceDataset.of(source_of(tmp_path))
+    with Folder(tmp_path) as folder, ThreadExecutor(1) as executor:
+        target = PreparedTarget(folder, "prepared.zarr", "a" * 64)
+        prepare(dataset, executor, target, note=said.append)
+    n = sum(SIZES)
+    assert len(said) > 1
+    assert said[-1] == f"{n:,} of {n:,} rows are prepared (100%)"
