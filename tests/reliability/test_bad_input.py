@@ -33,7 +33,6 @@ WAITS_FOR = {
     64: "object storage (403 of a bucket)",
     65: "object storage",
     66: "object storage",
-    70: "marginalising over missing values (data.missing)",
     102: "choosing a model among several",
 }
 #: Cases whose end is not the catalogue's, or that cannot be had in a test as it words them: why.
