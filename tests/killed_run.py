@@ -16,6 +16,7 @@ from typing import Any
 from dgmm.checkpoint import run_state
 from dgmm.cli.entry_point import run
 from dgmm.data.summary import summarise as summary
+from dgmm.data.summary import weight_summary
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.delivery import row_table
 from dgmm.execution.threads import ThreadExecutor
@@ -81,6 +82,7 @@ def dies_in_leaves(owner: Any) -> Callable[[int], None]:
 
 POINTS: dict[str, Callable[[int], None]] = {
     "before a map": dies_at(ThreadExecutor, "run"),
+    "inside the weights": dies_in_leaves(weight_summary._WeightLeaves),
     "inside the summary": dies_in_leaves(summary._SummaryLeaves),
     "inside an E-step": dies_in_leaves(expectation.EStepTask),
     "inside the scoring pass": dies_in_leaves(outputs.RowWriter),

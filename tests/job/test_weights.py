@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import zarr
 from clusters import gaussian_clusters, job
 
 from dgmm import GaussianMixture
+from dgmm.cli.entry_point import run
 from dgmm.errors import DataError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import RunResult, predict_job, run_job
@@ -145,6 +149,29 @@ def test_outputs_are_rebuilt_with_the_weights(tmp_path, data):
     (tmp_path / "run/outputs.zarr").rename(tmp_path / "gone")
     run_job(asked, QUIET, rebuild=True)
     assert bits(tmp_path / "run") == before
+
+
+def test_a_run_killed_in_the_read_of_the_weights_ends_with_the_same_bits(tmp_path, data):
+    tree = {
+        "data": {"path": str(data), "array": "rows"},
+        "model": {"n_components": 3, "max_iter": 4},
+        "cluster": {"kind": "threads", "n_workers": 1},
+        "output": {"path": str(tmp_path / "run"), "report": False},
+        "on_not_converged": "ignore",
+    }
+    tree["data"] |= {"weights": {"array": "w", "kind": "importance"}}
+    asked = tmp_path / "job.yaml"
+    asked.write_text(json.dumps(tree))
+    script = Path(__file__).parents[1] / "killed_run.py"
+    command = [sys.executable, str(script), "inside the weights", "1", str(asked)]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert not (tmp_path / "run/model").exists()
+    assert run(["run", str(asked), "--quiet"]) == 0
+    before = bits(tmp_path / "run")
+    tree["output"]["path"] = str(tmp_path / "other")
+    asked.write_text(json.dumps(tree))
+    assert run(["run", str(asked), "--quiet"]) == 0
+    assert bits(tmp_path / "other") == before
 
 
 def test_counts_are_rows(tmp_path, rows):
