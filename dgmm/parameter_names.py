@@ -38,6 +38,8 @@ PARAMETERS = {
 #: Advice on what the estimator has no parameter for.
 PHRASES = {
     "name one of its arrays in data.array": "give the path of one of its arrays",
+    ". Of arrays whose dimensions have names, data.variables and data.sample_dims make each place "
+    "a row (dgmm inspect prints such a job)": "",
     "set data.absent_chunks to fill;": "give the values that zarr reads: "
     "zarr.open_array(path)[...];",
     " (storage.retry_s: how long it is waited for)": "",

@@ -267,7 +267,11 @@ def _not_an_array(root: Path, node: dict[str, Any] | None) -> str:
     names = list(_array_names(root))
     if node is None and not names:
         return "no Zarr array: it holds neither zarr.json nor .zarray"
-    return f"is a group; name one of its arrays in data.array. {_listed(names)}"
+    return (
+        f"is a group; name one of its arrays in data.array. {_listed(names)}. Of arrays whose "
+        "dimensions have names, data.variables and data.sample_dims make each place a row "
+        "(dgmm inspect prints such a job)"
+    )
 
 
 def _listed(names: list[str]) -> str:
