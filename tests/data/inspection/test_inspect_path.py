@@ -79,8 +79,9 @@ def test_a_dimension_is_vertical_by_its_name_where_attributes_say_nothing(tmp_pa
     path = tmp_path / "x.nc"
     ocean().rename(k="depth").to_netcdf(path)
     assert inspected(path)[0]["data"]["feature_dims"] == ["depth"]
-    ocean().to_netcdf(path)
-    job, _ = inspected(path)
+    other = tmp_path / "other.nc"
+    ocean().to_netcdf(other)
+    job, _ = inspected(other)
     assert job["data"]["sample_dims"] == ["k", "y", "x"]
     assert "feature_dims" not in job["data"]
 
@@ -113,6 +114,15 @@ def test_a_column_is_taken_for_what_its_values_look_like(tmp_path):
     assert "vectors: 3 features" in comments
     assert re.search("age +int64 +1 missing", comments)
     assert job["model"] == {"n_components": 8, "covariance_type": "tied"}
+
+
+def test_rows_of_which_none_is_complete_are_fitted_by_what_they_have(tmp_path):
+    rows = ROWS.copy()
+    rows[np.arange(N), np.arange(N) % 3] = np.nan
+    np.save(tmp_path / "x.npy", rows)
+    job, comments = inspected(tmp_path / "x.npy")
+    assert job["data"] == {"missing": "marginalise"}
+    assert "0 are complete and 0 have no value; missing: x0 200, x1 200, x2 200" in comments
 
 
 def test_a_text_file_is_read_as_it_is_written(tmp_path):
