@@ -31,6 +31,7 @@ BENCHMARKS = {
     "starts": "starts",
     "methods": "start_methods",
     "high_dimensions": "high_dimensions",
+    "missing": "missing_values",
 }
 
 

@@ -76,7 +76,7 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
         "moments": (products.moments, one, which, n_products, Y, R, Phi, sums, n),
     }
     if form == "norm":
-        parts["norms"] = (compiled.squared_norms, Y, d, n)
+        parts["norms"] = (compiled.squared_norms, Y, d, d + 1, n)
     found = {}
     for name, (function, *arguments) in parts.items():
         L.fill(0.0)

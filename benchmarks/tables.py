@@ -21,6 +21,7 @@ TITLES = {
     "starts": "Where EM begins, against scikit-learn",
     "methods": "Starts on a sample and over all rows",
     "high_dimensions": "Very many features",
+    "missing": "Passes over rows with missing values",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
