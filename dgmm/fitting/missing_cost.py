@@ -159,7 +159,7 @@ def require_accepted(cost: MissingCost, *, is_accepted: bool) -> None:
     remedies = listed(
         [
             "leave out the features that are missing most",
-            "choose model.covariance_type: diag or spherical, which need no patterns",
+            "set model.covariance_type to diag, which needs no patterns",
             "set data.missing to drop",
         ]
     )

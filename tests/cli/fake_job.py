@@ -46,7 +46,12 @@ class Plan:
 
 
 def run_job(
-    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
+    job: Job,
+    listener: Listener,
+    *,
+    accept_versions: bool = False,
+    accept_cost: bool = False,
+    rebuild: bool = False,
 ) -> Result:
     listener.stage("summary", "400,000 rows of 3 features")
     listener.note("dashboard at http://127.0.0.1:8787")
