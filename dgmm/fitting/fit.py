@@ -25,7 +25,7 @@ from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.initialisation import reads_all_rows
-from dgmm.fitting.missing_cost import MOST_COST, MissingCost
+from dgmm.fitting.missing_cost import MissingCost
 from dgmm.fitting.preparation import PreparedFit, prepare
 from dgmm.fitting.regularised_components import FittedSample, regularised_warnings
 from dgmm.fitting.restarts import (
@@ -115,7 +115,7 @@ def fit(
     for text in prepared.warnings:
         listener.warning(text)
     if (cost := prepared.missing_cost) is not None:
-        (listener.warning if cost.factor > MOST_COST else listener.note)(cost.describe())
+        (listener.warning if cost.is_warned_of else listener.note)(cost.describe())
 
     sample_em = SampleEM.of(prepared, settings, is_adjusted=adjust is not None)
     with in_this_process(executor) as here:

@@ -24,6 +24,7 @@ from dgmm.terminal_text import listed
 
 #: A job whose passes take longer by more than this has to accept it.
 MOST_COST: Final = 50.0
+_FEW_ROWS = 20_000
 #: Nanoseconds of a row: for each flop, for each component, and beside them.
 _FLOP, _COMPONENT, _ROW = 0.05, 8.0, 40.0
 #: The same of a row that lacks values: taking its values apart, for each feature and beside them.
@@ -98,6 +99,11 @@ class MissingCost:
             lifts = _lifts_or_rows(patterns, n_partial, n_blocks, lift, row, by_row)
         factor = 1.0 + (share * partial + lifts / n_rows) / whole
         return cls(patterns.n_patterns, n_partial, n_rows, factor)
+
+    @property
+    def is_warned_of(self) -> bool:
+        """Whether it is above `MOST_COST`, and rows are too many for passes to be short anyway."""
+        return self.factor > MOST_COST and self.n_rows > _FEW_ROWS
 
     @property
     def counted(self) -> str:

@@ -85,3 +85,11 @@ def test_patterns_of_many_rows_cost_the_same_with_compiled_code():
     full, grid = family_named("full"), BlockGrid(N, D)
     found = MissingCost.of(full, K, patterns, grid, by_row=1.0).factor
     assert found == pytest.approx(MissingCost.of(full, K, patterns, grid).factor)
+
+
+def test_of_few_rows_nobody_is_warned():
+    assert cost("full", 500, n_rows=2000).factor > 50
+    assert not cost("full", 500, n_rows=2000).is_warned_of
+    rng = np.random.default_rng(0)
+    many = MissingPatterns.of_rows(np.where(rng.random((N, D)) < 0.3, np.nan, 0.0))
+    assert MissingCost.of(family_named("full"), K, many, BlockGrid(N, D)).is_warned_of
