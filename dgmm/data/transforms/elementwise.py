@@ -1,0 +1,140 @@
+"""Transformations of each value alone: increasing, undone exactly where nothing is cut off.
+
+A value outside a transformation's domain becomes NaN, which stands for missing. NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Elementwise(Protocol):
+    """A transformation of columns (b, m), each value alone."""
+
+    @property
+    def has_inverse(self) -> bool:
+        """Whether `inverse` gives every value back."""
+
+    def apply(self, columns: Floats) -> Floats:
+        """Transformed columns; NaN outside the domain."""
+
+    def inverse(self, columns: Floats) -> Floats:
+        """The columns that these were made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asinh:
+    """asinh(x / scale): linear near 0, logarithmic far out, for signals with noise about 0.
+
+    Examples
+    --------
+    >>> Asinh(5.0).apply(np.array([[0.0], [5.0 * np.sinh(2.0)]])).tolist()
+    [[0.0], [2.0]]
+    """
+
+    scale: float
+
+    @property
+    def has_inverse(self) -> bool:
+        """Every number is one's asinh."""
+        return True
+
+    def apply(self, columns: Floats) -> Floats:
+        """asinh(x / scale)."""
+        return np.arcsinh(columns / self.scale)
+
+    def inverse(self, columns: Floats) -> Floats:
+        """scale · sinh(y)."""
+        with np.errstate(over="ignore"):
+            found: Floats = self.scale * np.sinh(columns)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """log(x + offset); values of −offset or less are missing."""
+
+    offset: float = 0.0
+
+    @property
+    def has_inverse(self) -> bool:
+        """Every number is one's logarithm."""
+        return True
+
+    def apply(self, columns: Floats) -> Floats:
+        """log(x + offset), NaN where that is no positive number."""
+        shifted = columns + self.offset
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(shifted > 0, np.log(shifted), np.nan)
+
+    def inverse(self, columns: Floats) -> Floats:
+        """exp(y) − offset."""
+        with np.errstate(over="ignore"):
+            found: Floats = np.exp(columns) - self.offset
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Values below `low` and above `high` (m,) are set to them: NaN stays."""
+
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def of_quantiles(cls, sample: Floats, quantiles: tuple[float, float]) -> Self:
+        """Bounds at two quantiles of each column of a sample (s, m); NaN is left out."""
+        low, high = np.nanquantile(sample, quantiles, axis=0)
+        return cls(low, high)
+
+    @property
+    def has_inverse(self) -> bool:
+        """Cut off is cut off."""
+        return False
+
+    def apply(self, columns: Floats) -> Floats:
+        """The nearest values within the bounds."""
+        return np.clip(columns, self.low, self.high)
+
+    def inverse(self, columns: Floats) -> Floats:
+        """The same columns: inside the bounds nothing was changed."""
+        return columns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardise:
+    """(x − mean) / deviation, column by column (m,); a constant column is divided by 1."""
+
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def of_moments(cls, mean: Floats, variance: Floats) -> Self:
+        """Of means and population variances (m,)."""
+        deviation = np.sqrt(variance)
+        return cls(mean, np.where(deviation > 0, deviation, 1.0))
+
+    @property
+    def has_inverse(self) -> bool:
+        """No deviation is 0."""
+        return True
+
+    def apply(self, columns: Floats) -> Floats:
+        """(x − mean) / deviation."""
+        return (columns - self.mean) / self.deviation
+
+    def inverse(self, columns: Floats) -> Floats:
+        """y · deviation + mean."""
+        return columns * self.deviation + self.mean
+
+
+def n_outside(before: Floats, after: Floats) -> NDArray[np.int64]:
+    """How many values of each column (m,) have become missing: those outside the domain."""
+    counts: NDArray[np.int64] = (np.isnan(after) & ~np.isnan(before)).sum(axis=0, dtype=np.int64)
+    return counts
