@@ -109,6 +109,20 @@ class Prepared(TypedDict):
     seconds: float
 
 
+class Preprocess(TypedDict, total=False):
+    """Steps that rows go through before they are fitted, with their numbers.
+
+    `n_outside` counts, step by step and by feature, values that have become missing; `means` are
+    those of the components (k, features that the user has), taken back through the steps.
+    """
+
+    input_names: list[str]
+    asked: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    n_outside: list[dict[str, int]]
+    means: list[list[float | str]]
+
+
 class DescribedColumn(TypedDict, total=False):
     """How often each value of a described column is in each component, and last in none.
 
@@ -188,6 +202,7 @@ class RunRecord(FirstRecord, total=False):
     label_counts: list[int]
     rows_underflowed: int
     weights: RowWeights
+    preprocess: Preprocess
 
 
 #: Keys that every record has.

@@ -80,7 +80,7 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     assert all(read(record) == record for record in records)
     # What is delivered in the form of a source is tested with tables (tests/delivery), and what
     # missing values cost with such jobs (tests/job).
-    assert set(records[0]) == set(schema["properties"]) - {"delivered", "missing"}
+    assert set(records[0]) == set(schema["properties"]) - {"delivered", "missing", "preprocess"}
 
 
 @pytest.mark.parametrize(

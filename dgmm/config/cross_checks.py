@@ -35,6 +35,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _imputed(parsed)
         yield from _kinds_of_input(parsed)
         yield from _weights(parsed)
+        yield from _preprocess(parsed)
         yield from _paths(parsed)
 
 
@@ -159,6 +160,27 @@ def _weights(parsed: ParsedYaml) -> Iterator[Problem]:
             "importance (only the ratios of weights matter)"
         )
         yield _problem(parsed, ("data", "weights", "kind"), text)
+
+
+def _preprocess(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Steps beside a model that has its own, or that cannot do with missing values."""
+    steps = parsed.value.get("preprocess")
+    if not isinstance(steps, list):
+        return
+    if "path" in _section(parsed, "model"):
+        text = "contradicts model.path: a fitted model has its own steps; remove this key"
+        yield _problem(parsed, ("preprocess",), text)
+    if _section(parsed, "data").get("missing") == "marginalise":
+        for i, step in enumerate(steps):
+            if isinstance(step, dict) and "pca" in step:
+                text = (
+                    "contradicts data.missing: marginalise; a row that lacks one value has no "
+                    "components at all. Write missing: drop, or remove this step"
+                )
+                yield _problem(parsed, ("preprocess", i, "pca"), text)
+    if _section(parsed, "data").get("prepare") == "never":
+        text = "contradicts data.prepare: never; transformed rows are written once. Remove it"
+        yield _problem(parsed, ("preprocess",), text)
 
 
 def _paths(parsed: ParsedYaml) -> Iterator[Problem]:

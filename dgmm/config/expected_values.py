@@ -26,15 +26,35 @@ def schema_of(path: KeyPath) -> Schema | None:
     """The schema of a key, or None if there is no such key."""
     schema: Schema | None = _document()
     for key in path:
-        schema = _resolved(schema or {}).get("properties", {}).get(key)
+        schema = _below(schema or {}, key)
         if schema is None:
             return None
     return _resolved(schema or {})
 
 
+def _below(schema: Schema, key: str | int) -> Schema | None:
+    """The schema of a key of a section, or of an item of a list; null may stand for either."""
+    if isinstance(key, int):
+        lists = [branch["items"] for branch in _branches(schema) if "items" in branch]
+        return lists[0] if lists else None
+    found: Schema | None = _keys(schema).get(key)
+    return found
+
+
+def _keys(schema: Schema) -> Schema:
+    """The keys of a section with their schemas."""
+    found = [branch["properties"] for branch in _branches(schema) if "properties" in branch]
+    return found[0] if found else {}
+
+
+def _branches(schema: Schema) -> list[Schema]:
+    own = _resolved(schema)
+    return [own, *map(_resolved, own.get("anyOf", ()))]
+
+
 def keys_below(path: KeyPath) -> tuple[str, ...]:
     """The keys of a section; none for a value."""
-    return tuple((schema_of(path) or {}).get("properties", {}))
+    return tuple(_keys(schema_of(path) or {}))
 
 
 def is_path(path: KeyPath) -> bool:
@@ -47,7 +67,8 @@ def known_prefix(path: Iterable[str | int]) -> KeyPath:
     """The part of a path that names keys; validators add their own words behind it."""
     known: KeyPath = ()
     for key in path:
-        if not keys_below(known):
+        is_section = isinstance(key, int) and bool(keys_below((*known, key)))
+        if not keys_below(known) and not is_section:
             break
         known = (*known, key)
     return known
@@ -57,7 +78,7 @@ def expected(path: KeyPath) -> str:
     """What may stand at a key: `an integer from 1 to 1,000,000`."""
     schema = schema_of(path) or {}
     if names := keys_below(path):
-        needed = schema.get("required", [])
+        needed = [key for own in _branches(schema) for key in own.get("required", [])]
         return "a mapping " + (f"with {', '.join(needed)}" if needed else f"of {', '.join(names)}")
     return _words(schema)
 
@@ -122,8 +143,11 @@ def _several(schema: Schema) -> str:
     """A list, or a mapping with names of the user's."""
     if schema["type"] == "object":
         return f"a mapping with {_words(schema['additionalProperties'])} for each name"
+    if keys := _keys(schema["items"]):
+        return f"a list of mappings, each with one of {', '.join(keys)}"
     n, items = schema.get("minItems", 1), _words(schema["items"])
-    return f"a list of {n} {items.removeprefix('a ')}s" if n > 1 else f"a list of {items}"
+    several = items.removeprefix("a ").replace("number", "numbers")
+    return f"a list of {n} {several}" if n > 1 else f"a list of {items}"
 
 
 def _bounds(schema: Schema) -> str:
@@ -133,4 +157,6 @@ def _bounds(schema: Schema) -> str:
         return f" between {above:,} and {below:,} (neither included)"
     if low is not None and high is not None:
         return f" from {low:,} to {high:,}"
+    if above is not None:
+        return f" greater than {above:,}"
     return f" of at least {low:,}" if low is not None else ""

@@ -31,6 +31,10 @@ _INSTEAD = {
     "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",
     "model.init_params": "the key is initialisation.method",
+    "preprocess.pca.variance": (
+        "how many features there are has to be known before the data are read. Give n: run.json "
+        "has the share of the variance that so many components have"
+    ),
     "output.checkpoint": "the key is checkpoint, at the top",
     "output.overwrite": "nothing is ever overwritten: remove the directory, or choose another path",
 }
@@ -38,7 +42,7 @@ _INSTEAD = {
 
 def reserved_key(path: KeyPath) -> str | None:
     """The message for an unknown key that is known elsewhere; None for any other."""
-    name = ".".join(map(str, path))
+    name = ".".join(key for key in path if isinstance(key, str))
     if name in _KEYS:
         return f"{_KEYS[name]} not built yet; remove this key"
     return f"no such key: {_INSTEAD[name]}" if name in _INSTEAD else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from dgmm.config.choices import Choice
+from dgmm.config.preprocess_steps import Step
+from dgmm.config.settings import Settings
 from dgmm.config.values import (
     WHOLE,
     Address,
@@ -33,18 +35,6 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.registry import Registry
 
 Command = Literal["run", "predict"]
-
-
-class Settings(BaseModel):
-    """A section of a job file: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_section(cls, value: Any) -> Any:
-        """`cluster:` with nothing below it is a section of defaults."""
-        return {} if value is None else value
 
 
 class CsvSettings(Settings):
@@ -253,6 +243,10 @@ class Job(Settings):
     """What passes over the rows are computed with."""
     output: OutputSettings
     """What is written, and where."""
+    preprocess: Annotated[list[Step], Field(min_length=1)] | None = None
+    """Steps that features are transformed by before the fit, one behind the other. They are fitted
+    to the rows, kept in the model and applied by `dgmm predict`; null fits the values as they
+    are."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     """How often the state of a run is saved."""
     storage: StorageSettings = StorageSettings()
@@ -292,6 +286,8 @@ class Job(Settings):
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
         fields["outputs"] = products
+        if self.preprocess is not None:  # earlier identities have no such key
+            fields["preprocess"] = job["preprocess"]
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
         return fields

@@ -7,10 +7,12 @@ the groups that an earlier attempt has finished.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dgmm.data.sources.row_source import RowPart
+from dgmm.errors import PoisonBlocksError, UnavailableError
 
 #: Chunks of a group at least and at most, and groups of a small source: about one chunk of a group
 #: is written twice, first as rows at its edges.
@@ -65,3 +67,17 @@ def groups_of(parts: Sequence[RowPart], chunk_rows: int) -> tuple[Group, ...]:
             groups.append(Group(len(groups), own, starts[first], starts[last + 1]))
             first = last + 1
     return tuple(groups)
+
+
+@contextmanager
+def groups_named(groups: Sequence[Group]) -> Iterator[None]:
+    """Groups that end workers are named by their parts."""
+    try:
+        yield
+    except PoisonBlocksError as error:
+        first, last = groups[error.blocks[0]], groups[error.blocks[1] - 1]
+        names = first.name if first is last else f"{first.parts[0].name} to {last.parts[-1].name}"
+        raise UnavailableError(
+            f"reading {names} ended {error.ended}. Expected workers to survive every part: raise "
+            "cluster.memory_limit if they ran out of memory, else look for a damaged file"
+        ) from error

@@ -7,8 +7,7 @@ are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dgmm.data.source_dataset import SourceDataset
@@ -16,9 +15,9 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.output_array import output_failures
 from dgmm.data.zarr.output_store import finish_outputs
-from dgmm.errors import DataError, PoisonBlocksError, UnavailableError
+from dgmm.errors import DataError
 from dgmm.ingest.group_reading import GroupReader
-from dgmm.ingest.groups import Group, groups_of
+from dgmm.ingest.groups import Group, groups_named, groups_of
 from dgmm.ingest.joining import ChunkJoiner, shared_chunks
 from dgmm.ingest.prepared_arrays import ROWS, PreparedArrays
 from dgmm.ingest.progress import PrepareProgress
@@ -136,7 +135,7 @@ def _groups(dataset: SourceDataset) -> tuple[Group, ...]:
 
 def _read_and_join(reader: GroupReader, executor: Executor, progress: PrepareProgress) -> None:
     dataset, groups = reader.dataset, reader.groups
-    with _groups_named(groups):
+    with groups_named(groups):
         read = map_reduce(
             executor, reader, len(groups), most_blocks=_MOST_GROUPS, progress=progress
         )
@@ -148,17 +147,3 @@ def _read_and_join(reader: GroupReader, executor: Executor, progress: PreparePro
     if shared:
         joiner = ChunkJoiner(shared, reader.arrays, dataset.chunk_rows, dataset.n_samples)
         map_reduce(executor, joiner, len(shared), most_blocks=_MOST_GROUPS)
-
-
-@contextmanager
-def _groups_named(groups: Sequence[Group]) -> Iterator[None]:
-    """Groups that end workers are named by their parts."""
-    try:
-        yield
-    except PoisonBlocksError as error:
-        first, last = groups[error.blocks[0]], groups[error.blocks[1] - 1]
-        names = first.name if first is last else f"{first.parts[0].name} to {last.parts[-1].name}"
-        raise UnavailableError(
-            f"reading {names} ended {error.ended}. Expected workers to survive every part: raise "
-            "cluster.memory_limit if they ran out of memory, else look for a damaged file"
-        ) from error

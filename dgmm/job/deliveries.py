@@ -10,6 +10,7 @@ from dgmm.config import Job
 from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.row_source import RowSource
+from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.delivery.request import DeliveryRequest
 from dgmm.errors import JobFileError
@@ -86,7 +87,10 @@ def deliver(
 
 
 def _source_of(dataset: StoredDataset) -> RowSource | None:
-    return dataset.source if isinstance(dataset, SourceDataset | InPlaceDataset) else None
+    if not isinstance(dataset, SourceDataset | InPlaceDataset):
+        return None
+    source = dataset.source
+    return source.source if isinstance(source, TransformedRows) else source
 
 
 def _writer(form: Form) -> Write:

@@ -11,20 +11,21 @@ import numpy as np
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.summary.weight_summary import WeightSummary
-from dgmm.errors import ExitCode, JobFileError
+from dgmm.errors import ExitCode
 from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
-from dgmm.fitting.fit import Fit, UserStart, fit
+from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_settings import fit_settings
+from dgmm.job.given_start import given_model, given_parameters
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
-from dgmm.job.prepare_stage import with_rows
+from dgmm.job.prepare_stage import note_steps, steps_of, with_rows
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult, exit_code_of
 from dgmm.job.row_weights import beside_prepared_rows
@@ -38,7 +39,7 @@ from dgmm.job.stages import (
 )
 from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest
+from dgmm.model.model_files import model_digest
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
 from dgmm.scoring.row_scores import ScoringStatistics
@@ -97,7 +98,7 @@ class FitInputs:
     @classmethod
     def of(cls, job: Job) -> Self:
         """Opened; of the data nothing but metadata is read."""
-        dataset, start = open_data(job), _given_model(job)
+        dataset, start = open_data(job), given_model(job)
         own = {} if start is None else {"start": model_digest(start)}
         return cls(dataset, start, dataset.fingerprint() | own)
 
@@ -120,14 +121,19 @@ def _run(
     ) as work:
         state, executor, plan = work
         dataset = with_rows(job, dataset, directory, executor, recording)
+        steps = steps_of(dataset)
+        note_steps(steps, directory, recording)
         rows = beside_prepared_rows(job, dataset, directory).with_cache(plan.cache_budget)
         recording.rewind(_reached(state.em_state()))
         settings = replace(fit_settings(job), accept_cost=accept_cost)
         try:
-            result = fit(rows, executor, settings, recording, _given(start), progress=state)
+            result = fit(
+                rows, executor, settings, recording, given_parameters(start), progress=state
+            )
         except CostNotAcceptedError as error:
             directory.record["missing"] = error.cost.record()  # `plan` reads it
             raise
+        result = replace(result, model=replace(result.model, preprocess=steps))
         _note_fit(directory, result)
         _save(directory, result.model, result, recording)
         recording.stage("scoring", "labels, posteriors and log densities of every row")
@@ -141,6 +147,8 @@ def _run(
         recording.end_stage()
         deliver(job, dataset, model.n_components, directory, executor, recording)
     _record_scoring(directory, model, total, recording, result.weights)
+    if steps is not None:
+        directory.record["preprocess"]["means"] = model.user_means.tolist()
     _save(directory, model, result, recording)
     _write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*_conclusion(job, directory, result, recording))
@@ -161,32 +169,6 @@ def _rebuild(
 def _reached(state: EmState | None) -> dict[CandidateId, int]:
     """The iterations that an earlier attempt has made for good, by candidate."""
     return {} if state is None else {c.id: c.n_iter for c in state.candidates}
-
-
-def _given_model(job: Job) -> MixtureModel | None:
-    """The saved model that the job starts from, if it names one.
-
-    Raises
-    ------
-    JobFileError
-        If the job asks for another mixture than that.
-    """
-    path = job.initialisation.model
-    if path is None:
-        return None
-    start, wanted = load_model(path), (job.model.n_components, job.model.covariance_type)
-    if (start.n_components, start.covariance_type) != wanted:
-        raise JobFileError(
-            f"initialisation.model {path} has {start.n_components} {start.covariance_type} "
-            f"components, model.n_components and model.covariance_type ask for {wanted[0]} "
-            f"{wanted[1]}: make them agree"
-        )
-    return start
-
-
-def _given(start: MixtureModel | None) -> UserStart | None:
-    """The start that a saved model is."""
-    return None if start is None else start.standardised_parameters
 
 
 def _note_data(

@@ -21,7 +21,7 @@ from dgmm.job.output_path import open_run_folder
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.predicting import PredictionInputs
-from dgmm.job.prepare_stage import prepared_words, with_rows
+from dgmm.job.prepare_stage import prepared_words, with_fitted_steps, with_rows
 from dgmm.job.result import RunResult
 from dgmm.job.run_resources import fitted_to, run_resources
 from dgmm.job.stages import cluster_settings, describe_data, open_data
@@ -99,6 +99,7 @@ def _prepare(job: Job, dataset: SourceDataset, target: PreparedTarget, listener:
     require_memory(plan, plan.memory_limit)
     with open_executor(cluster_settings(job, plan.n_places)) as executor:
         fitted_to(executor, plan)
+        dataset = with_fitted_steps(job, dataset, executor, listener)
         listener.stage("prepare", prepared_words(dataset))
         prepare(dataset, executor, target, retry_s=job.storage.retry_s, note=listener.note)
 

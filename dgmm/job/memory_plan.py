@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
 from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -108,6 +109,8 @@ class Preparation:
         Memory terms of one task that prepares, and of the driver.
     notes
         What the source says of how it is read.
+    n_reads
+        How often the source is read: once, and once for each pass that fits `preprocess`.
     """
 
     kind: str
@@ -116,6 +119,7 @@ class Preparation:
     task: tuple[Term, ...]
     driver: Term
     notes: tuple[str, ...]
+    n_reads: int = 1
 
     @classmethod
     def of(cls, dataset: SourceDataset) -> Preparation:
@@ -123,6 +127,8 @@ class Preparation:
         chunk, n_parts = dataset.read_bytes, len(dataset.parts)
         row_bytes = dataset.n_features * dataset.dtype.itemsize
         row_bytes += 8 * dataset.description.has_weights
+        source = dataset.source
+        steps = source if isinstance(source, TransformedRows) else None
         return cls(
             kind=dataset.kind,
             n_parts=n_parts,
@@ -130,10 +136,22 @@ class Preparation:
             task=(
                 Term("one read of the source", dataset.source.read_bytes, "as the source says"),
                 Term("prepared rows", _EDGE_CHUNKS * chunk, f"{_EDGE_CHUNKS} chunks"),
+                *(() if steps is None else (_statistics_of_steps(steps),)),
             ),
             driver=Term("parts of the source", _PART_BYTES * n_parts, f"{n_parts:,} parts"),
             notes=dataset.description.notes,
+            n_reads=1 if steps is None else 1 + steps.n_passes,
         )
+
+
+#: Statistics of steps that a task of 16 groups holds: of a subtree of each size, and two merged.
+_HELD_OF_STEPS = 8
+
+
+def _statistics_of_steps(source: TransformedRows) -> Term:
+    """What fitting the steps of `preprocess` holds."""
+    n_bytes = _HELD_OF_STEPS * source.statistics_bytes
+    return Term("fitting preprocess", n_bytes, f"{_HELD_OF_STEPS} samples or scatters")
 
 
 def task_terms(work: Work) -> list[Term]:

@@ -64,7 +64,8 @@ def _prepared(plan: Plan) -> list[str]:
     if found is None:
         return []
     n = found.n_parts
-    parts = f"{found.kind} in {n:,} part{'s' * (n != 1)}, read once"
+    often = "once" if found.n_reads == 1 else f"{found.n_reads} times"
+    parts = f"{found.kind} in {n:,} part{'s' * (n != 1)}, read {often}"
     written = f"{found.n_bytes / MIB:,.0f} MiB before compression go to prepared.zarr"
     lines = [f"prepare   {parts}; {written}", *(f"          {note}" for note in found.notes)]
     lines.append("  one task of preparing, MiB; the larger of it and a task of a pass counts below")

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.data.missing_rows import empty_rows_warning
-from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.job.deliveries import deliver
@@ -88,7 +88,7 @@ def _predict(
 ) -> RunResult:
     """Everything but the report."""
     model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
-    dataset, note = in_model_order(stored, model.feature_names)
+    dataset, note = as_model_takes(stored, model.feature_names, model.preprocess)
     directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = stored.n_samples
     for text in (*stored.warnings, *([note] if note else [])):
@@ -99,7 +99,7 @@ def _predict(
     ) as work:
         state, executor, _ = work
         readable = with_rows(job, stored, directory, executor, recording)
-        dataset, _ = in_model_order(readable, model.feature_names)
+        dataset, _ = as_model_takes(readable, model.feature_names, model.preprocess)
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         backend = state.once(

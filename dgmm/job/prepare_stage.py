@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.transformed_rows import PREPROCESS, TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError
-from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare, with_prepared_rows
+from dgmm.events import Listener
+from dgmm.ingest.prepare import PreparedTarget, is_prepared, opened, prepare, with_prepared_rows
+from dgmm.ingest.preprocess_passes import fitted_rows
 from dgmm.job.directory import RunDirectory
 from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import PREPARED
 from dgmm.reduction.executor import Executor
+from dgmm.run_record import Preprocess
 from dgmm.storage.atomic_files import plain
+from dgmm.terminal_text import listed
 
 
 def with_rows(
@@ -48,12 +55,46 @@ def with_rows(
         if (earlier := (directory.previous or {}).get("prepared")) is not None:
             directory.record["prepared"] = earlier
         try:
-            return _with_retries(job, dataset, target)
+            return _with_retries(job, _with_known_steps(dataset, target), target)
         except DataError as error:
             recording.warning(f"{error}. {PREPARED} is written again")
             directory.folder.remove(PREPARED)
+    dataset = with_fitted_steps(job, dataset, executor, recording)
     _prepare(job, dataset, directory, executor, recording, target)
     return _with_retries(job, dataset, target)
+
+
+def steps_of(dataset: StoredDataset) -> Preprocessing | None:
+    """The steps that rows have behind them, fitted; None where the job asks for none."""
+    source = dataset.source if isinstance(dataset, SourceDataset) else None
+    return source.steps if isinstance(source, TransformedRows) else None
+
+
+def note_steps(
+    steps: Preprocessing | None, directory: RunDirectory, recording: RecordingListener
+) -> None:
+    """Record the steps' numbers, and warn of values out of their domains."""
+    if steps is None:
+        return
+    directory.record["preprocess"] = cast("Preprocess", steps.record())
+    for step, counts in zip(steps.steps, steps.n_outside, strict=True):
+        if counts:
+            values = (f"{n:,} of {name}" for name, n in counts.items())
+            recording.warning(
+                f"preprocess: {step.kind} has no result for {listed(values, 6)}: these values are "
+                "missing behind it"
+            )
+
+
+def with_fitted_steps(
+    job: Job, dataset: SourceDataset, executor: Executor, recording: Listener
+) -> SourceDataset:
+    """The data set with its steps fitted to the rows, where it has any."""
+    if not isinstance(dataset.source, TransformedRows) or dataset.source.steps is not None:
+        return dataset
+    kinds = ", ".join(step.kind for step in dataset.source.asked)
+    recording.stage(PREPROCESS, kinds)
+    return fitted_rows(dataset, executor, retry_s=job.storage.retry_s, note=recording.note)
 
 
 def prepared_words(dataset: SourceDataset) -> str:
@@ -65,6 +106,15 @@ def prepared_words(dataset: SourceDataset) -> str:
 
 def _with_retries(job: Job, dataset: SourceDataset, target: PreparedTarget) -> StoredDataset:
     return with_prepared_rows(dataset, target).with_retries(job.storage.retry_s)
+
+
+def _with_known_steps(dataset: SourceDataset, target: PreparedTarget) -> SourceDataset:
+    """The data set with the steps that stand beside the rows that were prepared."""
+    source = dataset.source
+    if not isinstance(source, TransformedRows):
+        return dataset
+    steps = Preprocessing.of_record(opened(target).attributes.get(PREPROCESS))
+    return SourceDataset.of(source.with_steps(steps))
 
 
 def _prepare(

@@ -8,8 +8,8 @@ from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
-from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.zarr.format_versions import group_attributes
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
 from dgmm.execution.open_cluster import open_executor
@@ -75,7 +75,9 @@ def rebuild_outputs(
         rows: Dataset = readable
         if job.command == "run":
             rows = measured(beside_prepared_rows(job, readable, directory), executor)
-        dataset, _ = in_model_order(rows, again.model.feature_names)
+        # The rows of a run are prepared with its steps behind them.
+        steps = None if job.command == "run" else again.model.preprocess
+        dataset, _ = as_model_takes(rows, again.model.feature_names, steps)
         recording.stage("scoring", f"{again.stored.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
         stage = OutputStage(

@@ -13,6 +13,7 @@ from dgmm.data.formats import open_stored
 from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
+from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_array import run_of
@@ -59,7 +60,13 @@ def open_data(job: Job) -> StoredDataset:
 
 
 def _as_prepared(job: Job, dataset: StoredDataset) -> StoredDataset:
-    """The data set as `data.prepare` has it."""
+    """The data set as `preprocess` and `data.prepare` have it."""
+    if job.preprocess is not None:
+        asked = tuple(step.asked() for step in job.preprocess)
+        own = dataset.source if isinstance(dataset, SourceDataset | InPlaceDataset) else None
+        plain = PlainRows(dataset, "preprocess") if own is None else own
+        kind = job.data.weights.kind if job.command == "run" else None
+        return SourceDataset.of(TransformedRows(plain, asked, kind))
     if job.data.prepare == "always" and isinstance(dataset, InPlaceDataset):
         return SourceDataset.of(dataset.source)
     if job.data.prepare == "always" and not isinstance(dataset, SourceDataset):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.data.feature_names import feature_names_from
 from dgmm.data.result_forms import as_given
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters
@@ -44,6 +44,10 @@ class MixtureModel:
         Rows of lower log density are anomalies, as are all of density 0; None without a quantile.
     anomaly_quantile
         Share of the fitted rows below the threshold.
+    preprocess
+        Steps that rows go through first, as the job's `preprocess` had them; None without. Means,
+        covariances, densities and `sample` are then of the transformed features; the steps'
+        `inverse` gives rows and means in the user's.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class MixtureModel:
     feature_names: tuple[str, ...]
     anomaly_threshold: float | None = None
     anomaly_quantile: float | None = None
+    preprocess: Preprocessing | None = None
 
     @property
     def covariance_type(self) -> str:
@@ -129,6 +134,17 @@ class MixtureModel:
         return self.parameters.family.variances(
             self.covariances, self.n_components, self.n_features
         )
+
+    @property
+    def user_means(self) -> Array:
+        """Means (k, features that the user has), in the user's units.
+
+        Behind `preprocess` they are what its steps take to the means: of a logarithm geometric
+        means; of components the nearest rows. Clipping is not undone.
+        """
+        if self.preprocess is None:
+            return self.means
+        return _read_only(self.preprocess.inverse(self.means))
 
     def with_threshold(self, threshold: float, quantile: float) -> MixtureModel:
         """The same mixture with an anomaly threshold."""
@@ -277,28 +293,12 @@ class MixtureModel:
         ImportError
             If scikit-learn is not installed.
         DataError
-            If scikit-learn lacks the family, or float64 does not hold covariances in user units.
+            If scikit-learn lacks the family, float64 does not hold covariances in user units, or
+            rows are preprocessed.
         """
-        if (covariance_type := self.parameters.family.scikit_learn_type) is None:
-            raise DataError(
-                f"scikit-learn has no covariances of the family {self.covariance_type!r}: use the "
-                "model's own predict, predict_proba and score_samples"
-            )
-        from dgmm.sklearn_classes import sklearn_mixture  # noqa: PLC0415 - loads scikit-learn
+        from dgmm.model.scikit_learn_form import fitted_estimator  # noqa: PLC0415 - loads scikit-learn
 
-        names = ("weights", "means", "covariances", "precisions", "precisions_cholesky")
-        arrays = {f"{name}_": np.array(getattr(self, name)) for name in names}
-        beyond = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-        if beyond or not self.feature_variances().all():
-            raise DataError(
-                f"{', '.join(beyond) or 'covariances_'} cannot be written as float64 in the units "
-                "of the data, in which scikit-learn computes: fit rows in other units"
-            )
-        attributes: dict[str, Any] = {**arrays, "n_features_in_": self.n_features}
-        if self.feature_names != feature_names_from(None, self.n_features, "model"):
-            attributes["feature_names_in_"] = np.array(self.feature_names, dtype=object)
-        shape = {"n_components": self.n_components, "covariance_type": covariance_type}
-        return sklearn_mixture(shape, attributes)
+        return fitted_estimator(self)
 
     def _scores(self, X: Any, name: str) -> Any:
         return as_given(X, scored_rows(X, self, name), name)

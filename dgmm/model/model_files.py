@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.covariance.symmetry import opposite_entries
@@ -21,7 +22,10 @@ from dgmm.storage.array_files import Admit, read_arrays, write_arrays
 from dgmm.storage.atomic_files import read_json, write_json
 from dgmm.storage.folders import Entry, Target, entry_of
 
-SCHEMA_VERSION = 1
+#: Of models whose rows are transformed first: earlier versions would score them untransformed.
+SCHEMA_VERSION = 2
+#: Of all others, as before there were such models.
+_PLAIN_VERSION = 1
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
 
 
@@ -109,7 +113,31 @@ def load_model(path: str | Path) -> MixtureModel:
         tuple(description["feature_names"]),
         _threshold(description["anomaly_threshold"]),
         description["anomaly_quantile"],
+        _preprocess(description, path),
     )
+
+
+def _preprocess(description: dict[str, Any], path: Path) -> Preprocessing | None:
+    """The steps that rows go through first.
+
+    Raises
+    ------
+    DataError
+        If they are not those that were saved, or do not lead to the model's features.
+    """
+    saved = description.get("preprocess")
+    if saved is None and description["schema_version"] == _PLAIN_VERSION:
+        return None
+    if not isinstance(saved, dict) or saved.get("sha256") != _steps_digest(saved.get("steps")):
+        raise DataError(f"{path}/model.json: preprocess does not match its checksum")
+    found = Preprocessing.of_record(saved["steps"])
+    if list(found.output_names) != description["feature_names"]:
+        raise DataError(f"{path}/model.json: preprocess does not lead to the model's features")
+    return found
+
+
+def _steps_digest(steps: Any) -> str:
+    return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
 
 
 def arrays_digest(arrays: dict[str, NDArray[Any]]) -> str:
@@ -147,9 +175,11 @@ def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
 
 
 def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    steps = None if model.preprocess is None else model.preprocess.record()
+    own = {} if steps is None else {"preprocess": {"steps": steps, "sha256": _steps_digest(steps)}}
     return {
         "format": "dgmm-model",
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": _PLAIN_VERSION if steps is None else SCHEMA_VERSION,
         "covariance_type": model.covariance_type,
         "n_components": model.n_components,
         "n_features": model.n_features,
@@ -158,6 +188,7 @@ def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[s
         "anomaly_threshold": model.anomaly_threshold,
         "anomaly_quantile": model.anomaly_quantile,
         "sha256": arrays_digest(arrays),
+        **own,
     }
 
 
@@ -214,9 +245,10 @@ def _check_description(description: Any, path: Path) -> None:
     if not isinstance(description, dict) or description.get("format") != "dgmm-model":
         raise DataError(f"{path}/model.json does not describe a dgmm model")
     version = description.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (_PLAIN_VERSION, SCHEMA_VERSION) or isinstance(version, bool):
         raise DataError(
-            f"{path} has model schema {version}; this dgmm reads {SCHEMA_VERSION}: update dgmm"
+            f"{path} has model schema {version}; this dgmm reads {_PLAIN_VERSION} to "
+            f"{SCHEMA_VERSION}: update dgmm"
         )
     d = description.get("n_features")
     names = description.get("feature_names")

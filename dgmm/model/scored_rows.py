@@ -7,11 +7,14 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from dgmm.data.open_dataset import opened_rows
-from dgmm.data.selected_features import in_model_order
+from dgmm.data.transformed_dataset import as_model_takes
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.python_warnings import warn
 from dgmm.scoring.in_memory import scores
 from dgmm.scoring.row_scores import ScoredMixture
+
+_OUTSIDE = "; values out of the domain of a step of the model's preprocess are NaN behind it"
 
 
 class NamedMixture(ScoredMixture, Protocol):
@@ -20,6 +23,10 @@ class NamedMixture(ScoredMixture, Protocol):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """One name per feature."""
+
+    @property
+    def preprocess(self) -> Preprocessing | None:
+        """Steps that rows go through first."""
 
 
 def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
@@ -31,9 +38,10 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
         If the rows cannot be used, or hold NaN or infinity.
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
-        dataset = in_model_order(rows, model.feature_names)[0]
+        dataset = as_model_takes(rows, model.feature_names, model.preprocess)[0]
+        outside = "" if model.preprocess is None else _OUTSIDE
         return scores(
             *(dataset, executor, model, (name,)),
-            remedy="Drop such rows first",
+            remedy=f"Drop such rows first{outside}",
             warn=lambda text: warn([text]),
         )[name]

@@ -93,6 +93,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "imputed": False,
             "report": "auto",
         },
+        "preprocess": None,
         "checkpoint": {"every_s": 60.0},
         "storage": {"retry_s": 600.0},
         "on_not_converged": "warn",

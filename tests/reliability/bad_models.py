@@ -68,7 +68,7 @@ def _(desk: Desk) -> None:
     edit(own_model("foreign") / "model.json", format="another")
     predicts(desk, Path("foreign"), "model.json does not describe a dgmm model")
     edit(own_model("later") / "model.json", schema_version=99)
-    predicts(desk, Path("later"), "has model schema 99; this dgmm reads 1: update dgmm")
+    predicts(desk, Path("later"), "has model schema 99; this dgmm reads 1 to 2: update dgmm")
 
 
 @CASES.case(95, "a model that is no mixture", 65)

@@ -24,9 +24,12 @@ class PlainRows:
     Parameters
     ----------
     dataset : StoredDataset
+    reason : str
+        Why they are copied, for `plan`.
     """
 
     dataset: StoredDataset
+    reason: str = "data.prepare is always"
 
     @property
     def description(self) -> SourceDescription:
@@ -37,7 +40,7 @@ class PlainRows:
             stored.feature_names,
             stored.dtype,
             attributes={k: v for k, v in stored.attributes.items() if k in _OF_ROWS},
-            notes=("data.prepare is always: rows that could be read in place are copied",),
+            notes=(f"{self.reason}: rows that could be read in place are copied",),
             warnings=stored.warnings,
             fill_value=stored.fill_value,
             valid_range=stored.valid_range,

@@ -82,15 +82,22 @@ class Log:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:
-    """Values below `low` and above `high` (m,) are set to them: NaN stays."""
+    """Values below `low` and above `high` (m,) are set to them: NaN and infinity stay."""
 
     low: Floats
     high: Floats
 
     @classmethod
-    def of_quantiles(cls, sample: Floats, quantiles: tuple[float, float]) -> Self:
-        """Bounds at two quantiles of each column of a sample (s, m); NaN is left out."""
-        low, high = np.nanquantile(sample, quantiles, axis=0)
+    def of_quantiles(
+        cls, sample: Floats, quantiles: tuple[float, float], weights: Floats | None = None
+    ) -> Self:
+        """Bounds at two quantiles of each column of a sample (s, m).
+
+        NaN and infinity are left out. With weights (s,) a quantile q is the smallest value up to
+        which the weights have a share q; without them it is interpolated, as NumPy does.
+        """
+        columns = [_quantiles(column, quantiles, weights) for column in sample.T]
+        low, high = np.array(columns).reshape(-1, 2).T
         return cls(low, high)
 
     @property
@@ -100,7 +107,7 @@ class Clip:
 
     def apply(self, columns: Floats) -> Floats:
         """The nearest values within the bounds."""
-        return np.clip(columns, self.low, self.high)
+        return np.where(np.isinf(columns), columns, np.clip(columns, self.low, self.high))
 
     def inverse(self, columns: Floats) -> Floats:
         """The same columns: inside the bounds nothing was changed."""
@@ -132,6 +139,22 @@ class Standardise:
     def inverse(self, columns: Floats) -> Floats:
         """y · deviation + mean."""
         return columns * self.deviation + self.mean
+
+
+def _quantiles(column: Floats, quantiles: tuple[float, float], weights: Floats | None) -> Floats:
+    """Two quantiles of finite values (s,); those that leave all as it is where there are none."""
+    known = np.isfinite(column)
+    if not known.any():
+        most = float(np.finfo(np.float64).max)
+        return np.array([-most, most])
+    if weights is None:
+        found: Floats = np.quantile(column[known], quantiles)
+        return found
+    order = np.argsort(column[known], kind="stable")
+    values, total = column[known][order], np.cumsum(weights[known][order])
+    places = np.searchsorted(total, np.array(quantiles) * total[-1])
+    weighted: Floats = values[np.minimum(places, len(values) - 1)]
+    return weighted
 
 
 def n_outside(before: Floats, after: Floats) -> NDArray[np.int64]:

@@ -12,6 +12,9 @@ from dgmm.data.transforms.centred_scatter import CentredScatter
 from dgmm.errors import DataError
 
 Floats = NDArray[np.float64]
+#: Rows of one product: always so many, the last ones filled up with zeros, so that the bits of a
+#: row's scores do not depend on which rows stand beside it.
+_TILE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +50,12 @@ class PrincipalComponents:
         n: int | None = None,
         variance: float | None = None,
         whiten: bool = False,
+        lost: float = 1.0,
     ) -> Self:
         """The first `n` components, or the fewest that have a share `variance` of the variance.
+
+        Variances are scatter / (weight − `lost`): 1 where weights are numbers of rows, 0 where only
+        their ratios matter.
 
         Raises
         ------
@@ -57,11 +64,11 @@ class PrincipalComponents:
             than the columns have.
         """
         d = len(found.mean)
-        if found.weight <= 1.0:
+        if found.weight <= lost:
             raise DataError(
                 f"pca of {d} columns: {found.weight:g} rows have all of them; expected at least 2"
             )
-        values, vectors = np.linalg.eigh(found.scatter / (found.weight - 1.0))
+        values, vectors = np.linalg.eigh(found.scatter / (found.weight - lost))
         values, axes = np.maximum(values[::-1], 0.0), vectors.T[::-1]
         total = float(values.sum())
         if total == 0.0:
@@ -76,8 +83,12 @@ class PrincipalComponents:
 
     def apply(self, columns: Floats) -> Floats:
         """Scores (b, m) of rows (b, d); NaN of a row with a missing value."""
-        scores: Floats = (columns - self.mean) @ self.axes.T / self._deviation
-        return scores
+        n, d = columns.shape
+        tiles = np.zeros((-(-n // _TILE), _TILE, d))
+        np.subtract(columns, self.mean, out=tiles.reshape(-1, d)[:n])
+        with np.errstate(invalid="ignore"):  # infinite values are NaN here: both are refused
+            scores: Floats = (tiles @ self.axes.T).reshape(-1, len(self.axes))[:n]
+            return scores / self._deviation
 
     def inverse(self, scores: Floats) -> Floats:
         """The rows (b, d) nearest to those that have these scores (b, m)."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from dgmm.data.transforms.asked_step import AskedStep
 from dgmm.data.transforms.centred_scatter import CentredScatter
+from dgmm.data.transforms.column_moments import ColumnMoments
 from dgmm.data.transforms.elementwise import Asinh, Clip, Log, Standardise, n_outside
+from dgmm.data.transforms.measured_rows import MeasuredRows, fitted_step, measured
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.data.transforms.principal_components import PrincipalComponents
+from dgmm.data.transforms.row_sample import RowSample, sample_size
 from dgmm.errors import DataError
 
 RNG = np.random.default_rng(8)
@@ -115,3 +122,129 @@ def test_weights_count_as_copies():
 def test_what_has_no_such_components_is_refused(rows, asked, told):
     with pytest.raises(DataError, match=told):
         PrincipalComponents.of_scatter(CentredScatter.of_rows(rows), **asked)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 255, 256, 257])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_scores_of_a_row_have_the_same_bits_whatever_stands_beside_it(cut, n):
+    found = PrincipalComponents.of_scatter(merged(N), n=n, whiten=True)
+    whole = found.apply(ROWS)
+    parts = [found.apply(ROWS[start : start + cut]) for start in range(0, N, cut)]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+    assert found.apply(ROWS[::-1])[::-1].tobytes() == whole.tobytes()
+
+
+def test_moments_of_each_column_are_those_of_its_values_whatever_the_cut():
+    rows = ROWS + 1e6
+    rows[RNG.random(rows.shape) < 0.2] = np.nan
+    rows[3, 3] = np.inf
+    rows[:, 5] = np.nan
+    found = ColumnMoments.of_rows(rows[:0])
+    for start in range(0, N, 41):
+        found = found.merge(ColumnMoments.of_rows(rows[start : start + 41]))
+    known = np.where(np.isfinite(rows), rows, np.nan)[:, :5]
+    np.testing.assert_array_equal(found.weight[:5], np.isfinite(known).sum(axis=0))
+    np.testing.assert_allclose(found.mean[:5], np.nanmean(known, axis=0), rtol=1e-14)
+    np.testing.assert_allclose(found.variance[:5], np.nanvar(known, axis=0), rtol=1e-8)
+    assert (found.mean[5], found.variance[5]) == (0.0, 0.0)
+
+
+def test_moments_count_weights_as_copies():
+    weights = RNG.integers(0, 4, N).astype(float)
+    found = ColumnMoments.of_rows(ROWS, weights)
+    copies = np.repeat(ROWS, weights.astype(int), axis=0)
+    np.testing.assert_allclose(found.mean, copies.mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(found.variance, copies.var(axis=0), rtol=1e-10)
+
+
+def test_a_sample_is_the_same_in_any_cut_and_uniform():
+    rows = np.arange(300_000, dtype=float)[:, np.newaxis]
+    whole = RowSample.of_rows(rows, 0)
+    parts = [RowSample.of_rows(rows[i : i + 70_000], i) for i in range(0, 300_000, 70_000)]
+    found = parts[-1]
+    for part in parts[-2::-1]:
+        found = part.merge(found)
+    assert found.rows.tobytes() == whole.rows.tobytes()
+    assert len(found.rows) == sample_size(1) == 131_072
+    # Of a uniform sample without replacement the mean is off by a standard deviation of 180.
+    assert found.rows.mean() == pytest.approx(149_999.5, abs=4 * 180)
+    few = RowSample.of_rows(rows[:500], 0)
+    assert sorted(few.rows[:, 0]) == rows[:500, 0].tolist()
+
+
+def test_weighted_bounds_are_those_of_copies_and_infinity_is_never_clipped():
+    weights = RNG.integers(1, 4, N).astype(float)
+    found = Clip.of_quantiles(ROWS, (0.1, 0.9), weights)
+    copies = np.repeat(ROWS, weights.astype(int), axis=0)
+    low, high = np.quantile(copies, (0.1, 0.9), axis=0, method="inverted_cdf")
+    np.testing.assert_array_equal([found.low, found.high], [low, high])
+    assert np.isposinf(found.apply(np.full((1, D), np.inf))).all()
+    empty = Clip.of_quantiles(np.full((4, 1), np.nan), (0.1, 0.9))
+    assert empty.apply(np.array([[7.0]])) == 7.0
+
+
+ASKED = (
+    AskedStep("log", {"offset": 20.0}, columns=("a",)),
+    AskedStep("standardise"),
+    AskedStep("pca", {"n": 2, "whiten": False}, variables=("v",)),
+)
+NAMES = ("v[1]", "a", "v[2]", "b", "v[3]", "c")
+
+
+def chain():
+    found = Preprocessing(NAMES)
+    for step in ASKED:
+        values, counts = found.applied(ROWS)
+        sums = MeasuredRows(
+            measured(step, step.groups(found.output_names), values, 0, None), counts
+        )
+        fitted = fitted_step(step, found.output_names, sums, is_weighted=False, lost=1.0)
+        found = found.then(step, fitted)
+    return found
+
+
+def test_components_stand_where_the_first_of_their_columns_was():
+    found = chain()
+    assert found.output_names == ("v_pc1", "v_pc2", "a", "b", "c")
+    rows = ROWS.copy()
+    rows[:, 1] = np.log(rows[:, 1] + 20.0)
+    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    scores = PCA(2, svd_solver="full").fit_transform(rows[:, [0, 2, 4]])
+    expected = np.column_stack([scores, rows[:, [1, 3, 5]]])
+    np.testing.assert_allclose(found.apply(ROWS), expected, atol=1e-9)
+
+
+def test_all_steps_are_undone_but_for_what_components_leave_out():
+    found = chain()
+    back = found.inverse(found.apply(ROWS))
+    np.testing.assert_allclose(back[:, [1, 3, 5]], ROWS[:, [1, 3, 5]], rtol=1e-9)
+    step = found.steps[2].groups[0][1]
+    standardised = Preprocessing(NAMES, steps=found.steps[:2]).apply(ROWS)[:, [0, 2, 4]]
+    nearest = step.inverse(step.apply(standardised))
+    undone = found.steps[1].transform
+    expected = nearest * undone.deviation[[0, 2, 4]] + undone.mean[[0, 2, 4]]
+    np.testing.assert_allclose(back[:, [0, 2, 4]], expected, rtol=1e-9)
+
+
+def test_a_record_gives_back_the_same_bits_and_a_damaged_one_is_refused():
+    found = chain()
+    text = json.dumps(found.record(), allow_nan=False)
+    again = Preprocessing.of_record(json.loads(text))
+    assert again.apply(ROWS).tobytes() == found.apply(ROWS).tobytes()
+    assert again.record() == json.loads(text)
+    for damage in (
+        lambda steps: steps[1]["deviation"].pop(),
+        lambda steps: steps[1]["deviation"].__setitem__(0, 0.0),
+        lambda steps: steps[1]["mean"].__setitem__(0, None),
+        lambda steps: steps[1]["columns"].__setitem__(0, "q"),
+        lambda steps: steps[2]["groups"][0]["axes"][0].pop(),
+        lambda steps: steps[2]["names"].pop(),
+        lambda steps: steps[0].pop("step"),
+        lambda steps: steps[0].__setitem__("step", "sqrt"),
+    ):
+        record = json.loads(text)
+        damage(record["steps"])
+        with pytest.raises(DataError):
+            Preprocessing.of_record(record)
+    with pytest.raises(DataError):
+        Preprocessing.of_record(None)
