@@ -12,7 +12,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
+
+from dgmm import load_model
+from dgmm.cli.entry_point import run as dgmm
+from dgmm.model.mixture_model import MixtureModel
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -46,6 +53,47 @@ def test_the_ocean_gives_a_map_with_the_coordinates_of_its_input(tmp_path: Path)
         has_value = ocean.temperature.notnull().any("depth")
         assert ((maps.labels >= 0) == has_value).all()
         assert record["rows"]["dropped"] == int((~has_value).sum()) > 0
+
+
+def test_profiles_are_labelled_as_by_scikit_learn_behind_its_own_components(
+    tmp_path: Path,
+) -> None:
+    record = run("profiles", "profiles.nc", tmp_path)
+    names = [f"{name}_pc{i}" for name in ("temperature", "salinity") for i in (1, 2, 3)]
+    assert record["data"]["feature_names"] == names
+    with (
+        xr.open_dataset(tmp_path / "profiles.nc") as profiles,
+        xr.open_zarr(tmp_path / "run" / "maps.zarr", chunks=None) as maps,
+    ):
+        assert adjusted_rand_score(profiles.kind.values, maps.labels.values.astype(int)) >= 0.9
+        variables = [profiles.temperature.values, profiles.salinity.values]
+    scores = [
+        PCA(3, svd_solver="full").fit_transform(StandardScaler().fit_transform(variable))
+        for variable in variables
+    ]
+    random = {"initialisation.method": "random_from_data", "initialisation.n_sample_starts": 0}
+    start = fitted(tmp_path, "start", {"model.max_iter": 0, "on_not_converged": "ignore", **random})
+    given = {"initialisation.method": "given", "initialisation.model": tmp_path / "start" / "model"}
+    labels = fitted(tmp_path, "again", given).predict(np.hstack(variables))
+    peer = GaussianMixture(
+        4,
+        weights_init=start.weights,
+        means_init=start.means,
+        precisions_init=start.precisions,
+        max_iter=1000,
+        tol=1e-6,
+    )
+    assert adjusted_rand_score(peer.fit_predict(np.hstack(scores)), labels) >= 0.9
+
+
+def fitted(folder: Path, name: str, settings: dict[str, Any]) -> MixtureModel:
+    """The model that the job of the profiles gives with other settings."""
+    places = {"data.path": folder / "profiles.nc", "output.path": folder / name}
+    here = {"cluster.kind": "threads", "output.report": "false"}
+    words = [f"{key}={value}" for key, value in {**places, **here, **settings}.items()]
+    command = ["run", "--quiet", str(PROJECT / "config" / "profiles.yaml")]
+    assert dgmm([*command, *(word for pair in words for word in ("--set", pair))]) == 0
+    return load_model(folder / name)
 
 
 def test_flights_come_back_by_their_ids_a_file_a_month(tmp_path: Path) -> None:
