@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from dgmm.data.data_source import DataSource
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sample_grid import Interval, SampleGrid
-from dgmm.data.sources.labelled.chunk_store import ChunkFiles, list_files
+from dgmm.data.sources.labelled.chunk_store import list_files
 from dgmm.data.sources.labelled.chunk_use import (
     chunk_uses,
     decoded_bytes,
@@ -52,6 +53,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     files = [LabelledFile(path, source.array) for path in expanded(source.paths or (source.path,))]
     collection = Collection.of(files, source.concat_dim)
     require_named(collection, source)
+    collection = _with_chunks(collection, source)
     variables, weights = _variables(collection, source)
     used = [*variables, *([weights] if weights is not None else [])]
     dims = list(dict.fromkeys(dim for v in used for dim in v.dims))
@@ -63,7 +65,6 @@ def open_labelled(source: DataSource) -> LabelledSource:
     coordinates = coordinate_names(collection, source.sample_dims)
     collection.check_coordinates(coordinates)
     check_joined(collection, coordinates)
-    collection = _with_chunks(collection, [v.name for v in used], source)
     uses = chunk_uses(collection, used, grid, taken)
     refuse_repeated(collection, used, uses)
     geometry = _Geometry(collection, tuple(variables), weights, grid, taken)
@@ -189,18 +190,29 @@ def expanded(paths: Sequence[str]) -> list[str]:
     ------
     DataNotFoundError
         If a path does not exist, or a glob matches nothing.
+    DataError
+        If a file is named twice, by any spelling or link.
     """
-    found: list[str] = []
-    for path in paths:
-        if Path(path).exists():
-            found.append(path)
-            continue
-        matches = sorted(glob.glob(path), key=_natural) if glob.has_magic(path) else []  # noqa: PTH207 - absolute
-        if not matches:
-            what = "matches nothing" if glob.has_magic(path) else "does not exist"
-            raise DataNotFoundError(f"data.path {safe_text(path)} {what}")
-        found += matches
-    return found
+    found: dict[str, str] = {}
+    for path in itertools.chain.from_iterable(map(_matches, paths)):
+        place = os.path.realpath(path)
+        if place in found:
+            raise DataError(
+                f"data.path names {safe_text(place)} twice (as {safe_text(found[place])} and as "
+                f"{safe_text(path)}); each file is read once"
+            )
+        found[place] = path
+    return list(found.values())
+
+
+def _matches(path: str) -> list[str]:
+    if Path(path).exists():
+        return [path]
+    matches = sorted(glob.glob(path), key=_natural) if glob.has_magic(path) else []  # noqa: PTH207 - absolute
+    if not matches:
+        what = "matches nothing" if glob.has_magic(path) else "does not exist"
+        raise DataNotFoundError(f"data.path {safe_text(path)} {what}")
+    return matches
 
 
 def _natural(path: str) -> list[tuple[int, int | str]]:
@@ -230,13 +242,28 @@ def _variables(
     return variables, variable_of(collection, weights, source.sample_dims, ())
 
 
-def _with_chunks(collection: Collection, names: Sequence[str], source: DataSource) -> Collection:
-    """The same files, of whose chunks it is known which exist."""
-    fill = source.absent_chunks == "fill"
+def _with_chunks(collection: Collection, source: DataSource) -> Collection:
+    """The same files, of whose chunks it is known which exist: before any value is read."""
+    names, fill = _read_names(collection, source), source.absent_chunks == "fill"
     files = []
     for file in collection.files:
-        chunks: dict[str, ChunkFiles] = {}
-        for name in names if file.is_zarr else ():
-            chunks[name] = list_files(file.root, name, fill=fill)[0]
+        known = file.dataset.variables if file.is_zarr else ()
+        chunks = {n: list_files(file.root, n, fill=fill)[0] for n in names if n in known}
         files.append(file.with_chunks(chunks))
     return Collection(tuple(files), collection.concat_dim, collection.starts)
+
+
+def _read_names(collection: Collection, source: DataSource) -> list[str]:
+    """All variables that are read: coordinates, which select and name places, before others.
+
+    A grid mapping without dimensions is left out: its one value means nothing, and is often the
+    fill value, of which Zarr writes no chunk.
+    """
+    weights = source.weight_column or source.weight_cosine
+    wanted = [name for name in (*source.variables, weights) if name in collection.names()]
+    dims = dict.fromkeys(dim for name in wanted for dim in collection.dims(name))
+    selecting = [dim for dim in dims if dim in collection.names()]
+    copied = coordinate_names(collection, source.sample_dims)
+    related = related_names(collection, copied, source.variables[0], source.sample_dims)
+    with_dims = [name for name in related if collection.dims(name)]
+    return list(dict.fromkeys([*selecting, *copied, *with_dims, *wanted]))

@@ -65,7 +65,8 @@ def table_files(paths: Sequence[str]) -> tuple[TableFile, ...]:
     DataNotFoundError
         If a path is absent, holds no file, or matches none.
     DataError
-        If a file is empty or named twice, or something else than a file lies there.
+        If a file is empty or named twice (by any spelling or link), or something else than a file
+        lies there.
     """
     found: dict[str, TableFile] = {}
     for path in paths:
@@ -75,9 +76,13 @@ def table_files(paths: Sequence[str]) -> tuple[TableFile, ...]:
                 f"data.path {path} holds no file (names that begin with _ or . are left out)"
             )
         for file in files:
-            if str(file) in found:
-                raise DataError(f"data.path names {file} twice; each file is read once")
-            found[str(file)] = _described(file, root)
+            place = os.path.realpath(file)
+            if place in found:
+                raise DataError(
+                    f"data.path names {safe_text(place)} twice (as {safe_text(found[place].path)} "
+                    f"and as {safe_text(str(file))}); each file is read once"
+                )
+            found[place] = _described(file, root)
     return tuple(found.values())
 
 

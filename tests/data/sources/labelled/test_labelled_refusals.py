@@ -101,6 +101,22 @@ def test_absent_chunks_are_refused_unless_they_are_fill_values(
     np.testing.assert_array_equal(part, np.full((6, 2), np.nan if version == 2 else 30.0))
 
 
+@pytest.mark.parametrize("select", [{"lat": [1, 20]}, {}])
+def test_an_absent_chunk_of_a_coordinate_is_refused_before_it_selects(
+    tmp_path: Path, select: dict[str, Any]
+) -> None:
+    lat, values = np.arange(1.0, 41.0), np.arange(80.0).reshape(40, 2)
+    data = xr.Dataset({"A": (("lat", "lon"), values)}, coords={"lat": lat, "lon": [0.0, 1.0]})
+    encoding = {"lat": {"chunks": (10,)}}
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False, encoding=encoding)
+    how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("lat", "lon"), "select": select}
+    rows = all_rows(opened(tmp_path / "a.zarr", **how))
+    assert len(rows) == (40 if select else 80)
+    (tmp_path / "a.zarr/lat/c/1").unlink()
+    with pytest.raises(DataError, match=r"a.zarr/lat: 1 of 4 chunks do not exist \(c/1\)"):
+        opened(tmp_path / "a.zarr", **how)
+
+
 @pytest.mark.parametrize("absent_chunks", ["error", "fill"])
 def test_a_chunk_that_is_gone_later_is_an_error(path: Path, absent_chunks: str) -> None:
     source = opened(path, absent_chunks=absent_chunks)
@@ -182,6 +198,16 @@ def test_paths_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.nc").write_text("no NetCDF")
     with pytest.raises(DataError, match=r"text.nc cannot be opened as labelled arrays"):
         opened(tmp_path / "text.nc")
+
+
+@pytest.mark.parametrize("second", ["*.nc", "../{name}/1.nc", "link.nc"])
+def test_a_file_that_is_named_twice_is_refused(tmp_path: Path, second: str) -> None:
+    ocean((2, 1, 2, 3)).to_netcdf(tmp_path / "1.nc", engine="netcdf4")
+    if second == "link.nc":
+        (tmp_path / second).symlink_to(tmp_path / "1.nc")
+    again = tmp_path / second.format(name=tmp_path.name)
+    with pytest.raises(DataError, match=r"names .*1\.nc twice"):
+        opened([tmp_path / "1.nc", again], concat_dim="time")
 
 
 def test_a_dimension_without_places_is_refused(tmp_path: Path) -> None:

@@ -209,6 +209,10 @@ def test_a_file_that_is_named_twice_is_refused(tmp_path):
     file = str(write(tmp_path / "a.parquet", x=[1.0]))
     with pytest.raises(DataError, match=r"names .*a\.parquet twice"):
         opened(file, paths=(file, f"{tmp_path}/*.parquet"))
+    (tmp_path / "link").symlink_to(file)
+    for again in (f"{tmp_path}/../{tmp_path.name}/a.parquet", f"{tmp_path}/link"):
+        with pytest.raises(DataError, match=r"names .*a\.parquet twice"):
+            opened(file, paths=(file, again))
 
 
 @pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1])
