@@ -50,6 +50,7 @@ class FormulaSource:
     weighted: bool = False
     missing_rows: Mapping[str, int] | None = None
     kill_at: int | None = None
+    kill_read: int = 1
     sleep_s: float = 0.0
     delivery: Literal["table", "map", "none"] = "none"
 
@@ -87,7 +88,8 @@ class FormulaSource:
 
     def _perhaps_end(self, part: RowPart) -> None:
         mark = Path(str(self.log)) / "ended"
-        if part.index == self.kill_at and not mark.exists():
+        n_reads = self.n_reads()[part.index]
+        if part.index == self.kill_at and n_reads >= self.kill_read and not mark.exists():
             mark.touch()
             os._exit(9)
 

@@ -191,14 +191,16 @@ def test_a_larger_max_iter_goes_on_with_the_rows_and_steps_that_are_there(tmp_pa
     assert load_model(tmp_path / "run").preprocess.steps[0].kind == "standardise"
 
 
-def test_a_run_that_is_killed_while_it_fits_or_prepares_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("n", [2, 3], ids=["while-it-fits-pca", "while-it-prepares"])
+def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path, n):
     sizes, d = (20_000,) * 10, 27
     steps = [{"standardise": {}}, {"pca": {"n": 4}}]
     (tmp_path / "log").mkdir()
-    source = FormulaSource(sizes, d, str(tmp_path / "log"), dtype="<f4", kill_at=7)
+    source = FormulaSource(sizes, d, str(tmp_path / "log"), dtype="<f4", kill_at=7, kill_read=n)
     job = job_with(tmp_path, source.save(tmp_path / "rows.json"), steps)
     script = [sys.executable, formula_jobs.__file__, "run", "--quiet", str(job)]
     assert subprocess.run(script, check=False, cwd=tmp_path).returncode == 9
+    assert (tmp_path / "run" / "prepared.zarr.part").exists() == (n == 3)
     assert run(["run", "--quiet", str(job)]) == 0
     same = FormulaSource(sizes, d, dtype="<f4").save(tmp_path / "same.json")
     one = {"cluster": {"n_workers": 1}}
