@@ -9,10 +9,10 @@ from pathlib import Path
 from dgmm.data.data_source import DataSource
 from dgmm.data.in_place_dataset import InPlaceDataset
 from dgmm.data.source_dataset import SourceDataset
-from dgmm.data.sources.content_kinds import ContentKind, content_of, kind_at
+from dgmm.data.sources.content_kinds import ContentKind, content_of, first_of, kind_at
 from dgmm.data.sources.row_source import RowSource
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.errors import DataError
+from dgmm.errors import DataError, DataNotFoundError
 from dgmm.registry import Registry
 from dgmm.terminal_text import printable
 
@@ -89,27 +89,47 @@ def open_format(name: str, source: DataSource) -> StoredDataset | RowSource:
     """
     found = detected_format(source) if name == "auto" else name
     member = FORMATS.named(found)
-    _refuse_other_keys(found, member, source)
+    others = _passed_over(member, source)
+    if name == "auto" and found == "zarr":  # nobody recognised it: is anything there?
+        _check_there(first_of(source), others)
+    if others:
+        raise _means_nothing(others[0], found, member)
     return member(source)
 
 
-def _refuse_other_keys(name: str, member: Format, source: DataSource) -> None:
-    """Refuse what a job says of its data that the format would pass over.
+def _check_there(path: str, others: list[str]) -> None:
+    """Say what lies at a path before a key of the job is refused that is right for other data.
 
     Raises
     ------
     DataError
-        With the key, and those that the format takes.
+        If keys are given that Zarr arrays have not, and the path is no file that is read.
+    DataNotFoundError
+        If it is a folder without such files.
     """
+    content = content_of(path)
+    if others and content.kind == "unknown":
+        raise (DataNotFoundError if Path(path).is_dir() else DataError)(
+            f"data.path {printable(path)} is {content.words}, which is not read; docs/data.md "
+            "lists what is"
+        )
+
+
+def _passed_over(member: Format, source: DataSource) -> list[str]:
+    """What a job says of its data that the format would pass over."""
     takes: frozenset[str] | None = getattr(member, "takes", None)
-    if takes is None or not (others := [key for key in _given(source) if key not in takes]):
-        return
-    what = "a list of paths" if others[0] == "paths" else f"data.{others[0]}"
+    return [] if takes is None else [key for key in _given(source) if key not in takes]
+
+
+def _means_nothing(key: str, name: str, member: Format) -> DataError:
+    """Why a key is refused, and those that the format takes."""
+    what = "a list of paths" if key == "paths" else f"data.{key}"
+    takes: frozenset[str] = getattr(member, "takes", frozenset())
     own = (
         ", ".join(f"data.{key}" for key in sorted(takes - {"paths", "weights.cos"}))
         or "no other key"
     )
-    raise DataError(
+    return DataError(
         f"{what} means nothing to data in format {name}, which takes {own}: remove it, or name "
         "another data.format"
     )

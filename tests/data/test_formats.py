@@ -73,6 +73,28 @@ def test_a_key_that_a_format_would_pass_over_is_refused(keys, said):
 
 
 def test_every_format_that_is_built_in_says_which_keys_it_takes():
-    known = {"paths", "weights"} | set(DataSettings.model_fields) - {"path", "format", "missing"}
+    known = {"paths", "weights", "weights.cos"} | set(DataSettings.model_fields) - {
+        "path",
+        "format",
+        "missing",
+    }
     for member in FORMATS.values():
         assert member.takes <= known
+
+
+@pytest.mark.parametrize("keys", [{}, {"columns": ("x",)}, {"variables": ("x",)}])
+def test_a_path_that_is_not_there_is_said_before_any_key_is_refused(tmp_path, keys):
+    with pytest.raises(DataNotFoundError, match=r"mistyped\.parquet does not exist"):
+        open_format("auto", DataSource(str(tmp_path / "mistyped.parquet"), **keys))
+    with pytest.raises(DataNotFoundError, match=r"\*\.nc matches nothing"):
+        open_format("auto", DataSource(str(tmp_path / "*.nc"), **keys))
+
+
+@pytest.mark.parametrize("keys", [{"columns": ("x",)}, {"variables": ("x",)}])
+def test_nothing_to_read_is_said_before_any_key_is_refused(tmp_path, keys):
+    (tmp_path / "e.csv").touch()
+    with pytest.raises(DataError, match=r"e\.csv is an empty file, which is not read"):
+        open_format("auto", DataSource(str(tmp_path / "e.csv"), **keys))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataNotFoundError, match="a folder without files"):
+        open_format("auto", DataSource(str(tmp_path / "folder"), **keys))

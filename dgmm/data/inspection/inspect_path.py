@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from dgmm.data.inspection.job_text import comment, job_lines, rows_in_words
 from dgmm.data.inspection.quick_look import QuickLook, quick_look
 from dgmm.data.inspection.suggestion import Description, Suggestion
 from dgmm.data.sources.content_kinds import content_of
-from dgmm.errors import DataError, DataNotFoundError, DgmmError
+from dgmm.data.sources.named_paths import expanded
+from dgmm.errors import DataError, DgmmError
 
 #: Suggestions that are opened at most, until one can be.
 _MOST_TRIED = 12
@@ -52,23 +52,13 @@ def inspect_path(path: str) -> Inspection:
         If the library that reads it is not installed.
     """
     absolute = str(Path(path).expanduser().absolute())
-    content = content_of(_first(absolute))
+    content = content_of(str(expanded(absolute)[0]))
     if content.kind in {"other", "unknown"}:
         raise DataError(f"{path} is {content.words}, which is not read. docs/data.md lists what is")
     described = describe(absolute, content)
     head = comment([f"{path}: {described.title}", *described.lines])
     job, why_not = _job(path, absolute, described)
     return Inspection("\n".join([*head, "#", *job]) + "\n", why_not)
-
-
-def _first(path: str) -> str:
-    """The file that tells the kind."""
-    if Path(path).exists():
-        return path
-    found = sorted(glob.glob(path)) if glob.has_magic(path) else []  # noqa: PTH207 - absolute
-    if not found:
-        raise DataNotFoundError(f"{path} does not exist")
-    return found[0]
 
 
 def _job(path: str, absolute: str, described: Description) -> tuple[list[str], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Literal
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.sources.hdf5.marks import marks_of
+from dgmm.data.sources.named_paths import expanded, is_hidden
 from dgmm.data.zarr.node import read_local
 from dgmm.errors import DgmmError
 from dgmm.storage.regular_files import open_regular
@@ -104,19 +104,21 @@ def content_of(path: str) -> Content:
 
 def kind_at(source: DataSource) -> ContentKind:
     """The kind of the first thing that a job's paths name; `unknown` where nothing can be read."""
-    for path in source.paths or (source.path,):
-        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]  # noqa: PTH207 - any order of folders
-        for each in found[:1]:
-            try:
-                return content_of(each).kind
-            except (DgmmError, OSError):
-                return "unknown"
-    return "unknown"
+    try:
+        return content_of(first_of(source)).kind
+    except (DgmmError, OSError):
+        return "unknown"
 
 
-def is_hidden(name: str) -> bool:
-    """Whether tables leave a file or folder out: `_SUCCESS`, `.part-0.crc`."""
-    return name.startswith(("_", "."))
+def first_of(source: DataSource) -> str:
+    """The first file or folder that a job's paths name.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there is none.
+    """
+    return str(expanded((source.paths or (source.path,))[0])[0])
 
 
 def _head(path: Path) -> bytes:

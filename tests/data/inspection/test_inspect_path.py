@@ -229,5 +229,5 @@ def test_what_is_of_no_kind_that_is_read_is_named(tmp_path):
         inspect_path(str(tmp_path / "x"))
     with pytest.raises(DataNotFoundError, match="does not exist"):
         inspect_path(str(tmp_path / "absent"))
-    with pytest.raises(DataNotFoundError, match="does not exist"):
+    with pytest.raises(DataNotFoundError, match="matches nothing"):
         inspect_path(str(tmp_path / "*.absent"))

@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 import zarr
 from cells import write_cells
+from read_source import opened, rows_of
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.sources.content_kinds import content_of, kind_at
@@ -145,3 +146,15 @@ def test_the_first_path_of_a_job_decides(tmp_path):
     assert kind_at(DataSource(paths[0], paths=paths)) == "csv"
     assert kind_at(DataSource(str(tmp_path / "absent"))) == "unknown"
     assert kind_at(DataSource(str(tmp_path / "*.absent"))) == "unknown"
+
+
+def test_kinds_are_told_of_the_very_files_that_are_read(tmp_path):
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g/_SUCCESS").touch()
+    (tmp_path / "g[1]").mkdir()
+    for name in ("g", "g[1]"):
+        WRITE["parquet"](tmp_path / name / "x.parquet")
+    for path in ("g/*", "g/**/*.parquet", "g/**", "g[1]/x.parquet", "g[1]/*", "g[[]1]/*"):
+        given = str(tmp_path / path)
+        assert kind_at(DataSource(given)) == "parquet", path
+        assert rows_of(opened(given)).tolist() == [[1.0]]

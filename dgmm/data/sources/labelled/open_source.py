@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +30,9 @@ from dgmm.data.sources.labelled.named_parts import require_named
 from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.labelled.part_reading import BATCH_BYTES
 from dgmm.data.sources.labelled.selection import selected
+from dgmm.data.sources.named_paths import expanded
 from dgmm.data.sources.row_source import SourceDescription
-from dgmm.errors import DataError, DataNotFoundError
+from dgmm.errors import DataError
 
 
 def open_labelled(source: DataSource) -> LabelledSource:
@@ -50,7 +48,8 @@ def open_labelled(source: DataSource) -> LabelledSource:
     UnavailableError
         If xarray is not installed.
     """
-    files = [LabelledFile(path, source.array) for path in expanded(source.paths or (source.path,))]
+    named = _each_once(source.paths or (source.path,))
+    files = [LabelledFile(path, source.array) for path in named]
     collection = Collection.of(files, source.concat_dim)
     require_named(collection, source)
     collection = _with_chunks(collection, source)
@@ -183,8 +182,8 @@ class _Geometry:
         }
 
 
-def expanded(paths: Sequence[str]) -> list[str]:
-    """Paths, globs in their natural order (`2.nc` before `10.nc`).
+def _each_once(paths: Sequence[str]) -> list[str]:
+    """What paths and patterns name, in order.
 
     Raises
     ------
@@ -194,30 +193,15 @@ def expanded(paths: Sequence[str]) -> list[str]:
         If a file is named twice, by any spelling or link.
     """
     found: dict[str, str] = {}
-    for path in itertools.chain.from_iterable(map(_matches, paths)):
+    for path in itertools.chain.from_iterable(map(expanded, paths)):
         place = os.path.realpath(path)
         if place in found:
             raise DataError(
                 f"data.path names {safe_text(place)} twice (as {safe_text(found[place])} and as "
-                f"{safe_text(path)}); each file is read once"
+                f"{safe_text(str(path))}); each file is read once"
             )
-        found[place] = path
+        found[place] = str(path)
     return list(found.values())
-
-
-def _matches(path: str) -> list[str]:
-    if Path(path).exists():
-        return [path]
-    matches = sorted(glob.glob(path), key=_natural) if glob.has_magic(path) else []  # noqa: PTH207 - absolute
-    if not matches:
-        what = "matches nothing" if glob.has_magic(path) else "does not exist"
-        raise DataNotFoundError(f"data.path {safe_text(path)} {what}")
-    return matches
-
-
-def _natural(path: str) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 def _variables(

@@ -1,7 +1,7 @@
 """The files of a table, in natural order (1, 2, 10), with the values that their folders give.
 
-A folder `month=2` gives every file below it a column `month`, as Hive and Spark write tables. Names
-that begin with `_` or `.` (`_SUCCESS`, `.part.crc`) are no data.
+A folder `month=2` gives every file below it a column `month`, as Hive and Spark write tables, where
+it is named itself too. Names that begin with `_` or `.` (`_SUCCESS`, `.part.crc`) are no data.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.sources.content_kinds import is_hidden
+from dgmm.data.sources.named_paths import (
+    expanded,
+    is_hidden,
+    literal_folder,
+    natural_path_key,
+)
 from dgmm.errors import DataError, DataNotFoundError
 
 #: What Hive writes for a null in the name of a folder.
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,14})")
-_PATTERN = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +90,6 @@ def table_files(paths: Sequence[str]) -> tuple[TableFile, ...]:
     return tuple(found.values())
 
 
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts digits within a name as numbers.
-
-    Examples
-    --------
-    >>> sorted(["part-10", "part-2", "part-1"], key=natural_key)
-    ['part-1', 'part-2', 'part-10']
-    """
-    pieces = re.split(r"([0-9]+)", name)
-    return [(0, int(p), p) if p.isdigit() else (1, 0, p) for p in pieces]
-
-
 def partition_values(texts: Iterable[str | None]) -> list[str | int | None]:
     """Integers where all texts are such, as Python writes them; else the texts as they are."""
     every = list(texts)
@@ -107,41 +99,22 @@ def partition_values(texts: Iterable[str | None]) -> list[str | int | None]:
 
 
 def _found(path: str) -> tuple[Path, list[Path]]:
-    """The folder that partitions are looked for below, and the files in order."""
-    place = Path(path)
-    if place.is_dir():
-        return place, _sorted(_below(place))
-    if place.exists():
-        return place.parent, [place]
-    if not _PATTERN.search(path):
-        raise DataNotFoundError(f"data.path {path} does not exist")
-    root = _literal(place)
-    matched = (p for p in root.glob(str(place.relative_to(root))) if not _is_below_hidden(p, root))
-    return root, _sorted(file for p in matched for file in (_below(p) if p.is_dir() else [p]))
-
-
-def _literal(pattern: Path) -> Path:
-    """The folders of a pattern before its first part with a wildcard."""
-    parts = []
-    for part in pattern.parts:
-        if _PATTERN.search(part):
-            break
-        parts.append(part)
-    return Path(*parts)
-
-
-def _is_below_hidden(path: Path, root: Path) -> bool:
-    return any(map(is_hidden, path.relative_to(root).parts))
+    """The folder that names are told from, and the files in order."""
+    matched = expanded(path)
+    files = [file for each in matched for file in (_below(each) if each.is_dir() else [each])]
+    if [Path(path)] != matched:
+        root = literal_folder(path)
+    else:
+        root = matched[0] if matched[0].is_dir() else matched[0].parent
+    while "=" in root.name:  # a partition that is named itself, and those that it lies in
+        root = root.parent
+    return root, sorted(set(files), key=natural_path_key)
 
 
 def _below(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not is_hidden(name)]
         yield from (Path(parent, name) for name in names if not is_hidden(name))
-
-
-def _sorted(files: Iterable[Path]) -> list[Path]:
-    return sorted(set(files), key=lambda file: [natural_key(part) for part in file.parts])
 
 
 def _described(file: Path, root: Path) -> TableFile:

@@ -201,7 +201,7 @@ def test_a_path_without_a_file_is_not_found(tmp_path):
     for path, what in ((tmp_path / "no.parquet", "does not exist"), (tmp_path / "t", "no file")):
         with pytest.raises(DataNotFoundError, match=what):
             opened(path, "parquet")
-    with pytest.raises(DataNotFoundError, match="holds no file"):
+    with pytest.raises(DataNotFoundError, match="matches nothing"):
         opened(f"{tmp_path}/t/*.parquet", "parquet")
 
 
@@ -406,3 +406,21 @@ def test_files_of_polars_and_pandas_are_read_alike(tmp_path):
     expected = [[1, 0.5], [NAN, NAN], [3, 1.5]]
     for i in range(2):
         np.testing.assert_array_equal(rows_of(opened(tmp_path / f"t{i}.parquet")), expected)
+
+
+def test_a_partition_that_is_named_itself_gives_its_columns(tmp_path):
+    for month in (1, 2):
+        write(tmp_path / f"run=7/t/year=2020/month={month}/x.parquet", a=[1.0])
+    parts = [str(tmp_path / f"run=7/t/year=2020/month={month}") for month in (1, 2)]
+    for paths in (parts, [f"{p}/x.parquet" for p in parts], [f"{p}/*.parquet" for p in parts]):
+        source = opened(paths[0], paths=tuple(paths), described=("month", "year"))
+        assert carried_of(source) == {"month": [1, 2], "year": [2020, 2020]}
+        assert source.description.feature_names == ("a",)
+        assert source.locate(1) == "t/year=2020/month=2/x.parquet, row 0"
+
+
+def test_digits_that_are_no_decimal_number_sort_as_text(tmp_path):
+    for name in ("1²2", "10", "9"):
+        write(tmp_path / f"t/{name}.parquet", a=[1.0])
+    names = [part.name for part in opened(tmp_path / "t").parts()]
+    assert names == ["t/1²2.parquet", "t/9.parquet", "t/10.parquet"]
