@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.sample_grid import Interval, overlapping
+from dgmm.data.sample_grid import Interval, cut, overlapping
 from dgmm.data.sources.labelled.opening import LabelledFile, decoded
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
 _SHOWN = 20
+#: Values of a variable that are compared at once.
+_COMPARED = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,42 @@ class Collection:
         for file in self.files[1:]:
             for name in variables:
                 self._check_variable(file, name)
-            for name in self._coordinates(variables):
-                self._check_coordinate(file, name)
+                self._check_units(file, "variable", name)
+            for name in dict.fromkeys(dim for each in variables for dim in self.dims(each)):
+                if name not in self.first.dataset.variables:
+                    self._check_has_none(file, name)
+                elif name != self.concat_dim:
+                    self._check_coordinate(file, name)
+                elif name not in file.dataset.variables:
+                    raise DataError(
+                        f"{file} has no coordinate {safe_text(name)!r}, which {self.first} has"
+                    )
+
+    def check_repeated(self, name: str, place: Mapping[str, Interval]) -> None:
+        """Refuse files whose values of a variable without `concat_dim` differ.
+
+        Values are compared a bounded number at a time, as they are decoded.
+
+        Raises
+        ------
+        DataError
+            Naming both files and the variable.
+        """
+        dims = self.dims(name)
+        if self.concat_dim is None or self.concat_dim in dims:
+            return
+        box = tuple(place[dim] for dim in dims)
+        for piece in cut(box, _COMPARED):
+            local = {dim: slice(*ends) for dim, ends in zip(dims, piece, strict=True)}
+            own = self._decoded(self.first, name, local)
+            for file in self.files[1:]:
+                if not _is_equal(own, self._decoded(file, name, local)):
+                    raise DataError(
+                        f"{file}: the values of variable {safe_text(name)} differ from those in "
+                        f"{self.first}: it has no dimension {self.concat_dim}, along which files "
+                        "are joined, and its values are repeated along it. Leave it out of "
+                        "data.variables, or give it that dimension"
+                    )
 
     def check_coordinates(self, names: Sequence[str]) -> None:
         """Refuse files whose coordinates differ, those along `concat_dim` left out.
@@ -155,22 +191,41 @@ class Collection:
                     f"files joined along data.concat_dim ({self.concat_dim}) differ in it alone"
                 )
 
-    def _coordinates(self, variables: Sequence[str]) -> Iterator[str]:
-        """Coordinates of the variables' dimensions, those of `concat_dim` left out."""
-        dims = dict.fromkeys(dim for name in variables for dim in self.dims(name))
-        yield from (d for d in dims if d != self.concat_dim and d in self.first.dataset.variables)
+    def _check_units(self, file: LabelledFile, what: str, name: str) -> None:
+        """Refuse another unit; a file without one says nothing against it."""
+        both = (self.first, file)
+        own, found = (each.dataset.variables[name].attrs.get("units") for each in both)
+        if isinstance(own, str) and isinstance(found, str) and own.strip() != found.strip():
+            raise DataError(
+                f"{file}: {what} {safe_text(name)} has units = {safe_text(found)}; expected "
+                f"{safe_text(own)} as in {self.first}: values of joined files are taken as they "
+                "are. Convert the files to one unit"
+            )
+
+    def _check_has_none(self, file: LabelledFile, name: str) -> None:
+        if name in file.dataset.variables:
+            raise DataError(
+                f"{file} has a coordinate {safe_text(name)}, which {self.first} has not: whether "
+                "both have the same places cannot be told. Write it to each file, or to none"
+            )
 
     def _check_coordinate(self, file: LabelledFile, name: str) -> None:
+        """Values as they are decoded: one place may be packed in different ways."""
         if name in file.dataset.variables:
-            own, other = self.first.stored(name, {}), file.stored(name, {})
-            is_number = own.dtype.kind in "fc" and other.dtype.kind in "fc"
-            if np.array_equal(own, other, equal_nan=is_number):
+            self._check_units(file, "coordinate", name)
+            if _is_equal(*(self._decoded(each, name, {}) for each in (self.first, file))):
                 return
         raise DataError(
             f"{file}: coordinate {safe_text(name)} differs from that of {self.first}; files joined "
             f"along data.concat_dim ({self.concat_dim}) differ in it alone. Select the same "
             f"places in each, or give files of one grid"
         )
+
+    @staticmethod
+    def _decoded(file: LabelledFile, name: str, place: Mapping[str, slice]) -> NDArray[Any]:
+        variable = file.dataset.variables[name]
+        dims = tuple(map(str, variable.dims))
+        return np.asarray(decoded(name, dims, file.stored(name, place), variable.attrs))
 
     def files_at(self, name: str, place: Mapping[str, Interval]) -> Iterator[tuple[int, Interval]]:
         """The files that hold a variable at a place, each with its interval along `concat_dim`."""
@@ -202,6 +257,11 @@ class Collection:
         parts = [decoded(name, dims, s.values, s.attributes) for s in self.stored(name, place)]
         axis = dims.index(self.concat_dim) if self.concat_dim in dims else 0
         return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis))
+
+
+def _is_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    is_number = one.dtype.kind in "fc" and other.dtype.kind in "fc"
+    return np.array_equal(one, other, equal_nan=is_number)
 
 
 def unknown(where: str, what: str, name: str, known: Sequence[str]) -> DataError:

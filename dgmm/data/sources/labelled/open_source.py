@@ -57,6 +57,8 @@ def open_labelled(source: DataSource) -> LabelledSource:
     used = [*variables, *([weights] if weights is not None else [])]
     dims = list(dict.fromkeys(dim for v in used for dim in v.dims))
     taken = selected(collection, dims, source.select)
+    for variable in used:
+        collection.check_repeated(variable.name, taken)
     dtype = row_dtype(variables)
     names = [name for v in variables for name in names_of(collection, v, taken)]
     row_bytes = max(1, len(names)) * dtype.itemsize
@@ -104,8 +106,8 @@ class _Geometry:
             if is_broadcast(v, self.grid)
         ]
         broadcast += [
-            f"{v.name} is taken from {self.collection.first}: it has no dimension "
-            f"{self.collection.concat_dim} along which files are joined"
+            f"{v.name} is taken from {self.collection.first}, and is the same in all files: it has "
+            f"no dimension {self.collection.concat_dim} along which files are joined"
             for v in self.variables
             if self.collection.concat_dim is not None and self.collection.concat_dim not in v.dims
         ]

@@ -190,6 +190,57 @@ def test_files_that_differ_are_named(tmp_path: Path) -> None:
         opened([one, five])
 
 
+def joined(folder: Path, one: xr.Dataset, other: xr.Dataset, *names: str) -> Any:
+    """The rows (t, x) of two NetCDF files along t, in a folder of their own: others stay open."""
+    folder = folder / str(len([*folder.iterdir()]))
+    folder.mkdir()
+    for name, data in (("1.nc", one), ("2.nc", other)):
+        data.to_netcdf(folder / name, engine="netcdf4")
+    how: dict[str, Any] = {"variables": names, "sample_dims": ("t", "x"), "concat_dim": "t"}
+    return all_rows(opened([folder / "1.nc", folder / "2.nc"], **how))
+
+
+def grid(dtype: str = "f8", **attributes: Any) -> xr.Dataset:
+    """A variable A (t, x) in K, and S (x); x is stored as 1, 2, 3."""
+    x = ("x", np.arange(1, 4).astype(dtype), attributes)
+    values = {"A": (("t", "x"), np.ones((2, 3)), {"units": "K"}), "S": ("x", [0.5, np.nan, 2.0])}
+    return xr.Dataset(values, coords={"x": x})
+
+
+def test_coordinates_of_joined_files_are_compared_as_decoded(tmp_path: Path) -> None:
+    once, tenfold = grid("i2", scale_factor=1.0), grid("i2", scale_factor=10.0)
+    with pytest.raises(DataError, match=r"2.nc: coordinate x differs from that of .*1.nc"):
+        joined(tmp_path, once, tenfold, "A")
+    # The same places, packed in another way.
+    assert joined(tmp_path, grid("f8"), once, "A").shape == (12, 1)
+    for bare in (0, 1):
+        files = [grid(), grid()]
+        files[bare] = files[bare].drop_vars("x")
+        message = r"2.nc has a coordinate x, which" if bare == 0 else r"2.nc: coordinate x differs"
+        with pytest.raises(DataError, match=message):
+            joined(tmp_path, *files, "A")
+
+
+def test_units_of_joined_files_are_the_same(tmp_path: Path) -> None:
+    other = grid()
+    other["A"].attrs["units"] = "degC"
+    with pytest.raises(DataError, match=r"2.nc: variable A has units = degC; expected K"):
+        joined(tmp_path, grid(), other, "A")
+    with pytest.raises(DataError, match=r"2.nc: coordinate x has units = km; expected m"):
+        joined(tmp_path, grid(units="m"), grid(units="km"), "A")
+    del other["A"].attrs["units"]
+    assert joined(tmp_path, grid(), other, "A").shape == (12, 1)
+
+
+def test_a_variable_that_is_repeated_along_files_is_the_same_in_each(tmp_path: Path) -> None:
+    rows = joined(tmp_path, grid(), grid(), "A", "S")
+    np.testing.assert_array_equal(rows[:, 1].reshape(4, 3), np.tile([0.5, np.nan, 2.0], (4, 1)))
+    other = grid()
+    other["S"][2] = 2.5
+    with pytest.raises(DataError, match=r"2.nc: the values of variable S differ .*1.nc: .* t,"):
+        joined(tmp_path, grid(), other, "A", "S")
+
+
 def test_paths_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"none.nc does not exist"):
         opened(tmp_path / "none.nc")

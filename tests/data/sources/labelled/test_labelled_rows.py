@@ -191,7 +191,7 @@ def test_files_are_joined_along_a_dimension_in_natural_order(
     assert source.locate(last).startswith(f"{tmp_path / 'f11'}, time=36.0 hours since")
     assert source.parts()[-1].name == "f11 at time 6 to 6, lat 3 to 3, lon 0 to 4"
     area = opened([tmp_path / "f*"], concat_dim="time", variables=("SR", "area"))
-    note = f"area is taken from {tmp_path / 'f2'}: it has no dimension time along which"
+    note = f"area is taken from {tmp_path / 'f2'}, and is the same in all files: it has "
     assert any(each.startswith(note) for each in area.description.notes)
     for each in parts:
         each.close()
