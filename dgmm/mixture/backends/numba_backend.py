@@ -222,9 +222,9 @@ class NumbaBackend(NumpyBackend):
         self, precision: Tile, gaps: Gaps, E: Tile, V: Tile, distances: Tile, C: Tile
     ) -> Tile:
         """Row by row."""
-        factors = np.empty(E.shape[1])
-        expect_missing(precision, gaps.missing, gaps.starts, E, V, distances, factors, C)
-        return factors
+        logs = np.empty(E.shape[1])
+        expect_missing(precision, gaps.missing, gaps.starts, E, V, distances, logs, C)
+        return logs
 
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
         """Row by row."""

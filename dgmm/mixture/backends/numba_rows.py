@@ -14,11 +14,14 @@ import numpy as np
 
 from dgmm.mixture.backends.numba_cache import compiled
 
+#: A product of reciprocal pivots outside goes into the sum of logarithms before it underflows.
+_LEAST, _MOST = 1e-100, 1e100
+
 
 @compiled
 def _factor(precision: Any, missing: Any, first: int, m: int, L: Any) -> float:
-    """Lower Cholesky factor of Λ_mm into L, its diagonal as reciprocals; their product."""
-    product = 1.0
+    """Lower Cholesky factor of Λ_mm into L, its diagonal as reciprocals; log of their product."""
+    product, total = 1.0, 0.0
     for i in range(m):
         source = precision[missing[first + i]]
         for j in range(i + 1):
@@ -28,9 +31,12 @@ def _factor(precision: Any, missing: Any, first: int, m: int, L: Any) -> float:
             if i == j:
                 L[i, i] = 1.0 / np.sqrt(value)
                 product *= L[i, i]
+                if product < _LEAST or product > _MOST:
+                    total += np.log(product)
+                    product = 1.0
             else:
                 L[i, j] = value * L[j, j]
-    return product
+    return total + np.log(product)
 
 
 @compiled
@@ -53,11 +59,11 @@ def _invert(L: Any, m: int, C: Any, at: int) -> None:
 
 @compiled
 def expect_missing(
-    precision: Any, missing: Any, starts: Any, E: Any, V: Any, distances: Any, factors: Any, C: Any
+    precision: Any, missing: Any, starts: Any, E: Any, V: Any, distances: Any, logs: Any, C: Any
 ) -> None:
     """Fill in expected deviations −z (d, b), and take v_mᵀz from the distances (b,).
 
-    Row i lacks features missing[starts[i] : starts[i + 1]]. `factors` (b,) gets (det Λ_mm)^−½, and
+    Row i lacks features missing[starts[i] : starts[i + 1]]. `logs` (b,) gets −½ log det Λ_mm, and
     C (·,) the lower triangles of what is uncertain, one behind the other.
     """
     d, b = E.shape
@@ -65,7 +71,7 @@ def expect_missing(
     for i in range(b):
         first = starts[i]
         m = starts[i + 1] - first
-        factors[i] = _factor(precision, missing, first, m, L)
+        logs[i] = _factor(precision, missing, first, m, L)
         _invert(L, m, C, at)
         for s in range(m):
             z = 0.0

@@ -147,7 +147,7 @@ class Backend(Protocol):
 
         Returns
         -------
-        (det Λ_mm)^−½ of each row, (b,)
+        −½ log det Λ_mm of each row, (b,)
         """
 
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:

@@ -24,7 +24,7 @@ from dgmm.mixture.marginal.patterns import (
     complete_and_other_rows,
     rows_by_pattern,
 )
-from dgmm.mixture.marginal.rows_kernel import RowsKernel
+from dgmm.mixture.marginal.rows_kernel import MOST_CONDITION, RowsKernel
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -87,13 +87,21 @@ class MarginalKernel:
     @property
     def sharing(self) -> tuple[Any, ...]:
         """Kernels with equal `sharing` take rows pattern by pattern alike."""
-        return ("marginal", *self.complete.sharing)
+        return ("marginal", self.takes_rows, *self.complete.sharing)
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether rows of patterns that few have may be taken one by one, where code is compiled.
+
+        Their distances lose what the condition of the covariances takes: see `rows_kernel`.
+        """
+        return self.family.takes_rows and self.parameters.condition_bound <= MOST_CONDITION
 
     def patterns(self, values: NDArray[Any], backend: Backend) -> Iterator[PatternRows]:
         """The rows (n, d) as they are taken: by pattern, or the complete ones and the others."""
         if self.family.masks_features:
             return complete_and_other_rows(values, backend)
-        apart = self.family.takes_rows and backend.takes_rows
+        apart = self.takes_rows and backend.takes_rows
         return rows_by_pattern(values, backend, apart=apart)
 
     def part(self, observed: Mask) -> KernelPart:
