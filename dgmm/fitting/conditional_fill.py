@@ -106,7 +106,9 @@ def fitted_fill(
         problem,
         tol=_TOL,
         max_iter=ITERATIONS,
-        collapse=CollapsePolicy("reseed", whole[few], regularisation, weights, rows),
+        collapse=CollapsePolicy(
+            "reseed", whole[few], regularisation, weights=weights, observed=rows
+        ),
         standardisation=problem.standardisation.identity(rows.shape[1]),
     )
 

@@ -309,7 +309,7 @@ def _problem(
         tol=settings.tol,
         max_iter=settings.max_iter,
         collapse=CollapsePolicy(
-            settings.on_collapse, sample, regularisation, summary.sample_weights
+            settings.on_collapse, sample, regularisation, weights=summary.sample_weights
         ),
         guard=Guard.of_range(low, high),
         standardisation=standardisation,

@@ -237,7 +237,9 @@ class SampleEM:
         values, regularisation = rows.values, self.problem.collapse.regularisation
         whole = self.filled(values)
         observed = None if whole is values else values
-        policy = CollapsePolicy("reseed", whole, regularisation, rows.weights, observed)
+        policy = CollapsePolicy(
+            "reseed", whole, regularisation, weights=rows.weights, observed=observed
+        )
         return replace(
             self.problem,
             tol=min(tol, LARGEST_TOL),

@@ -15,6 +15,7 @@ from dgmm.fitting.initialisation import INITIALISERS, start
 from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
 from dgmm.fitting.initialisation.lifted_labels import lifted
 from dgmm.mixture.covariance import FAMILIES, family_named
+from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
 
 EPS = np.finfo(np.float64).eps
@@ -161,9 +162,12 @@ def test_a_start_needs_no_gap_to_be_told_of():
 
 def test_components_are_reseeded_where_the_completed_density_is_low():
     healthy = Parameters.of(family_named("full"), np.ones(1), np.zeros((1, 3)), np.eye(3)[None])
-    # Complete rows have lower log densities than rows of one value, whatever lies farther out.
-    observed = np.array([[0.5, 0.5, 0.5], [np.nan, 2.5, np.nan], [0.0, 0.1, 0.0]])
-    policy = CollapsePolicy("reseed", np.nan_to_num(observed), np.zeros(3), observed)
+    # Complete rows have lower log densities than rows of one value, whatever lies farther out:
+    # −3.13 against −2.54; completed, that row's is −5.38.
+    observed = np.array([[0.5, 0.5, 0.5], [np.nan, 1.8, np.nan], [0.0, 0.1, 0.0]])
+    plain = MarginalScorer(healthy).log_density(observed.T)
+    assert plain.argmin() == 0
+    policy = CollapsePolicy("reseed", np.nan_to_num(observed), np.zeros(3), observed=observed)
     assert policy._worst_rows(healthy, 1, ()) == (1,)
 
 

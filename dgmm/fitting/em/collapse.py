@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import numpy as np
@@ -78,6 +78,7 @@ class CollapsePolicy:
     on_collapse: Literal["reseed", "drop"]
     sample: Array
     regularisation: Array
+    _: KW_ONLY
     weights: Array | None = None
     observed: Array | None = None
 
