@@ -19,7 +19,7 @@ _LEAST, _MOST = 1e-100, 1e100
 
 
 @compiled
-def _factor(precision: Any, missing: Any, first: int, m: int, L: Any) -> float:
+def _factor(precision: Any, missing: Any, first: int, m: int, L: Any) -> Any:
     """Lower Cholesky factor of Λ_mm into L, its diagonal as reciprocals; log of their product."""
     product, total = 1.0, 0.0
     for i in range(m):
