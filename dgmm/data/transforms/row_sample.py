@@ -45,10 +45,15 @@ class RowSample:
 
     def merge(self, other: Self) -> Self:
         """Of the rows of both."""
+        kept = slice(None)
+        if len(self.keys) == sample_size(self.rows.shape[1]):  # few of many rows come in
+            kept = slice(int(np.searchsorted(other.keys, self.keys[-1])))
+            if not kept.stop:
+                return self
         return self._smallest(
-            np.concatenate([self.keys, other.keys]),
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.weights, other.weights]),
+            np.concatenate([self.keys, other.keys[kept]]),
+            np.concatenate([self.rows, other.rows[kept]]),
+            np.concatenate([self.weights, other.weights[kept]]),
         )
 
     @classmethod
