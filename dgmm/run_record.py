@@ -51,9 +51,10 @@ class Rows(_RowsSinceMarginalising):
 class RowWeights(TypedDict):
     """Weights of rows as they were given.
 
-    `sum` is Σw, `n_eff` (Σw)²/Σw², `max` the largest weight and `max_row` its row; `zeros` are rows
-    of weight 0. Of `importance` weights that differ criteria take n_eff for the number of rows, and
-    are approximate.
+    Of the rows that count: `sum` is Σw, `n_eff` (Σw)²/Σw², `max` the largest weight and `max_row`
+    its row. `zeros` are rows of weight 0, `positive_rows` all others, left out or not. Of
+    `importance` weights that differ criteria take n_eff for the number of rows, and are
+    approximate.
     """
 
     kind: Literal["counts", "importance"]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.data.summary.summarise import Summary
-from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.errors import ComponentError
 from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
@@ -56,7 +56,7 @@ class Fit:
 
     `sample` is (m, d) in the data's own units and dtype; `backend` names what computed the
     passes, `numpy` or `numba`. `dataset` yields the rows with the weights that EM used, and
-    `weights` tells what they were like as given; None where there are none.
+    `weights` tells what those of the rows that count were like; None where there are none.
     """
 
     model: MixtureModel
@@ -71,7 +71,7 @@ class Fit:
     backend: str
     repeated_values: tuple[RepeatedValue, ...]
     dataset: Dataset
-    weights: WeightSummary | None = None
+    weights: CountedWeights | None = None
     missing_cost: MissingCost | None = None
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.data.summary.data_warnings import data_warnings
 from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values, repetition_warnings
 from dgmm.data.summary.summarise import Summary, summarise
@@ -36,8 +37,6 @@ Array = NDArray[np.float64]
 
 #: The sample for starts: this many rows or this many a component, within this many bytes.
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT, _SAMPLE_BYTES = 100_000, 100, 256 * 1024 * 1024
-
-
 #: Standardised distance whose square, summed over features, still fits float64.
 _FARTHEST = 1e150
 
@@ -65,7 +64,7 @@ class PreparedFit:
     repeated_values
         Values that many rows share, and cells equal to the array's fill value.
     weights
-        What is known of the rows' weights; None where they have none.
+        Of the rows that count; None where they have none.
     observed : (m, d) or None
         The sample with NaN where a value is missing; None where none is.
     fill
@@ -82,7 +81,7 @@ class PreparedFit:
     backend: str
     warnings: tuple[str, ...]
     repeated_values: tuple[RepeatedValue, ...]
-    weights: WeightSummary | None = None
+    weights: CountedWeights | None = None
     observed: Array | None = None
     fill: ConditionalFill | None = None
     missing_cost: MissingCost | None = None
@@ -172,15 +171,16 @@ def prepare(
     problem = replace(problem, counts_are_rows=weights is not None and weights.kind == "counts")
     fill_value = None if dataset.fill_value is None else dataset.fill_value.value
     repeated = repeated_values(summary, standardisation.is_constant, fill_value)
+    counted = None if weights is None else CountedWeights.of(weights, summary)
     warnings = (
-        *warnings_of_weights(weights, dataset, settings),
+        *warnings_of_weights(counted, dataset, settings),
         *_warnings(dataset, settings, family, summary, standardisation, repeated),
         *floored,
         *_compiling_warnings(),
     )
     prepared = PreparedFit(
         *(family, summary, standardisation, sample, problem, backend, warnings, repeated),
-        weights=weights,
+        weights=counted,
         missing_cost=cost,
     )
     return _filled(prepared, rows, executor, progress) if summary.n_partial else prepared

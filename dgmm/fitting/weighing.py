@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.summary.weight_summary import WeightSummary, weigh, weight_warnings
+from dgmm.data.summary.counted_weights import CountedWeights, weight_warnings
+from dgmm.data.summary.weight_summary import WeightSummary, weigh
 from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.events import Listener
 from dgmm.fitting.em.saved_progress import SavedProgress
@@ -42,7 +43,7 @@ def in_fitted_units(dataset: WeightedDataset, summary: WeightSummary) -> Dataset
     """
     if summary.is_uniform and not summary.n_weightless and summary.largest.weight == summary.unit:
         return dataset.source
-    return dataset.in_units_of(summary.unit, summary.sums.total / summary.unit)
+    return dataset.in_units_of(summary.unit, summary.fitted_total)
 
 
 def measured(dataset: Dataset, executor: Executor) -> Dataset:
@@ -53,11 +54,11 @@ def measured(dataset: Dataset, executor: Executor) -> Dataset:
 
 
 def warnings_of_weights(
-    summary: WeightSummary | None, dataset: Dataset, settings: FitSettings
+    counted: CountedWeights | None, dataset: Dataset, settings: FitSettings
 ) -> tuple[str, ...]:
     """What a user should know of the weights."""
-    if summary is None:
+    if counted is None:
         return ()
     family = family_named(settings.covariance_type)
     free = n_parameters(family, settings.n_components, dataset.n_features)
-    return tuple(weight_warnings(summary, free, dataset))
+    return tuple(weight_warnings(counted, free, dataset))

@@ -10,7 +10,7 @@ import numpy as np
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.summary.weight_summary import WeightSummary
+from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.errors import ExitCode
 from dgmm.events import Listener
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -243,7 +243,7 @@ def _record_scoring(
     model: MixtureModel,
     total: ScoringStatistics,
     listener: RecordingListener,
-    weights: WeightSummary | None,
+    weights: CountedWeights | None,
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""
     warn_of_underflow(total, listener)

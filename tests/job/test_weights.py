@@ -114,6 +114,27 @@ def test_rows_of_weight_zero_are_labelled_whatever_lies_beside_them(tmp_path, ro
     assert record(run_directory)["rows"]["total"] == N
 
 
+@pytest.mark.filterwarnings("ignore:1 of 9,000 rows have no value at all:UserWarning")
+@pytest.mark.parametrize("missing", ["drop", "marginalise", "error"])
+def test_a_heavy_row_that_is_left_out_counts_in_no_criterion(tmp_path, rows, missing):
+    weights = np.random.default_rng(2).uniform(0.9, 1.1, N)
+    weights[7], rows[7] = 2000.0, np.nan
+    rows[700, 0] = 0.0 if missing == "error" else np.nan
+    path = group(tmp_path / "d.zarr", rows, weights)
+    directory = ended(path, tmp_path / "run", data={"missing": missing}).directory
+    found = record(directory)
+    mixture = GaussianMixture(3, missing=missing)
+    mixture.model_ = load_model(directory / "model")
+    for criterion in ("bic", "aic"):
+        expected = getattr(mixture, criterion)(rows, sample_weight=weights)
+        assert found["criteria"][criterion] == pytest.approx(expected, rel=1e-10)
+    n_left_out = 2 if missing == "drop" else 1
+    counted = np.delete(weights, [7, 700][:n_left_out])
+    n_eff = counted.sum() ** 2 / (counted**2).sum()
+    assert found["weights"]["n_eff"] == pytest.approx(n_eff, rel=1e-12)
+    assert not [said for said in found["warnings"] if "weight" in str(said)]
+
+
 @pytest.mark.parametrize("chunk", [64, 9000])
 def test_bits_follow_neither_the_chunks_of_the_weights_nor_the_workers(
     tmp_path, rows, weights, chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from dgmm.data.summary.extremes import Extremes
 from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Floats, Moments
 from dgmm.data.summary.uniform_sample import Candidates, SampleRule
+from dgmm.data.summary.weight_summary import PartialWeights
 from dgmm.mixture.backends import Backend
+
+_Part = TypeVar("_Part", MissingPatterns, PartialWeights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class PartialSummary:
         that the policy refuses.
     patterns : MissingPatterns or None
         Of the rows that count; None unless missing values are marginalised.
+    counted_weights : PartialWeights or None
+        Of the rows that count; None where each weighs 1.
     """
 
     n_read: int
@@ -59,6 +64,7 @@ class PartialSummary:
     n_incomplete: int = 0
     n_refused: int = 0
     patterns: MissingPatterns | None = None
+    counted_weights: PartialWeights | None = None
 
     @classmethod
     def of_block(
@@ -93,6 +99,7 @@ class PartialSummary:
             n_incomplete=selected.n_incomplete,
             n_refused=0 if selected.refused is None else int(selected.refused.sum()),
             patterns=_patterns(selected.values, missing, policy),
+            counted_weights=_counted(block, selected),
         )
 
     def merge(self, other: Self) -> Self:
@@ -112,6 +119,7 @@ class PartialSummary:
             n_incomplete=self.n_incomplete + other.n_incomplete,
             n_refused=self.n_refused + other.n_refused,
             patterns=_merged(self.patterns, other.patterns),
+            counted_weights=_merged(self.counted_weights, other.counted_weights),
         )
 
 
@@ -142,7 +150,15 @@ def _patterns(
     return MissingPatterns.of_rows(values)
 
 
-def _merged(one: MissingPatterns | None, other: MissingPatterns | None) -> MissingPatterns | None:
+def _counted(block: RowBlock, selected: SelectedRows) -> PartialWeights | None:
+    """The weights of the rows that count, by their places among all."""
+    weights = block.weights
+    if weights is not None and selected.mask is not None:
+        weights = np.where(selected.mask, weights, 0.0)
+    return None if weights is None else PartialWeights.of(weights, block.start)
+
+
+def _merged(one: _Part | None, other: _Part | None) -> _Part | None:
     if one is None or other is None:
         return one or other
     return one.merge(other)

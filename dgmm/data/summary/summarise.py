@@ -15,7 +15,7 @@ from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Floats
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.data.summary.uniform_sample import Candidates, Sample, SampleRule
-from dgmm.data.summary.weight_summary import WeightSummary
+from dgmm.data.summary.weight_summary import PartialWeights, WeightSummary
 from dgmm.errors import DataError
 from dgmm.mixture.backends import standardising_backend
 from dgmm.reduction.blocks import BlockRange
@@ -68,6 +68,8 @@ class Summary:
         Which values the rows that count lack; None unless missing values are marginalised.
     sample_weights : (m,) float64 or None
         What each row of the sample stands for; None where that is the same of all.
+    counted_weights : PartialWeights or None
+        Weights of the rows that count, as EM has them; None where each weighs 1.
     observed : (d,) float64 or None
         Sum of the weights of the rows that have each feature; None where they have all.
     """
@@ -92,6 +94,7 @@ class Summary:
     patterns: MissingPatterns | None = None
     sample_weights: Floats | None = None
     observed: Floats | None = None
+    counted_weights: PartialWeights | None = None
 
     @property
     def n_dropped(self) -> int:
@@ -227,7 +230,7 @@ def _rule(
     """Uniform over so many rows, or by weight; `kept_weight` is that of rows not left out."""
     if weights is None or weights.is_uniform:
         return SampleRule.expecting(n_wanted, n_rows, seed)
-    kept = 1.0 if kept_weight is None else kept_weight * weights.unit / weights.sums.total
+    kept = 1.0 if kept_weight is None else kept_weight / weights.fitted_total
     share = min(kept, 1.0)
     return SampleRule.by_weights(n_wanted, n_rows, seed, weights.sums, weights.unit, share)
 
@@ -254,6 +257,7 @@ def _finished(part: PartialSummary, sample: Sample) -> Summary:
         n_incomplete=part.n_incomplete,
         patterns=part.patterns,
         observed=part.moments.observed,
+        counted_weights=part.counted_weights,
     )
 
 

@@ -17,14 +17,11 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.tree import PassProgress
-from dgmm.run_record import RowWeights
 
 #: Positive weights below this share of the mean are refused: a pass in float32 multiplies by them.
 _LEAST_SHARE = 1e-30
 #: Counts beyond it are not exact in float64.
 _LARGEST_COUNT = 2.0**53
-#: One row with more of all weight, and fewer effective rows a free parameter, are warned of.
-_LARGE_SHARE, _ROWS_PER_PARAMETER = 0.1, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,33 +128,9 @@ class WeightSummary:
         return self.largest.weight if self.is_uniform else self.sums.mean
 
     @property
-    def rows_represented(self) -> float:
-        """Rows that criteria count."""
-        return self.sums.rows_represented(self.kind)
-
-    @property
-    def has_approximate_criteria(self) -> bool:
-        """Whether criteria rest on effective rows: of importance weights that differ."""
-        return self.kind == "importance" and not self.is_uniform
-
-    def rows_of(self, weight: float) -> float:
-        """Rows that criteria count where the rows counted have that weight, in fitted units."""
-        if not self.has_approximate_criteria:
-            return weight
-        return self.rows_represented * weight * self.unit / self.sums.total
-
-    def record(self) -> RowWeights:
-        """What run.json and the model tell of the weights, in given units."""
-        return {
-            "kind": self.kind,
-            "sum": self.sums.total,
-            "n_eff": self.sums.effective_rows,
-            "max": self.largest.weight,
-            "max_row": self.largest.row,
-            "zeros": self.n_weightless,
-            "positive_rows": self.sums.n_rows,
-            "criteria_are_approximate": self.has_approximate_criteria,
-        }
+    def fitted_total(self) -> float:
+        """Σw as a fit has them: finite also where Σw is not."""
+        return self.sums.mean / self.unit * self.sums.n_rows
 
 
 def weigh(
@@ -187,37 +160,6 @@ def weigh(
     leaves = _WeightLeaves(weights)
     part = map_reduce(executor, leaves, weights.grid.n_blocks, progress=of_pass("weights"))
     return _checked(part, dataset, n_components)
-
-
-def weight_warnings(summary: WeightSummary, n_free: int, dataset: Dataset) -> Iterator[str]:
-    """What is to be said of weights that are few, or one of which outweighs the others.
-
-    Parameters
-    ----------
-    summary
-        Of the weights.
-    n_free
-        Free parameters of the mixture.
-    dataset
-        For the rows' places.
-    """
-    if summary.is_uniform:
-        return
-    largest, total = summary.largest, summary.sums.total
-    if largest.weight > _LARGE_SHARE * total:
-        yield (
-            f"one row has {largest.weight / total:.0%} of all weight: {dataset.locate(largest.row)}"
-            f" has {largest.weight:.6g} of {total:.6g}. A component may shrink onto it; is the "
-            "weight right?"
-        )
-    if summary.rows_represented < _ROWS_PER_PARAMETER * n_free:
-        how = "Σw" if summary.kind == "counts" else "(Σw)²/Σw²"
-        yield (
-            f"the weights of {summary.sums.n_rows:,} rows make them worth "
-            f"{summary.rows_represented:,.4g} rows ({how}), for {n_free:,} free parameters: "
-            f"expected at least {_ROWS_PER_PARAMETER} for each. Lower model.n_components, or "
-            "choose a simpler model.covariance_type"
-        )
 
 
 @dataclass(frozen=True, slots=True)

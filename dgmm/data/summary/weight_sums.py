@@ -50,6 +50,12 @@ class WeightSums:
             np.bincount(places, mantissas**2, len(found)).astype(np.float64),
         )
 
+    @classmethod
+    def of_equal(cls, weight: float, n_rows: int) -> Self:
+        """Measure rows that all have one weight, positive and finite."""
+        one = cls.of(np.array([weight]))
+        return cls(one.exponents, one.counts * n_rows, one.sums * n_rows, one.squares * n_rows)
+
     def merge(self, other: Self) -> Self:
         """These weights followed by the others."""
         exponents = np.union1d(self.exponents, other.exponents)
@@ -104,7 +110,7 @@ class WeightSums:
         All weights of one exponent beyond 1/t count as rows, which they are; below 1/t as Σw·t;
         between the two as if each were the smallest of its exponent.
         """
-        lowest, highest = np.ldexp(0.5, self.exponents), np.ldexp(1.0, self.exponents)
-        within = np.ldexp(self.sums, self.exponents) * threshold
-        beyond = self.counts * np.minimum(1.0, lowest * threshold)
-        return math.fsum(np.where(highest * threshold <= 1.0, within, beyond))
+        with np.errstate(over="ignore"):
+            highest = np.ldexp(threshold, self.exponents)
+        beyond = self.counts * np.minimum(1.0, 0.5 * highest)
+        return math.fsum(np.where(highest <= 1.0, self.sums * highest, beyond))

@@ -12,15 +12,17 @@ from dgmm.checkpoint.encoding import decode, encode
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.summary.counted_weights import CountedWeights, weight_warnings
 from dgmm.data.summary.repeated_values import repeated_values
 from dgmm.data.summary.summarise import summarise
-from dgmm.data.summary.weight_summary import PartialWeights, weigh, weight_warnings
+from dgmm.data.summary.weight_summary import PartialWeights, weigh
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.data.weighted_dataset import weighted
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.vector import open_zarr_vector
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.weighing import in_fitted_units
 from dgmm.reduction.blocks import BlockRange
 
 N = 300_000  # rows in two blocks of weights
@@ -29,13 +31,13 @@ N = 300_000  # rows in two blocks of weights
 def test_weights_are_added_up():
     weights = np.random.default_rng(1).lognormal(size=N)
     weights[::5] = 0.0
-    found = _weighed(weights)
-    record = found.record()
+    record = _counted(weights).record()
     assert record["sum"] == pytest.approx(weights.sum(), rel=1e-13)
     assert record["n_eff"] == pytest.approx(weights.sum() ** 2 / (weights**2).sum(), rel=1e-13)
     assert (record["max"], record["max_row"]) == (weights.max(), weights.argmax())
     assert (record["zeros"], record["positive_rows"]) == (N // 5, N - N // 5)
-    assert found.unit == pytest.approx(weights.sum() / (weights > 0).sum(), rel=1e-13)
+    unit = weights.sum() / (weights > 0).sum()
+    assert _weighed(weights).unit == pytest.approx(unit, rel=1e-13)
 
 
 @pytest.mark.parametrize("j", [-900, -20, 20, 900])
@@ -43,7 +45,7 @@ def test_a_power_of_two_of_all_weights_moves_no_bit_of_what_em_sees(j):
     weights = np.random.default_rng(1).lognormal(size=1000)
     plain, scaled = _weighed(weights), _weighed(np.ldexp(weights, j))
     np.testing.assert_array_equal(np.ldexp(weights, j) / scaled.unit, weights / plain.unit)
-    assert scaled.rows_represented == plain.rows_represented
+    assert scaled.sums.effective_rows == plain.sums.effective_rows
 
 
 def test_equal_weights_are_1_exactly():
@@ -90,11 +92,55 @@ def test_a_weight_that_changes_nothing_is_refused():
 def test_a_row_that_outweighs_others_is_warned_of():
     weights = np.ones(1000)
     weights[77] = 500.0
-    found, rows = _weighed(weights), ArrayDataset(np.ones((1000, 1)))
-    heavy, few = weight_warnings(found, 5, rows)
+    rows = ArrayDataset(np.ones((1000, 1)))
+    heavy, few = weight_warnings(_counted(weights), 5, rows)
     assert heavy.startswith("one row has 33% of all weight: row 77 has 500 of 1499")
     assert f"worth {1499**2 / (999 + 500**2):.4g} rows" in few
-    assert not list(weight_warnings(_weighed(np.ones(1000)), 5, rows))
+    assert not list(weight_warnings(_counted(np.ones(1000)), 5, rows))
+
+
+@pytest.mark.parametrize("kind", ["counts", "importance"])
+def test_a_row_that_is_left_out_is_neither_recorded_nor_warned_of(kind):
+    """The heaviest row is left out, and one of weight 0: the rest is what counts."""
+    weights = np.random.default_rng(1).integers(1, 8, 1000).astype(float)
+    weights[[77, 500]] = 1e6, 0.0
+    rows = np.ones((1000, 1))
+    rows[77] = np.nan
+    found, counted = _counted(weights, rows, kind), np.delete(weights, [77, 500])
+    record = found.record()
+    assert record["sum"] == pytest.approx(counted.sum(), rel=1e-13)
+    assert record["n_eff"] == pytest.approx(counted.sum() ** 2 / (counted**2).sum(), rel=1e-13)
+    assert (record["max"], record["max_row"]) == (pytest.approx(7.0), np.argmax(weights == 7))
+    assert (record["zeros"], record["positive_rows"]) == (1, 999)
+    assert not list(weight_warnings(found, 5, ArrayDataset(rows)))
+    expected = counted.sum() if kind == "counts" else record["n_eff"]
+    assert found.rows_of(counted.sum() / _weighed(weights, kind).unit) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_equal_weights_are_rows_whichever_of_them_are_left_out(left_out):
+    rows, weights = np.ones((1000, 1)), np.full(1000, 0.1)
+    rows[:300] = np.nan if left_out else 1.0
+    n = 700 if left_out else 1000
+    found = _counted(weights, rows)
+    assert found.record()["sum"] == pytest.approx(0.1 * n)
+    assert found.record()["n_eff"] == pytest.approx(n)
+    assert found.rows_of(float(n)) == n
+    assert not found.has_approximate_criteria
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_weights_whose_sum_is_beyond_float64_are_worth_rows(left_out):
+    weights, rows = 1.7e308 * ((np.arange(200) + 1) / 200), np.ones((200, 1))
+    rows[::4] = np.nan if left_out else 1.0
+    counted = np.ldexp(weights[~np.isnan(rows[:, 0])], -10)
+    found = _counted(weights, rows)
+    assert found.total == np.inf
+    weight = (counted / np.ldexp(_weighed(weights).unit, -10)).sum()
+    scaled = counted / counted.max()
+    n_eff = scaled.sum() ** 2 / (scaled**2).sum()
+    assert found.rows_of(weight) == pytest.approx(n_eff, rel=1e-13)
+    assert found.largest_share == pytest.approx(scaled.max() / scaled.sum(), rel=1e-13)
 
 
 def test_one_weight_per_row():
@@ -188,8 +234,7 @@ def test_finished_parts_of_the_read_are_saved_and_come_back():
     weights = np.random.default_rng(1).lognormal(size=1000)
     weights[3] = 0.0
     found = _weighed(weights)
-    again = decode(encode(found))
-    assert again.record() == found.record()
+    assert encode(decode(encode(found))).tree == encode(found).tree
     part = PartialWeights.of(weights, 70)
     assert encode(decode(encode(part))).tree == encode(part).tree
     assert part.largest.row == 70 + weights.argmax()
@@ -222,7 +267,14 @@ def _weighed(weights, kind="importance", n_components=1, n_threads=1):
         return weigh(dataset, executor, n_components)
 
 
-def _summary(rows, weights, sample_rows, seed, kind="importance"):
+def _counted(weights, rows=None, kind="importance"):
+    rows = np.ones((len(weights), 1)) if rows is None else rows
+    return CountedWeights.of(
+        _weighed(weights, kind), _summary(rows, weights, 10, 0, kind, missing="drop")
+    )
+
+
+def _summary(rows, weights, sample_rows, seed, kind="importance", missing="error"):
     with ThreadExecutor(1) as executor:
         if weights is None:
             return summarise(
@@ -231,9 +283,9 @@ def _summary(rows, weights, sample_rows, seed, kind="importance"):
         dataset = _dataset(rows, weights, kind)
         found = weigh(dataset, executor, 1)
         return summarise(
-            dataset.in_units_of(found.unit),
+            in_fitted_units(dataset, found),
             executor,
-            missing="error",
+            missing=missing,
             sample_rows=sample_rows,
             seed=seed,
             weights=found,
