@@ -58,7 +58,8 @@ class WeightSettings(Settings):
     column: Name | None = None
     """Column of a table, or variable of labelled arrays, that holds the weights; no feature."""
     cos: Name | None = None
-    """Latitude of labelled arrays, in degrees: weights are its cosine, as areas of grid cells."""
+    """Latitude of labelled arrays, in degrees or radians as its units say (degrees without):
+    weights are its cosine, as areas of grid cells."""
     kind: Literal["counts", "importance"] | None = None
     """`counts`: whole numbers, how many equal rows a row stands for; `importance`: only ratios
     matter, and criteria are approximate. Required where there are weights."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,11 @@ from dgmm.data.sample_grid import Interval
 from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.opening import decoded
 from dgmm.errors import DataError
+
+LatitudeUnit = Literal["degrees", "radians"]
+#: As CF and common files write them.
+_DEGREES = re.compile(r"(deg|degrees?)[ _]?(n|s|north|south)?", re.IGNORECASE)
+_RADIANS = re.compile(r"rad|radians?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,32 @@ def row_dtype(variables: Sequence[Variable]) -> np.dtype[Any]:
     """float32 or float64: the type that holds all decoded values exactly."""
     dtype = np.result_type(np.float32, *(v.dtype for v in variables))
     return np.dtype(np.float32 if dtype == np.float32 else np.float64)
+
+
+def latitude_unit(collection: Collection, name: str) -> LatitudeUnit:
+    """The unit of latitudes whose cosines weigh rows; degrees where none is written.
+
+    Raises
+    ------
+    DataError
+        If a file has another one.
+    """
+    found: set[LatitudeUnit] = set()
+    for file in collection.files:
+        unit = str(file.dataset.variables[name].attrs.get("units", "")).strip()
+        if unit and not _DEGREES.fullmatch(unit) and not _RADIANS.fullmatch(unit):
+            raise DataError(
+                f"{file}: data.weights takes the cosine of {safe_text(name)}, which has units = "
+                f"{safe_text(unit)}; expected degrees (degrees_north) or radians. Name the "
+                "variable that holds latitudes"
+            )
+        found.add("radians" if _RADIANS.fullmatch(unit) else "degrees")
+    if len(found) > 1:
+        raise DataError(
+            f"data.weights takes the cosine of {safe_text(name)}, which has units = radians in "
+            "some files and none in others; write the unit to each"
+        )
+    return found.pop()
 
 
 def names_of(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sample_grid import Interval, SampleGrid
 from dgmm.data.sources.labelled.collection import Collection
-from dgmm.data.sources.labelled.features import Variable
+from dgmm.data.sources.labelled.features import LatitudeUnit, Variable
 from dgmm.data.sources.labelled.identity import digest_of
 from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.labelled.part_reading import VariableValues, batches, read_variable
@@ -44,8 +44,9 @@ class LabelledSource:
     read_bytes : int
     identity : mapping
         The fingerprint.
-    weights_are_latitudes : bool
-        Whether the weight of a row is the cosine of that variable, in degrees.
+    latitude_unit : "degrees", "radians" or None
+        Of the weights' variable where the weight of a row is its cosine; None where it is its
+        value.
     """
 
     collection: Collection
@@ -57,13 +58,13 @@ class LabelledSource:
     description: SourceDescription
     read_bytes: int
     identity: Mapping[str, Any]
-    weights_are_latitudes: bool = False
+    latitude_unit: LatitudeUnit | None = None
     _kept: dict[str, VariableValues] = field(default_factory=dict, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (
             *(self.collection, self.variables, self.weights, self.grid, self.taken, self.kept),
-            *(self.description, self.read_bytes, self.identity, self.weights_are_latitudes),
+            *(self.description, self.read_bytes, self.identity, self.latitude_unit),
         )
 
     @property
@@ -113,7 +114,9 @@ class LabelledSource:
     def _weights(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Weights (b,) of values (b, 1)."""
         found = np.ascontiguousarray(values[:, 0], dtype=np.float64)
-        return np.cos(np.deg2rad(found)) if self.weights_are_latitudes else found
+        if self.latitude_unit is None:
+            return found
+        return np.cos(np.deg2rad(found) if self.latitude_unit == "degrees" else found)
 
     def _whole(self, variable: Variable) -> VariableValues | None:
         """A variable that is kept, at all places."""

@@ -23,7 +23,13 @@ from dgmm.data.sources.labelled.chunk_use import (
 )
 from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.coordinates import check_joined, coordinate_names, related_names
-from dgmm.data.sources.labelled.features import Variable, names_of, row_dtype, variable_of
+from dgmm.data.sources.labelled.features import (
+    Variable,
+    latitude_unit,
+    names_of,
+    row_dtype,
+    variable_of,
+)
 from dgmm.data.sources.labelled.identity import digest_of
 from dgmm.data.sources.labelled.labelled_source import LabelledSource
 from dgmm.data.sources.labelled.named_parts import require_named
@@ -54,6 +60,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     require_named(collection, source)
     collection = _with_chunks(collection, source)
     variables, weights = _variables(collection, source)
+    unit = None if source.weight_cosine is None else latitude_unit(collection, source.weight_cosine)
     used = [*variables, *([weights] if weights is not None else [])]
     dims = list(dict.fromkeys(dim for v in used for dim in v.dims))
     taken = selected(collection, dims, source.select)
@@ -80,7 +87,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
         geometry.description(names, dtype, [use.note for use in uses]),
         geometry.read_bytes(row_bytes),
         identity,
-        weights_are_latitudes=source.weight_cosine is not None,
+        latitude_unit=unit,
     )
 
 

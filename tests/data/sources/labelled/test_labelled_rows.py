@@ -220,6 +220,28 @@ def test_weights_are_a_variable_beside_the_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(in_c_order(source, weights), area)
 
 
+def weights_by_cosine(path: Path, units: str | None) -> Any:
+    """Of rows at latitudes 0.1 and 60.0 in those units."""
+    attributes = {} if units is None else {"units": units}
+    lat = ("lat", [0.1, 60.0], attributes)
+    data = xr.Dataset({"A": (("lat", "lon"), np.ones((2, 1)))}, coords={"lat": lat})
+    data.to_netcdf(path, engine="netcdf4")
+    how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("lat", "lon")}
+    source = opened(path, weight_cosine="lat", **how)
+    return np.concatenate([rows.weights for part in source.parts() for rows in source.read(part)])
+
+
+def test_weights_by_cosine_take_latitudes_in_their_units(tmp_path: Path) -> None:
+    for i, units in enumerate((None, "degrees_north", "degree", "degrees_N")):
+        found = weights_by_cosine(tmp_path / f"{i}.nc", units)
+        np.testing.assert_allclose(found, np.cos([0.1 * np.pi / 180, np.pi / 3]), rtol=1e-15)
+    for units in ("radians", "radian"):
+        found = weights_by_cosine(tmp_path / f"{units}.nc", units)
+        np.testing.assert_allclose(found, np.cos([0.1, 60.0]), rtol=1e-15)
+    with pytest.raises(DataError, match=r"cosine of lat, which has units = km; expected degrees"):
+        weights_by_cosine(tmp_path / "km.nc", "km")
+
+
 def test_reading_a_part_takes_no_more_memory_than_is_said(tmp_path: Path) -> None:
     chunks = (1, 8, 200, 300)
     source = opened(written(ocean((2, 8, 200, 300)), tmp_path / "a.zarr", chunks, PACKED))
