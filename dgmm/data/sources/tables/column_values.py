@@ -27,7 +27,7 @@ def feature_values(
     Raises
     ------
     DataError
-        If an integer is no float64 number, naming row, column and value.
+        If a whole number is beyond 2⁵³, naming row, column and value.
     """
     d = sum(len(feature.feature_names) for feature in features)
     values = np.empty((batch.num_rows, d), dtype)
@@ -84,9 +84,19 @@ def _floats(column: Any, name: str, place: Place) -> NDArray[Any]:
     if types.is_boolean(column.type):
         column = compute.cast(column, "uint8")
     elif types.is_decimal(column.type):
+        _check_exact_decimals(column, name, place)
         column = compute.cast(column, "float64")
     numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return numbers
+
+
+def _check_exact_decimals(column: Any, name: str, place: Place) -> None:
+    """Of decimals those are refused that are whole numbers; fractions are rounded as ever."""
+    numbers = arrow("compute").cast(column, "float64").to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(np.abs(numbers) >= LARGEST_INTEGER).tolist():
+        value = column[row].as_py()
+        if abs(value) > LARGEST_INTEGER and value == value.to_integral_value():
+            raise inexact(place(row), name, str(value))
 
 
 def _check_exact(column: Any, name: str, place: Place) -> None:

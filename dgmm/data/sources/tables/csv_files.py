@@ -23,6 +23,9 @@ from dgmm.data.sources.tables.table_source import Extent, TableSource, file_colu
 _BLOCK_BYTES, _CELL_BYTES = 1024 * 1024, 256
 #: Blocks that the process holds at a time: Arrow reads 32 ahead, and keeps what it has freed.
 _BLOCKS_HELD = 64
+#: Whole numbers as they are written, of as many digits as 2⁵³ or more.
+_LONG_INTEGER = r"^\s*[+-]?[0-9]{16,1000}\s*$"
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,14 @@ class CsvReader:
         """Yield record batches of some columns of a file: numbers and booleans, or text."""
         types = self.types[extent.file]
         declared = {name: self._declared(types[name], as_text) for name in columns}
-        whole = [] if as_text else [n for n in columns if arrow("types").is_integer(types[n])]
-        at = 0
+        unchecked = set() if as_text else set(columns)
         for block in _blocks(file, self.options, declared, _block_bytes(types)):
+            large = {name for name in unchecked if _holds_large(block.column(name))}
+            unchecked -= large
+            for name in large:
+                self._check_exact(file, types, name)
             for start in range(0, block.num_rows, n_rows):
-                batch = block.slice(start, n_rows)
-                for name in whole:
-                    self._check_exact(file, batch.column(name), at, name, list(types).index(name))
-                yield batch
-                at += batch.num_rows
+                yield block.slice(start, n_rows)
 
     def buffer_bytes(self, columns: Sequence[str]) -> int:
         """Bytes of blocks, whatever the columns."""
@@ -75,14 +77,27 @@ class CsvReader:
             return library.string()
         return guess if arrow("types").is_boolean(guess) else library.float64()
 
-    def _check_exact(self, file: TableFile, column: Any, at: int, name: str, place: int) -> None:
-        """Refuse integers that were rounded; of a float64, those are all from 2⁵³ on."""
-        numbers = column.to_numpy(zero_copy_only=False)
-        with np.errstate(invalid="ignore"):
-            found = np.flatnonzero(np.abs(numbers) >= LARGEST_INTEGER)
-        if len(found):
-            line, text = cell(file, self.options, at + int(found[0]), place)
-            raise inexact(f"{file.name}, line {line}", name, text)
+    def _check_exact(self, file: TableFile, types: Mapping[str, Any], name: str) -> None:
+        """Refuse whole numbers that were rounded: the column is read once more, as text."""
+        at, text = 0, {name: arrow().string()}
+        for block in _blocks(file, self.options, text, _block_bytes(types)):
+            column = block.column(name)
+            is_long = arrow("compute").match_substring_regex(column, _LONG_INTEGER)
+            rows = np.flatnonzero(is_long.fill_null(False).to_numpy(zero_copy_only=False))
+            found = (i for i in rows.tolist() if abs(int(column[i].as_py())) > LARGEST_INTEGER)
+            if (row := next(found, None)) is not None:
+                line, _ = cell(file, self.options, at + row, list(types).index(name))
+                value = column[row].as_py().strip()
+                raise inexact(f"{file.name}, line {line}", name, value[:_SHOWN])
+            at += block.num_rows
+
+
+def _holds_large(column: Any) -> bool:
+    """Whether numbers are finite and so large that whole ones may have been rounded."""
+    if not arrow("types").is_floating(column.type):
+        return False
+    numbers = column.to_numpy(zero_copy_only=False)
+    return bool(np.any((np.abs(numbers) >= LARGEST_INTEGER) & np.isfinite(numbers)))
 
 
 def open_csv(source: DataSource) -> TableSource:

@@ -242,3 +242,24 @@ def test_rows_of_many_columns_are_longer_than_a_block(tmp_path, monkeypatch):
     names, numbers = ",".join(f"c{i}" for i in range(500)), ",".join(["1.25"] * 500)
     source = csv(tmp_path, f"{names}\n{numbers}\n{numbers}\n")
     np.testing.assert_array_equal(rows_of(source), np.full((2, 500), 1.25))
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"),
+    [
+        (["1", "12345678901234567890"], 3),
+        (["1.5", "+9007199254740993"], 3),
+        (["1e300", "2", '"-9007199254740993"'], 4),
+        ([""] * 1_100_000 + ["9007199254740993"], 1_100_002),
+    ],
+    ids=["twenty digits", "decimals above", "quoted", "a mebibyte of empty cells above"],
+)
+def test_whole_numbers_beyond_2_to_the_53_are_refused_wherever_they_stand(tmp_path, cells, line):
+    source = csv(tmp_path, "n,b\n" + "".join(f"{cell},1\n" for cell in cells))
+    with pytest.raises(DataError, match=rf"t\.csv, line {line:d}: column 'n' holds .*beyond 2\^53"):
+        rows_of(source)
+
+
+def test_the_largest_exact_integers_are_read(tmp_path):
+    source = csv(tmp_path, "n\n9007199254740992\n-9007199254740992\n")
+    np.testing.assert_array_equal(rows_of(source), [[2.0**53], [-(2.0**53)]])

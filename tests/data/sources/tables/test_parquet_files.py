@@ -424,3 +424,12 @@ def test_digits_that_are_no_decimal_number_sort_as_text(tmp_path):
         write(tmp_path / f"t/{name}.parquet", a=[1.0])
     names = [part.name for part in opened(tmp_path / "t").parts()]
     assert names == ["t/1²2.parquet", "t/9.parquet", "t/10.parquet"]
+
+
+def test_whole_decimals_beyond_2_to_the_53_are_refused(tmp_path):
+    whole = pa.array([1, Decimal(2**53 + 1)], pa.decimal128(38, 0))
+    with pytest.raises(DataError, match="row 1: column 'a' holds 9007199254740993, beyond"):
+        rows_of(opened(write(tmp_path / "t.parquet", a=whole)))
+    fraction = pa.array([Decimal("9007199254740993.5"), None], pa.decimal256(60, 2))
+    rows = rows_of(opened(write(tmp_path / "u.parquet", a=fraction)))
+    np.testing.assert_allclose(rows, [[9007199254740993.5], [np.nan]], rtol=1e-15)
