@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dgmm.data.missing_rows import MissingPolicy
-from dgmm.data.open_dataset import opened_rows
-from dgmm.data.result_forms import as_given
-from dgmm.data.sample_weight import with_sample_weight
-from dgmm.data.selected_features import in_model_order
-from dgmm.data.summary.weight_summary import weigh
-from dgmm.data.weight_kind import WeightKind
-from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.counted_rows import CountedRows
-from dgmm.estimator.fitted_mixture import FittedMixture
-from dgmm.execution.threads import ThreadExecutor
+from dgmm.estimator.fitted_scores import FittedScores
 from dgmm.fitting.settings import whole_number
 from dgmm.mixture.criteria import Criteria
 from dgmm.parameter_names import speaks_python
-from dgmm.python_warnings import warn
 from dgmm.random_streams import RandomState, Stage, seed_from, stream
-from dgmm.scoring.in_memory import WEIGHTS, scores
+from dgmm.scoring.in_memory import WEIGHTS
 
 Array = NDArray[np.float64]
 
 
 @speaks_python
-class FittedResults(FittedMixture):
+class FittedResults(FittedScores):
     """scikit-learn's methods that need a fitted mixture."""
 
-    missing: str
-    weight_kind: WeightKind
-    n_threads: int | None
-    backend: Literal["auto", "numpy", "numba"]
     random_state: RandomState
 
     def predict(self, X: Any) -> Any:
@@ -107,6 +93,10 @@ class FittedResults(FittedMixture):
 
     def score_samples(self, X: Any) -> Any:
         """Logarithm of the mixture's density at each row.
+
+        With `missing="marginalise"` it is that of the values that a row has. Densities of rows with
+        different numbers of values do not compare: the more values, the lower they are as a rule,
+        and their units differ. To rank rows take `completed_log_density`.
 
         Parameters
         ----------
@@ -290,28 +280,3 @@ class FittedResults(FittedMixture):
     def _counted(self, X: Any, sample_weight: ArrayLike | None) -> CountedRows:
         found = self._arrays(X, "log_density", sample_weight)
         return CountedRows.of(found["log_density"], found.get(WEIGHTS))
-
-    def _scores(self, X: Any, name: str) -> Any:
-        return as_given(X, self._arrays(X, name)[name], name)
-
-    def _arrays(
-        self, X: Any, name: str, sample_weight: ArrayLike | None = None
-    ) -> dict[str, NDArray[Any]]:
-        """One array of scores of rows X, and the rows' weights where they have any."""
-        model = fitted.model_of(self)
-        with opened_rows(X) as opened, self._executor() as executor:
-            dataset, note = in_model_order(opened, model.feature_names)
-            dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
-            warn((*dataset.warnings, *([note] if note else [])))
-            if isinstance(dataset, WeightedDataset):
-                weigh(dataset, executor, n_components=1)
-            return scores(
-                *(dataset, executor, model, (name,)),
-                missing=MissingPolicy(self.missing),
-                backend=self.backend,
-                warn=lambda text: warn([text]),
-            )
-
-    def _executor(self) -> ThreadExecutor:
-        n = self.n_threads
-        return ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))

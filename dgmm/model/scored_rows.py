@@ -14,6 +14,9 @@ from dgmm.python_warnings import warn
 from dgmm.scoring.in_memory import scores
 from dgmm.scoring.row_scores import ScoredMixture
 
+_MARGINALISE = (
+    ', or score what rows with NaN have: GaussianMixture.from_model(model, missing="marginalise")'
+)
 _OUTSIDE = "; values out of the domain of a step of the model's preprocess are NaN behind it"
 
 
@@ -39,9 +42,10 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
         dataset = as_model_takes(rows, model.feature_names, model.preprocess)[0]
-        outside = "" if model.preprocess is None else _OUTSIDE
+        # An estimator takes rows as they are fitted: behind the steps.
+        further = _MARGINALISE if model.preprocess is None else _OUTSIDE
         return scores(
             *(dataset, executor, model, (name,)),
-            remedy=f"Drop such rows first{outside}",
+            remedy=f"Drop such rows first{further}",
             warn=lambda text: warn([text]),
         )[name]

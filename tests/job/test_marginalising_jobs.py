@@ -158,4 +158,8 @@ def test_an_estimator_is_the_job(finished, gaps):
     own = GaussianMixture.from_model(model, missing="marginalise")
     with pytest.warns(UserWarning, match=r"\d of 9,000 rows have no value at all"):
         density = own.score_samples(gaps)
-    np.testing.assert_array_equal(density, outputs(finished / "run")["log_density"])
+    with pytest.warns(UserWarning, match="no value at all"):
+        completed = own.completed_log_density(gaps)
+    written = outputs(finished / "run")
+    np.testing.assert_array_equal(density, written["log_density"])
+    np.testing.assert_array_equal(completed, written["completed_log_density"])

@@ -103,6 +103,17 @@ def test_rows_that_are_not_finite_are_refused_with_their_place(model):
         model.predict(X[:, :2])
 
 
+@pytest.mark.parametrize("name", ["predict", "score_samples", "predict_proba"])
+def test_rows_with_gaps_are_refused_with_what_scores_them(model, name):
+    X = np.zeros((10, 3))
+    X[4, 1] = np.nan
+    advice = r'GaussianMixture\.from_model\(model, missing="marginalise"\)'
+    with pytest.raises(DataError, match=f"row 4, feature x1.*{advice}"):
+        getattr(model, name)(X)
+    found = getattr(dgmm.GaussianMixture.from_model(model, missing="marginalise"), name)(X)
+    assert np.isfinite(found).all()
+
+
 def test_labels_need_no_matrix_of_posteriors():
     X, _ = gaussian_clusters(100_000, 2)
     rng = np.random.default_rng(0)
