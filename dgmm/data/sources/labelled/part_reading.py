@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sample_grid import Box, Interval, cut
+from dgmm.data.sources.array_values import check_exact
 from dgmm.data.sources.labelled.collection import Collection, Segment
 from dgmm.data.sources.labelled.features import Variable
 from dgmm.data.sources.labelled.opening import decoded
@@ -20,6 +21,7 @@ from dgmm.errors import DataError
 #: Decoded bytes of a batch.
 BATCH_BYTES = 8 * 1024 * 1024
 
+_PACKED = ("scale_factor", "add_offset")
 _RANGES = ("valid_range", "valid_min", "valid_max")
 
 
@@ -69,13 +71,30 @@ class VariableValues:
         """Values of one file; those outside a valid range, which xarray ignores, are refused."""
         stored = segment.values[place]
         values: NDArray[Any] = decoded(self.variable.name, dims, stored, segment.attributes)
+        where = f"{segment.path}: variable {safe_text(self.variable.name)}"
+        _check_integers(where, stored, values, segment.attributes)
         if not any(name in segment.attributes for name in _RANGES):
             return values
-        where = f"{segment.path}: variable {safe_text(self.variable.name)}"
         valid = meaning_of(where, segment.attributes, stored.dtype, 3, None).valid_range
         if valid is not None and (count := valid.count_outside(values)):
             raise DataError(f"{where}: {valid.refusal(f'{count:,} of the {values.size:,} read')}")
         return values
+
+
+def _check_integers(
+    where: str, stored: NDArray[Any], values: NDArray[Any], attributes: Mapping[str, Any]
+) -> None:
+    """Refuse integers that rows would round; packed ones are decoded to floats and are exempt."""
+    if (
+        stored.dtype.kind not in "iu"
+        or stored.itemsize < 8
+        or any(n in attributes for n in _PACKED)
+    ):
+        return
+    if attributes.get("_Unsigned") == "true":
+        stored = stored.view(stored.dtype.str.replace("i", "u"))
+    is_masked = values.dtype.kind == "f"
+    check_exact(stored[~np.isnan(values)] if is_masked else stored, where)
 
 
 def read_variable(

@@ -159,6 +159,30 @@ def test_values_outside_the_valid_range_are_refused(tmp_path: Path, how: dict[st
     assert np.nanmax(all_rows(opened(within))[:, 0]) == 50.0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "is_masked"),
+    [("i8", 2**53 + 1, False), ("i8", -(2**53) - 1, True), ("u8", 2**64 - 1, False)],
+)
+def test_integers_that_rows_would_round_are_refused(
+    tmp_path: Path, dtype: str, value: int, is_masked: bool
+) -> None:
+    largest = np.array([[1, 2**53], [3, 4]], dtype)
+    attributes = {"_FillValue": np.array(-(2**62), dtype)} if is_masked else {}
+    for name in ("exact", "beyond"):
+        values = largest.copy()
+        values[1, 0] = value if name == "beyond" else 3
+        if is_masked:
+            values[0, 0] = -(2**62)
+        encoding = {"A": attributes or {"_FillValue": None}}
+        data = xr.Dataset({"A": xr.Variable(("y", "x"), values)})
+        data.to_netcdf(tmp_path / f"{name}.nc", engine="netcdf4", encoding=encoding)
+    how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("y", "x")}
+    exact = all_rows(opened(tmp_path / "exact.nc", **how))
+    np.testing.assert_array_equal(exact[:, 0], [np.nan if is_masked else 1, 2**53, 3, 4])
+    with pytest.raises(DataError, match=rf"beyond.nc: variable A: {value} is an integer beyond"):
+        all_rows(opened(tmp_path / "beyond.nc", **how))
+
+
 def test_files_that_differ_are_named(tmp_path: Path) -> None:
     data = ocean((4, 2, 4, 6))
     one = written(data.isel(time=slice(0, 2)), tmp_path / "1.zarr", CHUNKS, FLOAT)
