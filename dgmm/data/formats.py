@@ -206,12 +206,15 @@ def _csv(source: DataSource) -> RowSource:
 
 def _anndata(source: DataSource) -> StoredDataset | RowSource:
     from dgmm.data.sources.anndata.anndata_source import (  # noqa: PLC0415 - loads Zarr
+        carried_digest,
         open_anndata,
         stays_in_place,
     )
 
     opened = open_anndata(source)
-    return InPlaceDataset(_zarr(source), opened) if stays_in_place(source) else opened
+    if not stays_in_place(source):
+        return opened
+    return InPlaceDataset(_zarr(source), opened, carried_digest(source))
 
 
 def _hdf5(source: DataSource) -> RowSource:

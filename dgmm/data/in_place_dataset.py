@@ -15,6 +15,9 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.valid_range import ValidRange
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
+#: Key of the fingerprint of columns that go to results, and to no computation.
+CARRIED = "carried_columns_sha256"
+
 
 @dataclass(frozen=True, slots=True)
 class InPlaceDataset:
@@ -29,10 +32,13 @@ class InPlaceDataset:
         The array.
     source : RowSource
         The same rows in the same order, with the columns that results carry along.
+    carried_digest : str, optional
+        Of the stored arrays of those columns, as they were when it was opened.
     """
 
     rows: StoredDataset
     source: RowSource
+    carried_digest: str | None = None
 
     @property
     def n_samples(self) -> int:
@@ -106,8 +112,12 @@ class InPlaceDataset:
         return self.rows.locate(row)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The array's alone, so that runs that knew nothing of the source go on."""
-        return self.rows.fingerprint()
+        """The array's, and what identifies the columns that results carry along.
+
+        Under a key of its own: runs that were begun before it was recorded go on without.
+        """
+        own = {} if self.carried_digest is None else {CARRIED: self.carried_digest}
+        return self.rows.fingerprint() | own
 
     def check_unchanged(self) -> None:
         """Ask the array and the source.

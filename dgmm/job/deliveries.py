@@ -75,6 +75,7 @@ def deliver(
     forms = deliveries(job, dataset)
     if source is None or not names or not forms:
         return
+    source.check_unchanged()  # before anything is replaced by results beside other names
     outputs = str(directory.path / OUTPUTS)
     request = DeliveryRequest(outputs, str(directory.path), names, n_components)
     delivered: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from dgmm.errors import (
 )
 from dgmm.events import Listener
 from dgmm.job.claim import claimed
+from dgmm.job.earlier_identities import as_recorded
 from dgmm.job.first_record import first_record
 from dgmm.job.identity import identity
 from dgmm.job.lock import locked
@@ -129,8 +130,8 @@ class RunDirectory:
             If the data have changed since.
         """
         previous = self.previous or {}
-        seen = previous.get("data", {}).get("fingerprint")
-        if seen != json.loads(json.dumps(data_fingerprint)):
+        seen = previous.get("data", {}).get("fingerprint") or {}
+        if seen != json.loads(json.dumps(as_recorded(data_fingerprint, seen))):
             raise OutputExistsError(
                 f"{self.shown} holds a finished run on other data: {self._job.data.path} "
                 f"has changed since {previous.get('ended')}. Choose another output.path"

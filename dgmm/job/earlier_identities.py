@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dgmm.data.in_place_dataset import CARRIED
+
 #: Keys that had another name: section, former name, name.
 RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
 #: Keys that earlier records lack, with the value that they stand for.
@@ -22,6 +24,16 @@ ADDED: dict[tuple[str, str], Any] = {
     ("outputs", "imputed"): False,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
+
+
+def computed_from(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a data fingerprint what states and outputs are computed from: no carried columns."""
+    return {key: value for key, value in data.items() if key != CARRIED}
+
+
+def as_recorded(data: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A data fingerprint of today as the version that recorded `seen` took it."""
+    return data if CARRIED in seen else computed_from(data)
 
 
 def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError
 from dgmm.job.directory import RunDirectory
-from dgmm.job.earlier_identities import in_former_names
+from dgmm.job.earlier_identities import computed_from, in_former_names
 from dgmm.job.identity import fingerprint
 from dgmm.job.stages import output_attributes, product_names, publish_outputs
 from dgmm.model.mixture_model import MixtureModel
@@ -73,6 +73,7 @@ class OutputStage:
         self._path = str(directory.path / self._part.name)  # for workers
         self._digest = model_digest(model)
         data = (directory.record.get("data") or {}).get("fingerprint")
+        data = data if data is None else computed_from(data)
         run = {
             "job": in_former_names(directory.identity),
             "data": plain(data),

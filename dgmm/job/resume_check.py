@@ -10,7 +10,7 @@ from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
 from dgmm.errors import ExitCode, OutputExistsError
 from dgmm.job.directory import RunDirectory
-from dgmm.job.earlier_identities import in_former_names
+from dgmm.job.earlier_identities import as_recorded, computed_from, in_former_names
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import CHECKPOINT, OUTPUTS, holds_results, results_set_aside
@@ -48,6 +48,7 @@ def accepted_changes(
     """
     previous = directory.previous or {}
     seen = (previous.get("data") or {}).get("fingerprint")
+    data = data if seen is None else as_recorded(data, seen)
     if seen is not None and seen != plain(data):
         if previous.get("exit_code") == ExitCode.DATA_INVALID and not directory.folder.holds(
             OUTPUTS
@@ -161,5 +162,5 @@ def _store(
     directory: RunDirectory, data: Mapping[str, Any], warn: Callable[[str], None], name: str
 ) -> CheckpointStore:
     own = in_former_names(directory.identity)
-    run = fingerprint({"job": own, "data": plain(data)})
+    run = fingerprint({"job": own, "data": plain(computed_from(data))})
     return CheckpointStore(directory.folder / name, run, warn, lambda: directory.is_lost)

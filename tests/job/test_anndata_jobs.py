@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[object, str]:
 
 
 def fitted(folder: Path, path: str, **keys: Any) -> Path:
+    assert ended(folder, path, **keys) == 0
+    return folder / "run"
+
+
+def ended(folder: Path, path: str, *options: str, **keys: Any) -> int:
+    """The exit code of `dgmm run`."""
     tree = {
         "data": {"path": path, "array": "obsm/X_pca", **keys},
         "model": {"n_components": 3},
@@ -40,8 +47,7 @@ def fitted(folder: Path, path: str, **keys: Any) -> Path:
         "output": {"path": str(folder / "run"), "report": False},
     }
     (folder / "job.yaml").write_text(json.dumps(tree), encoding="utf-8")
-    assert run(["run", str(folder / "job.yaml"), "--quiet"]) == 0
-    return folder / "run"
+    return run(["run", str(folder / "job.yaml"), "--quiet", *options])
 
 
 def table(directory: Path) -> pd.DataFrame:
@@ -73,4 +79,52 @@ def test_a_file_and_a_store_give_the_same_bits(stores, tmp_path):
 def test_a_plain_array_is_prepared_where_the_job_says_so(stores, tmp_path):
     directory = fitted(tmp_path, stores[3], prepare="always")
     assert (directory / "prepared.zarr").is_dir()
+    assert table(directory)["obs_names"].tolist() == NAMES
+
+
+def renamed(path: Path) -> None:
+    """Put other names of the rows into a store, with its arrays as they are."""
+    names = zarr.open_array(str(path / "obs" / "_index"), mode="r+")
+    names[:] = np.array(NAMES[::-1], dtype=object)
+
+
+@pytest.fixture
+def store(stores, tmp_path):
+    """A store that the test may change."""
+    return Path(shutil.copytree(stores[3], tmp_path / "own"))
+
+
+@pytest.mark.parametrize("options", [(), ("--rebuild-outputs",)])
+def test_results_never_come_beside_names_that_were_changed_behind_the_run(
+    store, tmp_path, options, capsys
+):
+    directory = fitted(tmp_path, str(store))
+    before = table(directory)
+    assert ended(tmp_path, str(store)) == 0
+    if options:
+        shutil.rmtree(directory / "rows")
+    renamed(store)
+    capsys.readouterr()
+    assert ended(tmp_path, str(store), *options) == 73
+    assert "on other data" in capsys.readouterr().err
+    if options:
+        assert not (directory / "rows").exists()
+    else:
+        pd.testing.assert_frame_equal(table(directory), before)
+
+
+def test_a_column_that_no_result_carries_may_change(store, tmp_path):
+    fitted(tmp_path, str(store))
+    zarr.open_array(str(store / "obs" / "kind" / "codes"), mode="r+")[0] = 1
+    assert ended(tmp_path, str(store)) == 0
+
+
+def test_a_run_that_was_begun_before_carried_columns_were_recorded_goes_on(store, tmp_path):
+    directory = fitted(tmp_path, str(store))
+    record = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    del record["data"]["fingerprint"]["carried_columns_sha256"]
+    (directory / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert ended(tmp_path, str(store)) == 0
+    shutil.rmtree(directory / "rows")
+    assert ended(tmp_path, str(store), "--rebuild-outputs") == 0
     assert table(directory)["obs_names"].tolist() == NAMES

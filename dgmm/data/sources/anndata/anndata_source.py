@@ -74,6 +74,13 @@ def stays_in_place(source: DataSource) -> bool:
     return Path(source.path).is_dir() and source.array is not None and not source.weight_column
 
 
+def carried_digest(source: DataSource) -> str:
+    """Of the files of columns that results carry along, of a Zarr store."""
+    file = ZarrFolder.of(source.path, ())
+    taken = _taken(source, file, file.open())
+    return ZarrFolder.of(source.path, tuple(column.path for column in taken.carried)).digest
+
+
 def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
     hierarchy = file.open()
     if (source.array is None) == (not source.columns):
