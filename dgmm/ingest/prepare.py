@@ -113,7 +113,7 @@ def prepare(
             reader = GroupReader(dataset, _groups(dataset), arrays, retry_s)
             _read_and_join(reader, executor, PrepareProgress(dataset.n_samples, note))
             dataset.source.check_unchanged()
-            finish_outputs(target.part)
+            finish_outputs(target.part, target.run)
         with output_failures(f"cannot rename {target.part} to {target.final}"):
             target.folder.replace(target.part.name, target.final.name)
     arrays.remove_edges(target.part)

@@ -6,6 +6,7 @@ a folder beside it; such a file is also what says that its group is done.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.row_source import SourceRows
-from dgmm.data.zarr.format_versions import group_attributes
+from dgmm.data.zarr.format_versions import METADATA, group_attributes
 from dgmm.data.zarr.output_array import OutputArray, output_failures, run_of
 from dgmm.data.zarr.output_store import create_array, create_outputs
-from dgmm.errors import DgmmError, OutputFailedError
+from dgmm.errors import DgmmError, OutputExistsError, OutputFailedError
 from dgmm.storage.array_files import read_sealed, write_sealed
 from dgmm.storage.folders import Entry, Folder
 
@@ -28,6 +29,7 @@ ROWS, WEIGHTS = PREPARED_ARRAYS = ("rows", "weights")
 SOURCE_ATTRIBUTE = "prepared_from"
 #: What the folder of edges is called, behind the name of the group.
 _EDGES = ".edges"
+_EDGE_FILE = re.compile(r"group-[0-9]{8,}\.npz")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,14 @@ class PreparedArrays:
         return (ROWS, WEIGHTS) if self.has_weights else (ROWS,)
 
     def create(self, place: Entry, dataset: SourceDataset) -> None:
-        """Make the group with its empty arrays; one that is there is replaced."""
+        """Make the group with its empty arrays; one of dgmm's that is there is replaced.
+
+        Raises
+        ------
+        OutputExistsError
+            If something else has the name of the group or of its edges.
+        """
+        _check_own_group(place)
         self.remove_edges(place)  # of other data, perhaps
         n, d = dataset.n_samples, dataset.n_features
         rows = min(dataset.chunk_rows, n)
@@ -107,7 +116,14 @@ class PreparedArrays:
             return is_own and has_arrays and run_of(folder) is None
 
     def remove_edges(self, place: Entry) -> None:
-        """Remove the rows at the edges of groups: their chunks are written."""
+        """Remove the rows at the edges of groups: their chunks are written.
+
+        Raises
+        ------
+        OutputExistsError
+            If something else has that name.
+        """
+        _check_own_edges(place)
         with output_failures(f"{place}{_EDGES} cannot be removed"):
             place.folder.remove(place.name + _EDGES)
 
@@ -167,6 +183,34 @@ class PreparedArrays:
 
 def _holds_edges(place: Entry) -> bool:
     return place.folder.holds_folder(place.name + _EDGES)
+
+
+def _check_own_group(place: Entry) -> None:
+    """Refuse to replace what no attempt to prepare rows has made."""
+    if not place.folder.holds_folder(place.name):
+        return
+    with place.folder.folder(place.name) as folder:
+        written = [name for name in folder.names() if name not in METADATA and name[0] != "."]
+        if written and SOURCE_ATTRIBUTE not in group_attributes(folder):
+            raise _foreign(str(place))
+
+
+def _check_own_edges(place: Entry) -> None:
+    name = place.name + _EDGES
+    if not place.folder.holds(name):
+        return
+    if not place.folder.holds_folder(name):
+        raise _foreign(f"{place}{_EDGES}")
+    with place.folder.folder(name) as folder:
+        if not all(_EDGE_FILE.fullmatch(each) or each[0] == "." for each in folder.names()):
+            raise _foreign(f"{place}{_EDGES}")
+
+
+def _foreign(what: str) -> OutputExistsError:
+    return OutputExistsError(
+        f"{what} exists, and dgmm has not written it; rows that are being prepared have that name. "
+        "Move it away, or choose another path"
+    )
 
 
 def _file(group: int) -> str:

@@ -16,6 +16,7 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_job import FitInputs
 from dgmm.job.identity import fingerprint
 from dgmm.job.lifecycle import run_recorded
+from dgmm.job.lock_beside import locked_beside
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_path import open_run_folder
 from dgmm.job.plan_table import require_memory
@@ -69,14 +70,14 @@ def ingest_to(job: Job, listener: Listener, *, to: str) -> RunResult:
     Raises
     ------
     OutputExistsError
-        If something else lies there.
+        If something else lies there, or another process writes there.
     DgmmError
         As `dgmm.ingest.prepare.prepare`.
     """
     opened = open_data(job)
     dataset = opened if isinstance(opened, SourceDataset) else SourceDataset.of(PlainRows(opened))
     path = Path(to).absolute()
-    with open_run_folder(path.parent) as folder, shortages_named():
+    with open_run_folder(path.parent) as folder, shortages_named(), locked_beside(folder, path):
         target = PreparedTarget(folder, path.name, fingerprint(plain(dataset.fingerprint())))
         was_there = is_prepared(dataset, target)
         if folder.holds(path.name) and not was_there:

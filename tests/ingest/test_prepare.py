@@ -10,7 +10,13 @@ import zarr
 from formula_source import FormulaSource, formula_weights
 
 from dgmm.data.source_dataset import SourceDataset
-from dgmm.errors import DataError, OutputFailedError, PoisonBlocksError, UnavailableError
+from dgmm.errors import (
+    DataError,
+    OutputExistsError,
+    OutputFailedError,
+    PoisonBlocksError,
+    UnavailableError,
+)
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.ingest import prepare as stage
 from dgmm.ingest.groups import groups_of
@@ -211,3 +217,27 @@ def test_progress_is_said_in_rows(tmp_path, monkeypatch):
     n = sum(SIZES)
     assert len(said) > 1
     assert said[-1] == f"{n:,} of {n:,} rows are prepared (100%)"
+
+
+def test_rows_that_another_run_began_anew_are_not_published(tmp_path, monkeypatch):
+    other = SourceDataset.of(source_of(tmp_path, sizes=(2000,)))
+    finish = stage.finish_outputs
+
+    def begun_by_another(part, run):
+        theirs = PreparedTarget(part.folder, "prepared.zarr", "b" * 64)
+        theirs.arrays(other).create(theirs.part, other)
+        finish(part, run)
+
+    monkeypatch.setattr(stage, "finish_outputs", begun_by_another)
+    with pytest.raises(OutputFailedError, match="begun anew by another run"):
+        prepared(source_of(tmp_path), tmp_path, run="a" * 64)
+    assert not (tmp_path / "prepared.zarr").exists()
+
+
+@pytest.mark.parametrize("name", ["prepared.zarr.part", "prepared.zarr.part.edges"])
+def test_what_dgmm_did_not_write_is_not_replaced(tmp_path, name):
+    group = zarr.open_group(tmp_path / name, mode="w")
+    group.create_array("mine", shape=(1,), dtype="f8")
+    with pytest.raises(OutputExistsError, match=f"{name} exists, and dgmm has not written it"):
+        prepared(source_of(tmp_path), tmp_path)
+    assert (tmp_path / name / "mine").is_dir()

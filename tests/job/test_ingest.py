@@ -10,6 +10,8 @@ from formula_source import FORMULA, FormulaSource
 
 from dgmm.cli.entry_point import run
 from dgmm.data.formats import FORMATS
+from dgmm.job.lock_beside import locked_beside
+from dgmm.storage.folders import Folder
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +82,24 @@ def test_damaged_parts_have_the_exit_code_of_a_run(tmp_path, capsys):
     assert run(["ingest", "--quiet", job]) == 65
     assert run(["ingest", "--quiet", job, "--to", str(tmp_path / "rows.zarr")]) == 65
     assert "part 0: 4,999 rows were read" in capsys.readouterr().err
+
+
+def test_one_process_at_a_time_writes_to_a_place(tmp_path, source, capsys):
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json")))
+    to = tmp_path / "made" / "rows.zarr"
+    to.parent.mkdir()
+    with Folder(to.parent) as folder, locked_beside(folder, to):
+        assert run(["ingest", job, "--to", str(to)]) == 73
+        assert f"{to} is in use by a running job" in capsys.readouterr().err
+        assert run(["ingest", "--quiet", job, "--to", str(to.with_name("other.zarr"))]) == 0
+    assert run(["ingest", "--quiet", job, "--to", str(to)]) == 0
+    assert sorted(path.name for path in to.parent.iterdir()) == ["other.zarr", "rows.zarr"]
+
+
+def test_a_folder_that_is_no_lock_is_left_alone(tmp_path, source, capsys):
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json")))
+    (tmp_path / "rows.zarr.lock").mkdir()
+    (tmp_path / "rows.zarr.lock/mine").touch()
+    assert run(["ingest", job, "--to", str(tmp_path / "rows.zarr")]) == 73
+    assert "rows.zarr.lock exists and is no lock" in capsys.readouterr().err
+    assert (tmp_path / "rows.zarr.lock/mine").exists()

@@ -18,8 +18,8 @@ from numpy.typing import DTypeLike
 
 from dgmm.data.zarr.folder_store import RUN_FILE, FolderStore
 from dgmm.data.zarr.format_versions import METADATA, ZarrFormat, creation_options, format_in
-from dgmm.data.zarr.output_array import OutputArray, output_failures
-from dgmm.errors import OutputExistsError
+from dgmm.data.zarr.output_array import OutputArray, output_failures, run_of
+from dgmm.errors import OutputExistsError, OutputFailedError
 from dgmm.storage.atomic_files import write_text
 from dgmm.storage.folders import Entry, Folder, Target, entry_of
 
@@ -115,21 +115,30 @@ def create_array(
     return OutputArray(str(path), name)
 
 
-def finish_outputs(path: Target) -> None:
+def finish_outputs(path: Target, run: str | None = None) -> None:
     """Write the group's consolidated metadata, so that opening it reads one file.
 
     Files that a process which was killed did not finish are removed.
 
+    Parameters
+    ----------
+    path
+        Where the group is.
+    run
+        Which run has written it, where another one might have begun it anew.
+
     Raises
     ------
     OutputFailedError
-        If it cannot be written.
+        If it cannot be written, or is another run's.
     """
     failures = output_failures(f"{path}: its metadata cannot be written")
     with failures, _opened(path) as group, warnings.catch_warnings():
         # Consolidated metadata are an extension of version 3 that every reader of it ignores or
         # understands; xarray warns where they are absent, zarr where they are written.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
+        if run is not None and run_of(group) != run:
+            raise OutputFailedError(f"{path} was begun anew by another run while this one wrote it")
         _remove_unfinished(group)
         zarr_format = format_in(group)
         zarr.consolidate_metadata(FolderStore(group), zarr_format=zarr_format)
