@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from dgmm.storage.folders import Folder
 MAPS, _PART = "maps.zarr", "maps.zarr.part"
 #: Attribute of the group, by which a later run knows that it may replace it.
 _WRITER = "written_by"
+#: Stands before a result that is called as a coordinate or dimension of the source, as in tables.
+_PREFIX = "dgmm_"
 #: Values that are written at once.
 _WRITE_BYTES = 8 * 1024 * 1024
 
@@ -92,16 +94,19 @@ class MapGrid:
 
 @dataclass(frozen=True, slots=True)
 class MapTask:
-    """Writes the chunks of a range, of all maps; picklable."""
+    """Writes the chunks of a range, of all maps; picklable.
+
+    `rows` has the row arrays by the names of their maps.
+    """
 
     path: str
-    rows: tuple[RowArray, ...]
+    rows: Mapping[str, RowArray]
     map_grid: MapGrid
 
     def __call__(self, chunks: BlockRange) -> int:
         """Write chunks [start, stop); how many were written."""
-        for each in self.rows:
-            reader, target = each.reader(), MapArray(self.path, each.name)
+        for name, each in self.rows.items():
+            reader, target = each.reader(), MapArray(self.path, name)
             row_bytes = each.dtype.itemsize * math.prod(each.inner_shape)
             boxes = [*self.map_grid.boxes(chunks, row_bytes)]
             for box in boxes:
@@ -176,7 +181,9 @@ def write_label_maps(
         )
     layout = MapLayout.of(source)
     map_grid = MapGrid(source.grid, layout.dims)
-    rows = tuple(RowArray.of(request.outputs, name) for name in request.names)
+    taken = {*layout.coordinates, *layout.related, *layout.dims}
+    names = {name: _PREFIX + name if name in taken else name for name in request.names}
+    rows = {names[name]: RowArray.of(request.outputs, name) for name in request.names}
     with (
         output_failures(f"{request.folder}/{MAPS} cannot be written"),
         Folder(request.folder, follow=True) as folder,
@@ -187,9 +194,11 @@ def write_label_maps(
         create_outputs(folder / _PART, attributes, zarr_format)
         path = str(Path(request.folder) / _PART)
         layout.copy_variables(path, attributes, zarr_format)
-        for each in rows:
+        for name, each in rows.items():
             own = _attributes(each, request.n_components) | layout.attributes
-            _create(folder, each, map_grid, own, zarr_format)
+            inner = [f"{dim}_of_mixture" if dim in taken else dim for dim in each.inner_dims]
+            dims = (*map_grid.dims, *inner)
+            _create(folder, name, each, map_grid, dims, own, zarr_format)
         task = MapTask(path, rows, map_grid)
         n_chunks = math.prod(map_grid.counts)
         ranges = split_ranges(n_chunks, executor.n_threads * TASKS_PER_THREAD)
@@ -203,28 +212,29 @@ def write_label_maps(
         "dims": list(map_grid.dims),
         "shape": list(map_grid.in_map(source.grid.shape)),
         "chunks": list(map_grid.in_map(map_grid.chunk)),
-        "maps": [each.name for each in rows],
+        "maps": list(rows),
         "coordinates": list(layout.coordinates),
     }
 
 
 def _create(
     folder: Folder,
+    name: str,
     rows: RowArray,
     map_grid: MapGrid,
+    dims: tuple[str, ...],
     attributes: dict[str, Any],
     zarr_format: ZarrFormat,
 ) -> None:
     """Make the empty array of one map."""
-    inner = [dim if dim not in map_grid.dims else f"{dim}_of_mixture" for dim in rows.inner_dims]
     is_code = rows.dtype.kind in "iu"
     create_array(
         folder / _PART,
-        rows.name,
+        name,
         shape=(*map_grid.in_map(map_grid.grid.shape), *rows.inner_shape),
         chunks=(*map_grid.in_map(map_grid.chunk), *rows.inner_shape),
         dtype=rows.dtype,
-        dimension_names=(*map_grid.dims, *inner),
+        dimension_names=dims,
         fill_value=-1 if is_code else float("nan"),
         attributes=attributes,
         zarr_format=zarr_format,

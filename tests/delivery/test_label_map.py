@@ -195,6 +195,27 @@ def test_labels_are_codes_with_meanings_and_dropped_rows_are_missing(tmp_path: P
     assert np.isnan(maps.log_density.values.ravel()[:2]).all()
 
 
+def test_a_result_called_as_a_coordinate_is_named_apart(tmp_path: Path) -> None:
+    at = {
+        "labels": ("lat", np.arange(4.0)),
+        "component": ((), 2.0),
+        "log_density": ("lon", [5.0] * 6),
+    }
+    data = ocean((1, 2, 4, 6)).rename({"time": "max_posterior"}).assign_coords(at)
+    data["SR"].encoding["coordinates"] = "labels component log_density"
+    data.to_netcdf(tmp_path / "a.nc", engine="netcdf4")
+    source = opened(tmp_path / "a.nc", sample_dims=("max_posterior", "lat", "lon"))
+    maps, record = delivered(source, tmp_path / "run")
+    own = ["dgmm_labels", "dgmm_max_posterior", "dgmm_log_density", "responsibilities"]
+    assert record["maps"] == own
+    expected = by_place(source.grid)
+    np.testing.assert_array_equal(maps.dgmm_log_density.values, expected["log_density"])
+    np.testing.assert_array_equal(maps.responsibilities.values, expected["responsibilities"])
+    assert maps.responsibilities.dims[-1] == "component_of_mixture"
+    assert maps.labels.values.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert maps.component.values == 2.0
+
+
 def test_dimensions_stand_in_the_order_of_the_source(tmp_path: Path) -> None:
     path = written(ocean((2, 2, 4, 6)), tmp_path / "a.zarr", (1, 2, 2, 3), FLOAT)
     source = opened(path, sample_dims=("lon", "time", "lat"))
