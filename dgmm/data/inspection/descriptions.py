@@ -40,6 +40,9 @@ def describe(path: str, content: Content) -> Description:
 
 def _zarr(path: str, content: Content) -> Description:
     del content
+    if not Path(path).exists():  # a pattern: groups are joined, plain arrays are not
+        lines, labelled = _labelled_part(path, "labelled")
+        return Description("Zarr groups", tuple(lines), tuple(labelled))
     if isinstance(node_in(Path(path)), ArrayNode):
         array = ZarrHierarchy(path).array("")
         lines = array_lines({"": array}) if array is not None else []
@@ -98,6 +101,9 @@ def _labelled_suggestions(look: LabelledLook, format_name: str) -> list[Suggesti
     if look.feature_dims:
         keys["feature_dims"] = list(look.feature_dims)
         remarks["feature_dims"] = "each value along these is a feature"
+    if look.concat_dim is not None:
+        keys["concat_dim"] = look.concat_dim
+        remarks["concat_dim"] = "the files are joined along it"
     return [Suggestion(format_name, keys, remarks)]
 
 

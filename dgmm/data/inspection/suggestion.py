@@ -18,6 +18,7 @@ _FIELDS = {
     "variables": "variables",
     "sample_dims": "sample_dims",
     "feature_dims": "feature_dims",
+    "concat_dim": "concat_dim",
     "absent_chunks": "absent_chunks",
 }
 

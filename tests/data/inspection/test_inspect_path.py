@@ -75,6 +75,22 @@ def test_gridded_variables_become_rows_over_places(tmp_path, kind):
     assert job["output"] == {"path": "runs/ocean"}
 
 
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_files_of_a_pattern_are_joined_along_the_dimension_in_which_they_differ(tmp_path, kind):
+    for i in (1, 2, 10):
+        at = {"time": [2.0 * i, 2.0 * i + 1], "lat": np.arange(15.0)}
+        part = xr.Dataset({"a": (("time", "lat"), FIELD[0, :2] + 1), "b": ("time", [1.0, 2.0])}, at)
+        if kind == "nc":
+            part.to_netcdf(tmp_path / f"{i}.nc")
+        else:
+            part.to_zarr(tmp_path / f"{i}.zarr", zarr_format=2, consolidated=False)
+    job, comments = inspected(tmp_path / f"*.{kind}")
+    section = {"sample_dims": ["time", "lat"], "concat_dim": "time", "missing": "drop"}
+    assert job["data"] == {"variables": ["a"], **section}
+    assert "dimensions: time 6, lat 15" in comments
+    assert "90 rows × 1 feature" in comments
+
+
 def test_a_dimension_is_vertical_by_its_name_where_attributes_say_nothing(tmp_path):
     path = tmp_path / "x.nc"
     ocean().rename(k="depth").to_netcdf(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.coordinates import coordinate_names, named_in
 from dgmm.data.sources.labelled.opening import LabelledFile
+from dgmm.data.sources.named_paths import expanded
 
 #: Names of dimensions over which values are features of a place more often than places.
 _VERTICAL = re.compile(
@@ -57,6 +58,8 @@ class LabelledLook:
     features : tuple of str
         Variables that make features; () where none are numbers over a dimension.
     sample_dims, feature_dims : tuple of str
+    concat_dim : str or None
+        Along which several files are joined; None for one, or where no dimension suggests itself.
     """
 
     sizes: Mapping[str, int]
@@ -64,10 +67,11 @@ class LabelledLook:
     features: tuple[str, ...]
     sample_dims: tuple[str, ...]
     feature_dims: tuple[str, ...]
+    concat_dim: str | None = None
 
 
 def look_at_labelled(path: str, group: str | None = None) -> LabelledLook:
-    """Read the metadata of a Zarr group or of a NetCDF file.
+    """Read the metadata of a Zarr group or of a NetCDF file, or of all files that match a pattern.
 
     Raises
     ------
@@ -76,7 +80,9 @@ def look_at_labelled(path: str, group: str | None = None) -> LabelledLook:
     UnavailableError
         If xarray is not installed.
     """
-    collection = Collection.of([LabelledFile(path, group)], None)
+    files = [LabelledFile(str(each), group) for each in expanded(path)]
+    concat_dim = _concat_dim(files)
+    collection = Collection.of(files if concat_dim is not None else files[:1], concat_dim)
     names = collection.names()
     if collection.first.is_zarr:  # listed as the file system does
         names = sorted(names)
@@ -88,8 +94,27 @@ def look_at_labelled(path: str, group: str | None = None) -> LabelledLook:
     if not sample:
         sample, vertical = dims, []
     return LabelledLook(
-        collection.sizes, variables, tuple(features), tuple(sample), tuple(vertical)
+        *(collection.sizes, variables, tuple(features), tuple(sample), tuple(vertical)),
+        concat_dim,
     )
+
+
+def _concat_dim(files: Sequence[LabelledFile]) -> str | None:
+    """The only dimension along which the first two files differ: in size or in coordinate."""
+    if len(files) < 2:
+        return None
+    one, other = files[:2]
+    sizes = [{str(dim): int(n) for dim, n in each.dataset.sizes.items()} for each in (one, other)]
+    found = [dim for dim in sizes[0] if dim in sizes[1] and _differs(one, other, dim)]
+    return found[0] if len(found) == 1 and all(found[0] in f.dataset.sizes for f in files) else None
+
+
+def _differs(one: LabelledFile, other: LabelledFile, dim: str) -> bool:
+    if one.dataset.sizes[dim] != other.dataset.sizes[dim]:
+        return True
+    if not all(dim in each.dataset.variables for each in (one, other)):
+        return False
+    return not np.array_equal(one.stored(dim, {}), other.stored(dim, {}))
 
 
 def _variable(collection: Collection, name: str) -> VariableLook:
