@@ -161,7 +161,7 @@ def _most(expected: int) -> int:
 def _reads_of_start(job: Job) -> int:
     """Reads of all rows before EM, beside the summary's."""
     over_all = job.command == "run" and reads_all_rows(job.initialisation.method)
-    return N_READS if over_all else 0
+    return N_READS + (job.data.missing == "marginalise") if over_all else 0
 
 
 def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int) -> int:

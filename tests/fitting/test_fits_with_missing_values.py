@@ -12,8 +12,6 @@ from dgmm.errors import DataError
 from dgmm.fitting.conditional_fill import ConditionalFill
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.initialisation import INITIALISERS, start
-from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
-from dgmm.fitting.initialisation.lifted_labels import lifted
 from dgmm.mixture.covariance import FAMILIES, family_named
 from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
@@ -133,19 +131,6 @@ def test_missing_values_are_filled_with_what_one_gaussian_expects():
     np.testing.assert_allclose(filled[1], [0.5, *others], rtol=1e-13)
     np.testing.assert_array_equal(filled[2], rows[2])
     np.testing.assert_array_equal(ConditionalFill(p).columns(rows.T), filled.T)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_start_has_the_variance_that_filling_in_takes_away(family):
-    X = np.random.default_rng(0).normal(size=(20_000, 2))
-    observed = with_gaps(X, 0.4)
-    family, labels = family_named(family), np.zeros(len(X), np.intp)
-    filled, none = np.nan_to_num(observed), np.zeros(2)
-    begun = parameters_from_labels(family, filled, labels, 1, none)
-    found = lifted(begun, observed, labels, filled, none)
-    before, after = (family.variances(p.covariances, 1, 2)[0] for p in (begun, found))
-    assert (before < 0.8).all()  # up to 40 % of the values are 0
-    assert (after > before + 0.1).all()
 
 
 def test_a_start_needs_no_gap_to_be_told_of():

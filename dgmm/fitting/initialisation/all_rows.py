@@ -43,12 +43,15 @@ class Block:
         Which of the block's rows these are; None for all.
     weights : (b,) or None
         Of the rows; None where each weighs 1.
+    known : (d, b) or None
+        Values that are not filled in; None where no row lacks any.
     """
 
     number: int
     rows: CentredRows
     mask: NDArray[np.bool_] | None = None
     weights: NDArray[np.float64] | None = None
+    known: NDArray[np.bool_] | None = None
 
     @property
     def sum_of_weights(self) -> float | None:
@@ -165,10 +168,10 @@ class _Leaves(Generic[M]):
         for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
             columns = self.standardisation.apply(rows.values)
+            known = None if self.fill is None else ~np.isnan(columns)
             if self.fill is not None:
                 columns = self.fill(columns)
             np.clip(columns, -LARGEST_VALUE, LARGEST_VALUE, out=columns)
-            measured = self.measure(
-                Block(block.index, CentredRows.about_origin(columns), rows.mask, rows.weights)
-            )
+            own = CentredRows.about_origin(columns)
+            measured = self.measure(Block(block.index, own, rows.mask, rows.weights, known))
             yield block.index, Accounted(rows.n_read, rows.n_dropped, measured)

@@ -6,7 +6,7 @@ inverted is repaired: parameters returned are finite and usable whatever the lab
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def estimate_of_responsibilities(
     m, d = sample.shape
     centre = weighted_mean(sample, weights)
     counts, first = np.zeros(n_components), np.zeros((n_components, d))
-    cut = list(tiles(m, 2 * d + 2 * n_components))
+    cut = list(responsibility_tiles(m, d, n_components))
     for tile in cut:
         R = of_tile(tile)
         counts += R.sum(axis=1)
@@ -140,6 +140,11 @@ def estimate_of_responsibilities(
         for k in range(n_components):
             add_moments(family, Y - means[k][:, None], R[k], sums[k], scatter)
     return _estimate(family, sample, means, sums, scatter, weights)
+
+
+def responsibility_tiles(m: int, d: int, k: int) -> Iterator[slice]:
+    """The tiles that responsibilities are asked for in."""
+    return tiles(m, 2 * d + 2 * k)
 
 
 def _mean(sample: Array, rows: Labels, weights: Array | None) -> Array:

@@ -14,7 +14,8 @@ carry the guarantee; without step 3 the candidates are a sample that outliers do
 
 Components then start with the moments of all rows nearest to each centre, because a cluster that
 this method finds may have no row in the sample. So a start reads all rows seven times: five rounds,
-the weights, the moments; every restart shares these reads.
+the weights, the moments; every restart shares these reads. Where values are missing, one read more
+takes the variances of those that are there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from dgmm.fitting.initialisation.all_rows import AllRows
 from dgmm.fitting.initialisation.first_parameters import repaired
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
-from dgmm.fitting.initialisation.oversampling import ClusterMeasure, CountMeasure, RoundMeasure
+from dgmm.fitting.initialisation.oversampling import (
+    ClusterMeasure,
+    CountMeasure,
+    ObservedMeasure,
+    RoundMeasure,
+)
 from dgmm.fitting.initialisation.random_from_data import distinct_rows
 from dgmm.fitting.initialisation.sample_rows import Array, CentredRows
 from dgmm.fitting.initialisation.start_request import StartRequest
@@ -72,10 +78,15 @@ def kmeans_parallel(
         for C, w, request in zip(candidates, weights, requests, strict=True)
     )
     statistics = rows.reduce(ClusterMeasure(first.family, centres, scales), "moments").values
-    return [
+    found = [
         repaired(m_step(first.family, s), first.sample, first.regularisation, first.weights)
         for s in statistics
     ]
+    if rows.fill is None:
+        return found
+    observed = rows.reduce(ObservedMeasure(centres, scales), "observed-moments").values
+    pairs = zip(found, observed, strict=True)
+    return [moments.widened(begun, first.regularisation) for begun, moments in pairs]
 
 
 def draw_candidates(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dgmm.fitting.initialisation.all_rows import Block, PerRestart
 from dgmm.fitting.initialisation.first_parameters import add_moments
+from dgmm.fitting.initialisation.observed_variances import ObservedMoments
 from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, tiles
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -165,6 +166,33 @@ class ClusterMeasure:
                 for C, scale in zip(self.centres, self.scales, strict=True)
             )
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservedMeasure:
+    """Moments of the observed values nearest to each of each start's centres; picklable.
+
+    Centres are in the start's metric, moments in standardised units, about the centres.
+    """
+
+    centres: tuple[Array, ...]
+    scales: tuple[Array | None, ...]
+
+    def __call__(self, block: Block) -> PerRestart[ObservedMoments]:
+        """Measure one block."""
+        return PerRestart(
+            tuple(
+                _observed(block, C, scale)
+                for C, scale in zip(self.centres, self.scales, strict=True)
+            )
+        )
+
+
+def _observed(block: Block, centres: Array, scale: Array | None) -> ObservedMoments:
+    labels, values = block.scaled(scale).rows.nearest(centres), block.rows.values
+    known = np.ones(values.shape, np.bool_) if block.known is None else block.known
+    points = centres if scale is None else centres / scale
+    return ObservedMoments.of_labels(values, known, labels, points, block.weights)
 
 
 def _counts(block: Block, candidates: Array, scale: Array | None) -> Counts:

@@ -6,9 +6,15 @@ All means start near the sample's mean, the nearer the more rows there are (thei
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
-from dgmm.fitting.initialisation.first_parameters import parameters_from_responsibilities
+from dgmm.fitting.initialisation.first_parameters import (
+    parameters_from_responsibilities,
+    responsibility_tiles,
+)
+from dgmm.fitting.initialisation.observed_variances import ObservedMoments
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.mixture.covariance.family import Array
@@ -30,6 +36,15 @@ def random_responsibilities(request: StartRequest) -> Parameters:
         R /= R.sum(axis=0)
         return R
 
-    return parameters_from_responsibilities(
+    begun = parameters_from_responsibilities(
         request.family, sample, of_tile, k, request.regularisation, weights
     )
+    if request.observed is None:
+        return begun
+    known, parts = ~np.isnan(request.observed[chosen]), list[ObservedMoments]()
+    for rows in responsibility_tiles(len(sample), sample.shape[1], k):
+        R = of_tile(rows) if weights is None else of_tile(rows) * weights[rows]
+        parts.append(
+            ObservedMoments.of_posteriors(sample[rows].T, known[rows].T, R, begun.means[0])
+        )
+    return reduce(ObservedMoments.merge, parts).widened(begun, request.regularisation)

@@ -9,6 +9,7 @@ import numpy as np
 
 from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
 from dgmm.fitting.initialisation.lifted_labels import lifted
+from dgmm.fitting.initialisation.observed_variances import ObservedMoments
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, clipped
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters
@@ -62,8 +63,8 @@ class StartRequest:
     def from_labels(self, labels: Labels) -> Parameters:
         """Parameters of hard labels on all rows of the sample.
 
-        Where rows lack values, one more M-step takes these as they are expected under the first:
-        filled-in values alone would make variances too small.
+        Where rows lack values, one more M-step takes these as they are expected under the first,
+        whose variances are those of the values there are: of filled-in values they are too small.
         """
         begun = parameters_from_labels(
             self.family,
@@ -75,8 +76,13 @@ class StartRequest:
         )
         if self.observed is None:
             return begun
+        known = ~np.isnan(self.observed)
+        moments = ObservedMoments.of_labels(
+            self.sample.T, known.T, labels, begun.means, self.weights
+        )
+        widened = moments.widened(begun, self.regularisation)
         return lifted(
-            *(begun, self.observed, labels, self.sample, self.regularisation), self.weights
+            *(widened, self.observed, labels, self.sample, self.regularisation), self.weights
         )
 
 
