@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -247,3 +248,12 @@ def test_what_is_of_no_kind_that_is_read_is_named(tmp_path):
         inspect_path(str(tmp_path / "absent"))
     with pytest.raises(DataNotFoundError, match="matches nothing"):
         inspect_path(str(tmp_path / "*.absent"))
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_the_text_index_of_a_table_in_obsm_is_listed_as_text(tmp_path, form):
+    data = cells()
+    data.obsm["table"] = pd.DataFrame({"p": np.arange(50.0)}, index=data.obs_names)
+    job, comments = inspected(write_cells(tmp_path / "d", data, form))
+    assert job["data"]["array"] == "obsm/X_pca"
+    assert re.search(r"obsm/table/_index +\(50,\) +text", comments)

@@ -247,3 +247,44 @@ def test_without_pyarrow_there_is_no_table_and_a_note(tmp_path, monkeypatch):
     assert source.description.notes == (
         "results by obs name are written as a table by pyarrow: pip install 'dgmm[table]'",
     )
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize(
+    ("array", "keys"),
+    [
+        ("w", {"array": "X", "weight_column": "w"}),
+        ("area", {"columns": ("area", "count")}),
+        ("_index", {"array": "X"}),
+        ("kind/codes", {"array": "X", "described": ("kind",)}),
+        ("kind/categories", {"array": "X", "described": ("kind",)}),
+        ("odd/mask", {"columns": ("odd",)}),
+    ],
+)
+def test_chunks_of_columns_that_are_not_there_are_refused_until_the_job_fills_them(
+    tmp_path, form, array, keys
+):
+    path = write_cells(tmp_path / "x", CELLS, form)
+    opened(path, **keys)
+    (tmp_path / "x" / "obs" / array / ("0" if form == 2 else "c/0")).unlink()
+    with pytest.raises(DataError, match=rf"obs/{array}: 1 of its chunks.*absent_chunks to fill"):
+        opened(path, **keys)
+    opened(path, **keys, absent_chunks="fill")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"columns": ("area", "count")},
+        {"columns": ("count", "area")},
+        {"array": "X", "described": ("area",)},
+        {"array": "X", "weight_column": "area"},
+    ],
+)
+def test_a_column_of_another_length_than_obs_is_refused(tmp_path, keys):
+    path = write_cells(tmp_path / "x", CELLS)
+    with changed(path) as file:
+        del file["obs/area"]
+        file["obs/area"] = np.ones(3)
+    with pytest.raises(DataError, match=r"obs/area has shape \(3,\), and obs 50 rows"):
+        opened(path, **keys)

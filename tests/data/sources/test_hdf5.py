@@ -156,3 +156,20 @@ def test_without_h5py_its_install_line_is_given(path, monkeypatch):
     hdf5_file._opened.cache_clear()
     with pytest.raises(UnavailableError, match=r"pip install 'dgmm\[hdf5\]'"):
         source_of(path)
+
+
+def test_links_that_lead_nowhere_leave_the_other_datasets_to_be_named(path):
+    with h5py.File(path, "a") as file:
+        file["one"], file["other"] = h5py.SoftLink("/other"), h5py.SoftLink("/one")
+        file["nowhere"] = h5py.ExternalLink("absent.h5", "/x")
+    for name in ("one", "runs/a/scored", "nowhere"):
+        with pytest.raises(DataError, match=r"is not there.*runs/a/scores"):
+            source_of(path, name)
+
+
+def test_weights_whose_chunks_were_never_written_are_refused(path):
+    with h5py.File(path, "a") as file:
+        file.create_dataset("w", (1000,), "f8", chunks=(100,))[:500] = 1.0
+    with pytest.raises(DataError, match=r": w: 5 of its chunks are not stored.*to fill"):
+        source_of(path, weight_column="w")
+    source_of(path, weight_column="w", absent_chunks="fill")

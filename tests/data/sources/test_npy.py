@@ -183,3 +183,12 @@ def test_keys_that_mean_nothing_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a text file \(CSV\); expected a \.npy"):
         open_numpy(DataSource(str(tmp_path / "x.csv")))
     assert detected_format(DataSource(path)) == "numpy"
+
+
+@pytest.mark.parametrize("shape", ["(" * 60, "(-1, 3), }"])
+def test_a_header_that_is_no_dictionary_of_a_shape_is_damaged(tmp_path, shape):
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': " + shape
+    content = b"\x93NUMPY\x01\x00\x80\x00" + header.ljust(127).encode() + b"\n"
+    (tmp_path / "x.npy").write_bytes(content + bytes(80))
+    with pytest.raises(DataError, match="its header is damaged"):
+        open_numpy(DataSource(str(tmp_path / "x.npy")))

@@ -15,6 +15,7 @@ from dgmm.data.sources.anndata.obs_columns import (
     OBS_NAMES,
     ObsColumn,
     ObsValues,
+    check_columns,
     column_names,
     feature_columns,
     obs_column,
@@ -52,6 +53,11 @@ class _Taken:
     carried: tuple[ObsColumn, ...]
     weights: ObsColumn | None
 
+    @property
+    def columns(self) -> tuple[ObsColumn, ...]:
+        """All of them."""
+        return (*self.features, *self.carried, *([self.weights] if self.weights else []))
+
 
 def open_anndata(source: DataSource) -> ArraySource:
     """Open a dense array or columns of obs, reading nothing but metadata and the names of var.
@@ -87,6 +93,7 @@ def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
         raise DataError(f"{source.path}: {_neither_or_both(source, hierarchy)}")
     taken = _taken(source, file, hierarchy)
     n_obs = _n_obs(file, hierarchy)
+    check_columns(hierarchy, taken.columns, n_obs, absent_chunks=source.absent_chunks)
     if source.array is None:
         values: Values = ObsValues(taken.features)
         rows, dtype = None, np.dtype(np.float64)
@@ -184,8 +191,7 @@ def _feature_names(
 
 def _kept_bytes(hierarchy: Hierarchy, taken: _Taken) -> int:
     """Chunks of the columns' arrays, a text as an object of Python with some letters."""
-    columns = (*taken.features, *taken.carried, *([taken.weights] if taken.weights else []))
-    arrays = [_codes(hierarchy, column) for column in columns]
+    arrays = [_codes(hierarchy, column) for column in taken.columns]
     sizes = [
         (array.chunks or (0,))[0] * (_TEXT_BYTES if array.is_text else array.dtype.itemsize)
         for array in arrays

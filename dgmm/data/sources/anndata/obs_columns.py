@@ -6,7 +6,7 @@ How each is stored: https://anndata.readthedocs.io/en/latest/fileformat-prose.ht
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.sources.array_values import check_exact
+from dgmm.data.sources.array_values import check_exact, refuse_absent
 from dgmm.data.sources.stored_arrays import Hierarchy, HierarchyFile, require_array
 from dgmm.data.sources.tables.arrow_columns import arrow_categories, arrow_column
 from dgmm.errors import DataError
@@ -28,6 +28,14 @@ _NULLABLE: dict[Any, Kind] = {
     "nullable-integer": "nullable numbers",
     "nullable-boolean": "nullable numbers",
     "nullable-string-array": "nullable text",
+}
+#: The arrays of a column that have a value for each row.
+_TAILS: Mapping[Kind, tuple[str, ...]] = {
+    "numbers": ("",),
+    "text": ("",),
+    "categories": ("/codes",),
+    "nullable numbers": ("/values", "/mask"),
+    "nullable text": ("/values", "/mask"),
 }
 _OLD = "was written by AnnData before 0.8. Read it and write it again with a later one"
 
@@ -165,6 +173,36 @@ def feature_columns(
             "counts them in each component. Text is never encoded as numbers"
         )
     return found
+
+
+def check_columns(
+    hierarchy: Hierarchy, columns: Iterable[ObsColumn], n_obs: int, *, absent_chunks: str
+) -> None:
+    """Look whether columns have a value for each row, and all of their chunks.
+
+    AnnData leaves out chunks of nothing but zeros, such as the codes of a column of one category;
+    a chunk that was lost reads the same.
+
+    Raises
+    ------
+    DataError
+        Naming the column.
+    """
+    for column in columns:
+        arrays: list[tuple[str, tuple[int] | None]] = [
+            (tail, (n_obs,)) for tail in _TAILS[column.kind]
+        ]
+        if column.kind == "categories":
+            arrays.append(("/categories", None))
+        for tail, shape in arrays:
+            array = require_array(hierarchy, column.path + tail)
+            where = f"{hierarchy.where}: {safe_text(column.path + tail)}"
+            if shape is not None and array.shape != shape:
+                raise DataError(
+                    f"{where} has shape {array.shape}, and obs {n_obs:,} rows; the file is damaged"
+                )
+            if absent_chunks == "error":
+                refuse_absent(array, where)
 
 
 def column_names(hierarchy: Hierarchy) -> list[str]:

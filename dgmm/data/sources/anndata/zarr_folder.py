@@ -145,8 +145,8 @@ class ZarrFolderArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of a value, in native byte order."""
-        return native(self.stored.dtype)
+        """Type of a value, in native byte order; that of objects for text."""
+        return np.dtype(object) if self.is_text else native(self.stored.dtype)
 
     @property
     def is_text(self) -> bool:

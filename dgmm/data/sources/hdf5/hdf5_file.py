@@ -100,7 +100,7 @@ class Hdf5Hierarchy:
     def _found(self, path: str) -> Any:
         name = path.strip("/") or "/"
         try:
-            return _in_words(lambda: self.file.get(name), self.where)
+            return _in_words(lambda: _followed(self.file, name), self.where)
         except KeyError:  # such as a link to a file that is not there
             return None
 
@@ -159,6 +159,16 @@ class Hdf5Array:
             last = min(first + n_rows, stop)
             place = f"{self.where}, rows {first:,} to {last - 1:,}"
             yield np.asarray(_in_words(partial(getitem, values, slice(first, last)), place))
+
+
+def _followed(file: Any, name: str) -> Any:
+    """What lies at a path; None where its links lead nowhere, or to one another."""
+    try:
+        return file.get(name)
+    except RuntimeError as error:
+        if "too many links" in str(error):
+            return None
+        raise
 
 
 def _attributes(found: Any, where: str) -> dict[str, Any]:

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from dgmm.data.data_source import DataSource
 from dgmm.data.feature_names import feature_names_from, safe_text
 from dgmm.data.sources.array_source import ArraySource, RowRanges
-from dgmm.data.sources.array_values import ArrayInFile, array_values, check_exact
+from dgmm.data.sources.array_values import (
+    ArrayInFile,
+    array_values,
+    check_exact,
+    refuse_absent,
+)
 from dgmm.data.sources.file_version import FileVersion
 from dgmm.data.sources.hdf5.hdf5_file import Hdf5File
 from dgmm.data.sources.row_source import SourceDescription
@@ -69,7 +74,7 @@ def open_hdf5(source: DataSource) -> ArraySource:
         n_features,
         f"{rows.array.where}: attribute feature_names",
     )
-    weights = _weights(file, source.weight_column, n_rows) if source.weight_column else None
+    weights = _weights(file, source, n_rows) if source.weight_column else None
     return ArraySource(
         description=SourceDescription(KIND, names, rows.dtype, has_weights=weights is not None),
         where=rows.array.where,
@@ -80,7 +85,8 @@ def open_hdf5(source: DataSource) -> ArraySource:
     )
 
 
-def _weights(file: Hdf5File, name: str, n_rows: int) -> DatasetColumn:
+def _weights(file: Hdf5File, source: DataSource, n_rows: int) -> DatasetColumn:
+    name = str(source.weight_column)
     column = DatasetColumn(ArrayInFile(file, name))
     array = column.array.open()
     if array.shape != (n_rows,) or array.dtype.kind not in "biuf":
@@ -88,4 +94,6 @@ def _weights(file: Hdf5File, name: str, n_rows: int) -> DatasetColumn:
             f"{file.path}: weights {safe_text(name)} have shape {array.shape} and type "
             f"{array.dtype}; expected one number for each of {n_rows:,} rows"
         )
+    if source.absent_chunks == "error":
+        refuse_absent(array, column.array.where)
     return column

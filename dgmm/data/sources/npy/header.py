@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -62,10 +63,12 @@ def read_header(stream: IO[bytes], where: str) -> NpyHeader:
             (2, 0): npy_format.read_array_header_2_0,
         }.get(version, _read_version_3)
         shape, is_fortran, dtype = read(stream, max_header_size=_MOST_HEADER)
-    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+    except (ValueError, SyntaxError, TypeError, EOFError, TokenError) as error:
         raise DataError(
             f"{where}: its header is damaged ({safe_text(str(error))}). Save the array again"
         ) from None
+    if any(n < 0 for n in shape):
+        raise DataError(f"{where}: its header is damaged (shape {shape}). Save the array again")
     if dtype.hasobject:
         raise DataError(
             f"{where}: its values are pickled Python objects, which run code when they are loaded "
