@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,13 @@ LEAST: Final = 1e-30
 LARGEST: Final = 1e30
 
 
+def without_mask(weights: Any) -> Any:
+    """Weights as they are, and NaN where one is masked: it is not known."""
+    if not isinstance(weights, np.ma.MaskedArray):
+        return weights
+    return np.ma.filled(weights.astype(np.float64), np.nan)
+
+
 def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
     """Weights (n,) as float64.
 
@@ -23,7 +30,7 @@ def row_weights(weights: ArrayLike, n_samples: int) -> NDArray[np.float64]:
         If they are not one finite number per row, one is negative or outside [1e-30, 1e30], or all
         are 0.
     """
-    found = np.ascontiguousarray(weights, dtype=np.float64)
+    found = np.ascontiguousarray(without_mask(weights), dtype=np.float64)
     if found.shape != (n_samples,):
         raise DataError(
             f"weights have shape {found.shape}, expected ({n_samples},): one per row of X"

@@ -8,6 +8,7 @@ import numpy as np
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
+from dgmm.data.row_weights import without_mask
 from dgmm.data.weight_kind import WEIGHT_KINDS
 from dgmm.data.weighted_dataset import weighted
 from dgmm.errors import DataError
@@ -43,7 +44,7 @@ def with_sample_weight(dataset: Dataset, weights: Any, kind: Any) -> Dataset:
 def _numbers(weights: Any, n_samples: int) -> Any:
     """Weights (n, 1) as float64."""
     try:
-        found = np.asarray(weights, dtype=np.float64)
+        found = np.asarray(without_mask(weights), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"sample_weight: expected a number per row ({error})") from None
     if found.shape != (n_samples,):

@@ -70,8 +70,8 @@ class FittedScores(FittedMixture):
         """
         return self._scores(X, COMPLETED)
 
-    def _scores(self, X: Any, name: str) -> Any:
-        return as_given(X, self._arrays(X, name)[name], name)
+    def _scores(self, X: Any, name: str, sample_weight: ArrayLike | None = None) -> Any:
+        return as_given(X, self._arrays(X, name, sample_weight)[name], name)
 
     def _arrays(
         self, X: Any, name: str, sample_weight: ArrayLike | None = None

@@ -259,12 +259,13 @@ class GaussianMixture(FittedResults, EstimatorBase):
         y : object
             Accepted for scikit-learn's sake; without effect.
         sample_weight : array_like of shape (n,), optional
-            As `fit` takes it; rows of weight 0 are labelled too.
+            As `fit` takes it; rows of weight 0 are labelled too, where their values allow.
 
         Returns
         -------
         ndarray, Series or DataArray of int32, shape (n,)
-            What `predict` returns for the same rows.
+            What `predict` returns for the same rows, and −1 for rows of weight 0 that it would
+            refuse.
 
         Raises
         ------
@@ -280,7 +281,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
         >>> len(set(labels[:50].tolist())), len(set(labels.tolist()))
         (1, 2)
         """
-        return self.fit(X, y, sample_weight).predict(X)
+        self.fit(X, y, sample_weight)
+        return self._scores(X, "labels", sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's tools ask about the estimator."""

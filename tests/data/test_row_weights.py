@@ -21,5 +21,10 @@ def test_weights_that_are_none_are_refused(weight):
         row_weights([1.0, 0.0, weight], 3)
 
 
+def test_masked_weights_are_refused_by_row():
+    with pytest.raises(DataError, match="the weight of row 1 is nan"):
+        row_weights(np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]), 3)
+
+
 def test_weights_at_the_ends_and_0_are_taken():
     np.testing.assert_array_equal(row_weights([1e-30, 0, 1e30], 3), [1e-30, 0.0, 1e30])

@@ -59,12 +59,45 @@ def test_criteria_of_importance_weights_do_not_follow_their_unit(rows):
         assert found == pytest.approx(free * np.log(n_eff) - 2.0 * n_eff * mean, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:1 of 9,000 rows have no value at all:UserWarning")
+@pytest.mark.parametrize("missing", ["error", "drop", "marginalise"])
+def test_rows_of_weight_zero_are_labelled_where_their_values_allow(rows, missing):
+    weights = np.ones(N)
+    weights[:4] = 0.0
+    odd = rows.copy()
+    odd[1], odd[2, 0], odd[3, 0] = np.nan, np.nan, np.inf
+    mixture = _mixture(missing=missing)
+    labels = mixture.fit_predict(odd, sample_weight=weights)
+    np.testing.assert_array_equal(labels[4:], mixture.predict(rows[4:]))
+    assert labels[0] == mixture.predict(rows[:1])[0]
+    assert labels[[1, 3]].tolist() == [-1, -1]
+    assert (labels[2] >= 0) == (missing == "marginalise")
+    odd[5, 0] = np.inf
+    if missing != "drop":
+        with pytest.raises(DataError, match="row 5, feature x0"):
+            mixture.fit_predict(odd, sample_weight=weights)
+
+
 @pytest.mark.parametrize("wrong", [np.ones(N - 1), np.ones((N, 1)), np.full(N, -1.0), ["a"] * N])
 def test_what_is_no_sample_weight_is_refused(rows, wrong):
     mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
     for method in (mixture.score, mixture.bic, dgmm.GaussianMixture(2).fit):
         with pytest.raises(DataError, match=r"sample_weight|the weight of row 0 is -1"):
             method(rows, sample_weight=wrong)
+
+
+def test_masked_sample_weights_are_refused_by_row(rows):
+    """What lies under the mask is no weight: 0 would leave the row out, 1 would count it."""
+    weights = np.ma.array(np.ones(N), mask=np.arange(N) == 7)
+    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
+    for method in (mixture.score, mixture.bic, dgmm.GaussianMixture(2).fit):
+        with pytest.raises(DataError, match="the weight of row 7 is nan"):
+            method(rows, sample_weight=weights)
+    counts = np.ma.array(np.full(N, 3), mask=np.arange(N) == 7)
+    with pytest.raises(DataError, match="the weight of row 7 is nan"):
+        _mixture().fit(rows, sample_weight=counts)
+    whole = np.ma.array(np.full(N, 3))
+    assert mixture.bic(rows, sample_weight=whole) == mixture.bic(rows, sample_weight=whole.data)
 
 
 def test_the_kind_of_weights_is_one_of_two(rows):
