@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,23 @@ def test_coordinates_are_identical_to_those_of_the_source(
             assert maps.labels.attrs["grid_mapping"] == "crs"
             xr.testing.assert_identical(maps.crs.load(), stored.crs.load())
             xr.testing.assert_identical(maps.time_bnds.load(), stored.time_bnds.load())
+
+
+def test_coordinates_of_text_are_read_and_written_without_warnings(tmp_path: Path) -> None:
+    data = named(ocean((1, 2, 4, 6))).drop_vars("area")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = written(data, tmp_path / "a.zarr", (1, 2, 2, 3), FLOAT, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = opened(path, variables=("SR",))
+        with ThreadExecutor(2) as executor:
+            write_label_maps(source, request_of(source, tmp_path), executor)
+        source.check_unchanged()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        maps = xr.open_zarr(tmp_path / "maps.zarr", chunks=None)
+    assert maps.lat.values.tolist() == [f"station {i}" for i in range(4)]
 
 
 def test_labels_are_codes_with_meanings_and_dropped_rows_are_missing(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def finish_outputs(path: Target, run: str | None = None) -> None:
         # Consolidated metadata are an extension of version 3 that every reader of it ignores or
         # understands; xarray warns where they are absent, zarr where they are written.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
+        # Coordinates of text, copied to maps: xarray, which maps are for, reads them.
+        warnings.filterwarnings("ignore", message=".* does not have a Zarr V3 specification")
         if run is not None and run_of(group) != run:
             raise OutputFailedError(f"{path} was begun anew by another run while this one wrote it")
         _remove_unfinished(group)
