@@ -257,3 +257,13 @@ def test_the_text_index_of_a_table_in_obsm_is_listed_as_text(tmp_path, form):
     job, comments = inspected(write_cells(tmp_path / "d", data, form))
     assert job["data"]["array"] == "obsm/X_pca"
     assert re.search(r"obsm/table/_index +\(50,\) +text", comments)
+
+
+def test_lists_and_records_are_named_and_not_counted(tmp_path):
+    pq.write_table(
+        pa.table({"a": FIELD.ravel(), "l": [[1.0]] * FIELD.size, "s": [{"x": 1}] * FIELD.size}),
+        tmp_path / "t.parquet",
+    )
+    job, comments = inspected(tmp_path / "t.parquet")
+    assert job["data"]["columns"] == ["a"]
+    assert comments.count("lists or records, and no vectors of a fixed size") == 2

@@ -19,6 +19,7 @@ from dgmm.data.sources.tables.column_types import (
     is_mask,
     is_nested,
     is_number,
+    list_remedy,
     width,
 )
 from dgmm.errors import DataError
@@ -231,10 +232,11 @@ def _numeric(
 
 def _no_features(faulty: Sequence[str], every: Columns, no_numbers: NoNumbers) -> DataError:
     shown = listed([_shown(name, every[name], no_numbers) for name in faulty], 30)
+    remedy = next(filter(None, (list_remedy(every[name]) for name in faulty)), "")
     return DataError(
         f"these columns hold no numbers: {shown}. Text, categories and times are never turned into "
         "numbers: name them in data.describe (counted in each component) or in data.id (carried "
-        "along), or name the features alone in data.columns"
+        f"along), or name the features alone in data.columns{remedy}"
     )
 
 
@@ -285,6 +287,7 @@ def _check_number(
                 if name in no_numbers
                 else ""
             )
+            + list_remedy(decoded(kind))
         )
 
 

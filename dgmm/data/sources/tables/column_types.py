@@ -43,6 +43,17 @@ def is_nested(kind: Any) -> bool:
     return bool(arrow("types").is_nested(kind))
 
 
+def list_remedy(kind: Any) -> str:
+    """For messages: what to do about lists of numbers whose type does not say their length."""
+    types = arrow("types")
+    if not (types.is_list(kind) or types.is_large_list(kind)) or not is_number(kind.value_type):
+        return ""
+    return (
+        ". Lists of one length are features where their type says it: cast the column to "
+        "pyarrow.list_(pyarrow.float32(), LENGTH) and write the table again"
+    )
+
+
 def is_text(kind: Any) -> bool:
     """Whether values of that type are text."""
     types = arrow("types")

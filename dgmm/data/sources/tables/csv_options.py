@@ -153,7 +153,10 @@ class CountedQuotes(io.RawIOBase):
 
 
 def text_lines(file: TableFile, options: CsvOptions) -> io.TextIOWrapper:
-    """The same as text, line ends as they are; bytes of another encoding as surrogates."""
+    """The same as text, line ends as they are, without a mark of the encoding before the first
+    cell, which may be quoted; bytes of another encoding as surrogates.
+    """
+    encoding = "utf-8-sig" if options.is_utf8 else options.encoding
     return io.TextIOWrapper(
-        opened(file, options), encoding=options.encoding, errors="surrogateescape", newline=""
+        opened(file, options), encoding=encoding, errors="surrogateescape", newline=""
     )

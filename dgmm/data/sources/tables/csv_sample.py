@@ -115,7 +115,7 @@ def _check_named(file: TableFile, names: Sequence[str]) -> None:
 
 def _is_header_alone(file: TableFile, options: CsvOptions) -> bool:
     """Whether nothing but blank lines follows the header; Arrow refuses one without a line end."""
-    with text_lines(file, options) as lines:
+    with parsing(file, options), text_lines(file, options) as lines:
         next(filter(None, csv.reader(lines, delimiter=options.delimiter)), None)
         return not any(line.strip() for line in lines)
 

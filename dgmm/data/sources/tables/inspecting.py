@@ -8,7 +8,13 @@ from typing import Any, Literal
 
 from dgmm.data.sources.tables.arrow import arrow, reading
 from dgmm.data.sources.tables.column_choice import MASK
-from dgmm.data.sources.tables.column_types import decoded, is_mask, is_text, width
+from dgmm.data.sources.tables.column_types import (
+    decoded,
+    is_mask,
+    is_nested,
+    is_text,
+    width,
+)
 from dgmm.data.sources.tables.csv_faults import parsing
 from dgmm.data.sources.tables.csv_options import CsvOptions, opened, text_lines
 from dgmm.data.sources.tables.table_files import TableFile, table_files
@@ -188,8 +194,10 @@ def _column(name: str, values: Any, names: Sequence[str]) -> ColumnLook:
 def _use(name: str, values: Any, kind: Any, names: Sequence[str]) -> tuple[Use, str]:
     if name.endswith(MASK) and name.removesuffix(MASK) in names and is_mask(kind):
         return "none", f"mask of {name.removesuffix(MASK)}"
-    if width(kind) > 1:
+    if is_nested(kind) and width(kind):
         return "feature", f"vectors: {width(kind)} features"
+    if is_nested(kind):  # Arrow does not count lists and records
+        return "none", "lists or records, and no vectors of a fixed size"
     distinct = len(arrow("compute").unique(values))
     is_unique = distinct == len(values) and values.null_count == 0 and distinct > 1
     if is_text(kind):

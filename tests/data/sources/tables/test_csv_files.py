@@ -263,3 +263,9 @@ def test_whole_numbers_beyond_2_to_the_53_are_refused_wherever_they_stand(tmp_pa
 def test_the_largest_exact_integers_are_read(tmp_path):
     source = csv(tmp_path, "n\n9007199254740992\n-9007199254740992\n")
     np.testing.assert_array_equal(rows_of(source), [[2.0**53], [-(2.0**53)]])
+
+
+def test_a_mark_before_a_quoted_header_is_no_part_of_a_name(tmp_path):
+    source = csv(tmp_path, '\ufeff"a, of all","b"\n"1","2"\n'.encode())
+    assert source.description.feature_names == ("a, of all", "b")
+    np.testing.assert_array_equal(rows_of(source), [[1, 2]])

@@ -433,3 +433,26 @@ def test_whole_decimals_beyond_2_to_the_53_are_refused(tmp_path):
     fraction = pa.array([Decimal("9007199254740993.5"), None], pa.decimal256(60, 2))
     rows = rows_of(opened(write(tmp_path / "u.parquet", a=fraction)))
     np.testing.assert_allclose(rows, [[9007199254740993.5], [np.nan]], rtol=1e-15)
+
+
+def test_lists_without_a_length_are_refused_with_the_remedy(tmp_path):
+    file = write(tmp_path / "t.parquet", e=[[1.0, 2.0]], x=[1.0])
+    for columns in ((), ("e",)):
+        with pytest.raises(DataError, match=r"cast the column to pyarrow\.list_\(pyarrow\.float32"):
+            opened(file, columns=columns)
+
+
+def test_ids_alone_are_read_to_compare_them(tmp_path, monkeypatch):
+    read = []
+    batches = parquet_files.ParquetReader.batches
+
+    def watched(self, file, extent, columns, *others, **keys):
+        read.append(list(columns))
+        return batches(self, file, extent, columns, *others, **keys)
+
+    monkeypatch.setattr(parquet_files.ParquetReader, "batches", watched)
+    file = write(tmp_path / "t.parquet", i=[1, 2], text=["a", "b"], x=[1.0, 2.0])
+    source = opened(file, ids=("i",), described=("text",))
+    assert read == [["i"]]
+    assert "i: read once more than the rest" in source.description.notes[0]
+    assert carried_of(source) == {"i": [1, 2], "text": ["a", "b"]}
