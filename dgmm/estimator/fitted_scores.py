@@ -83,7 +83,8 @@ class FittedScores(FittedMixture):
             dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
             warn((*dataset.warnings, *([note] if note else [])))
             if isinstance(dataset, WeightedDataset):
-                weigh(dataset, executor, n_components=1)
+                known = weigh(dataset, executor, n_components=1)
+                dataset = dataset.in_units_of(known.scoring_unit)
             return scores(
                 *(dataset, executor, model, (name,)),
                 missing=MissingPolicy(self.missing),

@@ -59,6 +59,19 @@ def test_criteria_of_importance_weights_do_not_follow_their_unit(rows):
         assert found == pytest.approx(free * np.log(n_eff) - 2.0 * n_eff * mean, rel=1e-12)
 
 
+@pytest.mark.parametrize("exponent", [1023, -1060])
+def test_scores_do_not_follow_a_power_of_two_of_the_weights(exponent):
+    """Up to weights whose sum is beyond float64, and down to those that are denormal."""
+    rows = gaussian_clusters(200, 2, 2)[0]
+    weights = (np.arange(200) + 1.0) / 128.0
+    mixture = dgmm.GaussianMixture(2, random_state=0).fit(rows)
+    scaled = np.ldexp(weights, exponent)
+    for method in (mixture.score, mixture.bic, mixture.aic):
+        found = method(rows, sample_weight=scaled)
+        assert found == method(rows, sample_weight=weights)
+        assert np.isfinite(found)
+
+
 @pytest.mark.filterwarnings("ignore:1 of 9,000 rows have no value at all:UserWarning")
 @pytest.mark.parametrize("missing", ["error", "drop", "marginalise"])
 def test_rows_of_weight_zero_are_labelled_where_their_values_allow(rows, missing):

@@ -77,7 +77,7 @@ class CountedWeights:
     @property
     def _fitted_total(self) -> float:
         """Σw in EM's units: finite also where Σw is not."""
-        return self.sums.mean / self.divisor * self.sums.n_rows
+        return self.sums.total_over(self.divisor)
 
     @property
     def rows_represented(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -128,9 +129,19 @@ class WeightSummary:
         return self.largest.weight if self.is_uniform else self.sums.mean
 
     @property
+    def scoring_unit(self) -> float:
+        """What scores divide weights by: no bit of a score follows it, and no sum overflows.
+
+        1 of counts, the power of two below the largest importance weight.
+        """
+        if self.kind == "counts":
+            return 1.0
+        return math.ldexp(1.0, math.frexp(self.largest.weight)[1] - 1)
+
+    @property
     def fitted_total(self) -> float:
         """Σw as a fit has them: finite also where Σw is not."""
-        return self.sums.mean / self.unit * self.sums.n_rows
+        return self.sums.total_over(self.unit)
 
 
 def weigh(

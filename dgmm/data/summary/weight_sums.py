@@ -89,6 +89,11 @@ class WeightSums:
         with np.errstate(over="ignore"):
             return float(np.ldexp(self.scaled_sum, self.top))
 
+    def total_over(self, unit: float) -> float:
+        """Σw/unit, exact also where float64 cannot hold Σw, or few digits of the unit's inverse."""
+        mantissa, exponent = math.frexp(unit)
+        return math.ldexp(self.scaled_sum / mantissa, self.top - exponent)
+
     @property
     def mean(self) -> float:
         """Σw over the rows of positive weight."""
