@@ -15,6 +15,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
+from dgmm.terminal_text import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,9 @@ def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, s
     """
     own = dataset.feature_names
     if len(own) != len(names):
-        raise DataError(f"the data have {len(own)} features, the model has {len(names)}")
+        raise DataError(
+            f"the data have {len(own)} features, the model has {len(names)}{_differing(own, names)}"
+        )
     if own == names:
         return dataset, None
     unnamed = tuple(f"x{i}" for i in range(len(names)))
@@ -148,3 +151,20 @@ def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, s
         )
     columns = tuple(own.index(name) for name in names)
     return selected(dataset, columns), "the data's features were put in the model's order"
+
+
+def _differing(own: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """Which features the data have too many, and which they lack, where both sides have names."""
+    for side in (own, names):
+        if side == tuple(f"x{i}" for i in range(len(side))):
+            return ""
+    parts = [
+        f"{what} {listed(sorted(found), 10)}"
+        for what, found in (
+            ("the model has no", set(own) - set(names)),
+            ("the data lack", set(names) - set(own)),
+        )
+        if found
+    ]
+    remedy = ". Name the model's features alone in data.columns or data.variables, if the data are "
+    return f": {'; '.join(parts)}{remedy}a table or labelled arrays"
