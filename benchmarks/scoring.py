@@ -18,6 +18,7 @@ from benchmarks.measuring import N_THREADS, alternate, ratio_of_pairs, seconds
 from benchmarks.mixtures import clustered_rows, start_near
 from benchmarks.results import Results
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.data_pass import EStepRunner
@@ -59,7 +60,9 @@ def _measure(results: Results, family: str, dtype: str, shape: Shape) -> None:
         def written() -> None:
             products = Products(str(Path(folder) / "outputs.zarr"), NAMES)
             products.create(dataset.grid, shape.k, {})
-            scoring_pass(dataset, executor, model, products, drop=False, backend=backend)
+            scoring_pass(
+                dataset, executor, model, products, missing=MissingPolicy.ERROR, backend=backend
+            )
 
         actions: list[Any] = [lambda: em(requests), in_memory, written]
         for action in actions:

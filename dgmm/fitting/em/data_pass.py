@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -98,19 +98,8 @@ def _found(
     prepared: PreparedParts,
 ) -> list[Statistics]:
     """Statistics of the rows (m, d) that requests which share them see."""
-    units, dtype = requests[0].standardisation, requests[0].kernel.dtype
-
-    affine = units.affine(values.dtype, dtype)
-
-    def columns(rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
-        if features is None:
-            return StandardisedRows(rows, units, affine, workspace.backend)
-        own = units.of_features(features)
-        if affine is None:
-            return StandardisedRows.of(rows, own, dtype, workspace)
-        some = affine[0][features], affine[1][features]
-        return StandardisedRows(rows, own, some, workspace.backend)
-
+    first = requests[0]
+    columns = StandardisedRows.of(values, first.standardisation, first.kernel.dtype, workspace)
     marginal, plain = list[MarginalKernel](), list[Kernel]()
     for request in requests:
         kernel = request.kernel
@@ -119,8 +108,8 @@ def _found(
         else:
             plain.append(kernel)
     if marginal:  # `sharing` parts the two
-        return marginal_e_step(marginal, values, weights, columns, workspace, prepared)
-    return e_step(plain, columns(values, None), workspace, weights)
+        return marginal_e_step(marginal, values, weights, columns.some, workspace, prepared)
+    return e_step(plain, columns, workspace, weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +132,16 @@ class StandardisedRows:
         """For tiles of a dtype."""
         affine = standardisation.affine(rows.dtype, dtype)
         return cls(rows, standardisation, affine, workspace.backend)
+
+    def some(self, rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
+        """Other rows in the same units: of some features (m, len(features)), or of all."""
+        if features is None:
+            return replace(self, rows=rows)
+        affine = (
+            None if self.affine is None else (self.affine[0][features], self.affine[1][features])
+        )
+        own = self.standardisation.of_features(features)
+        return replace(self, rows=rows, standardisation=own, affine=affine)
 
     @property
     def shape(self) -> tuple[int, int]:
