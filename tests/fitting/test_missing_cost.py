@@ -64,27 +64,28 @@ def test_fewer_starts_are_tried_where_passes_cost_more():
 
 
 def test_compiled_code_takes_rows_that_are_all_unlike_one_by_one():
-    """Measured at 27 features of which 10 % are missing: 25 times a complete pass (k = 16)."""
+    """Measured at 27 features of which 10 % are missing: 14 and 25 × a complete pass (k = 16)."""
     rng = np.random.default_rng(0)
     gone = rng.random((N, D)) < 0.1
     patterns = MissingPatterns.of_rows(np.where(gone, np.nan, 0.0))
     lacks = gone.sum() / gone.any(axis=1).sum()
     full, grid = family_named("full"), BlockGrid(N, D)
     found = MissingCost.of(full, K, patterns, grid, by_row=lacks)
-    assert 12.5 < found.factor < 50
+    assert 12.5 < found.factor < 28
     assert MissingCost.of(full, K, patterns, grid).factor > 200
     tied = family_named("tied")
     by_pattern = MissingCost.of(tied, K, patterns, grid)
-    assert MissingCost.of(tied, K, patterns, grid, by_row=lacks).factor == by_pattern.factor
+    compiled = MissingCost.of(tied, K, patterns, grid, by_row=lacks).factor
+    assert 1.0 < compiled / by_pattern.factor <= 1.5
 
 
-def test_patterns_of_many_rows_cost_the_same_with_compiled_code():
+def test_patterns_of_many_rows_cost_more_of_a_faster_pass_with_compiled_code():
     masks = np.zeros((N, D), np.bool_)
     masks[np.arange(N), np.arange(N) % 5] = True
     patterns = MissingPatterns.of_rows(np.where(masks, np.nan, 0.0))
     full, grid = family_named("full"), BlockGrid(N, D)
     found = MissingCost.of(full, K, patterns, grid, by_row=1.0).factor
-    assert found == pytest.approx(MissingCost.of(full, K, patterns, grid).factor)
+    assert 1.0 < found / MissingCost.of(full, K, patterns, grid).factor < 1.5
 
 
 def test_of_few_rows_nobody_is_warned():
