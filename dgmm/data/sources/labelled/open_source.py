@@ -249,8 +249,8 @@ def _with_chunks(collection: Collection, source: DataSource) -> Collection:
 def _read_names(collection: Collection, source: DataSource) -> list[str]:
     """All variables that are read: coordinates, which select and name places, before others.
 
-    A grid mapping without dimensions is left out: its one value means nothing, and is often the
-    fill value, of which Zarr writes no chunk.
+    Coordinates and grid mappings of one value are left out: xarray writes no chunk of a 0 (the fill
+    value), as in a first time step, and one place cannot be lost by selecting.
     """
     weights = source.weight_column or source.weight_cosine
     wanted = [name for name in (*source.variables, weights) if name in collection.names()]
@@ -258,5 +258,6 @@ def _read_names(collection: Collection, source: DataSource) -> list[str]:
     selecting = [dim for dim in dims if dim in collection.names()]
     copied = coordinate_names(collection, source.sample_dims)
     related = related_names(collection, copied, source.variables[0], source.sample_dims)
-    with_dims = [name for name in related if collection.dims(name)]
-    return list(dict.fromkeys([*selecting, *copied, *with_dims, *wanted]))
+    sizes, others = collection.sizes, [*selecting, *copied, *related]
+    several = [n for n in others if any(sizes[dim] > 1 for dim in collection.dims(n))]
+    return list(dict.fromkeys([*several, *wanted]))

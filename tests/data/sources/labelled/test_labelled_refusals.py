@@ -101,6 +101,15 @@ def test_absent_chunks_are_refused_unless_they_are_fill_values(
     np.testing.assert_array_equal(part, np.full((6, 2), np.nan if version == 2 else 30.0))
 
 
+def test_a_coordinate_of_one_zero_has_no_chunk_and_is_read(tmp_path: Path) -> None:
+    at = {"t": np.array([0]), "member": 0, "lat": [1.0, 2.0]}
+    data = xr.Dataset({"A": (("t", "lat"), np.ones((1, 2)))}, coords=at)
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=False)
+    assert not (tmp_path / "a.zarr/t/0").exists()
+    how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("t", "lat")}
+    assert all_rows(opened(tmp_path / "a.zarr", **how)).shape == (2, 1)
+
+
 @pytest.mark.parametrize("select", [{"lat": [1, 20]}, {}])
 def test_an_absent_chunk_of_a_coordinate_is_refused_before_it_selects(
     tmp_path: Path, select: dict[str, Any]
