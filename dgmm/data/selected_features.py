@@ -166,5 +166,4 @@ def _differing(own: tuple[str, ...], names: tuple[str, ...]) -> str:
         )
         if found
     ]
-    remedy = ". Name the model's features alone in data.columns or data.variables, if the data are "
-    return f": {'; '.join(parts)}{remedy}a table or labelled arrays"
+    return f": {'; '.join(parts)}. Give the model's features alone"
