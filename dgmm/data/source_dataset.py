@@ -156,10 +156,21 @@ class SourceDataset:
         ------
         RuntimeError
             If they were not prepared.
+        DataError
+            If a chunk of them is damaged.
         """
         if self.prepared is None:
             raise RuntimeError(f"the rows of this {self.description.kind} were not prepared")
-        return self.prepared.read_blocks(blocks)
+        return self._blocks(self.prepared, blocks)
+
+    def _blocks(self, prepared: StoredDataset, blocks: BlockRange) -> Iterator[RowBlock]:
+        try:
+            yield from prepared.read_blocks(blocks)
+        except DataError as error:
+            raise DataError(
+                f"{error}. These rows were prepared, and can be anew: remove that Zarr group "
+                "(prepared.zarr in the run directory) and run the same command again"
+            ) from None
 
     def locate(self, row: int) -> str:
         """Where a row lies in the source."""

@@ -258,3 +258,15 @@ def test_a_plan_says_what_is_prepared_and_what_that_holds(tmp_path, source, caps
     assert "          every row follows from its number" in said
     assert "one read of the source" in said
     assert not any(source.n_reads().values())
+
+
+def test_a_damaged_chunk_of_prepared_rows_is_said_to_be_made_anew(tmp_path, source, capsys):
+    job = job_of(tmp_path, source.save(tmp_path / "rows.json"))
+    assert run(["ingest", "--quiet", str(job)]) == 0
+    prepared = tmp_path / "run" / "prepared.zarr"
+    chunk = next(p for p in sorted((prepared / "rows" / "c").rglob("*")) if p.is_file())
+    chunk.write_bytes(b"damaged")
+    assert run(["run", "--quiet", str(job)]) == 65
+    assert "remove that Zarr group (prepared.zarr in the run directory)" in capsys.readouterr().err
+    shutil.rmtree(prepared)
+    assert run(["run", "--quiet", str(job)]) == 0

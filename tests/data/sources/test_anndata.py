@@ -186,6 +186,7 @@ def test_a_chunk_of_a_column_is_decoded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(array_source.RowRanges, "of", lambda *_: array_source.RowRanges(N, 14, 7))
     source = opened(path, array="X", described=("area", "kind"))
     assert len(source.parts()) == 4
+    zarr_folder._kept_chunk.cache_clear()  # opening has compared the names
     decoded = []
     read = zarr_folder.ZarrFolderArray.rows
     monkeypatch.setattr(
@@ -288,3 +289,15 @@ def test_a_column_of_another_length_than_obs_is_refused(tmp_path, keys):
         file["obs/area"] = np.ones(3)
     with pytest.raises(DataError, match=r"obs/area has shape \(3,\), and obs 50 rows"):
         opened(path, **keys)
+
+
+def test_names_that_repeat_are_a_warning_and_named_ids_that_do_an_error(tmp_path):
+    data = cells(N)
+    data.obs_names = ["dup"] * N
+    path = write_cells(tmp_path / "x", data, 3)
+    (warning,) = opened(path, array="X").description.warnings
+    assert warning.startswith(f"obs_names 'dup' is in {path}: X, row 0 and again in {path}: X, row")
+    assert "obs_names_make_unique" in warning
+    with pytest.raises(DataError, match=r"data\.id: batch 'b0' is in .*, row 0 and again .* row 4"):
+        opened(path, array="X", ids=("batch",))
+    assert opened(path, array="X", ids=("count",)).description.warnings == ()

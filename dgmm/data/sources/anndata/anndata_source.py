@@ -21,6 +21,7 @@ from dgmm.data.sources.anndata.obs_columns import (
     obs_column,
     obs_names,
 )
+from dgmm.data.sources.anndata.unique_ids import with_checked_ids
 from dgmm.data.sources.anndata.zarr_folder import KEPT_CHUNKS, ZarrFolder
 from dgmm.data.sources.array_source import ArraySource, RowRanges, Values
 from dgmm.data.sources.array_values import ArrayInFile, array_values
@@ -60,7 +61,7 @@ class _Taken:
 
 
 def open_anndata(source: DataSource) -> ArraySource:
-    """Open a dense array or columns of obs, reading nothing but metadata and the names of var.
+    """Open a dense array or columns of obs, reading metadata, the names of var, and ids.
 
     Raises
     ------
@@ -70,9 +71,11 @@ def open_anndata(source: DataSource) -> ArraySource:
         If the path is absent or not readable.
     """
     if not Path(source.path).is_dir():
-        return _source(source, Hdf5File(FileVersion.of(source.path)))
+        file: HierarchyFile = Hdf5File(FileVersion.of(source.path))
+        return with_checked_ids(source, _source(source, file))
     array = () if source.array is None else (source.array,)
-    return _source(source, ZarrFolder.of(source.path, (OBS, *array)))
+    folder = ZarrFolder.of(source.path, (OBS, *array))
+    return with_checked_ids(source, _source(source, folder))
 
 
 def stays_in_place(source: DataSource) -> bool:

@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
+from dgmm.data.sources.row_source import RowSource
 from dgmm.data.sources.tables.arrow import arrow
 from dgmm.data.sources.tables.table_source import TableSource
 from dgmm.errors import DataError
 
 #: Rows up to which ids are compared: 8 bytes each are held, and sorted.
 MOST_ROWS = 16_777_216
+#: Why an id that is there twice is an error, and the remedy.
+UNIQUE = (
+    "Results are joined back by their ids, which have to be unique: name the columns that make "
+    "them so together, or carry the column along by data.describe"
+)
 _FACTOR, _NULL = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -39,14 +45,8 @@ def check_ids(table: TableSource) -> TableSource:
             "an id that is there twice is carried along twice"
         )
         return replace(table, notes=(*table.notes, note))
-    hashes, alone = np.empty(n_rows, np.uint64), _ids_alone(table)
-    for start, columns in _ids(alone):
-        found = row_hashes(columns)
-        hashes[start : start + len(found)] = found
-    hashes.sort()
-    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-    if len(repeated):
-        _compare(alone, repeated)
+    if (found := repeated_id(_ids_alone(table), ids)) is not None:
+        raise DataError(f"data.id: {found}. {UNIQUE}")
     note = f"{', '.join(ids)}: read once more than the rest, to see that each id is there once"
     return replace(table, notes=(*table.notes, note))
 
@@ -57,35 +57,46 @@ def _ids_alone(table: TableSource) -> TableSource:
     return replace(table, choice=replace(table.choice, carried=carried))
 
 
-def _compare(table: TableSource, repeated: NDArray[np.uint64]) -> None:
-    """Refuse ids that are equal, of rows whose hashes are."""
+def repeated_id(source: RowSource, ids: tuple[str, ...]) -> str | None:
+    """The first id that is there twice and both rows, in words; None where there is none.
+
+    Parameters
+    ----------
+    source
+        Of `MOST_ROWS` rows at most.
+    ids
+        Carried columns that make up the id.
+    """
+    hashes = np.empty(sum(part.n_rows for part in source.parts()), np.uint64)
+    for start, columns in _ids(source, ids):
+        found = row_hashes(columns)
+        hashes[start : start + len(found)] = found
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    return _compared(source, ids, repeated) if len(repeated) else None
+
+
+def _compared(source: RowSource, ids: tuple[str, ...], repeated: NDArray[np.uint64]) -> str | None:
+    """The first ids that are equal, of rows whose hashes are."""
     seen: dict[tuple[object, ...], int] = {}
-    for start, columns in _ids(table):
+    for start, columns in _ids(source, ids):
         rows = np.flatnonzero(np.isin(row_hashes(columns), repeated))
         keys = zip(*(column.take(rows).to_pylist() for column in columns), strict=True)
         for row, key in zip((start + rows).tolist(), keys, strict=True):
             if key in seen:
-                raise _twice(table, key, seen[key], row)
+                what = ", ".join(f"{n} {safe_text(repr(v))}" for n, v in zip(ids, key, strict=True))
+                return f"{what} is in {source.locate(seen[key])} and again in {source.locate(row)}"
             seen[key] = row
+    return None
 
 
-def _twice(table: TableSource, key: tuple[object, ...], first: int, second: int) -> DataError:
-    ids = table.choice.ids
-    what = ", ".join(f"{n} {safe_text(repr(v))}" for n, v in zip(ids, key, strict=True))
-    return DataError(
-        f"data.id: {what} is in {table.locate(first)} and again in {table.locate(second)}. Results "
-        "are joined back by their ids, which have to be unique: name the columns that make them so "
-        "together, or carry the column along by data.describe"
-    )
-
-
-def _ids(table: TableSource) -> Iterator[tuple[int, list[Any]]]:
+def _ids(source: RowSource, ids: tuple[str, ...]) -> Iterator[tuple[int, list[Any]]]:
     """First row of batches, and their id columns."""
     start = 0
-    for part in table.parts():
-        for columns in table.read_carried(part):
-            yield start, [columns[name] for name in table.choice.ids]
-            start += len(columns[table.choice.ids[0]])
+    for part in source.parts():
+        for columns in source.read_carried(part):
+            yield start, [columns[name] for name in ids]
+            start += len(columns[ids[0]])
 
 
 def row_hashes(columns: Sequence[Any]) -> NDArray[np.uint64]:
