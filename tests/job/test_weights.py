@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,24 @@ def test_bits_follow_neither_the_chunks_of_the_weights_nor_the_workers(
     other = group(tmp_path / "b.zarr", rows, weights, row_chunk=2500, chunk=chunk)
     found = ended(other, tmp_path / "other", cluster=cluster)
     assert bits(found.directory) == bits(one.directory)
+
+
+def test_workers_of_a_cluster_leave_the_bits_of_threads(
+    tmp_path, weights, dask_executor, monkeypatch
+):
+    n = 200_000  # three blocks of rows
+    rows, weights = gaussian_clusters(n)[0], np.resize(weights, n)
+    rows[10] = np.nan  # left out, though it has a weight
+    data = group(tmp_path / "a.zarr", rows, weights, 50_000, 70_000)
+    own = {"output": {"anomaly_quantile": 0.05}, "model": {"max_iter": 3}}
+    own["initialisation"] = {"sample_rows": 2000, "n_sample_starts": 2}
+    one = ended(data, tmp_path / "one", **own)
+    monkeypatch.setattr("dgmm.job.stages.open_executor", lambda _: nullcontext(dask_executor))
+    other = ended(data, tmp_path / "other", **own)
+    assert bits(other.directory) == bits(one.directory)
+    found, expected = record(other.directory), record(one.directory)
+    assert found["weights"] == expected["weights"]
+    assert found["criteria"] == expected["criteria"]
 
 
 def test_a_power_of_two_of_all_weights_moves_no_bit_of_a_job(tmp_path, rows, weights):
