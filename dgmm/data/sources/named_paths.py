@@ -43,14 +43,14 @@ def expanded(path: str) -> list[Path]:
         If the path does not exist, or the pattern matches nothing.
     """
     try:
-        if Path(path).exists():
+        if _exists(path):
             return [Path(path)]
         if not glob.has_magic(path):
             raise DataNotFoundError(f"data.path {safe_text(path)} does not exist")
         root = literal_folder(path)
     except OSError as error:
         raise DataNotFoundError(
-            f"data.path {safe_text(path)} cannot be read: {error.strerror}"
+            f"data.path {safe_text(path)}: cannot be read: {error.strerror}"
         ) from error
     pattern = str(Path(path).relative_to(root))
     names = map(Path, glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207 - follows links
@@ -61,6 +61,15 @@ def expanded(path: str) -> list[Path]:
             "out)"
         )
     return sorted(found, key=natural_path_key)
+
+
+def _exists(path: str) -> bool:
+    """As `Path.exists`, which passes over a loop of links."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def literal_folder(path: str) -> Path:
