@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.fill_value import FillValue
-from dgmm.data.row_block import RowBlock, cut_again
+from dgmm.data.forwarding_dataset import ForwardingDataset, StoredRows, read_in_grid
+from dgmm.data.row_block import RowBlock
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.valid_range import ValidRange
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.terminal_text import listed
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedFeatures:
+class SelectedFeatures(ForwardingDataset):
     """A data set whose columns are taken in another order."""
 
-    source: Dataset
     columns: tuple[int, ...]
-
-    @property
-    def n_samples(self) -> int:
-        """Rows."""
-        return self.source.n_samples
 
     @property
     def n_features(self) -> int:
@@ -36,34 +29,9 @@ class SelectedFeatures:
         return len(self.columns)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """As stored."""
-        return self.source.dtype
-
-    @property
     def feature_names(self) -> tuple[str, ...]:
         """In the order taken."""
-        return tuple(self.source.feature_names[i] for i in self.columns)
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """As stored."""
-        return self.source.attributes
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """As stored."""
-        return self.source.warnings
-
-    @property
-    def fill_value(self) -> FillValue | None:
-        """As stored."""
-        return self.source.fill_value
-
-    @property
-    def valid_range(self) -> ValidRange | None:
-        """As stored."""
-        return self.source.valid_range
+        return tuple(self.rows.feature_names[i] for i in self.columns)
 
     @property
     def grid(self) -> BlockGrid:
@@ -72,47 +40,19 @@ class SelectedFeatures:
 
     def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks with their columns in order."""
-        start, stop = self.grid.rows_of_range(blocks)
-        found = self.source.read_blocks(self.source.grid.range_of_rows(start, stop))
-        for block in cut_again(found, self.grid, blocks):
+        for block in read_in_grid(self.rows, self.grid, blocks):
             yield replace(block, values=np.ascontiguousarray(block.values[:, self.columns]))
-
-    def locate(self, row: int) -> str:
-        """Where the row is stored."""
-        return self.source.locate(row)
 
     def fingerprint(self) -> dict[str, Any]:
         """Of what is stored, and of the order."""
-        return self.source.fingerprint() | {"columns": list(self.columns)}
-
-    def check_unchanged(self) -> None:
-        """Ask what is stored."""
-        self.source.check_unchanged()
+        return self.rows.fingerprint() | {"columns": list(self.columns)}
 
 
 @dataclass(frozen=True, slots=True)
-class SelectedStoredFeatures(SelectedFeatures):
+class SelectedStoredFeatures(StoredRows, SelectedFeatures):
     """A stored data set whose columns are taken in another order."""
 
-    source: StoredDataset
-
-    @property
-    def zarr_format(self) -> Literal[2, 3]:
-        """As stored."""
-        return self.source.zarr_format
-
-    @property
-    def read_bytes(self) -> int:
-        """All columns are read."""
-        return self.source.read_bytes
-
-    def with_cache(self, n_bytes: int) -> Self:
-        """The same columns; the rows as stored are cached."""
-        return replace(self, source=self.source.with_cache(n_bytes))
-
-    def with_retries(self, seconds: float) -> Self:
-        """The same columns of what is stored, read with retries."""
-        return replace(self, source=self.source.with_retries(seconds))
+    rows: StoredDataset
 
 
 def selected(dataset: Dataset, columns: tuple[int, ...]) -> SelectedFeatures:

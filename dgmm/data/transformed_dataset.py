@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.fill_value import FillValue
-from dgmm.data.row_block import RowBlock, cut_again
+from dgmm.data.forwarding_dataset import ForwardingDataset, StoredRows, read_in_grid
+from dgmm.data.row_block import RowBlock
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.preprocessing import Preprocessing, prepared_type
@@ -19,16 +20,10 @@ from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 
 @dataclass(frozen=True, slots=True)
-class TransformedDataset:
+class TransformedDataset(ForwardingDataset):
     """Rows of a data set with the features that the steps make of its own; picklable."""
 
-    source: Dataset
     steps: Preprocessing
-
-    @property
-    def n_samples(self) -> int:
-        """Rows."""
-        return self.source.n_samples
 
     @property
     def n_features(self) -> int:
@@ -38,22 +33,12 @@ class TransformedDataset:
     @property
     def dtype(self) -> np.dtype[Any]:
         """float32 of float32 rows, else float64: as rows are prepared."""
-        return prepared_type(self.source.dtype)
+        return prepared_type(self.rows.dtype)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Behind the last step."""
         return self.steps.output_names
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """As stored."""
-        return self.source.attributes
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """As stored."""
-        return self.source.warnings
 
     @property
     def fill_value(self) -> FillValue | None:
@@ -78,51 +63,23 @@ class TransformedDataset:
         DataError
             If values lie outside the range that the data declare valid.
         """
-        start, stop = self.grid.rows_of_range(blocks)
-        found = self.source.read_blocks(self.source.grid.range_of_rows(start, stop))
-        for block in cut_again(found, self.grid, blocks):
-            valid = self.source.valid_range
+        valid = self.rows.valid_range
+        for block in read_in_grid(self.rows, self.grid, blocks):
             if valid is not None and (n := valid.rows_outside(block.values)):
                 raise valid.refused(f"{n:,} of rows {block.start:,} to {block.stop - 1:,}")
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which is refused later
                 yield replace(block, values=self.steps.apply(block.values).astype(self.dtype))
 
-    def locate(self, row: int) -> str:
-        """Where the row is stored."""
-        return self.source.locate(row)
-
     def fingerprint(self) -> dict[str, Any]:
         """Of what is stored, and of the steps."""
-        return self.source.fingerprint() | {"preprocess": self.steps.record()}
-
-    def check_unchanged(self) -> None:
-        """Ask what is stored."""
-        self.source.check_unchanged()
+        return self.rows.fingerprint() | {"preprocess": self.steps.record()}
 
 
 @dataclass(frozen=True, slots=True)
-class TransformedStoredDataset(TransformedDataset):
+class TransformedStoredDataset(StoredRows, TransformedDataset):
     """Stored rows, transformed."""
 
-    source: StoredDataset
-
-    @property
-    def zarr_format(self) -> Literal[2, 3]:
-        """As stored."""
-        return self.source.zarr_format
-
-    @property
-    def read_bytes(self) -> int:
-        """As stored."""
-        return self.source.read_bytes
-
-    def with_cache(self, n_bytes: int) -> Self:
-        """The same rows; as stored they are cached."""
-        return replace(self, source=self.source.with_cache(n_bytes))
-
-    def with_retries(self, seconds: float) -> Self:
-        """The same rows, read with retries."""
-        return replace(self, source=self.source.with_retries(seconds))
+    rows: StoredDataset
 
 
 def as_model_takes(

@@ -42,7 +42,7 @@ def in_fitted_units(dataset: WeightedDataset, summary: WeightSummary) -> Dataset
     Rows that all weigh 1 are rows without weights.
     """
     if summary.is_uniform and not summary.n_weightless and summary.largest.weight == summary.unit:
-        return dataset.source
+        return dataset.rows
     return dataset.in_units_of(summary.unit, summary.fitted_total)
 
 

@@ -141,7 +141,7 @@ def case(request, tmp_path, monkeypatch):
 
 def unselected(dataset: Dataset) -> Any:
     """The data set with all its columns."""
-    return dataset.source if isinstance(dataset, SelectedFeatures) else dataset
+    return dataset.rows if isinstance(dataset, SelectedFeatures) else dataset
 
 
 def read(dataset: Dataset, run: BlockRange | None = None) -> np.ndarray:
