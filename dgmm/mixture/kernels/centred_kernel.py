@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.mixture.covariance.family import LOG_2PI, Family
+from dgmm.mixture.covariance.family import LOG_2PI
+from dgmm.mixture.kernels.kernel_forms import CentredForm
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.mixture.kernels.tiling import tile_of_numbers
 from dgmm.mixture.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CentredKernel:
+class CentredKernel(CentredForm):
     """Means (k, d), precision factors and log norms (k,), float64; moments about the means.
 
     log N = log norm − ½‖Uᵀ(y − μ)‖². The inverse Cholesky factor is multiplied, not solved with:
     NumPy has no triangular solve, and the factor comes from forward substitution on the driver.
     """
 
-    family: Family
-    means: Array
     precisions_cholesky: Array
     log_norms: Array
 
@@ -39,45 +38,10 @@ class CentredKernel:
         return cls(family, parameters.means, factors, log_norms)
 
     @property
-    def name(self) -> str:
-        """The kernel's name in logs."""
-        return "centred"
-
-    @property
-    def is_exact(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def is_complete(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Always float64."""
-        return np.dtype(np.float64)
-
-    @property
-    def n_components(self) -> int:
-        """k."""
-        return len(self.means)
-
-    @property
     def tile_rows(self) -> int:
         """Three arrays (d, b) and two (k, b) near 4 MiB."""
         k, d = self.means.shape
         return tile_of_numbers(3 * d + 2 * k)
-
-    @property
-    def reference(self) -> Array:
-        """Moments about the old means."""
-        return self.means
-
-    @property
-    def with_scatter(self) -> bool:
-        """A scatter about the old means changes with them: it is always accumulated."""
-        return self.family.scatter_width(self.means.shape[1]) > 0
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -129,13 +93,3 @@ class CentredKernel:
             sums[-1, k] += R[k].sum()
             if scatter is not None:
                 scatter += self.family.scatter(D, R[k])
-
-    def common_log_prob(self, Y: Tile) -> Tile | float:
-        """Nothing."""
-        return 0.0
-
-    def at_once(
-        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> None:
-        """Tile by tile."""
-        return

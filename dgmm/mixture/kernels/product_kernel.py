@@ -7,29 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Block
-from dgmm.mixture.covariance.family import Family, QuadraticPart
+from dgmm.mixture.covariance.family import QuadraticPart
+from dgmm.mixture.kernels.kernel_forms import ProductForm
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ProductKernel:
-    """Natural parameters η (k, p) in the dtype of the tiles.
+class ProductKernel(ProductForm):
+    """Φ of complete rows, whole or in parts; of a family with a scatter without quadratic term."""
 
-    Digits are lost where a component is tight and far from the origin: see
-    `dgmm.mixture.kernels.guard`.
-    """
-
-    family: Family
-    natural_parameters: NDArray[Any]
     precisions_cholesky: Array | None
     with_scatter: bool
     parts: tuple[QuadraticPart, ...]
-    tiling: Tiling
 
     @classmethod
     def of(
@@ -42,42 +34,12 @@ class ProductKernel:
         eta = np.ascontiguousarray(parameters.natural_parameters(), dtype=dtype)
         tiling = Tiling.of(eta.shape[1], len(eta), eta.itemsize)
         parts = family.quadratic_parts(parameters.n_features, tiling.design_rows)
-        return cls(family, eta, factors, with_scatter and has_scatter, parts, tiling)
-
-    @property
-    def name(self) -> str:
-        """The kernel's name in logs."""
-        return "product"
-
-    @property
-    def is_exact(self) -> bool:
-        """No: digits are lost far from the origin."""
-        return False
+        return cls(family, eta, tiling, factors, with_scatter and has_scatter, parts)
 
     @property
     def is_complete(self) -> bool:
         """Unless the family has a scatter in place of a quadratic part."""
         return self.precisions_cholesky is None
-
-    @property
-    def n_components(self) -> int:
-        """k."""
-        return int(self.natural_parameters.shape[0])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of η and of Φ."""
-        return self.natural_parameters.dtype
-
-    @property
-    def tile_rows(self) -> int:
-        """Rows of a tile."""
-        return self.tiling.tile_rows
-
-    @property
-    def reference(self) -> None:
-        """Moments about the origin."""
-        return
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -170,14 +132,6 @@ class ProductKernel:
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
     ) -> Tile | None:
         """A block whose scatter is known, where the backend can."""
-        stored = Y.stored()
-        if stored is None or self.with_scatter:
+        if self.with_scatter:
             return None
-
-        def allocate(name: str, size: int) -> Tile:
-            return workspace.array(name, (size,), self.dtype)
-
-        lse = allocate("lse", Y.shape[1])
-        own = None if weights is None else weights.astype(self.dtype, copy=False)
-        block = Block(*stored, self.family.form, self.natural_parameters, allocate, sums, lse, own)
-        return lse if workspace.backend.e_step(block) else None
+        return self.block_at_once(self.family.form, Y, sums, workspace, weights)

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.kernels.kernel_forms import CentredForm
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.mixture.kernels.tiling import tile_of_numbers
-from dgmm.mixture.marginal.masked_features import log_norms, masked_width, write_masked
+from dgmm.mixture.marginal.masked_features import log_norms, masked_tile, masked_width
 from dgmm.mixture.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MaskedCentredKernel:
+class MaskedCentredKernel(CentredForm):
     """Deviations of observed values from each component's old mean, which moments are about."""
 
-    family: Family
-    means: Array
     precisions_cholesky: Array
     log_norms: Array
     log_weights: Array
@@ -32,45 +30,10 @@ class MaskedCentredKernel:
         return cls(p.family, p.means, p.precisions_cholesky, norms, p.log_weights)
 
     @property
-    def name(self) -> str:
-        """The kernel's name in logs."""
-        return "centred"
-
-    @property
-    def is_exact(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def is_complete(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Always float64."""
-        return np.dtype(np.float64)
-
-    @property
-    def n_components(self) -> int:
-        """k."""
-        return len(self.means)
-
-    @property
     def tile_rows(self) -> int:
         """Four arrays (d, b) and two (k, b) near 4 MiB."""
         k, d = self.means.shape
         return tile_of_numbers(4 * d + 2 * k)
-
-    @property
-    def reference(self) -> Array:
-        """Moments about the old means."""
-        return self.means
-
-    @property
-    def with_scatter(self) -> bool:
-        """No such family has one."""
-        return False
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -83,10 +46,7 @@ class MaskedCentredKernel:
 
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """[c∘y, c], (2d, b)."""
-        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
-        tile = workspace.array("tile", (2 * d, b))
-        write_masked(Y, rows, tile)
-        return tile
+        return masked_tile(Y, rows, workspace)
 
     def _deviations(self, prepared: Tile, k: int, workspace: Workspace) -> Tile:
         """c∘(y − μ_k)."""
@@ -125,13 +85,3 @@ class MaskedCentredKernel:
             sums[q : q + d, k] += D @ R[k]
             sums[q + d : -1, k] += prepared[d:] @ R[k]
             sums[-1, k] += R[k].sum()
-
-    def common_log_prob(self, Y: Tile) -> Tile | float:
-        """Nothing is left out."""
-        return 0.0
-
-    def at_once(
-        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> None:
-        """Tile by tile."""
-        return

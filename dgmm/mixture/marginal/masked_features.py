@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.mixture.covariance.family import LOG_2PI, Family, Moments
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.mixture.parameters import Parameters
 
 
@@ -34,6 +34,14 @@ def write_masked(Y: Columns, rows: slice, out: Tile) -> None:
     is_missing = np.isnan(values)
     np.logical_not(is_missing, out=mask, casting="unsafe")
     values[is_missing] = 0.0
+
+
+def masked_tile(Y: Columns, rows: slice, workspace: Workspace) -> Tile:
+    """Rows of a block as [c∘y, c], (2d, b)."""
+    d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
+    tile = workspace.array("tile", (2 * d, b))
+    write_masked(Y, rows, tile)
+    return tile
 
 
 def log_norms(parameters: Parameters) -> Array:

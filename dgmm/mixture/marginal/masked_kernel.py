@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Block
-from dgmm.mixture.covariance.family import Family, QuadraticPart
+from dgmm.mixture.covariance.family import QuadraticPart
+from dgmm.mixture.kernels.kernel_forms import ProductForm
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.masked_features import log_norms, masked_width, write_masked
@@ -17,12 +16,8 @@ from dgmm.mixture.parameters import Parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MaskedKernel:
-    """Natural parameters (k, p) of the masked φ, in the dtype of the tiles; moments about 0."""
-
-    family: Family
-    natural_parameters: NDArray[Any]
-    tiling: Tiling
+class MaskedKernel(ProductForm):
+    """Natural parameters (k, p) of the masked φ; moments about 0."""
 
     @classmethod
     def of(cls, parameters: Parameters, dtype: Any = np.float64) -> MaskedKernel:
@@ -40,39 +35,9 @@ class MaskedKernel:
         return cls(family, eta, Tiling.of(eta.shape[1], k, eta.itemsize))
 
     @property
-    def name(self) -> str:
-        """The kernel's name in logs."""
-        return "product"
-
-    @property
-    def is_exact(self) -> bool:
-        """No: digits are lost far from the origin."""
-        return False
-
-    @property
     def is_complete(self) -> bool:
         """Yes."""
         return True
-
-    @property
-    def n_components(self) -> int:
-        """k."""
-        return len(self.natural_parameters)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of η and of φ."""
-        return self.natural_parameters.dtype
-
-    @property
-    def tile_rows(self) -> int:
-        """Rows of a tile."""
-        return self.tiling.tile_rows
-
-    @property
-    def reference(self) -> None:
-        """Moments about the origin."""
-        return
 
     @property
     def with_scatter(self) -> bool:
@@ -127,15 +92,4 @@ class MaskedKernel:
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
     ) -> Tile | None:
         """A block, where the backend masks features itself."""
-        stored = Y.stored()
-        if stored is None:
-            return None
-
-        def allocate(name: str, size: int) -> Tile:
-            return workspace.array(name, (size,), self.dtype)
-
-        lse = allocate("lse", Y.shape[1])
-        own = None if weights is None else weights.astype(self.dtype, copy=False)
-        form = f"masked {self.family.form}"
-        block = Block(*stored, form, self.natural_parameters, allocate, sums, lse, own)
-        return lse if workspace.backend.e_step(block) else None
+        return self.block_at_once(f"masked {self.family.form}", Y, sums, workspace, weights)

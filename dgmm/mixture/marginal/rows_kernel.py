@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from dgmm.mixture.backends.numpy_backend import Gaps
-from dgmm.mixture.covariance.family import LOG_2PI, Family
+from dgmm.mixture.covariance.family import LOG_2PI
 from dgmm.mixture.covariance.triangles import pack
+from dgmm.mixture.kernels.kernel_forms import CentredForm
 from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
-from dgmm.mixture.marginal.masked_features import write_masked
+from dgmm.mixture.marginal.masked_features import masked_tile
 from dgmm.mixture.parameters import Parameters
 
 #: Rows of a tile, at least and at most, and numbers that it may take. (No power of two: numbers of
@@ -29,17 +30,15 @@ _LEAST_ROWS, _MOST_ROWS, _TILE_NUMBERS = 24, 488, 1_000_000
 
 
 #: Condition of a covariance up to which rows are taken one by one: eps · condition is then at most
-#: 2.2e-8 nats a row for each unit of a squared distance, a quarter of what the check for falls
+#: 2.2e-8 nats per row for each unit of a squared distance, a quarter of what the check for falls
 #: allows for (`dgmm.fitting.em.convergence`), and far below any `tol` in use.
 MOST_CONDITION = 1e8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowsKernel:
+class RowsKernel(CentredForm):
     """Precisions (k, d, d), and log weight plus ½ log det Λ (k,); moments about the old means."""
 
-    family: Family
-    means: Array
     precisions: Array
     log_norms: Array
 
@@ -57,41 +56,11 @@ class RowsKernel:
         return "rows"
 
     @property
-    def is_exact(self) -> bool:
-        """Yes: at any offset, up to `MOST_CONDITION`."""
-        return True
-
-    @property
-    def is_complete(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Always float64."""
-        return np.dtype(np.float64)
-
-    @property
-    def n_components(self) -> int:
-        """k."""
-        return len(self.means)
-
-    @property
     def tile_rows(self) -> int:
         """Expected deviations and covariances of all components, where half a row is missing."""
         k, d = self.means.shape
         rows = int(_TILE_NUMBERS / (k * d * (1.0 + d / 8.0)))
         return min(max(rows, _LEAST_ROWS), _MOST_ROWS)
-
-    @property
-    def reference(self) -> Array:
-        """Moments about the old means."""
-        return self.means
-
-    @property
-    def with_scatter(self) -> bool:
-        """No such family has one."""
-        return False
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -104,10 +73,7 @@ class RowsKernel:
 
     def prepare(self, Y: Columns, rows: slice, workspace: Workspace) -> Tile:
         """[c∘y, c], (2d, b)."""
-        d, b = Y.shape[0], len(range(*rows.indices(Y.shape[1])))
-        tile = workspace.array("tile", (2 * d, b))
-        write_masked(Y, rows, tile)
-        return tile
+        return masked_tile(Y, rows, workspace)
 
     def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
         """Log weight plus log density of what is observed; keeps what `accumulate` needs."""
@@ -155,13 +121,3 @@ class RowsKernel:
             sums[:q, j] += pack(second)
             sums[q:-1, j] += weighted.sum(axis=1)
             sums[-1, j] += R[j].sum()
-
-    def common_log_prob(self, Y: Tile) -> Tile | float:
-        """Nothing is left out."""
-        return 0.0
-
-    def at_once(
-        self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> None:
-        """Tile by tile."""
-        return
