@@ -79,8 +79,8 @@ def _job(path: str, absolute: str, described: Description) -> tuple[list[str], s
 def _opened(suggested: Suggestion, path: str) -> tuple[Suggestion, QuickLook]:
     """A suggestion that opens, and its rows; chunks that are not stored are read as fill values.
 
-    Writers leave out chunks of NaN alone. A job says so where the data need it, and never
-    otherwise.
+    Writers leave out chunks of NaN alone. `absent_chunks: fill` is suggested where the data need
+    it, and never otherwise.
     """
     try:
         return suggested, quick_look(suggested, path)
