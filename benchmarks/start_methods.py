@@ -35,7 +35,8 @@ from dgmm.fitting.initialisation import (
 from dgmm.fitting.initialisation.all_rows import Block
 from dgmm.fitting.initialisation.kmeans_parallel import N_READS
 from dgmm.fitting.initialisation.oversampling import squared_distances
-from dgmm.fitting.preparation import PreparedFit, prepare
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream

@@ -26,7 +26,8 @@ from dgmm.fitting.em.state import FitCandidate, Iteration
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.missing_cost import MissingCost
-from dgmm.fitting.preparation import PreparedFit, prepare
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.regularised_components import FittedSample, regularised_warnings
 from dgmm.fitting.restarts import (
     Starts,

@@ -23,6 +23,7 @@ from dgmm.fitting.em.regularisation import regularisation_of, regularisation_war
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.sampled_values import carried, measurable
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import warnings_of_weights
@@ -39,71 +40,6 @@ Array = NDArray[np.float64]
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT, _SAMPLE_BYTES = 100_000, 100, 256 * 1024 * 1024
 #: Standardised distance whose square, summed over features, still fits float64.
 _FARTHEST = 1e150
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedFit:
-    """Data and job as a fit sees them.
-
-    Attributes
-    ----------
-    family
-        The covariance family asked for.
-    summary
-        Counts, moments, extremes and the sample, in user units.
-    standardisation
-        From the sample.
-    sample : (m, d)
-        Standardised, float64; expected values where one is missing.
-    problem
-        What all candidates have in common.
-    backend
-        Name of what computes the passes of this fit: selected once, for all workers, and saved.
-    warnings
-        What a user should know of the data.
-    repeated_values
-        Values that many rows share, and cells equal to the array's fill value.
-    weights
-        Of the rows that count; None where they have none.
-    observed : (m, d) or None
-        The sample with NaN where a value is missing; None where none is.
-    fill
-        What has filled the sample; None where nothing is missing.
-    missing_cost
-        What missing values cost; None where none is marginalised over.
-    """
-
-    family: Family
-    summary: Summary
-    standardisation: Standardisation
-    sample: Array
-    problem: EMProblem
-    backend: str
-    warnings: tuple[str, ...]
-    repeated_values: tuple[RepeatedValue, ...]
-    weights: CountedWeights | None = None
-    observed: Array | None = None
-    fill: ConditionalFill | None = None
-    missing_cost: MissingCost | None = None
-
-    @property
-    def n_rows(self) -> float:
-        """Rows that components are shares of: Σw where weights are counts."""
-        return self.summary.weight if self.problem.counts_are_rows else self.summary.n_kept
-
-    @property
-    def rows(self) -> Array:
-        """The sample as it was observed, (m, d)."""
-        return self.sample if self.observed is None else self.observed
-
-    def filled(self, rows: Array) -> Array:
-        """Standardised rows with expected values where one is missing; themselves where none is."""
-        return rows if self.fill is None else self.fill.rows(rows)
-
-    @property
-    def regularisation(self) -> Array:
-        """What is added to the variances (d,), standardised units."""
-        return self.problem.collapse.regularisation
 
 
 def sample_rows(settings: FitSettings, n_features: int) -> int:
@@ -135,68 +71,124 @@ def prepare(
     JobFileError
         If missing values make passes too slow, and that is not accepted.
     """
+    steps = _Preparation(dataset, executor, settings, progress)
     family = family_named(settings.covariance_type)
     _check_sizes(dataset.n_samples, settings)
-    summary = progress.once(
-        "summary", lambda: _summary(dataset, executor, settings, progress, weights)
-    )
+    summary = steps.summary(weights)
     _check_sizes(summary.n_kept, settings)
-    # "arithmetic" is its name on disk: checkpoints of earlier versions have it too.
-    backend = progress.once("arithmetic", lambda: _backend(dataset, executor, settings, family))
-    cost = _missing_cost(summary, family, settings, dataset, backend)
-    standardisation = progress.once(
-        "standardisation",
-        lambda: Standardisation.from_sample(
-            (measured := measurable(summary)).values,
-            dataset.dtype,
-            common_scale=family.common_scale,
-            weights=measured.weights,
-        ),
-    )
-    _check_range(summary, standardisation, dataset)
-    rows = standardisation.apply_to_sample(summary.sample)
-    sample = carried(rows, summary, standardisation) if summary.n_partial else rows
-    regularisation, floored = progress.once(
-        "regularisation",
-        lambda: regularisation_of(
-            family,
-            standardisation,
-            sample,
-            reg_covar=settings.reg_covar,
-            reg_covar_relative=settings.reg_covar_relative,
-            weights=summary.sample_weights,
-        ),
-    )
-    problem = _problem(dataset, settings, summary, standardisation, sample, regularisation)
-    problem = replace(problem, counts_are_rows=weights is not None and weights.kind == "counts")
-    fill_value = None if dataset.fill_value is None else dataset.fill_value.value
-    repeated = repeated_values(summary, standardisation.is_constant, fill_value)
+    backend = steps.backend(family)
+    cost = steps.missing_cost(summary, family, backend)
+    units = steps.standardisation(summary, family)
+    rows = units.apply_to_sample(summary.sample)
+    sample = carried(rows, summary, units) if summary.n_partial else rows
+    regularisation, floored = steps.regularisation(summary, family, units, sample)
+    counts_are_rows = weights is not None and weights.kind == "counts"
+    problem = _problem(dataset, settings, summary, units, sample, regularisation)
+    problem = replace(problem, counts_are_rows=counts_are_rows)
+    repeated = steps.repeated_values(summary, units)
     counted = None if weights is None else CountedWeights.of(weights, summary)
     warnings = (
         *warnings_of_weights(counted, dataset, settings),
-        *_warnings(dataset, settings, family, summary, standardisation, repeated),
+        *_warnings(dataset, settings, family, summary, units, repeated),
         *floored,
         *_compiling_warnings(),
     )
     prepared = PreparedFit(
-        *(family, summary, standardisation, sample, problem, backend, warnings, repeated),
+        *(family, summary, units, sample, problem, backend, warnings, repeated),
         weights=counted,
         missing_cost=cost,
     )
     return _filled(prepared, rows, executor, progress) if summary.n_partial else prepared
 
 
-def _missing_cost(
-    summary: Summary, family: Family, settings: FitSettings, dataset: Dataset, backend: str
-) -> MissingCost | None:
-    """What missing values cost, refused where that is too much; None where there are none."""
-    if summary.patterns is None or not summary.n_partial:
-        return None
-    lacks = float(summary.n_nan.sum()) / summary.n_partial if get(backend).takes_rows else None
-    k, patterns = settings.n_components, summary.patterns
-    cost = MissingCost.of(family, k, patterns, dataset.grid, by_row=lacks)
-    require_accepted(cost, is_accepted=settings.accept_cost)
-    return cost
+@dataclass(frozen=True, slots=True, eq=False)
+class _Preparation:
+    """The steps of preparation whose results are saved, or which may refuse the data."""
+
+    dataset: Dataset
+    executor: Executor
+    settings: FitSettings
+    progress: SavedProgress
+
+    def summary(self, weights: WeightSummary | None) -> Summary:
+        """The one read of all rows."""
+        settings, dataset = self.settings, self.dataset
+
+        def read() -> Summary:
+            return summarise(
+                dataset,
+                self.executor,
+                missing=settings.missing,
+                sample_rows=sample_rows(settings, dataset.n_features),
+                seed=settings.seed,
+                of_pass=self.progress.of_pass,
+                weights=weights,
+            )
+
+        return self.progress.once("summary", read)
+
+    def backend(self, family: Family) -> str:
+        """Numba only where driver and workers have the same: bits follow it."""
+        settings, dataset = self.settings, self.dataset
+
+        def selected() -> str:
+            per_row = settings.n_components + family.width(dataset.n_features)
+            is_everywhere = all_compile_alike(self.executor.environment())
+            numbers = dataset.n_samples * per_row
+            return select(settings.backend, numbers, is_everywhere=is_everywhere)
+
+        # Its name on disk: checkpoints of earlier versions have it too.
+        return self.progress.once("arithmetic", selected)
+
+    def missing_cost(self, summary: Summary, family: Family, backend: str) -> MissingCost | None:
+        """What missing values cost, refused where that is too much; None where there are none."""
+        if summary.patterns is None or not summary.n_partial:
+            return None
+        lacks = float(summary.n_nan.sum()) / summary.n_partial if get(backend).takes_rows else None
+        k, patterns = self.settings.n_components, summary.patterns
+        cost = MissingCost.of(family, k, patterns, self.dataset.grid, by_row=lacks)
+        require_accepted(cost, is_accepted=self.settings.accept_cost)
+        return cost
+
+    def standardisation(self, summary: Summary, family: Family) -> Standardisation:
+        """The units of the fit, in which no row is too far out."""
+
+        def measured() -> Standardisation:
+            known = measurable(summary)
+            return Standardisation.from_sample(
+                known.values,
+                self.dataset.dtype,
+                common_scale=family.common_scale,
+                weights=known.weights,
+            )
+
+        units = self.progress.once("standardisation", measured)
+        _check_range(summary, units, self.dataset)
+        return units
+
+    def regularisation(
+        self, summary: Summary, family: Family, units: Standardisation, sample: Array
+    ) -> tuple[Array, list[str]]:
+        """What is added to the variances (d,), and what a user should know of it."""
+        return self.progress.once(
+            "regularisation",
+            lambda: regularisation_of(
+                family,
+                units,
+                sample,
+                reg_covar=self.settings.reg_covar,
+                reg_covar_relative=self.settings.reg_covar_relative,
+                weights=summary.sample_weights,
+            ),
+        )
+
+    def repeated_values(
+        self, summary: Summary, units: Standardisation
+    ) -> tuple[RepeatedValue, ...]:
+        """Values that many rows share, and cells equal to the array's fill value."""
+        fill_value = self.dataset.fill_value
+        value = None if fill_value is None else fill_value.value
+        return repeated_values(summary, units.is_constant, value)
 
 
 def _filled(
@@ -218,24 +210,6 @@ def _filled(
     return replace(prepared, sample=sample, problem=problem, observed=rows, fill=fill)
 
 
-def _summary(
-    dataset: Dataset,
-    executor: Executor,
-    settings: FitSettings,
-    progress: SavedProgress,
-    weights: WeightSummary | None,
-) -> Summary:
-    return summarise(
-        dataset,
-        executor,
-        missing=settings.missing,
-        sample_rows=sample_rows(settings, dataset.n_features),
-        seed=settings.seed,
-        of_pass=progress.of_pass,
-        weights=weights,
-    )
-
-
 def _warnings(
     dataset: Dataset,
     settings: FitSettings,
@@ -251,14 +225,6 @@ def _warnings(
     yield from regularisation_warnings(
         family, standardisation, summary.variance, names, settings.reg_covar
     )
-
-
-def _backend(dataset: Dataset, executor: Executor, settings: FitSettings, family: Family) -> str:
-    """Numba only where driver and workers have the same: bits follow it."""
-    per_row = settings.n_components + family.width(dataset.n_features)
-    is_everywhere = all_compile_alike(executor.environment())
-    numbers = dataset.n_samples * per_row
-    return select(settings.backend, numbers, is_everywhere=is_everywhere)
 
 
 def _compiling_warnings() -> Iterator[str]:

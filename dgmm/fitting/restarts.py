@@ -21,7 +21,7 @@ from dgmm.fitting.initialisation import (
     start,
     start_over_all_rows,
 )
-from dgmm.fitting.preparation import PreparedFit
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import Stage, stream

@@ -39,7 +39,7 @@ from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.fitting.missing_cost import MissingCost
-from dgmm.fitting.preparation import PreparedFit
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_effort import (
     FURTHER_ITERATIONS,

@@ -20,7 +20,8 @@ from dgmm.fitting import initialisation
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.initialisation import METRICS, Initialiser, StartRequest
-from dgmm.fitting.preparation import PreparedFit, prepare
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.restarts import AUTO_STARTS, FEW_STARTS, Start, Starts
 from dgmm.fitting.sample_effort import FEW_ITERATIONS, TRIED_ITERATIONS, Effort, SampleRows
 from dgmm.fitting.sample_em import SampleEM
