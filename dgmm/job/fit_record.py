@@ -1,0 +1,124 @@
+"""What a fit leaves in its run directory beside the model: its part of run.json, and the sample."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.data.summary.counted_weights import CountedWeights
+from dgmm.errors import ExitCode
+from dgmm.fitting.fit import Fit
+from dgmm.job.directory import RunDirectory
+from dgmm.job.metrics_and_events import RecordingListener, rows_record
+from dgmm.job.result import exit_code_of
+from dgmm.job.stages import warn_of_underflow
+from dgmm.mixture.criteria import criteria
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.outcome import Outcome
+from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
+from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.storage.array_files import write_arrays
+from dgmm.storage.folders import Entry
+
+#: Rows saved for the report's pair plot, within this many numbers.
+_SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
+
+#: Repeated values that run.json names.
+_MOST_VALUES = 1000
+
+
+def note_fit(directory: RunDirectory, result: Fit) -> None:
+    """How EM went from each start, and on which rows."""
+    chosen = result.chosen
+    outcome = chosen.outcome or Outcome.MAX_ITER_REACHED
+    restarts = [
+        {
+            "restart": c.restart,
+            "start": c.start,
+            "outcome": c.outcome.name if c.outcome else None,
+            "message": c.outcome.value if c.outcome else "",
+            "n_iter": c.n_iter,
+            "mean_log_likelihood": c.mean_log_likelihood,
+            "selected": c.restart == chosen.restart,
+        }
+        for c in result.candidates
+    ]
+    restarts += [
+        {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
+        for restart, reason in result.failed_starts.items()
+    ]
+    if (cost := result.missing_cost) is not None:
+        directory.record["missing"] = cost.record()
+    directory.record |= {
+        "outcome": outcome.name,
+        "n_iter": chosen.n_iter,
+        "backend": result.backend,
+        "rows": rows_record(result.summary),
+        "restarts": restarts,
+        "repeated_values": [
+            asdict(v) | {"feature": result.model.feature_names[v.feature]}
+            for v in result.repeated_values[:_MOST_VALUES]
+        ],
+        "starts": [asdict(trial) for trial in result.trials],
+        "component_log": [asdict(e) for e in result.events],
+    }
+    if result.weights is not None:
+        directory.record["weights"] = result.weights.record()
+    directory.write()
+
+
+def record_scoring(
+    directory: RunDirectory,
+    model: MixtureModel,
+    total: ScoringStatistics,
+    listener: RecordingListener,
+    weights: CountedWeights | None,
+) -> None:
+    """Likelihood, entropy and criteria of the parameters that are saved."""
+    warn_of_underflow(total, listener)
+    n = total.weight
+    n_rows = n if weights is None else weights.rows_of(n)
+    share = n_rows / (n or 1)
+    values = criteria(
+        share * total.log_likelihood, share * total.entropy, model.n_parameters, n_rows or 1
+    )
+    directory.record |= {
+        "log_likelihood": total.log_likelihood,
+        "mean_log_likelihood": total.log_likelihood / n if n else None,
+        "entropy": total.entropy,
+        "n_parameters": model.n_parameters,
+        "criteria": asdict(values) if n else None,
+        "label_counts": total.label_counts.tolist(),
+        "rows_underflowed": total.n_underflowed,
+    }
+
+
+def write_sample(path: Entry, result: Fit) -> None:
+    """A fixed part of the sample, and the overlap of components on all of it, for the report."""
+    standardisation = result.model.standardisation
+    rows = result.sample
+    wanted = max(min(_SAMPLE_ROWS, _SAMPLE_NUMBERS // rows.shape[1]), 1)
+    places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).astype(np.intp)
+    arrays = {"rows": rows[places].astype(np.float64)}
+    if result.model.n_components <= MOST_COMPONENTS:
+        standardised = standardisation.apply(rows, np.float64).T
+        arrays["overlap"] = overlap(result.model.parameters, standardised)
+    write_arrays(path, **arrays)
+
+
+def conclusion(
+    job: Job, directory: RunDirectory, result: Fit, listener: RecordingListener
+) -> tuple[str, str, ExitCode]:
+    """Outcome, message and exit code."""
+    outcome = result.chosen.outcome or Outcome.MAX_ITER_REACHED
+    iterations = f"{result.chosen.n_iter} iteration{'s' * (result.chosen.n_iter != 1)}"
+    mean = directory.record["mean_log_likelihood"]
+    likelihood = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
+    code = exit_code_of(outcome.name, job)
+    if outcome is Outcome.CONVERGED:
+        return outcome.name, f"converged after {iterations}: {likelihood}", code
+    if not outcome.has_converged and job.on_not_converged == "warn":
+        listener.warning(f"{outcome.name}: {outcome.value}")
+    return outcome.name, f"{outcome.name} after {iterations}: {likelihood}; {outcome.value}", code
