@@ -40,7 +40,7 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 from dgmm.reduction.tree import Subtree
 from dgmm.scoring.anomaly import Flagged
-from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 #: The classes that a checkpoint may hold, by name.
 RECORDS: dict[str, type] = {

@@ -35,7 +35,7 @@ from dgmm.job.stages import (
 )
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
-from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 
 def run_job(

@@ -18,7 +18,7 @@ from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
-from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.array_files import write_arrays
 from dgmm.storage.folders import Entry
 

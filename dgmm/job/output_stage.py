@@ -22,8 +22,8 @@ from dgmm.reduction.checksums import Digests
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.scoring import anomaly
 from dgmm.scoring.output_registry import COMPLETED
-from dgmm.scoring.row_scores import ScoringStatistics
 from dgmm.scoring.scoring_pass import Products, describe, scoring_pass
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Entry, Folder
 

@@ -33,7 +33,8 @@ from dgmm.job.stages import (
 )
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest
-from dgmm.scoring.row_scores import ScoringStatistics, select_scoring_backend
+from dgmm.scoring.row_scores import select_scoring_backend
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 
 def predict_job(

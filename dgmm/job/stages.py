@@ -35,7 +35,7 @@ from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import ReportUnavailableError, check_available, write_report
 from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
-from dgmm.scoring.row_scores import ScoringStatistics
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
 

@@ -32,7 +32,8 @@ from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput, ScoredBlock
 from dgmm.scoring.partial_rows import marginal_scorer
-from dgmm.scoring.row_scores import ScoredMixture, ScoringStatistics, score_block
+from dgmm.scoring.row_scores import ScoredMixture, score_block
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Target
 
 _MIN_CHUNK_ROWS, _MAX_CHUNK_ROWS, _FEW_CHUNKS = 131_072, 1_048_576, 4096

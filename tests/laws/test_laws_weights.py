@@ -32,7 +32,8 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce
-from dgmm.scoring.row_scores import ScoringStatistics, score_block
+from dgmm.scoring.row_scores import score_block
+from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 N, D = 1000, 4
 WEIGHTS = np.random.default_rng(7).integers(1, 4, N)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,24 +11,27 @@ import numpy as np
 
 from dgmm.data.data_source import DataSource
 from dgmm.data.feature_names import feature_names_from, safe_text
+from dgmm.data.sources.tables.column_checks import (
+    MASK,
+    Columns,
+    NoNumbers,
+    check_flat,
+    check_known,
+    check_number,
+    check_present,
+    check_roles,
+    masked,
+    no_features,
+)
 from dgmm.data.sources.tables.column_types import (
     common_type,
-    decoded,
     feature_dtype,
     is_mask,
-    is_nested,
     is_number,
-    list_remedy,
     width,
 )
 from dgmm.errors import DataError
-from dgmm.terminal_text import listed
 
-#: Types by column of one file; those of partitions included.
-Columns = Mapping[str, Any]
-#: By column of a file of text, what in it is no number; empty for types that are declared.
-NoNumbers = Mapping[str, str]
-MASK = ".mask"
 #: What an index without a name is called: by pandas in Parquet, in CSV, and in CSV read as such.
 _INDEX = re.compile(r"__index_level_[0-9]+__||Unnamed: [0-9]+")
 
@@ -115,18 +117,18 @@ def choose_columns(
     """
     every = _union(files)
     named = (*source.columns, *source.ids, *source.described, *_weights(source))
-    _check_known(named, every, files[0][0])
+    check_known(named, every, files[0][0])
     aside = _aside(every, partitions)
     names = source.columns or _numeric(source, every, no_numbers, aside)
-    _check_roles(names, source, every)
+    check_roles(names, source, every)
     features = tuple(_feature(name, files, no_numbers) for name in names)
     carried = tuple(dict.fromkeys([*source.ids, *source.described]))
-    _check_present([*names, *carried, *_weights(source)], files)
+    check_present([*names, *carried, *_weights(source)], files)
     for name in _weights(source):
-        _check_number(name, files, no_numbers)
+        check_number(name, files, no_numbers)
     feature_names = [name for feature in features for name in feature.feature_names]
     types = {name: common_type(name, [(f, c[name]) for f, c in files]) for name in carried}
-    _check_flat(types)
+    check_flat(types)
     return ColumnChoice(
         features,
         feature_names_from(feature_names, len(feature_names), "columns of the table"),
@@ -160,58 +162,6 @@ def _union(files: Sequence[tuple[str, Columns]]) -> dict[str, Any]:
     return every
 
 
-def _check_known(named: Iterable[str], every: Columns, file: str) -> None:
-    for name in named:
-        if name not in every:
-            close = difflib.get_close_matches(name, list(every), 1)
-            hint = f"; did you mean {safe_text(close[0])!r}?" if close else ""
-            found = listed([safe_text(n) for n in every], 20)
-            raise DataError(f"{file} has no column {safe_text(name)!r}{hint}. It has {found}")
-
-
-def _check_present(names: Iterable[str], files: Sequence[tuple[str, Columns]]) -> None:
-    for name in names:
-        for file, columns in files:
-            if name not in columns:
-                having = next(other for other, c in files if name in c)
-                raise DataError(
-                    f"{file} has no column {safe_text(name)!r}, which {having} has: its rows would "
-                    "be read as missing values. Write the file with that column, move it away, or "
-                    "name in data.columns those that all files have"
-                )
-
-
-def _check_roles(names: Sequence[str], source: DataSource, every: Columns) -> None:
-    if not names:
-        raise DataError(
-            f"no column is left as a feature: the table has {listed(map(safe_text, every), 20)}. "
-            "Name those to fit in data.columns"
-        )
-    for name in names:
-        if name == source.weight_column:
-            raise DataError(f"column {name!r} holds the weights of rows; it can be no feature too")
-        if _masked(name, every) is not None:
-            raise DataError(
-                f"column {name!r} is the mask of {_masked(name, every)!r} (true where that is "
-                "missing) and no feature: take it out of data.columns"
-            )
-
-
-def _masked(name: str, every: Columns) -> str | None:
-    """The column that a column is the mask of, as astropy writes masked tables."""
-    masked = name.removesuffix(MASK)
-    return masked if masked != name and masked in every and is_mask(every[name]) else None
-
-
-def _check_flat(carried: Mapping[str, Any]) -> None:
-    for name, kind in carried.items():
-        if is_nested(kind):
-            raise DataError(
-                f"column {safe_text(name)!r} holds {kind}, which neither identifies nor describes "
-                "a row: take it out of data.id and data.describe"
-            )
-
-
 def _numeric(
     source: DataSource, every: Columns, no_numbers: NoNumbers, aside: Mapping[str, str]
 ) -> tuple[str, ...]:
@@ -223,32 +173,17 @@ def _numeric(
         Naming those that are not.
     """
     other = {*source.ids, *source.described, *_weights(source), *aside}
-    left = [n for n in every if n not in other and _masked(n, every) is None]
+    left = [n for n in every if n not in other and masked(n, every) is None]
     faulty = [n for n in left if not width(every[n])]
     if faulty:
-        raise _no_features(faulty, every, no_numbers)
+        raise no_features(faulty, every, no_numbers)
     return tuple(left)
-
-
-def _no_features(faulty: Sequence[str], every: Columns, no_numbers: NoNumbers) -> DataError:
-    shown = listed([_shown(name, every[name], no_numbers) for name in faulty], 30)
-    remedy = next(filter(None, (list_remedy(every[name]) for name in faulty)), "")
-    return DataError(
-        f"these columns hold no numbers: {shown}. Text, categories and times are never turned into "
-        "numbers: name them in data.describe (counted in each component) or in data.id (carried "
-        f"along), or name the features alone in data.columns{remedy}"
-    )
-
-
-def _shown(name: str, kind: Any, no_numbers: NoNumbers) -> str:
-    found = f": {no_numbers[name]}" if name in no_numbers else ""
-    return f"{safe_text(name)} ({safe_text(str(kind))}{found})"
 
 
 def _feature(
     name: str, files: Sequence[tuple[str, Columns]], no_numbers: NoNumbers
 ) -> FeatureColumn:
-    _check_number(name, files, no_numbers, vectors=True)
+    check_number(name, files, no_numbers, vectors=True)
     found = [(file, columns[name]) for file, columns in files if name in columns]
     first, kind = next((p for p in found if str(p[1]) != "null"), found[0])
     for file, other in found:
@@ -265,30 +200,6 @@ def _feature(
 def _length(kind: Any) -> int:
     """0 for a plain number, else the length of vectors."""
     return 0 if is_number(kind) else width(kind)
-
-
-def _check_number(
-    name: str,
-    files: Sequence[tuple[str, Columns]],
-    no_numbers: NoNumbers,
-    vectors: bool = False,
-) -> None:
-    for file, columns in files:
-        kind = columns.get(name)
-        if kind is None or is_number(kind) or (vectors and width(kind)):
-            continue
-        shown = _shown(name, decoded(kind), no_numbers)
-        raise DataError(
-            f"{file}: column {shown} holds no numbers. Text, categories and times are never turned "
-            "into numbers: name the column in data.describe to count its values in each component"
-            + (
-                ", or, where some text stands for a missing value, name that text in "
-                "data.csv.null_values"
-                if name in no_numbers
-                else ""
-            )
-            + list_remedy(decoded(kind))
-        )
 
 
 def _notes(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dgmm.data.sources.tables.arrow import arrow, reading
-from dgmm.data.sources.tables.column_choice import MASK
+from dgmm.data.sources.tables.column_checks import MASK
 from dgmm.data.sources.tables.column_types import (
     decoded,
     is_mask,
