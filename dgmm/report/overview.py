@@ -131,7 +131,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("command", f"dgmm {facts['command']}" if facts.get("command") else None),
         ("data", data.get("path")),
         ("array", data.get("array")),
-        ("stored as", data.get("dtype")),
+        ("read as", data.get("dtype")),
         ("weights", _weights(record.section("weights"))),
         ("seed", facts.get("seed")),
         ("started", _moment(facts.get("started"))),
