@@ -203,7 +203,8 @@ def _refuse_absent_inner(folder: str, files: ChunkFiles, array: zarr.Array[Any])
         return
     shards = array.shards or array.chunks
     inner = tuple(s // c for s, c in zip(shards, array.chunks, strict=True))
-    at_start = str(codec.index_location.value) == "start"
+    # as the metadata have it: zarr before 3.4 holds an Enum, later ones text
+    at_start = codec.to_dict()["configuration"]["index_location"] == "start"
     for flat in range(math.prod(files.counts)):
         path = Path(folder) / files.key(flat)
         absent = _absent_inner(path, inner, at_start=at_start)

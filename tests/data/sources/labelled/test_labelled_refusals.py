@@ -134,10 +134,12 @@ def test_a_chunk_that_is_gone_later_is_an_error(path: Path, absent_chunks: str) 
         all_rows(source)
 
 
-def test_inner_chunks_that_a_shard_lacks_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["start", "end"])
+def test_inner_chunks_that_a_shard_lacks_are_refused(tmp_path: Path, place: str) -> None:
     data = ocean((2, 2, 4, 6))
     data["SR"][0, :, :2, :3] = 0.0
-    how = {"chunks": (1, 2, 2, 3), "shards": (2, 2, 4, 6), "fill_value": 0.0, "_FillValue": None}
+    shards = {"shape": (2, 2, 4, 6), "index_location": place}
+    how = {"chunks": (1, 2, 2, 3), "shards": shards, "fill_value": 0.0, "_FillValue": None}
     encoding = {"SR": how, "dSA": how}
     data.to_zarr(tmp_path / "a.zarr", consolidated=False, encoding=encoding, zarr_format=3)
     with pytest.raises(DataError, match=r"SR/c/0/0/0/0: 1 inner chunks of this shard do not exist"):
