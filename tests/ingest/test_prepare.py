@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import zarr
 from formula_source import FormulaSource, formula_weights
 
 from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.zarr.output_array import OutputArray
 from dgmm.errors import (
     DataError,
     OutputExistsError,
@@ -21,6 +23,7 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.ingest import prepare as stage
 from dgmm.ingest.groups import groups_of
 from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare, with_prepared_rows
+from dgmm.ingest.prepared_arrays import PreparedArrays
 from dgmm.reduction.blocks import BlockRange
 from dgmm.storage.folders import Folder
 
@@ -101,6 +104,63 @@ def test_rows_of_other_data_are_replaced(tmp_path):
     prepared(source_of(tmp_path, sizes=(2000,)), tmp_path, run="a" * 64)
     dataset = prepared(source_of(tmp_path), tmp_path, run="b" * 64)
     assert dataset.prepared.n_samples == sum(SIZES)
+
+
+def test_what_an_attempt_on_other_data_has_begun_is_replaced(tmp_path):
+    other = SourceDataset.of(source_of(tmp_path, sizes=(2000,) * 5))
+    with Folder(tmp_path) as folder:
+        theirs = PreparedTarget(folder, "prepared.zarr", "a" * 64)
+        theirs.arrays(other).create(theirs.part, other)
+    dataset = prepared(source_of(tmp_path, sizes=(3000,)), tmp_path, 1, run="b" * 64)
+    assert dataset.prepared.n_samples == 3000
+
+
+@dataclass(frozen=True)
+class Changing(FormulaSource):
+    """Data that something writes to while they are read."""
+
+    def check_unchanged(self):
+        raise DataError("rows.json changed")
+
+
+def test_rows_of_data_that_change_meanwhile_are_not_published(tmp_path):
+    with pytest.raises(DataError, match=r"rows\.json changed"):
+        prepared(Changing((3000,)), tmp_path, 1)
+    assert not (tmp_path / "prepared.zarr").exists()
+
+
+def test_what_is_called_done_is_on_disk(tmp_path, monkeypatch):
+    """A machine that stops forgets what was not synchronised: neither a group nor all rows may be
+    marked as done before their chunks are."""
+    written, durable, marks = set(), set(), []
+    write, sync, edges = OutputArray.write, OutputArray.sync, PreparedArrays.write_edges
+    finish = stage.finish_outputs
+
+    def writing(self, start, values):
+        write(self, start, values)
+        written.update((self.name, row) for row in range(start, start + len(values)))
+
+    def syncing(self, start, stop):
+        sync(self, start, stop)
+        durable.update((self.name, row) for row in range(start, stop))
+
+    def marking(self, group, *rows):
+        marks.append(written - durable)
+        edges(self, group, *rows)
+
+    def finishing(*place):
+        marks.append(written - durable)
+        finish(*place)
+
+    monkeypatch.setattr(OutputArray, "write", writing)
+    monkeypatch.setattr(OutputArray, "sync", syncing)
+    monkeypatch.setattr(PreparedArrays, "write_edges", marking)
+    monkeypatch.setattr(stage, "finish_outputs", finishing)
+    prepared(source_of(tmp_path, weighted=True, sizes=FEW), tmp_path, 1)
+    assert len(marks) > 3
+    assert not any(marks)
+    assert {name for name, _ in written} == {"rows", "weights"}
+    assert len(written) == 2 * sum(FEW)
 
 
 class Killed(BaseException):

@@ -301,6 +301,20 @@ def test_a_component_without_values_of_a_feature_keeps_its_mean_and_variance() -
             assert found.covariances[0] == pytest.approx((about**2).mean(), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["diag", "spherical"])
+def test_a_component_whose_rows_have_too_few_values_of_any_feature_stays(name: str) -> None:
+    """Three rows that count 0.3 each, with one value each: its mean and variance are the old ones."""
+    family = FAMILIES[name]
+    Y = np.full((3, 3), np.nan)
+    np.fill_diagonal(Y, 4.0)
+    old = np.full(family.covariance_shape(1, 3), 2.5)
+    p = Parameters.of(family, np.ones(1), np.array([[1.0, 2.0, 3.0]]), old)
+    one = one_pass(KERNELS["product"](p), Y, weights=np.full(3, 0.3))
+    found = m_step(family, one, before=p, by_weight=True)
+    np.testing.assert_array_equal(found.means, p.means)
+    np.testing.assert_allclose(found.covariances, old, rtol=4 * EPS)
+
+
 def test_a_family_that_says_nothing_of_marginals_is_refused_by_name() -> None:
     class Silent(TiedDiag):
         name = "silent"
