@@ -303,7 +303,7 @@ def test_a_component_without_values_of_a_feature_keeps_its_mean_and_variance() -
 
 @pytest.mark.parametrize("name", ["diag", "spherical"])
 def test_a_component_whose_rows_have_too_few_values_of_any_feature_stays(name: str) -> None:
-    """Three rows that count 0.3 each, with one value each: its mean and variance are the old ones."""
+    """Three rows that count 0.3 each, with one value each: mean and variance are the old ones."""
     family = FAMILIES[name]
     Y = np.full((3, 3), np.nan)
     np.fill_diagonal(Y, 4.0)
