@@ -34,7 +34,7 @@ class Asinh:
 
     Examples
     --------
-    >>> Asinh(5.0).apply(np.array([[0.0], [5.0 * np.sinh(2.0)]])).tolist()
+    >>> Asinh(5.0).apply(np.array([[0.0], [5.0 * np.sinh(2.0)]])).round(12).tolist()
     [[0.0], [2.0]]
     """
 
