@@ -1,6 +1,9 @@
-"""EM with missing values ends where others do: a plain program, an optimiser, stepmix."""
+"""EM with missing values ends where others do: a plain program, an optimiser, Amelia, stepmix."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, root
 from sklearn.datasets import load_iris
 
+from dgmm import GaussianMixture
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
@@ -119,6 +123,19 @@ def _most_likely_gaussian(X: Array) -> tuple[Array, Array]:
     assert np.abs(negative(theta)[1]).max() < 1e-9
     mean, L = unpacked(theta)
     return mean, L @ L.T
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.filterwarnings("ignore:features of repeated values")
+def test_one_gaussian_is_that_of_amelia(backend: str) -> None:
+    """Amelia's EM without bootstrap and prior (Honaker, King & Blackwell 2011); see `amelia.R`."""
+    amelia = json.loads((Path(__file__).parent / "data" / "amelia.json").read_text())
+    options = {"reg_covar": 0.0, "reg_covar_relative": 0.0, "n_sample_starts": 1}
+    end = {"tol": 1e-13, "max_iter": 1000, "backend": backend}
+    found = GaussianMixture(1, missing="marginalise", **options, **end)
+    found.fit(iris())
+    np.testing.assert_allclose(found.means_[0], amelia["mean"], atol=1e-9)
+    np.testing.assert_allclose(found.covariances_[0], amelia["covariance"], atol=1e-9)
 
 
 #: Where stepmix 3.0.0 (Morin et al., *StepMix*, J. Stat. Softw. 113, 2025) ends after 1,500
