@@ -256,7 +256,7 @@ def test_the_text_index_of_a_table_in_obsm_is_listed_as_text(tmp_path, form):
     data.obsm["table"] = pd.DataFrame({"p": np.arange(50.0)}, index=data.obs_names)
     job, comments = inspected(write_cells(tmp_path / "d", data, form))
     assert job["data"]["array"] == "obsm/X_pca"
-    assert re.search(r"obsm/table/_index +\(50,\) +text", comments)
+    assert re.search(r"obsm/table/_index(/values)? +\(50,\) +text", comments)
 
 
 def test_lists_and_records_are_named_and_not_counted(tmp_path):

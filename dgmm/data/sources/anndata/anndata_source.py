@@ -20,6 +20,7 @@ from dgmm.data.sources.anndata.obs_columns import (
     feature_columns,
     obs_column,
     obs_names,
+    text_array,
 )
 from dgmm.data.sources.anndata.unique_ids import with_checked_ids
 from dgmm.data.sources.anndata.zarr_folder import KEPT_CHUNKS, ZarrFolder
@@ -186,7 +187,7 @@ def _feature_names(
     given = attributes.get("feature_names")
     index = hierarchy.attributes("var").get("_index")
     if array.strip("/").split("/")[0] in _OF_VAR and given is None and isinstance(index, str):
-        stored = require_array(hierarchy, f"var/{index}")
+        stored = text_array(hierarchy, f"var/{index}")
         names = [str(name) for part in stored.batches(0, n_features, n_features) for name in part]
         given = names if len(set(names)) == n_features else None
     return feature_names_from(given, n_features, f"{hierarchy.where}: {array}")

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sources.array_values import check_exact, refuse_absent
-from dgmm.data.sources.stored_arrays import Hierarchy, HierarchyFile, require_array
+from dgmm.data.sources.stored_arrays import (
+    Hierarchy,
+    HierarchyFile,
+    StoredArray,
+    require_array,
+)
 from dgmm.data.sources.tables.arrow_columns import arrow_categories, arrow_column
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
@@ -181,7 +186,9 @@ def check_columns(
     """Look whether columns have a value for each row, and all of their chunks.
 
     AnnData leaves out chunks of nothing but zeros, such as the codes of a column of one category;
-    a chunk that was lost reads the same.
+    a chunk that was lost reads the same. Only the mask of text may lack them: AnnData 0.13 writes
+    names of rows with one, which is never stored since no name is missing, and makes categories of
+    text with missing values.
 
     Raises
     ------
@@ -201,8 +208,20 @@ def check_columns(
                 raise DataError(
                     f"{where} has shape {array.shape}, and obs {n_obs:,} rows; the file is damaged"
                 )
-            if absent_chunks == "error":
+            if absent_chunks == "error" and (column.kind, tail) != ("nullable text", "/mask"):
                 refuse_absent(array, where)
+
+
+def text_array(hierarchy: Hierarchy, path: str) -> StoredArray:
+    """The array that holds the names of a table's rows: AnnData 0.13 has it in a group, by a mask.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    is_nullable = hierarchy.attributes(path).get("encoding-type") in _NULLABLE
+    return require_array(hierarchy, f"{path}/values" if is_nullable else path)
 
 
 def column_names(hierarchy: Hierarchy) -> list[str]:
