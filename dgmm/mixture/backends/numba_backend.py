@@ -23,8 +23,10 @@ from dgmm.mixture.backends.fused_products import (
     transposed,
 )
 from dgmm.mixture.backends.fused_scoring import score
+from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
+from dgmm.mixture.backends.numba_lift import lift_sums
 from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
@@ -47,6 +49,7 @@ from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
 
 #: Columns worked on at a time: with k rows they stay in the first caches.
 _STRIP = 256
+_NO_SCATTER = np.empty(0)
 
 
 @compiled
@@ -229,6 +232,21 @@ class NumbaBackend(NumpyBackend):
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
         """Row by row."""
         add_uncertain(R, gaps.missing, gaps.starts, C, second)
+
+    def lift(
+        self,
+        lift: Lift,
+        of_rows: tuple[Tile, Tile | None],
+        total: tuple[Tile, Tile | None],
+    ) -> bool:
+        """Component by component."""
+        (sums, scatter), (out, out_scatter) = of_rows, total
+        lift_sums(
+            *(sums, _NO_SCATTER if scatter is None else scatter, lift.points),
+            *(lift.regression, lift.covariance, (lift.observed, lift.missing, lift.places)),
+            *(out, _NO_SCATTER if out_scatter is None else out_scatter),
+        )
+        return True
 
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """One read."""

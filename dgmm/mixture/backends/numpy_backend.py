@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 
 Tile = NDArray[Any]
@@ -153,6 +154,17 @@ class Backend(Protocol):
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
         """Add r C of each row to the upper triangle of `second` (d, d)."""
 
+    def lift(
+        self,
+        lift: Lift,
+        of_rows: tuple[Tile, Tile | None],
+        total: tuple[Tile, Tile | None],
+    ) -> bool:
+        """Add sums (k, p) and scatter of a pattern's rows, lifted, to those of all features.
+
+        False where that cannot be: the family lifts them then.
+        """
+
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """What each row (n, d) lacks: `COMPLETE`, `INCOMPLETE`, `EMPTY` or `INFINITE`, (n,)."""
 
@@ -254,6 +266,16 @@ class NumpyBackend:
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
         """Not here."""
         raise NotImplementedError
+
+    def lift(
+        self,
+        lift: Lift,
+        of_rows: tuple[Tile, Tile | None],
+        total: tuple[Tile, Tile | None],
+    ) -> bool:
+        """Never: by the family."""
+        del lift, of_rows, total
+        return False
 
     def row_gaps(self, values: Tile) -> NDArray[np.uint8]:
         """By whole arrays of masks."""

@@ -25,7 +25,7 @@ class Full(Family):
 
     name = scikit_learn_type = "full"
     form = "pairs"
-    takes_rows = True
+    takes_rows = lifts_pairs = True
 
     def quadratic_width(self, d: int) -> int:
         """d(d + 1)/2."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.errors import DataError
+from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.covariance.moments import Array, Moments
 from dgmm.mixture.covariance.triangles import triangle
 
@@ -47,6 +48,19 @@ class Conditional:
     covariance: Array | None = None
     places: Features | None = None
 
+    def lift(self, points: Array) -> Lift:
+        """What compiled code lifts by, from moments about the origin or, without points, the means.
+
+        For families of matrices.
+        """
+        B, C, places = self.regression, self.covariance, self.places
+        if B is None or C is None or places is None:
+            raise ValueError("a lift of matrices needs the regression and its residual covariance")
+        if B.ndim == 2:
+            B, C = B[None], C[None]
+        own = (np.ascontiguousarray(array) for array in (B, C, points))
+        return Lift(self.observed, self.missing, places, *own)
+
     def mean(self, means: Array, k: int, D: Array) -> Array:
         """Of the missing features (m, b), for deviations D (q, b) from component k's mean."""
         centre = means[k, self.missing][:, None]
@@ -63,6 +77,9 @@ class Marginals:
     #: Features are independent within a component, and a missing one is masked in φ: `recentred`
     #: and `completed` serve in place of `lifted`.
     masks_features: ClassVar[bool] = False
+    #: Second moments, or the scatter, are triangles of all pairs, and what is missing of them is
+    #: B m₂, B m₂ Bᵀ + n C of the conditional: compiled code may lift them.
+    lifts_pairs: ClassVar[bool] = False
     #: Σ is (k, d, d) and φ has all pairs of features: rows of patterns that few have can be taken
     #: one by one.
     takes_rows: ClassVar[bool] = False

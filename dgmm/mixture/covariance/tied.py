@@ -29,6 +29,7 @@ class Tied(SharedFamily):
     """φ(y) = [y, 1]; the quadratic term is summed as one scatter."""
 
     name = scikit_learn_type = "tied"
+    lifts_pairs = True
 
     def quadratic_width(self, d: int) -> int:
         """None."""

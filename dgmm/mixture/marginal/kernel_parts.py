@@ -8,9 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends import Backend
+from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.covariance.marginals import Conditional, Features
 from dgmm.mixture.kernels import CentredKernel, Kernel, ProductKernel
 from dgmm.mixture.kernels.tiles import Array
+from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.masked_centred_kernel import MaskedCentredKernel
 from dgmm.mixture.marginal.masked_features import masked_moments
 from dgmm.mixture.marginal.masked_kernel import MaskedKernel
@@ -35,8 +38,8 @@ class KernelPart(Protocol):
     def n_bytes(self) -> int:
         """What it takes to keep."""
 
-    def lifted(self, statistics: Statistics) -> Statistics:
-        """Statistics of all features about the old means."""
+    def add_lifted(self, statistics: Statistics, total: LiftedSums, backend: Backend) -> None:
+        """Add statistics of all features about the old means."""
 
 
 def conditional_of(parameters: Parameters, observed: Mask) -> tuple[Parameters, Conditional]:
@@ -67,20 +70,23 @@ class PatternPart:
     known : k components of q features
     conditional
         The missing features given these.
-    means : (k, d)
-        The old ones.
+    lift
+        What compiled code lifts by, where the family lets it.
     """
 
     kernel: Kernel
     known: Parameters
     conditional: Conditional
-    means: Array
+    lift: Lift | None
 
     @classmethod
     def of(cls, parameters: Parameters, complete: Kernel, observed: Mask) -> PatternPart:
         """Prepare a pattern for a kernel like that of complete rows."""
         known, given = conditional_of(parameters, observed)
-        return cls(like(complete, known), known, given, parameters.means)
+        kernel = like(complete, known)
+        points = known.means if kernel.reference is None else np.empty((0, 0))
+        lift = given.lift(points) if parameters.family.lifts_pairs else None
+        return cls(kernel, known, given, lift)
 
     @property
     def features(self) -> Features | None:
@@ -93,23 +99,28 @@ class PatternPart:
         held = (self.conditional.regression, self.conditional.covariance, self.known.covariances)
         return sum(array.nbytes for array in held if array is not None) * 2
 
-    def lifted(self, statistics: Statistics) -> Statistics:
+    def add_lifted(self, statistics: Statistics, total: LiftedSums, backend: Backend) -> None:
         """A m₁ and A m₂ Aᵀ + n C about the old means; −½ tr(Λ_oo T) where that was left out."""
-        known, family = self.known, self.known.family
-        total, d = statistics.log_likelihood, known.n_features
-        if not self.kernel.is_complete:
-            if statistics.scatter is None:
-                raise ValueError("rows of a pattern need their scatter")
-            total += family.pooled_log_prob(known.precisions_cholesky, statistics.scatter, d)
-        points = known.means if statistics.reference is None else None
+        log_likelihood, own = self._log_likelihood(statistics), total.statistics
+        of_rows = statistics.sums, statistics.scatter
+        if self.lift and backend.lift(self.lift, of_rows, (own.sums, own.scatter)):
+            total.count(statistics, log_likelihood)
+            return
+        family, d = self.known.family, self.known.n_features
+        points = self.known.means if statistics.reference is None else None
         moments = family.lifted(statistics.moments(family, d=d), self.conditional, points)
-        return replace(
-            statistics,
-            log_likelihood=total,
-            sums=moments.sums,
-            scatter=moments.scatter,
-            reference=self.means,
-        )
+        lifted = replace(statistics, sums=moments.sums, scatter=moments.scatter)
+        total.add(replace(lifted, log_likelihood=log_likelihood))
+
+    def _log_likelihood(self, statistics: Statistics) -> float:
+        """That of the rows, whole."""
+        found, known = statistics.log_likelihood, self.known
+        if self.kernel.is_complete:
+            return found
+        if statistics.scatter is None:
+            raise ValueError("rows of a pattern need their scatter")
+        factors, d = known.precisions_cholesky, known.n_features
+        return found + known.family.pooled_log_prob(factors, statistics.scatter, d)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +149,7 @@ class MaskedPart:
         """Little."""
         return 4 * self.means.nbytes
 
-    def lifted(self, statistics: Statistics) -> Statistics:
+    def add_lifted(self, statistics: Statistics, total: LiftedSums, backend: Backend) -> None:
         """The same moments about the old means, with Σ r of each feature's values."""
         family, d = self.kernel.family, self.means.shape[1]
         if statistics.sums.shape[1] == family.width(d):
@@ -148,7 +159,7 @@ class MaskedPart:
             moments, observed = masked_moments(family, statistics.sums, d)
         if statistics.reference is None:
             moments = family.recentred(moments, observed, self.means)
-        return replace(statistics, sums=moments.sums, reference=self.means, observed=observed)
+        total.add(replace(statistics, sums=moments.sums, observed=observed))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +178,6 @@ class RowsPart:
         """Of the precisions."""
         return self.kernel.precisions.nbytes
 
-    def lifted(self, statistics: Statistics) -> Statistics:
+    def add_lifted(self, statistics: Statistics, total: LiftedSums, backend: Backend) -> None:
         """They are of all features already."""
-        return statistics
+        total.add(statistics)

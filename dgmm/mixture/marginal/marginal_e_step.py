@@ -12,6 +12,7 @@ from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.tiles import Array, Columns
+from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
 from dgmm.mixture.marginal.prepared_parts import PreparedParts
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -43,7 +44,7 @@ def marginal_e_step(
     workspace, prepared
         Buffers, and patterns that were met before.
     """
-    totals = [kernel.zero() for kernel in kernels]
+    totals = [LiftedSums(kernel.zero()) for kernel in kernels]
     backend = workspace.backend
     for pattern in kernels[0].patterns(values, backend) if len(values) else ():
         parts = [prepared.part(kernel, pattern.observed) for kernel in kernels]
@@ -57,10 +58,10 @@ def marginal_e_step(
         of_rows = None if weights is None else weights[pattern.rows]
         found = e_step([part.kernel for part in parts], rows, workspace, of_rows)
         scatter = _scatter(parts[0].kernel, rows, of_rows, workspace)
-        for i, (part, statistics) in enumerate(zip(parts, found, strict=True)):
+        for total, part, statistics in zip(totals, parts, found, strict=True):
             summed = statistics if scatter is None else statistics.with_scatter(scatter)
-            totals[i] = totals[i].merge(part.lifted(summed))
-    return totals
+            part.add_lifted(summed, total, backend)
+    return [total.statistics for total in totals]
 
 
 def _scatter(
