@@ -48,6 +48,7 @@ class FormulaSource:
     dtype: str = "<f8"
     batch: int = 1000
     weighted: bool = False
+    gaps: int = 0
     missing_rows: Mapping[str, int] | None = None
     kill_at: int | None = None
     kill_read: int = 1
@@ -83,8 +84,16 @@ class FormulaSource:
         stop = start + part.n_rows - (self.missing_rows or {}).get(str(part.index), 0)
         for first in range(start, stop, self.batch):
             last = min(first + self.batch, stop)
-            rows = formula_rows(first, last, self.d).astype(self.dtype)
+            rows = self.rows(first, last)
             yield SourceRows(rows, formula_weights(first, last) if self.weighted else None)
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """These rows; with `gaps` each lacks what the bits of its number modulo it say."""
+        rows = formula_rows(start, stop, self.d).astype(self.dtype)
+        if self.gaps:
+            pattern = np.arange(start, stop)[:, None] % self.gaps
+            rows[(pattern >> np.arange(self.d)) & 1 == 1] = np.nan
+        return rows
 
     def _perhaps_end(self, part: RowPart) -> None:
         mark = Path(str(self.log)) / "ended"
@@ -102,7 +111,7 @@ class FormulaSource:
         return f"part {part}, row {row - bounds[part]}"
 
     def fingerprint(self) -> dict[str, Any]:
-        text = json.dumps([self.sizes, self.d, self.dtype, self.weighted])
+        text = json.dumps([self.sizes, self.d, self.dtype, self.weighted, self.gaps])
         return {"sha256": hashlib.sha256(text.encode()).hexdigest()}
 
     def check_unchanged(self) -> None:
@@ -117,7 +126,7 @@ class FormulaSource:
         return found
 
     def all_rows(self) -> NDArray[Any]:
-        return formula_rows(0, sum(self.sizes), self.d).astype(self.dtype)
+        return self.rows(0, sum(self.sizes))
 
     @classmethod
     def open(cls, source: DataSource) -> Self:

@@ -154,12 +154,18 @@ def ingest(
 @commands.command()
 @_job_file
 @_overrides
-def plan(job_file: str, overrides: tuple[str, ...]) -> ExitStatus:
+@click.option(
+    "--count-missing",
+    is_flag=True,
+    help="Read up to 64 blocks of rows to count the patterns of missing values, where these are "
+    "marginalised over and nothing has counted them.",
+)
+def plan(job_file: str, overrides: tuple[str, ...], *, count_missing: bool) -> ExitStatus:
     """Show what a job will read, hold and write."""
     job = _load(Invocation(), job_file, overrides, "any")
     from dgmm.job import plan_job, plan_table  # noqa: PLC0415 - loads NumPy and Zarr
 
-    plan = plan_job(job)
+    plan = plan_job(job, count_missing=count_missing)
     print_line(plan_table(plan), sys.stdout)
     if plan.fits:
         return ExitStatus(ExitCode.DONE, "done", "the job fits")

@@ -31,6 +31,7 @@ from dgmm.mixture.backends import get, select, why_not_compiled
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.parameters import Parameters
+from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
 
@@ -51,6 +52,19 @@ def sample_rows(settings: FitSettings, n_features: int) -> int:
         return settings.sample_rows
     wanted = max(_SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT * settings.n_components)
     return max(min(wanted, _SAMPLE_BYTES // (8 * n_features)), 1000)
+
+
+def selected_backend(settings: FitSettings, grid: BlockGrid, *, is_everywhere: bool) -> str:
+    """The backend of a fit's passes; `is_everywhere` says whether all have the same Numba.
+
+    Raises
+    ------
+    UnavailableError
+        If Numba is wanted and cannot be used everywhere.
+    """
+    width = family_named(settings.covariance_type).width(grid.n_features)
+    numbers = grid.n_samples * (settings.n_components + width)
+    return select(settings.backend, numbers, is_everywhere=is_everywhere)
 
 
 def prepare(
@@ -76,7 +90,7 @@ def prepare(
     _check_sizes(dataset.n_samples, settings)
     summary = steps.summary(weights)
     _check_sizes(summary.n_kept, settings)
-    backend = steps.backend(family)
+    backend = steps.backend()
     cost = steps.missing_cost(summary, family, backend)
     units = steps.standardisation(summary, family)
     rows = units.apply_to_sample(summary.sample)
@@ -127,15 +141,12 @@ class _Preparation:
 
         return self.progress.once("summary", read)
 
-    def backend(self, family: Family) -> str:
+    def backend(self) -> str:
         """Numba only where driver and workers have the same: bits follow it."""
-        settings, dataset = self.settings, self.dataset
 
         def selected() -> str:
-            per_row = settings.n_components + family.width(dataset.n_features)
-            is_everywhere = all_compile_alike(self.executor.environment())
-            numbers = dataset.n_samples * per_row
-            return select(settings.backend, numbers, is_everywhere=is_everywhere)
+            alike = all_compile_alike(self.executor.environment())
+            return selected_backend(self.settings, self.dataset.grid, is_everywhere=alike)
 
         # Its name on disk: checkpoints of earlier versions have it too.
         return self.progress.once("arithmetic", selected)
@@ -144,7 +155,8 @@ class _Preparation:
         """What missing values cost, refused where that is too much; None where there are none."""
         if summary.patterns is None or not summary.n_partial:
             return None
-        lacks = float(summary.n_nan.sum()) / summary.n_partial if get(backend).takes_rows else None
+        n_missing = float(summary.n_nan.sum()) - summary.n_empty * self.dataset.n_features
+        lacks = n_missing / summary.n_partial if get(backend).takes_rows else None
         k, patterns = self.settings.n_components, summary.patterns
         cost = MissingCost.of(family, k, patterns, self.dataset.grid, by_row=lacks)
         require_accepted(cost, is_accepted=self.settings.accept_cost)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.row_source import RowPart, SourceRows
+from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.errors import DataError, StoppedError
 from dgmm.ingest.groups import Group
 from dgmm.ingest.prepared_arrays import PreparedArrays
@@ -22,13 +23,14 @@ from dgmm.storage.retry import retry_budget
 
 @dataclass(frozen=True, slots=True)
 class PreparedCount:
-    """Rows that are written, of a number of groups or chunks."""
+    """Rows that are written, of a number of groups or chunks, and what these rows lack."""
 
     n_rows: int
+    missing: MissingCounts
 
     def merge(self, other: PreparedCount) -> PreparedCount:
         """Of both."""
-        return PreparedCount(self.n_rows + other.n_rows)
+        return PreparedCount(self.n_rows + other.n_rows, self.missing.merge(other.missing))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,26 +45,32 @@ class GroupReader:
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PreparedCount]]:
         """Yield (group, count); all rows of a group are durable before it is yielded."""
         for group in self.groups[run.start : run.stop]:
-            if not self.arrays.is_done(group.index):
+            missing = self.arrays.missing_of(group.index)
+            if missing is None:
                 with retry_budget(self.retry_s):
-                    self._prepare(group)
-            yield group.index, PreparedCount(group.stop - group.start)
+                    missing = self._prepare(group)
+            yield group.index, PreparedCount(group.stop - group.start, missing)
 
-    def _prepare(self, group: Group) -> None:
+    def _prepare(self, group: Group) -> MissingCounts:
         step = self.dataset.chunk_rows
         first, last = group.inner_chunks(step, self.dataset.n_samples)
-        batches = _Batches(self.dataset, group)
+        batches = RowBatches(self.dataset, group)
         head = batches.take(first - group.start)
+        missing = MissingCounts.of_rows(head.values, head.weights)
         for start in range(first, last, step):
-            self.arrays.write(start, batches.take(min(step, last - start)))
+            rows = batches.take(min(step, last - start))
+            self.arrays.write(start, rows)
+            missing = missing.merge(MissingCounts.of_rows(rows.values, rows.weights))
         tail = batches.take(group.stop - last)
+        missing = missing.merge(MissingCounts.of_rows(tail.values, tail.weights))
         batches.end()
         if first < last:
             self.arrays.sync(first, last)
-        self.arrays.write_edges(group.index, head, tail)
+        self.arrays.write_edges(group.index, head, tail, missing)
+        return missing
 
 
-class _Batches:
+class RowBatches:
     """The rows of a group's parts in order, each part read once and its rows counted."""
 
     def __init__(self, dataset: SourceDataset, group: Group) -> None:

@@ -9,10 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from dgmm.data.sources.row_source import SourceRows
-from dgmm.ingest.group_reading import PreparedCount
 from dgmm.ingest.groups import Group
 from dgmm.ingest.prepared_arrays import PreparedArrays
 from dgmm.reduction.blocks import BlockRange
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedCount:
+    """Rows of a number of chunks."""
+
+    n_rows: int
+
+    def merge(self, other: JoinedCount) -> JoinedCount:
+        """Of both."""
+        return JoinedCount(self.n_rows + other.n_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,14 @@ class ChunkJoiner:
     chunk_rows: int
     n_samples: int
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PreparedCount]]:
+    def __call__(self, run: BlockRange) -> Iterator[tuple[int, JoinedCount]]:
         """Yield (number among the chunks, rows); a chunk is durable before it is yielded."""
         for index in range(run.start, run.stop):
             chunk = self.chunks[index]
             pieces = [self._piece(group, chunk) for group in chunk.groups]
             self.arrays.write(chunk.start, _joined(pieces))
             self.arrays.sync(chunk.start, chunk.stop)
-            yield index, PreparedCount(chunk.stop - chunk.start)
+            yield index, JoinedCount(chunk.stop - chunk.start)
 
     def _piece(self, group: Group, chunk: SharedChunk) -> SourceRows:
         """The rows of a group that lie in a chunk."""

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.data.zarr.dataset import open_zarr
 from dgmm.data.zarr.output_array import output_failures
 from dgmm.data.zarr.output_store import finish_outputs
 from dgmm.errors import DataError
-from dgmm.ingest.group_reading import GroupReader
+from dgmm.ingest.group_reading import GroupReader, PreparedCount
 from dgmm.ingest.groups import Group, groups_named, groups_of
 from dgmm.ingest.joining import ChunkJoiner, shared_chunks
-from dgmm.ingest.prepared_arrays import ROWS, PreparedArrays
+from dgmm.ingest.prepared_arrays import MISSING_ATTRIBUTE, ROWS, PreparedArrays
 from dgmm.ingest.progress import PrepareProgress
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
@@ -111,8 +112,9 @@ def prepare(
             if not arrays.is_begun(target.part):
                 arrays.create(target.part, dataset)
             reader = GroupReader(dataset, _groups(dataset), arrays, retry_s)
-            _read_and_join(reader, executor, PrepareProgress(dataset.n_samples, note))
+            read = _read_and_join(reader, executor, PrepareProgress(dataset.n_samples, note))
             dataset.source.check_unchanged()
+            arrays.note_missing(target.part, read.missing)
             finish_outputs(target.part, target.run)
         with output_failures(f"cannot rename {target.part} to {target.final}"):
             target.folder.replace(target.part.name, target.final.name)
@@ -129,11 +131,21 @@ def opened(target: PreparedTarget) -> StoredDataset:
     return open_zarr(str(target.folder.path / target.name), ROWS)
 
 
+def counted_missing(rows: StoredDataset) -> MissingCounts | None:
+    """What rows lack, as it was counted when they were prepared; None where it was not."""
+    prepared = rows.prepared if isinstance(rows, SourceDataset) else rows
+    if prepared is None:
+        return None
+    return MissingCounts.of_record(prepared.attributes.get(MISSING_ATTRIBUTE), rows.n_features)
+
+
 def _groups(dataset: SourceDataset) -> tuple[Group, ...]:
     return groups_of(dataset.parts, dataset.chunk_rows)
 
 
-def _read_and_join(reader: GroupReader, executor: Executor, progress: PrepareProgress) -> None:
+def _read_and_join(
+    reader: GroupReader, executor: Executor, progress: PrepareProgress
+) -> PreparedCount:
     dataset, groups = reader.dataset, reader.groups
     with groups_named(groups):
         read = map_reduce(
@@ -147,3 +159,4 @@ def _read_and_join(reader: GroupReader, executor: Executor, progress: PreparePro
     if shared:
         joiner = ChunkJoiner(shared, reader.arrays, dataset.chunk_rows, dataset.n_samples)
         map_reduce(executor, joiner, len(shared), most_blocks=_MOST_GROUPS)
+    return read

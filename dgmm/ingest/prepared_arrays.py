@@ -17,16 +17,20 @@ from numpy.typing import NDArray
 
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.row_source import SourceRows
+from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.data.zarr.format_versions import METADATA, group_attributes
 from dgmm.data.zarr.output_array import OutputArray, output_failures, run_of
-from dgmm.data.zarr.output_store import create_array, create_outputs
-from dgmm.errors import DgmmError, OutputExistsError, OutputFailedError
-from dgmm.storage.array_files import read_sealed, write_sealed
+from dgmm.data.zarr.output_store import add_attributes, create_array, create_outputs
+from dgmm.errors import DgmmError, InputNotFoundError, OutputExistsError, OutputFailedError
+from dgmm.ingest.missing_files import arrays_of, counts_in
+from dgmm.storage.array_files import DamagedFileError, read_sealed, write_sealed
 from dgmm.storage.folders import Entry, Folder
 
 ROWS, WEIGHTS = PREPARED_ARRAYS = ("rows", "weights")
 #: Attribute of the group: of which data its rows are.
 SOURCE_ATTRIBUTE = "prepared_from"
+#: Attribute of the rows: what they lack (`MissingCounts.record`).
+MISSING_ATTRIBUTE = "missing_values"
 #: What the folder of edges is called, behind the name of the group.
 _EDGES = ".edges"
 _EDGE_FILE = re.compile(r"group-[0-9]{8,}\.npz")
@@ -138,14 +142,30 @@ class PreparedArrays:
         for name in self.names:
             self._array(name).sync(start, stop)
 
-    def is_done(self, group: int) -> bool:
-        """Whether all rows of a group are written: its file of edges is the last that is."""
-        with self._edges() as folder:
-            return folder.holds(_file(group))
+    def missing_of(self, group: int) -> MissingCounts | None:
+        """What the rows of a group lack; None unless all of them are written.
 
-    def write_edges(self, group: int, head: SourceRows, tail: SourceRows) -> None:
+        The file of its edges, which has that, is the last that is written. A group is not done
+        where that file is damaged, or of a version that counted nothing.
+        """
+        with self._edges() as folder:
+            if not folder.holds(_file(group)):
+                return None
+            try:
+                return counts_in(read_sealed(folder / _file(group)))
+            except (DamagedFileError, InputNotFoundError):
+                return None
+
+    def note_missing(self, place: Entry, missing: MissingCounts) -> None:
+        """Record beside the rows what they lack."""
+        add_attributes(place, ROWS, {MISSING_ATTRIBUTE: missing.record()}, self.run)
+
+    def write_edges(
+        self, group: int, head: SourceRows, tail: SourceRows, missing: MissingCounts
+    ) -> None:
         """Save the rows of a group before and after its whole chunks: the group is done."""
         arrays: dict[str, NDArray[Any]] = {"head": head.values, "tail": tail.values}
+        arrays |= arrays_of(missing)
         if head.weights is not None and tail.weights is not None:
             arrays |= {"head_weights": head.weights, "tail_weights": tail.weights}
         with self._edges() as folder:

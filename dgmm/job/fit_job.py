@@ -13,6 +13,7 @@ from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
+from dgmm.job.accepted_cost import require_known_cost_accepted
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_record import conclusion, note_fit, record_scoring, write_sample
@@ -139,6 +140,7 @@ def _fitted(
     settings = replace(fit_settings(job), accept_cost=accept_cost)
     given = given_parameters(start)
     try:
+        require_known_cost_accepted(job, dataset, work.executor, is_accepted=accept_cost)
         result = fit(rows, work.executor, settings, recording, given, progress=state)
     except CostNotAcceptedError as error:
         directory.record["missing"] = error.cost.record()  # `plan` reads it

@@ -8,10 +8,13 @@ from pathlib import Path
 from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
+from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import ExitCode, JobFileError, OutputExistsError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import open_executor
-from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare
+from dgmm.fitting.missing_cost import MOST_COST
+from dgmm.ingest.prepare import PreparedTarget, counted_missing, is_prepared, opened, prepare
+from dgmm.job.accepted_cost import known_cost
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_job import FitInputs
 from dgmm.job.identity import fingerprint
@@ -74,8 +77,8 @@ def ingest_to(job: Job, listener: Listener, *, to: str) -> RunResult:
     DgmmError
         As `dgmm.ingest.prepare.prepare`.
     """
-    opened = open_data(job)
-    dataset = opened if isinstance(opened, SourceDataset) else SourceDataset.of(PlainRows(opened))
+    found = open_data(job)
+    dataset = found if isinstance(found, SourceDataset) else SourceDataset.of(PlainRows(found))
     path = Path(to).absolute()
     with open_run_folder(path.parent) as folder, shortages_named(), locked_beside(folder, path):
         target = PreparedTarget(folder, path.name, fingerprint(plain(dataset.fingerprint())))
@@ -89,7 +92,8 @@ def ingest_to(job: Job, listener: Listener, *, to: str) -> RunResult:
             listener.warning(text)
         if not was_there:
             _prepare(job, dataset, target, listener)
-    message = f"{dataset.n_samples:,} rows of {dataset.n_features} features are in {to}"
+        missing = _missing(opened(target))
+    message = f"{dataset.n_samples:,} rows of {dataset.n_features} features are in {to}{missing}"
     said = f"{message} (prepared before)" if was_there else message
     return RunResult(int(ExitCode.DONE), "done", "PREPARED", said, path, was_finished=was_there)
 
@@ -127,5 +131,19 @@ def _ingest(
     with run_resources(
         *(job, directory, recording, plan, inputs.fingerprint), accept_versions=accept_versions
     ) as work:
-        with_rows(job, dataset, directory, work.executor, recording)
-    return directory.pause(f"{dataset.n_samples:,} rows are prepared; dgmm {job.command} goes on")
+        rows = with_rows(job, dataset, directory, work.executor, recording)
+        cost = known_cost(job, rows, work.executor)
+    if cost is not None:
+        directory.record["missing"] = cost.record()
+    if cost is not None and cost.factor > MOST_COST:
+        recording.warning(f"{cost.describe()}: dgmm run will ask for --accept-cost")
+    message = f"{dataset.n_samples:,} rows are prepared{_missing(rows)}"
+    return directory.pause(f"{message}; dgmm {job.command} goes on")
+
+
+def _missing(rows: StoredDataset) -> str:
+    """What rows lack, for the end of a sentence; empty where they lack nothing."""
+    counts = counted_missing(rows)
+    if counts is None or not (counts.patterns.n_partial or counts.n_empty):
+        return ""
+    return f": {counts.describe()}"

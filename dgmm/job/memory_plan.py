@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dgmm.data.cache_budget import BANDS
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
+from dgmm.data.summary.missing_patterns import MOST_PATTERNS
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -125,6 +126,7 @@ class Preparation:
     def of(cls, dataset: SourceDataset) -> Preparation:
         """From the source's own metadata."""
         chunk, n_parts = dataset.read_bytes, len(dataset.parts)
+        rows = min(dataset.chunk_rows, dataset.n_samples)
         row_bytes = dataset.n_features * dataset.dtype.itemsize
         row_bytes += 8 * dataset.description.has_weights
         source = dataset.source
@@ -136,12 +138,24 @@ class Preparation:
             task=(
                 Term("one read of the source", dataset.source.read_bytes, "as the source says"),
                 Term("prepared rows", _EDGE_CHUNKS * chunk, f"{_EDGE_CHUNKS} chunks"),
+                _counting_term(rows, dataset.n_features),
                 *(() if steps is None else (_statistics_of_steps(steps),)),
             ),
             driver=Term("parts of the source", _PART_BYTES * n_parts, f"{n_parts:,} parts"),
             notes=dataset.description.notes,
             n_reads=1 if steps is None else 1 + steps.n_passes,
         )
+
+
+#: Lists of patterns that a task of 16 groups holds: of a subtree of each size, and two merged.
+_HELD_PATTERNS = 16
+
+
+def _counting_term(rows: int, d: int) -> Term:
+    """What counting the missing values of a chunk holds: masks, words of their bits, patterns."""
+    words = -(-d // 64)
+    n_bytes = rows * (d + 48 * words + 32) + _HELD_PATTERNS * MOST_PATTERNS * 8 * (words + 1)
+    return Term("missing values counted", n_bytes, f"{rows:,} rows, {MOST_PATTERNS:,} patterns")
 
 
 #: Statistics of steps that a task of 16 groups holds: of a subtree of each size, and two merged.

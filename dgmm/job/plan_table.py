@@ -39,7 +39,8 @@ def plan_table(plan: Plan) -> str:
         f"{plan.n_passes:,} passes at most"
     )
     lines += _prepared(plan)
-    lines += [f"missing   {plan.missing}"] if plan.missing else []
+    missing = plan.missing.replace("\n", f"\n{'':<10}")
+    lines += [f"missing   {missing}"] if missing else []
     where = f"{plan.n_workers} workers of" if plan.n_workers else "this process with"
     lines.append(f"compute   {where} {plan.threads_per_worker} threads")
     lines.append("memory    MiB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
@@ -29,10 +30,15 @@ from dgmm.scoring.scoring_pass import chunk_blocks, responsibilities_chunk_rows
 
 
 @limited_thread()
-def plan_job(job: Job) -> Plan:
-    """Plan a job from its file and the metadata of its data."""
+def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
+    """Plan a job from its file and the metadata of its data.
+
+    With `count_missing` some blocks of rows are read whose missing values nothing has counted.
+    """
     model = None if job.model.path is None else load_model(job.model.path)
-    return plan_for(job, open_data(job), model)
+    dataset = open_data(job)
+    plan = plan_for(job, dataset, model)
+    return replace(plan, missing=missing_values(job, dataset, look=count_missing))
 
 
 def plan_for(job: Job, dataset: StoredDataset, model: MixtureModel | None = None) -> Plan:
@@ -74,7 +80,6 @@ def _plan(
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
-        missing=missing_values(job),
     )
 
 

@@ -12,7 +12,14 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError
 from dgmm.events import Listener
-from dgmm.ingest.prepare import PreparedTarget, is_prepared, opened, prepare, with_prepared_rows
+from dgmm.ingest.prepare import (
+    PreparedTarget,
+    counted_missing,
+    is_prepared,
+    opened,
+    prepare,
+    with_prepared_rows,
+)
 from dgmm.ingest.preprocess_passes import fitted_rows
 from dgmm.job.directory import RunDirectory
 from dgmm.job.foreign_files import foreign_set_aside
@@ -22,6 +29,7 @@ from dgmm.job.products import PREPARED
 from dgmm.reduction.executor import Executor
 from dgmm.run_record import Preprocess
 from dgmm.storage.atomic_files import plain
+from dgmm.storage.folders import Folder
 from dgmm.terminal_text import listed
 
 
@@ -50,7 +58,7 @@ def with_rows(
     """
     if not isinstance(dataset, SourceDataset):
         return dataset
-    target = PreparedTarget(directory.folder, PREPARED, fingerprint(plain(dataset.fingerprint())))
+    target = prepared_target(dataset, directory.folder)
     if is_prepared(dataset, target):
         if (earlier := (directory.previous or {}).get("prepared")) is not None:
             directory.record["prepared"] = earlier
@@ -60,8 +68,12 @@ def with_rows(
             recording.warning(f"{error}. {PREPARED} is written again")
             directory.folder.remove(PREPARED)
     dataset = with_fitted_steps(job, dataset, executor, recording)
-    _prepare(job, dataset, directory, executor, recording, target)
-    return _with_retries(job, dataset, target)
+    return _prepare(job, dataset, directory, executor, recording, target)
+
+
+def prepared_target(dataset: SourceDataset, folder: Folder) -> PreparedTarget:
+    """Where the rows of a source lie in a run directory."""
+    return PreparedTarget(folder, PREPARED, fingerprint(plain(dataset.fingerprint())))
 
 
 def steps_of(dataset: StoredDataset) -> Preprocessing | None:
@@ -124,13 +136,16 @@ def _prepare(
     executor: Executor,
     recording: RecordingListener,
     target: PreparedTarget,
-) -> None:
+) -> StoredDataset:
     recording.stage("prepare", prepared_words(dataset))
     for text in foreign_set_aside(directory.folder, PREPARED):
         recording.warning(text)
     begun = time.monotonic()
     prepare(dataset, executor, target, retry_s=job.storage.retry_s, note=recording.note)
     recording.end_stage()
+    rows = _with_retries(job, dataset, target)
+    if (missing := counted_missing(rows)) is not None:
+        recording.note(f"prepare: {missing.describe()}")
     directory.record["prepared"] = {
         "kind": dataset.kind,
         "parts": len(dataset.parts),
@@ -139,3 +154,4 @@ def _prepare(
         "seconds": time.monotonic() - begun,
     }
     directory.write()
+    return rows

@@ -98,7 +98,7 @@ def predict_job(
     return Result(0, "done", "PREDICTED", f"labelled by {job.model.path}", Path(job.output.path))
 
 
-def plan_job(job: Job) -> Plan:
+def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     return Plan(fits=job.model.n_components != 999)
 
 

@@ -22,7 +22,13 @@ from dgmm.errors import (
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.ingest import prepare as stage
 from dgmm.ingest.groups import groups_of
-from dgmm.ingest.prepare import PreparedTarget, is_prepared, prepare, with_prepared_rows
+from dgmm.ingest.prepare import (
+    PreparedTarget,
+    counted_missing,
+    is_prepared,
+    prepare,
+    with_prepared_rows,
+)
 from dgmm.ingest.prepared_arrays import PreparedArrays
 from dgmm.reduction.blocks import BlockRange
 from dgmm.storage.folders import Folder
@@ -172,7 +178,7 @@ def test_the_bytes_are_the_same_wherever_an_attempt_is_ended(tmp_path, monkeypat
     """Each attempt ends at its n-th write, sync, rename or removal, n drawn anew."""
     whole = tmp_path / "whole"
     whole.mkdir()
-    prepared(source_of(whole, weighted=True, sizes=FEW), whole, 1)
+    prepared(source_of(whole, weighted=True, gaps=6, sizes=FEW), whole, 1)
     rng = np.random.default_rng(seed)
     left = [0]
 
@@ -197,7 +203,7 @@ def test_the_bytes_are_the_same_wherever_an_attempt_is_ended(tmp_path, monkeypat
     ):
         module, _, attribute = owner.rpartition(".")
         counted(getattr(__import__(module, fromlist=[attribute]), attribute), name)
-    source, n_attempts = source_of(tmp_path, weighted=True, sizes=FEW), 0
+    source, n_attempts = source_of(tmp_path, weighted=True, gaps=6, sizes=FEW), 0
     while True:
         left[0], n_attempts = int(rng.integers(1, 45)), n_attempts + 1
         try:
@@ -210,6 +216,67 @@ def test_the_bytes_are_the_same_wherever_an_attempt_is_ended(tmp_path, monkeypat
     assert not list(tmp_path.glob("*.part*"))
     # A group is read again only where an attempt ended in it.
     assert sum(source.n_reads().values()) <= len(FEW) * n_attempts
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_what_rows_lack_is_counted_while_they_are_written(tmp_path, n_threads):
+    source = source_of(tmp_path, gaps=8, dtype="<f4")
+    found = counted_missing(prepared(source, tmp_path, n_threads))
+    rows = source.all_rows()
+    missing = np.isnan(rows)
+    is_empty = missing.all(axis=1)
+    patterns, counts = np.unique(missing[~is_empty], axis=0, return_counts=True)
+    np.testing.assert_array_equal(found.patterns.missing(3), patterns)
+    np.testing.assert_array_equal(found.patterns.counts, counts)
+    assert (found.patterns.n_patterns, found.n_empty) == (7, int(is_empty.sum()))
+    assert found.n_missing == int(missing[~is_empty].sum())
+    assert found.patterns.n_partial == int(missing[~is_empty].any(axis=1).sum())
+
+
+def test_more_patterns_than_are_told_apart_are_more_in_whatever_groups_they_are(tmp_path):
+    source = source_of(tmp_path, d=13, gaps=5000)
+    found = counted_missing(prepared(source, tmp_path))
+    assert found.patterns.n_patterns is None
+    assert found.patterns.n_rows == sum(SIZES)
+    assert found.n_missing == int(np.isnan(source.all_rows()).sum())
+
+
+def test_rows_of_weight_0_are_not_counted(tmp_path, monkeypatch):
+    weights = "formula_source.formula_weights"
+    monkeypatch.setattr(weights, lambda start, stop: np.arange(start, stop) % 2.0)
+    source = source_of(tmp_path, gaps=8, weighted=True)
+    found = counted_missing(prepared(source, tmp_path))
+    missing = np.isnan(source.all_rows()[1::2])  # patterns of odd numbers, the empty one of them
+    assert found.n_weightless == sum(SIZES) - len(missing)
+    assert found.patterns.n_patterns == 3
+    assert found.n_empty == int(missing.all(axis=1).sum())
+
+
+def test_groups_that_an_attempt_of_an_earlier_version_has_done_are_counted(tmp_path, monkeypatch):
+    source = source_of(tmp_path, gaps=8)
+    with monkeypatch.context() as patch:
+        patch.setattr("dgmm.ingest.prepared_arrays.arrays_of", lambda _: {})
+        patch.setattr(stage, "shared_chunks", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepared(source, tmp_path, 1)
+    assert counted_missing(prepared(source, tmp_path, 1)).patterns.n_patterns == 7
+
+
+def test_a_group_whose_edges_are_damaged_is_read_again_by_the_attempt_that_finds_it(
+    tmp_path, monkeypatch
+):
+    source = source_of(tmp_path, gaps=8)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "shared_chunks", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepared(source, tmp_path, 1)
+    first, second = sorted((tmp_path / "prepared.zarr.part.edges").iterdir())[:2]
+    first.write_bytes(first.read_bytes()[:-30])
+    second.write_bytes(b"")
+    rows = prepared(source, tmp_path)
+    blocks = rows.read_blocks(BlockRange(0, rows.grid.n_blocks))
+    np.testing.assert_array_equal(np.concatenate([b.values for b in blocks]), source.all_rows())
+    assert sorted(set(source.n_reads().values())) == [1, 2]
 
 
 def test_a_part_with_fewer_rows_than_it_said_is_named(tmp_path):

@@ -45,8 +45,7 @@ class MissingPatterns:
     @classmethod
     def of_rows(cls, values: NDArray[Any]) -> Self:
         """Those of rows (m, d) of which NaN is what is missing."""
-        bits = np.packbits(np.isnan(values), axis=1)
-        return cls._counted(bits, np.ones(len(bits), np.int64), int(bits.any(axis=1).sum()))
+        return cls.of_counts(*different_rows(np.packbits(np.isnan(values), axis=1)))
 
     @classmethod
     def of_complete(cls, n_rows: int, n_features: int) -> Self:
@@ -55,14 +54,12 @@ class MissingPatterns:
         return cls(bits, np.full(len(bits), n_rows, np.int64), n_rows=n_rows)
 
     @classmethod
-    def _counted(cls, bits: NDArray[np.uint8], counts: NDArray[np.int64], n_partial: int) -> Self:
-        n_rows = int(counts.sum())
-        different, places = np.unique(bits, axis=0, return_inverse=True)
-        if len(different) > MOST_PATTERNS:
+    def of_counts(cls, bits: NDArray[np.uint8], counts: NDArray[np.int64]) -> Self:
+        """Those of different patterns, in the order of their bits, with their rows."""
+        n_rows, n_partial = int(counts.sum()), int(counts[bits.any(axis=1)].sum())
+        if len(counts) > MOST_PATTERNS:
             return cls(bits[:0], counts[:0], True, n_rows, n_partial)
-        total = np.zeros(len(different), np.int64)
-        np.add.at(total, places.ravel(), counts)
-        return cls(different, total, False, n_rows, n_partial)
+        return cls(bits, counts, False, n_rows, n_partial)
 
     def merge(self, other: Self) -> Self:
         """Those of these rows and the other's."""
@@ -73,7 +70,8 @@ class MissingPatterns:
             counts = self.counts + other.counts
             return type(self)(self.bits, counts, False, n_rows, n_partial)
         bits = np.concatenate([self.bits, other.bits])
-        return self._counted(bits, np.concatenate([self.counts, other.counts]), n_partial)
+        counts = np.concatenate([self.counts, other.counts])
+        return self.of_counts(*different_rows(bits, counts))
 
     @property
     def n_patterns(self) -> int | None:
@@ -83,3 +81,36 @@ class MissingPatterns:
     def missing(self, n_features: int) -> NDArray[np.bool_]:
         """The patterns as masks (m, d)."""
         return np.unpackbits(self.bits, axis=1, count=n_features).astype(np.bool_)
+
+
+def different_rows(
+    bits: NDArray[np.uint8], counts: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The different rows of `bits` in their order, and how many there are of each.
+
+    As `np.unique(bits, axis=0)`, which compares byte by byte: rows are compared as words of 64
+    bits, which takes a ninth of the time for 8 features, and less for more.
+
+    Parameters
+    ----------
+    bits : (n, w) uint8
+    counts : (n,) int64, optional
+        What each row counts; by default 1.
+    """
+    n, width = bits.shape
+    padded = np.zeros((n, max(-(-width // 8), 1) * 8), np.uint8)
+    padded[:, :width] = bits
+    words = padded.view(">u8").astype(np.uint64)  # the first byte is the highest
+    if words.shape[1] == 1 and counts is None:
+        different, total = np.unique(words[:, 0], return_counts=True)
+        return _bytes(different[:, None], width), total.astype(np.int64)
+    order = np.lexsort(words.T[::-1])
+    words = words[order]
+    starts = np.flatnonzero(np.r_[True, (words[1:] != words[:-1]).any(axis=1)][:n])
+    each = np.ones(n, np.int64) if counts is None else counts[order]
+    total = np.add.reduceat(each, starts) if n else each
+    return _bytes(words[starts], width), total
+
+
+def _bytes(words: NDArray[np.uint64], width: int) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(words.astype(">u8")).view(np.uint8)[:, :width].copy()

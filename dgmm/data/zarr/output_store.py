@@ -25,6 +25,7 @@ from dgmm.storage.folders import Entry, Folder, Target, entry_of
 
 __all__ = [
     "OutputArray",
+    "add_attributes",
     "create_array",
     "create_outputs",
     "finish_outputs",
@@ -115,6 +116,22 @@ def create_array(
     return OutputArray(str(path), name)
 
 
+def add_attributes(path: Target, name: str, attributes: Mapping[str, Any], run: str) -> None:
+    """Give an array of a group that is not finished more attributes; `finish_outputs` comes after.
+
+    Raises
+    ------
+    OutputFailedError
+        If they cannot be written, or the group is another run's.
+    """
+    with output_failures(f"{path}/{name} cannot be written"), _opened(path) as group:
+        _check_own(path, group, run)
+        with group.folder(name) as folder:
+            array = zarr.open_array(FolderStore(folder), mode="r+", zarr_format=format_in(folder))
+            array.update_attributes(dict(attributes))
+            _sync_metadata(folder)
+
+
 def finish_outputs(path: Target, run: str | None = None) -> None:
     """Write the group's consolidated metadata, so that opening it reads one file.
 
@@ -139,14 +156,19 @@ def finish_outputs(path: Target, run: str | None = None) -> None:
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         # Coordinates of text, copied to maps: xarray, which maps are for, reads them.
         warnings.filterwarnings("ignore", message=".* does not have a Zarr V3 specification")
-        if run is not None and run_of(group) != run:
-            raise OutputFailedError(f"{path} was begun anew by another run while this one wrote it")
+        if run is not None:
+            _check_own(path, group, run)
         _remove_unfinished(group)
         zarr_format = format_in(group)
         zarr.consolidate_metadata(FolderStore(group), zarr_format=zarr_format)
         (group / ("zarr.json" if zarr_format == 3 else ".zmetadata")).sync()
         group.remove(RUN_FILE)
         group.sync()
+
+
+def _check_own(path: Target, group: Folder, run: str) -> None:
+    if run_of(group) != run:
+        raise OutputFailedError(f"{path} was begun anew by another run while this one wrote it")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns
+from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns, different_rows
 from dgmm.data.summary.summarise import summarise
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
@@ -60,6 +60,20 @@ def test_patterns_of_parts_add_up_in_any_grouping():
         np.testing.assert_array_equal(other.bits, whole.bits)
         np.testing.assert_array_equal(other.counts, whole.counts)
     assert whole.counts.sum() == 940
+
+
+@pytest.mark.parametrize("d", [1, 7, 8, 9, 63, 64, 65, 130])
+@pytest.mark.parametrize("n", [0, 1, 3000])
+def test_different_rows_are_those_of_a_comparison_byte_by_byte(d, n):
+    rng = np.random.default_rng(d)
+    bits = np.packbits(rng.random((n, d)) < 0.1, axis=1)
+    bits[: n // 2, : d // 8] = 0
+    counts = rng.integers(1, 9, n)
+    expected, places, number = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
+    for found, own in ((different_rows(bits), number), (different_rows(bits, counts), None)):
+        np.testing.assert_array_equal(found[0], expected)
+        total = np.bincount(places.ravel(), counts, len(expected)) if own is None else own
+        np.testing.assert_array_equal(found[1], total)
 
 
 def test_more_patterns_than_are_told_apart_stay_more():

@@ -1,0 +1,122 @@
+"""What rows lack, counted as they are read: patterns, rows without any value, values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns, different_rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MissingCounts:
+    """What is missing among rows of positive weight; a monoid.
+
+    Attributes
+    ----------
+    patterns : MissingPatterns
+        Of the rows that have a value: those that a fit which marginalises over the others takes.
+    n_empty : int
+        Rows without any value.
+    n_missing : int
+        Values that the rows of `patterns` lack.
+    n_weightless : int
+        Rows of weight 0, of which nothing else is counted.
+    """
+
+    patterns: MissingPatterns
+    n_empty: int = 0
+    n_missing: int = 0
+    n_weightless: int = 0
+
+    @classmethod
+    def zero(cls, n_features: int) -> Self:
+        """Of no rows."""
+        return cls(MissingPatterns.zero(n_features))
+
+    @classmethod
+    def of_rows(cls, values: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Self:
+        """Of rows (b, d) in which NaN is what is missing."""
+        n_weightless = 0
+        if weights is not None and (is_weightless := weights == 0).any():
+            n_weightless = int(is_weightless.sum())
+            values = values[~is_weightless]
+        n, d = values.shape
+        missing = np.isnan(values) if values.dtype.kind == "f" else None
+        if missing is None or not missing.any():
+            patterns = MissingPatterns.of_complete(n, d)
+            return cls(patterns, n_weightless=n_weightless)
+        bits, counts = different_rows(np.packbits(missing, axis=1))
+        lacks = np.unpackbits(bits, axis=1, count=d).sum(axis=1, dtype=np.int64)
+        has_some = lacks < d
+        return cls(
+            MissingPatterns.of_counts(bits[has_some], counts[has_some]),
+            n_empty=int(counts[~has_some].sum()),
+            n_missing=int((counts * lacks)[has_some].sum()),
+            n_weightless=n_weightless,
+        )
+
+    def merge(self, other: Self) -> Self:
+        """Of these rows and the other's."""
+        return type(self)(
+            self.patterns.merge(other.patterns),
+            self.n_empty + other.n_empty,
+            self.n_missing + other.n_missing,
+            self.n_weightless + other.n_weightless,
+        )
+
+    @property
+    def lacks(self) -> float:
+        """The mean number of values that a row lacks, of those that lack some; 0 for none."""
+        return self.n_missing / self.patterns.n_partial if self.patterns.n_partial else 0.0
+
+    def describe(self) -> str:
+        """`475 of 12,850 rows lack some values, in 15 patterns; 850 have no value`."""
+        found, n_empty = self.patterns, self.n_empty
+        n_rows = found.n_rows + n_empty
+        if not found.n_partial and not n_empty:
+            return f"none of {n_rows:,} rows lacks a value"
+        number = f"more than {MOST_PATTERNS:,}" if found.is_more else f"{found.n_patterns:,}"
+        ending = "" if found.n_patterns == 1 else "s"
+        return (
+            f"{found.n_partial:,} of {n_rows:,} rows lack some values, in {number} pattern{ending}"
+            + (f"; {n_empty:,} have no value" if n_empty else "")
+        )
+
+    def record(self) -> dict[str, Any]:
+        """Plain values for JSON; a pattern is the hexadecimal text of its bits."""
+        found = self.patterns
+        texts = (row.tobytes().hex() for row in found.bits)
+        patterns = dict(zip(texts, found.counts.tolist(), strict=True))
+        return {
+            "rows": found.n_rows,
+            "incomplete": found.n_partial,
+            "empty": self.n_empty,
+            "weightless": self.n_weightless,
+            "values": self.n_missing,
+            "patterns": None if found.is_more else patterns,
+        }
+
+    @classmethod
+    def of_record(cls, found: Any, n_features: int) -> Self | None:
+        """What `record` gave; None where it is anything else."""
+        if not isinstance(found, Mapping):
+            return None
+        try:
+            numbers = [int(found[key]) for key in ("rows", "incomplete", "empty", "values")]
+            n_rows, n_partial, n_empty, n_missing = numbers
+            listed = found["patterns"]
+            texts = {} if listed is None else dict(listed)
+            raw = b"".join(bytes.fromhex(text) for text in texts)
+            bits = np.frombuffer(raw, np.uint8).reshape(len(texts), -(-n_features // 8))
+            counts = np.array(list(texts.values()), np.int64)
+            patterns = MissingPatterns(bits.copy(), counts, listed is None, n_rows, n_partial)
+            if listed is not None and int(counts.sum()) != n_rows:
+                return None
+            return cls(patterns, n_empty, n_missing, int(found["weightless"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None

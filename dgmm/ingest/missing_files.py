@@ -1,0 +1,33 @@
+"""What the rows of a group lack, as arrays of the file that is written when the group is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.summary.missing_counts import MissingCounts
+from dgmm.data.summary.missing_patterns import MissingPatterns
+
+_BITS, _COUNTS, _SUMS = "missing_bits", "missing_counts", "missing_sums"
+
+
+def arrays_of(missing: MissingCounts) -> dict[str, NDArray[Any]]:
+    """The arrays, by name."""
+    found = missing.patterns
+    sums = (
+        *(found.is_more, found.n_rows, found.n_partial),
+        *(missing.n_empty, missing.n_missing, missing.n_weightless),
+    )
+    return {_BITS: found.bits, _COUNTS: found.counts, _SUMS: np.array(sums, np.int64)}
+
+
+def counts_in(arrays: Mapping[str, NDArray[Any]]) -> MissingCounts | None:
+    """What `arrays_of` was given; None where the file has none of it."""
+    if _SUMS not in arrays:
+        return None
+    is_more, n_rows, n_partial, *others = arrays[_SUMS].tolist()
+    patterns = MissingPatterns(arrays[_BITS], arrays[_COUNTS], bool(is_more), n_rows, n_partial)
+    return MissingCounts(patterns, *others)

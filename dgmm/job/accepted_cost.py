@@ -1,0 +1,70 @@
+"""What missing values cost a job, known as soon as its rows are prepared."""
+
+from __future__ import annotations
+
+from dgmm.config import Job
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.summary.missing_counts import MissingCounts
+from dgmm.errors import UnavailableError
+from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.fitting.preparation import selected_backend
+from dgmm.ingest.prepare import counted_missing
+from dgmm.job.fit_settings import fit_settings
+from dgmm.mixture.backends import get
+from dgmm.mixture.covariance import family_named
+from dgmm.reduction.blocks import BlockGrid
+from dgmm.reduction.executor import Executor
+from dgmm.runtime.environment import all_compile_alike, process_environment
+
+
+def cost_of(
+    job: Job, counts: MissingCounts, grid: BlockGrid, *, is_everywhere: bool | None = None
+) -> MissingCost | None:
+    """The cost of a job's passes over rows of which that is known; None where nothing is missing.
+
+    Parameters
+    ----------
+    job, counts
+        What is fitted, and what its rows lack.
+    grid
+        How these rows are cut into blocks.
+    is_everywhere
+        Whether driver and workers have the same Numba; by default whether this process has any.
+    """
+    if not counts.patterns.n_partial:
+        return None
+    settings = fit_settings(job)
+    if is_everywhere is None:
+        is_everywhere = process_environment()["compiled"] is not None
+    try:
+        backend = selected_backend(settings, grid, is_everywhere=is_everywhere)
+    except UnavailableError:
+        backend = "numpy"  # what is missing is for the run to say
+    family, k = family_named(settings.covariance_type), settings.n_components
+    by_row = counts.lacks if get(backend).takes_rows else None
+    return MissingCost.of(family, k, counts.patterns, grid, by_row=by_row)
+
+
+def known_cost(job: Job, dataset: StoredDataset, executor: Executor) -> MissingCost | None:
+    """The cost of a fit whose rows were counted when they were prepared; None where it has none."""
+    if job.command != "run" or job.data.missing != "marginalise":
+        return None
+    counts = counted_missing(dataset)
+    if counts is None:
+        return None
+    alike = all_compile_alike(executor.environment())
+    return cost_of(job, counts, dataset.grid, is_everywhere=alike)
+
+
+def require_known_cost_accepted(
+    job: Job, dataset: StoredDataset, executor: Executor, *, is_accepted: bool
+) -> None:
+    """Refuse passes that take too long, where what rows lack was counted when they were prepared.
+
+    Raises
+    ------
+    CostNotAcceptedError
+        If they do, unless that is accepted.
+    """
+    if (cost := known_cost(job, dataset, executor)) is not None:
+        require_accepted(cost, is_accepted=is_accepted)

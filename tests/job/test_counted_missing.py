@@ -1,0 +1,120 @@
+"""What rows lack is known once they are prepared: to plan, ingest and `--accept-cost`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from formula_jobs import SIZES, by_hand, job_of, record
+from formula_source import FORMULA, FormulaSource
+
+from dgmm.cli.entry_point import run
+from dgmm.data.formats import FORMATS
+
+N = sum(SIZES)
+MARGINALISE = {"missing": "marginalise"}
+
+
+@pytest.fixture(autouse=True)
+def formula(monkeypatch):
+    monkeypatch.setitem(FORMATS, "formula", FORMULA)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Patterns of three features, that of no value among them."""
+    (tmp_path / "log").mkdir()
+    return FormulaSource(SIZES, log=str(tmp_path / "log"), gaps=8)
+
+
+def counts():
+    """Rows with each pattern, by the number whose bits it is."""
+    return np.bincount(np.arange(N) % 8)
+
+
+def said():
+    n_empty = counts()[7]
+    n_partial = N - n_empty - counts()[0]
+    return f"{n_partial:,} of {N:,} rows lack some values, in 7 patterns; {n_empty:,} have no value"
+
+
+def planned(capsys, *arguments):
+    capsys.readouterr()
+    assert run(["plan", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_ingest_prints_the_patterns_and_the_plan_knows_them_before_any_fit(
+    tmp_path, source, capsys
+):
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
+    assert "patterns are counted when the rows are prepared (dgmm ingest" in planned(capsys, job)
+    assert run(["ingest", "--quiet", job]) == 0
+    assert f"{N:,} rows are prepared: {said()}; dgmm run goes on" in capsys.readouterr().err
+    text = planned(capsys, job)
+    assert f"marginalised over: {said()} (counted when the rows were written)" in text
+    assert f"{counts()[1]:,} rows lack feature 0\n" in text
+    assert "  and 1 more\n" in text
+    cost = f"a pass takes about {record(tmp_path / 'run')['missing']['cost']:.2g} times as long"
+    assert cost in text
+    other = planned(capsys, job, "--set", "model.covariance_type=diag")
+    assert said() in other
+    assert cost not in other
+    assert run(["run", "--quiet", job]) == 0
+    assert record(tmp_path / "run")["missing"]["patterns"] == 7
+    assert cost in planned(capsys, job)
+    assert set(source.n_reads().values()) == {1}
+
+
+def test_the_cost_is_asked_for_as_soon_as_rows_are_prepared(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
+    assert run(["run", "--quiet", job]) == 78
+    assert "Run the job with --accept-cost" in capsys.readouterr().err
+    timings = record(tmp_path / "run")["timings"]
+    assert "prepare" in timings
+    assert "summary" not in timings
+    assert run(["run", "--quiet", "--accept-cost", job]) == 0
+    assert "summary" in record(tmp_path / "run")["timings"]
+    assert set(source.n_reads().values()) == {1}
+
+
+def test_ingest_warns_of_a_cost_that_the_run_will_ask_for(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setattr("dgmm.job.ingesting.MOST_COST", 1.0)
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
+    assert run(["ingest", "--quiet", job]) == 0
+    assert "dgmm run will ask for --accept-cost" in capsys.readouterr().err
+
+
+def test_rows_that_are_prepared_elsewhere_keep_their_counts(tmp_path, source, capsys):
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json")))
+    to = tmp_path / "rows.zarr"
+    assert run(["ingest", "--quiet", job, "--to", str(to)]) == 0
+    assert f"features are in {to}: {said()}" in capsys.readouterr().err
+    own = job_of(tmp_path, to, "own", data={"array": "rows", **MARGINALISE})
+    assert said() in planned(capsys, str(own))
+
+
+def test_values_that_a_step_has_no_result_for_are_counted(tmp_path, capsys):
+    rows = np.ones((500, 2))
+    rows[:40, 1] = -1.0
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=rows, chunks=(100, 2))
+    steps = tmp_path / "run.yaml"
+    job_of(tmp_path, tmp_path / "rows.zarr", data=MARGINALISE)
+    steps.write_text(steps.read_text()[:-1] + ', "preprocess": [{"log": {"offset": 0}}]}')
+    assert run(["ingest", "--quiet", str(steps)]) == 0
+    told = capsys.readouterr().err
+    assert "500 rows are prepared: 40 of 500 rows lack some values, in 2 patterns" in told
+
+
+def test_a_plan_counts_rows_in_place_where_it_is_asked_to(tmp_path, source, capsys, monkeypatch):
+    plain = str(job_of(tmp_path, by_hand(tmp_path, source), data=MARGINALISE))
+    assert "patterns are not counted yet: --count-missing counts" in planned(capsys, plain)
+    counted = planned(capsys, plain, "--count-missing")
+    assert f"marginalised over: {said()} (counted now)" in counted
+    assert "a pass takes about" in counted
+    monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # blocks of 4,096 rows: 7
+    monkeypatch.setattr("dgmm.job.missing_plan._MOST_BLOCKS", 2)
+    seen = planned(capsys, plain, "--count-missing")
+    assert "in 7 patterns" in seen
+    assert "estimated from 2 of 7 blocks; others may have more patterns" in seen
