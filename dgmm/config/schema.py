@@ -207,6 +207,9 @@ class OutputSettings(Settings):
     imputed: Flag = False
     """Values with expected ones where they are missing, and their standard deviations, float64:
     rows x features x 16 bytes. Needs `data.missing: marginalise`."""
+    residual: Flag = True
+    """Distance of each row from what its principal components give back, float64, where the rows go
+    through `preprocess.pca`; residual_1, residual_2, ... of several."""
     report: Literal["auto"] | Flag = "auto"
     """report.html: `auto` writes it where matplotlib imports, `true` insists, `false` never."""
 
@@ -296,7 +299,7 @@ class Job(Settings):
 
 _PRODUCTS = (
     *("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities"),
-    "imputed",
+    *("imputed", "residual"),
 )
 
 

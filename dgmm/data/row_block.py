@@ -30,12 +30,16 @@ class RowBlock:
         In the stored type, native byte order, C order.
     weights : (b,) float64 or None
         Weight of each row, finite and not negative; None where each weighs 1.
+    residuals : (b, r) float64 or None
+        Distances from what components give back of each row, one for each `pca` that the rows have
+        behind them; None where nothing reads them.
     """
 
     index: int
     start: int
     values: Rows
     weights: NDArray[np.float64] | None = None
+    residuals: NDArray[np.float64] | None = None
 
     @property
     def complete(self) -> Mask | None:

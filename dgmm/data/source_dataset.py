@@ -133,7 +133,13 @@ class SourceDataset:
     def read_bytes(self) -> int:
         """Bytes of one read of prepared rows: a chunk."""
         rows = min(self.chunk_rows, self.n_samples)
-        return rows * (self.n_features * self.dtype.itemsize + 8 * self.description.has_weights)
+        return rows * self.row_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a prepared row: its values, its weight and its residuals."""
+        beside = self.description.has_weights + len(self.description.residuals)
+        return self.n_features * self.dtype.itemsize + 8 * beside
 
     def with_prepared(self, rows: StoredDataset) -> Self:
         """The same data set, whose rows can be read."""

@@ -11,19 +11,28 @@ import numpy as np
 from dgmm.data.dataset import Dataset
 from dgmm.data.fill_value import FillValue
 from dgmm.data.forwarding_dataset import ForwardingDataset, StoredRows, read_in_grid
-from dgmm.data.row_block import RowBlock
+from dgmm.data.row_block import RowBlock, Rows
 from dgmm.data.selected_features import in_model_order
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.transforms.preprocessing import Preprocessing, prepared_type
+from dgmm.data.transforms.preprocessing import Floats, Preprocessing, prepared_type
 from dgmm.data.valid_range import ValidRange
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 
 @dataclass(frozen=True, slots=True)
 class TransformedDataset(ForwardingDataset):
-    """Rows of a data set with the features that the steps make of its own; picklable."""
+    """Rows of a data set with the features that the steps make of its own; picklable.
+
+    Attributes
+    ----------
+    rows : Dataset
+    steps : Preprocessing
+    has_residuals : bool
+        Whether blocks have the steps' residuals.
+    """
 
     steps: Preprocessing
+    has_residuals: bool = False
 
     @property
     def n_features(self) -> int:
@@ -67,8 +76,14 @@ class TransformedDataset(ForwardingDataset):
         for block in read_in_grid(self.rows, self.grid, blocks):
             if valid is not None and (n := valid.rows_outside(block.values)):
                 raise valid.refused(f"{n:,} of rows {block.start:,} to {block.stop - 1:,}")
+            values, residuals = self._transformed(block.values)
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which is refused later
-                yield replace(block, values=self.steps.apply(block.values).astype(self.dtype))
+                yield replace(block, values=values.astype(self.dtype), residuals=residuals)
+
+    def _transformed(self, rows: Rows) -> tuple[Floats, Floats | None]:
+        if self.has_residuals:
+            return self.steps.apply_with_residuals(rows)
+        return self.steps.apply(rows), None
 
     def fingerprint(self) -> dict[str, Any]:
         """Of what is stored, and of the steps."""

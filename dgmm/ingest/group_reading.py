@@ -89,7 +89,9 @@ class RowBatches:
             taken.values[own] = rest.values[:n_copied]
             if taken.weights is not None and rest.weights is not None:
                 taken.weights[own] = rest.weights[:n_copied]
-            self._rest = _from(rest, n_copied)
+            if taken.residuals is not None and rest.residuals is not None:
+                taken.residuals[own] = rest.residuals[:n_copied]
+            self._rest = rest.part(slice(n_copied, None))
             filled += n_copied
         return taken
 
@@ -101,7 +103,12 @@ class RowBatches:
     def _empty(self, n_rows: int) -> SourceRows:
         described = self._described
         values = np.empty((n_rows, len(described.feature_names)), described.dtype)
-        return SourceRows(values, np.empty(n_rows) if described.has_weights else None)
+        r = len(described.residuals)
+        return SourceRows(
+            values,
+            np.empty(n_rows) if described.has_weights else None,
+            np.empty((n_rows, r)) if r else None,
+        )
 
     def _of_parts(self, group: Group) -> Iterator[SourceRows]:
         for part in group.parts:
@@ -128,11 +135,6 @@ class RowBatches:
         expected = (len(values),) if described.has_weights else None
         if (None if weights is None else weights.shape) != expected:
             raise DataError(f"{part.name}: expected weights of shape {expected} with its rows")
-
-
-def _from(rows: SourceRows, start: int) -> SourceRows:
-    weights = None if rows.weights is None else rows.weights[start:]
-    return SourceRows(rows.values[start:], weights)
 
 
 def _other_count(part: RowPart, found: str) -> DataError:

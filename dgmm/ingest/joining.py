@@ -67,7 +67,7 @@ class ChunkJoiner:
         for index in range(run.start, run.stop):
             chunk = self.chunks[index]
             pieces = [self._piece(group, chunk) for group in chunk.groups]
-            self.arrays.write(chunk.start, _joined(pieces))
+            self.arrays.write(chunk.start, SourceRows.joined(pieces))
             self.arrays.sync(chunk.start, chunk.stop)
             yield index, JoinedCount(chunk.stop - chunk.start)
 
@@ -77,11 +77,4 @@ class ChunkJoiner:
         _, last = group.inner_chunks(self.chunk_rows, self.n_samples)
         rows, start = (head, group.start) if chunk.start < last else (tail, last)
         own = slice(max(chunk.start - start, 0), chunk.stop - start)
-        weights = None if rows.weights is None else rows.weights[own]
-        return SourceRows(rows.values[own], weights)
-
-
-def _joined(pieces: Sequence[SourceRows]) -> SourceRows:
-    values = np.concatenate([piece.values for piece in pieces])
-    weights = [piece.weights for piece in pieces if piece.weights is not None]
-    return SourceRows(values, np.concatenate(weights) if weights else None)
+        return rows.part(own)

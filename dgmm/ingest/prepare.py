@@ -66,7 +66,8 @@ class PreparedTarget:
     def arrays(self, dataset: SourceDataset) -> PreparedArrays:
         """What tasks write."""
         path = str(self.folder.path / self.part.name)
-        return PreparedArrays(path, self.run, dataset.description.has_weights)
+        described = dataset.description
+        return PreparedArrays(path, self.run, described.has_weights, described.residuals)
 
 
 def is_prepared(dataset: SourceDataset, target: PreparedTarget) -> bool:

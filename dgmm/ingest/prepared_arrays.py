@@ -48,20 +48,28 @@ class PreparedArrays:
         Digest of the source's data: nothing is written into another one's group.
     has_weights : bool
         Whether there is an array of weights beside the rows.
+    residuals : tuple of str
+        Arrays of further numbers beside the rows, one a row each.
     """
 
     path: str
     run: str
     has_weights: bool
+    residuals: tuple[str, ...] = ()
     _opened: dict[str, OutputArray] = field(default_factory=dict, compare=False, repr=False)
 
-    def __reduce__(self) -> tuple[type[PreparedArrays], tuple[str, str, bool]]:
-        return type(self), (self.path, self.run, self.has_weights)
+    def __reduce__(self) -> tuple[type[PreparedArrays], tuple[Any, ...]]:
+        return type(self), (self.path, self.run, self.has_weights, self.residuals)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The arrays."""
-        return (ROWS, WEIGHTS) if self.has_weights else (ROWS,)
+        return (ROWS, *self._beside)
+
+    @property
+    def _beside(self) -> tuple[str, ...]:
+        """Those of one number a row."""
+        return (*((WEIGHTS,) if self.has_weights else ()), *self.residuals)
 
     def create(self, place: Entry, dataset: SourceDataset) -> None:
         """Make the group with its empty arrays; one of dgmm's that is there is replaced.
@@ -87,10 +95,10 @@ class PreparedArrays:
             fill_value=float("nan") if dataset.dtype.kind == "f" else 0,
             attributes=dataset.attributes,
         )
-        if self.has_weights:
+        for name in self._beside:
             create_array(
                 place,
-                WEIGHTS,
+                name,
                 shape=(n,),
                 chunks=(rows,),
                 dtype=np.float64,
@@ -136,6 +144,9 @@ class PreparedArrays:
         self._array(ROWS).write(start, rows.values)
         if rows.weights is not None:
             self._array(WEIGHTS).write(start, rows.weights)
+        if rows.residuals is not None:
+            for name, column in zip(self.residuals, rows.residuals.T, strict=True):
+                self._array(name).write(start, np.ascontiguousarray(column))
 
     def sync(self, start: int, stop: int) -> None:
         """Make the chunks of rows [start, stop) durable."""
@@ -168,6 +179,8 @@ class PreparedArrays:
         arrays |= arrays_of(missing)
         if head.weights is not None and tail.weights is not None:
             arrays |= {"head_weights": head.weights, "tail_weights": tail.weights}
+        if head.residuals is not None and tail.residuals is not None:
+            arrays |= {"head_residuals": head.residuals, "tail_residuals": tail.residuals}
         with self._edges() as folder:
             write_sealed(folder / _file(group), **arrays)
 
@@ -186,7 +199,8 @@ class PreparedArrays:
                 folder.remove(_file(group))
                 raise OutputFailedError(f"{error}. Run the same command again") from error
         head, tail = (
-            SourceRows(found[name], found.get(f"{name}_weights")) for name in ("head", "tail")
+            SourceRows(found[name], found.get(f"{name}_weights"), found.get(f"{name}_residuals"))
+            for name in ("head", "tail")
         )
         return head, tail
 

@@ -22,6 +22,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("data", "csv"): dict.fromkeys(("delimiter", "decimal", "null_values", "encoding")),
     ("data", "prepare"): "auto",
     ("outputs", "imputed"): False,
+    ("outputs", "residual"): True,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

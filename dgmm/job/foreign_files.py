@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 
+from dgmm.data.transforms.asked_step import residual_place
 from dgmm.data.zarr.folder_store import RUN_FILE
 from dgmm.data.zarr.format_versions import METADATA, group_attributes
 from dgmm.ingest.prepared_arrays import PREPARED_ARRAYS
@@ -36,6 +37,7 @@ def _is_foreign(folder: Folder, name: str) -> bool:
         if name == MODEL:
             return not names <= set(MODEL_FILES)
         arrays = PREPARED_ARRAYS if name == PREPARED else ROW_OUTPUTS.names()
-        own = {*METADATA, ".zmetadata", RUN_FILE, *arrays}
+        residuals = {n for n in names if residual_place(n) is not None}
+        own = {*METADATA, ".zmetadata", RUN_FILE, *arrays, *residuals}
         is_ours = group_attributes(held).get("written_by") == "dgmm"
         return not names <= own or bool(names and not is_ours)

@@ -127,14 +127,12 @@ class Preparation:
         """From the source's own metadata."""
         chunk, n_parts = dataset.read_bytes, len(dataset.parts)
         rows = min(dataset.chunk_rows, dataset.n_samples)
-        row_bytes = dataset.n_features * dataset.dtype.itemsize
-        row_bytes += 8 * dataset.description.has_weights
         source = dataset.source
         steps = source if isinstance(source, TransformedRows) else None
         return cls(
             kind=dataset.kind,
             n_parts=n_parts,
-            n_bytes=dataset.n_samples * row_bytes,
+            n_bytes=dataset.n_samples * dataset.row_bytes,
             task=(
                 Term("one read of the source", dataset.source.read_bytes, "as the source says"),
                 Term("prepared rows", _EDGE_CHUNKS * chunk, f"{_EDGE_CHUNKS} chunks"),

@@ -15,6 +15,7 @@ from dgmm.errors import DataError
 from dgmm.job.directory import RunDirectory
 from dgmm.job.earlier_identities import computed_from, in_former_names
 from dgmm.job.identity import fingerprint
+from dgmm.job.residuals import with_residuals
 from dgmm.job.stages import output_attributes, product_names, publish_outputs
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
@@ -95,7 +96,7 @@ class OutputStage:
         """
         flagged_later = quantile is not None
         flagged = flagged_later or self._model.anomaly_threshold is not None
-        names = product_names(self._job, anomaly=flagged)
+        names = product_names(self._job, anomaly=flagged, steps=self._model.preprocess)
         self._prepare(names, quantile)
         written = tuple(n for n in names if not (flagged_later and n == "anomaly"))
         total = self._state.once(self._slots["walk"], lambda: self._scored(written))
@@ -135,7 +136,7 @@ class OutputStage:
     def _scored(self, names: tuple[str, ...]) -> ScoringStatistics:
         """Every row accounted for."""
         total = scoring_pass(
-            self._dataset,
+            with_residuals(self._job, self._dataset, names, self._directory),
             self._executor,
             self._model,
             Products(self._path, names, self._run),

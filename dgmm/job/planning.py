@@ -8,6 +8,7 @@ from dataclasses import replace
 from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import reads_all_rows
@@ -18,14 +19,14 @@ from dgmm.fitting.settings import FitSettings
 from dgmm.job.memory_plan import Preparation, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
-from dgmm.job.stages import open_data, product_names
+from dgmm.job.stages import open_data, product_names, residual_products
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.machine import available_memory, free_memory
-from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.output_registry import ROW_OUTPUTS, row_output
 from dgmm.scoring.scoring_pass import chunk_blocks, responsibilities_chunk_rows
 
 
@@ -63,9 +64,11 @@ def _plan(
     preparation = Preparation.of(dataset) if isinstance(dataset, SourceDataset) else None
     if preparation is not None:
         driver.append(preparation.driver)
-    names = product_names(job, anomaly=job.output.anomaly_quantile is not None)
+    steps = None if model is None else model.preprocess
+    flagged = job.output.anomaly_quantile is not None
+    names = product_names(job, anomaly=flagged, steps=steps)
     sizes = work.n_components, dataset.n_features
-    row_bytes = sum(ROW_OUTPUTS.named(name).row_bytes(*sizes) for name in names)
+    row_bytes = sum(row_output(name).row_bytes(*sizes) for name in names)
     return Plan(
         shape=(dataset.n_samples, dataset.n_features),
         dtype=str(dataset.dtype),
@@ -134,7 +137,7 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
         n_candidates=1 if model is not None else m.n_init * effort.n_begun,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
-        output_chunk_bytes=_output_chunk_bytes(job, grid, k),
+        output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
         n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
@@ -169,12 +172,17 @@ def _reads_of_start(job: Job) -> int:
     return N_READS + (job.data.missing == "marginalise") if over_all else 0
 
 
-def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int) -> int:
+def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int, model: MixtureModel | None) -> int:
     """A chunk of every array with one value per row; of posteriors a block and what is written."""
-    outputs = [ROW_OUTPUTS.named(name) for name in product_names(job, anomaly=True)]
-    sizes = k, grid.n_features
-    flat = sum(o.row_bytes(*sizes) for o in ROW_OUTPUTS.values() if not o.is_wide)
+    steps = None if model is None else model.preprocess
+    outputs = [row_output(name) for name in product_names(job, anomaly=True, steps=steps)]
+    sizes, residuals = (k, grid.n_features), residual_products(job, steps)
+    flat = sum(
+        o.row_bytes(*sizes) for n, o in ROW_OUTPUTS.items() if not o.is_wide and n != RESIDUAL
+    )
+    flat += sum(row_output(name).row_bytes(*sizes) for name in residuals)
     chunk = chunk_blocks(grid) * grid.rows_per_block * flat
+    chunk += 2 * grid.rows_per_block * 8 * len(residuals)  # of a block, read and beside its rows
     if any(output.needs_posteriors for output in outputs):
         chunk += grid.rows_per_block * k * 4
     imputed = sum(output.row_bytes(*sizes) for output in outputs if output.is_per_feature)

@@ -128,7 +128,8 @@ def _require_products(job: Job, again: Rescoring, before: Mapping[str, Any]) -> 
         With the arrays that nothing here makes.
     """
     flagged = again.quantile is not None or again.model.anomaly_threshold is not None
-    if lost := sorted(set(before) - set(product_names(job, anomaly=flagged))):
+    steps = again.model.preprocess
+    if lost := sorted(set(before) - set(product_names(job, anomaly=flagged, steps=steps))):
         raise UnavailableError(
             f"the outputs cannot be written again: the run has written {', '.join(lost)}, which no "
             "package that is installed here declares under dgmm.outputs. Install that package again"

@@ -15,6 +15,8 @@ from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transforms.asked_step import RESIDUAL, residual_names
+from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import finish_outputs
@@ -66,7 +68,7 @@ def _as_prepared(job: Job, dataset: StoredDataset) -> StoredDataset:
         own = dataset.source if isinstance(dataset, SourceDataset | InPlaceDataset) else None
         plain = PlainRows(dataset, "preprocess") if own is None else own
         kind = job.data.weights.kind if job.command == "run" else None
-        return SourceDataset.of(TransformedRows(plain, asked, kind))
+        return SourceDataset.of(TransformedRows(plain, asked, kind, job.output.residual))
     if job.data.prepare == "always" and isinstance(dataset, InPlaceDataset):
         return SourceDataset.of(dataset.source)
     if job.data.prepare == "always" and not isinstance(dataset, SourceDataset):
@@ -161,12 +163,27 @@ def _where(job: Job) -> str:
     return CLUSTERS.named(c.kind).where
 
 
-def product_names(job: Job, *, anomaly: bool) -> tuple[str, ...]:
-    """Arrays that the job writes: what its keys ask for, and all registered ones."""
+def product_names(
+    job: Job, *, anomaly: bool, steps: Preprocessing | None = None
+) -> tuple[str, ...]:
+    """Arrays that the job writes: what its keys ask for, and all registered ones.
+
+    `steps` are those of a model that is applied; a job that fits has its own.
+    """
     completed = job.data.missing == "marginalise" and job.output.log_density
     own = {"anomaly": anomaly, COMPLETED: completed, "imputed_sd": job.output.imputed}
-    wanted = {**own, **job.output.model_dump()}
-    return tuple(name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
+    wanted = {**own, **job.output.model_dump(), RESIDUAL: False}
+    names = (name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
+    return (*names, *residual_products(job, steps))
+
+
+def residual_products(job: Job, steps: Preprocessing | None) -> tuple[str, ...]:
+    """The residuals that the job writes: one for each `pca` that its rows go through."""
+    if not job.output.residual:
+        return ()
+    if job.command == "run":
+        return residual_names(step.asked().kind for step in job.preprocess or ())
+    return () if steps is None else steps.residual_names
 
 
 def output_format(job: Job, dataset: StoredDataset) -> ZarrFormat:

@@ -18,7 +18,7 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.fill_values import filled_rows
-from dgmm.scoring.output_registry import ROW_OUTPUTS
+from dgmm.scoring.output_registry import row_output
 from dgmm.scoring.partial_rows import marginal_scorer
 from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
 
@@ -43,7 +43,7 @@ class _Scores:
         """
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         marginal = marginal_scorer(self.model.parameters)
-        outputs = [ROW_OUTPUTS.named(name) for name in self.names]
+        outputs = [row_output(name) for name in self.names]
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, n_empty = 0, 0
@@ -99,7 +99,7 @@ def scores(
     """
     grid = dataset.grid
     out: dict[str, NDArray[Any]] = {}
-    for output in map(ROW_OUTPUTS.named, names):
+    for output in map(row_output, names):
         dtype = np.float64 if output.needs_posteriors else output.dtype
         shape = (dataset.n_samples, *output.shape(model.n_components, dataset.n_features))
         out[output.name] = np.empty(shape, dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.row_block import Mask
+from dgmm.data.transforms.asked_step import RESIDUAL, residual_place
 from dgmm.registry import Registry
 
 #: More components than these are not listed as flags one by one.
@@ -48,6 +50,9 @@ class ScoredBlock:
     imputed, imputed_sd : (b, d) or None
         Values, expected ones where they are missing, and the standard deviations of these; 0 where
         a value is not missing. None unless an output needs them.
+    residuals : (b, r) or None
+        Distances of rows from what the components of each `pca` give back of them, those of dropped
+        rows included; None where nothing has read them.
     """
 
     labels: NDArray[np.int32]
@@ -59,6 +64,7 @@ class ScoredBlock:
     completed_log_density: NDArray[np.float64]
     imputed: NDArray[np.float64] | None = None
     imputed_sd: NDArray[np.float64] | None = None
+    residuals: NDArray[np.float64] | None = None
 
     def is_own(self, values: NDArray[Any]) -> bool:
         """Whether values are scores as they are, in which dropped rows are filled in."""
@@ -161,6 +167,20 @@ def _anomaly_flags(n_components: int) -> dict[int, str]:
     return {-1: "row_left_out", 0: "no_anomaly", 1: "anomaly"}
 
 
+def _residual(block: ScoredBlock, place: int) -> NDArray[np.float64]:
+    """That of one `pca`."""
+    if block.residuals is None:
+        raise RuntimeError("residuals of rows that were read without them")
+    return block.residuals[:, place]
+
+
+def _residual_output(name: str, place: int) -> RowOutput:
+    return RowOutput(
+        *(name, "float64", _NAN, partial(_residual, place=place)),
+        "distance of the row from its reconstruction by the principal components",
+    )
+
+
 _NAN = float("nan")
 _BUILT_IN = (
     RowOutput(
@@ -201,6 +221,7 @@ _BUILT_IN = (
         "standard deviations of expected values; 0 where a value is not missing",
         is_per_feature=True,
     ),
+    _residual_output(RESIDUAL, 0),
 )
 #: What anomalies go by where rows lack values.
 COMPLETED = "completed_log_density"
@@ -210,3 +231,17 @@ ROW_OUTPUTS: Registry[RowOutput] = Registry(
 )
 #: Those that a job's `output` section switches; all others are written by every job.
 SWITCHED = frozenset(o.name for o in _BUILT_IN)
+
+
+def row_output(name: str) -> RowOutput:
+    """The output of a name: of the registry, or `residual_2`, that of the second of several `pca`.
+
+    Raises
+    ------
+    DgmmError
+        As the registry, if there is none.
+    """
+    place = residual_place(name)
+    if place is None or name in ROW_OUTPUTS:
+        return ROW_OUTPUTS.named(name)
+    return _residual_output(name, place)

@@ -30,7 +30,7 @@ from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
-from dgmm.scoring.output_registry import ROW_OUTPUTS, RowOutput, ScoredBlock
+from dgmm.scoring.output_registry import RowOutput, ScoredBlock, row_output
 from dgmm.scoring.partial_rows import marginal_scorer
 from dgmm.scoring.row_scores import ScoredMixture, score_block
 from dgmm.scoring.scoring_statistics import ScoringStatistics
@@ -69,7 +69,7 @@ class Products:
 
     def __post_init__(self) -> None:
         """Look the outputs up here: a worker process may know other ones."""
-        object.__setattr__(self, "outputs", tuple(map(ROW_OUTPUTS.named, self.names)))
+        object.__setattr__(self, "outputs", tuple(map(row_output, self.names)))
 
     @property
     def posterior_dtype(self) -> str | None:
@@ -143,9 +143,10 @@ class RowWriter:
                 *(rows, scorer, workspace, self.model, dtype, marginal),
                 impute=self.products.imputes,
             )
-            digests, statistics = writer.add(block.index, scored.block), scored.statistics
+            found = replace(scored.block, residuals=block.residuals)
+            digests, statistics = writer.add(block.index, found), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
-            del scored  # its posteriors must not stand beside those of the next block
+            del scored, found  # its posteriors must not stand beside those of the next block
             if (block.index + 1) % per_chunk == 0 or block.index + 1 == run.stop:
                 digests |= writer.flush()
             yield block.index, replace(statistics, n_filled=filled, digests=digests)
@@ -238,7 +239,7 @@ def describe(
     for name in names:
         array = OutputArray(str(path), name)
         described[name] = {
-            "dtype": ROW_OUTPUTS.named(name).dtype,
+            "dtype": row_output(name).dtype,
             "shape": list(array.shape),
             "chunk_rows": array.chunk_rows,
             "sha256": digests[name],

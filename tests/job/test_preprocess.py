@@ -13,6 +13,7 @@ import pytest
 import zarr
 from formula_jobs import SIZES, bits, job_of, record
 from formula_source import FORMULA, FormulaSource
+from preprocessed_jobs import NAMES, PROFILES, RNG, ROWS, N, array, job_with, predict, prepared
 from sklearn.decomposition import PCA
 from test_run_record import faults
 
@@ -21,52 +22,10 @@ from dgmm.cli.entry_point import run
 from dgmm.data.formats import FORMATS
 from dgmm.run_record import json_schema
 
-RNG = np.random.default_rng(5)
-N = 6000
-CENTRES = np.array([[0.0, 0.0], [4.0, 1.0], [1.0, 5.0]])
-LATENT = CENTRES[np.arange(N) % 3] + 0.3 * RNG.normal(size=(N, 2))
-#: Two profiles of three depths each, and a value that is positive.
-ROWS = np.column_stack(
-    [
-        LATENT @ RNG.normal(size=(2, 3)) + 0.05 * RNG.normal(size=(N, 3)) + 20.0,
-        LATENT @ RNG.normal(size=(2, 3)) + 0.05 * RNG.normal(size=(N, 3)) - 5.0,
-        np.exp(LATENT[:, :1]),
-    ]
-)
-NAMES = [*(f"SR[depth={z}]" for z in (5, 10, 20)), *(f"dSA[depth={z}]" for z in (5, 10, 20)), "c"]
-
 
 @pytest.fixture(autouse=True)
 def formula(monkeypatch):
     monkeypatch.setitem(FORMATS, "formula", FORMULA)
-
-
-def array(folder, rows=ROWS, name="rows.zarr", chunk=1000, names=NAMES):
-    path = folder / name
-    made = zarr.create_array(
-        str(path), shape=rows.shape, chunks=(chunk, rows.shape[1]), dtype=rows.dtype
-    )
-    made[...] = rows
-    made.attrs["feature_names"] = list(names)
-    return path
-
-
-def prepared(folder):
-    return zarr.open_group(folder / "prepared.zarr", mode="r")["rows"]
-
-
-def job_with(folder, data, steps, name="run", /, **sections):
-    job = job_of(folder, data, name, **sections)
-    tree = json.loads(job.read_text()) | {"preprocess": steps}
-    job.write_text(json.dumps(tree))
-    return job
-
-
-def predict(folder, data, name="predicted", model="run"):
-    job = job_of(folder, data, name)
-    tree = json.loads(job.read_text()) | {"model": {"path": str(folder / model / "model")}}
-    job.write_text(json.dumps(tree))
-    return job
 
 
 def columns(step, rows):
@@ -104,14 +63,6 @@ def test_a_step_is_numpys_and_a_run_fits_its_rows(tmp_path, step, own):
     by_hand = array(tmp_path, rows[:], "by-hand.zarr")
     assert run(["run", "--quiet", str(job_of(tmp_path, by_hand, "plain"))]) == 0
     assert bits(tmp_path / "run") == bits(tmp_path / "plain")
-
-
-PROFILES = [
-    {"log": {"offset": 0.0, "columns": ["c"]}},
-    {"standardise": {}},
-    {"pca": {"variables": ["SR", "dSA"], "n": 2, "whiten": True}},
-    {"clip": {"quantiles": [0.001, 0.999], "columns": ["SR_pc1"]}},
-]
 
 
 def profiles(rows=ROWS):
@@ -207,6 +158,12 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path, n):
     assert run(["run", "--quiet", str(job_with(tmp_path, same, steps, "whole", **one))]) == 0
     assert bits(tmp_path / "run") == bits(tmp_path / "whole")
     assert prepared(tmp_path / "run").dtype == np.float32
+    found, expected = (
+        zarr.open_group(tmp_path / name / "outputs.zarr", mode="r")["residual"][:]
+        for name in ("run", "whole")
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(found).all()
 
 
 def test_the_bits_do_not_depend_on_the_chunks_of_a_plain_array(tmp_path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class SourceDescription:
         What the run warns of.
     has_weights : bool
         Whether `read` yields weights with all rows (`DataSource.weight_column`).
+    residuals : tuple of str
+        Names of further numbers that `read` yields with all rows (r): residuals of `pca`.
     fill_value, valid_range
         What missing values may be hidden behind, where `read` does not yield NaN for them.
     """
@@ -56,6 +58,7 @@ class SourceDescription:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     has_weights: bool = False
+    residuals: tuple[str, ...] = ()
     fill_value: FillValue | None = None
     valid_range: ValidRange | None = None
 
@@ -74,10 +77,39 @@ class RowPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceRows:
-    """Consecutive rows of a part: values (b, d), NaN where missing, and weights (b,) or None."""
+    """Consecutive rows of a part.
+
+    Attributes
+    ----------
+    values : (b, d)
+        NaN where missing.
+    weights : (b,) or None
+    residuals : (b, r) or None
+        A column for each of `SourceDescription.residuals`.
+    """
 
     values: NDArray[Any]
     weights: NDArray[np.float64] | None = None
+    residuals: NDArray[np.float64] | None = None
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Self]) -> Self:
+        """Consecutive pieces of rows, at least one, as one."""
+        weights = [piece.weights for piece in pieces if piece.weights is not None]
+        residuals = [piece.residuals for piece in pieces if piece.residuals is not None]
+        return cls(
+            np.concatenate([piece.values for piece in pieces]),
+            np.concatenate(weights) if weights else None,
+            np.concatenate(residuals) if residuals else None,
+        )
+
+    def part(self, own: slice) -> Self:
+        """Some of the rows, not copied."""
+        return type(self)(
+            self.values[own],
+            None if self.weights is None else self.weights[own],
+            None if self.residuals is None else self.residuals[own],
+        )
 
 
 @runtime_checkable

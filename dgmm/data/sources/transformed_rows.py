@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.data.sources.row_source import (
     Delivery,
@@ -15,7 +16,13 @@ from dgmm.data.sources.row_source import (
     SourceDescription,
     SourceRows,
 )
-from dgmm.data.transforms.asked_step import COMPONENTS, MEASURED, AskedStep, names_behind
+from dgmm.data.transforms.asked_step import (
+    COMPONENTS,
+    MEASURED,
+    AskedStep,
+    names_behind,
+    residual_names,
+)
 from dgmm.data.transforms.preprocessing import Preprocessing, prepared_type, record_of_asked
 from dgmm.data.transforms.row_sample import sample_size
 from dgmm.data.weight_kind import WeightKind
@@ -37,6 +44,8 @@ class TransformedRows:
     asked : tuple of AskedStep
     weight_kind : {"counts", "importance"}, optional
         What weights mean that the rows have.
+    has_residuals : bool
+        Whether rows are read with the residuals of `pca`.
     steps : Preprocessing, optional
         The steps with their numbers; without them nothing can be read.
     """
@@ -44,6 +53,7 @@ class TransformedRows:
     source: RowSource
     asked: tuple[AskedStep, ...]
     weight_kind: WeightKind | None = None
+    has_residuals: bool = True
     steps: Preprocessing | None = None
 
     @property
@@ -62,9 +72,15 @@ class TransformedRows:
             units=units,
             attributes=attributes,
             notes=(*own.notes, self._note()),
+            residuals=self._residuals,
             fill_value=None,
             valid_range=None,
         )
+
+    @property
+    def _residuals(self) -> tuple[str, ...]:
+        kinds = (step.kind for step in self.asked)
+        return residual_names(kinds) if self.has_residuals else ()
 
     def _note(self) -> str:
         kinds = ", ".join(step.kind for step in self.asked)
@@ -104,7 +120,8 @@ class TransformedRows:
     def read_bytes(self) -> int:
         """One read of the source, and some rows as they were and as they become."""
         d, m = len(self.source.description.feature_names), len(self.description.feature_names)
-        return self.source.read_bytes + 8 * _ROWS * 4 * (d + m)
+        held = 4 * (d + m) + (2 * d if self._residuals else 0)
+        return self.source.read_bytes + 8 * _ROWS * held
 
     def parts(self) -> tuple[RowPart, ...]:
         """Those of the source."""
@@ -124,9 +141,16 @@ class TransformedRows:
             raise RuntimeError("steps of preprocess were not fitted")
         dtype = prepared_type(self.source.description.dtype)
         for rows in self.untransformed(part):
+            values, residuals = self._transformed(self.steps, rows.values)
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which is refused later
-                values = self.steps.apply(rows.values).astype(dtype)
-            yield SourceRows(values, rows.weights)
+                yield SourceRows(values.astype(dtype), rows.weights, residuals)
+
+    def _transformed(
+        self, steps: Preprocessing, rows: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        if self._residuals:
+            return steps.apply_with_residuals(rows)
+        return steps.apply(rows), None
 
     def with_steps(self, steps: Preprocessing) -> TransformedRows:
         """The same rows, which can be read."""
@@ -139,10 +163,7 @@ class TransformedRows:
             if valid is not None and (n := valid.rows_outside(rows.values)):
                 raise DataError(valid.refusal(f"{n:,} rows of {part.name}"))
             for start in range(0, len(rows.values), _ROWS):
-                own = slice(start, start + _ROWS)
-                yield SourceRows(
-                    rows.values[own], None if rows.weights is None else rows.weights[own]
-                )
+                yield rows.part(slice(start, start + _ROWS))
 
     def read_carried(self, part: RowPart) -> Iterator[Mapping[str, Any]]:
         """As the source."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,9 @@ from dgmm.terminal_text import listed
 
 #: What combines columns; every other kind changes each value alone.
 COMPONENTS = "pca"
+#: Name of how far rows lie from their reconstruction by the components.
+RESIDUAL = "residual"
+_RESIDUAL = re.compile(rf"{RESIDUAL}(?:_([1-9][0-9]{{0,5}}))?")
 #: Kinds whose numbers are measured on the rows.
 MEASURED = ("clip", "standardise", COMPONENTS)
 
@@ -116,6 +120,24 @@ class AskedStep:
             f"preprocess: {self.kind}.{key} names {listed(unknown, 6)}, and the features there are "
             f"{listed(names, 10)}"
         )
+
+
+def residual_place(name: str) -> int | None:
+    """Which of the residuals a name of `residual_names` means, from 0; None for any other name."""
+    found = _RESIDUAL.fullmatch(name)
+    return None if found is None else int(found[1] or 1) - 1
+
+
+def residual_names(kinds: Iterable[str]) -> tuple[str, ...]:
+    """What the residuals of steps of these kinds are called: one for each `pca`.
+
+    Examples
+    --------
+    >>> residual_names(["log", "pca"]), residual_names(["pca", "pca"])
+    (('residual',), ('residual_1', 'residual_2'))
+    """
+    n = sum(kind == COMPONENTS for kind in kinds)
+    return (RESIDUAL,) if n == 1 else tuple(f"{RESIDUAL}_{i}" for i in range(1, n + 1))
 
 
 def names_behind(asked: Sequence[AskedStep], names: Sequence[str]) -> tuple[str, ...]:

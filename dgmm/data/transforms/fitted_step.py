@@ -43,6 +43,12 @@ class FittedStep(Protocol):
     def apply(self, rows: Floats) -> Floats:
         """Rows (b, d) transformed; NaN where a value is missing, or outside the domain."""
 
+    def apply_with_residual(self, rows: Floats) -> tuple[Floats, Floats | None]:
+        """Rows transformed, and their distances (b,) from what `inverse` gives back of them.
+
+        None of steps that change each value alone.
+        """
+
     def inverse(self, rows: Floats) -> Floats:
         """Rows that these, transformed, came from; the nearest ones where several did."""
 
@@ -78,6 +84,10 @@ class ElementwiseStep:
     def unitless(self) -> tuple[str, ...]:
         """Its columns; none of clipping."""
         return tuple(self.names[i] for i in self.columns) if self.transform.has_inverse else ()
+
+    def apply_with_residual(self, rows: Floats) -> tuple[Floats, Floats | None]:
+        """Rows as `apply` gives them; None."""
+        return self.apply(rows), None
 
     def apply(self, rows: Floats) -> Floats:
         """Rows with these columns transformed."""
@@ -134,13 +144,27 @@ class ComponentsStep:
 
     def apply(self, rows: Floats) -> Floats:
         """Scores in place of the first column of each group."""
-        firsts = {columns[0]: (list(columns), found) for columns, found in self.groups}
+        return self._with_scores(
+            rows, [found.apply(rows[:, list(columns)]) for columns, found in self.groups]
+        )
+
+    def apply_with_residual(self, rows: Floats) -> tuple[Floats, Floats | None]:
+        """The same, and how far rows lie from their reconstruction, over all groups (b,)."""
+        pairs = [
+            found.apply_with_residual(rows[:, list(columns)]) for columns, found in self.groups
+        ]
+        distance = pairs[0][1]
+        for _, own in pairs[1:]:
+            distance = np.hypot(distance, own)
+        return self._with_scores(rows, [scores for scores, _ in pairs]), distance
+
+    def _with_scores(self, rows: Floats, scores: Sequence[Floats]) -> Floats:
+        firsts = {group[0]: own for (group, _), own in zip(self.groups, scores, strict=True)}
         taken = {i for columns, _ in self.groups for i in columns}
         pieces = []
         for i in range(len(self.names)):
             if i in firsts:
-                columns, found = firsts[i]
-                pieces.append(found.apply(rows[:, columns]))
+                pieces.append(firsts[i])
             elif i not in taken:
                 pieces.append(rows[:, i : i + 1])
         return np.concatenate(pieces, axis=1)

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from dgmm.data.transforms.asked_step import AskedStep
+from dgmm.data.transforms.asked_step import AskedStep, residual_names
 from dgmm.data.transforms.elementwise import n_outside
 from dgmm.data.transforms.fitted_step import ElementwiseStep, FittedStep, step_of
 from dgmm.errors import DataError
@@ -52,6 +52,11 @@ class Preprocessing:
         """Of the features behind the last step."""
         return self.steps[-1].output_names if self.steps else self.input_names
 
+    @property
+    def residual_names(self) -> tuple[str, ...]:
+        """One for each step that has a residual, in order (r)."""
+        return residual_names(step.kind for step in self.steps)
+
     def then(self, asked: AskedStep, step: FittedStep) -> Self:
         """With one more step."""
         return replace(
@@ -80,6 +85,26 @@ class Preprocessing:
             own = slice(start, start + _SLICE_ROWS)
             found[own] = self.applied(rows[own])[0]
         return found
+
+    @limited_thread()
+    def apply_with_residuals(self, rows: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Rows as `apply` gives them, and their residuals (b, r).
+
+        A residual is the distance of a row, in the units in which that `pca` was fitted, from what
+        the kept components give back of it; NaN where a value is missing.
+        """
+        found = np.empty((len(rows), len(self.output_names)))
+        residuals = np.empty((len(rows), len(self.residual_names)))
+        for start in range(0, len(rows), _SLICE_ROWS):
+            own = slice(start, start + _SLICE_ROWS)
+            values, i = np.asarray(rows[own], dtype=np.float64), 0
+            for step in self.steps:
+                values, distance = step.apply_with_residual(values)
+                if distance is not None:
+                    residuals[own, i] = distance
+                    i += 1
+            found[own] = values
+        return found, residuals
 
     def applied(self, rows: NDArray[Any]) -> tuple[Floats, Counts]:
         """A few rows transformed, and how many values each step has made missing."""

@@ -83,24 +83,40 @@ class PrincipalComponents:
 
     def apply(self, columns: Floats) -> Floats:
         """Scores (b, m) of rows (b, d); NaN of a row with a missing value."""
-        n, d = columns.shape
-        tiles = np.zeros((-(-n // _TILE), _TILE, d))
-        np.subtract(columns, self.mean, out=tiles.reshape(-1, d)[:n])
         with np.errstate(invalid="ignore"):  # infinite values are NaN here: both are refused
-            scores: Floats = (tiles @ self.axes.T).reshape(-1, len(self.axes))[:n]
-            return scores / self._deviation
+            scores = self._tiles(columns) @ self.axes.T
+            return self._rows(scores, len(columns)) / self._deviation
+
+    def apply_with_residual(self, columns: Floats) -> tuple[Floats, Floats]:
+        """Scores (b, m), and distances (b,) from the nearest rows with these scores (`inverse`).
+
+        Distances have the units of the columns, also where scores are whitened; NaN of a row with
+        a missing value.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):  # as above; a square may be infinite
+            tiles = self._tiles(columns)
+            scores = tiles @ self.axes.T
+            # Not ‖deviation‖² − ‖scores‖², in which small distances cancel.
+            tiles -= scores @ self.axes
+            distance = np.sqrt(np.einsum("tij,tij->ti", tiles, tiles))
+            n = len(columns)
+            return self._rows(scores, n) / self._deviation, distance.reshape(-1)[:n]
 
     def inverse(self, scores: Floats) -> Floats:
         """The rows (b, d) nearest to those that have these scores (b, m)."""
         rows: Floats = (scores * self._deviation) @ self.axes + self.mean
         return rows
 
-    def residual(self, columns: Floats) -> Floats:
-        """Distance (b,) of rows (b, d) from the space of the components."""
-        deviations = columns - self.mean
-        rest = deviations - deviations @ self.axes.T @ self.axes
-        distance: Floats = np.sqrt(np.einsum("ij,ij->i", rest, rest))
-        return distance
+    def _tiles(self, columns: Floats) -> Floats:
+        """Deviations of rows (b, d) from the mean, in tiles (t, `_TILE`, d)."""
+        n, d = columns.shape
+        tiles = np.zeros((-(-n // _TILE), _TILE, d))
+        np.subtract(columns, self.mean, out=tiles.reshape(-1, d)[:n])
+        return tiles
+
+    def _rows(self, scores: Floats, n: int) -> Floats:
+        """The first `n` rows (n, m) of tiles of scores."""
+        return scores.reshape(-1, len(self.axes))[:n]
 
     @property
     def _deviation(self) -> Floats:

@@ -91,7 +91,7 @@ def test_components_are_those_of_scikit_learn(whiten, asked, cut):
     back = peer.inverse_transform(peer.transform(ROWS))
     np.testing.assert_allclose(found.inverse(found.apply(ROWS)), back, atol=1e-10 * scale)
     far = np.linalg.norm(ROWS - back, axis=1)
-    np.testing.assert_allclose(found.residual(ROWS), far, atol=1e-9 * scale)
+    np.testing.assert_allclose(found.apply_with_residual(ROWS)[1], far, atol=1e-9 * scale)
 
 
 def test_incomplete_rows_count_in_no_component_and_have_no_scores():
@@ -100,7 +100,7 @@ def test_incomplete_rows_count_in_no_component_and_have_no_scores():
     expected = PrincipalComponents.of_scatter(CentredScatter.of_rows(ROWS), n=2)
     assert found.axes.tobytes() == expected.axes.tobytes()
     assert np.isnan(found.apply(gaps)[-1]).all()
-    assert np.isnan(found.residual(gaps)[-1])
+    assert np.isnan(found.apply_with_residual(gaps)[1][-1])
 
 
 def test_weights_count_as_copies():
@@ -132,6 +132,10 @@ def test_scores_of_a_row_have_the_same_bits_whatever_stands_beside_it(cut, n):
     parts = [found.apply(ROWS[start : start + cut]) for start in range(0, N, cut)]
     assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert found.apply(ROWS[::-1])[::-1].tobytes() == whole.tobytes()
+    scores, distance = found.apply_with_residual(ROWS)
+    assert scores.tobytes() == whole.tobytes()
+    pieces = [found.apply_with_residual(ROWS[s : s + cut])[1] for s in range(0, N, cut)]
+    assert np.concatenate(pieces).tobytes() == distance.tobytes()
 
 
 def test_moments_of_each_column_are_those_of_its_values_whatever_the_cut():
