@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_serializer, model_validator
 
 from dgmm.config.settings import Settings
-from dgmm.config.values import Count, Flag, Names, refusal
+from dgmm.config.values import Count, Flag, Names, Share, refusal
 from dgmm.data.transforms.asked_step import AskedStep
 
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -64,8 +64,10 @@ class StandardiseStep(Settings):
 class PcaStep(Settings):
     """Principal components in place of the features that they are made of."""
 
-    n: Count
-    """How many, of each group of features."""
+    n: Count | None = None
+    """How many, of each group of features; this or `variance`."""
+    variance: Share | None = None
+    """In place of `n`: the fewest that have this share of the variance, of each group apart."""
     variables: Names | None = None
     """Components apart of the features `NAME[...]` of each, called `NAME_pc1` and so on."""
     columns: Names | None = None
@@ -75,6 +77,10 @@ class PcaStep(Settings):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PcaStep:
+        if self.n is None and self.variance is None:
+            raise refusal("expected n (how many components) or variance (such as 0.9)")
+        if self.n is not None and self.variance is not None:
+            raise refusal("expected n or variance, not both: remove one of them")
         if self.variables is not None and self.columns is not None:
             raise refusal("expected variables or columns, not both: remove one of them")
         return self

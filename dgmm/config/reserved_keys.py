@@ -31,10 +31,6 @@ _INSTEAD = {
     "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",
     "model.init_params": "the key is initialisation.method",
-    "preprocess.pca.variance": (
-        "how many features there are has to be known before the data are read. Give n: run.json "
-        "has the share of the variance that so many components have"
-    ),
     "output.checkpoint": "the key is checkpoint, at the top",
     "output.overwrite": "nothing is ever overwritten: remove the directory, or choose another path",
 }

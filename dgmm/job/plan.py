@@ -46,6 +46,8 @@ class Plan:
         What preparing a source's rows takes; None where rows are read in place.
     missing
         What is known of missing values that are marginalised over, in words; empty where none are.
+    has_fewer_features
+        Whether there may be fewer features than `shape` has: `pca` with a share of the variance.
     """
 
     shape: tuple[int, int]
@@ -63,6 +65,7 @@ class Plan:
     is_elsewhere: bool = False
     preparation: Preparation | None = None
     missing: str = ""
+    has_fewer_features: bool = False
 
     @property
     def n_places(self) -> int:

@@ -33,7 +33,8 @@ def require_memory(plan: Plan, memory_limit: int | None) -> None:
 def plan_table(plan: Plan) -> str:
     """All sizes, term by term, and whether they fit."""
     n, d = plan.shape
-    lines = [f"data      {n:,} rows x {d} features, {plan.dtype}, {plan.n_blocks:,} blocks"]
+    most = "at most " if plan.has_fewer_features else ""
+    lines = [f"data      {n:,} rows x {most}{d} features, {plan.dtype}, {plan.n_blocks:,} blocks"]
     lines.append(
         f"reads     {plan.pass_bytes / MIB:,.0f} MiB a pass before compression, "
         f"{plan.n_passes:,} passes at most"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
@@ -16,7 +18,14 @@ from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_R
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.settings import FitSettings
-from dgmm.job.memory_plan import Preparation, Work, driver_terms, task_terms, tasks_of_a_pass
+from dgmm.job.memory_plan import (
+    Preparation,
+    Term,
+    Work,
+    driver_terms,
+    task_terms,
+    tasks_of_a_pass,
+)
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
 from dgmm.job.stages import open_data, product_names, residual_products
@@ -62,6 +71,14 @@ def _plan(
         report=job.output.report is not False,
     )
     preparation = Preparation.of(dataset) if isinstance(dataset, SourceDataset) else None
+    task = tuple(task_terms(work))
+    if preparation is not None and isinstance(dataset, SourceDataset) and _is_open(dataset):
+        # Blocks and chunks of fewer features have more rows, which may take more.
+        fewest = _with_fewest_features(dataset)
+        others = _work(job, fewest, model, max(n_workers, 1) * threads)
+        task = _larger(task, task_terms(others))
+        larger = _larger(preparation.task, Preparation.of(fewest).task)
+        preparation = replace(preparation, task=larger)
     if preparation is not None:
         driver.append(preparation.driver)
     steps = None if model is None else model.preprocess
@@ -75,7 +92,7 @@ def _plan(
         n_blocks=dataset.grid.n_blocks,
         n_workers=n_workers,
         threads_per_worker=threads,
-        task=tuple(task_terms(work)),
+        task=task,
         driver=tuple(driver),
         memory_limit=_memory_limit(job, n_workers),
         cache_limit=_cache_limit(job, n_workers),
@@ -83,7 +100,26 @@ def _plan(
         n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
+        has_fewer_features=_is_open(dataset),
     )
+
+
+def _is_open(dataset: StoredDataset) -> bool:
+    source = dataset.source if isinstance(dataset, SourceDataset) else None
+    return isinstance(source, TransformedRows) and source.is_open
+
+
+def _with_fewest_features(dataset: SourceDataset) -> SourceDataset:
+    source = dataset.source
+    if not isinstance(source, TransformedRows):
+        return dataset
+    return SourceDataset.of(source.with_fewest_features())
+
+
+def _larger(terms: Sequence[Term], others: Sequence[Term]) -> tuple[Term, ...]:
+    """The larger of each two."""
+    pairs = zip(terms, others, strict=True)
+    return tuple(max(pair, key=lambda term: term.n_bytes) for pair in pairs)
 
 
 def _places(job: Job) -> tuple[int, int]:

@@ -63,11 +63,14 @@ def with_rows(
         if (earlier := (directory.previous or {}).get("prepared")) is not None:
             directory.record["prepared"] = earlier
         try:
-            return _with_retries(job, _with_known_steps(dataset, target), target)
+            known = _with_known_steps(dataset, target)
+            _note_features(known, directory)
+            return _with_retries(job, known, target)
         except DataError as error:
             recording.warning(f"{error}. {PREPARED} is written again")
             directory.folder.remove(PREPARED)
     dataset = with_fitted_steps(job, dataset, executor, recording)
+    _note_features(dataset, directory)
     return _prepare(job, dataset, directory, executor, recording, target)
 
 
@@ -127,6 +130,12 @@ def _with_known_steps(dataset: SourceDataset, target: PreparedTarget) -> SourceD
         return dataset
     steps = Preprocessing.of_record(opened(target).attributes.get(PREPROCESS))
     return SourceDataset.of(source.with_steps(steps))
+
+
+def _note_features(dataset: SourceDataset, directory: RunDirectory) -> None:
+    """Record how many features there are, which `pca` with a share of the variance chooses."""
+    names = list(dataset.feature_names)
+    directory.record["data"] |= {"n_features": len(names), "feature_names": names}
 
 
 def _prepare(

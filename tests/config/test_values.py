@@ -91,6 +91,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "map": "auto",
             "responsibilities": False,
             "imputed": False,
+            "residual": True,
             "report": "auto",
         },
         "preprocess": None,

@@ -26,7 +26,7 @@ from dgmm.data.transforms.asked_step import (
 from dgmm.data.transforms.preprocessing import Preprocessing, prepared_type, record_of_asked
 from dgmm.data.transforms.row_sample import sample_size
 from dgmm.data.weight_kind import WeightKind
-from dgmm.errors import DataError
+from dgmm.errors import DataError, JobFileError
 
 #: Attribute of prepared rows: the steps that they have behind them.
 PREPROCESS = "preprocess"
@@ -60,7 +60,7 @@ class TransformedRows:
     def description(self) -> SourceDescription:
         """That of the source with the transformed features."""
         own = self.source.description
-        names = names_behind(self.asked, own.feature_names)
+        names = self._names_behind(own.feature_names)
         attributes, units = dict(own.attributes), dict(own.units)
         if self.steps is not None:
             attributes[PREPROCESS] = self.steps.record()
@@ -76,6 +76,28 @@ class TransformedRows:
             fill_value=None,
             valid_range=None,
         )
+
+    def _names_behind(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        if self.steps is not None:
+            return self.steps.output_names
+        return names_behind(self.asked, names)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether how many features there are is known only once the steps are fitted.
+
+        Until then those are described that there are at most.
+        """
+        return self.steps is None and any(step.is_open for step in self.asked)
+
+    def with_fewest_features(self) -> TransformedRows:
+        """The same with as few features as there may be; itself where later steps name them."""
+        fewest = tuple(step.with_one_component() for step in self.asked)
+        try:
+            names_behind(fewest, self.source.description.feature_names)
+        except JobFileError:
+            return self
+        return replace(self, asked=fewest)
 
     @property
     def _residuals(self) -> tuple[str, ...]:

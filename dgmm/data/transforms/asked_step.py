@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dgmm.errors import JobFileError
@@ -26,6 +26,10 @@ class ColumnGroup:
     columns: tuple[int, ...]
     names: tuple[str, ...]
 
+    def first(self, n: int) -> ColumnGroup:
+        """With the first `n` results alone."""
+        return replace(self, names=self.names[:n])
+
 
 @dataclass(frozen=True, slots=True)
 class AskedStep:
@@ -36,7 +40,7 @@ class AskedStep:
     kind : str
         `asinh`, `log`, `clip`, `standardise` or `pca`.
     options : mapping
-        Its numbers: `scale`, `offset`, `quantiles`, `n`, `whiten`.
+        Its numbers: `scale`, `offset`, `quantiles`, `n` or `variance`, `whiten`.
     columns : tuple of str, optional
         Features that it takes; None is all.
     variables : tuple of str, optional
@@ -54,8 +58,22 @@ class AskedStep:
         given = {name: list(names) for name, names in taken.items() if names is not None}
         return {self.kind: {**self.options, **given}}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether how many features it gives is known only once it is fitted."""
+        return self.kind == COMPONENTS and "n" not in self.options
+
+    def with_one_component(self) -> AskedStep:
+        """The fewest features that it may give, where that is open."""
+        if not self.is_open:
+            return self
+        options = {key: value for key, value in self.options.items() if key != "variance"}
+        return replace(self, options={**options, "n": 1})
+
     def groups(self, names: Sequence[str]) -> tuple[ColumnGroup, ...]:
         """The columns that it takes of rows whose features have these names.
+
+        Where the number of components is open, as many are named as there can be.
 
         Raises
         ------
@@ -73,12 +91,17 @@ class AskedStep:
             raise JobFileError("preprocess: two of pca.variables have features in common")
         return tuple(self._components(columns, f"{v}_") for v, columns in found)
 
-    def output_names(self, names: Sequence[str]) -> tuple[str, ...]:
+    def output_names(
+        self, names: Sequence[str], kept: Sequence[int] | None = None
+    ) -> tuple[str, ...]:
         """What features are called behind this step.
 
-        Components stand where the first of their columns was.
+        Components stand where the first of their columns was. `kept` is how many each group has
+        once that is known.
         """
         groups = self.groups(names)
+        if kept is not None:
+            groups = tuple(g.first(n) for g, n in zip(groups, kept, strict=True))
         found: list[str] = []
         for i, name in enumerate(names):
             own = next((group for group in groups if i in group.columns), None)
@@ -107,7 +130,7 @@ class AskedStep:
         return tuple(found)
 
     def _components(self, columns: tuple[int, ...], prefix: str) -> ColumnGroup:
-        n = int(self.options["n"])
+        n = int(self.options.get("n", len(columns)))
         if n > len(columns):
             of = f" of {prefix.removesuffix('_')}" if prefix else ""
             raise JobFileError(

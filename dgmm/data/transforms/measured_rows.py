@@ -88,14 +88,13 @@ def fitted_step(
         pairs = []
         for group, scatter in zip(groups, found.statistics, strict=True):
             try:
-                components = PrincipalComponents.of_scatter(
-                    scatter, n=options["n"], whiten=options["whiten"], lost=lost
-                )
+                components = PrincipalComponents.of_scatter(scatter, lost=lost, **options)
             except DataError as error:
                 columns = ", ".join(names[i] for i in group.columns[:6])
                 raise DataError(f"preprocess: {error} ({columns})") from error
             pairs.append((group.columns, components))
-        return ComponentsStep(names, step.output_names(names), tuple(pairs))
+        kept = [len(components.axes) for _, components in pairs]
+        return ComponentsStep(names, step.output_names(names, kept), tuple(pairs))
     transform = _elementwise(step, found, is_weighted=is_weighted)
     return ElementwiseStep(step.kind, names, groups[0].columns, transform)
 

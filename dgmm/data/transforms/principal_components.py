@@ -74,7 +74,8 @@ class PrincipalComponents:
         if total == 0.0:
             raise DataError(f"pca of {d} columns that are all constant. Leave them out")
         shares = np.cumsum(values) / total
-        m = n if n is not None else int(np.searchsorted(shares, variance or 1.0) + 1)
+        # The last share is 1 but for rounding.
+        m = n if n is not None else min(int(np.searchsorted(shares, variance or 1.0)) + 1, d)
         if not 1 <= m <= d:
             raise DataError(f"pca: n is {m}, the columns are {d}; expected 1 to {d}")
         largest = axes[np.arange(d), np.abs(axes).argmax(axis=1)]
