@@ -135,7 +135,8 @@ def _with_known_steps(dataset: SourceDataset, target: PreparedTarget) -> SourceD
 def _note_features(dataset: SourceDataset, directory: RunDirectory) -> None:
     """Record how many features there are, which `pca` with a share of the variance chooses."""
     names = list(dataset.feature_names)
-    directory.record["data"] |= {"n_features": len(names), "feature_names": names}
+    own = {"n_features": len(names), "feature_names": names}
+    directory.record["data"] = (directory.record["data"] or {}) | own
 
 
 def _prepare(
