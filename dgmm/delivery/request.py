@@ -19,9 +19,12 @@ class DeliveryRequest:
         The row arrays that are there: `labels`, `max_posterior`, `log_density`, `anomaly`, …
     n_components : int
         Components that labels number from 0; -1 is a row without a label.
+    retry_s : float
+        Seconds for which reads of the source that fail transiently are tried again.
     """
 
     outputs: str
     folder: str
     names: tuple[str, ...]
     n_components: int
+    retry_s: float = 0.0

@@ -31,6 +31,7 @@ from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.runtime import stop_flag
 from dgmm.storage.atomic_files import output_errors
 from dgmm.storage.folders import Folder
+from dgmm.storage.retry import retry_budget
 
 FOLDER = "rows"
 #: What row arrays are called as columns, where that is another name.
@@ -129,7 +130,8 @@ class _TableTask:
         n_rows = n_bytes = 0
         for part in self.parts[run.start : run.stop]:
             path = Path(self.request.folder) / FOLDER / part_file(part.index)
-            written = write_part(path, types, self._batches(part, arrays, counts))
+            with retry_budget(self.request.retry_s):
+                written = write_part(path, types, self._batches(part, arrays, counts))
             if written != part.n_rows:
                 raise _other_rows(part, f"{written:,}")
             n_rows += written

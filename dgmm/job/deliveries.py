@@ -19,6 +19,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import OUTPUTS
 from dgmm.reduction.executor import Executor
 from dgmm.run_record import Delivered
+from dgmm.storage.retry import retry_budget
 
 Form = Literal["table", "map"]
 Write = Callable[[RowSource, DeliveryRequest, Executor], dict[str, Any]]
@@ -77,11 +78,13 @@ def deliver(
         return
     source.check_unchanged()  # before anything is replaced by results beside other names
     outputs = str(directory.path / OUTPUTS)
-    request = DeliveryRequest(outputs, str(directory.path), names, n_components)
+    retry_s = job.storage.retry_s
+    request = DeliveryRequest(outputs, str(directory.path), names, n_components, retry_s)
     delivered: dict[str, Any] = {}
     for form in forms:
         recording.stage(form, f"results as a {form}")
-        found = _writer(form)(source, request, executor)
+        with retry_budget(retry_s):
+            found = _writer(form)(source, request, executor)
         delivered[form] = found | {"path": Path(found["path"]).name}
         recording.end_stage()
     directory.record["delivered"] = cast("Delivered", delivered)

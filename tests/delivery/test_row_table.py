@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import signal
 import sys
@@ -20,12 +22,14 @@ from new_york_flights import new_york_flights
 from read_source import opened
 
 from dgmm.data.sources.row_source import RowPart, RowSource
+from dgmm.data.sources.tables import retried_file
 from dgmm.data.zarr.output_store import create_array, create_outputs
 from dgmm.delivery.request import DeliveryRequest
 from dgmm.delivery.row_table import write_row_table
-from dgmm.errors import DataError, OutputFailedError
+from dgmm.errors import DataError, OutputFailedError, UnavailableError
 from dgmm.execution.dask_cluster import local_cluster
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.storage.retry import retry_budget
 
 K, CHUNK = 7, 8192
 FEATURES = ("dep_delay", "arr_delay", "air_time", "distance")
@@ -212,6 +216,26 @@ def test_a_second_call_gives_the_same_files_and_leaves_no_others(tmp_path):
             (tmp_path / "run/rows" / name).write_text("left")
         assert write_row_table(source, request, executor) == first
     assert files(tmp_path / "run") == before | {"notes.txt": b"left"}
+
+
+def test_reads_of_the_source_that_fail_for_a_while_are_tried_again(tmp_path, monkeypatch):
+    source = opened(table(tmp_path, id=[f"r{i}" for i in range(400)]), ids=("id",))
+    request = run_of(tmp_path / "run", 300)
+    read, n_reads = retried_file._read_at, itertools.count(1)
+
+    def failing(*where):
+        if next(n_reads) % 3 == 0:
+            raise OSError(errno.EIO, "no answer")
+        return read(*where)
+
+    monkeypatch.setattr(retried_file, "_read_at", failing)
+    monkeypatch.setattr("dgmm.storage.retry._FIRST_WAIT_S", 0.001)
+    with ThreadExecutor(2) as executor, retry_budget(20.0):
+        with pytest.raises(UnavailableError, match="no answer"):
+            write_row_table(source, request, executor)
+        found = write_row_table(source, replace(request, retry_s=20.0), executor)
+    assert found["rows"] == 300
+    assert pq.read_table(tmp_path / "run/rows")["id"].to_pylist() == [f"r{i}" for i in range(300)]
 
 
 def test_rows_that_changed_since_they_were_read_are_refused(tmp_path):

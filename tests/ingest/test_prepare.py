@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from dgmm.ingest.prepare import (
 from dgmm.ingest.prepared_arrays import PreparedArrays
 from dgmm.reduction.blocks import BlockRange
 from dgmm.storage.folders import Folder
+from dgmm.storage.retry import with_retries
 
 SIZES = (0, 3, 5000, 1, 12_000, 0, 700, 700, 700, 9000, 4096, 2048, 1, 0)
 FEW = (0, 3, 2500, 1, 2000, 700, 700, 1024, 1)
@@ -51,11 +53,11 @@ def source_of(tmp_path: Path, **keys) -> FormulaSource:
     return FormulaSource(**({"sizes": SIZES, "log": str(log)} | keys))
 
 
-def prepared(source, folder: Path, n_threads=2, run="r" * 64):
+def prepared(source, folder: Path, n_threads=2, run="r" * 64, retry_s=0.0):
     dataset = SourceDataset.of(source)
     with Folder(folder) as held, ThreadExecutor(n_threads) as executor:
         target = PreparedTarget(held, "prepared.zarr", run)
-        prepare(dataset, executor, target)
+        prepare(dataset, executor, target, retry_s=retry_s)
         assert is_prepared(dataset, target)
         return with_prepared_rows(dataset, target)
 
@@ -133,6 +135,30 @@ def test_rows_of_data_that_change_meanwhile_are_not_published(tmp_path):
     with pytest.raises(DataError, match=r"rows\.json changed"):
         prepared(Changing((3000,)), tmp_path, 1)
     assert not (tmp_path / "prepared.zarr").exists()
+
+
+@dataclass(frozen=True)
+class Failing(FormulaSource):
+    """Data on a disk that does not answer the first read of each part."""
+
+    def read(self, part):
+        answers = iter([OSError(errno.EIO, "no answer"), None])
+
+        def asked():
+            if (error := next(answers)) is not None:
+                raise error
+
+        with_retries(asked)
+        yield from super().read(part)
+
+
+def test_reads_that_fail_for_a_while_are_tried_again_for_so_long(tmp_path):
+    source = Failing((3000, 2000))
+    with pytest.raises(OSError, match="no answer"):
+        prepared(source, tmp_path, 2)
+    prepared(source, tmp_path, 2, retry_s=20.0)
+    rows = zarr.open_group(tmp_path / "prepared.zarr", mode="r")["rows"][:]
+    np.testing.assert_array_equal(rows, source.all_rows())
 
 
 def test_what_is_called_done_is_on_disk(tmp_path, monkeypatch):
