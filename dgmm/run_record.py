@@ -18,6 +18,7 @@ from typing import (
 )
 
 from dgmm.errors import DataError
+from dgmm.selection_record import Selection
 
 SCHEMA_VERSION = 2
 
@@ -193,6 +194,7 @@ class RunRecord(FirstRecord, total=False):
     backend: str
     model_sha256: str
     missing: Missing
+    selection: Selection
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

@@ -22,6 +22,7 @@ LAYERS = (
         *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
         *(
             "run_record",
+            "selection_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

@@ -6,13 +6,16 @@
 """
 
 from dgmm.config.loading import load_job
+from dgmm.config.model_settings import (
+    InitialisationSettings,
+    ModelSettings,
+    SelectionSettings,
+)
 from dgmm.config.schema import (
     ClusterSettings,
     ComputeSettings,
     DataSettings,
-    InitialisationSettings,
     Job,
-    ModelSettings,
     OutputSettings,
     json_schema,
 )
@@ -26,6 +29,7 @@ __all__ = [
     "Job",
     "ModelSettings",
     "OutputSettings",
+    "SelectionSettings",
     "json_schema",
     "load_job",
     "to_yaml",

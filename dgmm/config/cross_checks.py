@@ -30,6 +30,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
     if isinstance(parsed.value, dict):
         yield from _model(parsed, kind)
         yield from _initialisation(parsed)
+        yield from _several_models(parsed)
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
         yield from _imputed(parsed)
@@ -72,6 +73,24 @@ def _fitted_model(parsed: ParsedYaml, model: Mapping[str, Any], kind: Kind) -> I
         if key != "path" and schema_of(("model", key)) is not None:
             text = "contradicts model.path: a fitted model has its own; remove one of them"
             yield _problem(parsed, ("model", key), text)
+
+
+def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Several models beside a start of one size, or without any step of EM."""
+    model = _section(parsed, "model")
+    several = [k for k in ("n_components", "covariance_type") if _is_several(model.get(k))]
+    if not several:
+        return
+    if _section(parsed, "initialisation").get("method") == "given":
+        text = f"contradicts several values of model.{several[0]}: a given start is of one model"
+        yield _problem(parsed, ("initialisation", "method"), text)
+    if model.get("max_iter") == 0:
+        text = f"contradicts several values of model.{several[0]}: models are compared after EM"
+        yield _problem(parsed, ("model", "max_iter"), text)
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and len(value) > 1)
 
 
 def _initialisation(parsed: ParsedYaml) -> Iterator[Problem]:

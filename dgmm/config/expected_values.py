@@ -120,7 +120,9 @@ def _choices(schema: Schema) -> list[str]:
 
 def _words(schema: Schema) -> str:
     if "anyOf" in schema:
-        return " or ".join(_words(branch) for branch in schema["anyOf"])
+        branches = schema["anyOf"]
+        repeated = "a list of these"
+        return " or ".join(repeated if b.get("items") in branches else _words(b) for b in branches)
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -142,6 +144,8 @@ def _words(schema: Schema) -> str:
 def _several(schema: Schema) -> str:
     """A list, or a mapping with names of the user's."""
     if schema["type"] == "object":
+        if names := schema.get("propertyNames", {}).get("enum"):
+            return f"a mapping of {', '.join(names)}"
         return f"a mapping with {_words(schema['additionalProperties'])} for each name"
     if keys := _keys(schema["items"]):
         return f"a list of mappings, each with one of {', '.join(keys)}"

@@ -11,8 +11,6 @@ _KEYS = {
     "data.storage_options": "object storage is",
     "data.verify": "checking data against a manifest is",
     "storage.options": "object storage is",
-    "selection": "choosing a model among several is",
-    "sweep": "choosing a model among several is",
     "cluster.tls": "encrypted clusters are",
     "cluster.security": "encrypted clusters are",
 }
@@ -27,6 +25,7 @@ _INSTEAD = {
         "sums, on which a pass over large data rests. Rows that are measured poorly can be left "
         "out, or given lower weights (data.weights)"
     ),
+    "sweep": "several models are a list in model.n_components or model.covariance_type",
     "model.warm_start": "initialisation: {method: given, model: PATH} starts from a saved model",
     "initialisation.sample_starts": "the key is initialisation.n_sample_starts",
     "model.random_state": "the key is seed, at the top",
@@ -47,8 +46,6 @@ def reserved_key(path: KeyPath) -> str | None:
 def reserved_value(path: KeyPath, value: Any) -> str | None:
     """The message for a value that is planned or known elsewhere; None for any other."""
     match path, value:
-        case ("model", "n_components" | "covariance_type"), list():
-            return "trying several values in one run is not built yet; write one value"
         case ("data", "missing"), "marginalize":
             return "the value is marginalise"
         case ("output", "if_exists"), "overwrite":

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from dgmm.config.choices import Choice
+from dgmm.config.model_settings import (
+    InitialisationSettings,
+    ModelSettings,
+    SelectionSettings,
+)
 from dgmm.config.preprocess_steps import Step
 from dgmm.config.settings import Settings
 from dgmm.config.values import (
@@ -14,7 +19,6 @@ from dgmm.config.values import (
     Address,
     ArrayName,
     AutoCount,
-    AutoNumber,
     Character,
     Count,
     Flag,
@@ -24,7 +28,6 @@ from dgmm.config.values import (
     MemoryLimit,
     Name,
     Names,
-    NotNegative,
     Share,
     Version,
 )
@@ -104,52 +107,6 @@ class DataSettings(Settings):
     error). Rows without any value are always left out."""
     absent_chunks: Literal["error", "fill"] = "error"
     """Chunks that are not stored: `error` ends the run, `fill` reads the array's fill value."""
-
-
-class ModelSettings(Settings):
-    """The mixture to fit (`dgmm run`), or where a fitted one lies (`dgmm predict`)."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["n_components"]}, {"required": ["path"]}]}
-    )
-
-    n_components: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = None
-    """Number of Gaussians. Required by `dgmm run`."""
-    covariance_type: Annotated[str, Field(strict=True), Choice(FAMILIES)] = "full"
-    """Shape of the covariances: one each, one for all, axis-parallel, or round."""
-    tol: NotNegative = 1e-4
-    """EM has converged when the mean log-likelihood changes by less than this and, with
-    acceleration, the gain still to come is estimated to be less too."""
-    max_iter: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), WHOLE] = 200
-    """Most EM iterations of one start; 0 only initialises and writes that model."""
-    n_init: Count = 1
-    """Starts; the best one is selected."""
-    reg_covar: NotNegative = 0.0
-    """Added to the diagonal of every covariance, in the data's units squared."""
-    reg_covar_relative: NotNegative = 1e-6
-    """Share of each feature's robust variance added to the diagonal of every covariance."""
-    acceleration: Literal["squarem", "none"] = "squarem"
-    """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
-    on_collapse: Literal["reseed", "drop"] = "reseed"
-    """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
-    path: LocalPath | None = None
-    """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
-
-
-class InitialisationSettings(Settings):
-    """Where EM starts."""
-
-    method: Annotated[str, Field(strict=True), Choice(INITIALISERS)] = "kmeans"
-    """How the first parameters are found on a sample of the rows; `kmeans_parallel` reads all rows
-    seven times, for clusters too rare for a sample; `given` reads `model`."""
-    sample_rows: AutoCount = "auto"
-    """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
-    n_sample_starts: AutoNumber = "auto"
-    """Starts, of each of `n_init`, that short EM runs on the sample compare, drawn in several
-    metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
-    is 16, fewer where they would take long or rows are fewer than free parameters."""
-    model: LocalPath | None = None
-    """A model directory to start from; needs `method: given`."""
 
 
 class ClusterSettings(Settings):
@@ -239,6 +196,8 @@ class Job(Settings):
     """The rows to read."""
     model: ModelSettings
     """The mixture to fit, or where a fitted one lies."""
+    selection: SelectionSettings = SelectionSettings()
+    """Which model is chosen where `model` asks for several."""
     initialisation: InitialisationSettings = InitialisationSettings()
     """Where EM starts."""
     cluster: ClusterSettings = ClusterSettings()
@@ -267,6 +226,14 @@ class Job(Settings):
         """`predict` where the job names a fitted model, otherwise `run`."""
         return "run" if self.model.path is None else "predict"
 
+    @property
+    def models(self) -> tuple[tuple[int, str], ...]:
+        """Number of components and covariance type of every model to fit; none for `predict`."""
+        k, types = self.model.n_components, self.model.covariance_type
+        sizes = [] if k is None else k if isinstance(k, list) else [k]
+        families = types if isinstance(types, list) else [types]
+        return tuple((size, family) for family in families for size in sizes)
+
     def resolved(self) -> dict[str, Any]:
         """Every value in force, defaults included; what another section excludes is left out."""
         job = self.model_dump(mode="json")
@@ -290,6 +257,8 @@ class Job(Settings):
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
         fields["outputs"] = products
+        if len(self.models) > 1:
+            fields["selection"] = job["selection"]
         if self.preprocess is not None:  # earlier identities have no such key
             fields["preprocess"] = job["preprocess"]
         if self.command == "run":

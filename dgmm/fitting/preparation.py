@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +11,27 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.counted_weights import CountedWeights
-from dgmm.data.summary.data_warnings import data_warnings
-from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values, repetition_warnings
+from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values
 from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.data.summary.weight_summary import WeightSummary
-from dgmm.errors import DataError
 from dgmm.execution.threads import in_this_process
 from dgmm.fitting.conditional_fill import ConditionalFill, fitted_fill
 from dgmm.fitting.em.collapse import CollapsePolicy
-from dgmm.fitting.em.regularisation import regularisation_of, regularisation_warnings
-from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
+from dgmm.fitting.em.regularisation import regularisation_of
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.fitting.preparation_checks import (
+    check_range,
+    check_sizes,
+    compiling_warnings,
+    preparation_warnings,
+)
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.sampled_values import carried, measurable
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import warnings_of_weights
-from dgmm.mixture.backends import get, select, why_not_compiled
+from dgmm.mixture.backends import get, select
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.parameters import Parameters
@@ -39,8 +43,6 @@ Array = NDArray[np.float64]
 
 #: The sample for starts: this many rows or this many a component, within this many bytes.
 _SAMPLE_ROWS, _SAMPLE_ROWS_PER_COMPONENT, _SAMPLE_BYTES = 100_000, 100, 256 * 1024 * 1024
-#: Standardised distance whose square, summed over features, still fits float64.
-_FARTHEST = 1e150
 
 
 def sample_rows(settings: FitSettings, n_features: int) -> int:
@@ -76,7 +78,24 @@ def prepare(
 ) -> PreparedFit:
     """Read all rows once: units, regularisation and guard of the fit.
 
-    `weights` is what their own read has found of the rows' weights, where they have any.
+    `weights` is what their own read has found of the rows' weights, where they have any. Raises as
+    `prepare_models`.
+    """
+    return prepare_models(dataset, executor, (settings,), progress, weights)[0]
+
+
+def prepare_models(
+    dataset: Dataset,
+    executor: Executor,
+    models: Sequence[FitSettings],
+    progress: SavedProgress = NO_SAVED_PROGRESS,
+    weights: WeightSummary | None = None,
+) -> tuple[PreparedFit, ...]:
+    """Read all rows once for several models, which differ in size and family alone.
+
+    What two models have in common is one object: the summary, units, rows of the sample. The
+    sample is that of the largest model; where that has as many rows as a model's own would have,
+    what is prepared for a model is what its fit alone is prepared with.
 
     Raises
     ------
@@ -85,44 +104,77 @@ def prepare(
     JobFileError
         If missing values make passes too slow, and that is not accepted.
     """
-    steps = _Preparation(dataset, executor, settings, progress)
-    family = family_named(settings.covariance_type)
-    _check_sizes(dataset.n_samples, settings)
+    largest = max(models, key=lambda model: model.n_components)
+    steps = _Preparation(dataset, executor, largest, progress, is_alone=len(models) == 1)
+    check_sizes(dataset.n_samples, largest)
     summary = steps.summary(weights)
-    _check_sizes(summary.n_kept, settings)
-    backend = steps.backend()
-    cost = steps.missing_cost(summary, family, backend)
-    units = steps.standardisation(summary, family)
-    rows = units.apply_to_sample(summary.sample)
-    sample = carried(rows, summary, units) if summary.n_partial else rows
-    regularisation, floored = steps.regularisation(summary, family, units, sample)
-    counts_are_rows = weights is not None and weights.kind == "counts"
-    problem = _problem(dataset, settings, summary, units, sample, regularisation)
-    problem = replace(problem, counts_are_rows=counts_are_rows)
-    repeated = steps.repeated_values(summary, units)
-    counted = None if weights is None else CountedWeights.of(weights, summary)
-    warnings = (
-        *warnings_of_weights(counted, dataset, settings),
-        *_warnings(dataset, settings, family, summary, units, repeated),
-        *floored,
-        *_compiling_warnings(),
-    )
-    prepared = PreparedFit(
-        *(family, summary, units, sample, problem, backend, warnings, repeated),
-        weights=counted,
-        missing_cost=cost,
-    )
-    return _filled(prepared, rows, executor, progress) if summary.n_partial else prepared
+    check_sizes(summary.n_kept, largest)
+    kinds: dict[tuple[str, str], PreparedFit] = {}
+    found = []
+    for model in models:
+        family = family_named(model.covariance_type)
+        backend = steps.backend(model)
+        cost = steps.missing_cost(summary, model, family, backend)
+        kind = family.name, backend
+        if kind not in kinds:
+            kinds[kind] = steps.prepared(summary, family, backend, weights)
+        found.append(replace(kinds[kind], missing_cost=cost))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Preparation:
-    """The steps of preparation whose results are saved, or which may refuse the data."""
+    """The steps of preparation whose results are saved, or which may refuse the data.
+
+    `settings` are those of the largest model, in all but size and family those of every one;
+    `is_alone` where it is the only one. `known` has what models of several families share.
+    """
 
     dataset: Dataset
     executor: Executor
     settings: FitSettings
     progress: SavedProgress
+    is_alone: bool = True
+    known: dict[bool, tuple[Standardisation, Array, Array]] = field(default_factory=dict)
+
+    def _part(self, name: str) -> PartProgress:
+        return PartProgress(self.progress, "" if self.is_alone else name)
+
+    def prepared(
+        self, summary: Summary, family: Family, backend: str, weights: WeightSummary | None
+    ) -> PreparedFit:
+        """What models of one family have in common."""
+        dataset, settings = self.dataset, self.settings
+        units, rows, sample = self._in_units(summary, family)
+        regularisation, floored = self.regularisation(summary, family, units, sample)
+        problem = _problem(dataset, settings, summary, units, sample, regularisation)
+        counts_are_rows = weights is not None and weights.kind == "counts"
+        own = "" if self.is_alone else backend
+        problem = replace(problem, counts_are_rows=counts_are_rows, backend=own)
+        repeated = self.repeated_values(summary, units)
+        counted = None if weights is None else CountedWeights.of(weights, summary)
+        warnings = (
+            *warnings_of_weights(counted, dataset, settings),
+            *preparation_warnings(dataset, settings, family, summary, units, repeated),
+            *floored,
+            *compiling_warnings(),
+        )
+        prepared = PreparedFit(
+            *(family, summary, units, sample, problem, backend, warnings, repeated),
+            weights=counted,
+        )
+        if not summary.n_partial:
+            return prepared
+        return _filled(prepared, rows, self.executor, self._part(f"{family.name}-{backend}"))
+
+    def _in_units(self, summary: Summary, family: Family) -> tuple[Standardisation, Array, Array]:
+        """Units, and the sample in them: as observed, and without gaps."""
+        if (found := self.known.get(family.common_scale)) is None:
+            units = self.standardisation(summary, family)
+            rows = units.apply_to_sample(summary.sample)
+            sample = carried(rows, summary, units) if summary.n_partial else rows
+            found = self.known[family.common_scale] = units, rows, sample
+        return found
 
     def summary(self, weights: WeightSummary | None) -> Summary:
         """The one read of all rows."""
@@ -141,25 +193,27 @@ class _Preparation:
 
         return self.progress.once("summary", read)
 
-    def backend(self) -> str:
+    def backend(self, model: FitSettings) -> str:
         """Numba only where driver and workers have the same: bits follow it."""
 
         def selected() -> str:
             alike = all_compile_alike(self.executor.environment())
-            return selected_backend(self.settings, self.dataset.grid, is_everywhere=alike)
+            return selected_backend(model, self.dataset.grid, is_everywhere=alike)
 
         # Its name on disk: checkpoints of earlier versions have it too.
-        return self.progress.once("arithmetic", selected)
+        return self._part(model.name).once("arithmetic", selected)
 
-    def missing_cost(self, summary: Summary, family: Family, backend: str) -> MissingCost | None:
+    def missing_cost(
+        self, summary: Summary, model: FitSettings, family: Family, backend: str
+    ) -> MissingCost | None:
         """What missing values cost, refused where that is too much; None where there are none."""
         if summary.patterns is None or not summary.n_partial:
             return None
         n_missing = float(summary.n_nan.sum()) - summary.n_empty * self.dataset.n_features
         lacks = n_missing / summary.n_partial if get(backend).takes_rows else None
-        k, patterns = self.settings.n_components, summary.patterns
+        k, patterns = model.n_components, summary.patterns
         cost = MissingCost.of(family, k, patterns, self.dataset.grid, by_row=lacks)
-        require_accepted(cost, is_accepted=self.settings.accept_cost)
+        require_accepted(cost, is_accepted=model.accept_cost)
         return cost
 
     def standardisation(self, summary: Summary, family: Family) -> Standardisation:
@@ -174,15 +228,16 @@ class _Preparation:
                 weights=known.weights,
             )
 
-        units = self.progress.once("standardisation", measured)
-        _check_range(summary, units, self.dataset)
+        name = "common-scale" if family.common_scale else "own-scales"
+        units = self._part(name).once("standardisation", measured)
+        check_range(summary, units, self.dataset)
         return units
 
     def regularisation(
         self, summary: Summary, family: Family, units: Standardisation, sample: Array
     ) -> tuple[Array, list[str]]:
         """What is added to the variances (d,), and what a user should know of it."""
-        return self.progress.once(
+        return self._part(family.name).once(
             "regularisation",
             lambda: regularisation_of(
                 family,
@@ -220,57 +275,6 @@ def _filled(
     policy = replace(problem.collapse, sample=sample, observed=rows)
     problem = replace(problem, collapse=policy)
     return replace(prepared, sample=sample, problem=problem, observed=rows, fill=fill)
-
-
-def _warnings(
-    dataset: Dataset,
-    settings: FitSettings,
-    family: Family,
-    summary: Summary,
-    standardisation: Standardisation,
-    repeated: tuple[RepeatedValue, ...],
-) -> Iterator[str]:
-    """What the data's values, and the settings beside them, give reason to look at."""
-    names = dataset.feature_names
-    yield from data_warnings(summary, standardisation, dataset)
-    yield from repetition_warnings(repeated, names)
-    yield from regularisation_warnings(
-        family, standardisation, summary.variance, names, settings.reg_covar
-    )
-
-
-def _compiling_warnings() -> Iterator[str]:
-    if (reason := why_not_compiled()) is not None:
-        yield (
-            f"Numba is installed but cannot be loaded ({reason}): passes are computed with NumPy, "
-            "which takes longer. Install numba and llvmlite again"
-        )
-
-
-def _check_range(summary: Summary, standardisation: Standardisation, dataset: Dataset) -> None:
-    """Refuse a row whose squared distance from anything overflows: no density could tell of it."""
-    for values, rows in (
-        (summary.minimum, summary.minimum_row),
-        (summary.maximum, summary.maximum_row),
-    ):
-        far = np.abs(standardisation.means_from_user(values))
-        i = int(far.argmax())
-        if far[i] > _FARTHEST:
-            raise DataError(
-                f"{dataset.feature_names[i]} is {values[i]:.3g} in {dataset.locate(int(rows[i]))}, "
-                f"{far[i]:.1g} times its spread from its median: its square overflows. Write NaN "
-                "there and set data.missing to drop, or repair it"
-            )
-
-
-def _check_sizes(n_rows: int, settings: FitSettings) -> None:
-    if n_rows == 1:
-        raise DataError("one row has no variance (n_samples=1), expected at least 2 rows")
-    if n_rows < settings.n_components:
-        raise DataError(
-            f"{n_rows:,} rows cannot be parted into {settings.n_components} components: "
-            "lower model.n_components"
-        )
 
 
 def _problem(

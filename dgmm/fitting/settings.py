@@ -61,6 +61,11 @@ class FitSettings:
         _check_choice("missing", self.missing, ("error", "drop", "marginalise"))
         _check_choice("backend", self.backend, BACKENDS)
 
+    @property
+    def name(self) -> str:
+        """What tells the model from others of the same data: `full-8`."""
+        return f"{self.covariance_type}-{self.n_components}"
+
 
 def whole_number(name: str, value: Any, least: int) -> int:
     """The setting's value as Python's int; a DataError unless it is an integer of at least that."""

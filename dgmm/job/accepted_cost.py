@@ -8,6 +8,7 @@ from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.errors import UnavailableError
 from dgmm.fitting.missing_cost import MissingCost, require_accepted
 from dgmm.fitting.preparation import selected_backend
+from dgmm.fitting.settings import FitSettings
 from dgmm.ingest.prepare import counted_missing
 from dgmm.job.fit_settings import fit_settings
 from dgmm.mixture.backends import get
@@ -22,6 +23,8 @@ def cost_of(
 ) -> MissingCost | None:
     """The cost of a job's passes over rows of which that is known; None where nothing is missing.
 
+    Of several models the highest.
+
     Parameters
     ----------
     job, counts
@@ -33,9 +36,15 @@ def cost_of(
     """
     if not counts.patterns.n_partial:
         return None
-    settings = fit_settings(job)
     if is_everywhere is None:
         is_everywhere = process_environment()["compiled"] is not None
+    each = [_cost_of_model(one, counts, grid, is_everywhere) for one in fit_settings(job)]
+    return max(each, key=lambda cost: cost.factor)
+
+
+def _cost_of_model(
+    settings: FitSettings, counts: MissingCounts, grid: BlockGrid, is_everywhere: bool
+) -> MissingCost:
     try:
         backend = selected_backend(settings, grid, is_everywhere=is_everywhere)
     except UnavailableError:

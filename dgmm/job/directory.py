@@ -168,7 +168,10 @@ class RunDirectory:
         self.write()
         try:
             said, timed = self.record["warnings"], self.record["timings"]
-            with RecordingListener(self.folder, said, timed, listener) as recording:
+            several = len(self._job.models) > 1
+            with RecordingListener(
+                self.folder, said, timed, listener, several_models=several
+            ) as recording:
                 for text in lost:
                     recording.warning(text)
                 yield recording
@@ -182,7 +185,10 @@ class RunDirectory:
         self._sweep()
         self.record = cast("RunRecord", deepcopy(self.previous or {}))
         said, timed = self.record["warnings"], self.record["timings"]
-        with RecordingListener(self.folder, said, timed, listener) as recording:
+        several = len(self._job.models) > 1
+        with RecordingListener(
+            self.folder, said, timed, listener, several_models=several
+        ) as recording:
             yield recording
 
     def rebuilt(self, differing: Sequence[str]) -> RunResult:

@@ -13,6 +13,7 @@ from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
+from dgmm.fitting.selection.sweep import Sweep
 from dgmm.job.accepted_cost import require_known_cost_accepted
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
@@ -34,6 +35,7 @@ from dgmm.job.stages import (
     output_format,
     save_run_model,
 )
+from dgmm.job.sweep_stage import fit_several, note_sweep
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
 from dgmm.scoring.scoring_statistics import ScoringStatistics
@@ -137,16 +139,22 @@ def _fitted(
     note_steps(steps, directory, recording)
     rows = beside_prepared_rows(job, dataset, directory).with_cache(work.plan.cache_budget)
     recording.rewind(_reached(state.em_state()))
-    settings = replace(fit_settings(job), accept_cost=accept_cost)
-    given = given_parameters(start)
+    settings = [replace(one, accept_cost=accept_cost) for one in fit_settings(job)]
+    several: Sweep | None = None
     try:
         require_known_cost_accepted(job, dataset, work.executor, is_accepted=accept_cost)
-        result = fit(rows, work.executor, settings, recording, given, progress=state)
+        if len(settings) == 1:
+            given = given_parameters(start)
+            result = fit(rows, work.executor, settings[0], recording, given, progress=state)
+        else:
+            result, several = fit_several(job, rows, settings, directory, recording, work, steps)
     except CostNotAcceptedError as error:
         directory.record["missing"] = error.cost.record()  # `plan` reads it
         raise
     result = replace(result, model=replace(result.model, preprocess=steps))
     note_fit(directory, result)
+    if several is not None:
+        note_sweep(directory, several)
     _save(directory, result.model, result, recording)
     return result
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dgmm.config import Job
 from dgmm.errors import JobFileError
 from dgmm.fitting.settings import FitSettings
 
 
-def fit_settings(job: Job) -> FitSettings:
-    """The settings of a job's fit.
+def fit_settings(job: Job) -> tuple[FitSettings, ...]:
+    """The settings of the fit of each model that the job asks for.
 
     Raises
     ------
@@ -16,11 +18,12 @@ def fit_settings(job: Job) -> FitSettings:
         If it does not say how many components it wants.
     """
     m, start = job.model, job.initialisation
-    if m.n_components is None:
+    if not job.models:
         raise JobFileError("model.n_components is missing")
-    return FitSettings(
-        n_components=m.n_components,
-        covariance_type=m.covariance_type,
+    first, *_ = job.models
+    settings = FitSettings(
+        n_components=first[0],
+        covariance_type=first[1],
         tol=m.tol,
         max_iter=m.max_iter,
         n_init=m.n_init,
@@ -35,3 +38,4 @@ def fit_settings(job: Job) -> FitSettings:
         backend=job.compute.backend,
         seed=job.seed,
     )
+    return tuple(replace(settings, n_components=k, covariance_type=t) for k, t in job.models)

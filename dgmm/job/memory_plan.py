@@ -10,9 +10,6 @@ import math
 from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
-from dgmm.data.source_dataset import SourceDataset
-from dgmm.data.sources.transformed_rows import TransformedRows
-from dgmm.data.summary.missing_patterns import MOST_PATTERNS
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -65,6 +62,9 @@ class Work:
         Starts of all restarts that EM on the sample compares, and threads of the driver that do so.
     marginalises
         Whether rows may lack values.
+    others, waiting
+        Of a job of several models: those that share passes with this one, the largest, and those of
+        other groups.
     """
 
     grid: BlockGrid
@@ -80,6 +80,18 @@ class Work:
     n_sample_starts: int = 0
     n_threads_here: int = 1
     marginalises: bool = False
+    others: tuple[Work, ...] = ()
+    waiting: tuple[Work, ...] = ()
+
+    @property
+    def together(self) -> tuple[Work, ...]:
+        """The models of one pass."""
+        return (self, *self.others)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Statistics of all candidates of one pass."""
+        return sum(one.statistics_bytes * one.n_candidates for one in self.together)
 
     @property
     def statistics_bytes(self) -> int:
@@ -87,83 +99,6 @@ class Work:
         d = self.grid.n_features
         scatter = self.family.scatter_width(d)
         return 8 * (self.n_components * (self.family.width(d) + d) + scatter)
-
-
-#: Chunks of prepared rows that a task holds at most: of three groups, whose rows at both edges it
-#: joins to one, and that one encoded.
-_EDGE_CHUNKS = 8
-#: A part in the driver: its name, and its places in the lists of parts and groups.
-_PART_BYTES = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What preparing a source's rows reads, writes and holds.
-
-    Attributes
-    ----------
-    kind, n_parts
-        Of the source.
-    n_bytes
-        Of the prepared rows before compression.
-    task, driver
-        Memory terms of one task that prepares, and of the driver.
-    notes
-        What the source says of how it is read.
-    n_reads
-        How often the source is read: once, and once for each pass that fits `preprocess`.
-    """
-
-    kind: str
-    n_parts: int
-    n_bytes: int
-    task: tuple[Term, ...]
-    driver: Term
-    notes: tuple[str, ...]
-    n_reads: int = 1
-
-    @classmethod
-    def of(cls, dataset: SourceDataset) -> Preparation:
-        """From the source's own metadata."""
-        chunk, n_parts = dataset.read_bytes, len(dataset.parts)
-        rows = min(dataset.chunk_rows, dataset.n_samples)
-        source = dataset.source
-        steps = source if isinstance(source, TransformedRows) else None
-        return cls(
-            kind=dataset.kind,
-            n_parts=n_parts,
-            n_bytes=dataset.n_samples * dataset.row_bytes,
-            task=(
-                Term("one read of the source", dataset.source.read_bytes, "as the source says"),
-                Term("prepared rows", _EDGE_CHUNKS * chunk, f"{_EDGE_CHUNKS} chunks"),
-                _counting_term(rows, dataset.n_features),
-                *(() if steps is None else (_statistics_of_steps(steps),)),
-            ),
-            driver=Term("parts of the source", _PART_BYTES * n_parts, f"{n_parts:,} parts"),
-            notes=dataset.description.notes,
-            n_reads=1 if steps is None else 1 + steps.n_passes,
-        )
-
-
-#: Lists of patterns that a task of 16 groups holds: of a subtree of each size, and two merged.
-_HELD_PATTERNS = 16
-
-
-def _counting_term(rows: int, d: int) -> Term:
-    """What counting the missing values of a chunk holds: masks, words of their bits, patterns."""
-    words = -(-d // 64)
-    n_bytes = rows * (d + 48 * words + 32) + _HELD_PATTERNS * MOST_PATTERNS * 8 * (words + 1)
-    return Term("missing values counted", n_bytes, f"{rows:,} rows, {MOST_PATTERNS:,} patterns")
-
-
-#: Statistics of steps that a task of 16 groups holds: of a subtree of each size, and two merged.
-_HELD_OF_STEPS = 8
-
-
-def _statistics_of_steps(source: TransformedRows) -> Term:
-    """What fitting the steps of `preprocess` holds."""
-    n_bytes = _HELD_OF_STEPS * source.statistics_bytes
-    return Term("fitting preprocess", n_bytes, f"{_HELD_OF_STEPS} samples or scatters")
 
 
 def task_terms(work: Work) -> list[Term]:
@@ -179,16 +114,16 @@ def task_terms(work: Work) -> list[Term]:
             rows * d * (2 * work.itemsize + 16),
             f"{rows:,} rows x {d} features",
         ),
-        _tiles_term(work),
-        _products_term(work),
+        max(map(_tiles_term, work.together), key=_n_bytes),
+        max(map(_products_term, work.together), key=_n_bytes),
         Term(
             "statistics",
-            held * work.statistics_bytes * work.n_candidates,
-            f"{held} x {k} x {p} float64, {work.n_candidates} start(s)",
+            held * work.shared_bytes,
+            f"{held} x {k} x {p} float64, {work.n_candidates} start(s){_and_others(work)}",
         ),
         Term(
             "parameters",
-            4 * work.statistics_bytes * work.n_candidates,
+            4 * work.shared_bytes,
             "natural parameters, and a task's message",
         ),
         Term("output chunk", 2 * work.output_chunk_bytes, "collected and encoded"),
@@ -197,6 +132,15 @@ def task_terms(work: Work) -> list[Term]:
         patterns = Term("patterns of missing values", MOST_BYTES, "those kept for a task")
         terms.append(patterns)
     return terms + _candidates_terms(work)
+
+
+def _n_bytes(term: Term) -> int:
+    return term.n_bytes
+
+
+def _and_others(work: Work) -> str:
+    n = len(work.others)
+    return f", and {n:,} smaller model{'s' * (n != 1)}" if n else ""
 
 
 def _tiles_term(work: Work) -> Term:
@@ -262,10 +206,17 @@ def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
 
 
 def _m_step_bytes(work: Work, numbers: int) -> int:
-    """Parameters of every start, three generations of them, and one M-step's intermediates."""
+    """Parameters of every start, and one M-step's intermediates."""
     d, k = work.grid.n_features, work.n_components
-    kept = (112 * numbers + 32 * k * d) * work.n_candidates
-    return kept + 80 * numbers + 128 * k * d + 128 * math.prod(work.family.covariance_shape(1, d))
+    one = math.prod(work.family.covariance_shape(1, d))
+    return _parameters_bytes(work) + 80 * numbers + 128 * k * d + 128 * one
+
+
+def _parameters_bytes(work: Work) -> int:
+    """Three generations of the parameters of every start."""
+    d, k = work.grid.n_features, work.n_components
+    numbers = math.prod(work.family.covariance_shape(k, d))
+    return (112 * numbers + 32 * k * d) * work.n_candidates
 
 
 def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
@@ -278,11 +229,14 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
         Term("starts", 64 * MIB + work.sample_rows * 8 * 4, "distances, a tile at a time"),
         Term(
             "statistics of a pass",
-            tree * work.statistics_bytes * work.n_candidates,
-            f"{tree} subtrees",
+            tree * work.shared_bytes,
+            f"{tree} subtrees{_and_others(work)}",
         ),
         Term("M-step", _m_step_bytes(work, numbers), "factors of covariances, acceleration"),
     ]
+    if others := (*work.others, *work.waiting):
+        n_bytes = sum(_parameters_bytes(one) for one in others)
+        terms.append(Term("other models", n_bytes, f"parameters of {len(others):,}"))
     terms += _candidates_terms(work) + _sample_em_terms(work)
     if hierarchical:
         m = min(max(WARD_ROWS, k), work.sample_rows)

@@ -22,6 +22,8 @@ _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "backend",
     "seconds", "rows", "step", "start",
 )  # fmt: skip
+#: What stands behind these where a job has several models.
+_MODEL = ("n_components", "covariance_type")
 
 
 def now() -> str:
@@ -79,6 +81,8 @@ class RecordingListener:
         may hold those of earlier attempts.
     listener
         Hears everything too.
+    several_models
+        Whether metrics.csv names the model of each line.
     """
 
     def __init__(
@@ -87,7 +91,10 @@ class RecordingListener:
         warnings: list[str],
         timings: dict[str, float],
         listener: Listener,
+        *,
+        several_models: bool = False,
     ) -> None:
+        self._columns = (*_METRICS, *_MODEL) if several_models else _METRICS
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
         self._listener = listener
@@ -95,7 +102,7 @@ class RecordingListener:
         self._metrics_path = directory / "metrics.csv"
         with ExitStack() as opened:
             self._events = opened.enter_context(JsonLines(directory / "events.jsonl"))
-            self._metrics = CsvLines(self._metrics_path, _METRICS)
+            self._metrics = CsvLines(self._metrics_path, self._columns)
             opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -176,10 +183,11 @@ class RecordingListener:
         self._metrics.close()
         with output_errors(self._metrics_path), open_regular(self._metrics_path) as file:
             heading, *lines = file.read().decode("utf-8").splitlines() or [""]
-        is_known = heading.replace(",arithmetic,", ",backend,") == ",".join(_METRICS)
+        columns = ",".join(self._columns)
+        is_known = heading.replace(",arithmetic,", ",backend,") == columns
         kept = [line for line in lines if is_known and stands(line)]
-        write_text(self._metrics_path, "\n".join([",".join(_METRICS), *first, *kept, ""]))
-        self._metrics = CsvLines(self._metrics_path, _METRICS)
+        write_text(self._metrics_path, "\n".join([columns, *first, *kept, ""]))
+        self._metrics = CsvLines(self._metrics_path, self._columns)
 
     def _log(self, event: str, **fields: Any) -> None:
         self._check()
@@ -193,9 +201,14 @@ def _nothing() -> None:
 def _stands(line: str, reached: Mapping[CandidateId, int]) -> bool:
     """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
     cells = line.split(",")
+    cells, model = cells[: len(_METRICS)], cells[len(_METRICS) :]
     if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
         return False
+    if model and not (len(model) == len(_MODEL) and model[0].isdigit()):
+        return False
     iteration, restart = int(cells[0]), int(cells[1])
-    is_known = restart in {candidate.restart for candidate in reached}
     found = CandidateId(restart, cells[-1])
+    if model:
+        found = CandidateId(restart, cells[-1], int(model[0]), model[1])
+    is_known = found.without_start in {candidate.without_start for candidate in reached}
     return iteration <= reached.get(found, iteration if is_known else 0)

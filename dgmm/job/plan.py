@@ -10,10 +10,10 @@ from dgmm.data.cache_budget import DRIVER_BASE, PAUSE_SHARE, cache_budget
 from dgmm.job.memory_plan import (
     TERMINATE_SHARE,
     WORKER_BASE,
-    Preparation,
     Term,
     cached_rows_term,
 )
+from dgmm.job.preparing_plan import Preparation
 from dgmm.runtime.machine import available_memory
 
 
@@ -48,6 +48,9 @@ class Plan:
         What is known of missing values that are marginalised over, in words; empty where none are.
     has_fewer_features
         Whether there may be fewer features than `shape` has: `pca` with a share of the variance.
+    models, n_groups
+        Of a job of several models what is said of them, line by line, and in how many groups they
+        are fitted; the models of a group share every pass.
     """
 
     shape: tuple[int, int]
@@ -66,6 +69,8 @@ class Plan:
     preparation: Preparation | None = None
     missing: str = ""
     has_fewer_features: bool = False
+    models: tuple[str, ...] = ()
+    n_groups: int = 1
 
     @property
     def n_places(self) -> int:

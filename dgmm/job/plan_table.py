@@ -39,6 +39,7 @@ def plan_table(plan: Plan) -> str:
         f"reads     {plan.pass_bytes / MIB:,.0f} MiB a pass before compression, "
         f"{plan.n_passes:,} passes at most"
     )
+    lines += [f"{'' if i else 'models':<10}{text}" for i, text in enumerate(plan.models)]
     lines += _prepared(plan)
     missing = plan.missing.replace("\n", f"\n{'':<10}")
     lines += [f"missing   {missing}"] if missing else []

@@ -17,17 +17,12 @@ from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.sample_effort import Effort
+from dgmm.fitting.selection.sweep import grouped
 from dgmm.fitting.settings import FitSettings
-from dgmm.job.memory_plan import (
-    Preparation,
-    Term,
-    Work,
-    driver_terms,
-    task_terms,
-    tasks_of_a_pass,
-)
+from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
+from dgmm.job.preparing_plan import Preparation
 from dgmm.job.stages import open_data, product_names, residual_products
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
@@ -54,17 +49,35 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
 def plan_for(job: Job, dataset: StoredDataset, model: MixtureModel | None = None) -> Plan:
     """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
     n_workers, threads = _places(job)
-    plan = _plan(job, dataset, model, n_workers, threads)
+    plan = _in_groups(job, dataset, model, n_workers, threads)
     while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
         n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
-        plan = _plan(job, dataset, model, n_workers, threads)
+        plan = _in_groups(job, dataset, model, n_workers, threads)
+    return plan
+
+
+def _in_groups(
+    job: Job, dataset: StoredDataset, model: MixtureModel | None, n_workers: int, threads: int
+) -> Plan:
+    """With as few groups of models as memory allows; no result depends on their number."""
+    n_groups, most = 1, max(len(job.models), 1)
+    plan = _plan(job, dataset, model, n_workers, threads, n_groups)
+    while not plan.fits and n_groups < most:
+        n_groups = min(2 * n_groups, most)
+        plan = _plan(job, dataset, model, n_workers, threads, n_groups)
     return plan
 
 
 def _plan(
-    job: Job, dataset: StoredDataset, model: MixtureModel | None, n_workers: int, threads: int
+    job: Job,
+    dataset: StoredDataset,
+    model: MixtureModel | None,
+    n_workers: int,
+    threads: int,
+    n_groups: int,
 ) -> Plan:
-    work = _work(job, dataset, model, max(n_workers, 1) * threads)
+    n_threads = max(n_workers, 1) * threads
+    work, n_groups = _all_work(job, dataset, model, n_threads, n_groups)
     driver = driver_terms(
         work,
         hierarchical=job.initialisation.method == "hierarchical",
@@ -75,7 +88,7 @@ def _plan(
     if preparation is not None and isinstance(dataset, SourceDataset) and _is_open(dataset):
         # Blocks and chunks of fewer features have more rows, which may take more.
         fewest = _with_fewest_features(dataset)
-        others = _work(job, fewest, model, max(n_workers, 1) * threads)
+        others, _ = _all_work(job, fewest, model, n_threads, n_groups)
         task = _larger(task, task_terms(others))
         larger = _larger(preparation.task, Preparation.of(fewest).task)
         preparation = replace(preparation, task=larger)
@@ -97,10 +110,12 @@ def _plan(
         memory_limit=_memory_limit(job, n_workers),
         cache_limit=_cache_limit(job, n_workers),
         output_bytes=row_bytes * dataset.n_samples,
-        n_passes=1 if model is not None else job.model.max_iter + 2 + _reads_of_start(job),
+        n_passes=1 if model is not None else _reads(job, n_groups),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
         has_fewer_features=_is_open(dataset),
+        models=_models_text(job, n_groups),
+        n_groups=n_groups,
     )
 
 
@@ -155,13 +170,70 @@ def _cache_limit(job: Job, n_workers: int) -> int | None:
     return min(limit, free_memory() // max(n_workers, 1))
 
 
-def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_threads: int) -> Work:
-    m = job.model
-    k = model.n_components if model is not None else m.n_components or 1
-    name = model.covariance_type if model is not None else m.covariance_type
-    settings = _sizes(job, k)
-    rows = 0 if model is not None else sample_rows(settings, dataset.n_features)
-    grid, family = dataset.grid, family_named(name)
+def _reads(job: Job, n_groups: int = 1, n_models: int | None = None) -> int:
+    """Reads of all rows at most: the summary, starts, EM of each group, the scoring pass."""
+    n_models = len(job.models) if n_models is None else n_models
+    return job.model.max_iter * n_groups + 2 + _reads_of_start(job) * n_models
+
+
+def _models_text(job: Job, n_groups: int) -> tuple[str, ...]:
+    """Which models there are, in how many groups, and what reads that saves."""
+    n = len(job.models)
+    if n < 2:
+        return ()
+    sizes, types = job.model.n_components, job.model.covariance_type
+    k = ", ".join(f"{size:,}" for size in (sizes if isinstance(sizes, list) else [sizes or 1]))
+    families = ", ".join(types) if isinstance(types, list) else types
+    groups = "one group" if n_groups == 1 else f"{n_groups:,} groups"
+    alone, together = n * _reads(job, 1, 1), _reads(job, n_groups)
+    return (
+        f"{n:,}: {families} with {k} components, in {groups}; a read feeds every model of a group",
+        f"one by one they would take {alone:,} passes at most: {alone - together:,} reads saved",
+    )
+
+
+def _all_work(
+    job: Job, dataset: StoredDataset, model: MixtureModel | None, n_threads: int, n_groups: int
+) -> tuple[Work, int]:
+    """Sizes of the fitted model, or of all that are to be fitted, and their number of groups."""
+    if model is None:
+        return _models_work(job, dataset, n_threads, n_groups)
+    sizes = _sizes(job, model.n_components, model.covariance_type)
+    work = _work(job, dataset, sizes, n_threads, model)
+    return replace(work, sample_rows=0, n_candidates=1, n_sample_starts=0), 1
+
+
+def _models_work(
+    job: Job, dataset: StoredDataset, n_threads: int, n_groups: int
+) -> tuple[Work, int]:
+    """Sizes of all models, the largest group's first, and the number of groups."""
+    settings = {(k, name): _sizes(job, k, name) for k, name in job.models or ((1, "full"),)}
+    largest = max(settings.values(), key=lambda one: one.n_components)
+    rows = sample_rows(largest, dataset.n_features)
+    works = {
+        key: replace(_work(job, dataset, one, n_threads), sample_rows=min(rows, dataset.n_samples))
+        for key, one in settings.items()
+    }
+    groups = [
+        sorted((works[k, name or ""] for k, name in keys if k), key=lambda w: -w.shared_bytes)
+        for keys in grouped(list(settings.values()), dataset.n_features, n_groups)
+    ]
+    groups.sort(key=lambda group: -sum(work.shared_bytes for work in group))
+    (first, *others), *waiting = groups
+    rest = tuple(work for group in waiting for work in group)
+    return replace(first, others=tuple(others), waiting=rest), len(groups)
+
+
+def _work(
+    job: Job,
+    dataset: StoredDataset,
+    settings: FitSettings,
+    n_threads: int,
+    model: MixtureModel | None = None,
+) -> Work:
+    m, k = job.model, settings.n_components
+    rows = sample_rows(settings, dataset.n_features)
+    grid, family = dataset.grid, family_named(settings.covariance_type)
     m_sampled = max(min(rows, grid.n_samples), 1)
     effort = Effort.of(settings, family, grid.n_samples, m_sampled, grid.n_features)
     return Work(
@@ -170,25 +242,25 @@ def _work(job: Job, dataset: StoredDataset, model: MixtureModel | None, n_thread
         band_bytes=dataset.read_bytes,
         family=family,
         n_components=k,
-        n_candidates=1 if model is not None else m.n_init * effort.n_begun,
+        n_candidates=m.n_init * effort.n_begun,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
-        n_sample_starts=0 if model is not None else m.n_init * effort.n_starts,
+        n_sample_starts=m.n_init * effort.n_starts,
         n_threads_here=n_threads
         if CLUSTERS.named(job.cluster.kind).is_this_process
         else available_cpus(),
     )
 
 
-def _sizes(job: Job, k: int) -> FitSettings:
+def _sizes(job: Job, k: int, covariance_type: str) -> FitSettings:
     """What sizes follow from, of all that is asked for."""
     m, start = job.model, job.initialisation
     return FitSettings(
         k,
-        m.covariance_type,
+        covariance_type,
         max_iter=m.max_iter,
         n_init=m.n_init,
         method=start.method,

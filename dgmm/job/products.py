@@ -13,6 +13,8 @@ from dgmm.storage.folders import Entry, Folder
 from dgmm.terminal_text import listed
 
 MODEL, OUTPUTS, CHECKPOINT = "model", "outputs.zarr", "checkpoint"
+#: Every model of a job that asks for several, the chosen one among them.
+MODELS = "models"
 #: Rows of a source as passes read them; they can be made again from it.
 PREPARED = "prepared.zarr"
 #: The state of a pass that writes outputs again; that of the fit stays as it is.

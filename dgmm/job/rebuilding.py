@@ -27,6 +27,7 @@ from dgmm.job.resume_check import run_state
 from dgmm.job.row_weights import beside_prepared_rows
 from dgmm.job.run_resources import fitted_to
 from dgmm.job.stages import cluster_settings, output_format, product_names
+from dgmm.job.sweep_stage import chosen_type
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest, saved_digest
 
@@ -148,7 +149,7 @@ def _require_own(model: MixtureModel, directory: RunDirectory) -> None:
         "sha256": (saved, saved_digest(model)),
         "digest in outputs.zarr": (of_outputs, model_digest(model)),
         "number of components": (n_components or None, model.n_components),
-        "covariance_type": (record["job"]["model"]["covariance_type"], model.covariance_type),
+        "covariance_type": (chosen_type(record), model.covariance_type),
     }
     for what, (recorded, found) in wanted.items():
         if recorded not in (None, found):

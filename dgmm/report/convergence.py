@@ -29,7 +29,7 @@ Key = tuple[int, str]
 
 def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
     """Mean log-likelihood and its change against iterations, the selected start highlighted."""
-    lines = _lines(record.metrics)
+    lines = _lines(record.metrics, record.section("selection").get("chosen"))
     if not lines:
         return OmittedFigure(_TITLE, "the run has no iterations in metrics.csv")
     chosen = _selected(record, lines)
@@ -61,9 +61,13 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
     return render(figure, "convergence", title=_TITLE, caption=caption, alt=alt)
 
 
-def _lines(metrics: list[dict[str, str]]) -> dict[Key, Line]:
+def _lines(metrics: list[dict[str, str]], model: Any = None) -> dict[Key, Line]:
+    """The lines of each start; of several models, those of one."""
+    wanted = {k: str(v) for k, v in model.items()} if isinstance(model, dict) else {}
     lines: dict[Key, Line] = defaultdict(list)
     for row in metrics:
+        if any(row.get(name) != value for name, value in wanted.items()):
+            continue
         try:
             point = int(row["iteration"]), float(row["mean_log_likelihood"])
             restart = int(row["restart"])

@@ -15,6 +15,7 @@ from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
 from dgmm.report.run_data import RunRecord
+from dgmm.report.selection import selection_figure, selection_table
 from dgmm.report.tables import (
     Table,
     component_log_table,
@@ -100,6 +101,13 @@ def _fit(record: RunRecord) -> Section:
     return _section("fit", "The fit", [convergence(record)], tables)
 
 
+def _selection(record: RunRecord) -> Section:
+    if not record.section("selection"):
+        return Section("selection", "Selection")
+    tables = [selection_table(record)]
+    return _section("selection", "Selection", [selection_figure(record)], tables)
+
+
 def _components(record: RunRecord) -> Section:
     components = record.components
     if components is None:
@@ -165,6 +173,7 @@ def _run(record: RunRecord) -> Section:
 
 _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _maps,
+    _selection,
     _fit,
     _components,
     _separation,

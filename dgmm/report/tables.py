@@ -92,7 +92,9 @@ def restart_table(record: RunRecord) -> Table | None:
     restarts = record.entries("restarts")
     rows = [
         (
-            number(restart.get("restart")) + (" (selected)" if restart.get("selected") else ""),
+            _model(restart)
+            + number(restart.get("restart"))
+            + (" (selected)" if restart.get("selected") else ""),
             _words(restart.get("start")),
             _words(restart.get("outcome")),
             number(restart.get("n_iter")),
@@ -104,6 +106,14 @@ def restart_table(record: RunRecord) -> Table | None:
     header = ("restart", "start", "outcome", "iterations", "mean log-likelihood", "message")
     note = _left_out(len(restarts), "restarts")
     return Table("Restarts", header, rows, frozenset({3, 4}), note) if rows else None
+
+
+def _model(entry: Mapping[str, Any]) -> str:
+    """The model that an entry is of, where a job has several."""
+    if "n_components" not in entry:
+        return ""
+    named = f"{entry.get('covariance_type')} {number(entry.get('n_components'))}"
+    return f"{shortened(named, 40)}, "
 
 
 _METRICS = (
@@ -118,7 +128,7 @@ def starts_table(record: RunRecord) -> Table | None:
     starts = sorted(record.entries("starts"), key=_rank)
     rows = [
         (
-            number(start.get("restart")),
+            _model(start) + number(start.get("restart")),
             number(start.get("number")) + (" (selected)" if start.get("selected") else ""),
             _words(start.get("metric")),
             number(start.get("n_iter")),
@@ -148,7 +158,7 @@ def component_log_table(record: RunRecord) -> Table | None:
     rows = [
         (
             number(entry.get("iteration")),
-            number(entry.get("restart")),
+            _model(entry) + number(entry.get("restart")),
             number(entry.get("component")),
             _words(entry.get("kind")),
             _words(entry.get("message")),

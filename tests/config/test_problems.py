@@ -91,7 +91,7 @@ CASES = {
     "wrong family": (
         with_model("n_components: 8, covariance_type: fulll"),
         '2:43: model.covariance_type: found "fulll", expected one of full, tied, diag, spherical',
-        "spherical (did you mean full?)",
+        "spherical or a list of these (did you mean full?)",
     ),
     "negative tol": (with_model("n_components: 8, tol: -1"), "found -1, expected a number of at"),
     "nan tol": (with_model("n_components: 8, tol: .nan"), "found nan, expected a number"),
@@ -228,7 +228,7 @@ CASES = {
     "NUL in a path": (JOB.replace("runs/x", '"a\\0b"'), 'found "a\\x00b"; expected a path without'),
     "empty path": (JOB.replace("runs/x", '""'), '3:16: output.path: found "", expected text'),
     "path that is a number": (JOB.replace("runs/x", "2024"), "output.path: found 2024, expected"),
-    "sweep": (with_model("n_components: [2, 4]"), "2:23: ", "is not built yet; write one value"),
+    "sweep": (JOB + "sweep: {}\n", "4:1: sweep: ", "several models are a list in model.n_comp"),
     "imputed": (
         JOB.replace("runs/x", "runs/x, imputed: true"),
         "output.imputed: contradicts data.missing: error",

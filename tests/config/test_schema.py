@@ -53,7 +53,8 @@ def test_bounds_and_choices_reach_the_schema():
     entries = dict(properties())
     components = entries["model.n_components"]["anyOf"][0]
     assert components == {"type": "integer", "minimum": 1, "maximum": 1_000_000}
-    assert entries["model.covariance_type"]["enum"] == ["full", "tied", "diag", "spherical"]
+    one, several = entries["model.covariance_type"]["anyOf"]
+    assert one["enum"] == several["items"]["enum"] == ["full", "tied", "diag", "spherical"]
     assert entries["model.tol"] == entries["model.tol"] | {"minimum": 0, "default": 1e-4}
     assert entries["seed"]["maximum"] == 2**63 - 1
 

@@ -64,6 +64,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "on_collapse": "reseed",
             "path": None,
         },
+        "selection": {"tolerance": 0.01},
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",

@@ -57,7 +57,7 @@ class EStepTask:
     """The E-step of all candidates over a range of blocks; picklable.
 
     `backend` is the name of what computes it (`dgmm.mixture.backends.select`), the same for all
-    tasks.
+    tasks; a request may name its own.
     """
 
     dataset: Dataset
@@ -67,15 +67,21 @@ class EStepTask:
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (block, its statistics); each block is read once for all candidates."""
-        workspace, prepared = Workspace(get(self.backend)), PreparedParts()
-        used = frozenset({workspace.backend.name})
+        names = {request.backend for request in self.requests}
+        workspaces = {name: Workspace(get(name or self.backend)) for name in names}
+        prepared = PreparedParts()
+        used = frozenset(workspace.backend.name for workspace in workspaces.values())
         for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset)
-            statistics = self._statistics(rows, block, workspace, prepared)
+            statistics = self._statistics(rows, block, workspaces, prepared)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
     def _statistics(
-        self, rows: SelectedRows, block: RowBlock, workspace: Workspace, prepared: PreparedParts
+        self,
+        rows: SelectedRows,
+        block: RowBlock,
+        workspaces: dict[str, Workspace],
+        prepared: PreparedParts,
     ) -> tuple[Statistics, ...]:
         """Statistics in the order of the requests; those that can share prepared rows."""
         groups: dict[tuple[Hashable, ...], list[int]] = {}
@@ -85,6 +91,7 @@ class EStepTask:
         for members in groups.values():
             requests = [self.requests[i] for i in members]
             values, weights = seen(rows, block, requests[0].rows)
+            workspace = workspaces[requests[0].backend]
             found = _found(requests, values, weights, workspace, prepared)
             results.update(zip(members, found, strict=True))
         return tuple(results[i] for i in range(len(self.requests)))

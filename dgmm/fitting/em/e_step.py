@@ -11,6 +11,7 @@ from dgmm.errors import DataError
 from dgmm.fitting.em.convergence import has_converged, has_fallen, is_accepted
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import PassKernel
+from dgmm.mixture.posterior_entropy import posterior_entropy
 from dgmm.mixture.sufficient_statistics import Statistics
 
 
@@ -67,6 +68,14 @@ class EStepResult:
     def has_converged(self, problem: EMProblem) -> bool:
         """Whether no more is to be gained than `tol`."""
         return has_converged(self.candidate, self.mean_log_likelihood, self.kernel, problem)
+
+    def entropy(self, problem: EMProblem) -> float | None:
+        """Σ −w r log r of the rows; None where rows lack values."""
+        if problem.marginalises:
+            return None
+        return posterior_entropy(
+            self.before.parameters, self.statistics, is_complete=self.kernel.is_complete
+        )
 
     def recorded(self) -> FitCandidate:
         """The candidate with this likelihood in its history."""

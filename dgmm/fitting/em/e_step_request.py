@@ -38,11 +38,14 @@ class EStepRequest:
         The unit system of the kernel's parameters.
     rows
         The rows that the candidate sees; None for all.
+    backend
+        What computes it, by its name; empty is that of the pass.
     """
 
     kernel: Kernel | MarginalKernel
     standardisation: Standardisation
     rows: RowFilter | None = None
+    backend: str = ""
 
     @property
     def sharing(self) -> tuple[Hashable, ...]:
@@ -50,7 +53,7 @@ class EStepRequest:
 
         Unit systems and filters are told apart by identity, which pickling a task preserves.
         """
-        return (id(self.standardisation), id(self.rows), *self.kernel.sharing)
+        return (self.backend, id(self.standardisation), id(self.rows), *self.kernel.sharing)
 
 
 def seen(

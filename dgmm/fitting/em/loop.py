@@ -81,6 +81,11 @@ def _solver(problem: Problems, candidate: FitCandidate) -> EMSolver:
     return EMSolver(problem if isinstance(problem, EMProblem) else problem[candidate.id])
 
 
+def is_sound(outcome: Outcome) -> bool:
+    """Whether a candidate did not run into trouble on its way to that outcome."""
+    return outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
+
+
 def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCandidate:
     """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
 
@@ -90,9 +95,8 @@ def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCan
 
     def rank(c: FitCandidate) -> tuple[bool, bool, bool, float, int]:
         outcome = c.outcome or Outcome.MAX_ITER_REACHED
-        sound = outcome not in {Outcome.DEGENERATE_START, Outcome.COMPONENT_COLLAPSED}
         has_rows = c.parameters.supports_covariances(n_rows)
-        return (outcome.is_usable, sound, has_rows, c.mean_log_likelihood, -c.restart)
+        return (outcome.is_usable, is_sound(outcome), has_rows, c.mean_log_likelihood, -c.restart)
 
     return max(candidates, key=rank)
 

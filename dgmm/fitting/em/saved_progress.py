@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dgmm.fitting.em.state import FitCandidate
@@ -32,6 +35,45 @@ class SavedProgress(Protocol):
 
     def save_em_state(self, state: EmState) -> None:
         """Save where EM is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartProgress:
+    """Saved progress of a part of a fit, such as one of several models.
+
+    Attributes
+    ----------
+    progress
+        That of the whole fit.
+    part
+        Stands behind every name; nothing does where it is empty.
+    """
+
+    progress: SavedProgress
+    part: str = ""
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made once in a run for this part, and saved."""
+        return self.progress.once(f"{name}-{_as_name(self.part)}" if self.part else name, make)
+
+    def of_pass(self, name: str) -> PassProgress[Any] | None:
+        """Where finished parts of one pass over the data are saved."""
+        return self.progress.of_pass(f"{name} of {self.part}" if self.part else name)
+
+    def em_state(self) -> EmState | None:
+        """That of the whole fit."""
+        return self.progress.em_state()
+
+    def save_em_state(self, state: EmState) -> None:
+        """Save that of the whole fit."""
+        self.progress.save_em_state(state)
+
+
+def _as_name(part: str) -> str:
+    """The part in letters that names of states may have; a digest where it has others."""
+    if re.fullmatch("[a-z0-9-]+", part):
+        return part
+    return hashlib.sha256(part.encode()).hexdigest()[:16]
 
 
 class NoSavedProgress:

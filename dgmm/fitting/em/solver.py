@@ -53,7 +53,9 @@ class EMSolver:
     def request(self, candidate: FitCandidate) -> EStepRequest:
         """What the candidate asks of the next pass."""
         problem = self.problem
-        return EStepRequest(self.kernel(candidate), problem.standardisation, problem.rows)
+        return EStepRequest(
+            self.kernel(candidate), problem.standardisation, problem.rows, problem.backend
+        )
 
     def kernel(self, candidate: FitCandidate) -> Kernel | MarginalKernel:
         """The fastest kernel that guard and stage allow; the last iteration is never single."""
@@ -94,7 +96,8 @@ class EMSolver:
             return replace(after, stage="double", is_comparable=False)
         if not converged and after.n_iter < self.problem.max_iter:
             return after
-        return replace(after, outcome=self._outcome(after, converged=converged))
+        outcome, entropy = self._outcome(after, converged=converged), found.entropy(self.problem)
+        return replace(after, outcome=outcome, entropy=entropy)
 
     def _outcome(self, candidate: FitCandidate, *, converged: bool) -> Outcome:
         if candidate.is_variance_floored:

@@ -52,6 +52,8 @@ class EMProblem:
         Whether rows may lack values (NaN): the likelihood is that of the observed ones.
     counts_are_rows
         Whether weights are counts, so that a row of weight w is w rows.
+    backend
+        What computes the passes of the candidates, by its name; empty is that of the pass.
     """
 
     tol: float
@@ -66,6 +68,7 @@ class EMProblem:
     needs_confirmation: bool = False
     marginalises: bool = False
     counts_are_rows: bool = False
+    backend: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,8 @@ class FitCandidate:
         The start was given, by a user or a model, and is never called degenerate.
     warm_log_likelihood
         The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
+    entropy
+        Σ −w r log r of the last E-step, once there is an outcome; None where it is not known.
     """
 
     id: CandidateId
@@ -118,6 +123,7 @@ class FitCandidate:
     outcome: Outcome | None = None
     is_given: bool = False
     warm_log_likelihood: float | None = None
+    entropy: float | None = None
 
     @property
     def restart(self) -> int:

@@ -1,0 +1,71 @@
+"""What of a job says which mixture is fitted: model, selection among several, start."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from dgmm.config.choices import Choice
+from dgmm.config.model_choices import CovarianceTypes, Sizes
+from dgmm.config.settings import Settings
+from dgmm.config.values import WHOLE, AutoCount, AutoNumber, Count, LocalPath, NotNegative
+from dgmm.fitting.initialisation import INITIALISERS
+
+
+class ModelSettings(Settings):
+    """The mixture to fit (`dgmm run`), or where a fitted one lies (`dgmm predict`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["n_components"]}, {"required": ["path"]}]}
+    )
+
+    n_components: Sizes = None
+    """Number of Gaussians. Required by `dgmm run`. Several, `[2, 4, 8]`, `{from: 1, to: 20}` or
+    `{from: 2, to: 64, factor: 2}`, are models that are fitted in the same passes; `selection`
+    says which of them is chosen."""
+    covariance_type: CovarianceTypes = "full"
+    """Shape of the covariances: one each, one for all, axis-parallel, or round. A list of several
+    fits all of them for every number of components."""
+    tol: NotNegative = 1e-4
+    """EM has converged when the mean log-likelihood changes by less than this and, with
+    acceleration, the gain still to come is estimated to be less too."""
+    max_iter: Annotated[int, Field(strict=True, ge=0, le=1_000_000_000), WHOLE] = 200
+    """Most EM iterations of one start; 0 only initialises and writes that model."""
+    n_init: Count = 1
+    """Starts; the best one is selected."""
+    reg_covar: NotNegative = 0.0
+    """Added to the diagonal of every covariance, in the data's units squared."""
+    reg_covar_relative: NotNegative = 1e-6
+    """Share of each feature's robust variance added to the diagonal of every covariance."""
+    acceleration: Literal["squarem", "none"] = "squarem"
+    """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
+    on_collapse: Literal["reseed", "drop"] = "reseed"
+    """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
+    path: LocalPath | None = None
+    """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
+
+
+class SelectionSettings(Settings):
+    """Which of several models is chosen."""
+
+    tolerance: NotNegative = 0.01
+    """The model of fewest components is chosen whose BIC / (2 n) is within so many nats per row of
+    the lowest; 0 is plain BIC. Larger values hide small clusters: one with a share p of the rows
+    that gains g nats per row of its own counts p·g. Without effect on a job with one model."""
+
+
+class InitialisationSettings(Settings):
+    """Where EM starts."""
+
+    method: Annotated[str, Field(strict=True), Choice(INITIALISERS)] = "kmeans"
+    """How the first parameters are found on a sample of the rows; `kmeans_parallel` reads all rows
+    seven times, for clusters too rare for a sample; `given` reads `model`."""
+    sample_rows: AutoCount = "auto"
+    """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
+    n_sample_starts: AutoNumber = "auto"
+    """Starts, of each of `n_init`, that short EM runs on the sample compare, drawn in several
+    metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
+    is 16, fewer where they would take long or rows are fewer than free parameters."""
+    model: LocalPath | None = None
+    """A model directory to start from; needs `method: given`."""

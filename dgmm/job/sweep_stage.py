@@ -1,0 +1,131 @@
+"""A job of several models: fitted in the same passes, recorded and saved, one of them chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.data.transforms.preprocessing import Preprocessing
+from dgmm.fitting.fit import Fit
+from dgmm.fitting.iterate import model_fields
+from dgmm.fitting.selection.choice import Scored
+from dgmm.fitting.selection.sweep import Sweep, SweptModel, sweep
+from dgmm.fitting.settings import FitSettings
+from dgmm.job.directory import RunDirectory
+from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.products import MODELS
+from dgmm.job.run_resources import RunResources
+from dgmm.model.model_files import save_model
+from dgmm.selection_record import ModelName, Selection, SweptModelRecord
+
+
+def fit_several(
+    job: Job,
+    rows: Dataset,
+    settings: Sequence[FitSettings],
+    directory: RunDirectory,
+    recording: RecordingListener,
+    work: RunResources,
+    steps: Preprocessing | None,
+) -> tuple[Fit, Sweep]:
+    """Fit all models, and save each below `models/`; the fit of the chosen one, and all of them.
+
+    `steps` are what rows go through first, which every model keeps.
+    """
+    found = sweep(
+        *(rows, work.executor, settings, recording),
+        tolerance=job.selection.tolerance,
+        n_groups=work.plan.n_groups,
+        progress=work.state,
+    )
+    with directory.folder.folder_made(MODELS) as folder:
+        for one in found.models:
+            save_model(
+                replace(one.model, preprocess=steps),
+                folder / one.settings.name,
+                outcome=None if one.chosen.outcome is None else one.chosen.outcome.name,
+                mean_log_likelihood=one.chosen.mean_log_likelihood,
+            )
+    return found.fit, found
+
+
+def note_sweep(directory: RunDirectory, found: Sweep) -> None:
+    """What became of every model, in run.json: selection, restarts, starts, component log."""
+    chosen = found.fit.chosen
+    directory.record["selection"] = selection_record(found)
+    directory.record["restarts"] = [
+        {
+            "restart": c.restart,
+            "start": c.start,
+            **model_fields(c.id),
+            "outcome": c.outcome.name if c.outcome else None,
+            "message": c.outcome.value if c.outcome else "",
+            "n_iter": c.n_iter,
+            "mean_log_likelihood": c.mean_log_likelihood,
+            "selected": c.id == chosen.id,
+        }
+        for c in found.candidates
+    ]
+    directory.record["starts"] = [
+        asdict(trial) | _name(begun.settings) for begun in found.begun for trial in begun.trials
+    ]
+    directory.record["component_log"] = [
+        asdict(event) | model_fields(c.id) for c in found.candidates for event in c.events
+    ]
+    directory.write()
+
+
+def selection_record(found: Sweep) -> Selection:
+    """The models, their criteria, and which was chosen by which rule."""
+    choice = found.choice
+    runner_up = choice.runner_up
+    return {
+        "rule": choice.rule,
+        "tolerance": choice.tolerance,
+        "rows": found.n_rows,
+        "chosen": _name(choice.chosen),
+        "runner_up": None if runner_up is None else _name(runner_up),
+        "lowest_bic": _name(choice.best_bic),
+        "given_up": choice.given_up,
+        "chosen_at_edge": choice.chosen_at_edge,
+        "lowest_bic_at_edge": choice.bic_at_edge,
+        "hidden": choice.hidden,
+        "passes": found.n_passes,
+        "passes_alone": found.n_passes_alone,
+        "groups": found.n_groups,
+        "models": [_record(one) for one in found.models],
+        "failed": found.failed,
+    }
+
+
+def _name(one: FitSettings | Scored) -> ModelName:
+    return {"n_components": one.n_components, "covariance_type": one.covariance_type}
+
+
+def _record(one: SweptModel) -> SweptModelRecord:
+    values = one.criteria
+    return {
+        **_name(one.settings),
+        "path": f"{MODELS}/{one.settings.name}",
+        "fitted_components": one.model.n_components,
+        "n_parameters": one.model.n_parameters,
+        "outcome": None if one.chosen.outcome is None else one.chosen.outcome.name,
+        "n_iter": one.chosen.n_iter,
+        "is_sound": one.is_sound,
+        "mean_log_likelihood": one.chosen.mean_log_likelihood,
+        "log_likelihood": one.log_likelihood,
+        "entropy": one.entropy,
+        "bic": values.bic,
+        "aic": values.aic,
+        "icl": None if one.entropy is None else values.icl,
+    }
+
+
+def chosen_type(record: Mapping[str, Any]) -> str | None:
+    """The covariance type of a run's model: that of its job, or the one that was chosen."""
+    chosen = (record.get("selection") or {}).get("chosen") or record["job"]["model"]
+    found = chosen.get("covariance_type")
+    return found if isinstance(found, str) else None

@@ -1,0 +1,174 @@
+"""Several models: criteria against the number of components, and which model was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
+from dgmm.report.formatting import literal, number, shortened
+from dgmm.report.run_data import RunRecord
+from dgmm.report.tables import Table
+
+_TITLE = "Criteria of all models"
+_CRITERIA = ("bic", "icl", "aic")
+_COLOURS = ("#1f5f99", "#1d7a4b", "#8a5a00", "#7a3e9d", "#52606d")
+_MOST_ROWS = 200
+
+#: Size and family, as run.json names a model.
+Key = tuple[Any, Any]
+
+
+def selection_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
+    """BIC, ICL and AIC per row against the number of components, a line for each family."""
+    selection, models = record.section("selection"), _models(record)
+    lines = {name: _lines(models, name, _rows(selection)) for name in _CRITERIA}
+    if not lines["bic"]:
+        return OmittedFigure(_TITLE, "no model has a finite BIC")
+    figure = new_figure(9.0, 3.4)
+    for axes, name in zip(figure.subplots(1, len(_CRITERIA)), _CRITERIA, strict=True):
+        _draw(axes, name, lines[name], selection)
+    figure.axes[0].legend(loc="best")
+    chosen = _name(selection.get("chosen"))
+    caption = sentence(
+        "BIC, ICL and AIC divided by twice the number of rows: nats per row, lower is better.",
+        f"The ring marks the chosen model, {chosen}: {selection.get('rule', 'lowest BIC')}.",
+        "The shaded band of BIC is the tolerance above its lowest value.",
+        "The numbers stand in the table below.",
+    )
+    alt = f"Criteria against the number of components; {chosen} was chosen."
+    return render(figure, "selection", title=_TITLE, caption=caption, alt=alt)
+
+
+def _draw(
+    axes: Any,
+    name: str,
+    lines: Mapping[str, list[tuple[int, float]]],
+    selection: Mapping[str, Any],
+) -> None:
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
+
+    axes.set(title=name.upper(), xlabel="components", ylabel="")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(visible=True)
+    for i, (family, line) in enumerate(lines.items()):
+        colour = _COLOURS[i % len(_COLOURS)]
+        axes.plot(
+            *zip(*line, strict=True), color=colour, marker="o", ms=3, label=literal(family, 20)
+        )
+    chosen, tolerance = selection.get("chosen") or {}, selection.get("tolerance")
+    for k, value in lines.get(str(chosen.get("covariance_type")), ()):
+        if k == chosen.get("n_components"):
+            axes.plot([k], [value], "o", ms=10, mfc="none", mec=ACCENT, mew=1.8)
+    if name == "bic" and isinstance(tolerance, int | float) and tolerance > 0:
+        axes.set_ylabel("criterion / (2 n) [nats per row]")
+        lowest = min(value for line in lines.values() for _, value in line)
+        axes.axhspan(lowest, lowest + tolerance, color=ACCENT, alpha=0.12, lw=0)
+    if not lines:
+        axes.text(0.5, 0.5, "not known", ha="center", transform=axes.transAxes)
+
+
+def selection_table(record: RunRecord) -> Table | None:
+    """Every model with its criteria, what was chosen, by which rule, and what that may hide."""
+    selection, models = record.section("selection"), _models(record)
+    if not models:
+        return None
+    n, bics = _rows(selection), [_finite(one.get("bic")) for one in models]
+    lowest = min((bic for bic in bics if bic is not None), default=None)
+    marks = _marks(selection)
+    rows = [
+        (
+            _name(one) + marks.get(_key(one), ""),
+            number(one.get("n_parameters")),
+            number(one.get("mean_log_likelihood"), 7),
+            _above(bic, lowest, n),
+            *(number(one.get(name), 7) for name in ("bic", "aic", "icl", "entropy")),
+            number(one.get("n_iter")),
+            shortened(str(one.get("outcome")), 40)
+            + ("" if one.get("is_sound") else ", not compared"),
+        )
+        for one, bic in zip(models[:_MOST_ROWS], bics, strict=False)
+    ]
+    header = (
+        *("model", "free parameters", "mean log-likelihood", "BIC / (2 n) above the lowest"),
+        *("BIC", "AIC", "ICL", "entropy", "iterations", "outcome"),
+    )
+    return Table("Models", header, rows, frozenset(range(1, 9)), _note(selection, models))
+
+
+def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
+    chosen, bic = _name(selection.get("chosen")), _name(selection.get("lowest_bic"))
+    edge = " (at the edge of the range: more might be better)"
+    more = len(models) - _MOST_ROWS
+    failed = selection.get("failed")
+    return sentence(
+        f"Chosen: {chosen}{edge if selection.get('chosen_at_edge') else ''}, the rule being "
+        f"{selection.get('rule')}.",
+        f"BIC alone chooses {bic}{edge if selection.get('lowest_bic_at_edge') else ''}.",
+        f"{str(selection.get('hidden')).rstrip('.')}." if selection.get("hidden") else "",
+        f"{number(selection.get('passes'))} passes of EM over all rows, in place of "
+        f"{number(selection.get('passes_alone'))} of the models one by one.",
+        "Likelihoods, entropies and criteria are those of each model's last pass, before its last "
+        "M-step; every model lies in the run directory below models/.",
+        f"{more:,} more models are in run.json." if more > 0 else "",
+        f"Not fitted: {shortened(', '.join(map(str, failed)), 300)}."
+        if isinstance(failed, dict) and failed
+        else "",
+    )
+
+
+def _models(record: RunRecord) -> list[dict[str, Any]]:
+    found = record.section("selection").get("models")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _lines(
+    models: list[dict[str, Any]], criterion: str, n_rows: float | None
+) -> dict[str, list[tuple[int, float]]]:
+    """A criterion per row by number of components, for each family."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for one in models:
+        value, k = _finite(one.get(criterion)), one.get("n_components")
+        if value is not None and isinstance(k, int) and n_rows and one.get("is_sound"):
+            family = str(one.get("covariance_type"))
+            found.setdefault(family, []).append((k, value / (2.0 * n_rows)))
+    return {family: sorted(line) for family, line in found.items()}
+
+
+def _marks(selection: Mapping[str, Any]) -> dict[Key, str]:
+    marks: dict[Key, str] = {}
+    for name, words in (
+        ("chosen", " (chosen)"),
+        ("lowest_bic", " (lowest BIC)"),
+        ("runner_up", " (runner-up)"),
+    ):
+        if isinstance(one := selection.get(name), dict):
+            marks[_key(one)] = marks.get(_key(one), "") + words
+    return marks
+
+
+def _key(one: Mapping[str, Any]) -> Key:
+    return one.get("n_components"), one.get("covariance_type")
+
+
+def _name(one: Any) -> str:
+    if not isinstance(one, dict):
+        return number(None)
+    return shortened(f"{one.get('covariance_type')} {number(one.get('n_components'))}", 40)
+
+
+def _rows(selection: Mapping[str, Any]) -> float | None:
+    n = _finite(selection.get("rows"))
+    return n if n is not None and n > 0 else None
+
+
+def _above(bic: float | None, lowest: float | None, n_rows: float | None) -> str:
+    if bic is None or lowest is None or n_rows is None:
+        return number(None)
+    return number((bic - lowest) / (2.0 * n_rows), 4)
+
+
+def _finite(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None

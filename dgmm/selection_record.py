@@ -1,0 +1,60 @@
+"""What run.json records of a job of several models: their criteria, and which was chosen."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class ModelName(TypedDict):
+    """Which model of a job that asks for several, as it was asked for."""
+
+    n_components: int
+    covariance_type: str
+
+
+class SweptModelRecord(ModelName):
+    """One of several models.
+
+    Likelihood, entropy (null where rows lack values) and criteria are those of the last E-step,
+    that is of the parameters before the last M-step. `path` is its directory in the run directory;
+    `is_sound`: EM came to a usable end, and no component is a spike on a few rows.
+    """
+
+    path: str
+    fitted_components: int
+    n_parameters: int
+    outcome: str | None
+    n_iter: int
+    is_sound: bool
+    mean_log_likelihood: float | str
+    log_likelihood: float | str
+    entropy: float | str | None
+    bic: float | str
+    aic: float | str
+    icl: float | str | None
+
+
+class Selection(TypedDict):
+    """Which of several models was chosen, by which rule.
+
+    `rows` are those that criteria count; `runner_up` is what the rule would choose without the
+    chosen model; `given_up` is how much its BIC / (2 rows) is above the lowest, nats per row;
+    `hidden` says what the tolerance may hide. `passes` of EM were made over all rows, and
+    `passes_alone` are those of the models one by one. `failed` says why models are not there.
+    """
+
+    rule: str
+    tolerance: float
+    rows: float
+    chosen: ModelName
+    runner_up: ModelName | None
+    lowest_bic: ModelName
+    given_up: float
+    chosen_at_edge: bool
+    lowest_bic_at_edge: bool
+    hidden: str
+    passes: int
+    passes_alone: int
+    groups: int
+    models: list[SweptModelRecord]
+    failed: dict[str, str]

@@ -1,0 +1,64 @@
+"""The choice of a model: the smallest whose BIC is near the lowest, with what speaks against it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dgmm.errors import ComponentError
+from dgmm.fitting.selection.choice import Scored, choose
+from dgmm.mixture.criteria import Criteria
+
+N = 1000.0
+
+
+def model(k: int, bic_per_row: float, family: str = "full", free: int = 0, **own: bool) -> Scored:
+    """With a BIC / (2 n) of so many nats per row."""
+    bic = 2.0 * N * bic_per_row
+    return Scored(k, family, free or 10 * k, Criteria(bic, bic, bic), **own)
+
+
+#: Heavy tails: every component more gains a little.
+TAILS = [model(2, 6.0), model(4, 5.009), model(8, 5.004), model(16, 5.0), model(32, 5.2)]
+
+
+@pytest.mark.parametrize(("tolerance", "k"), [(0.0, 16), (0.005, 8), (0.01, 4), (2.0, 2)])
+def test_the_smallest_model_within_the_tolerance_is_chosen(tolerance: float, k: int) -> None:
+    found = choose(TAILS, N, tolerance)
+    assert found.chosen.n_components == k
+    assert found.best_bic.n_components == 16
+
+
+def test_what_is_given_up_and_the_runner_up_are_told() -> None:
+    found = choose(TAILS, N, 0.01)
+    assert found.given_up == pytest.approx(0.009, abs=1e-12)
+    assert found.runner_up is not None
+    assert found.runner_up.n_components == 8
+    assert "BIC alone chooses 16 full components" in found.describe()
+    assert "0.009 nats per row above the lowest" in found.hidden
+    assert "one of 1 % of the rows is not seen unless it gains 1 or more" in found.hidden
+    assert not choose(TAILS, N, 0.0).hidden
+
+
+def test_of_equal_sizes_the_model_of_fewest_parameters_is_chosen() -> None:
+    full, diag, spherical = ("full", 29), ("diag", 20), ("spherical", 14)
+    models = [model(3, 5.0, *full), model(3, 5.004, *diag), model(3, 5.2, *spherical)]
+    assert choose(models, N, 0.01).chosen.covariance_type == "diag"
+    assert choose(models, N, 0.0).chosen.covariance_type == "full"
+
+
+def test_the_edge_of_the_range_is_told_of_the_choice_and_of_bic() -> None:
+    rising = [model(1, 6.0), model(2, 5.5), model(3, 5.495)]
+    found = choose(rising, N, 0.01)
+    assert (found.chosen.n_components, found.chosen_at_edge, found.bic_at_edge) == (2, False, True)
+    assert "at the edge of the range" in found.describe()
+    one_size = [model(3, 5.0, "full"), model(3, 5.5, "diag")]
+    assert not choose(one_size, N, 0.0).chosen_at_edge
+
+
+def test_models_that_are_not_sound_count_only_where_none_is() -> None:
+    spike = model(8, 1.0, is_sound=False)
+    assert choose([model(2, 5.0), spike], N, 0.01).chosen.n_components == 2
+    assert choose([spike], N, 0.01).chosen is spike
+    assert choose([model(2, float("nan")), model(4, 5.0)], N, 0.01).chosen.n_components == 4
+    with pytest.raises(ComponentError, match="no model could be fitted"):
+        choose([], N, 0.01)
