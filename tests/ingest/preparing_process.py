@@ -18,7 +18,7 @@ from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.row_source import SourceRows
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.ingest.prepare import PreparedTarget, prepare
-from dgmm.job.memory_plan import Preparation
+from dgmm.job.preparing_plan import Preparation
 from dgmm.storage.folders import Folder
 
 D, N_THREADS = 8, 2
