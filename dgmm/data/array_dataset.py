@@ -41,6 +41,8 @@ class ArrayDataset:
         Outside of which values stand for missing ones.
     weights : (n,) array_like, optional
         Weight of each row, finite and not negative; 1 each by default.
+    units : str or mapping, optional
+        Unit of all features, or of each by name.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class ArrayDataset:
         fill_value: FillValue | None = None,
         valid_range: ValidRange | None = None,
         weights: ArrayLike | None = None,
+        units: str | Mapping[str, str] | None = None,
     ) -> None:
         values = _as_array(X)
         check_dtype(values.dtype, _SOURCE)
@@ -74,7 +77,7 @@ class ArrayDataset:
         names = feature_names_from(feature_names, values.shape[1], "feature_names")
         object.__setattr__(self, "X", values)
         object.__setattr__(self, "feature_names", names)
-        object.__setattr__(self, "attributes", {})
+        object.__setattr__(self, "attributes", {} if units is None else {"units": units})
         object.__setattr__(self, "fill_value", fill_value)
         object.__setattr__(self, "valid_range", valid_range)
         checked = None if weights is None else row_weights(weights, len(values))

@@ -36,6 +36,9 @@ class DataSource:
         Column, variable or array that holds the weights of rows; no feature.
     weight_cosine : str or None
         Latitude of labelled arrays whose cosine is the weight of a row.
+    model_features : tuple of str
+        Features of the model that rows are for, in its order: taken where neither `columns` nor
+        `variables` names any. Empty for a fit.
     """
 
     path: str
@@ -53,3 +56,4 @@ class DataSource:
     concat_dim: str | None = None
     weight_column: str | None = None
     weight_cosine: str | None = None
+    model_features: tuple[str, ...] = ()

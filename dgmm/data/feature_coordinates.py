@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dgmm.data.feature_names import feature_names_from, safe_text
+from dgmm.data.feature_units import is_same_unit
 from dgmm.errors import DataError
+
+#: `=50 dbar` or `=50` in a feature's name, up to the next coordinate.
+_COORDINATE = re.compile(r"(=-?[0-9][0-9.e+-]*)((?: [^,\]]+)?)")
 
 
 def coordinate_names(dimension: str, values: Any, units: object = None) -> list[str]:
@@ -54,3 +59,59 @@ def unnamed(source: str, dimension: str, why: str) -> str:
         f"{source}: coordinate {safe_text(dimension)} names no features ({safe_text(why)}); they "
         "are called x0, x1, …. A list of names in the array's attribute feature_names does"
     )
+
+
+def matching_coordinates(own: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """Which of the data's features are those of a model that states a coordinate's unit, or not.
+
+    Only of those names that the data lack: `SR[depth=50 dbar]` is the model's `SR[depth=50]`.
+
+    Parameters
+    ----------
+    own
+        Names of the data's features.
+    names
+        Of the model's.
+
+    Raises
+    ------
+    DataError
+        If both sides state a unit, and these differ.
+
+    Examples
+    --------
+    >>> matching_coordinates(["SR[depth=50 dbar]", "SR[depth=5 dbar]"], ["SR[depth=5]"])
+    {'SR[depth=5]': 1}
+    """
+    known = set(own)
+    missing = [name for name in names if name not in known]
+    if not missing:
+        return {}
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(own):
+        places.setdefault(_without_units(name), []).append(i)
+    found: dict[str, int] = {}
+    for name in missing:
+        candidates = places.get(_without_units(name), [])
+        if len(candidates) != 1:
+            continue
+        other = own[candidates[0]]
+        pairs = zip(_units_in(name), _units_in(other), strict=True)
+        if any(one and unit and not is_same_unit(one, unit) for one, unit in pairs):
+            raise DataError(
+                f"the data have {other} where the model has {name}: the coordinates are in other "
+                "units. Convert them to the model's, or write its unit to the coordinate where "
+                "both are names of one unit"
+            )
+        found[name] = candidates[0]
+    return found
+
+
+def _units_in(name: str) -> list[str]:
+    """The unit of each coordinate with a number in a feature's name; empty where it has none."""
+    return [found[2].strip() for found in _COORDINATE.finditer(name)]
+
+
+def _without_units(name: str) -> str:
+    """A feature's name without the units of its coordinates."""
+    return _COORDINATE.sub(r"\1", name)

@@ -51,6 +51,11 @@ def feature_names_from(given: object, n_features: int, source: str) -> tuple[str
     return _told_apart([safe_text(name) for name in given])
 
 
+def are_positions(names: Sequence[str]) -> bool:
+    """Whether features have no names of their own: they are called x0, x1 and so on."""
+    return all(name == f"x{i}" for i, name in enumerate(names))
+
+
 def safe_text(text: str) -> str:
     """Text without control characters, cut to 200 characters."""
     shown = printable(text[: MAX_NAME_LENGTH + 1], "?")

@@ -69,6 +69,15 @@ class LabelledRows:
         """Of the one array; variables are looked at when their rows are made."""
         return _valid_range(self.X) if hasattr(self.X, "dtype") else None
 
+    @property
+    def units(self) -> str | dict[str, str] | None:
+        """Unit of all features, or of each variable that has one; None where none is stated."""
+        if hasattr(self.X, "dtype"):
+            unit = self.X.attrs.get("units")
+            return unit if isinstance(unit, str) else None
+        found = {str(name): v.attrs.get("units") for name, v in self.X.data_vars.items()}
+        return {name: unit for name, unit in found.items() if isinstance(unit, str)} or None
+
     def boundaries(self) -> list[int] | None:
         """Where along the first dimension chunks begin and end; None where no chunks are known."""
         # The variable's own chunks: those of an index may be others, which xarray refuses.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,6 +56,8 @@ class LazyRows:
         Parts that are computed or read at once, in order; of rows, places or partitions.
     part : callable
         Gives the rows of a band.
+    units : str, mapping or None
+        Unit of all features, or of each by name.
     """
 
     X: Any
@@ -66,6 +68,7 @@ class LazyRows:
     load: Callable[[], Any]
     bands: Sequence[tuple[int, int]]
     part: Callable[[int, int], Any]
+    units: str | Mapping[str, str] | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -166,6 +169,7 @@ def _of_labelled(labelled: LabelledRows) -> LazyRows:
         load=labelled.rows,
         bands=bands(n_places, place_bytes, labelled.boundaries()),
         part=labelled.rows,
+        units=labelled.units,
     )
 
 

@@ -81,7 +81,7 @@ def _opened(X: Any, too_large: Callable[[LazyRows, ValidRange | None], Dataset])
         return too_large(lazy if names is None else replace(lazy, names=names), valid)
     if labelled is not None:
         rows = labelled.rows() if lazy is None else lazy.loaded()
-        return ArrayDataset(rows, labelled.names, valid_range=valid)
+        return ArrayDataset(rows, labelled.names, valid_range=valid, units=labelled.units)
     if lazy is not None:
         X = lazy.loaded()
     refuse_unreadable(X)

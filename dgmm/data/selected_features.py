@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.feature_coordinates import matching_coordinates
+from dgmm.data.feature_names import are_positions
+from dgmm.data.feature_units import refuse_other_units, units_of
 from dgmm.data.forwarding_dataset import ForwardingDataset, StoredRows, read_in_grid
 from dgmm.data.row_block import RowBlock
 from dgmm.data.stored_dataset import StoredDataset
@@ -62,48 +65,96 @@ def selected(dataset: Dataset, columns: tuple[int, ...]) -> SelectedFeatures:
     return SelectedFeatures(dataset, columns)
 
 
-def in_model_order(dataset: Dataset, names: tuple[str, ...]) -> tuple[Dataset, str | None]:
+def in_model_order(
+    dataset: Dataset,
+    names: tuple[str, ...],
+    units: Mapping[str, str] | None = None,
+    *,
+    may_have_more: bool = False,
+) -> tuple[Dataset, str | None]:
     """The data set with its columns as the model has them, and a warning if they were moved.
 
     The columns of data or models whose features have no names of their own (x0, x1, …) are taken
     by position.
 
+    Parameters
+    ----------
+    dataset
+        Rows with the features that the user has.
+    names
+        Of the model's features.
+    units
+        Units of the model's features, as far as they are known, by name.
+    may_have_more
+        Whether features that the model has not are left out; else they are an error.
+
     Raises
     ------
     DataError
-        If the number of features differs, or names are missing or unknown.
+        If the number of features differs, names are missing or unknown, or units differ.
     """
     own = dataset.feature_names
+    if own == names or _is_unnamed(own, names):
+        columns = tuple(range(len(names)))
+    else:
+        columns = _columns(own, names, may_have_more=may_have_more)
+    _compare_units(dataset, names, columns, units or {})
+    if columns == tuple(range(len(own))):
+        return dataset, None
+    n, d = len(own), len(columns)
+    note = "the data's features were put in the model's order"
+    if d < n:
+        note = f"of the data's {n:,} features the model's {d:,} are taken, by name"
+    return selected(dataset, columns), note
+
+
+def _is_unnamed(own: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    """Whether features go by position.
+
+    Raises
+    ------
+    DataError
+        If one side has no names, and not as many features as the other.
+    """
+    if not are_positions(own) and not are_positions(names):
+        return False
     if len(own) != len(names):
-        raise DataError(
-            f"the data have {len(own)} features, the model has {len(names)}{_differing(own, names)}"
-        )
-    if own == names:
-        return dataset, None
-    unnamed = tuple(f"x{i}" for i in range(len(names)))
-    if unnamed in {own, names}:
-        return dataset, None
-    missing, unknown = sorted(set(names) - set(own)), sorted(set(own) - set(names))
+        raise DataError(_other_number(own, names))
+    return True
+
+
+def _columns(
+    own: tuple[str, ...], names: tuple[str, ...], *, may_have_more: bool
+) -> tuple[int, ...]:
+    """Which column of the data each feature of the model is."""
+    places = {name: i for i, name in enumerate(own)} | matching_coordinates(own, names)
+    missing = sorted(name for name in names if name not in places)
+    unknown = sorted(set(own) - {own[places[name]] for name in names if name in places})
+    if len(own) != len(names) and unknown and not may_have_more:
+        raise DataError(f"{_other_number(own, names)}: {_differing(missing, unknown)}")
     if missing:
-        raise DataError(
-            f"the data lack the model's features {', '.join(missing[:10])}; "
-            f"they have {', '.join(unknown[:10])} instead"
-        )
-    columns = tuple(own.index(name) for name in names)
-    return selected(dataset, columns), "the data's features were put in the model's order"
+        instead = f"; they have {listed(unknown)} instead" if unknown else ""
+        raise DataError(f"the data lack the model's features {listed(missing)}{instead}")
+    return tuple(places[name] for name in names)
 
 
-def _differing(own: tuple[str, ...], names: tuple[str, ...]) -> str:
-    """Which features the data have too many, and which they lack, where both sides have names."""
-    for side in (own, names):
-        if side == tuple(f"x{i}" for i in range(len(side))):
-            return ""
+def _compare_units(
+    dataset: Dataset, names: tuple[str, ...], columns: tuple[int, ...], units: Mapping[str, str]
+) -> None:
+    own, found = dataset.feature_names, units_of(dataset)
+    mine = [(own[i], found.get(own[i])) for i in columns]
+    refuse_other_units(mine, [(name, units.get(name)) for name in names])
+
+
+def _other_number(own: tuple[str, ...], names: tuple[str, ...]) -> str:
+    return f"the data have {len(own)} features, the model has {len(names)}"
+
+
+def _differing(missing: list[str], unknown: list[str]) -> str:
+    """Which features the data have too many, and which they lack."""
     parts = [
-        f"{what} {listed(sorted(found), 10)}"
-        for what, found in (
-            ("the model has no", set(own) - set(names)),
-            ("the data lack", set(names) - set(own)),
-        )
+        f"{what} {listed(found)}"
+        for what, found in (("the model has no", unknown), ("the data lack", missing))
         if found
     ]
-    return f": {'; '.join(parts)}. Give the model's features alone"
+    return f"{'; '.join(parts)}. Give the model's features alone"

@@ -59,6 +59,7 @@ def temporary_rows(lazy: LazyRows, valid_range: ValidRange | None) -> Iterator[Z
             fill_value=None,
             valid_range=valid_range,
             warnings=(_note(lazy, parent),),
+            attributes={} if lazy.units is None else {"units": lazy.units},
         )
 
 

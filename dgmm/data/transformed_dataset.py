@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -97,8 +97,28 @@ class TransformedStoredDataset(StoredRows, TransformedDataset):
     rows: StoredDataset
 
 
+class ModelFeatures(Protocol):
+    """What a model knows of the features that its rows have."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per feature."""
+
+    @property
+    def preprocess(self) -> Preprocessing | None:
+        """Steps that rows go through first."""
+
+    @property
+    def feature_units(self) -> Mapping[str, str]:
+        """Unit of each of the user's features that has one, by name."""
+
+
 def as_model_takes(
-    dataset: Dataset, names: tuple[str, ...], steps: Preprocessing | None
+    dataset: Dataset,
+    model: ModelFeatures,
+    *,
+    is_transformed: bool = False,
+    may_have_more: bool = False,
 ) -> tuple[Dataset, str | None]:
     """A user's rows as a model scores them, and a warning if columns were moved.
 
@@ -106,19 +126,24 @@ def as_model_takes(
     ----------
     dataset
         With the features that the user has.
-    names
-        Of the model's features.
-    steps
-        The model's, or None where its features are the user's.
+    model
+        Whose features, units and steps are taken.
+    is_transformed
+        Whether the rows have the model's steps behind them already.
+    may_have_more
+        Whether features that the model has not are left out; else they are an error.
 
     Raises
     ------
     DataError
         As `in_model_order`.
     """
+    steps, units = model.preprocess, model.feature_units
     if steps is None:
-        return in_model_order(dataset, names)
-    ordered, note = in_model_order(dataset, steps.input_names)
+        return in_model_order(dataset, model.feature_names, units, may_have_more=may_have_more)
+    if is_transformed:
+        return in_model_order(dataset, model.feature_names)
+    ordered, note = in_model_order(dataset, steps.input_names, units, may_have_more=may_have_more)
     if isinstance(ordered, StoredDataset):
         return TransformedStoredDataset(ordered, steps), note
     return TransformedDataset(ordered, steps), note

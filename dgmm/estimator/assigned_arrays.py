@@ -134,6 +134,7 @@ def assembled(
     return replace(
         _made(everything, _units(everything, family), family, eps),
         feature_names=base.feature_names,
+        feature_units=base.feature_units,
     )
 
 

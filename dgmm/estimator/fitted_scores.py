@@ -79,7 +79,9 @@ class FittedScores(FittedMixture):
         """One array of scores of rows X, and the rows' weights where they have any."""
         model = fitted.model_of(self)
         with opened_rows(X) as opened, self._executor() as executor:
-            dataset, note = in_model_order(opened, model.feature_names)
+            # Rows come as they are fitted: behind the steps, in whatever unit.
+            units = model.feature_units if model.preprocess is None else {}
+            dataset, note = in_model_order(opened, model.feature_names, units)
             dataset = with_sample_weight(dataset, sample_weight, self.weight_kind)
             warn((*dataset.warnings, *([note] if note else [])))
             if isinstance(dataset, WeightedDataset):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.feature_units import units_of
 from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.data.summary.repeated_values import RepeatedValue
 from dgmm.data.summary.summarise import Summary
@@ -139,7 +140,10 @@ def concluded(
     noted = regularisation_events(chosen, prepared.regularisation)
     for event in noted:
         listener.component(asdict(event))
-    model = MixtureModel(chosen.parameters, prepared.standardisation, dataset.feature_names)
+    model = MixtureModel(
+        *(chosen.parameters, prepared.standardisation, dataset.feature_names),
+        feature_units=units_of(dataset),
+    )
     result = Fit(
         model=model,
         chosen=chosen,

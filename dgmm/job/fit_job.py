@@ -24,7 +24,7 @@ from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
-from dgmm.job.prepare_stage import note_steps, steps_of, with_rows
+from dgmm.job.prepare_stage import note_steps, steps_of, user_units, with_rows
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult
 from dgmm.job.row_weights import beside_prepared_rows
@@ -151,7 +151,8 @@ def _fitted(
     except CostNotAcceptedError as error:
         directory.record["missing"] = error.cost.record()  # `plan` reads it
         raise
-    result = replace(result, model=replace(result.model, preprocess=steps))
+    units = user_units(dataset)
+    result = replace(result, model=replace(result.model, preprocess=steps, feature_units=units))
     note_fit(directory, result)
     if several is not None:
         note_sweep(directory, several)

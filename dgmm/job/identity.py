@@ -28,8 +28,8 @@ def identity(job: Job) -> dict[str, Any]:
     }
 
 
-def data_source(job: Job) -> DataSource:
-    """Where the job's rows lie."""
+def data_source(job: Job, model_features: tuple[str, ...] = ()) -> DataSource:
+    """Where the job's rows lie; of a job that predicts, with the names of the model's features."""
     data = job.data
     given = data.path if isinstance(data.path, list) else [data.path]
     paths = tuple(str(Path(path).absolute()) for path in given)
@@ -49,6 +49,7 @@ def data_source(job: Job) -> DataSource:
         concat_dim=data.concat_dim,
         weight_column=data.weights.array or data.weights.column,
         weight_cosine=data.weights.cos,
+        model_features=model_features,
     )
 
 

@@ -29,6 +29,7 @@ from dgmm.job.prepare_stage import prepared_words, with_fitted_steps, with_rows
 from dgmm.job.result import RunResult
 from dgmm.job.run_resources import fitted_to, run_resources
 from dgmm.job.stages import cluster_settings, describe_data, open_data
+from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.resource_errors import shortages_named
@@ -77,7 +78,8 @@ def ingest_to(job: Job, listener: Listener, *, to: str) -> RunResult:
     DgmmError
         As `dgmm.ingest.prepare.prepare`.
     """
-    found = open_data(job)
+    model = None if job.model.path is None else load_model(job.model.path)
+    found = open_data(job, model)
     dataset = found if isinstance(found, SourceDataset) else SourceDataset.of(PlainRows(found))
     path = Path(to).absolute()
     with open_run_folder(path.parent) as folder, shortages_named(), locked_beside(folder, path):
@@ -91,15 +93,20 @@ def ingest_to(job: Job, listener: Listener, *, to: str) -> RunResult:
         for text in dataset.warnings:
             listener.warning(text)
         if not was_there:
-            _prepare(job, dataset, target, listener)
+            _prepare(job, dataset, model, target, listener)
         missing = _missing(opened(target))
     message = f"{dataset.n_samples:,} rows of {dataset.n_features} features are in {to}{missing}"
     said = f"{message} (prepared before)" if was_there else message
     return RunResult(int(ExitCode.DONE), "done", "PREPARED", said, path, was_finished=was_there)
 
 
-def _prepare(job: Job, dataset: SourceDataset, target: PreparedTarget, listener: Listener) -> None:
-    model = None if job.model.path is None else load_model(job.model.path)
+def _prepare(
+    job: Job,
+    dataset: SourceDataset,
+    model: MixtureModel | None,
+    target: PreparedTarget,
+    listener: Listener,
+) -> None:
     plan = plan_for(job, dataset, model)
     require_memory(plan, plan.memory_limit)
     with open_executor(cluster_settings(job, plan.n_places)) as executor:

@@ -10,6 +10,7 @@ from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
@@ -41,7 +42,9 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     With `count_missing` some blocks of rows are read whose missing values nothing has counted.
     """
     model = None if job.model.path is None else load_model(job.model.path)
-    dataset = open_data(job)
+    dataset = open_data(job, model)
+    if model is not None:
+        as_model_takes(dataset, model, may_have_more=True)
     plan = plan_for(job, dataset, model)
     return replace(plan, missing=missing_values(job, dataset, look=count_missing))
 

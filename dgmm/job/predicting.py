@@ -75,7 +75,8 @@ class PredictionInputs:
     @classmethod
     def of(cls, job: Job) -> Self:
         """Opened; of the data nothing but metadata is read."""
-        dataset, model = open_data(job), _model(job)
+        model = _model(job)
+        dataset = open_data(job, model)
         return cls(dataset, model, dataset.fingerprint() | {"model": model_digest(model)})
 
 
@@ -89,7 +90,7 @@ def _predict(
 ) -> RunResult:
     """Everything but the report."""
     model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
-    dataset, note = as_model_takes(stored, model.feature_names, model.preprocess)
+    dataset, note = as_model_takes(stored, model, may_have_more=True)
     directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = stored.n_samples
     for text in (*stored.warnings, *([note] if note else [])):
@@ -100,7 +101,7 @@ def _predict(
     ) as work:
         state, executor, _ = work
         readable = with_rows(job, stored, directory, executor, recording)
-        dataset, _ = as_model_takes(readable, model.feature_names, model.preprocess)
+        dataset, _ = as_model_takes(readable, model, may_have_more=True)
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         backend = state.once(

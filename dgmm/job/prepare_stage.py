@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import cast
 
 from dgmm.config import Job
+from dgmm.data.feature_units import units_of
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import PREPROCESS, TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
@@ -83,6 +85,14 @@ def steps_of(dataset: StoredDataset) -> Preprocessing | None:
     """The steps that rows have behind them, fitted; None where the job asks for none."""
     source = dataset.source if isinstance(dataset, SourceDataset) else None
     return source.steps if isinstance(source, TransformedRows) else None
+
+
+def user_units(dataset: StoredDataset) -> Mapping[str, str]:
+    """Units of the features that the user has, before `preprocess`, as far as they are stated."""
+    source = dataset.source if isinstance(dataset, SourceDataset) else None
+    if isinstance(source, TransformedRows):
+        return source.source.description.units
+    return units_of(dataset)
 
 
 def note_steps(

@@ -77,8 +77,10 @@ def rebuild_outputs(
         if job.command == "run":
             rows = measured(beside_prepared_rows(job, readable, directory), executor)
         # The rows of a run are prepared with its steps behind them.
-        steps = None if job.command == "run" else again.model.preprocess
-        dataset, _ = as_model_takes(rows, again.model.feature_names, steps)
+        behind = job.command == "run"
+        dataset, _ = as_model_takes(
+            rows, again.model, is_transformed=behind, may_have_more=not behind
+        )
         recording.stage("scoring", f"{again.stored.n_samples:,} rows, with the model of the run")
         written = output_format(job, again.stored)
         stage = OutputStage(

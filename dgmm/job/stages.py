@@ -45,8 +45,15 @@ _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape", "sample_chunks", "sample_coo
 _SHOWN = 10
 
 
-def open_data(job: Job) -> StoredDataset:
+def open_data(job: Job, model: MixtureModel | None = None) -> StoredDataset:
     """The job's data set; nothing but metadata and the chunk listing is read.
+
+    Parameters
+    ----------
+    job
+        Its data section.
+    model
+        Whose features are taken where the job names none.
 
     Raises
     ------
@@ -54,8 +61,9 @@ def open_data(job: Job) -> StoredDataset:
         If rows would have to be prepared, and `data.prepare` is never; or if results are asked for
         in a form that the data do not have.
     """
+    source = data_source(job, () if model is None else model.input_names)
     with retry_budget(job.storage.retry_s):
-        dataset = beside_plain_rows(job, open_stored(job.data.format, data_source(job)))
+        dataset = beside_plain_rows(job, open_stored(job.data.format, source))
     dataset = _as_prepared(job, dataset.with_retries(job.storage.retry_s))
     deliveries(job, dataset)
     return dataset

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ class MixtureModel:
         Steps that rows go through first, as the job's `preprocess` had them; None without. Means,
         covariances, densities and `sample` are then of the transformed features; the steps'
         `inverse` gives rows and means in the user's.
+    feature_units
+        Units of the user's features, as far as the data stated them; rows in others are refused.
 
     Examples
     --------
@@ -64,6 +67,12 @@ class MixtureModel:
     anomaly_threshold: float | None = None
     anomaly_quantile: float | None = None
     preprocess: Preprocessing | None = None
+    feature_units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the user's features: before `preprocess`."""
+        return self.feature_names if self.preprocess is None else self.preprocess.input_names
 
     @property
     def covariance_type(self) -> str:

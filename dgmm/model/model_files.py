@@ -114,6 +114,7 @@ def load_model(path: str | Path) -> MixtureModel:
         _threshold(description["anomaly_threshold"]),
         description["anomaly_quantile"],
         _preprocess(description, path),
+        description.get("feature_units", {}),
     )
 
 
@@ -177,6 +178,8 @@ def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
 def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     steps = None if model.preprocess is None else model.preprocess.record()
     own = {} if steps is None else {"preprocess": {"steps": steps, "sha256": _steps_digest(steps)}}
+    if model.feature_units:  # left out without any: earlier models keep their digest
+        own["feature_units"] = dict(model.feature_units)
     return {
         "format": "dgmm-model",
         "schema_version": _PLAIN_VERSION if steps is None else SCHEMA_VERSION,
@@ -259,6 +262,7 @@ def _check_description(description: Any, path: Path) -> None:
         "feature_names": isinstance(names, list)
         and len(names) == d
         and all(isinstance(name, str) for name in names),
+        "feature_units": _is_text_by_name(description.get("feature_units", {})),
         **{
             key: key in description and _is_number_or_null(_threshold(description[key]))
             for key in ("anomaly_threshold", "anomaly_quantile")
@@ -267,6 +271,10 @@ def _check_description(description: Any, path: Path) -> None:
     wrong = [key for key, is_sound in sound.items() if not is_sound]
     if wrong:
         raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")
+
+
+def _is_text_by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(unit, str) for unit in value.values())
 
 
 def _threshold(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ class NamedMixture(ScoredMixture, Protocol):
     def preprocess(self) -> Preprocessing | None:
         """Steps that rows go through first."""
 
+    @property
+    def feature_units(self) -> Mapping[str, str]:
+        """Unit of each of the user's features that has one, by name."""
+
 
 def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
     """One array of scores of rows X, on all CPUs of this process.
@@ -41,7 +46,7 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
         If the rows cannot be used, or hold NaN or infinity.
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
-        dataset = as_model_takes(rows, model.feature_names, model.preprocess)[0]
+        dataset = as_model_takes(rows, model)[0]
         # An estimator takes rows as they are fitted: behind the steps.
         further = _MARGINALISE if model.preprocess is None else _OUTSIDE
         return scores(

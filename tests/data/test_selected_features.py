@@ -8,6 +8,7 @@ import pytest
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.selected_features import in_model_order
 from dgmm.errors import DataError
+from dgmm.reduction.blocks import BlockRange
 
 
 def test_features_that_are_too_many_or_lacking_are_named():
@@ -19,3 +20,24 @@ def test_features_that_are_too_many_or_lacking_are_named():
         in_model_order(rows, ("a", "b", "c", "d"))
     with pytest.raises(DataError, match=r"the model has 2$"):
         in_model_order(rows, ("x0", "x1"))
+
+
+def test_the_models_features_are_taken_out_of_more_where_that_is_asked_for():
+    rows = ArrayDataset(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), ["a", "b", "c"])
+    taken, note = in_model_order(rows, ("c", "a"), may_have_more=True)
+    assert note == "of the data's 3 features the model's 2 are taken, by name"
+    (block,) = taken.read_blocks(BlockRange(0, 1))
+    assert block.values.tolist() == [[3.0, 1.0], [6.0, 4.0]]
+    with pytest.raises(DataError, match="lack the model's features d; they have b, c instead"):
+        in_model_order(rows, ("a", "d"), may_have_more=True)
+    with pytest.raises(DataError, match=r"the model has 2$"):  # names that say nothing
+        in_model_order(rows, ("x0", "x1"), may_have_more=True)
+
+
+def test_a_coordinate_without_a_unit_is_the_one_of_its_value():
+    rows = ArrayDataset(np.ones((2, 2)), ["t[z=5, lat=-1.5 deg]", "t[z=50, lat=-1.5 deg]"])
+    model = ("t[z=50 dbar, lat=-1.5]", "t[z=5 dbar, lat=-1.5]")
+    assert in_model_order(rows, model)[0].feature_names == rows.feature_names[::-1]
+    other = ("t[z=50, lat=-1.5 rad]", "t[z=5, lat=-1.5 rad]")
+    with pytest.raises(DataError, match=r"have t\[z=50, lat=-1.5 deg\] where the model has .* rad"):
+        in_model_order(rows, other)

@@ -14,7 +14,7 @@ from clusters import gaussian_clusters, write_zarr
 
 import dgmm
 from dgmm.errors import DataError, InputNotFoundError
-from dgmm.model.model_files import arrays_digest, load_model, save_model
+from dgmm.model.model_files import arrays_digest, load_model, model_digest, save_model
 from dgmm.storage.array_files import read_arrays, write_arrays
 from dgmm.storage.atomic_files import read_json, write_json
 
@@ -217,3 +217,36 @@ def test_a_row_without_a_density_is_an_anomaly_under_any_threshold(model, tmp_pa
         np.testing.assert_array_equal(changed.is_anomaly(far), [False, True])
         save_model(changed, tmp_path / "model")  # earlier versions wrote -inf
         np.testing.assert_array_equal(load_model(tmp_path / "model").is_anomaly(far), [False, True])
+
+
+def test_units_are_saved_and_rows_in_others_refused(model, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    stated = replace(model, feature_names=("a", "b", "c"), feature_units={"a": "K", "c": "m s-1"})
+    save_model(stated, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.feature_units == stated.feature_units
+    assert model_digest(loaded) == model_digest(stated)
+    X, _ = gaussian_clusters(100, seed=2)
+
+    def data(**units: str) -> object:
+        columns = zip("abc", X.T, strict=True)
+        return xarray.Dataset({n: ("row", x, {"units": units.get(n, "1")}) for n, x in columns})
+
+    wanted = model.predict(X)
+    np.testing.assert_array_equal(loaded.predict(data(a="K", c="m/s")), wanted)
+    with pytest.raises(DataError, match="a is in degC, and in the model in K"):
+        loaded.predict(data(a="degC", c="m/s"))
+    file = tmp_path / "model" / "model.json"
+    file.write_text(file.read_text().replace('"m s-1"', "3"))
+    with pytest.raises(DataError, match=r"model\.json: feature_units absent or of the wrong kind"):
+        load_model(tmp_path / "model")
+
+
+def test_an_estimator_compares_the_units_of_labelled_arrays():
+    xarray = pytest.importorskip("xarray")
+    X = xarray.DataArray(gaussian_clusters(300)[0], dims=("row", "x"), attrs={"units": "K"})
+    mixture = dgmm.GaussianMixture(2, random_state=0, max_iter=2, tol=1e9).fit(X)
+    assert mixture.model_.feature_units == {"x0": "K", "x1": "K", "x2": "K"}
+    assert len(mixture.predict(X.values)) == 300
+    with pytest.raises(DataError, match="x0 is in degC, and in the model in K"):
+        mixture.predict(X.assign_attrs(units="degC"))

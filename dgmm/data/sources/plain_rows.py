@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dgmm.data.feature_units import units_of
 from dgmm.data.sources.row_source import Delivery, RowPart, SourceDescription, SourceRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.weighted_dataset import WeightedDataset
@@ -39,6 +40,7 @@ class PlainRows:
             "plain array",
             stored.feature_names,
             stored.dtype,
+            units=units_of(stored),
             attributes={k: v for k, v in stored.attributes.items() if k in _OF_ROWS},
             notes=(f"{self.reason}: rows that could be read in place are copied",),
             warnings=stored.warnings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ def carried_digest(source: DataSource) -> str:
 
 def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
     hierarchy = file.open()
+    source = _with_model_columns(source, hierarchy)
     if (source.array is None) == (not source.columns):
         raise DataError(f"{source.path}: {_neither_or_both(source, hierarchy)}")
     taken = _taken(source, file, hierarchy)
@@ -126,6 +127,28 @@ def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
         delivery="table" if is_installed() else "none",
         kept_bytes=_kept_bytes(hierarchy, taken),
     )
+
+
+def _with_model_columns(source: DataSource, hierarchy: Hierarchy) -> DataSource:
+    """The job with the columns of obs that a model was fitted to, where it names nothing to read.
+
+    Raises
+    ------
+    DataError
+        Naming those that obs lacks, where it has others.
+    """
+    if source.array is not None or source.columns or not source.model_features:
+        return source
+    names = {safe_text(name): name for name in column_names(hierarchy)}
+    absent = [name for name in source.model_features if name not in names]
+    if len(absent) == len(source.model_features):
+        return source  # features of an array, which has to be named
+    if absent:
+        raise DataError(
+            f"{hierarchy.where}: obs has no columns for the model's features {listed(absent)}. "
+            f"Its columns: {listed(names, 20)}. Rename them as they were called in the fit"
+        )
+    return replace(source, columns=tuple(names[name] for name in source.model_features))
 
 
 def _taken(source: DataSource, file: HierarchyFile, hierarchy: Hierarchy) -> _Taken:
@@ -163,8 +186,13 @@ def _neither_or_both(source: DataSource, hierarchy: Hierarchy) -> str:
     return (
         "is AnnData; name a dense array in data.array, or columns of obs in `columns`. Its arrays: "
         f"{listed(map(safe_text, arrays)) or 'none'}; columns of numbers: "
-        f"{listed(map(safe_text, columns)) or 'none'}"
+        f"{listed(map(safe_text, columns)) or 'none'}{_of_model(source)}"
     )
+
+
+def _of_model(source: DataSource) -> str:
+    features = source.model_features
+    return f". The model's {len(features)} features are {listed(features, 5)}" if features else ""
 
 
 def _is_numeric(hierarchy: Hierarchy, name: str) -> bool:

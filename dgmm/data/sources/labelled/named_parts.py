@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dgmm.data.data_source import DataSource
-from dgmm.data.feature_names import safe_text
+from dgmm.data.feature_names import are_positions, safe_text
 from dgmm.data.sources.labelled.collection import Collection, unknown
 from dgmm.data.sources.labelled.coordinates import coordinate_names
 from dgmm.errors import DataError
+from dgmm.terminal_text import listed
 
 #: Dimensions that are more often features than places.
 _VERTICAL = re.compile(
@@ -19,6 +21,34 @@ _VERTICAL = re.compile(
     r"|feature|features|variable|component)s?$",
     re.IGNORECASE,
 )
+
+
+def with_model_variables(collection: Collection, source: DataSource) -> DataSource:
+    """The job with the variables that a model's features come from, where it names none.
+
+    Raises
+    ------
+    DataError
+        Naming those that are not there, with the features that need them.
+    """
+    features = source.model_features
+    if source.variables or are_positions(features):
+        return source
+    known = collection.names()
+    found = {feature: _variable_of(feature, known) for feature in features}
+    absent = [feature for feature, name in found.items() if name is None]
+    if absent:
+        wanted = absent[0].partition("[")[0]
+        what = f"variable for the model's features {listed(absent, 5)}"
+        raise unknown(str(collection.first), what, wanted, known)
+    return replace(source, variables=tuple(dict.fromkeys(n for n in found.values() if n)))
+
+
+def _variable_of(feature: str, known: list[str]) -> str | None:
+    """The variable whose name begins a feature's: `SR` of `SR[depth=50 dbar]`."""
+    if feature in known:
+        return feature
+    return max((n for n in known if feature.startswith(f"{safe_text(n)}[")), key=len, default=None)
 
 
 def require_named(collection: Collection, source: DataSource) -> None:

@@ -32,7 +32,7 @@ from dgmm.data.sources.labelled.features import (
 )
 from dgmm.data.sources.labelled.identity import digest_of
 from dgmm.data.sources.labelled.labelled_source import LabelledSource
-from dgmm.data.sources.labelled.named_parts import require_named
+from dgmm.data.sources.labelled.named_parts import require_named, with_model_variables
 from dgmm.data.sources.labelled.opening import LabelledFile
 from dgmm.data.sources.labelled.part_reading import BATCH_BYTES
 from dgmm.data.sources.labelled.selection import selected
@@ -57,6 +57,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     named = _each_once(source.paths or (source.path,))
     files = [LabelledFile(path, source.array) for path in named]
     collection = Collection.of(files, source.concat_dim)
+    source = with_model_variables(collection, source)
     require_named(collection, source)
     collection = _with_chunks(collection, source)
     variables, weights = _variables(collection, source)

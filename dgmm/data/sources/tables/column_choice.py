@@ -30,6 +30,7 @@ from dgmm.data.sources.tables.column_types import (
     is_number,
     width,
 )
+from dgmm.data.sources.tables.columns_of_model import columns_of_model, names_of
 from dgmm.errors import DataError
 
 #: What an index without a name is called: by pandas in Parquet, in CSV, and in CSV read as such.
@@ -47,7 +48,7 @@ class FeatureColumn:
     @property
     def feature_names(self) -> list[str]:
         """One name a feature: `x`, or `embedding_0`, `embedding_1`, … of a vector."""
-        return [self.name] if not self.length else [f"{self.name}_{i}" for i in range(self.length)]
+        return names_of(self.name, self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ def choose_columns(
     named = (*source.columns, *source.ids, *source.described, *_weights(source))
     check_known(named, every, files[0][0])
     aside = _aside(every, partitions)
-    names = source.columns or _numeric(source, every, no_numbers, aside)
+    chosen = source.columns or columns_of_model(source.model_features, every, files[0][0])
+    names = chosen or _numeric(source, every, no_numbers, aside)
     check_roles(names, source, every)
     features = tuple(_feature(name, files, no_numbers) for name in names)
     carried = tuple(dict.fromkeys([*source.ids, *source.described]))
@@ -137,7 +139,7 @@ def choose_columns(
         source.ids,
         source.described,
         source.weight_column,
-        tuple(_notes(source, features, aside)),
+        tuple(_notes(source, features, {} if chosen else aside)),
     )
 
 
@@ -213,8 +215,8 @@ def _notes(
                 f"{feature.name} is missing where {feature.mask} is true; {feature.mask} is no "
                 "feature"
             )
-    used = {*source.columns, *source.ids, *source.described}
-    for name, what in aside.items() if not source.columns else ():
+    used = {*source.ids, *source.described}
+    for name, what in aside.items():
         if name not in used:
             shown = safe_text(name) or "the first column"
             yield f"{shown}: {what}, and no feature unless it is named in data.columns"

@@ -119,7 +119,8 @@ def open_csv(source: DataSource) -> TableSource:
     files = table_files(source.paths or (source.path,))
     options = CsvOptions.of(source.csv, _usual_delimiter(files[0].name))
     samples = [csv_sample(file, options) for file in files]
-    carried = frozenset([*source.ids, *source.described]) - set(source.columns)
+    features = source.columns or source.model_features
+    carried = frozenset([*source.ids, *source.described]) - set(features)
     columns = file_columns(files, [_columns(sample, carried) for sample in samples])
     partitions = dict.fromkeys(name for file in files for name in file.partition)
     no_numbers: dict[str, str] = {}
