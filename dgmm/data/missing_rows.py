@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dgmm.data.row_block import Mask, RowBlock, Rows
 from dgmm.errors import DataError
 from dgmm.mixture.backends import standardising_backend
-from dgmm.mixture.backends.numpy_backend import COMPLETE, EMPTY, INFINITE
+from dgmm.mixture.backends.gaps import COMPLETE, EMPTY, INFINITE
 
 #: End of the error's message where a job or an estimator reads the rows.
 REMEDY = "Set data.missing to drop, or repair the array"

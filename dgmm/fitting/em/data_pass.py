@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -142,13 +142,12 @@ class StandardisedRows:
 
     def some(self, rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
         """Other rows in the same units: of some features (m, len(features)), or of all."""
-        if features is None:
-            return replace(self, rows=rows)
-        affine = (
-            None if self.affine is None else (self.affine[0][features], self.affine[1][features])
-        )
-        own = self.standardisation.of_features(features)
-        return replace(self, rows=rows, standardisation=own, affine=affine)
+        units, affine = self.standardisation, self.affine
+        if features is not None and affine is not None:  # all that rows are standardised by then
+            affine = affine[0][features], affine[1][features]
+        elif features is not None:
+            units = units.of_features(features)
+        return type(self)(rows, units, affine, self.backend)
 
     @property
     def shape(self) -> tuple[int, int]:

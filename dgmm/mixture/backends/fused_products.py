@@ -136,25 +136,41 @@ def allocate_buffers(
     Rows are a vector longer than a row panel: a power of two apart, they would share cache lines.
     Y ends with rows of 0 that a last group of moments reads.
     """
-    lanes = lanes_of(dtype.itemsize)
+    shapes, begins = _row_panel(d, k, lanes_of(dtype.itemsize))
+    memory = allocate("row panel", begins[-1])  # one for all: blocks may be small and many
+    memory.fill(0.0)
+    buffers = tuple(
+        memory[begin : begin + math.prod(shape)].reshape(shape)
+        for begin, shape in zip(begins, shapes, strict=False)
+    )
+    buffers[0][d] = 1.0
+    groups = in_whole_groups(k)
+    eta = allocate("eta", groups * p).reshape(groups, p)
+    return eta, np.zeros((in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize)))), buffers
+
+
+@cache
+def _row_panel(d: int, k: int, lanes: int) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Shapes of what a row panel needs, and where each begins in one array, at a line of cache."""
     step, whole, groups = ROW_PANEL + lanes, _in_whole(k, lanes), in_whole_groups(k)
-    shapes = [
+    shapes: list[tuple[int, ...]] = [
         *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (_HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
-    buffers = tuple(
-        allocate(f"row panel {i}", math.prod(s)).reshape(s) for i, s in enumerate(shapes)
-    )
-    for buffer in buffers:
-        buffer.fill(0.0)
-    buffers[0][d] = 1.0
-    eta = allocate("eta", groups * p).reshape(groups, p)
-    return eta, np.zeros((_in_whole(p, _HIGH), whole)), buffers
+    begins = [0]
+    for shape in shapes:
+        begins.append(begins[-1] + _in_whole(math.prod(shape), lanes))
+    return shapes, begins
 
 
 def in_whole_groups(k: int) -> int:
     """Rows of η for k components: whole groups of those that are multiplied together."""
     return _in_whole(k, _FEW)
+
+
+def in_whole_rows(p: int) -> int:
+    """Rows of sums for p rows of Φ: whole groups of those whose moments are taken together."""
+    return _in_whole(p, _HIGH)
 
 
 def _in_whole(number: int, step: int) -> int:

@@ -23,11 +23,14 @@ from dgmm.mixture.backends.fused_products import (
     transposed,
 )
 from dgmm.mixture.backends.fused_scoring import score
+from dgmm.mixture.backends.gaps import Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.numba_conditional import condition, places_of
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
 from dgmm.mixture.backends.numba_lift import lift_sums
 from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
+from dgmm.mixture.backends.numba_scatter import scatter, scatter_buffers
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
     apply_ufunc,
@@ -37,11 +40,9 @@ from dgmm.mixture.backends.numba_steps import (
 )
 from dgmm.mixture.backends.numpy_backend import (
     Block,
-    Gaps,
     NumpyBackend,
     Tile,
     lowest,
-    word_of,
 )
 from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.scoring_block import ScoringBlock
@@ -233,6 +234,19 @@ class NumbaBackend(NumpyBackend):
         """Row by row."""
         add_uncertain(R, gaps.missing, gaps.starts, C, second)
 
+    def condition(
+        self, covariances: Tile, observed: NDArray[np.intp], missing: NDArray[np.intp]
+    ) -> tuple[Tile, Lift]:
+        """Covariance by covariance."""
+        k, q, m = len(covariances), len(observed), len(missing)
+        d = q + m
+        U, B, C = np.empty((k, q, q)), np.empty((k, m, q)), np.empty((k, m, m))
+        places = np.empty(d * (d + 1) // 2, np.intp)
+        places_of(observed, missing, places)
+        least = q * float(np.finfo(np.float64).eps)
+        condition(np.ascontiguousarray(covariances), (observed, missing), least, U, B, C)
+        return U, Lift(observed, missing, places, B, C, np.empty((0, 0)))
+
     def lift(
         self,
         lift: Lift,
@@ -259,20 +273,29 @@ class NumbaBackend(NumpyBackend):
     def missing_words(self, values: Tile) -> NDArray[Any]:
         """One read."""
         n, d = values.shape
-        if values.dtype not in FLOATS:
+        if values.dtype not in FLOATS or not values.flags.c_contiguous:
             return super().missing_words(values)
         word = word_of(d)
-        words = np.empty((n, -(-d // (8 * word.itemsize))), word)
-        missing_words(values, words)
+        words = np.zeros((n, -(-d // (8 * word.itemsize))), word)
+        missing_words(values.dtype.type(1.0), values, words.view(np.uint8))
         return words
 
-    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
+    def take(
+        self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp], out: Tile
+    ) -> None:
         """One read."""
-        if values.dtype not in FLOATS:
-            return super().take(values, rows, features)
-        out = np.empty((len(rows), len(features)), values.dtype)
-        take(values, rows, features, out)
-        return out
+        if values.dtype in FLOATS:
+            take(values, rows.view(np.uintp), features.view(np.uintp), out)
+        else:
+            super().take(values, rows, features, out)
+
+    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """By row panels."""
+        rows, factor, offset = stored
+        if rows.dtype not in FLOATS or factor.dtype != np.float64:
+            return False
+        scatter(np.ascontiguousarray(rows), factor, offset, *scatter_buffers(rows.shape[1]), out)
+        return True
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """A block in one call, outside Python's lock, where the form of φ is known."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from dgmm.mixture.backends.gaps import EMPTY, INCOMPLETE, INFINITE
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numpy_backend import EMPTY, INCOMPLETE, INFINITE
+from dgmm.mixture.backends.simd_intrinsics import EIGHT, missing_bits
 
 
 @compiled
@@ -32,23 +33,38 @@ def row_gaps(values: Any, kinds: Any) -> None:
 
 
 @compiled
-def missing_words(values: Any, words: Any) -> None:
-    """Bit j of row i's words (n, w), which are 0, where its feature j is NaN."""
+def _missing_one_by_one(values: Any, first: int, words: Any) -> None:
+    """Words of the rows from `first` on."""
     n, d = values.shape
-    bits = 8 * words.itemsize
-    for i in range(n):
-        for first in range(0, d, bits):
-            word = np.uint64(0)
-            for j in range(first, min(first + bits, d)):
-                word |= np.uint64(values[i, j] != values[i, j]) << np.uint64(j - first)
-            words[i, first // bits] = word
+    for i in range(first, n):
+        for j in range(d):
+            words[i, j // EIGHT] |= np.uint8(values[i, j] != values[i, j]) << np.uint8(j % EIGHT)
+
+
+@compiled
+def missing_words(one: Any, values: Any, words: Any) -> None:
+    """Bit j of bytes b of row i's words (n, w), where its feature 8b + j is NaN; they begin as 0.
+
+    Eight values are compared at a time, the first ones of the next row with the last of a row.
+    """
+    n, d = values.shape
+    n_bytes = (d + EIGHT - 1) // EIGHT
+    size, begin, n_behind = values.itemsize, values.ctypes.data, n_bytes * EIGHT - d
+    n_wide = n - (n_behind + d - 1) // d
+    own = np.uint8(255 >> n_behind)
+    for i in range(n_wide):
+        row = begin + i * d * size
+        for b in range(n_bytes):
+            words[i, b] = missing_bits(one, row + b * EIGHT * size)
+        words[i, n_bytes - 1] &= own
+    _missing_one_by_one(values, max(n_wide, 0), words)
 
 
 @compiled
 def take(values: Any, rows: Any, features: Any, out: Any) -> None:
-    """Some rows and features (m, q)."""
+    """Some rows and features (m, q), by unsigned numbers: no other may count from the end."""
     m, q = out.shape
     for i in range(m):
-        source, target = values[rows[i]], out[i]
+        row = rows[i]
         for j in range(q):
-            target[j] = source[features[j]]
+            out[i, j] = values[row, features[j]]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.gaps import EMPTY, INCOMPLETE, INFINITE, Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 
@@ -57,36 +58,6 @@ class Block:
     sums: Tile
     lse: Tile
     weights: Tile | None = None
-
-
-#: What a row lacks: nothing, some values, all of them, or one that is infinite.
-COMPLETE, INCOMPLETE, EMPTY, INFINITE = range(4)
-#: Words that missing features are told by; the narrowest that holds them is sorted fastest.
-_WORDS = (np.dtype("<u1"), np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gaps:
-    """What rows lack: row i features missing[starts[i] : starts[i + 1]], ascending."""
-
-    missing: NDArray[np.intp]
-    starts: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, is_missing: NDArray[np.bool_]) -> Gaps:
-        """From the mask (d, b)."""
-        d, b = is_missing.shape
-        missing = np.flatnonzero(np.ascontiguousarray(is_missing.T))
-        missing %= d
-        starts = np.zeros(b + 1, np.intp)
-        np.cumsum(is_missing.sum(axis=0), out=starts[1:])
-        return cls(missing, starts)
-
-    @property
-    def n_covariances(self) -> int:
-        """Numbers of the lower triangles of all rows."""
-        m = np.diff(self.starts)
-        return int((m * (m + 1) // 2).sum())
 
 
 class Backend(Protocol):
@@ -154,6 +125,15 @@ class Backend(Protocol):
     def add_uncertain(self, R: Tile, gaps: Gaps, C: Tile, second: Tile) -> None:
         """Add r C of each row to the upper triangle of `second` (d, d)."""
 
+    def condition(
+        self, covariances: Tile, observed: NDArray[np.intp], missing: NDArray[np.intp]
+    ) -> tuple[Tile, Lift] | None:
+        """What features (q,) tell of the others (m,), of each covariance (k, d, d).
+
+        Factors U (k, q, q) with Σ_oo⁻¹ = U Uᵀ, NaN where that is singular, and the lift of moments
+        about the means. None where that cannot be: the family tells it then.
+        """
+
     def lift(
         self,
         lift: Lift,
@@ -171,8 +151,16 @@ class Backend(Protocol):
     def missing_words(self, values: Tile) -> NDArray[Any]:
         """Unsigned words (n, w) of each row (n, d): bit j is set where feature j is NaN."""
 
-    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
-        """Some rows and features (m, q) of values (n, d), C-contiguous."""
+    def take(
+        self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp], out: Tile
+    ) -> None:
+        """Write some rows and features of values (n, d) into out (m, q), C-contiguous."""
+
+    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """Write Σ y yᵀ of rows (n, d), standardised in float64, into out (d, d).
+
+        `stored` are the rows, factor and offset. False where that cannot be: tile by tile then.
+        """
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """Label a block at once: entropy and a mask (n,) of rows that are left to do.
@@ -186,11 +174,6 @@ def lowest(dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """The floor of logarithms in that type, and exp of it as NumPy takes it of arrays."""
     floor = np.full(8, LOG_FLOOR[dtype]).astype(dtype)
     return floor[0], np.exp(floor)[0]
-
-
-def word_of(d: int) -> np.dtype[Any]:
-    """The type of the words that d features are told by."""
-    return next((word for word in _WORDS if d <= 8 * word.itemsize), _WORDS[-1])
 
 
 def steps(length: int, step: int) -> Iterator[slice]:
@@ -267,6 +250,13 @@ class NumpyBackend:
         """Not here."""
         raise NotImplementedError
 
+    def condition(
+        self, covariances: Tile, observed: NDArray[np.intp], missing: NDArray[np.intp]
+    ) -> tuple[Tile, Lift] | None:
+        """Never: by the family."""
+        del covariances, observed, missing
+        return None
+
     def lift(
         self,
         lift: Lift,
@@ -296,9 +286,16 @@ class NumpyBackend:
         wide[:, : packed.shape[1]] = packed
         return wide.view(word)
 
-    def take(self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp]) -> Tile:
+    def take(
+        self, values: Tile, rows: NDArray[np.intp], features: NDArray[np.intp], out: Tile
+    ) -> None:
         """All at once."""
-        return np.ascontiguousarray(values[rows[:, None], features])
+        np.copyto(out, values[rows[:, None], features])
+
+    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """Never: tile by tile."""
+        del stored, out
+        return False
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """Never: tile by tile."""

@@ -18,6 +18,8 @@ from numba.extending import intrinsic
 
 #: Vectors multiplied at a time.
 MULTIPLIED = 3
+#: Values that `missing_bits` compares: what they lack is a byte.
+EIGHT = 8
 #: An address, or a step between two.
 INTEGER = types.int64
 #: What platform.machine() says of processors that have it by definition.
@@ -249,3 +251,14 @@ def multiply_pairwise(typing_context: Any, one: Any, a: Any, b: Any, out: Any) -
         return context.get_dummy_value()
 
     return types.void(one, INTEGER, INTEGER, INTEGER), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def missing_bits(typing_context: Any, one: Any, address: Any) -> Any:
+    """Bit j where value j of the eight at an address is NaN; `one` is of their type."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        x = Vectors(builder, one, EIGHT).load(args[1])
+        return builder.bitcast(builder.fcmp_unordered("uno", x, x), ir.IntType(8))
+
+    return types.uint8(one, INTEGER), generate

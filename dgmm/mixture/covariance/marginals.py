@@ -10,7 +10,7 @@ patterns nor lifts: their features are masked, each with a sum of responsibiliti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,18 +48,12 @@ class Conditional:
     covariance: Array | None = None
     places: Features | None = None
 
-    def lift(self, points: Array) -> Lift:
-        """What compiled code lifts by, from moments about the origin or, without points, the means.
-
-        For families of matrices.
-        """
-        B, C, places = self.regression, self.covariance, self.places
-        if B is None or C is None or places is None:
-            raise ValueError("a lift of matrices needs the regression and its residual covariance")
-        if B.ndim == 2:
-            B, C = B[None], C[None]
-        own = (np.ascontiguousarray(array) for array in (B, C, points))
-        return Lift(self.observed, self.missing, places, *own)
+    @classmethod
+    def of_lift(cls, lift: Lift, covariances: Array, k: int) -> Self:
+        """What compiled code found, for covariances with an axis of components or without."""
+        shape, q, m = covariances.shape[:-2], len(lift.observed), len(lift.missing)
+        B, C = lift.regression.reshape(*shape, m, q), lift.covariance.reshape(*shape, m, m)
+        return cls(lift.observed, lift.missing, _diagonals(C, k), B, C, lift.places)
 
     def mean(self, means: Array, k: int, D: Array) -> Array:
         """Of the missing features (m, b), for deviations D (q, b) from component k's mean."""
@@ -158,9 +152,12 @@ def correlated(
     whitened = cross @ factors
     B = whitened @ np.swapaxes(factors, -1, -2)
     C = within - whitened @ np.swapaxes(whitened, -1, -2)
-    variances = np.diagonal(C, axis1=-2, axis2=-1)
-    variances = np.broadcast_to(variances, (k, len(missing)))
-    return Conditional(observed, missing, variances, B, C, _places(observed, missing))
+    return Conditional(observed, missing, _diagonals(C, k), B, C, _places(observed, missing))
+
+
+def _diagonals(C: Array, k: int) -> Array:
+    """Those of C (k, m, m), or of what all k components share: (k, m)."""
+    return np.broadcast_to(np.diagonal(C, axis1=-2, axis2=-1), (k, C.shape[-1]))
 
 
 def _places(observed: Features, missing: Features) -> Features:

@@ -52,6 +52,24 @@ def conditional_of(parameters: Parameters, observed: Mask) -> tuple[Parameters, 
     return known, given
 
 
+def _conditional_by(
+    backend: Backend, parameters: Parameters, observed: Mask
+) -> tuple[Parameters, Conditional, Lift | None]:
+    """The same, with the lift where the backend has found it; else by the family."""
+    p, family, d = parameters, parameters.family, parameters.n_features
+    found = None
+    if family.lifts_pairs:
+        o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
+        found = backend.condition(p.covariances.reshape(-1, d, d), o, m)
+    if found is None:
+        return *conditional_of(p, observed), None
+    factors, lift = found
+    own = family.marginal(p.covariances, lift.observed)
+    means, factors = p.means[:, lift.observed], factors.reshape(own.shape)
+    known = Parameters(family, p.weights, means, own, factors)
+    return known, Conditional.of_lift(lift, p.covariances, p.n_components), lift
+
+
 def like(kernel: Kernel, parameters: Parameters) -> Kernel:
     """A kernel of the same kind and type for other parameters; none sums the scatter."""
     if kernel.is_exact:
@@ -71,7 +89,7 @@ class PatternPart:
     conditional
         The missing features given these.
     lift
-        What compiled code lifts by, where the family lets it.
+        What the backend lifts by, where it does.
     """
 
     kernel: Kernel
@@ -80,12 +98,14 @@ class PatternPart:
     lift: Lift | None
 
     @classmethod
-    def of(cls, parameters: Parameters, complete: Kernel, observed: Mask) -> PatternPart:
+    def of(
+        cls, parameters: Parameters, complete: Kernel, observed: Mask, backend: Backend
+    ) -> PatternPart:
         """Prepare a pattern for a kernel like that of complete rows."""
-        known, given = conditional_of(parameters, observed)
+        known, given, lift = _conditional_by(backend, parameters, observed)
         kernel = like(complete, known)
-        points = known.means if kernel.reference is None else np.empty((0, 0))
-        lift = given.lift(points) if parameters.family.lifts_pairs else None
+        if lift is not None and kernel.reference is None:
+            lift = replace(lift, points=np.ascontiguousarray(known.means))
         return cls(kernel, known, given, lift)
 
     @property

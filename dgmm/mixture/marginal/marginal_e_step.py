@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.marginals import Features
+from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.tiles import Array, Columns
 from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
+from dgmm.mixture.marginal.patterns import PatternRows
 from dgmm.mixture.marginal.prepared_parts import PreparedParts
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -47,14 +49,9 @@ def marginal_e_step(
     totals = [LiftedSums(kernel.zero()) for kernel in kernels]
     backend = workspace.backend
     for pattern in kernels[0].patterns(values, backend) if len(values) else ():
-        parts = [prepared.part(kernel, pattern.observed) for kernel in kernels]
+        parts = [prepared.part(kernel, pattern.observed, backend) for kernel in kernels]
         features = parts[0].features
-        if features is None or isinstance(pattern.rows, slice):
-            own = values[pattern.rows]
-            own = own if features is None else np.ascontiguousarray(own[:, features])
-        else:
-            own = backend.take(values, pattern.rows, features)
-        rows = columns(own, features)
+        rows = columns(_values(values, pattern, features, workspace), features)
         of_rows = None if weights is None else weights[pattern.rows]
         found = e_step([part.kernel for part in parts], rows, workspace, of_rows)
         scatter = _scatter(parts[0].kernel, rows, of_rows, workspace)
@@ -62,6 +59,21 @@ def marginal_e_step(
             summed = statistics if scatter is None else statistics.with_scatter(scatter)
             part.add_lifted(summed, total, backend)
     return [total.statistics for total in totals]
+
+
+def _values(
+    values: NDArray[Any], pattern: PatternRows, features: Features | None, workspace: Workspace
+) -> NDArray[Any]:
+    """A pattern's values of these features, one behind the other; good until the next pattern's."""
+    if features is None or isinstance(pattern.rows, slice):
+        own = values[pattern.rows]
+        return own if features is None else np.ascontiguousarray(own[:, features])
+    shape = len(pattern.rows), len(features)
+    # Memory that is asked for anew takes as long again to be read into.
+    buffer = workspace.array("values of a pattern", (values.size,), values.dtype)
+    own = buffer[: shape[0] * shape[1]].reshape(shape)
+    workspace.backend.take(values, pattern.rows, features, own)
+    return own
 
 
 def _scatter(
@@ -72,6 +84,11 @@ def _scatter(
     total = kernel.family.empty_scatter(d)
     if total is None or kernel.with_scatter:
         return None
+    stored = rows.stored() if weights is None and kernel.dtype == np.float64 else None
+    if stored is not None and kernel.family.lifts_pairs:
+        of_pairs = workspace.array("scatter of pairs", (d, d))
+        if workspace.backend.scatter(stored, of_pairs):
+            return pack(of_pairs)
     for some in steps(n, kernel.tile_rows):
         tile = workspace.array("scatter tile", (d, len(range(*some.indices(n)))), kernel.dtype)
         rows.write(some, tile)

@@ -104,14 +104,14 @@ class MarginalKernel:
         apart = self.takes_rows and backend.takes_rows
         return rows_by_pattern(values, backend, apart=apart)
 
-    def part(self, observed: Mask) -> KernelPart:
+    def part(self, observed: Mask, backend: Backend) -> KernelPart:
         """What is applied to the rows of a pattern; where none is observed, to rows of any."""
         if self.family.masks_features:
             is_complete = bool(observed.all())
             return MaskedPart.of(self.parameters, self.complete, is_complete=is_complete)
         if not observed.any():
             return RowsPart(RowsKernel.of(self.parameters))
-        return PatternPart.of(self.parameters, self.complete, observed)
+        return PatternPart.of(self.parameters, self.complete, observed, backend)
 
     def zero(self) -> Statistics:
         """Statistics of no rows."""

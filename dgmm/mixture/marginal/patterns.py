@@ -64,8 +64,9 @@ def rows_by_pattern(
         ordered = words[order]
         is_new = (ordered[1:] != ordered[:-1]).any(axis=1)
     else:
-        order = words[:, 0].argsort(kind="stable")
-        ordered = words[order, 0]
+        of_rows = words.ravel()
+        order = of_rows.argsort(kind="stable")
+        ordered = of_rows.take(order)
         is_new = ordered[1:] != ordered[:-1]
     ends = np.concatenate([np.flatnonzero(is_new) + 1, [len(order)]])
     counts = np.diff(ends, prepend=0)

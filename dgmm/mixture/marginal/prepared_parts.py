@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from dgmm.mixture.backends import Backend
 from dgmm.mixture.marginal.kernel_parts import KernelPart
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
 from dgmm.mixture.marginal.patterns import Mask
@@ -19,13 +20,13 @@ class PreparedParts:
         self._parts: OrderedDict[tuple[int, bytes], KernelPart] = OrderedDict()
         self._n_bytes = 0
 
-    def part(self, kernel: MarginalKernel, observed: Mask) -> KernelPart:
+    def part(self, kernel: MarginalKernel, observed: Mask, backend: Backend) -> KernelPart:
         """Of a kernel that outlives this object."""
         key = (id(kernel), observed.tobytes())
         if (found := self._parts.get(key)) is not None:
             self._parts.move_to_end(key)
             return found
-        made = self._parts[key] = kernel.part(observed)
+        made = self._parts[key] = kernel.part(observed, backend)
         self._n_bytes += made.n_bytes
         while len(self._parts) > 1 and (
             len(self._parts) > MOST_PATTERNS or self._n_bytes > MOST_BYTES

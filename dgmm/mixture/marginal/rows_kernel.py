@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.mixture.backends.numpy_backend import Gaps
+from dgmm.mixture.backends.gaps import Gaps
 from dgmm.mixture.covariance.family import LOG_2PI
 from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.kernels.kernel_forms import CentredForm

@@ -1,0 +1,40 @@
+"""The scatter of rows about the origin, compiled: by the product that moments are made by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends.fused_products import ROW_PANEL, in_whole_rows, moments, transposed
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.numba_steps import standardise
+from dgmm.mixture.backends.simd_intrinsics import lanes_of
+
+_LANES = lanes_of(8)
+
+Array = NDArray[np.float64]
+
+
+def scatter_buffers(d: int) -> tuple[NDArray[np.int64], Array, Array, Array]:
+    """What `scatter` works with: numbers of no products, Y, its turned panel, and sums, all 0."""
+    wide, high = -(-d // _LANES) * _LANES, in_whole_rows(d)
+    Y = np.zeros((max(wide, high), ROW_PANEL + _LANES))
+    return np.zeros((2, d), np.int64), Y, np.zeros(wide * ROW_PANEL), np.zeros((high, wide))
+
+
+@compiled
+def scatter(
+    rows: Any, factor: Any, offset: Any, which: Any, Y: Any, turned: Any, sums: Any, out: Any
+) -> None:
+    """Σ y yᵀ of standardised rows (n, d) into out (d, d): a chain a row panel."""
+    n, d = rows.shape
+    for start in range(0, n, ROW_PANEL):
+        b = min(ROW_PANEL, n - start)
+        standardise(rows[start : start + b], factor, offset, Y)
+        transposed(1.0, Y, turned, b)
+        moments(1.0, which, 0, Y, turned, Y, sums, b)
+    for i in range(d):
+        for j in range(d):
+            out[i, j] = sums[i, j]
