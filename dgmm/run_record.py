@@ -111,11 +111,20 @@ class Prepared(TypedDict):
     seconds: float
 
 
+class MemberQuantiles(TypedDict):
+    """Quantiles of the members of each component: values (k, features, shares), or null of none."""
+
+    shares: list[float]
+    features: list[str]
+    values: list[list[list[float | str] | None]]
+
+
 class Preprocess(TypedDict, total=False):
     """Steps that rows go through before they are fitted, with their numbers.
 
     `n_outside` counts, step by step and by feature, values that have become missing; `means` are
-    those of the components (k, features that the user has), taken back through the steps.
+    those of the components (k, features that the user has), taken back through the steps, and
+    `means_are` says what they are then. Features with a step that has no inverse have `quantiles`.
     """
 
     input_names: list[str]
@@ -123,6 +132,8 @@ class Preprocess(TypedDict, total=False):
     steps: list[dict[str, Any]]
     n_outside: list[dict[str, int]]
     means: list[list[float | str]]
+    means_are: list[str]
+    quantiles: MemberQuantiles
 
 
 class DescribedColumn(TypedDict, total=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,27 @@ def weighted_quartiles(columns: Floats, weights: Floats) -> tuple[Floats, Floats
         first(cumulative >= total * (0.5 - _TIE)),
         first(cumulative > total * (0.75 + _TIE)),
     )
+
+
+def known_quantiles(
+    column: Floats, shares: Sequence[float], weights: Floats | None = None
+) -> Floats:
+    """Quantiles of the finite ones of some values (m,); NaN where there are none.
+
+    With weights (m,) a quantile q is the smallest value up to which the weights have a share q;
+    without them it is interpolated, as NumPy does.
+    """
+    known = np.isfinite(column)
+    if not known.any():
+        return np.full(len(shares), np.nan)
+    if weights is None:
+        found: Floats = np.quantile(column[known], shares)
+        return found
+    order = np.argsort(column[known], kind="stable")
+    values, total = column[known][order], np.cumsum(weights[known][order])
+    places = np.searchsorted(total, np.array(shares) * total[-1])
+    weighted: Floats = values[np.minimum(places, len(values) - 1)]
+    return weighted
 
 
 def weighted_mean(rows: Floats, weights: Floats | None) -> Floats:

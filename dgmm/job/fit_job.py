@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
@@ -36,8 +36,10 @@ from dgmm.job.stages import (
     save_run_model,
 )
 from dgmm.job.sweep_stage import fit_several, note_sweep
+from dgmm.job.user_means import user_means_record
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
+from dgmm.run_record import Preprocess
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 
@@ -115,7 +117,7 @@ def _run(
         deliver(job, dataset, model.n_components, directory, work.executor, recording)
     record_scoring(directory, model, total, recording, result.weights)
     if model.preprocess is not None:
-        directory.record["preprocess"]["means"] = model.user_means.tolist()
+        directory.record["preprocess"] |= cast("Preprocess", user_means_record(model, result))
     _save(directory, model, result, recording)
     write_sample(directory.folder / "sample.npz", result)
     ended = directory.finish(*conclusion(job, directory, result, recording))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,8 @@ def pair_plot(
 
 
 def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:
-    labels = model.predict(rows)
+    # The sample's rows are as they were fitted: behind the steps of the model.
+    labels = replace(model, preprocess=None).predict(rows)
     features = chosen_features(components)
     units = [AxisUnit.of(rows[:, f]) for f in features]
     points = np.stack([u.apply(rows[:, f]) for u, f in zip(units, features, strict=True)], axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
 from dgmm.report.figure import OmittedFigure, ReportFigure
@@ -113,9 +114,8 @@ def _components(record: RunRecord) -> Section:
     if components is None:
         return _without_model("components", "Components", "Component weights and profiles")
     figures = [weights(components), profile_heatmap(components), profile_panels(components)]
-    return _section(
-        "components", "Components", figures, [component_table(components, _kept(record))]
-    )
+    tables = [component_table(components, _kept(record)), means_table(record)]
+    return _section("components", "Components", figures, tables)
 
 
 def _kept(record: RunRecord) -> int | None:

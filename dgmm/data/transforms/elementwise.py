@@ -11,6 +11,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.weighted_statistics import known_quantiles
+
 Floats = NDArray[np.float64]
 
 
@@ -20,6 +22,10 @@ class Elementwise(Protocol):
     @property
     def has_inverse(self) -> bool:
         """Whether `inverse` gives every value back."""
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it takes means to means."""
 
     def apply(self, columns: Floats) -> Floats:
         """Transformed columns; NaN outside the domain."""
@@ -45,6 +51,11 @@ class Asinh:
         """Every number is one's asinh."""
         return True
 
+    @property
+    def is_affine(self) -> bool:
+        """No: it is curved."""
+        return False
+
     def apply(self, columns: Floats) -> Floats:
         """asinh(x / scale)."""
         return np.arcsinh(columns / self.scale)
@@ -66,6 +77,11 @@ class Log:
     def has_inverse(self) -> bool:
         """Every number is one's logarithm."""
         return True
+
+    @property
+    def is_affine(self) -> bool:
+        """No: it is curved."""
+        return False
 
     def apply(self, columns: Floats) -> Floats:
         """log(x + offset), NaN where that is no positive number."""
@@ -96,13 +112,18 @@ class Clip:
         NaN and infinity are left out. With weights (s,) a quantile q is the smallest value up to
         which the weights have a share q; without them it is interpolated, as NumPy does.
         """
-        columns = [_quantiles(column, quantiles, weights) for column in sample.T]
+        columns = [_bounds(column, quantiles, weights) for column in sample.T]
         low, high = np.array(columns).reshape(-1, 2).T
         return cls(low, high)
 
     @property
     def has_inverse(self) -> bool:
         """Cut off is cut off."""
+        return False
+
+    @property
+    def is_affine(self) -> bool:
+        """No."""
         return False
 
     def apply(self, columns: Floats) -> Floats:
@@ -132,6 +153,11 @@ class Standardise:
         """No deviation is 0."""
         return True
 
+    @property
+    def is_affine(self) -> bool:
+        """Yes."""
+        return True
+
     def apply(self, columns: Floats) -> Floats:
         """(x − mean) / deviation."""
         return (columns - self.mean) / self.deviation
@@ -141,20 +167,11 @@ class Standardise:
         return columns * self.deviation + self.mean
 
 
-def _quantiles(column: Floats, quantiles: tuple[float, float], weights: Floats | None) -> Floats:
+def _bounds(column: Floats, quantiles: tuple[float, float], weights: Floats | None) -> Floats:
     """Two quantiles of finite values (s,); those that leave all as it is where there are none."""
-    known = np.isfinite(column)
-    if not known.any():
-        most = float(np.finfo(np.float64).max)
-        return np.array([-most, most])
-    if weights is None:
-        found: Floats = np.quantile(column[known], quantiles)
-        return found
-    order = np.argsort(column[known], kind="stable")
-    values, total = column[known][order], np.cumsum(weights[known][order])
-    places = np.searchsorted(total, np.array(quantiles) * total[-1])
-    weighted: Floats = values[np.minimum(places, len(values) - 1)]
-    return weighted
+    found = known_quantiles(column, quantiles, weights)
+    most = float(np.finfo(np.float64).max)
+    return np.where(np.isnan(found), [-most, most], found)
 
 
 def n_outside(before: Floats, after: Floats) -> NDArray[np.int64]:

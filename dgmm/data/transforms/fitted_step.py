@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.transforms.asked_step import COMPONENTS
 from dgmm.data.transforms.elementwise import Asinh, Clip, Elementwise, Log, Standardise
+from dgmm.data.transforms.location import Location, of_sums, through
 from dgmm.data.transforms.principal_components import PrincipalComponents
 from dgmm.errors import DataError
 
@@ -51,6 +52,9 @@ class FittedStep(Protocol):
 
     def inverse(self, rows: Floats) -> Floats:
         """Rows that these, transformed, came from; the nearest ones where several did."""
+
+    def locations(self, behind: Sequence[Location]) -> tuple[Location, ...]:
+        """What `inverse` makes of numbers that are such behind the step, feature by feature."""
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -96,6 +100,13 @@ class ElementwiseStep:
     def inverse(self, rows: Floats) -> Floats:
         """Rows with these columns as they were."""
         return self._with(rows, self.transform.inverse)
+
+    def locations(self, behind: Sequence[Location]) -> tuple[Location, ...]:
+        """Of its columns those that the transformation leaves."""
+        found = list(behind)
+        for i in self.columns:
+            found[i] = through(found[i], self.transform)
+        return tuple(found)
 
     def _with(self, rows: Floats, change: Any) -> Floats:
         changed = np.array(rows, dtype=np.float64)
@@ -184,6 +195,21 @@ class ComponentsStep:
                 found_rows[:, i] = rows[:, at]
                 at += 1
         return found_rows
+
+    def locations(self, behind: Sequence[Location]) -> tuple[Location, ...]:
+        """Of the columns of a group what its components have in common: sums are made of them."""
+        rest, found = iter(behind), [Location.MEAN] * len(self.names)
+        firsts = {columns[0]: (columns, len(group.axes)) for columns, group in self.groups}
+        taken = {i for columns, _ in self.groups for i in columns}
+        for i in range(len(self.names)):
+            if i in firsts:
+                columns, m = firsts[i]
+                own = of_sums([next(rest) for _ in range(m)])
+                for column in columns:
+                    found[column] = own
+            elif i not in taken:
+                found[i] = next(rest)
+        return tuple(found)
 
     def record(self) -> dict[str, Any]:
         """Kind, names, and columns and numbers of each group."""

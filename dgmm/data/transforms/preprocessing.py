@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from dgmm.data.transforms.asked_step import AskedStep, residual_names
 from dgmm.data.transforms.elementwise import n_outside
 from dgmm.data.transforms.fitted_step import ElementwiseStep, FittedStep, step_of
+from dgmm.data.transforms.location import Location
 from dgmm.errors import DataError
 from dgmm.runtime.blas_threads import limited_thread
 
@@ -125,6 +126,14 @@ class Preprocessing:
         for step in reversed(self.steps):
             rows = step.inverse(rows)
         return rows
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """What `inverse` gives of a component's mean, for each of the user's features."""
+        found = (Location.MEAN,) * len(self.output_names)
+        for step in reversed(self.steps):
+            found = step.locations(found)
+        return found
 
     def units(self, given: Mapping[str, str]) -> dict[str, str]:
         """Units that features still have."""
