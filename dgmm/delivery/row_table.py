@@ -131,18 +131,15 @@ class _TableTask:
         for part in self.parts[run.start : run.stop]:
             path = Path(self.request.folder) / FOLDER / part_file(part.index)
             with retry_budget(self.request.retry_s):
-                written = write_part(path, types, self._batches(part, arrays, counts))
-            if written != part.n_rows:
-                raise _other_rows(part, f"{written:,}")
-            n_rows += written
+                n_rows += write_part(path, types, self._batches(part, arrays, counts))
             n_bytes += path.stat().st_size
         return _Written(n_rows, n_bytes, counts)
 
     def _batches(
         self, part: RowPart, arrays: RowArrays, counts: dict[str, CategoryCounts]
     ) -> Iterator[dict[str, Any]]:
-        """Columns of a part's rows; what is described is counted on the way."""
-        start = self.starts[part.index]
+        """Columns of a part's rows, no more and no fewer; what is described is counted."""
+        first = start = self.starts[part.index]
         last = start + part.n_rows
         for carried, n_rows in self._carried(part):
             if stop_flag.requested.is_set():
@@ -156,6 +153,8 @@ class _TableTask:
             results = {self.columns[n]: result_column(found[n]) for n in found}
             yield {**carried, **results}
             start = stop
+        if start < last:
+            raise _other_rows(part, f"{start - first:,}")
 
     def _carried(self, part: RowPart) -> Iterator[tuple[Mapping[str, Any], int]]:
         if self.carried:
