@@ -19,6 +19,7 @@ from dgmm.data.sources.labelled.labelled_source import LabelledSource
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.map_array import MapArray
 from dgmm.data.zarr.output_store import create_array, create_outputs, finish_outputs
+from dgmm.delivery import label_map
 from dgmm.delivery.label_map import write_label_maps
 from dgmm.delivery.request import DeliveryRequest
 from dgmm.errors import OutputExistsError
@@ -289,6 +290,38 @@ def test_a_map_that_was_interrupted_is_the_same_when_written_again(
             write_label_maps(source, request, executor)
         assert digest(folder / "maps.zarr") == digest(whole / "maps.zarr")
     assert sorted(p.name for p in folder.iterdir()) == ["maps.zarr", "outputs.zarr"]
+
+
+def test_a_map_is_finished_once_its_chunks_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that stops forgets what was not synchronised."""
+    source = opened(written(ocean((2, 2, 4, 6)), tmp_path / "a.zarr", (1, 2, 2, 3), FLOAT))
+    lacking: set[tuple[MapArray, Any]] = set()
+    n_written, at_the_end = [0], []
+    write, sync, finish = MapArray.write_box, MapArray.sync_boxes, label_map.finish_outputs
+
+    def writing(self: MapArray, box: Any, values: Any) -> None:
+        write(self, box, values)
+        lacking.add((self, box))
+        n_written[0] += 1
+
+    def syncing(self: MapArray, boxes: Any) -> None:
+        own = list(boxes)
+        sync(self, own)
+        lacking.difference_update((self, box) for box in own)
+
+    def finishing(group: Any) -> None:
+        at_the_end.append(set(lacking))
+        assert not (tmp_path / "run/maps.zarr").exists()
+        finish(group)
+
+    monkeypatch.setattr(MapArray, "write_box", writing)
+    monkeypatch.setattr(MapArray, "sync_boxes", syncing)
+    monkeypatch.setattr(label_map, "finish_outputs", finishing)
+    delivered(source, tmp_path / "run")
+    assert n_written[0] > len(NAMES)
+    assert at_the_end == [set()]
 
 
 def test_each_chunk_of_the_row_arrays_is_decoded_about_once(

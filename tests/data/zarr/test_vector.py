@@ -47,6 +47,14 @@ def test_other_shapes_are_refused(tmp_path, shape):
         open_zarr_vector(str(tmp_path), "w")
 
 
+@pytest.mark.parametrize("name", ["scale_factor", "_FillValue"])
+def test_numbers_that_mean_others_are_refused(tmp_path, name):
+    attributes = {name: 2.0}
+    zarr.open_group(tmp_path, mode="w").create_array("w", data=np.ones(4), attributes=attributes)
+    with pytest.raises(DataError, match=f"attributes {name} say that the numbers are encoded"):
+        open_zarr_vector(str(tmp_path), "w")
+
+
 def test_one_column_is_a_vector(tmp_path):
     zarr.open_group(tmp_path, mode="w").create_array("w", data=np.ones((5, 1)))
     assert open_zarr_vector(str(tmp_path), "w").n_samples == 5
