@@ -194,6 +194,17 @@ def test_integers_that_rows_would_round_are_refused(
         all_rows(opened(tmp_path / "beyond.nc", **how))
 
 
+def test_integers_of_the_other_sign_are_refused_by_what_they_mean(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("y", "x")}
+    for name, value in (("exact", 5), ("beyond", -1)):
+        stored = xr.Variable(("y", "x"), np.array([[1, 2], [3, value]]), {"_Unsigned": "true"})
+        data, encoding = xr.Dataset({"A": stored}), {"A": {"_FillValue": None}}
+        data.to_netcdf(tmp_path / f"{name}.nc", engine="netcdf4", encoding=encoding)
+    assert all_rows(opened(tmp_path / "exact.nc", **how))[:, 0].tolist() == [1, 2, 3, 5]
+    with pytest.raises(DataError, match=f"variable A: {2**64 - 1} is an integer beyond"):
+        all_rows(opened(tmp_path / "beyond.nc", **how))
+
+
 def test_files_that_differ_are_named(tmp_path: Path) -> None:
     data = ocean((4, 2, 4, 6))
     one = written(data.isel(time=slice(0, 2)), tmp_path / "1.zarr", CHUNKS, FLOAT)
