@@ -29,13 +29,13 @@ def posterior_histogram(
     if column is None:
         return OmittedFigure(_POSTERIOR, "the job did not write output.max_posterior")
     subsample = read_subsample(column, ROWS)
-    values = _finite(subsample.values)
+    values = finite_values(subsample.values)
     if not values.size:
         return OmittedFigure(_POSTERIOR, "no row has a posterior probability")
     lowest = min(1.0 / n_components if n_components else 0.0, float(values.min()), 0.98)
     figure = new_figure(9.0, 2.9)
     axes = figure.subplots()
-    _bars(axes, np.clip(values, 0.0, 1.0), (lowest, 1.0))
+    bars(axes, np.clip(values, 0.0, 1.0), (lowest, 1.0))
     axes.set(xlabel="largest posterior probability of a row")
     unsure = float(np.mean(values < 0.5))
     sure = float(np.mean(values >= 0.99))
@@ -55,7 +55,7 @@ def density_histogram(
     if column is None:
         return OmittedFigure(_DENSITY, "the job did not write output.log_density")
     subsample = read_subsample(column, ROWS)
-    values = _finite(subsample.values)
+    values = finite_values(subsample.values)
     if not values.size:
         return OmittedFigure(_DENSITY, "no row has a finite log density")
     low, high = _density_range(values, threshold)
@@ -64,7 +64,7 @@ def density_histogram(
     figure = new_figure(9.0, 2.9)
     axes = figure.subplots()
     inside = values[(values >= low) & (values <= high)]
-    _bars(axes, unit.apply(inside), (float(low_shown), float(high_shown)), values.size)
+    bars(axes, unit.apply(inside), (float(low_shown), float(high_shown)), values.size)
     axes.set(xlabel=f"log density of a row [nats]{unit.label}")
     if threshold is not None and np.isfinite(threshold):
         _mark(axes, float(unit.apply(np.array([threshold]))[0]), number(threshold, 6))
@@ -80,7 +80,8 @@ def density_histogram(
     return render(figure, "log-density", title=_DENSITY, caption=caption, alt=alt)
 
 
-def _finite(values: Any) -> Floats:
+def finite_values(values: Any) -> Floats:
+    """The finite ones of some values (m,), float64."""
     as_float = np.asarray(values, dtype=np.float64)
     return as_float[np.isfinite(as_float)]
 
@@ -107,7 +108,8 @@ def _left_out(read: Any, finite: Floats, low: float, high: float) -> str:
     return f"Not drawn: {said}." if said and np.isfinite(high) else ""
 
 
-def _bars(axes: Any, values: Floats, limits: tuple[float, float], total: int | None = None) -> None:
+def bars(axes: Any, values: Floats, limits: tuple[float, float], total: int | None = None) -> None:
+    """Shares of the values, or of `total`, on a logarithmic axis."""
     counts, edges = np.histogram(values, bins=_BINS, range=limits)
     shares = 100 * counts / max(total or values.size, 1)
     axes.bar(edges[:-1], shares, width=np.diff(edges), align="edge", color=_BAR, lw=0)

@@ -132,6 +132,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("data", data.get("path")),
         ("array", data.get("array")),
         ("read as", data.get("dtype")),
+        ("preprocess", _steps(record)),
         ("weights", _weights(record.section("weights"))),
         ("seed", facts.get("seed")),
         ("started", _moment(facts.get("started"))),
@@ -142,6 +143,14 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
         ("job fingerprint", facts.get("job_fingerprint")),
     ]
     return [(label, shortened(str(v), 300)) for label, v in pairs if v not in (None, "")]
+
+
+def _steps(record: RunRecord) -> str | None:
+    steps = None if record.model is None else record.model.preprocess
+    if steps is None:
+        return None
+    kinds = ", ".join(step.kind for step in steps.steps)
+    return f"{kinds}; figures, densities and criteria are of the features behind these steps"
 
 
 def _weights(weights: dict[str, Any]) -> str | None:

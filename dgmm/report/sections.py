@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from dgmm.data.transforms.asked_step import residual_place
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
@@ -15,6 +16,7 @@ from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
 from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
+from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.selection import selection_figure, selection_table
 from dgmm.report.tables import (
@@ -154,6 +156,9 @@ def _scores(record: RunRecord) -> Section:
         posterior_histogram(record.output("max_posterior"), k),
         density_histogram(density, None if threshold is None else float(threshold)),
     ]
+    names = [name for name in record.section("outputs") if residual_place(name) is not None]
+    columns = [(column, name) for name in names if (column := record.output(name)) is not None]
+    figures += [residual_histogram(*each) for each in columns]
     return _section("scores", "Scores of the rows", figures)
 
 

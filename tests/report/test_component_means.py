@@ -100,3 +100,8 @@ def test_the_page_of_a_run_behind_components_is_of_rows_as_they_were_fitted(tmp_
     record = RunRecord.open(folder)
     figure = pair_plot(record.components, record.model, record.sample["rows"])
     assert isinstance(figure, ReportFigure)
+    write_report(folder)
+    assert (
+        "pca; figures, densities and criteria are of the features"
+        in Page(folder / "report.html").text
+    )
