@@ -74,6 +74,7 @@ class ArrayValues:
     array: ArrayFile
     dtype: np.dtype[Any]
     valid_range: ValidRange | None = None
+    warnings: tuple[str, ...] = ()
 
     def batches(self, start: int, stop: int, n_rows: int) -> Iterator[NDArray[Any]]:
         """Yield rows [start, stop) as (b, d), `n_rows` at a time.
@@ -108,26 +109,36 @@ def array_values(array: ArrayFile, *, absent_chunks: str = "error") -> ArrayValu
     check_dtype(dtype, array.where)
     check_shape(opened.shape, array.where)
     refuse_encoded(array.where, opened.attributes, dtype.kind)
-    if absent_chunks == "error":
-        refuse_absent(opened, array.where)
+    note = absent_note(opened, array.where, absent_chunks=absent_chunks)
     bounds = valid_range_of(array.where, opened.attributes, dtype)
-    return ArrayValues(array, float_type(dtype), bounds)
+    warnings = () if note is None else (note,)
+    return ArrayValues(array, float_type(dtype), bounds, warnings)
 
 
-def refuse_absent(array: StoredArray, where: str) -> None:
-    """Refuse chunks that are not stored.
+def absent_note(array: StoredArray, where: str, *, absent_chunks: str) -> str | None:
+    """A warning of chunks that are not stored, where the job reads fill values for them.
+
+    Zarr stores no chunk of nothing but the fill value unless its configuration has
+    `array.write_empty_chunks`, which is no part of the metadata; AnnData never sets it, and HDF5
+    allots no chunk that nothing was written to. So nothing stored tells one that was left out from
+    one that was lost.
 
     Raises
     ------
     DataError
-        With their number.
+        With their number, where the job does not.
     """
-    if n_absent := array.n_absent():
-        raise DataError(
-            f"{where}: {n_absent:,} of its chunks are not stored and would be read as fill values. "
-            "If they were left out because they hold nothing else, set data.absent_chunks to fill; "
-            "otherwise write the array again"
-        )
+    n_absent = array.n_absent()
+    if not n_absent:
+        return None
+    if absent_chunks == "fill":
+        return f"{where}: {n_absent:,} of its chunks are not stored and are read as fill values"
+    raise DataError(
+        f"{where}: {n_absent:,} of its chunks are not stored and would be read as fill values. "
+        "Zarr and AnnData write no chunk that holds nothing else (such as 0, False, or the first "
+        "category), and one that was lost looks the same. If none was lost, set data.absent_chunks "
+        "to fill; otherwise write the array again"
+    )
 
 
 def float_type(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -187,7 +187,8 @@ def _refused(
     more = ", …" if count > len(names) else ""
     return DataError(
         f"{folder}: {count:,} of {total:,} chunks do not exist ({', '.join(names)}{more}); "
-        f"metadata claim {layout.claim()}. Zarr would read them as fill values. If they were left "
-        "out because they hold nothing else, set data.absent_chunks to fill; otherwise restore "
-        "them, or write the array again with write_empty_chunks=True"
+        f"metadata claim {layout.claim()}. Zarr would read them as fill values. Writers such as "
+        "AnnData store no chunk that holds nothing else, and one that was lost looks the same. If "
+        "none was lost, set data.absent_chunks to fill; otherwise restore them, or write the array "
+        "again with write_empty_chunks=True"
     )

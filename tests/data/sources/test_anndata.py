@@ -274,7 +274,21 @@ def test_chunks_of_columns_that_are_not_there_are_refused_until_the_job_fills_th
     (tmp_path / "x" / "obs" / array / ("0" if form == 2 else "c/0")).unlink()
     with pytest.raises(DataError, match=rf"obs/{array}: 1 of its chunks.*absent_chunks to fill"):
         opened(path, **keys)
-    opened(path, **keys, absent_chunks="fill")
+    source = opened(path, **keys, absent_chunks="fill")
+    warning = f"{path}: obs/{array}: 1 of its chunks are not stored and are read as fill values"
+    assert source.description.warnings[0] == warning
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_zeros_that_anndata_itself_leaves_out_are_named_as_such(tmp_path, form):
+    data = cells()
+    data.obs["is_doublet"] = False
+    path = write_cells(tmp_path / "x", data, form)
+    said = r"obs/is_doublet: .* AnnData write no chunk .*such as 0, False, .*absent_chunks to fill;"
+    with pytest.raises(DataError, match=said):
+        opened(path, array="X", described=("is_doublet",))
+    filled = opened(path, array="X", described=("is_doublet",), absent_chunks="fill")
+    assert not any(carried_of(filled)["is_doublet"])
 
 
 @pytest.mark.parametrize("form", [2, 3])

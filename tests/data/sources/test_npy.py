@@ -89,7 +89,7 @@ class Loaded:
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 def test_pickled_objects_are_refused_and_never_loaded(tmp_path, name):
     objects = np.array([[Loaded(), 1.0]], dtype=object)
-    (np.save if name == "x.npy" else np.savez)(tmp_path / name, objects, allow_pickle=True)
+    (np.save if name == "x.npy" else np.savez)(tmp_path / name, objects)
     with pytest.raises(DataError, match="pickled Python objects"):
         open_numpy(DataSource(str(tmp_path / name)))
 

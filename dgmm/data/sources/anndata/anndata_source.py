@@ -98,7 +98,7 @@ def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
         raise DataError(f"{source.path}: {_neither_or_both(source, hierarchy)}")
     taken = _taken(source, file, hierarchy)
     n_obs = _n_obs(file, hierarchy)
-    check_columns(hierarchy, taken.columns, n_obs, absent_chunks=source.absent_chunks)
+    notes = check_columns(hierarchy, taken.columns, n_obs, absent_chunks=source.absent_chunks)
     if source.array is None:
         values: Values = ObsValues(taken.features)
         rows, dtype = None, np.dtype(np.float64)
@@ -116,8 +116,10 @@ def _source(source: DataSource, file: HierarchyFile) -> ArraySource:
         names = _feature_names(hierarchy, source.array, array.shape[1], array.attributes)
         ranges = RowRanges.of(array, len(names), rows.dtype.itemsize)
         values, dtype = rows, rows.dtype
+        if not stays_in_place(source):  # else the array's own data set warns of it
+            notes += rows.warnings
     return ArraySource(
-        description=_description(names, dtype, taken),
+        description=_description(names, dtype, taken, notes),
         where=f"{source.path}: {safe_text(source.array or 'obs')}",
         ranges=ranges,
         values=values,
@@ -162,7 +164,9 @@ def _taken(source: DataSource, file: HierarchyFile, hierarchy: Hierarchy) -> _Ta
     )
 
 
-def _description(names: tuple[str, ...], dtype: np.dtype[Any], taken: _Taken) -> SourceDescription:
+def _description(
+    names: tuple[str, ...], dtype: np.dtype[Any], taken: _Taken, warnings: tuple[str, ...]
+) -> SourceDescription:
     note = ("results by obs name are written as a table by pyarrow: pip install 'dgmm[table]'",)
     return SourceDescription(
         KIND,
@@ -170,6 +174,7 @@ def _description(names: tuple[str, ...], dtype: np.dtype[Any], taken: _Taken) ->
         dtype,
         carried=tuple(column.name for column in taken.carried),
         notes=() if is_installed() else note,
+        warnings=warnings,
         has_weights=taken.weights is not None,
     )
 

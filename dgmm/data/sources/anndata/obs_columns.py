@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.sources.array_values import check_exact, refuse_absent
+from dgmm.data.sources.array_values import absent_note, check_exact
 from dgmm.data.sources.stored_arrays import (
     Hierarchy,
     HierarchyFile,
@@ -182,7 +182,7 @@ def feature_columns(
 
 def check_columns(
     hierarchy: Hierarchy, columns: Iterable[ObsColumn], n_obs: int, *, absent_chunks: str
-) -> None:
+) -> tuple[str, ...]:
     """Look whether columns have a value for each row, and all of their chunks.
 
     AnnData leaves out chunks of nothing but zeros, such as the codes of a column of one category;
@@ -190,11 +190,17 @@ def check_columns(
     names of rows with one, which is never stored since no name is missing, and makes categories of
     text with missing values.
 
+    Returns
+    -------
+    tuple of str
+        Warnings of chunks that are not stored, where the job reads fill values for them.
+
     Raises
     ------
     DataError
         Naming the column.
     """
+    notes: list[str] = []
     for column in columns:
         arrays: list[tuple[str, tuple[int] | None]] = [
             (tail, (n_obs,)) for tail in _TAILS[column.kind]
@@ -208,8 +214,11 @@ def check_columns(
                 raise DataError(
                     f"{where} has shape {array.shape}, and obs {n_obs:,} rows; the file is damaged"
                 )
-            if absent_chunks == "error" and (column.kind, tail) != ("nullable text", "/mask"):
-                refuse_absent(array, where)
+            if (column.kind, tail) == ("nullable text", "/mask"):
+                continue
+            if (note := absent_note(array, where, absent_chunks=absent_chunks)) is not None:
+                notes.append(note)
+    return tuple(notes)
 
 
 def text_array(hierarchy: Hierarchy, path: str) -> StoredArray:

@@ -14,9 +14,9 @@ from dgmm.data.feature_names import feature_names_from, safe_text
 from dgmm.data.sources.array_source import ArraySource, RowRanges
 from dgmm.data.sources.array_values import (
     ArrayInFile,
+    absent_note,
     array_values,
     check_exact,
-    refuse_absent,
 )
 from dgmm.data.sources.file_version import FileVersion
 from dgmm.data.sources.hdf5.hdf5_file import Hdf5File
@@ -74,9 +74,12 @@ def open_hdf5(source: DataSource) -> ArraySource:
         n_features,
         f"{rows.array.where}: attribute feature_names",
     )
-    weights = _weights(file, source, n_rows) if source.weight_column else None
+    weights, note = _weights(file, source, n_rows) if source.weight_column else (None, None)
+    warnings = (*rows.warnings, *([note] if note else []))
     return ArraySource(
-        description=SourceDescription(KIND, names, rows.dtype, has_weights=weights is not None),
+        description=SourceDescription(
+            KIND, names, rows.dtype, has_weights=weights is not None, warnings=warnings
+        ),
         where=rows.array.where,
         ranges=RowRanges.of(array, n_features, rows.dtype.itemsize),
         values=rows,
@@ -85,7 +88,8 @@ def open_hdf5(source: DataSource) -> ArraySource:
     )
 
 
-def _weights(file: Hdf5File, source: DataSource, n_rows: int) -> DatasetColumn:
+def _weights(file: Hdf5File, source: DataSource, n_rows: int) -> tuple[DatasetColumn, str | None]:
+    """The column, and a warning of chunks that it lacks."""
     name = str(source.weight_column)
     column = DatasetColumn(ArrayInFile(file, name))
     array = column.array.open()
@@ -94,6 +98,5 @@ def _weights(file: Hdf5File, source: DataSource, n_rows: int) -> DatasetColumn:
             f"{file.path}: weights {safe_text(name)} have shape {array.shape} and type "
             f"{array.dtype}; expected one number for each of {n_rows:,} rows"
         )
-    if source.absent_chunks == "error":
-        refuse_absent(array, column.array.where)
-    return column
+    note = absent_note(array, column.array.where, absent_chunks=source.absent_chunks)
+    return column, note

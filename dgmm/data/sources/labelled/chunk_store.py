@@ -26,6 +26,18 @@ _ABSENT_INNER = np.iinfo(np.uint64).max
 _SHOWN = 5
 
 
+class AbsentChunksError(DataError):
+    """Chunks do not exist, and nothing says whether they were left out or lost."""
+
+    def __init__(self, found: str, otherwise: str) -> None:
+        super().__init__(
+            f"{found}. Zarr would read them as fill values. Writers such as xarray store no chunk "
+            "that holds nothing else, and one that was lost looks the same. If none was lost, set "
+            f"data.absent_chunks to fill; otherwise {otherwise}"
+        )
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkFiles:
     """The files that hold one array's chunks (or shards), as they were when it was opened.
@@ -70,6 +82,11 @@ class ChunkFiles:
         place = [str(int(i)) for i in np.unravel_index(flat, self.counts)] if self.counts else []
         place = place or ([] if self.prefix else ["0"])
         return self.separator.join([*([self.prefix] if self.prefix else []), *place])
+
+    @property
+    def n_absent(self) -> int:
+        """How many did not exist."""
+        return 0 if self.absent is None else int(np.unpackbits(self.absent).sum())
 
     def is_absent(self, flat: int) -> bool:
         """Whether the file did not exist when the array was opened."""
@@ -131,8 +148,10 @@ def list_files(root: str, name: str, *, fill: bool) -> tuple[ChunkFiles, str]:
 
     Raises
     ------
+    AbsentChunksError
+        If chunks are absent and `fill` is not set.
     DataError
-        If chunks are absent and `fill` is not set, or metadata name codecs that are not read.
+        If metadata name codecs that are not read.
     """
     node = find_array(root, name)
     if (fault := codec_fault(node.metadata)) is not None:
@@ -185,12 +204,10 @@ def _refuse_absent(
     missing = np.flatnonzero(~present)
     if len(missing) and not fill:
         names = listed((files.key(int(i)) for i in missing[: _SHOWN + 1]), _SHOWN)
-        raise DataError(
-            f"{folder}: {len(missing):,} of {len(present):,} chunks do not exist "
-            f"({names if len(missing) <= _SHOWN else names.split(' and ')[0] + ', …'}). Zarr would "
-            "read them as fill values. If they were left out because they hold nothing else, set "
-            "data.absent_chunks to fill; otherwise restore them, or write the array again with "
-            "write_empty_chunks=True"
+        shown = names if len(missing) <= _SHOWN else names.split(" and ")[0] + ", …"
+        raise AbsentChunksError(
+            f"{folder}: {len(missing):,} of {len(present):,} chunks do not exist ({shown})",
+            "restore them, or write the array again with write_empty_chunks=True",
         )
 
 
@@ -215,11 +232,9 @@ def _refuse_absent_inner(folder: str, files: ChunkFiles, array: zarr.Array[Any])
         )
         count = int(absent[tuple(slice(n) for n in sizes)].sum())
         if count:
-            raise DataError(
-                f"{path}: {count:,} inner chunks of this shard do not exist. Zarr would read them "
-                "as fill values. If they were left out because they hold nothing else, set "
-                "data.absent_chunks to fill; otherwise write the array again with "
-                "write_empty_chunks=True"
+            raise AbsentChunksError(
+                f"{path}: {count:,} inner chunks of this shard do not exist",
+                "write the array again with write_empty_chunks=True",
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from dgmm.data.data_source import DataSource
 from dgmm.data.feature_names import safe_text
 from dgmm.data.sample_grid import Interval, SampleGrid
-from dgmm.data.sources.labelled.chunk_store import list_files
+from dgmm.data.sources.labelled.absent_chunks import with_chunks
 from dgmm.data.sources.labelled.chunk_use import (
     chunk_uses,
     decoded_bytes,
@@ -59,7 +59,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
     collection = Collection.of(files, source.concat_dim)
     source = with_model_variables(collection, source)
     require_named(collection, source)
-    collection = _with_chunks(collection, source)
+    collection, warnings = with_chunks(collection, source)
     variables, weights = _variables(collection, source)
     unit = None if source.weight_cosine is None else latitude_unit(collection, source.weight_cosine)
     used = [*variables, *([weights] if weights is not None else [])]
@@ -85,7 +85,7 @@ def open_labelled(source: DataSource) -> LabelledSource:
         grid,
         taken,
         frozenset(use.name for use in uses if use.is_kept),
-        geometry.description(names, dtype, [use.note for use in uses]),
+        replace(geometry.description(names, dtype, [use.note for use in uses]), warnings=warnings),
         geometry.read_bytes(row_bytes),
         identity,
         latitude_unit=unit,
@@ -234,31 +234,3 @@ def _variables(
     if weights is None:
         return variables, None
     return variables, variable_of(collection, weights, source.sample_dims, ())
-
-
-def _with_chunks(collection: Collection, source: DataSource) -> Collection:
-    """The same files, of whose chunks it is known which exist: before any value is read."""
-    names, fill = _read_names(collection, source), source.absent_chunks == "fill"
-    files = []
-    for file in collection.files:
-        known = file.dataset.variables if file.is_zarr else ()
-        chunks = {n: list_files(file.root, n, fill=fill)[0] for n in names if n in known}
-        files.append(file.with_chunks(chunks))
-    return Collection(tuple(files), collection.concat_dim, collection.starts)
-
-
-def _read_names(collection: Collection, source: DataSource) -> list[str]:
-    """All variables that are read: coordinates, which select and name places, before others.
-
-    Coordinates and grid mappings of one value are left out: xarray writes no chunk of a 0 (the fill
-    value), as in a first time step, and one place cannot be lost by selecting.
-    """
-    weights = source.weight_column or source.weight_cosine
-    wanted = [name for name in (*source.variables, weights) if name in collection.names()]
-    dims = dict.fromkeys(dim for name in wanted for dim in collection.dims(name))
-    selecting = [dim for dim in dims if dim in collection.names()]
-    copied = coordinate_names(collection, source.sample_dims)
-    related = related_names(collection, copied, source.variables[0], source.sample_dims)
-    sizes, others = collection.sizes, [*selecting, *copied, *related]
-    several = [n for n in others if any(sizes[dim] > 1 for dim in collection.dims(n))]
-    return list(dict.fromkeys([*several, *wanted]))

@@ -80,7 +80,8 @@ def _compared(source: RowSource, ids: tuple[str, ...], repeated: NDArray[np.uint
     """The first ids that are equal, of rows whose hashes are."""
     seen: dict[tuple[object, ...], int] = {}
     for start, columns in _ids(source, ids):
-        rows = np.flatnonzero(np.isin(row_hashes(columns), repeated))
+        # sorted, not by a table of their range: NumPy 2.0 overflows on uint64 beyond int64
+        rows = np.flatnonzero(np.isin(row_hashes(columns), repeated, kind="sort"))
         keys = zip(*(column.take(rows).to_pylist() for column in columns), strict=True)
         for row, key in zip((start + rows).tolist(), keys, strict=True):
             if key in seen:

@@ -26,6 +26,8 @@ _COLUMN_BYTES, _BESIDE_BYTES, _LIBRARY_BYTES = 4 * 1024 * 1024, 1024 * 1024, 16 
 _READ_AHEAD = 256 * 1024
 _REMEDY = "Was it cut short while it was written? Write it again, or move it away"
 MAGIC = b"PAR1"
+#: Earlier versions end with "Expected all lists to be of size=2 but index 2 had size=0".
+_READS_NULL_VECTORS = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class ParquetReader:
     ) -> Iterator[Any]:
         """Yield record batches of some columns of an extent, of the types in the file."""
         del as_text
-        with reading(file.name, _REMEDY), _opened(file) as parquet:
+        with reading(file.name, _remedy_of_values()), _opened(file) as parquet:
             yield from parquet.iter_batches(
                 n_rows, row_groups=extent.row_groups, columns=list(columns), use_threads=False
             )
@@ -110,6 +112,17 @@ def _opened(file: TableFile) -> Any:
         buffer_size=_READ_AHEAD,
         pre_buffer=False,
         page_checksum_verification=True,
+    )
+
+
+def _remedy_of_values() -> str:
+    """What to do about values that cannot be read; older libraries read no null vectors."""
+    version = str(arrow().__version__)
+    if int(version.partition(".")[0]) >= _READS_NULL_VECTORS:
+        return _REMEDY
+    return (
+        f"{_REMEDY}. Vectors of a fixed size that are null are read by pyarrow "
+        f"{_READS_NULL_VECTORS} and later; this is {version}"
     )
 
 

@@ -95,7 +95,9 @@ def test_absent_chunks_are_refused_unless_they_are_fill_values(
     shown = key.partition("/")[2]
     with pytest.raises(DataError, match=rf"dSA: 1 of 8 chunks do not exist \({shown}\).*fill"):
         opened(path)
-    rows = all_rows(opened(path, absent_chunks="fill"))
+    source = opened(path, absent_chunks="fill")
+    rows, (warning,) = all_rows(source), source.description.warnings
+    assert warning == f"{path}/dSA: 1 of 8 chunks do not exist and are read as fill values"
     part = rows[6 * 6 : 7 * 6, 2:]
     # Version 2 keeps the mask in fill_value; the fill value of version 3 is the packed number 0.
     np.testing.assert_array_equal(part, np.full((6, 2), np.nan if version == 2 else 30.0))
@@ -108,6 +110,47 @@ def test_a_coordinate_of_one_zero_has_no_chunk_and_is_read(tmp_path: Path) -> No
     assert not (tmp_path / "a.zarr/t/0").exists()
     how: dict[str, Any] = {"variables": ("A",), "sample_dims": ("t", "lat")}
     assert all_rows(opened(tmp_path / "a.zarr", **how)).shape == (2, 1)
+
+
+def stepwise(path: Path, times: list[int], **more: Any) -> Path:
+    """A time step a chunk, as files are appended to; nothing of `time` is stored where it is 0."""
+    at = {"time": times, "lat": [1, 2], **more}
+    data = xr.Dataset({"A": (("time", "lat"), np.ones((len(times), 2)))}, coords=at)
+    encoding = {"time": {"chunks": (1,)}}
+    data.to_zarr(path, zarr_format=2, consolidated=False, encoding=encoding)
+    return path
+
+
+STEPWISE: dict[str, Any] = {"variables": ("A",), "sample_dims": ("time", "lat")}
+
+
+def test_a_time_of_0_that_is_not_stored_is_read_where_even_steps_lead_to_it(tmp_path: Path) -> None:
+    even = stepwise(tmp_path / "even.zarr", [-6, 0, 6, 12])
+    assert not (even / "time/1").exists()
+    source = opened(even, **STEPWISE)
+    assert source.locate(2).startswith(f"{even}, time=0 (1)")
+    assert source.description.warnings == ()
+    (even / "time/2").unlink()
+    said = r"time: 2 of 4 chunks do not exist \(1, 2\)\. .* looks the same\. If none was lost"
+    with pytest.raises(DataError, match=said):
+        opened(even, **STEPWISE)
+    for name, times in (("uneven", [-6, 0, 7, 12]), ("few", [0, 6, 12])):
+        with pytest.raises(DataError, match=r"time: 1 of . chunks do not exist .*fill"):
+            opened(stepwise(tmp_path / name, times), **STEPWISE)
+
+
+def test_a_lost_time_is_refused_since_steps_to_0_are_none(tmp_path: Path) -> None:
+    lost = stepwise(tmp_path / "a.zarr", [6, 12, 18, 24])
+    (lost / "time/3").unlink()
+    with pytest.raises(DataError, match=r"time: 1 of 4 chunks do not exist \(3\)"):
+        opened(lost, **STEPWISE)
+
+
+def test_a_coordinate_of_zeros_that_is_only_copied_is_a_warning(tmp_path: Path) -> None:
+    path = stepwise(tmp_path / "a.zarr", [1, 2], height=("lat", [0, 0]))
+    assert not (path / "height/0").exists()
+    (warning,) = opened(path, **STEPWISE).description.warnings
+    assert f"{path}/height: 1 of 1 chunks do not exist (0). height is copied to maps" in warning
 
 
 @pytest.mark.parametrize("select", [{"lat": [1, 20]}, {}])

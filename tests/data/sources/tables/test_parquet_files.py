@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +56,27 @@ def test_columns_that_float32_holds_are_float32(tmp_path):
     assert rows_of(wide) == 2**24 + 1, "no float32 number"
 
 
+NULL_VECTORS = pytest.mark.skipif(
+    int(pa.__version__.partition(".")[0]) < 26, reason="null vectors take pyarrow 26"
+)
+
+
+def test_an_older_library_is_named_where_values_cannot_be_read(tmp_path, monkeypatch):
+    file = write(tmp_path / "t.parquet", e=vectors([[1.0, 2.0], [3.0, 4.0]]))
+    source = opened(file)
+    monkeypatch.setattr(pa, "__version__", "20.0.0")
+    content = bytearray(file.read_bytes())
+    content[4:40] = bytes(36)
+    file.write_bytes(content)
+    os.utime(file, ns=(source.files[0].mtime_ns, source.files[0].mtime_ns))
+    with pytest.raises(DataError, match=r"null are read by pyarrow 26 and later.* 20\.0\.0"):
+        rows_of(source)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"or move it away$"):
+        rows_of(source)
+
+
+@NULL_VECTORS
 def test_vectors_are_a_feature_per_entry_and_a_null_vector_is_nan(tmp_path):
     rows = [[1.0, 2.0], None, [3.0, None], [5.0, 6.0]]
     source = opened(write(tmp_path / "t.parquet", e=vectors(rows), x=pa.array([1, 2, 3, 4])))
@@ -72,6 +94,7 @@ def test_vectors_of_a_later_batch_are_its_own(tmp_path, monkeypatch):
     np.testing.assert_array_equal(rows_of(source), rows)
 
 
+@NULL_VECTORS
 def test_a_value_is_missing_where_its_mask_is_true(tmp_path):
     masks = pa.array([[False, True], [False, False], None, [True, False]], pa.list_(pa.bool_(), 2))
     columns = {"BV": [0.5, 0.0, 0.7, 0.8], "BV.mask": [False, True, False, None]}
