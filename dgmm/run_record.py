@@ -79,6 +79,14 @@ class Missing(TypedDict):
     cost: float | str
 
 
+class InferenceRecord(TypedDict):
+    """What was maximised, per row, where it is not the likelihood; the prior in user units."""
+
+    name: str
+    objective: float | str | None
+    prior: dict[str, Any]
+
+
 class _SinceVersion2(TypedDict, total=False):
     backend: str
 
@@ -206,6 +214,7 @@ class RunRecord(FirstRecord, total=False):
     model_sha256: str
     missing: Missing
     selection: Selection
+    inference: InferenceRecord
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

@@ -66,7 +66,10 @@ FORMER_NAMES = {
 #: Names that fields of records had in them, by the record's name of today.
 FORMER_FIELDS = {
     "PassStatistics": {"arithmetic": "backend"},
-    "FitCandidate": {"is_held": "is_variance_floored"},
+    "FitCandidate": {
+        "is_held": "is_variance_floored",
+        "warm_log_likelihood": "warm_objective",
+    },
     "ComponentEvent": {"event": "kind"},
 }
 #: Values that fields of records had in them, by the record's and the field's name of today.

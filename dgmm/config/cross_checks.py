@@ -14,6 +14,7 @@ from dgmm.config.expected_values import expected, schema_of
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import ParsedYaml
 from dgmm.execution.open_cluster import CLUSTERS
+from dgmm.fitting.prior_settings import PRIOR_KEYS
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
@@ -29,6 +30,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
     """Yield every problem that several keys make together."""
     if isinstance(parsed.value, dict):
         yield from _model(parsed, kind)
+        yield from _prior(parsed)
         yield from _initialisation(parsed)
         yield from _several_models(parsed)
         yield from _cluster(parsed)
@@ -91,6 +93,16 @@ def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
 
 def _is_several(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and len(value) > 1)
+
+
+def _prior(parsed: ParsedYaml) -> Iterator[Problem]:
+    """A prior beside an inference that has none."""
+    model = _section(parsed, "model")
+    if model.get("inference", "maximum_likelihood") == "maximum_likelihood":
+        for key in PRIOR_KEYS:
+            if key in model:
+                text = "belongs to a prior; write inference: map, or remove this key"
+                yield _problem(parsed, ("model", key), text)
 
 
 def _initialisation(parsed: ParsedYaml) -> Iterator[Problem]:

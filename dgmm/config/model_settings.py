@@ -8,17 +8,14 @@ from pydantic import ConfigDict, Field
 
 from dgmm.config.choices import Choice
 from dgmm.config.model_choices import CovarianceTypes, Sizes
+from dgmm.config.prior_keys import PriorKeys
 from dgmm.config.settings import Settings
 from dgmm.config.values import WHOLE, AutoCount, AutoNumber, Count, LocalPath, NotNegative
 from dgmm.fitting.initialisation import INITIALISERS
 
 
-class ModelSettings(Settings):
-    """The mixture to fit (`dgmm run`), or where a fitted one lies (`dgmm predict`)."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["n_components"]}, {"required": ["path"]}]}
-    )
+class _MixtureKeys(Settings):
+    """The mixture, and EM."""
 
     n_components: Sizes = None
     """Number of Gaussians. Required by `dgmm run`. Several, `[2, 4, 8]`, `{from: 1, to: 20}` or
@@ -44,6 +41,14 @@ class ModelSettings(Settings):
     """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
     path: LocalPath | None = None
     """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
+
+
+class ModelSettings(PriorKeys, _MixtureKeys):
+    """The mixture to fit (`dgmm run`), or where a fitted one lies (`dgmm predict`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["n_components"]}, {"required": ["path"]}]}
+    )
 
 
 class SelectionSettings(Settings):

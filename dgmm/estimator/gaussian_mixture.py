@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,14 +13,14 @@ from dgmm.data.sample_weight import with_sample_weight
 from dgmm.data.weight_kind import WeightKind
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.estimator.fitted_results import FittedResults
-from dgmm.estimator.start_of_fit import start_of_fit
+from dgmm.estimator.start_of_fit import settings_of, start_of_fit
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.prior_settings import InferenceName
 from dgmm.fitting.warm_start import LastFit
 from dgmm.parameter_names import speaks_python
 from dgmm.python_warnings import WarningListener, warn
-from dgmm.random_streams import RandomState, seed_from
+from dgmm.random_streams import RandomState
 from dgmm.sklearn_classes import ConvergenceWarning, EstimatorBase
 
 Array = NDArray[np.float64]
@@ -91,6 +90,12 @@ class GaussianMixture(FittedResults, EstimatorBase):
         Threads that passes run on; by default all CPUs.
     weight_kind : {"importance", "counts"}
         What `sample_weight` means: ratios alone, or how many equal rows each row stands for.
+    inference : {"maximum_likelihood", "map"}
+        What is maximised: the likelihood, or that times a prior density, which keeps covariances
+        of few rows from collapsing.
+    mean_prior, mean_precision_prior, degrees_of_freedom_prior, covariance_prior, \
+weight_concentration_prior : optional
+        The prior of `map`, as in a job file and scikit-learn's BayesianGaussianMixture.
 
     Attributes
     ----------
@@ -114,8 +119,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
     n_iter_ : int
         Its number of EM iterations.
     lower_bound_ : float
-        The mean log-likelihood, in nats per row, of its last E-step: a lower bound of that of the
-        final parameters.
+        The objective of its last E-step, per row, a lower bound of that of the final parameters:
+        the mean log-likelihood, with `map` and the log prior density over the number of rows.
     lower_bounds_ : list of float
         The same for every iteration.
 
@@ -173,6 +178,12 @@ class GaussianMixture(FittedResults, EstimatorBase):
         backend: Literal["auto", "numpy", "numba"] = "auto",
         n_threads: int | None = None,
         weight_kind: WeightKind = "importance",
+        inference: InferenceName = "maximum_likelihood",
+        mean_prior: ArrayLike | None = None,
+        mean_precision_prior: float | None = None,
+        degrees_of_freedom_prior: float | None = None,
+        covariance_prior: ArrayLike | None = None,
+        weight_concentration_prior: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -197,6 +208,12 @@ class GaussianMixture(FittedResults, EstimatorBase):
         self.backend = backend
         self.n_threads = n_threads
         self.weight_kind = weight_kind
+        self.inference = inference
+        self.mean_prior = mean_prior
+        self.mean_precision_prior = mean_precision_prior
+        self.degrees_of_freedom_prior = degrees_of_freedom_prior
+        self.covariance_prior = covariance_prior
+        self.weight_concentration_prior = weight_concentration_prior
 
     def fit(
         self,
@@ -237,7 +254,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         >>> GaussianMixture(1).fit(X).means_.round(1).tolist()
         [[3.0, 5.0]]
         """
-        settings = self._settings()
+        settings = settings_of(self)
         with opened_rows(X) as unweighted, self._executor() as executor:
             dataset = with_sample_weight(unweighted, sample_weight, self.weight_kind)
             warn(dataset.warnings)
@@ -290,19 +307,12 @@ class GaussianMixture(FittedResults, EstimatorBase):
         tags.input_tags.allow_nan = self.missing != "error"
         return tags
 
-    def _settings(self) -> FitSettings:
-        others = {f.name for f in fields(FitSettings)} - {"method", "seed", "accept_cost"}
-        same = {name: getattr(self, name) for name in others}
-        return FitSettings(
-            **same, method=self.init_params, seed=seed_from(self.random_state), accept_cost=True
-        )
-
     def _set_fitted(self, result: Fit) -> None:
         """Set the fitted attributes."""
         chosen = result.chosen
         fitted.set_model(self, result.model)
         self.converged_ = chosen.outcome is not None and chosen.outcome.has_converged
-        self.n_iter_, self.lower_bound_ = chosen.n_iter, chosen.mean_log_likelihood
+        self.n_iter_, self.lower_bound_ = chosen.n_iter, chosen.objective
         self.lower_bounds_ = list(chosen.history)
         if not self.converged_ and chosen.outcome is not None:
             warn([f"{chosen.outcome.name}: {chosen.outcome.value}"], ConvergenceWarning)

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.fitting.fit import StartTransform, UserStart
+from dgmm.fitting.prior_settings import PRIOR_KEYS, PriorSettings
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
+from dgmm.random_streams import seed_from
+
+#: Settings of a fit that are no parameters of the estimator, or have another name there.
+_NOT_PARAMETERS = {"method", "seed", "accept_cost", "prior"}
+
+
+def settings_of(mixture: Any) -> FitSettings:
+    """What the estimator's parameters ask for.
+
+    Raises
+    ------
+    DataError
+        If one means nothing.
+    """
+    same = {f.name for f in fields(FitSettings)} - _NOT_PARAMETERS
+    return FitSettings(
+        **{name: getattr(mixture, name) for name in same},
+        method=mixture.init_params,
+        seed=seed_from(mixture.random_state),
+        accept_cost=True,
+        prior=PriorSettings(**{key: getattr(mixture, key) for key in PRIOR_KEYS}),
+    )
 
 
 def start_of_fit(

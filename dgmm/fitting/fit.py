@@ -22,6 +22,7 @@ from dgmm.fitting.em.regularisation import regularisation_events
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
+from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
 from dgmm.fitting.iterate import Iterations
 from dgmm.fitting.missing_cost import MissingCost
 from dgmm.fitting.model_start import ModelStart, Starter
@@ -65,6 +66,7 @@ class Fit:
     dataset: Dataset
     weights: CountedWeights | None = None
     missing_cost: MissingCost | None = None
+    inference: Inference = MAXIMUM_LIKELIHOOD
 
 
 def fit(
@@ -135,13 +137,14 @@ def concluded(
         If none is usable.
     """
     prepared = begun.prepared
-    chosen = em.best(candidates, prepared.n_rows)
+    inference = prepared.problem.inference
+    chosen = em.best(candidates, prepared.n_rows_ranked)
     _check_outcome(chosen)
-    noted = regularisation_events(chosen, prepared.regularisation)
+    noted = regularisation_events(chosen, prepared.added)
     for event in noted:
         listener.component(asdict(event))
     model = MixtureModel(
-        *(chosen.parameters, prepared.standardisation, dataset.feature_names),
+        *(inference.model(chosen.parameters), prepared.standardisation, dataset.feature_names),
         feature_units=units_of(dataset),
     )
     result = Fit(
@@ -162,7 +165,7 @@ def concluded(
                 FittedSample(
                     prepared.summary.sample,
                     prepared.sample,
-                    prepared.regularisation,
+                    prepared.added,
                     round(prepared.n_rows),
                     prepared.repeated_values,
                     prepared.summary.sample_weights,
@@ -174,6 +177,7 @@ def concluded(
         dataset=dataset,
         weights=prepared.weights,
         missing_cost=prepared.missing_cost,
+        inference=inference,
     )
     for text in result.warnings[len(prepared.warnings) :]:
         listener.warning(text)

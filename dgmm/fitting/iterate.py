@@ -94,7 +94,10 @@ def _listen(listener: Listener, state: EmState) -> em.Listen:
 
     def listen(candidate: FitCandidate, iteration: Iteration) -> None:
         model = model_fields(candidate.id)
-        listener.iteration(asdict(iteration) | model)
+        record = asdict(iteration)
+        if iteration.objective is None:
+            del record["objective"]
+        listener.iteration(record | model)
         for event in candidate.events[n_reported.get(candidate.id, 0) :]:
             listener.component(asdict(event) | model)
         n_reported[candidate.id] = len(candidate.events)

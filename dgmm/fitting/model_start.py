@@ -106,14 +106,14 @@ class Starter:
         """A candidate for each start that goes to all rows."""
         before = None
         if isinstance(self.given, LastFit):
-            before = self.given.log_likelihood_before(prepared.summary, settings)
+            before = self.given.objective_before(prepared.summary, settings)
         solver = EMSolver(prepared.problem)
         return tuple(
             solver.init(
                 replace(identity, restart=begun.restart, start=begun.name),
                 begun.parameters,
                 is_given=settings.method == "given",
-                warm_log_likelihood=before,
+                warm_objective=before,
             )
             for begun in selection.begun
         )

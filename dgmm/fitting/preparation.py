@@ -15,6 +15,7 @@ from dgmm.data.summary.repeated_values import RepeatedValue, repeated_values
 from dgmm.data.summary.summarise import Summary, summarise
 from dgmm.data.summary.weight_summary import WeightSummary
 from dgmm.execution.threads import in_this_process
+from dgmm.fitting.choice_of_inference import with_inference
 from dgmm.fitting.conditional_fill import ConditionalFill, fitted_fill
 from dgmm.fitting.em.collapse import CollapsePolicy
 from dgmm.fitting.em.regularisation import regularisation_of
@@ -118,7 +119,7 @@ def prepare_models(
         kind = family.name, backend
         if kind not in kinds:
             kinds[kind] = steps.prepared(summary, family, backend, weights)
-        found.append(replace(kinds[kind], missing_cost=cost))
+        found.append(with_inference(replace(kinds[kind], missing_cost=cost), model))
     return tuple(found)
 
 

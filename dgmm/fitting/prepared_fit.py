@@ -70,6 +70,11 @@ class PreparedFit:
         return self.summary.weight if self.problem.counts_are_rows else self.summary.n_kept
 
     @property
+    def n_rows_ranked(self) -> float:
+        """Rows by which components with too few are told; infinite where none can be a spike."""
+        return np.inf if self.problem.inference.is_bounded else self.n_rows
+
+    @property
     def rows(self) -> Array:
         """The sample as it was observed, (m, d)."""
         return self.sample if self.observed is None else self.observed
@@ -80,5 +85,11 @@ class PreparedFit:
 
     @property
     def regularisation(self) -> Array:
-        """What is added to the variances (d,), standardised units."""
+        """What is added to the variances (d,) of starts, standardised units."""
         return self.problem.collapse.regularisation
+
+    @property
+    def added(self) -> Array:
+        """What EM adds to the variances (d,), standardised units."""
+        regularisation = self.problem.collapse.regularisation
+        return regularisation if self.problem.inference.regularises else 0.0 * regularisation

@@ -38,6 +38,7 @@ from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.fitting.inference import Inference
 from dgmm.fitting.missing_cost import MissingCost
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.restarts import Start, Starts
@@ -196,10 +197,19 @@ class SampleEM:
         compared = self.compared
         rows = np.ascontiguousarray(compared.values.T)
         marginalises = self.problem.marginalises
-        scorer = (MarginalScorer if marginalises else Scorer)(ended.parameters)
+        inference = self._inference(compared)
+        scorer = (MarginalScorer if marginalises else Scorer)(inference.scored(ended.parameters))
         mean = compared.mean(scorer.log_density(rows)) - self.problem.log_volume
-        has_spike = not ended.parameters.supports_covariances(self.n_fitted)
+        if not len(self.held_out):
+            mean = inference.objective(mean, ended.parameters)
+        has_rows = ended.parameters.supports_covariances(self.n_fitted)
+        has_spike = not (inference.is_bounded or has_rows)
         return Tried(replace(start, parameters=ended.parameters), ended.n_iter, mean, has_spike)
+
+    def _inference(self, rows: SampleRows) -> Inference:
+        """That of the fit, for some of its rows: all of them, or as many as there are."""
+        is_whole = len(rows) == self.n_rows
+        return self.problem.inference.with_rows(self.n_fitted if is_whole else float(len(rows)))
 
     @property
     def compared(self) -> SampleRows:
@@ -248,6 +258,7 @@ class SampleEM:
             guard=Guard.of_range(whole.min(axis=0), whole.max(axis=0)),
             standardisation=Standardisation.identity(values.shape[1]),
             counts_are_rows=self.problem.counts_are_rows and len(rows) == self.n_rows,
+            inference=self._inference(rows),
         )
 
 

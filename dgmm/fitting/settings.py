@@ -11,6 +11,7 @@ from typing import Any, Literal
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
 from dgmm.fitting.initialisation import INITIALISERS
+from dgmm.fitting.prior_settings import INFERENCES, NO_PRIOR, InferenceName, PriorSettings
 from dgmm.mixture.backends import BACKENDS
 from dgmm.mixture.covariance import FAMILIES
 
@@ -41,6 +42,8 @@ class FitSettings:
     backend: Literal["auto", "numpy", "numba"] = "auto"
     seed: int = 0
     accept_cost: bool = False
+    inference: InferenceName = "maximum_likelihood"
+    prior: PriorSettings = NO_PRIOR
 
     def __post_init__(self) -> None:
         checked: dict[str, int | float] = {}
@@ -60,6 +63,12 @@ class FitSettings:
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop", "marginalise"))
         _check_choice("backend", self.backend, BACKENDS)
+        _check_choice("inference", self.inference, INFERENCES)
+        if self.inference == "maximum_likelihood" and (given := self.prior.given()):
+            raise DataError(
+                f"{given[0]} is given, but inference maximum_likelihood has no prior: set "
+                "inference to map, or leave it out"
+            )
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.summarise import Summary
@@ -20,24 +20,24 @@ _COMPARABLE = {Outcome.CONVERGED, Outcome.MAX_ITER_REACHED}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LastFit:
-    """A start (`UserStart`) that knows the likelihood EM had when it ended there.
+    """A start (`UserStart`) that knows the objective EM had when it ended there.
 
     Attributes
     ----------
     model
         The mixture that came of it.
-    mean_log_likelihood
-        Of its last E-step, nats per row; None where a further step is not to be compared with it.
+    objective
+        Of its last E-step, per row; None where a further step is not to be compared with it.
     rows
         What identifies the rows: counts, extremes, means and variances, as a digest.
     regularisation
-        `reg_covar` and `reg_covar_relative` of the fit.
+        `reg_covar`, `reg_covar_relative`, inference and prior of the fit.
     """
 
     model: MixtureModel
-    mean_log_likelihood: float | None
+    objective: float | None
     rows: str
-    regularisation: tuple[float, float]
+    regularisation: tuple[Any, ...]
 
     @classmethod
     def of(
@@ -45,21 +45,21 @@ class LastFit:
     ) -> Self:
         """What one fit leaves to the next."""
         is_comparable = chosen.outcome in _COMPARABLE and chosen.is_comparable
-        mean = chosen.mean_log_likelihood if is_comparable else None
+        mean = chosen.objective if is_comparable else None
         return cls(model, mean, _identity(summary), _regularisation(settings))
 
     def __call__(self, standardisation: Standardisation) -> Parameters:
         """The mixture under another standardisation."""
         return self.model.standardised_parameters(standardisation)
 
-    def log_likelihood_before(self, summary: Summary, settings: FitSettings) -> float | None:
+    def objective_before(self, summary: Summary, settings: FitSettings) -> float | None:
         """What the first E-step of a fit that goes on from here is compared with.
 
-        None where rows or regularisation are others: likelihoods close to each other would then be
+        None where rows or regularisation are others: objectives close to each other would then be
         chance, not convergence.
         """
         same = (_identity(summary), _regularisation(settings)) == (self.rows, self.regularisation)
-        return self.mean_log_likelihood if same else None
+        return self.objective if same else None
 
 
 def _identity(summary: Summary) -> str:
@@ -69,5 +69,6 @@ def _identity(summary: Summary) -> str:
     return digest.hexdigest()
 
 
-def _regularisation(settings: FitSettings) -> tuple[float, float]:
-    return settings.reg_covar, settings.reg_covar_relative
+def _regularisation(settings: FitSettings) -> tuple[Any, ...]:
+    s = settings
+    return s.reg_covar, s.reg_covar_relative, s.inference, s.prior

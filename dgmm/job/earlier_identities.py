@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgmm.data.in_place_dataset import CARRIED
+from dgmm.fitting.prior_settings import PRIOR_KEYS
 
 #: Keys that had another name: section, former name, name.
 RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
@@ -23,6 +24,8 @@ ADDED: dict[tuple[str, str], Any] = {
     ("data", "prepare"): "auto",
     ("outputs", "imputed"): False,
     ("outputs", "residual"): True,
+    ("model", "inference"): "maximum_likelihood",
+    **{("model", key): None for key in PRIOR_KEYS},
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 
@@ -37,6 +40,11 @@ def as_recorded(data: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str
     return data if CARRIED in seen else computed_from(data)
 
 
+def _has(identity: Mapping[str, Any], section: str) -> bool:
+    """Whether keys may be added to a section: a fitted model has none but its path."""
+    return section != "model" or "n_components" in identity.get("model", {})
+
+
 def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """A recorded identity as `identity` of the same job gives it today."""
     if not recorded:
@@ -46,7 +54,8 @@ def in_todays_names(recorded: Mapping[str, Any]) -> dict[str, Any]:
         if old in today.get(section, {}):
             today[section][new] = today[section].pop(old)
     for (section, key), value in ADDED.items():
-        today.setdefault(section, {}).setdefault(key, value)
+        if _has(today, section):
+            today.setdefault(section, {}).setdefault(key, value)
     return today
 
 
@@ -54,7 +63,7 @@ def in_former_names(identity: Mapping[str, Any]) -> dict[str, Any]:
     """An identity as the first version that could have recorded it did; digests are of that."""
     former = {name: dict(v) if isinstance(v, Mapping) else v for name, v in identity.items()}
     for (section, key), value in ADDED.items():
-        if former[section][key] == value:
+        if _has(former, section) and former[section][key] == value:
             del former[section][key]
     for section, old, new in RENAMED:
         if section in former:

@@ -49,6 +49,12 @@ def note_fit(directory: RunDirectory, result: Fit) -> None:
         {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
         for restart, reason in result.failed_starts.items()
     ]
+    if result.inference.is_bounded:
+        directory.record["inference"] = {
+            "name": result.inference.name,
+            "objective": chosen.objective,
+            "prior": result.inference.prior_record(result.model.standardisation),
+        }
     if (cost := result.missing_cost) is not None:
         directory.record["missing"] = cost.record()
     directory.record |= {

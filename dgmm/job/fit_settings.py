@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dgmm.config import Job
 from dgmm.errors import JobFileError
+from dgmm.fitting.prior_settings import PRIOR_KEYS, PriorSettings
 from dgmm.fitting.settings import FitSettings
 
 
@@ -37,5 +38,7 @@ def fit_settings(job: Job) -> tuple[FitSettings, ...]:
         missing=job.data.missing,
         backend=job.compute.backend,
         seed=job.seed,
+        inference=m.inference,
+        prior=PriorSettings(**{key: getattr(m, key) for key in PRIOR_KEYS}),
     )
     return tuple(replace(settings, n_components=k, covariance_type=t) for k, t in job.models)

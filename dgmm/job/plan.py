@@ -51,6 +51,8 @@ class Plan:
     models, n_groups
         Of a job of several models what is said of them, line by line, and in how many groups they
         are fitted; the models of a group share every pass.
+    inference
+        What is maximised, in words; empty where it is the likelihood.
     """
 
     shape: tuple[int, int]
@@ -71,6 +73,7 @@ class Plan:
     has_fewer_features: bool = False
     models: tuple[str, ...] = ()
     n_groups: int = 1
+    inference: str = ""
 
     @property
     def n_places(self) -> int:

@@ -17,6 +17,7 @@ from dgmm.execution.threads import available_cpus
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
 from dgmm.fitting.preparation import sample_rows
+from dgmm.fitting.prior_settings import WORDS
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.sweep import grouped
 from dgmm.fitting.settings import FitSettings
@@ -119,6 +120,7 @@ def _plan(
         has_fewer_features=_is_open(dataset),
         models=_models_text(job, n_groups),
         n_groups=n_groups,
+        inference=_inference(job, model),
     )
 
 
@@ -225,6 +227,13 @@ def _models_work(
     (first, *others), *waiting = groups
     rest = tuple(work for group in waiting for work in group)
     return replace(first, others=tuple(others), waiting=rest), len(groups)
+
+
+def _inference(job: Job, model: MixtureModel | None) -> str:
+    """What is maximised, where it is not the likelihood."""
+    if model is not None or job.model.inference == "maximum_likelihood":
+        return ""
+    return WORDS[job.model.inference]
 
 
 def _work(

@@ -117,6 +117,7 @@ def m_step(
     before: Parameters | None = None,
     *,
     by_weight: bool = False,
+    fewest: float = FEWEST_VALUES,
 ) -> Estimate:
     """Weights, means and covariances of maximum likelihood (Bishop, PRML, eq. 9.24-9.26).
 
@@ -134,13 +135,15 @@ def m_step(
         feature.
     by_weight
         Whether a row of weight w counts as w rows; else as what it is of the mean weight.
+    fewest
+        Of fewer values of a masked feature no mean or variance is estimated.
     """
     moments = statistics.moments(family, scatter)
     rows_per_weight = 1.0 if by_weight else statistics.rows_per_weight
     if statistics.observed is not None:
         if before is None:
             raise ValueError("an M-step of masked features needs the parameters before it")
-        seen = statistics.observed * rows_per_weight >= FEWEST_VALUES
+        seen = statistics.observed * rows_per_weight >= fewest
         moments = family.completed(moments, statistics.observed, seen, before.covariances)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = moments.first / moments.counts[:, None]

@@ -111,11 +111,17 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("components", number(k)),
         ("covariance", shortened(str(family or MISSING), 20)),
         ("mean log-likelihood", number(record.facts.get("mean_log_likelihood"), 6)),
+        ("inference", _words_of(record.section("inference").get("name"))),
         ("iterations", number(record.facts.get("n_iter"))),
         ("anomalies", number(record.section("anomaly").get("n_anomalies"))),
         ("time", _elapsed(record.facts)),
     ]
     return [(label, value) for label, value in found if value != MISSING]
+
+
+def _words_of(inference: object) -> str:
+    """An inference's name, where it is not maximum likelihood."""
+    return MISSING if inference is None else shortened(str(inference), 20)
 
 
 def _dropped(rows: dict[str, Any]) -> str:

@@ -175,6 +175,11 @@ def criteria_table(record: RunRecord) -> Table | None:
     facts, criteria = record.facts, record.section("criteria")
     lines = (
         ("mean log-likelihood", facts.get("mean_log_likelihood"), "nats per row; higher is better"),
+        (
+            "objective",
+            record.section("inference").get("objective"),
+            "per row, what was maximised: log L and the log prior density",
+        ),
         ("log-likelihood", facts.get("log_likelihood"), "log L, the sum over all fitted rows"),
         ("free parameters", facts.get("n_parameters"), "p"),
         ("entropy", facts.get("entropy"), "E, of the posteriors, summed; 0: every row is certain"),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dgmm.config import Job, load_job, to_yaml
 from dgmm.config.values import parse_bytes
 from dgmm.errors import JobFileError
+from dgmm.fitting.prior_settings import PRIOR_KEYS
 
 JOB = """\
 data: {path: data/x.zarr}
@@ -62,6 +63,8 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "reg_covar_relative": 1e-6,
             "acceleration": "squarem",
             "on_collapse": "reseed",
+            "inference": "maximum_likelihood",
+            **dict.fromkeys(PRIOR_KEYS),
             "path": None,
         },
         "selection": {"tolerance": 0.01},

@@ -18,6 +18,7 @@ from dgmm.config import Job
 from dgmm.config.expected_values import choices_of
 from dgmm.errors import DataError
 from dgmm.events import SilentListener
+from dgmm.fitting.prior_settings import PRIOR_KEYS
 from dgmm.job import run_job
 from dgmm.model.model_files import save_model
 from dgmm.parameter_names import PARAMETERS
@@ -52,6 +53,8 @@ BASE: dict[str, Any] = {
     "model.reg_covar_relative": 1e-6,
     "model.acceleration": "squarem",
     "model.on_collapse": "reseed",
+    "model.inference": "maximum_likelihood",
+    **{f"model.{key}": None for key in PRIOR_KEYS},
     "initialisation.method": "kmeans",
     "initialisation.sample_rows": 300,
     "initialisation.n_sample_starts": 0,
@@ -67,6 +70,11 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "model.n_init": (6,),
     "model.reg_covar": (0.1,),
     "model.reg_covar_relative": (0.0, 0.1),
+    "model.mean_prior": ([1.0, 30.0],),
+    "model.mean_precision_prior": (5.0,),
+    "model.degrees_of_freedom_prior": (30.0,),
+    "model.covariance_prior": ([[2.0, 0.1], [0.1, 3.0]],),
+    "model.weight_concentration_prior": (20.0,),
     "initialisation.sample_rows": (30, 600, "auto"),
     "initialisation.n_sample_starts": (1, 4, "auto"),
     "cluster.n_workers": (2,),
@@ -76,6 +84,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
 NEEDED = {
     "model.on_collapse": {"model.n_components": 9, "model.reg_covar_relative": 0.0},
     "initialisation.n_sample_starts": {"model.max_iter": 3},
+    **{f"model.{key}": {"model.inference": "map"} for key in PRIOR_KEYS},
     "model.n_init": {"model.max_iter": 3, "initialisation.method": "random_from_data"},
 }
 #: Values that give the model of BASE: where passes run, and what `auto` selects for few rows.

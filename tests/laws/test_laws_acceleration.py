@@ -243,8 +243,10 @@ class _LosesOne(CollapsePolicy):
         used_rows: tuple[int, ...],
         iteration: int,
         restart: int,
+        parameters: Parameters | None = None,
     ) -> CollapseResult:
-        resolved = CollapsePolicy.resolve(self, estimate, reseeds, used_rows, iteration, restart)
+        found = (estimate, reseeds, used_rows, iteration, restart, parameters)
+        resolved = CollapsePolicy.resolve(self, *found)
         event = ComponentEvent(iteration, restart, 0, "reseeded", "component 0 collapsed")
         return replace(resolved, events=(event,)) if iteration == 3 else resolved
 

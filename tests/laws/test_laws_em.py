@@ -20,10 +20,10 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em import convergence
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.inference import MaximumLikelihood
 from dgmm.mixture.backends import standardising_backend
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.parameters import Parameters, explained_fall, m_step
@@ -73,7 +73,7 @@ def test_what_regularisation_takes_is_explained(family: Family, regularisation: 
 def test_a_fall_that_nothing_explains_ends_the_run(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(convergence, "explained_fall", lambda *_: 0.0)
+    monkeypatch.setattr(MaximumLikelihood, "explained_fall", lambda *_: 0.0)
     scene = _tight(family)
     done = em_runs.fit(
         scene.parameters, scene.Y, em_runs.problem(scene.Y, max_iter=1, regularisation=10.0)

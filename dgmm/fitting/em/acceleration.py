@@ -7,7 +7,7 @@ length has a bound that grows fourfold where it was reached and shrinks where a 
 
 Any point is as good a start for a plain step, so that the fixed points are those of plain EM,
 regularisation included, and an extrapolation costs no pass of its own: the E-step that
-decides on it is the next one. Where the likelihood fell, EM goes on from θ2, one pass later.
+decides on it is the next one. Where the objective fell, EM goes on from θ2, one pass later.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Cycle:
     bound
         Largest −α allowed.
     remaining
-        The gain of the mean log-likelihood that is still to come, estimated from the last pair of
+        The gain of the objective that is still to come, estimated from the last pair of
         plain steps, and not below what the extrapolation from it gained; infinite before one.
     remaining_before
         The same of the pair before that.
@@ -86,7 +86,7 @@ class Cycle:
         return both or (not twice and self.remaining < limit / _CLEARLY)
 
     def accepted(self, gain: float) -> Cycle:
-        """The cycle after a pass that found the extrapolation as likely, or likelier by `gain`."""
+        """The cycle after a pass that found the extrapolation as good, or better by `gain`."""
         return replace(self, fallback=None, remaining=max(self.remaining, gain))
 
     def rejected(self) -> Cycle:
@@ -108,7 +108,7 @@ def next_point(
     cycle
         Not one that waits to be accepted or rejected.
     gain
-        Of the mean log-likelihood by the step that led to `at`.
+        Of the objective by the step that led to `at`.
     admits
         Whether a pass may be spent on parameters; finite ones alone are asked for.
     """

@@ -89,9 +89,11 @@ class CollapsePolicy:
         used_rows: tuple[int, ...],
         iteration: int,
         restart: int,
+        parameters: Parameters | None = None,
     ) -> CollapseResult:
-        """Regularise an estimate and replace what is lost in it."""
-        parameters = estimate.regularised(self.regularisation)
+        """Replace what is lost in parameters: by default the estimate's, regularised."""
+        if parameters is None:
+            parameters = estimate.regularised(self.regularisation)
         lost = lost_components(parameters, estimate.counts)
         if not lost.any():
             return CollapseResult(parameters, reseeds, used_rows)

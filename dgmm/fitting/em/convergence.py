@@ -1,4 +1,4 @@
-"""Convergence: what a pass's likelihood shows of the step before it."""
+"""Convergence: what the objective that a pass found shows of the step before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import PassKernel
-from dgmm.mixture.parameters import Parameters, explained_fall
+from dgmm.mixture.parameters import Parameters
 
 #: Passes that a pair of plain steps, its extrapolation and the step after it take.
 _LEAST_ITERATIONS = 4
@@ -23,9 +23,9 @@ def is_independent_of_max_iter(n_iter: int, max_iter: int) -> bool:
 
 
 def has_converged(
-    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+    candidate: FitCandidate, found: float, kernel: PassKernel, problem: EMProblem
 ) -> bool:
-    """Whether a plain step's change is below tol, and so is what acceleration expects to come.
+    """Whether a plain step changes the objective by less than tol, and no more is expected to come.
 
     One small step alone is no convergence: on a plateau EM takes many. Float32 tiles converge to
     their error. Where max_iter is too small for a pair of steps and what follows it, the
@@ -37,8 +37,8 @@ def has_converged(
     if candidate.is_comparable:
         before: float | None = candidate.history[-1]
     else:
-        before = candidate.warm_log_likelihood if candidate.n_iter == 0 else None
-    if before is None or not abs(mean - before) < limit:
+        before = candidate.warm_objective if candidate.n_iter == 0 else None
+    if before is None or not abs(found - before) < limit:
         return False
     looks_ahead = problem.acceleration != "none" and problem.max_iter > _LEAST_ITERATIONS
     if not looks_ahead:
@@ -47,34 +47,34 @@ def has_converged(
 
 
 def has_fallen(
-    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+    candidate: FitCandidate, found: float, kernel: PassKernel, problem: EMProblem
 ) -> bool:
-    """Whether the likelihood fell by more than regularisation, guard and rounding explain."""
+    """Whether the objective fell by more than regularisation, guard and rounding explain."""
     if not candidate.is_comparable or candidate.stage == "single":
         return False
-    fall = candidate.history[-1] - mean - _rounding(candidate, mean, kernel, problem)
+    fall = candidate.history[-1] - found - _rounding(candidate, found, kernel, problem)
     if fall <= 0.0:
         return False
     if candidate.estimate is None:
         return not candidate.is_variance_floored
-    regularisation = problem.collapse.regularisation
-    return fall > explained_fall(candidate.estimate, candidate.parameters, regularisation)
+    estimate, regularisation = candidate.estimate, problem.collapse.regularisation
+    return fall > problem.inference.explained_fall(estimate, candidate.parameters, regularisation)
 
 
 def is_accepted(
-    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+    candidate: FitCandidate, found: float, kernel: PassKernel, problem: EMProblem
 ) -> bool:
     """Whether an extrapolation holds good: it is no worse than where it set out from.
 
     Where regularisation makes plain steps fall, it may fall by as much as −α of them would.
     """
-    if not np.isfinite(mean):
+    if not np.isfinite(found):
         return False
     before, last = candidate.history[-2:]
     allowed = candidate.cycle.length * max(0.0, before - last)
     if kernel.dtype == np.float64:  # the guard's bound for float32 is above many a gain
-        allowed += _rounding(candidate, mean, kernel, problem)
-    return last - mean <= allowed
+        allowed += _rounding(candidate, found, kernel, problem)
+    return last - found <= allowed
 
 
 def is_degenerate(candidate: FitCandidate, tol: float) -> bool:
@@ -102,14 +102,14 @@ def _is_alike(p: Parameters, k: int) -> bool:
 
 
 def _rounding(
-    candidate: FitCandidate, mean: float, kernel: PassKernel, problem: EMProblem
+    candidate: FitCandidate, found: float, kernel: PassKernel, problem: EMProblem
 ) -> float:
-    """What rounding may take from a mean log-likelihood.
+    """What rounding may take from an objective.
 
     A log density's rounding grows with the condition of the covariances, whatever the kernel.
     """
     eps = float(np.finfo(np.float64).eps)
-    rounding = 1e-12 * max(1.0, abs(mean)) + 4.0 * eps * candidate.parameters.condition_bound
+    rounding = 1e-12 * max(1.0, abs(found)) + 4.0 * eps * candidate.parameters.condition_bound
     if not kernel.is_exact:
         rounding += 2.0 * problem.guard.log_prob_error(candidate.parameters, kernel.dtype)
     return rounding

@@ -29,6 +29,8 @@ class EStepResult:
         What was applied to the rows, and their sums.
     mean_log_likelihood
         Of the parameters, nats per row in user units.
+    objective
+        What EM maximises, per row (`dgmm.fitting.inference`).
     """
 
     before: FitCandidate
@@ -36,6 +38,7 @@ class EStepResult:
     kernel: PassKernel
     statistics: Statistics
     mean_log_likelihood: float
+    objective: float
 
     @classmethod
     def of(
@@ -44,7 +47,8 @@ class EStepResult:
         """The result of a pass of a kernel over all rows."""
         candidate = _with_kernel(before, kernel, statistics)
         mean = _mean_log_likelihood(candidate, kernel, statistics) - problem.log_volume
-        return cls(before, candidate, kernel, statistics, mean)
+        objective = problem.inference.objective(mean, before.parameters)
+        return cls(before, candidate, kernel, statistics, mean, objective)
 
     @property
     def is_extrapolated(self) -> bool:
@@ -53,34 +57,37 @@ class EStepResult:
 
     @property
     def is_finite(self) -> bool:
-        """Whether the likelihood is."""
-        return bool(np.isfinite(self.mean_log_likelihood))
+        """Whether the objective is."""
+        return bool(np.isfinite(self.objective))
 
     def is_rejected(self, problem: EMProblem) -> bool:
-        """Whether an accelerated step led to a lower likelihood than it set out from."""
-        mean, kernel = self.mean_log_likelihood, self.kernel
-        return self.is_extrapolated and not is_accepted(self.before, mean, kernel, problem)
+        """Whether an accelerated step led to a lower objective than it set out from."""
+        found, kernel = self.objective, self.kernel
+        return self.is_extrapolated and not is_accepted(self.before, found, kernel, problem)
 
     def has_fallen(self, problem: EMProblem) -> bool:
-        """Whether the likelihood fell by more than regularisation and rounding explain."""
-        return has_fallen(self.candidate, self.mean_log_likelihood, self.kernel, problem)
+        """Whether the objective fell by more than regularisation and rounding explain."""
+        return has_fallen(self.candidate, self.objective, self.kernel, problem)
 
     def has_converged(self, problem: EMProblem) -> bool:
         """Whether no more is to be gained than `tol`."""
-        return has_converged(self.candidate, self.mean_log_likelihood, self.kernel, problem)
+        return has_converged(self.candidate, self.objective, self.kernel, problem)
 
     def entropy(self, problem: EMProblem) -> float | None:
         """Σ −w r log r of the rows; None where rows lack values."""
         if problem.marginalises:
             return None
-        return posterior_entropy(
-            self.before.parameters, self.statistics, is_complete=self.kernel.is_complete
-        )
+        scored = problem.inference.scored(self.before.parameters)
+        return posterior_entropy(scored, self.statistics, is_complete=self.kernel.is_complete)
 
     def recorded(self) -> FitCandidate:
-        """The candidate with this likelihood in its history."""
-        history = (*self.candidate.history, self.mean_log_likelihood)
-        return replace(self.candidate, history=history, is_comparable=True)
+        """The candidate with this objective in its history."""
+        return replace(
+            self.candidate,
+            history=(*self.candidate.history, self.objective),
+            last_log_likelihood=self.mean_log_likelihood,
+            is_comparable=True,
+        )
 
 
 def _with_kernel(

@@ -70,7 +70,8 @@ def run(
             advanced.append(new)
             if new.n_iter > c.n_iter or new.outcome is not None:
                 record = _record(c, new, request.kernel, statistics.n_rows)
-                listen(new, replace(record, seconds=seconds, backend=used))
+                own = new.objective if solver.problem.inference.is_bounded else None
+                listen(new, replace(record, seconds=seconds, backend=used, objective=own))
         moved = iter(advanced)
         candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
         save(candidates)
@@ -87,7 +88,7 @@ def is_sound(outcome: Outcome) -> bool:
 
 
 def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCandidate:
-    """The usable candidate of highest mean log-likelihood; the earlier restart where equal.
+    """The usable candidate of highest objective; the earlier restart where equal.
 
     Candidates that ran into trouble (degenerate, collapsed) stand behind all others, and before
     them those with a component of fewer rows, of `n_rows`, than its covariance needs.
@@ -96,13 +97,13 @@ def best(candidates: tuple[FitCandidate, ...], n_rows: float = np.inf) -> FitCan
     def rank(c: FitCandidate) -> tuple[bool, bool, bool, float, int]:
         outcome = c.outcome or Outcome.MAX_ITER_REACHED
         has_rows = c.parameters.supports_covariances(n_rows)
-        return (outcome.is_usable, is_sound(outcome), has_rows, c.mean_log_likelihood, -c.restart)
+        return (outcome.is_usable, is_sound(outcome), has_rows, c.objective, -c.restart)
 
     return max(candidates, key=rank)
 
 
 def _record(before: FitCandidate, after: FitCandidate, kernel: PassKernel, rows: int) -> Iteration:
-    change = after.mean_log_likelihood - before.mean_log_likelihood
+    change = after.objective - before.objective
     step = _step(before, after)
     return Iteration(
         iteration=after.n_iter,

@@ -19,7 +19,7 @@ from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import Guard, Kernel, PassKernel, choose
 from dgmm.mixture.marginal import MarginalKernel
-from dgmm.mixture.parameters import Parameters, m_step
+from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 
@@ -36,10 +36,10 @@ class EMSolver:
         parameters: Parameters,
         *,
         is_given: bool = False,
-        warm_log_likelihood: float | None = None,
+        warm_objective: float | None = None,
     ) -> FitCandidate:
         """The state at a start; one that goes on from an earlier fit has done with float32."""
-        begins_single = self.problem.single and warm_log_likelihood is None
+        begins_single = self.problem.single and warm_objective is None
         return FitCandidate(
             candidate_id,
             parameters,
@@ -47,7 +47,7 @@ class EMSolver:
             reseeds=(0,) * parameters.n_components,
             outcome=Outcome.INITIALISED if self.problem.max_iter == 0 else None,
             is_given=is_given,
-            warm_log_likelihood=warm_log_likelihood,
+            warm_objective=warm_objective,
         )
 
     def request(self, candidate: FitCandidate) -> EStepRequest:
@@ -59,7 +59,8 @@ class EMSolver:
 
     def kernel(self, candidate: FitCandidate) -> Kernel | MarginalKernel:
         """The fastest kernel that guard and stage allow; the last iteration is never single."""
-        guard, parameters = self.problem.guard, candidate.parameters
+        guard = self.problem.guard
+        parameters = self.problem.inference.scored(candidate.parameters)
         if candidate.stage == "centred":
             guard = Guard(float("inf"))
         single = candidate.stage == "single" and candidate.n_iter + 1 < self.problem.max_iter
@@ -120,10 +121,14 @@ class EMSolver:
     def _m_step(self, found: EStepResult) -> FitCandidate:
         """M-step, regularisation, and the policy for lost components."""
         before = found.recorded()
-        at, by_weight = before.parameters, self.problem.counts_are_rows
-        estimate = m_step(at.family, found.statistics, before.scatter, at, by_weight=by_weight)
-        resolved = self.problem.collapse.resolve(
-            estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart
+        at, inference, policy = before.parameters, self.problem.inference, self.problem.collapse
+        estimate = inference.maximise(
+            *(at.family, found.statistics, before.scatter, at),
+            by_weight=self.problem.counts_are_rows,
+        )
+        resolved = policy.resolve(
+            *(estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart),
+            inference.parameters(estimate, policy.regularisation),
         )
         after = _with_components(before, resolved)
         return replace(after, estimate=None if resolved.events else estimate)
@@ -192,7 +197,7 @@ def _rejected(candidate: FitCandidate) -> FitCandidate:
 
 
 def _rolled_back(candidate: FitCandidate) -> FitCandidate:
-    """The parameters before the likelihood fell."""
+    """The parameters before the objective fell."""
     before = candidate.previous or candidate.parameters
     return replace(candidate, parameters=before, outcome=Outcome.LOG_LIKELIHOOD_DECREASED)
 

@@ -13,6 +13,7 @@ from dgmm.fitting.em.acceleration import Acceleration, Cycle, Step
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapsePolicy, ComponentEvent
 from dgmm.fitting.em.e_step_request import RowFilter
+from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
 from dgmm.mixture.kernels import Guard
 from dgmm.mixture.parameters import Estimate, Parameters
 from dgmm.outcome import Outcome
@@ -27,7 +28,7 @@ class EMProblem:
     Attributes
     ----------
     tol
-        Bound of the change of the mean log-likelihood, nats per row.
+        Bound of the change of the objective, nats per row.
     max_iter
         M-steps at most; 0 keeps the start.
     collapse
@@ -54,6 +55,8 @@ class EMProblem:
         Whether weights are counts, so that a row of weight w is w rows.
     backend
         What computes the passes of the candidates, by its name; empty is that of the pass.
+    inference
+        What is maximised: the likelihood, or that and a prior.
     """
 
     tol: float
@@ -69,6 +72,7 @@ class EMProblem:
     marginalises: bool = False
     counts_are_rows: bool = False
     backend: str = ""
+    inference: Inference = MAXIMUM_LIKELIHOOD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,12 +84,12 @@ class FitCandidate:
     id
         What tells it from the other candidates of the fit.
     history
-        Mean log-likelihoods of the E-steps so far, user units; those of rejected steps left out.
+        Objectives of the E-steps so far, per row, user units; those of rejected steps left out.
     is_comparable
         Whether the last of them and the next are a plain step apart: not after a start, a re-seed,
         a drop, a change of kernel or an accelerated step.
     estimate
-        What the last M-step found before regularisation: how far the likelihood may fall by it.
+        What the last M-step found before regularisation: how far the objective may fall by it.
         None where the comparison starts anew.
     previous
         Parameters of the E-step before, for LOG_LIKELIHOOD_DECREASED.
@@ -99,10 +103,12 @@ class FitCandidate:
         The collapse policy's memory (`dgmm.fitting.em.collapse.CollapseResult`).
     is_given
         The start was given, by a user or a model, and is never called degenerate.
-    warm_log_likelihood
-        The mean log-likelihood that an earlier fit ended with, where this one goes on from it.
     entropy
         Σ −w r log r of the last E-step, once there is an outcome; None where it is not known.
+    warm_objective
+        The objective that an earlier fit ended with, where this one goes on from it.
+    last_log_likelihood
+        The mean log-likelihood that belongs to the last objective; None before the first.
     """
 
     id: CandidateId
@@ -122,8 +128,9 @@ class FitCandidate:
     is_variance_floored: bool = False
     outcome: Outcome | None = None
     is_given: bool = False
-    warm_log_likelihood: float | None = None
     entropy: float | None = None
+    warm_objective: float | None = None
+    last_log_likelihood: float | None = None
 
     @property
     def restart(self) -> int:
@@ -136,9 +143,17 @@ class FitCandidate:
         return self.id.start
 
     @property
-    def mean_log_likelihood(self) -> float:
-        """Of the last E-step, nats per row in user units; −inf before the first."""
+    def objective(self) -> float:
+        """Of the last E-step, per row in user units; −inf before the first."""
         return self.history[-1] if self.history else -float("inf")
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Of the last E-step, nats per row in user units; −inf before the first.
+
+        In states of earlier versions it is the objective.
+        """
+        return self.objective if self.last_log_likelihood is None else self.last_log_likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +161,8 @@ class Iteration:
     """What a listener gets of one candidate's iteration.
 
     A rejected step leaves the likelihood that was known before it, and no change. `seconds` and
-    `backend` (what computed the pass: `numba`, `numpy`, or both) are the pass's.
+    `backend` (what computed the pass: `numba`, `numpy`, or both) are the pass's. `objective` is
+    what is maximised, and `change` that of it; None where that is the likelihood.
     """
 
     iteration: int
@@ -160,3 +176,4 @@ class Iteration:
     seconds: float = 0.0
     backend: str = ""
     start: str = ""
+    objective: float | None = None

@@ -240,7 +240,7 @@ def _concluded(
     swept, failed = list[SweptModel](), dict(failed)
     for one in begun:
         own = _of_model(going.candidates, one.settings)
-        best = em.best(own, one.prepared.n_rows)
+        best = em.best(own, one.prepared.n_rows_ranked)
         if best.outcome is not None and not best.outcome.is_usable:
             failed[one.settings.name] = f"{best.outcome.name}: {best.outcome.value}"
             listener.warning(f"{one.settings.name} cannot be fitted: {best.outcome.value}")
@@ -281,12 +281,13 @@ def _n_rows(prepared: PreparedFit) -> float:
 
 def _swept(dataset: Dataset, one: ModelStart, best: FitCandidate, n_rows: float) -> SweptModel:
     prepared, outcome = one.prepared, best.outcome or Outcome.MAX_ITER_REACHED
-    model = MixtureModel(best.parameters, prepared.standardisation, dataset.feature_names)
+    parameters = prepared.problem.inference.model(best.parameters)
+    model = MixtureModel(parameters, prepared.standardisation, dataset.feature_names)
     total = best.mean_log_likelihood * n_rows
     share = n_rows / prepared.summary.weight
     entropy = None if best.entropy is None else best.entropy * share
     known = float("nan") if entropy is None else entropy
-    has_rows = best.parameters.supports_covariances(prepared.n_rows)
+    has_rows = best.parameters.supports_covariances(prepared.n_rows_ranked)
     return SweptModel(
         *(one.settings, best, model, total, entropy),
         criteria=criteria(total, known, model.n_parameters, n_rows),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
+from dgmm.mixture.covariance.conjugate import log_gamma_norm
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
 from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
@@ -88,6 +89,31 @@ class Diag(UncorrelatedFamily):
         first = np.where(seen, moments.first / share, 0.0)
         second = np.where(seen, moments.second / share, covariances)
         return Moments(moments.counts, counts * first, counts * second)
+
+    def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
+        """n_kj σ̂² + g²."""
+        return np.where(counts > 0, counts * np.where(counts > 0, covariances, 0.0), 0.0) + shift**2
+
+    def mode_divisor(self, counts: Array, degrees_of_freedom: float) -> Array:
+        """ν + n_kj + 3."""
+        return np.asarray(degrees_of_freedom + counts + 3)
+
+    def mode_exponent(self, degrees_of_freedom: float, k: int, d: int) -> float:
+        """ν + 3 for each variance."""
+        return degrees_of_freedom + 3
+
+    def n_pooled(self, k: int, d: int) -> int:
+        """1: each variance has its own."""
+        return 1
+
+    def log_prior_norm(self, scale: Array, degrees_of_freedom: float, k: int, d: int) -> float:
+        """Inverse gamma for each variance."""
+        return k * log_gamma_norm(np.broadcast_to(scale, (1, d)), degrees_of_freedom)
+
+    def even_scale(self, covariances: Array, units: Array) -> Array:
+        """The features' mean variance in their own units, for all of them (as mclust has it)."""
+        mean = self.rescaled(covariances, units).mean(axis=1, keepdims=True)
+        return self.rescaled(np.repeat(mean, len(units), axis=1), 1.0 / units)
 
     def n_parameters(self, k: int, d: int) -> int:
         """k·d."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
+from dgmm.mixture.covariance.conjugate import Conjugate
 from dgmm.mixture.covariance.marginals import Marginals
 from dgmm.mixture.covariance.moments import Array, Moments
 
@@ -40,7 +41,7 @@ class QuadraticPart:
 
 
 @dataclass(frozen=True)
-class Family(Marginals, ABC):
+class Family(Marginals, Conjugate, ABC):
     """One way to share and shape covariances.
 
     Shapes of `covariances` and `precisions_cholesky`: full (k, d, d), tied (d, d), diag (k, d),

@@ -8,6 +8,7 @@ import numpy as np
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
+from dgmm.mixture.covariance.conjugate import log_wishart_norm
 from dgmm.mixture.covariance.family import Array, Family, Moments, QuadraticPart, Tile
 from dgmm.mixture.covariance.marginals import (
     Conditional,
@@ -153,6 +154,37 @@ class Full(Family):
             first = first - n[:, None] * points
         lifted = lifted_second(second, n, conditional)
         return Moments(n, lifted_first(first, conditional), lifted)
+
+    def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
+        """n_k Σ̂_k + g_k g_kᵀ."""
+        n = counts[:, :1, None]
+        own = np.where(n > 0, n * np.where(n > 0, covariances, 0.0), 0.0)
+        return np.asarray(own + shift[:, :, None] * shift[:, None, :])
+
+    def mode_divisor(self, counts: Array, degrees_of_freedom: float) -> Array:
+        """ν + n_k + d + 2."""
+        return np.asarray(degrees_of_freedom + counts[:, :1, None] + counts.shape[1] + 2)
+
+    def mode_exponent(self, degrees_of_freedom: float, k: int, d: int) -> float:
+        """ν + d + 2."""
+        return degrees_of_freedom + d + 2
+
+    def n_pooled(self, k: int, d: int) -> int:
+        """1: each entry has its own."""
+        return 1
+
+    def scale_trace(self, precisions_cholesky: Array, k: int, scale: Array, d: int) -> float:
+        """‖U_kᵀ L‖² with Λ₀ = L Lᵀ."""
+        root = np.asarray(np.linalg.cholesky(scale[0]), dtype=np.float64)
+        return float((self.whiten(precisions_cholesky, k, root) ** 2).sum())
+
+    def log_prior_norm(self, scale: Array, degrees_of_freedom: float, k: int, d: int) -> float:
+        """Inverse Wishart, k times."""
+        return k * log_wishart_norm(np.linalg.slogdet(scale[0])[1], degrees_of_freedom, d)
+
+    def least_degrees_of_freedom(self, d: int) -> float:
+        """d − 1."""
+        return d - 1.0
 
     def n_parameters(self, k: int, d: int) -> int:
         """k·d(d + 1)/2."""

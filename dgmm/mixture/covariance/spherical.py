@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
+from dgmm.mixture.covariance.conjugate import log_gamma_norm
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, Tile
 from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.covariance.uncorrelated import UncorrelatedFamily
@@ -96,6 +97,28 @@ class Spherical(UncorrelatedFamily):
         variance = np.where(has_any, squares / np.where(has_any, total, 1.0), covariances)
         second = observed.shape[1] * variance + (shift**2).sum(axis=1)
         return Moments(moments.counts, counts * shift, counts * second[:, None])
+
+    def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
+        """Σ_j n_kj σ̂² + ‖g‖²."""
+        n = counts.sum(axis=1)
+        own = np.where(n > 0, n * np.where(n > 0, covariances, 0.0), 0.0)
+        return np.asarray(own + (shift**2).sum(axis=1))
+
+    def mode_divisor(self, counts: Array, degrees_of_freedom: float) -> Array:
+        """ν + Σ_j n_kj + d + 2."""
+        return np.asarray(degrees_of_freedom + counts.sum(axis=1) + counts.shape[1] + 2)
+
+    def mode_exponent(self, degrees_of_freedom: float, k: int, d: int) -> float:
+        """(ν + d + 2)/d for each of d equal variances."""
+        return (degrees_of_freedom + d + 2) / d
+
+    def n_pooled(self, k: int, d: int) -> int:
+        """All features'."""
+        return d
+
+    def log_prior_norm(self, scale: Array, degrees_of_freedom: float, k: int, d: int) -> float:
+        """Inverse gamma, k times."""
+        return k * log_gamma_norm(scale, degrees_of_freedom)
 
     def n_parameters(self, k: int, d: int) -> int:
         """One a component."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance import cholesky, symmetry
+from dgmm.mixture.covariance.conjugate import log_wishart_norm
 from dgmm.mixture.covariance.family import Array, Moments, QuadraticPart, SharedFamily, Tile
 from dgmm.mixture.covariance.marginals import (
     Conditional,
@@ -160,6 +161,36 @@ class Tied(SharedFamily):
             first = first - n[:, None] * points
         lifted = lifted_second(scatter, n.sum(), conditional)
         return Moments(n, lifted_first(first, conditional), moments.second, lifted)
+
+    def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
+        """N Σ̂ + Σ_k g_k g_kᵀ."""
+        return np.asarray(counts[:, 0].sum() * covariances + shift.T @ shift)
+
+    def mode_divisor(self, counts: Array, degrees_of_freedom: float) -> Array:
+        """ν + N + k + d + 1: one covariance, k means."""
+        k, d = counts.shape
+        return np.asarray(degrees_of_freedom + counts[:, 0].sum() + k + d + 1)
+
+    def mode_exponent(self, degrees_of_freedom: float, k: int, d: int) -> float:
+        """(ν + k + d + 1)/k, k times."""
+        return (degrees_of_freedom + k + d + 1) / k
+
+    def n_pooled(self, k: int, d: int) -> int:
+        """All components'."""
+        return k
+
+    def scale_trace(self, precisions_cholesky: Array, k: int, scale: Array, d: int) -> float:
+        """‖Uᵀ L‖² with Λ₀ = L Lᵀ."""
+        root = np.asarray(np.linalg.cholesky(scale), dtype=np.float64)
+        return float((self.whiten(precisions_cholesky, k, root) ** 2).sum())
+
+    def log_prior_norm(self, scale: Array, degrees_of_freedom: float, k: int, d: int) -> float:
+        """Inverse Wishart, once."""
+        return log_wishart_norm(np.linalg.slogdet(scale)[1], degrees_of_freedom, d)
+
+    def least_degrees_of_freedom(self, d: int) -> float:
+        """d − 1."""
+        return d - 1.0
 
     def n_parameters(self, k: int, d: int) -> int:
         """d(d + 1)/2."""

@@ -61,6 +61,10 @@ class UncorrelatedFamily(Family):
         """Σ v/σ²."""
         return float(self._scaled(precisions_cholesky, k, variances).sum())
 
+    def scale_trace(self, precisions_cholesky: Array, k: int, scale: Array, d: int) -> float:
+        """Σ s₀/σ²."""
+        return self.trace_with(precisions_cholesky, k, np.broadcast_to(scale, (1, d))[0])
+
     def largest_with(self, precisions_cholesky: Array, k: int, variances: Array) -> float:
         """The largest v/σ²."""
         return float(self._scaled(precisions_cholesky, k, variances).max())

@@ -1,0 +1,158 @@
+"""The inference of a fit: its prior, with what the data give where the settings leave it open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError
+from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
+from dgmm.fitting.inference.maximum_a_posteriori import MaximumAPosteriori
+from dgmm.fitting.inference.prior import ConjugatePrior
+from dgmm.fitting.initialisation.first_parameters import estimate_of_labels
+from dgmm.fitting.prepared_fit import PreparedFit
+from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.covariance import Family, Moments
+from dgmm.mixture.parameters import Parameters
+
+Array = NDArray[np.float64]
+
+#: κ of Fraley & Raftery (2007): m₀ counts as a hundredth of a row.
+MEAN_PRECISION = 0.01
+
+
+def with_inference(prepared: PreparedFit, settings: FitSettings) -> PreparedFit:
+    """The same with the inference that is asked for in its problem.
+
+    Raises
+    ------
+    DataError
+        If a prior is none: another shape, not positive definite, too few degrees of freedom.
+    """
+    if settings.inference == "maximum_likelihood":
+        return prepared
+    problem = replace(prepared.problem, inference=inference_of(prepared, settings))
+    return replace(prepared, problem=problem)
+
+
+def inference_of(prepared: PreparedFit, settings: FitSettings) -> Inference:
+    """What the settings ask for, of these data."""
+    if settings.inference == "maximum_likelihood":
+        return MAXIMUM_LIKELIHOOD
+    data = OneGaussian.of(prepared)
+    asked, family = settings.prior, prepared.family
+    return MaximumAPosteriori(
+        prior=ConjugatePrior(
+            family=family,
+            mean=_mean(data, settings),
+            mean_precision=asked.mean_precision_prior or MEAN_PRECISION,
+            degrees_of_freedom=_degrees_of_freedom(family, data.n_features + 2.0, settings),
+            scale=_scale(data, settings),
+        ),
+        n_rows=float(prepared.n_rows),
+        weight_concentration=_at_least_1(asked.weight_concentration_prior),
+        log_volume=float(np.log(prepared.standardisation.scale).sum()),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OneGaussian:
+    """Mean (d,) and covariance of all data as one component's, standardised units.
+
+    Of the sample, which is all rows where they are few; where values are missing of the Gaussian
+    that was fitted to what was observed. The divisor is m − 1, as in mclust and scikit-learn.
+    """
+
+    family: Family
+    units: Standardisation
+    mean: Array
+    covariances: Array
+
+    @classmethod
+    def of(cls, prepared: PreparedFit) -> OneGaussian:
+        """Of a prepared fit; covariances as they are in the data, regularised."""
+        family, rows = prepared.family, prepared.sample
+        if prepared.fill is None:
+            labels = np.zeros(len(rows), np.intp)
+            weights = prepared.summary.sample_weights
+            whole = estimate_of_labels(family, rows, labels, 1, weights)
+            mean, covariances = whole.means[0], whole.covariances
+        else:
+            mean, covariances = _in_family(prepared.fill.gaussian, family)
+        covariances = covariances * (len(rows) / max(len(rows) - 1, 1))
+        added = family.regularised(covariances, prepared.regularisation)
+        return cls(family, prepared.standardisation, mean, added)
+
+    @property
+    def n_features(self) -> int:
+        """d."""
+        return len(self.mean)
+
+
+def _in_family(gaussian: Parameters, family: Family) -> tuple[Array, Array]:
+    """Mean (d,) and covariance of one Gaussian of any family, in the shape of another."""
+    d = gaussian.n_features
+    root = np.asarray(
+        np.linalg.cholesky(gaussian.family.full_covariance(gaussian.covariances, 0, d)),
+        dtype=np.float64,
+    )
+    second, scatter = family.second_moment(root, np.ones(d)), None
+    if family.empty_scatter(d) is not None:
+        scatter = family.scatter(root)
+    moments = Moments(np.ones(1), np.zeros((1, d)), second[None], scatter)
+    return gaussian.means[0], family.covariances(moments)
+
+
+def _mean(data: OneGaussian, settings: FitSettings) -> Array:
+    asked = settings.prior.mean_prior
+    if asked is None:
+        return data.mean
+    return data.units.means_from_user(_shaped("mean_prior", asked, (data.n_features,)))
+
+
+def _degrees_of_freedom(family: Family, default: float, settings: FitSettings) -> float:
+    asked, d = settings.prior.degrees_of_freedom_prior, int(default) - 2
+    least = family.least_degrees_of_freedom(d)
+    if asked is not None and not asked > least:
+        raise DataError(
+            f"degrees_of_freedom_prior is {asked:g}; expected more than {least:g} for {d} features"
+        )
+    return default if asked is None else asked
+
+
+def _scale(data: OneGaussian, settings: FitSettings) -> Array:
+    """Λ₀; by default the data's covariance over k^(2/d), so that k components fill its volume."""
+    asked, family, d = settings.prior.covariance_prior, data.family, data.n_features
+    units = data.units.scale
+    if asked is None:
+        even = family.even_scale(data.covariances, units)
+        return np.asarray(even / settings.n_components ** (2.0 / d))
+    shape = family.covariance_shape(1, d)
+    own = shape if family.is_shared else shape[1:]
+    array = _shaped("covariance_prior", asked, own).reshape(shape)
+    scale = family.rescaled(array, 1.0 / units)
+    asymmetric = family.asymmetric_entry(array, float(np.finfo(np.float64).eps))
+    if asymmetric is not None or family.is_singular(family.precisions_cholesky(scale), 1).any():
+        raise DataError("covariance_prior is not symmetric and positive definite")
+    return scale
+
+
+def _at_least_1(concentration: float | None) -> float:
+    if concentration is not None and concentration < 1.0:
+        raise DataError(
+            f"weight_concentration_prior is {concentration:g}; expected at least 1 with "
+            "inference map: below, the most probable weights are not unique"
+        )
+    return concentration or 1.0
+
+
+def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        expected = f"an array of shape {shape}" if shape else "a number"
+        raise DataError(f"{name} has the shape {array.shape}; expected {expected}")
+    return array

@@ -1,0 +1,133 @@
+"""Jobs with a prior: what they record, and that their bits are as any other job's."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clusters import gaussian_clusters, job, write_zarr
+from numpy.typing import NDArray
+
+from dgmm import GaussianMixture
+from dgmm.config import Job
+from dgmm.events import SilentListener
+from dgmm.job import plan_job, plan_table, run_job
+from dgmm.job.earlier_identities import in_former_names, in_todays_names
+from dgmm.job.identity import identity
+from dgmm.model.model_files import load_model
+
+QUIET = SilentListener()
+N, D = 9000, 3
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class _Dies(SilentListener):
+    """Ends the run in the fourth iteration of EM over all rows."""
+
+    def iteration(self, record: Mapping[str, Any]) -> None:
+        if record["iteration"] == 4:
+            raise RuntimeError("killed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # three blocks
+        yield
+
+
+def _rows() -> NDArray[np.float64]:
+    X = gaussian_clusters(N, D, 3, spread=2.0)[0]
+    X[np.random.default_rng(0).random((N, D)) < 0.1] = np.nan
+    return X
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rows")
+    write_zarr(folder / "gaps.zarr", _rows())
+    write_zarr(folder / "rows.zarr", np.nan_to_num(_rows()))
+    return folder
+
+
+def _job(data: Path, run: Path, *, gaps: bool = False, n_workers: int = 2, **model: Any) -> Job:
+    sections: dict[str, Any] = {
+        "model": {"inference": "map", "max_iter": 6, "tol": 0.0, **model},
+        "initialisation": {"n_sample_starts": 1},
+        "cluster": {"n_workers": n_workers},
+        "on_not_converged": "ignore",
+    }
+    if gaps:
+        sections["data"] = {"missing": "marginalise"}
+    return job(data / ("gaps.zarr" if gaps else "rows.zarr"), run, **sections)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "run.json").read_text())
+    return found
+
+
+def _bits(run: Path) -> tuple[Any, ...]:
+    record = _record(run)
+    outputs = {name: array["sha256"] for name, array in record["outputs"].items()}
+    return record["model_sha256"], outputs, record["inference"], record["log_likelihood"]
+
+
+@pytest.mark.parametrize(("family", "gaps"), [("full", True), ("tied", False)])
+def test_killed_and_resumed_it_leaves_the_same_bits_with_any_workers(
+    data: Path, tmp_path: Path, family: str, gaps: bool
+) -> None:
+    asked = {"gaps": gaps, "covariance_type": family}
+    run_job(_job(data, tmp_path / "whole", **asked), QUIET)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_job(_job(data, tmp_path / "killed", n_workers=1, **asked), _Dies())
+    run_job(_job(data, tmp_path / "killed", n_workers=1, **asked), QUIET)
+    assert len(_record(tmp_path / "killed")["attempts"]) == 1
+    assert _bits(tmp_path / "killed") == _bits(tmp_path / "whole")
+
+
+def test_the_record_names_it_and_its_objective_and_the_plan_too(data: Path, tmp_path: Path) -> None:
+    asked = _job(data, tmp_path / "run", mean_prior=[1.0, 2.0, 3.0], weight_concentration_prior=3)
+    assert "maximum a posteriori" in plan_table(plan_job(asked))
+    run_job(asked, QUIET)
+    record = _record(tmp_path / "run")
+    found = record["inference"]
+    assert found["name"] == "map"
+    assert found["prior"]["mean_prior"] == pytest.approx([1.0, 2.0, 3.0], rel=1e-12)
+    assert found["prior"]["weight_concentration_prior"] == 3.0
+    assert found["prior"]["degrees_of_freedom_prior"] == D + 2
+    X = np.nan_to_num(_rows())
+    variances = np.var(X, axis=0, ddof=1) / 3 ** (2 / D)
+    assert found["prior"]["covariance_prior_variances"] == pytest.approx(variances, rel=1e-5)
+    lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    events = [e for e in map(json.loads, lines) if e["event"] == "iteration"]
+    assert events[-1]["objective"] == found["objective"] < events[-1]["mean_log_likelihood"]
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert float(last["mean_log_likelihood"]) == events[-1]["mean_log_likelihood"]
+
+
+def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:
+    run_job(_job(data, tmp_path / "run", mean_precision_prior=2.0), QUIET)
+    own = GaussianMixture(
+        3, inference="map", mean_precision_prior=2.0, max_iter=6, tol=0.0, n_sample_starts=1,
+        reg_covar=0.0, reg_covar_relative=1e-6, random_state=0,
+    ).fit(np.nan_to_num(_rows()))  # fmt: skip
+    assert np.array_equal(own.means_, load_model(tmp_path / "run" / "model").means)
+    assert own.lower_bound_ == _record(tmp_path / "run")["inference"]["objective"]
+
+
+def test_jobs_of_earlier_versions_keep_their_identity(data: Path, tmp_path: Path) -> None:
+    plain = identity(_job(data, tmp_path, inference="maximum_likelihood"))
+    former = in_former_names(plain)
+    assert not {key for key in former["model"] if key == "inference" or key.endswith("_prior")}
+    assert in_todays_names(former) == plain
+    assert in_former_names(identity(_job(data, tmp_path)))["model"]["inference"] == "map"
+    predicted = {"data": plain["data"], "model": {"path": "/m"}, "compute": plain["compute"]}
+    predicted["outputs"] = plain["outputs"]
+    assert in_todays_names(in_former_names(predicted))["model"] == {"path": "/m"}
