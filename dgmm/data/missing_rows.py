@@ -67,6 +67,13 @@ class SelectedRows:
     refused: Mask | None = None
 
     @property
+    def lacks(self) -> Mask:
+        """Which of the rows that count, (m,), have a value that is not finite."""
+        if self.incomplete is None:
+            return np.zeros(len(self.values), np.bool_)
+        return self.incomplete if self.mask is None else self.incomplete[self.mask]
+
+    @property
     def n_dropped(self) -> int:
         """Rows left out."""
         return self.n_read - len(self.values)

@@ -112,3 +112,15 @@ def test_after_a_summary_that_left_nothing_out_values_are_not_looked_at():
     assert MissingPolicy.after_summary(2) is MissingPolicy.DROP
     assert MissingPolicy.after_summary(2, 1) is MissingPolicy.MARGINALISE
     assert MissingPolicy.NONE_MISSING.select(block_of(), DATASET).values is VALUES
+
+
+@pytest.mark.parametrize("weights", [None, [1, 2, 0, 3, 4, 5]])
+@pytest.mark.parametrize("gone", [False, True])
+def test_rows_that_count_and_lack_a_value_are_known(gone, weights):
+    """Also where rows without any value, or of weight 0, stand between them."""
+    values = np.ones((6, 3))
+    if gone:
+        values[[0, 2, 4], [1, 2, 0]], values[3] = NAN, NAN
+    found = MissingPolicy.MARGINALISE.select(block_of(values, weights), DATASET)
+    np.testing.assert_array_equal(found.lacks, np.isnan(found.values).any(axis=1))
+    assert len(found.values) == 6 - (gone + (weights is not None))

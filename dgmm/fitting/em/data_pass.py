@@ -16,7 +16,7 @@ from dgmm.data.missing_rows import MissingPolicy, SelectedRows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
-from dgmm.fitting.em.e_step_request import EStepRequest, seen
+from dgmm.fitting.em.e_step_request import EStepRequest, SeenRows, seen
 from dgmm.mixture.backends import Backend, get
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
@@ -90,22 +90,17 @@ class EStepTask:
         results: dict[int, Statistics] = {}
         for members in groups.values():
             requests = [self.requests[i] for i in members]
-            values, weights = seen(rows, block, requests[0].rows)
-            workspace = workspaces[requests[0].backend]
-            found = _found(requests, values, weights, workspace, prepared)
+            own = seen(rows, block, requests[0])
+            found = _found(requests, own, workspaces[requests[0].backend], prepared)
             results.update(zip(members, found, strict=True))
         return tuple(results[i] for i in range(len(self.requests)))
 
 
 def _found(
-    requests: list[EStepRequest],
-    values: NDArray[Any],
-    weights: NDArray[np.float64] | None,
-    workspace: Workspace,
-    prepared: PreparedParts,
+    requests: list[EStepRequest], rows: SeenRows, workspace: Workspace, prepared: PreparedParts
 ) -> list[Statistics]:
-    """Statistics of the rows (m, d) that requests which share them see."""
-    first = requests[0]
+    """Statistics of the rows that requests which share them see."""
+    first, (values, weights, lacks) = requests[0], rows
     columns = StandardisedRows.of(values, first.standardisation, first.kernel.dtype, workspace)
     marginal, plain = list[MarginalKernel](), list[Kernel]()
     for request in requests:
@@ -115,7 +110,9 @@ def _found(
         else:
             plain.append(kernel)
     if marginal:  # `sharing` parts the two
-        return marginal_e_step(marginal, values, weights, columns.some, workspace, prepared)
+        return marginal_e_step(
+            *(marginal, values, weights, columns.some, workspace, prepared), lacks=lacks
+        )
     return e_step(plain, columns, workspace, weights)
 
 

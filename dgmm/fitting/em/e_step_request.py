@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +56,20 @@ class EStepRequest:
         return (self.backend, id(self.standardisation), id(self.rows), *self.kernel.sharing)
 
 
-def seen(
-    rows: SelectedRows, block: RowBlock, row_filter: RowFilter | None
-) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Values (m, d) and weights (m,) of the rows that count and pass a filter."""
-    if row_filter is None:
-        return rows.values, rows.weights
-    mask = row_filter(block)
+class SeenRows(NamedTuple):
+    """Values (m, d) and weights (m,) of rows, and which lack a value, (m,), where that is asked."""
+
+    values: NDArray[Any]
+    weights: NDArray[np.float64] | None
+    lacks: NDArray[np.bool_] | None
+
+
+def seen(rows: SelectedRows, block: RowBlock, request: EStepRequest) -> SeenRows:
+    """The rows that count and pass a request's filter."""
+    lacks = rows.lacks if isinstance(request.kernel, MarginalKernel) else None
+    if request.rows is None:
+        return SeenRows(rows.values, rows.weights, lacks)
+    mask = request.rows(block)
     own = mask if rows.mask is None else mask[rows.mask]
-    return rows.values[own], None if rows.weights is None else rows.weights[own]
+    weights = None if rows.weights is None else rows.weights[own]
+    return SeenRows(rows.values[own], weights, None if lacks is None else lacks[own])

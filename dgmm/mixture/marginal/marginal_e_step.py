@@ -15,7 +15,7 @@ from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.tiles import Array, Columns
 from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
-from dgmm.mixture.marginal.patterns import PatternRows
+from dgmm.mixture.marginal.patterns import Mask, PatternRows
 from dgmm.mixture.marginal.prepared_parts import PreparedParts
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -30,6 +30,8 @@ def marginal_e_step(
     columns: StandardisedColumns,
     workspace: Workspace,
     prepared: PreparedParts,
+    *,
+    lacks: Mask | None = None,
 ) -> list[Statistics]:
     """Statistics of a block's rows under each kernel; kernels must agree in `sharing`.
 
@@ -45,10 +47,12 @@ def marginal_e_step(
         Standardises some rows and features.
     workspace, prepared
         Buffers, and patterns that were met before.
+    lacks : (n,)
+        Which rows lack a value; None where that is not known yet.
     """
     totals = [LiftedSums(kernel.zero()) for kernel in kernels]
     backend = workspace.backend
-    for pattern in kernels[0].patterns(values, backend) if len(values) else ():
+    for pattern in kernels[0].patterns(values, backend, lacks) if len(values) else ():
         parts = [prepared.part(kernel, pattern.observed, backend) for kernel in kernels]
         features = parts[0].features
         rows = columns(_values(values, pattern, features, workspace), features)

@@ -97,10 +97,17 @@ class MarginalKernel:
         """
         return self.family.takes_rows and self.parameters.condition_bound <= MOST_CONDITION
 
-    def patterns(self, values: NDArray[Any], backend: Backend) -> Iterator[PatternRows]:
-        """The rows (n, d) as they are taken: by pattern, or the complete ones and the others."""
+    def patterns(
+        self, values: NDArray[Any], backend: Backend, lacks: Mask | None = None
+    ) -> Iterator[PatternRows]:
+        """The rows (n, d) as they are taken: by pattern, or the complete ones and the others.
+
+        `lacks` (n,) are those that lack a value, where that is known.
+        """
         if self.family.masks_features:
-            return complete_and_other_rows(values, backend)
+            return complete_and_other_rows(values, backend, lacks)
+        if lacks is not None and not lacks.any():
+            return iter([PatternRows(np.ones(values.shape[1], np.bool_), slice(None))])
         apart = self.takes_rows and backend.takes_rows
         return rows_by_pattern(values, backend, apart=apart)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend, NumpyBackend
+from dgmm.mixture.backends.gaps import COMPLETE
 
 Mask = NDArray[np.bool_]
 
@@ -80,10 +81,15 @@ def rows_by_pattern(
 
 
 def complete_and_other_rows(
-    values: NDArray[Any], backend: Backend | None = None
+    values: NDArray[Any], backend: Backend | None = None, lacks: Mask | None = None
 ) -> Iterator[PatternRows]:
-    """The complete rows (n, d), then those that lack a value, whatever their patterns."""
-    is_complete = (backend or NumpyBackend()).row_gaps(values) == 0
+    """The complete rows (n, d), then those that lack a value, whatever their patterns.
+
+    `lacks` (n,) are the latter, where that is known.
+    """
+    if lacks is None:
+        lacks = (backend or NumpyBackend()).row_gaps(values) != COMPLETE
+    is_complete = ~lacks
     d = values.shape[1]
     if is_complete.any():
         rows = slice(None) if is_complete.all() else np.flatnonzero(is_complete)

@@ -17,12 +17,12 @@ class PreparedParts:
     """What kernels apply to patterns; no bit follows what is kept."""
 
     def __init__(self) -> None:
-        self._parts: OrderedDict[tuple[int, bytes], KernelPart] = OrderedDict()
+        self._parts: OrderedDict[tuple[int, str, bytes], KernelPart] = OrderedDict()
         self._n_bytes = 0
 
     def part(self, kernel: MarginalKernel, observed: Mask, backend: Backend) -> KernelPart:
         """Of a kernel that outlives this object."""
-        key = (id(kernel), observed.tobytes())
+        key = (id(kernel), backend.name, observed.tobytes())
         if (found := self._parts.get(key)) is not None:
             self._parts.move_to_end(key)
             return found
