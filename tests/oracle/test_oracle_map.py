@@ -6,6 +6,8 @@ mclust has it, row by row and without anything of dgmm.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,17 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
+from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.inference.maximum_a_posteriori import MaximumAPosteriori
 from dgmm.fitting.inference.prior import ConjugatePrior
+from dgmm.fitting.preparation import prepare
+from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.kernels import CentredKernel, ProductKernel, Workspace, e_step
 from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 
@@ -147,3 +154,43 @@ def test_the_log_prior_is_the_sum_of_scipys_densities_in_user_units(family: str)
         expected += stats.invgamma(NU / 2, scale=asked["scale"] / 2).logpdf(own).sum()
     found = _inference(family, X, units, 2.5).log_prior(p)
     assert abs(found - expected) <= 1e-11 * abs(expected)
+
+
+DATA = Path(__file__).parent / "data"
+
+
+def _flowers(name: str) -> Array:
+    if name == "iris":
+        datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is optional")
+        return np.asarray(datasets.load_iris().data)
+    return np.loadtxt(DATA / "faithful.csv", delimiter=",", skiprows=1)
+
+
+def _leaning(n: int, k: int) -> Array:
+    i, j = np.arange(1, n + 1)[:, None], np.arange(1, k + 1)
+    z = 1.0 + (i * j * 7919) % 101 + 200.0 * (i % k == j - 1)
+    return np.asarray(z / z.sum(axis=1, keepdims=True))
+
+
+@FAMILIES
+@pytest.mark.parametrize("name", ["iris", "faithful"])
+def test_one_m_step_with_the_default_prior_is_mclusts(family: str, name: str) -> None:
+    stored = json.loads((DATA / "mclust.json").read_text())["m_steps_with_default_prior"][name]
+    X, k = _flowers(name), int(stored["n_components"])
+    asked = FitSettings(k, family, inference="map", reg_covar_relative=0.0)
+    with ThreadExecutor(1) as executor:
+        prepared = prepare(ArrayDataset(X), executor, asked)
+    member, units, inference = prepared.family, prepared.standardisation, prepared.problem.inference
+    Y, R = units.apply(X, np.float64), _leaning(len(X), k)
+    scatter = member.scatter(Y) if member.empty_scatter(len(Y)) is not None else None
+    sums = [np.concatenate([member.second_moment(Y, r), Y @ r, [r.sum()]]) for r in R.T]
+    statistics = Statistics(len(X), 0.0, np.stack(sums), scatter)
+    found = inference.parameters(inference.maximise(member, statistics), np.zeros(len(Y)))
+    own = {
+        "weights": found.weights,
+        "means": units.means_to_user(found.means),
+        "covariances": member.rescaled(found.covariances, units.scale),
+    }
+    for part, values in own.items():
+        expected = np.asarray(stored[family][part]).reshape(values.shape)
+        assert np.abs(values - expected).max() <= 1e-12 * np.abs(expected).max(), part
