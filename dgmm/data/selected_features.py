@@ -134,7 +134,10 @@ def _columns(
         raise DataError(f"{_other_number(own, names)}: {_differing(missing, unknown)}")
     if missing:
         instead = f"; they have {listed(unknown)} instead" if unknown else ""
-        raise DataError(f"the data lack the model's features {listed(missing)}{instead}")
+        raise DataError(
+            f"the data lack the model's features {listed(missing)}{instead}. Features are found by "
+            "the names that the fit had: rename them, or take a part of the data that has them"
+        )
     return tuple(places[name] for name in names)
 
 

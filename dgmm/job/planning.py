@@ -10,7 +10,6 @@ from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
@@ -25,7 +24,7 @@ from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
 from dgmm.job.preparing_plan import Preparation
-from dgmm.job.stages import open_data, product_names, residual_products
+from dgmm.job.stages import open_data, product_names, residual_products, rows_for_model
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model
@@ -45,7 +44,7 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     model = None if job.model.path is None else load_model(job.model.path)
     dataset = open_data(job, model)
     if model is not None:
-        as_model_takes(dataset, model, may_have_more=True)
+        rows_for_model(job, dataset, model)
     plan = plan_for(job, dataset, model)
     return replace(plan, missing=missing_values(job, dataset, look=count_missing))
 

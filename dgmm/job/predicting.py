@@ -10,7 +10,6 @@ from typing import Any, Self
 from dgmm.config import Job
 from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.errors import ExitCode, JobFileError
 from dgmm.events import Listener
 from dgmm.job.deliveries import deliver
@@ -28,6 +27,7 @@ from dgmm.job.stages import (
     describe_data,
     open_data,
     output_format,
+    rows_for_model,
     save_run_model,
     warn_of_underflow,
 )
@@ -90,7 +90,7 @@ def _predict(
 ) -> RunResult:
     """Everything but the report."""
     model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
-    dataset, note = as_model_takes(stored, model, may_have_more=True)
+    dataset, note = rows_for_model(job, stored, model)
     directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = stored.n_samples
     for text in (*stored.warnings, *([note] if note else [])):
@@ -101,7 +101,7 @@ def _predict(
     ) as work:
         state, executor, _ = work
         readable = with_rows(job, stored, directory, executor, recording)
-        dataset, _ = as_model_takes(readable, model, may_have_more=True)
+        dataset, _ = rows_for_model(job, readable, model)
         recording.stage("scoring", f"{dataset.n_samples:,} rows")
         written = output_format(job, stored)
         backend = state.once(

@@ -15,12 +15,13 @@ from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.transforms.asked_step import RESIDUAL, residual_names
 from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_array import run_of
 from dgmm.data.zarr.output_store import finish_outputs
-from dgmm.errors import JobFileError, OutputFailedError, StoppedError
+from dgmm.errors import DataError, JobFileError, OutputFailedError, StoppedError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import CLUSTERS, ClusterSettings, open_executor
 from dgmm.execution.scheduler_address import exposure
@@ -40,6 +41,7 @@ from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
+from dgmm.terminal_text import listed, printable
 
 _IMAGE_ATTRIBUTES = ("sample_dims", "sample_shape", "sample_chunks", "sample_coordinates")
 _SHOWN = 10
@@ -87,6 +89,23 @@ def _as_prepared(job: Job, dataset: StoredDataset) -> StoredDataset:
             "are decoded and selected once and written to prepared.zarr. Remove data.prepare"
         )
     return dataset
+
+
+def rows_for_model(
+    job: Job, dataset: StoredDataset, model: MixtureModel
+) -> tuple[Dataset, str | None]:
+    """The job's rows as its model scores them, and a warning if features were moved or left out.
+
+    Raises
+    ------
+    DataError
+        If features of the model are absent, or in other units; the path of the data is named.
+    """
+    try:
+        return as_model_takes(dataset, model, may_have_more=True)
+    except DataError as error:
+        paths = [job.data.path] if isinstance(job.data.path, str) else job.data.path
+        raise DataError(f"{listed(map(printable, paths), 3)}: {error}") from None
 
 
 def describe_data(job: Job, dataset: StoredDataset) -> dict[str, Any]:

@@ -138,6 +138,28 @@ def test_a_variable_that_is_not_there_is_named(fitted_field, capsys):
     said = capsys.readouterr().err
     assert "has no variable for the model's features temp[depth=5 m], temp[depth=50 m]" in said
     assert "Did you mean 'temps'?" in said
+    assert "rename the variables" in said
+
+
+def test_places_that_are_not_selected_are_named(fitted_field, capsys):
+    data = {"path": "fitted.nc", "sample_dims": ["lat", "lon"], "select": {"depth": [0, 10]}}
+    assert ended(fitted_field, "predict", "again", data) == 65
+    said = capsys.readouterr().err
+    assert "fitted.nc: the data lack the model's features temp[depth=50 m]. Features are" in said
+
+
+def test_rows_go_from_one_format_to_another(desk):
+    """By name where both have names, else by position."""
+    frame().to_csv("a.csv", index=False)
+    assert ended(desk, "run", "fit", {"path": "a.csv"}) == 0
+    frame()[["rent", "income", "age"]].to_parquet("a.parquet")
+    np.savez("a.npz", rows=ROWS, other=np.arange(3))
+    attributes = {"feature_names": ["rent", "income", "age"]}
+    write_zarr(desk / "a.zarr", ROWS[:, ::-1], attributes=attributes)
+    for path, array in (("a.parquet", None), ("a.npz", "rows"), ("a.zarr", None)):
+        name = path.replace(".", "-")
+        assert ended(desk, "predict", name, {"path": path, "array": array}) == 0
+        assert labels(desk, name) == labels(desk, "fit")
 
 
 def test_other_units_are_refused_and_absent_ones_are_not(fitted_field, capsys):
@@ -148,6 +170,7 @@ def test_other_units_are_refused_and_absent_ones_are_not(fitted_field, capsys):
     field(units="degC").to_netcdf("other.nc")
     assert ended(fitted_field, "predict", "again", data) == 65
     said = capsys.readouterr().err
+    assert "failed: other.nc: the data have other units" in said
     assert "temp[depth=5 m] is in degC, and in the model in K" in said
     field(depth="cm").to_netcdf("depth.nc")
     assert ended(fitted_field, "predict", "deep", data | {"path": "depth.nc"}) == 65

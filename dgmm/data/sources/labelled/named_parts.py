@@ -40,7 +40,11 @@ def with_model_variables(collection: Collection, source: DataSource) -> DataSour
     if absent:
         wanted = absent[0].partition("[")[0]
         what = f"variable for the model's features {listed(absent, 5)}"
-        raise unknown(str(collection.first), what, wanted, known)
+        found_instead = unknown(str(collection.first), what, wanted, known)
+        raise DataError(
+            f"{found_instead}. Features are found by the names that the fit had: rename the "
+            "variables, or name another model"
+        )
     return replace(source, variables=tuple(dict.fromkeys(n for n in found.values() if n)))
 
 
