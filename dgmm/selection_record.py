@@ -25,6 +25,7 @@ class SweptModelRecord(ModelName):
     n_parameters: int
     outcome: str | None
     n_iter: int
+    start: str
     is_sound: bool
     mean_log_likelihood: float | str
     log_likelihood: float | str
@@ -41,6 +42,8 @@ class Selection(TypedDict):
     chosen model; `given_up` is how much its BIC / (2 rows) is above the lowest, nats per row;
     `hidden` says what the tolerance may hide. `passes` of EM were made over all rows, and
     `passes_alone` are those of the models one by one. `failed` says why models are not there.
+    `refitted` were less likely than a smaller model of their family and were fitted again from a
+    split of it; `fallen` still are.
     """
 
     rule: str
@@ -58,3 +61,5 @@ class Selection(TypedDict):
     groups: int
     models: list[SweptModelRecord]
     failed: dict[str, str]
+    refitted: list[ModelName]
+    fallen: list[ModelName]

@@ -10,7 +10,7 @@ from dgmm.config.choices import Choice
 from dgmm.config.model_choices import CovarianceTypes, Sizes
 from dgmm.config.prior_keys import PriorKeys
 from dgmm.config.settings import Settings
-from dgmm.config.values import WHOLE, AutoCount, AutoNumber, Count, LocalPath, NotNegative
+from dgmm.config.values import WHOLE, AutoCount, AutoNumber, Count, Flag, LocalPath, NotNegative
 from dgmm.fitting.initialisation import INITIALISERS
 
 
@@ -58,6 +58,10 @@ class SelectionSettings(Settings):
     """The model of fewest components is chosen whose BIC / (2 n) is within so many nats per row of
     the lowest; 0 is plain BIC. Larger values hide small clusters: one with a share p of the rows
     that gains g nats per row of its own counts p·g. Without effect on a job with one model."""
+    split_starts: Flag = True
+    """Of several models those of one family begin at splits of smaller ones too, where that is
+    likelier on the sample, and are fitted again from one where the likelihood falls with k. `false`
+    gives each model the bits of its job alone."""
 
 
 class InitialisationSettings(Settings):

@@ -76,6 +76,10 @@ class Iterations:
         """Passes that were made, in earlier attempts too."""
         return self._pass.n_passes
 
+    def add(self, candidates: Sequence[FitCandidate]) -> None:
+        """Candidates that begin once others have ended."""
+        self.candidates = (*self.candidates, *candidates)
+
     def run(self, problems: em.Problems, models: Sequence[ModelKey] | None = None) -> None:
         """Advance the candidates of some models, or all, to their outcomes."""
         going = [c for c in self.candidates if models is None or model_of(c.id) in models]

@@ -184,6 +184,22 @@ class SampleEM:
             else:
                 yield own[restart].start
 
+    @property
+    def regularisation(self) -> Array:
+        """What is added to the variances (d,)."""
+        return self.problem.collapse.regularisation
+
+    def led(self, max_iter: int, starts: tuple[Start, ...], here: Executor) -> list[Tried]:
+        """Where EM on the few rows leads from starts, compared as those of a method are."""
+        return self._moved(self.few, max_iter, starts, here)
+
+    def followed(self, start: Start, here: Executor) -> Start:
+        """The start where EM over the whole sample leads, if that saves passes over all rows."""
+        if not self.is_followed:
+            return start
+        (ended,) = self._moved(self.sample, MAX_ITERATIONS, (start,), here)
+        return start if ended.mean_log_likelihood is None else ended.start
+
     def _moved(
         self, rows: SampleRows, max_iter: int, starts: tuple[Start, ...], here: Executor
     ) -> list[Tried]:

@@ -18,7 +18,7 @@ from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_R
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.prior_settings import WORDS
 from dgmm.fitting.sample_effort import Effort
-from dgmm.fitting.selection.sweep import grouped
+from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values

@@ -39,6 +39,7 @@ def fit_several(
         *(rows, work.executor, settings, recording),
         tolerance=job.selection.tolerance,
         n_groups=work.plan.n_groups,
+        split_starts=job.selection.split_starts,
         progress=work.state,
     )
     with directory.folder.folder_made(MODELS) as folder:
@@ -98,6 +99,8 @@ def selection_record(found: Sweep) -> Selection:
         "groups": found.n_groups,
         "models": [_record(one) for one in found.models],
         "failed": found.failed,
+        "refitted": [_name(one) for one in found.refitted],
+        "fallen": [_name(one) for one in found.fallen],
     }
 
 
@@ -114,6 +117,7 @@ def _record(one: SweptModel) -> SweptModelRecord:
         "n_parameters": one.model.n_parameters,
         "outcome": None if one.chosen.outcome is None else one.chosen.outcome.name,
         "n_iter": one.chosen.n_iter,
+        "start": one.chosen.start,
         "is_sound": one.is_sound,
         "mean_log_likelihood": one.chosen.mean_log_likelihood,
         "log_likelihood": one.log_likelihood,

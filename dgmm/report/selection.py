@@ -111,11 +111,18 @@ def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
         f"{number(selection.get('passes_alone'))} of the models one by one.",
         "Likelihoods, entropies and criteria are those of each model's last pass, before its last "
         "M-step; every model lies in the run directory below models/.",
+        _names(selection.get("refitted"), "Fitted again from a split of a smaller model"),
+        _names(selection.get("fallen"), "Less likely than a smaller model of the same family"),
         f"{more:,} more models are in run.json." if more > 0 else "",
         f"Not fitted: {shortened(', '.join(map(str, failed)), 300)}."
         if isinstance(failed, dict) and failed
         else "",
     )
+
+
+def _names(models: Any, words: str) -> str:
+    named = ", ".join(map(_name, models)) if isinstance(models, list) else ""
+    return f"{words}: {shortened(named, 300)}." if named else ""
 
 
 def _models(record: RunRecord) -> list[dict[str, Any]]:

@@ -101,5 +101,5 @@ def test_the_rule_is_part_of_a_job_of_several_models_alone(tmp_path: Path) -> No
     assert "selection" not in identity(load(tmp_path, n_components=3))
     assert identity(load(tmp_path, n_components=[3])) == identity(load(tmp_path, n_components=3))
     several = identity(load(tmp_path, n_components={"from": 2, "to": 3}))
-    assert several["selection"] == {"tolerance": 0.01}
+    assert several["selection"] == {"tolerance": 0.01, "split_starts": True}
     assert several["model"]["n_components"] == [2, 3]

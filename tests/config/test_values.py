@@ -67,7 +67,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             **dict.fromkeys(PRIOR_KEYS),
             "path": None,
         },
-        "selection": {"tolerance": 0.01},
+        "selection": {"tolerance": 0.01, "split_starts": True},
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",

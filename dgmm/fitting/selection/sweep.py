@@ -17,17 +17,18 @@ from dgmm.execution.threads import in_this_process
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
-from dgmm.fitting.em.state import FitCandidate
+from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.fitting.fit import Fit, concluded
 from dgmm.fitting.iterate import Iterations, ModelKey, model_of
 from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.preparation import prepare_models
 from dgmm.fitting.prepared_fit import PreparedFit
+from dgmm.fitting.selection.chain import Chain, falls, is_refitted
 from dgmm.fitting.selection.choice import Choice, Scored, choose
+from dgmm.fitting.selection.groups import grouped, key_of
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import weighed
-from dgmm.mixture.covariance import family_named
-from dgmm.mixture.criteria import Criteria, criteria, n_parameters
+from dgmm.mixture.criteria import Criteria, criteria
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.outcome import Outcome
 from dgmm.reduction.executor import Executor
@@ -110,6 +111,17 @@ class Sweep:
         return next(m for m in self.models if m.scored == self.choice.chosen)
 
     @property
+    def refitted(self) -> list[FitSettings]:
+        """Models that were fitted again from a split of a smaller one."""
+        every = [one.settings for one in self.begun]
+        return [one for one in every if is_refitted(self.candidates, one)]
+
+    @property
+    def fallen(self) -> list[FitSettings]:
+        """Models that are still less likely than a smaller one of their family."""
+        return [fall.model.settings for fall in falls(self.begun, self.candidates)]
+
+    @property
     def n_passes_alone(self) -> int:
         """Passes of EM that the models would take one by one."""
         own: dict[ModelKey, int] = {}
@@ -126,6 +138,7 @@ def sweep(
     *,
     tolerance: float,
     n_groups: int = 1,
+    split_starts: bool = True,
     progress: SavedProgress = NO_SAVED_PROGRESS,
 ) -> Sweep:
     """Fit several models to a data set, and choose one.
@@ -142,6 +155,9 @@ def sweep(
         Of the choice, nats per row (`dgmm.fitting.selection.choice`).
     n_groups
         Groups of models whose passes are shared; more need less memory and more reads.
+    split_starts
+        Whether models begin at splits of smaller ones too, and are fitted again from one where the
+        likelihood falls with k (`dgmm.fitting.selection.chain`).
     progress
         Saves what is done, and knows what an earlier attempt at this very sweep has done.
 
@@ -157,34 +173,28 @@ def sweep(
     prepared = prepare_models(dataset, executor, models, progress, weights)
     _warn(prepared, listener)
     begun, failed = _begun(dataset, executor, models, prepared, listener, progress)
-    listener.trials([t.record() | _fields(b.settings) for b in begun for t in b.trials])
-    groups = grouped([b.settings for b in begun], dataset.n_features, n_groups)
-    listener.stage("em", f"{len(begun)} models in {len(groups)} group{'s' * (len(groups) != 1)}")
-    starts = tuple(c for b in begun for c in b.candidates)
-    going = Iterations(dataset, executor, prepared[0], listener, progress, starts)
-    problems = {c.id: b.prepared.problem for b in begun for c in b.candidates}
-    for group in groups:
-        going.run(problems, group)
+    with in_this_process(executor) as here:
+        chain = Chain(here, listener, progress)
+        if split_starts:
+            begun = chain.extended(begun)
+        listener.trials([t.record() | _fields(b.settings) for b in begun for t in b.trials])
+        groups = grouped([b.settings for b in begun], dataset.n_features, n_groups)
+        several = "s" * (len(groups) != 1)
+        listener.stage("em", f"{len(begun)} models in {len(groups)} group{several}")
+        starts = tuple(c for b in begun for c in b.candidates)
+        going = Iterations(dataset, executor, prepared[0], listener, progress, starts)
+        for group in groups:
+            going.run(_problems(begun, going), group)
+        while split_starts and (more := chain.due(begun, going.candidates)):
+            going.add(more)
+            going.run(_problems(begun, going))
     return _concluded(dataset, begun, failed, going, listener, tolerance, len(groups))
 
 
-def grouped(
-    models: Sequence[FitSettings], n_features: int, n_groups: int
-) -> tuple[tuple[ModelKey, ...], ...]:
-    """Models in at most so many groups of about equal numbers of parameters, largest first."""
-    n_groups = max(1, min(n_groups, len(models)))
-    sizes = {
-        _key(m): n_parameters(family_named(m.covariance_type), m.n_components, n_features)
-        for m in models
-    }
-    groups: list[list[ModelKey]] = [[] for _ in range(n_groups)]
-    for key in sorted(sizes, key=lambda one: -sizes[one]):
-        min(groups, key=lambda group: sum(sizes[one] for one in group)).append(key)
-    return tuple(tuple(group) for group in groups if group)
-
-
-def _key(settings: FitSettings) -> ModelKey:
-    return settings.n_components, settings.covariance_type
+def _problems(begun: Sequence[ModelStart], going: Iterations) -> dict[CandidateId, EMProblem]:
+    """The problem of each candidate, those that an earlier attempt has added included."""
+    own = {key_of(one.settings): one.prepared.problem for one in begun}
+    return {c.id: own[model_of(c.id)] for c in going.candidates}
 
 
 def _fields(settings: FitSettings) -> dict[str, Any]:
@@ -264,13 +274,13 @@ def _concluded(
 
 
 def _is_of(settings: FitSettings, chosen: Scored) -> bool:
-    return _key(settings) == (chosen.n_components, chosen.covariance_type)
+    return key_of(settings) == (chosen.n_components, chosen.covariance_type)
 
 
 def _of_model(
     candidates: Sequence[FitCandidate], settings: FitSettings
 ) -> tuple[FitCandidate, ...]:
-    return tuple(c for c in candidates if model_of(c.id) == _key(settings))
+    return tuple(c for c in candidates if model_of(c.id) == key_of(settings))
 
 
 def _n_rows(prepared: PreparedFit) -> float:

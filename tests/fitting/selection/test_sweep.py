@@ -15,7 +15,8 @@ from dgmm.data.row_block import RowBlock
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.selection.sweep import Sweep, grouped, sweep
+from dgmm.fitting.selection.groups import grouped
+from dgmm.fitting.selection.sweep import Sweep, sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.backends import compiled_backend
 from dgmm.reduction.blocks import BlockRange
@@ -43,9 +44,20 @@ def rows(n: int = 1500) -> np.ndarray:
     return gaussian_clusters(n, spread=2.5)[0]
 
 
-def swept(X: np.ndarray, n_groups: int = 1, models: list[FitSettings] = MODELS) -> Sweep:
+def swept(
+    X: np.ndarray,
+    n_groups: int = 1,
+    models: list[FitSettings] = MODELS,
+    *,
+    split_starts: bool = False,
+) -> Sweep:
     with ThreadExecutor(2) as executor:
-        return sweep(ArrayDataset(X), executor, models, QUIET, tolerance=0.01, n_groups=n_groups)
+        return sweep(
+            *(ArrayDataset(X), executor, models, QUIET),
+            tolerance=0.01,
+            n_groups=n_groups,
+            split_starts=split_starts,
+        )
 
 
 def alone(X: np.ndarray, settings: FitSettings) -> Fit:
@@ -81,7 +93,7 @@ def test_each_model_has_the_backend_of_its_fit_alone(monkeypatch: pytest.MonkeyP
     width = 2 * X.shape[1] + 1
     monkeypatch.setattr("dgmm.mixture.backends.WORTH_COMPILING", len(X) * (width + 5))
     with ThreadExecutor(1) as executor:
-        found = sweep(ArrayDataset(X), executor, models, QUIET, tolerance=0.01)
+        found = sweep(ArrayDataset(X), executor, models, QUIET, tolerance=0.01, split_starts=False)
     owns = [alone(X, settings) for settings in models]
     assert [own.backend for own in owns] == ["numpy", "numba"]
     assert [bits(one) for one in found.models] == [bits(own) for own in owns]
@@ -99,7 +111,7 @@ def test_one_read_feeds_every_model_that_still_runs() -> None:
     CountingDataset.reads.clear()
     with ThreadExecutor(1) as executor:
         dataset = CountingDataset(rows())
-        found = sweep(dataset, executor, MODELS, QUIET, tolerance=0.01)
+        found = sweep(dataset, executor, MODELS, QUIET, tolerance=0.01, split_starts=False)
     assert dataset.grid.n_blocks == 1
     assert len(CountingDataset.reads) == 1 + found.n_passes  # the summary's
     assert found.n_passes == max(m.chosen.n_iter for m in found.models)
