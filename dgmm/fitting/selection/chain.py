@@ -127,17 +127,13 @@ class Chain:
         self, begun: Sequence[ModelStart], candidates: Sequence[FitCandidate]
     ) -> list[FitCandidate]:
         """Candidates of models that are to be fitted again: of each family the smallest."""
-        found, families = list[FitCandidate](), set[str]()
+        smallest: dict[str, Fall] = {}
         for fall in falls(begun, candidates):
             settings = fall.model.settings
-            if settings.covariance_type in families or settings.name in self.refused:
-                continue
-            if is_refitted(candidates, settings):
-                continue
-            if (candidate := self.refit_of(fall)) is not None:
-                families.add(settings.covariance_type)
-                found.append(candidate)
-        return found
+            if settings.name not in self.refused and not is_refitted(candidates, settings):
+                smallest.setdefault(settings.covariance_type, fall)
+        made = [self.refit_of(fall) for fall in smallest.values()]
+        return [candidate for candidate in made if candidate is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
