@@ -96,6 +96,13 @@ def test_the_weights_are_recorded_and_the_criteria_called_approximate(tmp_path, 
     assert "1,000 rows of weight 0 are labelled but not fitted" in report
 
 
+def test_weights_lie_beside_an_array_that_the_path_names(tmp_path, data):
+    few = {"max_iter": 2}
+    ended(data, tmp_path / "group", model=few)
+    ended(data / "rows", tmp_path / "array", model=few, data={"array": None})
+    assert bits(tmp_path / "array") == bits(tmp_path / "group")
+
+
 def test_job_and_estimator_agree(tmp_path, data, rows, weights):
     ended(data, tmp_path / "run", model={"max_iter": 30, "tol": 1e-4})
     model = load_model(tmp_path / "run/model")

@@ -82,6 +82,21 @@ def test_too_few_rows_of_positive_weight_are_refused():
         _weighed(np.zeros(9))
     with pytest.raises(DataError, match="2 of 9 rows have a positive weight"):
         _weighed(np.eye(9)[0] + np.eye(9)[4], n_components=3)
+    assert _weighed(np.eye(9)[0] + np.eye(9)[4], n_components=2).n_weightless == 7
+
+
+def test_counts_are_those_that_float64_holds():
+    assert _weighed(np.array([1.0, 2.0**53]), "counts").largest.weight == 2.0**53
+    with pytest.raises(DataError, match=r"row 1 is 9\.00.*, expected a count of at most 2\^53"):
+        _weighed(np.array([1.0, 2.0**53 + 2]), "counts")
+    assert _weighed(np.array([1.0, 2.0**53 + 2])).kind == "importance"
+
+
+def test_of_rows_with_one_weight_the_first_is_named():
+    weights = np.full(N, 2.0)
+    weights[[3, N - 3]], weights[[7, N - 7]] = 5.0, 1.0
+    found = _weighed(weights)
+    assert (found.largest.row, found.smallest.row) == (3, 7)
 
 
 def test_a_weight_that_changes_nothing_is_refused():
@@ -97,6 +112,18 @@ def test_a_row_that_outweighs_others_is_warned_of():
     assert heavy.startswith("one row has 33% of all weight: row 77 has 500 of 1499")
     assert f"worth {1499**2 / (999 + 500**2):.4g} rows" in few
     assert not list(weight_warnings(_counted(np.ones(1000)), 5, rows))
+
+
+@pytest.mark.parametrize(("share", "n_free", "n"), [(0.11, 5, 1), (0.09, 5, 0), (0.09, 11, 1)])
+def test_warnings_begin_at_a_tenth_of_the_weight_and_ten_rows_per_parameter(share, n_free, n):
+    """105 rows with the weight of 100, one of which has a share of it."""
+    weights = np.append(np.full(104, (1.0 - share) * 100.0 / 104), share * 100.0)
+    weights = np.rint(weights * 1000)
+    found = _counted(weights)
+    worth = weights.sum() ** 2 / (weights**2).sum()
+    assert 50 < worth < 110
+    rows = ArrayDataset(np.ones((105, 1)))
+    assert len(list(weight_warnings(found, n_free, rows))) == n
 
 
 @pytest.mark.parametrize("kind", ["counts", "importance"])

@@ -83,6 +83,15 @@ def test_chunks_that_would_be_decoded_many_times_are_refused_with_the_remedy(
     data.to_zarr(tmp_path / "b.zarr", consolidated=False, encoding=twice, zarr_format=3)
     notes = opened(tmp_path / "b.zarr").description.notes
     assert "dSA: each source chunk is decoded 2 times" in notes
+    for name, lon, n in (("c.zarr", 4, 4), ("d.zarr", 3, 6)):
+        several = {"SR": {"chunks": (1, 2, 4, lon)}, "dSA": {"chunks": (1, 2, 8, 8)}}
+        data.to_zarr(tmp_path / name, consolidated=False, encoding=several, zarr_format=3)
+        if n == 4:
+            notes = opened(tmp_path / name).description.notes
+            assert "dSA: each source chunk is decoded 4 times" in notes
+        else:
+            with pytest.raises(DataError, match="decoded 6 times; at most 4 are accepted"):
+                opened(tmp_path / name)
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -321,7 +330,11 @@ def test_units_of_joined_files_are_the_same(tmp_path: Path) -> None:
     assert joined(tmp_path, grid(), other, "A").shape == (12, 1)
 
 
-def test_a_variable_that_is_repeated_along_files_is_the_same_in_each(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compared", [4_000_000, 2])
+def test_a_variable_that_is_repeated_along_files_is_the_same_in_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compared: int
+) -> None:
+    monkeypatch.setattr("dgmm.data.sources.labelled.collection._COMPARED", compared)
     rows = joined(tmp_path, grid(), grid(), "A", "S")
     np.testing.assert_array_equal(rows[:, 1].reshape(4, 3), np.tile([0.5, np.nan, 2.0], (4, 1)))
     other = grid()

@@ -16,6 +16,8 @@ import pytest
 from read_source import carried_of, opened, rows_of, weights_of
 
 from dgmm.data.sources.tables import duplicate_ids, parquet_files
+from dgmm.data.sources.tables.column_choice import FeatureColumn
+from dgmm.data.sources.tables.column_values import feature_values
 from dgmm.errors import DataError, DataNotFoundError
 
 NAN = float("nan")
@@ -479,3 +481,17 @@ def test_ids_alone_are_read_to_compare_them(tmp_path, monkeypatch):
     assert read == [["i"]]
     assert "i: read once more than the rest" in source.description.notes[0]
     assert carried_of(source) == {"i": [1, 2], "text": ["a", "b"]}
+
+
+@pytest.mark.parametrize("has_nulls", [False, True])
+def test_vectors_of_a_part_of_a_batch_are_those_of_its_rows(has_nulls):
+    """Arrow hands out slices: their cells begin anywhere in what lies behind them."""
+    vectors = [[float(i), i + 0.5] for i in range(6)]
+    if has_nulls:
+        vectors[4] = None
+    batch = pa.record_batch({"v": pa.array(vectors, pa.list_(pa.float64(), 2))})
+    column = FeatureColumn("v", length=2)
+    whole = feature_values(batch, [column], np.dtype(float), str)
+    part = feature_values(batch.slice(2, 3), [column], np.dtype(float), str)
+    np.testing.assert_array_equal(part, whole[2:5])
+    assert part[0].tolist() == [2.0, 2.5]
