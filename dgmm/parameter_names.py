@@ -35,6 +35,7 @@ PARAMETERS = {
     "model.degrees_of_freedom_prior": "degrees_of_freedom_prior",
     "model.covariance_prior": "covariance_prior",
     "model.weight_concentration_prior": "weight_concentration_prior",
+    "model.weight_concentration_prior_type": "weight_concentration_prior_type",
     "initialisation.method": "init_params",
     "initialisation.sample_rows": "sample_rows",
     "initialisation.n_sample_starts": "n_sample_starts",

@@ -14,7 +14,7 @@ from dgmm.config.expected_values import expected, schema_of
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import ParsedYaml
 from dgmm.execution.open_cluster import CLUSTERS
-from dgmm.fitting.prior_settings import PRIOR_KEYS
+from dgmm.fitting.prior_settings import DEFAULT_TYPE, PRIOR_KEYS, TYPE_KEY
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
@@ -101,8 +101,16 @@ def _prior(parsed: ParsedYaml) -> Iterator[Problem]:
     if model.get("inference", "maximum_likelihood") == "maximum_likelihood":
         for key in PRIOR_KEYS:
             if key in model:
-                text = "belongs to a prior; write inference: map, or remove this key"
+                text = "belongs to a prior; write inference: map or variational, or remove this key"
                 yield _problem(parsed, ("model", key), text)
+    kind = model.get(TYPE_KEY, DEFAULT_TYPE)
+    if model.get("inference") != "variational" and kind != DEFAULT_TYPE:
+        text = "belongs to variational inference; write inference: variational, or remove this key"
+        yield _problem(parsed, ("model", TYPE_KEY), text)
+    marginalises = _section(parsed, "data").get("missing") == "marginalise"
+    if model.get("inference") == "variational" and marginalises:
+        text = "contradicts data.missing: marginalise; write inference: map, or missing: drop"
+        yield _problem(parsed, ("model", "inference"), text)
 
 
 def _initialisation(parsed: ParsedYaml) -> Iterator[Problem]:

@@ -44,18 +44,28 @@ class PriorKeys(Settings):
     BayesianGaussianMixture.
     """
 
-    inference: Literal["maximum_likelihood", "map"] = "maximum_likelihood"
+    inference: Literal["maximum_likelihood", "map", "variational"] = "maximum_likelihood"
     """What is maximised: the likelihood, or with `map` that times a prior density (normal-inverse-
-    Wishart, Dirichlet), which keeps covariances of few rows from collapsing."""
+    Wishart, Dirichlet), which keeps covariances of few rows from collapsing; `variational` fits a
+    distribution of the parameters, and leaves out components that the rows do not need."""
     mean_prior: Row | None = None
     """Mean of the prior of means, a number for each feature; null takes that of the data."""
     mean_precision_prior: Positive | None = None
-    """How many rows `mean_prior` counts as; null is 0.01."""
+    """How many rows `mean_prior` counts as; null is 0.01, of `variational` 1."""
     degrees_of_freedom_prior: Positive | None = None
-    """Degrees of freedom of the prior of covariances; null is the number of features plus 2."""
+    """Degrees of freedom of the prior of covariances; null is the number of features plus 2, of
+    `variational` that number."""
     covariance_prior: Matrix | None = None
     """Scale of the prior of covariances, in the data's units squared: a matrix for `full` and
     `tied`, a list for `diag`, a number for `spherical`. null takes the data's covariance divided by
-    n_components^(2/features); for `diag` and `spherical` the features' mean variance."""
+    n_components^(2/features); for `diag` and `spherical` the features' mean variance; of
+    `variational` the data's covariance itself."""
     weight_concentration_prior: Positive | None = None
-    """Concentration of the Dirichlet prior of weights, at least 1; null is 1, without influence."""
+    """Concentration of the Dirichlet prior of weights, of `map` at least 1; null is 1 there,
+    without influence, and 1/n_components of `variational`. Smaller ones leave
+    fewer components."""
+    weight_concentration_prior_type: Literal["dirichlet_process", "dirichlet_distribution"] = (
+        "dirichlet_process"
+    )
+    """Prior of the weights of `variational`: a stick broken piece by piece, or a Dirichlet
+    distribution."""

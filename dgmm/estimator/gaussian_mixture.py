@@ -16,7 +16,7 @@ from dgmm.estimator.fitted_results import FittedResults
 from dgmm.estimator.start_of_fit import settings_of, start_of_fit
 from dgmm.fitting.em.acceleration import Acceleration
 from dgmm.fitting.fit import Fit, fit
-from dgmm.fitting.prior_settings import InferenceName
+from dgmm.fitting.prior_settings import InferenceName, WeightPrior
 from dgmm.fitting.warm_start import LastFit
 from dgmm.parameter_names import speaks_python
 from dgmm.python_warnings import WarningListener, warn
@@ -90,12 +90,11 @@ class GaussianMixture(FittedResults, EstimatorBase):
         Threads that passes run on; by default all CPUs.
     weight_kind : {"importance", "counts"}
         What `sample_weight` means: ratios alone, or how many equal rows each row stands for.
-    inference : {"maximum_likelihood", "map"}
-        What is maximised: the likelihood, or that times a prior density, which keeps covariances
-        of few rows from collapsing.
+    inference : {"maximum_likelihood", "map", "variational"}
+        What is maximised: the likelihood, that times a prior density, or the variational bound.
     mean_prior, mean_precision_prior, degrees_of_freedom_prior, covariance_prior, \
-weight_concentration_prior : optional
-        The prior of `map`, as in a job file and scikit-learn's BayesianGaussianMixture.
+weight_concentration_prior, weight_concentration_prior_type : optional
+        The prior, as in a job file and scikit-learn's BayesianGaussianMixture.
 
     Attributes
     ----------
@@ -184,6 +183,7 @@ weight_concentration_prior : optional
         degrees_of_freedom_prior: float | None = None,
         covariance_prior: ArrayLike | None = None,
         weight_concentration_prior: float | None = None,
+        weight_concentration_prior_type: WeightPrior = "dirichlet_process",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -214,6 +214,7 @@ weight_concentration_prior : optional
         self.degrees_of_freedom_prior = degrees_of_freedom_prior
         self.covariance_prior = covariance_prior
         self.weight_concentration_prior = weight_concentration_prior
+        self.weight_concentration_prior_type = weight_concentration_prior_type
 
     def fit(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from dgmm.data.standardisation import Standardisation
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.fitting.fit import StartTransform, UserStart
-from dgmm.fitting.prior_settings import PRIOR_KEYS, PriorSettings
+from dgmm.fitting.prior_settings import PRIOR_KEYS, TYPE_KEY, PriorSettings
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.mixture.covariance import family_named
@@ -34,7 +34,7 @@ def settings_of(mixture: Any) -> FitSettings:
         method=mixture.init_params,
         seed=seed_from(mixture.random_state),
         accept_cost=True,
-        prior=PriorSettings(**{key: getattr(mixture, key) for key in PRIOR_KEYS}),
+        prior=PriorSettings(**{key: getattr(mixture, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),
     )
 
 

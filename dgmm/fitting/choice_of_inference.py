@@ -13,6 +13,8 @@ from dgmm.errors import DataError
 from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
 from dgmm.fitting.inference.maximum_a_posteriori import MaximumAPosteriori
 from dgmm.fitting.inference.prior import ConjugatePrior
+from dgmm.fitting.inference.variational import Variational
+from dgmm.fitting.inference.weight_posterior import WeightPosterior
 from dgmm.fitting.initialisation.first_parameters import estimate_of_labels
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
@@ -35,7 +37,9 @@ def with_inference(prepared: PreparedFit, settings: FitSettings) -> PreparedFit:
     """
     if settings.inference == "maximum_likelihood":
         return prepared
-    problem = replace(prepared.problem, inference=inference_of(prepared, settings))
+    inference, problem = inference_of(prepared, settings), prepared.problem
+    policy = replace(problem.collapse, prunes=inference.prunes)
+    problem = replace(problem, inference=inference, collapse=policy)
     return replace(prepared, problem=problem)
 
 
@@ -45,18 +49,35 @@ def inference_of(prepared: PreparedFit, settings: FitSettings) -> Inference:
         return MAXIMUM_LIKELIHOOD
     data = OneGaussian.of(prepared)
     asked, family = settings.prior, prepared.family
+    if settings.inference == "variational":
+        return _variational(data, settings, float(prepared.n_rows))
     return MaximumAPosteriori(
         prior=ConjugatePrior(
             family=family,
             mean=_mean(data, settings),
             mean_precision=asked.mean_precision_prior or MEAN_PRECISION,
-            degrees_of_freedom=_degrees_of_freedom(family, data.n_features + 2.0, settings),
-            scale=_scale(data, settings),
+            degrees_of_freedom=_degrees_of_freedom(data, 2, settings),
+            scale=_scale(data, settings, _volume_of_one(data, settings)),
         ),
         n_rows=float(prepared.n_rows),
         weight_concentration=_at_least_1(asked.weight_concentration_prior),
         log_volume=float(np.log(prepared.standardisation.scale).sum()),
     )
+
+
+def _variational(data: OneGaussian, settings: FitSettings, n_rows: float) -> Variational:
+    """With scikit-learn's defaults: κ = 1, ν = d, the data's mean and covariance, 1/k."""
+    asked = settings.prior
+    prior = ConjugatePrior(
+        family=data.family,
+        mean=_mean(data, settings),
+        mean_precision=asked.mean_precision_prior or 1.0,
+        degrees_of_freedom=_degrees_of_freedom(data, 0, settings),
+        scale=_scale(data, settings, data.covariances),
+    )
+    concentration = asked.weight_concentration_prior or 1.0 / settings.n_components
+    weights = WeightPosterior(asked.weight_concentration_prior_type, concentration)
+    return Variational(prior, weights, n_rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,23 +135,30 @@ def _mean(data: OneGaussian, settings: FitSettings) -> Array:
     return data.units.means_from_user(_shaped("mean_prior", asked, (data.n_features,)))
 
 
-def _degrees_of_freedom(family: Family, default: float, settings: FitSettings) -> float:
-    asked, d = settings.prior.degrees_of_freedom_prior, int(default) - 2
-    least = family.least_degrees_of_freedom(d)
+def _degrees_of_freedom(data: OneGaussian, more: int, settings: FitSettings) -> float:
+    """By default d and so many more; of a Wishart distribution more than d − 1 in any family."""
+    asked, d = settings.prior.degrees_of_freedom_prior, data.n_features
+    is_wishart = settings.inference == "variational"
+    least = d - 1.0 if is_wishart else data.family.least_degrees_of_freedom(d)
     if asked is not None and not asked > least:
         raise DataError(
             f"degrees_of_freedom_prior is {asked:g}; expected more than {least:g} for {d} features"
         )
-    return default if asked is None else asked
+    return float(d + more) if asked is None else asked
 
 
-def _scale(data: OneGaussian, settings: FitSettings) -> Array:
-    """Λ₀; by default the data's covariance over k^(2/d), so that k components fill its volume."""
+def _volume_of_one(data: OneGaussian, settings: FitSettings) -> Array:
+    """The data's covariance over k^(2/d), so that k components fill its volume."""
+    even = data.family.even_scale(data.covariances, data.units.scale)
+    return np.asarray(even / settings.n_components ** (2.0 / data.n_features))
+
+
+def _scale(data: OneGaussian, settings: FitSettings, default: Array) -> Array:
+    """Λ₀, as it is asked for."""
     asked, family, d = settings.prior.covariance_prior, data.family, data.n_features
     units = data.units.scale
     if asked is None:
-        even = family.even_scale(data.covariances, units)
-        return np.asarray(even / settings.n_components ** (2.0 / d))
+        return default
     shape = family.covariance_shape(1, d)
     own = shape if family.is_shared else shape[1:]
     array = _shaped("covariance_prior", asked, own).reshape(shape)

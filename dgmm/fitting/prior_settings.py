@@ -11,13 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dgmm.errors import DataError
+from dgmm.fitting.inference.weight_posterior import Kind
 
-InferenceName = Literal["maximum_likelihood", "map"]
+InferenceName = Literal["maximum_likelihood", "map", "variational"]
+WeightPrior = Kind
 INFERENCES: tuple[InferenceName, ...] = get_args(InferenceName)
 #: In words.
 WORDS = {
     "map": "maximum a posteriori: the likelihood times a conjugate prior (inference: map)",
+    "variational": "a distribution of the parameters (inference: variational)",
 }
+#: All of them, with the one that has a default for all data.
+TYPE_KEY, DEFAULT_TYPE = "weight_concentration_prior_type", "dirichlet_process"
 #: Settings of a prior; `maximum_likelihood` has none.
 PRIOR_KEYS = (
     "mean_prior",
@@ -45,7 +50,9 @@ class PriorSettings:
     covariance_prior
         Λ₀, of the shape of one component's covariance: (d, d), (d,) or a number.
     weight_concentration_prior
-        α of the weights' Dirichlet prior.
+        α of the weights' Dirichlet prior, or γ of the Dirichlet process.
+    weight_concentration_prior_type
+        Of `variational`: sticks broken one after the other, or a Dirichlet distribution.
     """
 
     mean_prior: ArrayLike | None = None
@@ -53,12 +60,18 @@ class PriorSettings:
     degrees_of_freedom_prior: float | None = None
     covariance_prior: ArrayLike | None = None
     weight_concentration_prior: float | None = None
+    weight_concentration_prior_type: Kind = "dirichlet_process"
 
     def __post_init__(self) -> None:
         for name in ("mean_precision_prior", "degrees_of_freedom_prior"):
             object.__setattr__(self, name, _positive(name, getattr(self, name)))
         name = "weight_concentration_prior"
         object.__setattr__(self, name, _positive(name, self.weight_concentration_prior))
+        if self.weight_concentration_prior_type not in get_args(Kind):
+            raise DataError(
+                f"weight_concentration_prior_type is {self.weight_concentration_prior_type!r}; "
+                f"expected one of {', '.join(get_args(Kind))}"
+            )
         for name in ("mean_prior", "covariance_prior"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
 

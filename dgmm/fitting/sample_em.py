@@ -33,7 +33,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
-from dgmm.fitting.em.collapse import CollapsePolicy
+from dgmm.fitting.em.collapse import EMPTY_COUNT, CollapsePolicy
 from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.solver import EMSolver
@@ -263,8 +263,14 @@ class SampleEM:
         values, regularisation = rows.values, self.problem.collapse.regularisation
         whole = self.filled(values)
         observed = None if whole is values else values
+        least = 0.0 if self.problem.inference.prunes else EMPTY_COUNT  # a sample prunes none
         policy = CollapsePolicy(
-            "reseed", whole, regularisation, weights=rows.weights, observed=observed
+            "reseed",
+            whole,
+            regularisation,
+            weights=rows.weights,
+            observed=observed,
+            least_rows=least,
         )
         return replace(
             self.problem,

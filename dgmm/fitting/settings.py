@@ -67,7 +67,12 @@ class FitSettings:
         if self.inference == "maximum_likelihood" and (given := self.prior.given()):
             raise DataError(
                 f"{given[0]} is given, but inference maximum_likelihood has no prior: set "
-                "inference to map, or leave it out"
+                "inference to map or variational, or leave it out"
+            )
+        if self.inference == "variational" and self.missing == "marginalise":
+            raise DataError(
+                "inference is variational and missing is marginalise; expected missing error or "
+                "drop, or inference map, which takes rows that lack values"
             )
 
     @property

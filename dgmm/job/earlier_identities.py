@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgmm.data.in_place_dataset import CARRIED
-from dgmm.fitting.prior_settings import PRIOR_KEYS
+from dgmm.fitting.prior_settings import PRIOR_KEYS, TYPE_KEY
 
 #: Keys that had another name: section, former name, name.
 RENAMED = (("initialisation", "sample_starts", "n_sample_starts"),)
@@ -26,6 +26,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("outputs", "residual"): True,
     ("model", "inference"): "maximum_likelihood",
     **{("model", key): None for key in PRIOR_KEYS},
+    ("model", TYPE_KEY): "dirichlet_process",
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dgmm.config import Job
 from dgmm.errors import JobFileError
-from dgmm.fitting.prior_settings import PRIOR_KEYS, PriorSettings
+from dgmm.fitting.prior_settings import PRIOR_KEYS, TYPE_KEY, PriorSettings
 from dgmm.fitting.settings import FitSettings
 
 
@@ -39,6 +39,6 @@ def fit_settings(job: Job) -> tuple[FitSettings, ...]:
         backend=job.compute.backend,
         seed=job.seed,
         inference=m.inference,
-        prior=PriorSettings(**{key: getattr(m, key) for key in PRIOR_KEYS}),
+        prior=PriorSettings(**{key: getattr(m, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),
     )
     return tuple(replace(settings, n_components=k, covariance_type=t) for k, t in job.models)

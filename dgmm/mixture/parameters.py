@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,13 +14,18 @@ from dgmm.mixture.sufficient_statistics import Statistics
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """Weights (k,), means (k, d), covariances and precision factors of the family's shape."""
+    """Weights (k,), means (k, d), covariances and precision factors of the family's shape.
+
+    Where `expected_log_weights` (k,) are given, they stand for the weights' logarithms in every
+    density: of variational inference, whose weights and precisions are distributions.
+    """
 
     family: Family
     weights: Array
     means: Array
     covariances: Array
     precisions_cholesky: Array
+    expected_log_weights: Array | None = None
 
     @classmethod
     def of(cls, family: Family, weights: Array, means: Array, covariances: Array) -> Parameters:
@@ -40,7 +45,9 @@ class Parameters:
 
     @property
     def log_weights(self) -> Array:
-        """Logarithms of the weights; −inf for weight 0."""
+        """Logarithms of the weights; −inf for weight 0. Or what stands for them."""
+        if self.expected_log_weights is not None:
+            return self.expected_log_weights
         with np.errstate(divide="ignore"):
             return np.log(self.weights)
 
@@ -79,7 +86,10 @@ class Parameters:
     def marginal(self, features: NDArray[np.intp]) -> Parameters:
         """The mixture of some of the features."""
         covariances = self.family.marginal(self.covariances, features)
-        return Parameters.of(self.family, self.weights, self.means[:, features], covariances)
+        own = Parameters.of(self.family, self.weights, self.means[:, features], covariances)
+        if self.expected_log_weights is None:
+            return own
+        return replace(own, expected_log_weights=self.expected_log_weights)
 
     def singular(self) -> NDArray[np.bool_]:
         """Components whose covariance cannot be inverted, (k,)."""

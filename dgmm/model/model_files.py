@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ SCHEMA_VERSION = 2
 #: Of all others, as before there were such models.
 _PLAIN_VERSION = 1
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
+
+#: What stands for the weights' logarithms in densities, where it is not these.
+_LOG_WEIGHTS = "expected_log_weights"
 
 
 def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
@@ -101,7 +105,10 @@ def load_model(path: str | Path) -> MixtureModel:
     _check(description, arrays, path)
     family = family_named(description["covariance_type"])
     _check_symmetric(family, arrays["covariances"], path)
-    parameters = Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"])
+    parameters = replace(
+        Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"]),
+        expected_log_weights=arrays.get(_LOG_WEIGHTS),
+    )
     if parameters.singular().any():
         raise DataError(f"{path}: a covariance is not positive definite")
     standardisation = Standardisation(
@@ -164,7 +171,8 @@ def saved_digest(model: MixtureModel) -> str:
 
 def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
     p, s = model.parameters, model.standardisation
-    return {
+    log_weights = p.expected_log_weights
+    return ({} if log_weights is None else {_LOG_WEIGHTS: log_weights}) | {
         "weights": p.weights,
         "means": p.means,
         "covariances": p.covariances,
@@ -225,6 +233,7 @@ def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:
     k, d = description["n_components"], description["n_features"]
     shapes = {
         "weights": (k,),
+        _LOG_WEIGHTS: (k,),
         "means": (k, d),
         "covariances": family_named(description["covariance_type"]).covariance_shape(k, d),
         **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),

@@ -59,6 +59,12 @@ def fitted_estimator(model: FittedMixture) -> Any:
             f"scikit-learn has no covariances of the family {model.covariance_type!r}: use the "
             "model's own predict, predict_proba and score_samples"
         )
+    if model.parameters.expected_log_weights is not None:
+        raise DataError(
+            "scikit-learn's GaussianMixture has no place for the expected logarithms of weights "
+            "that variational inference scores with: use the model's own predict, predict_proba "
+            "and score_samples"
+        )
     if model.preprocess is not None:
         raise DataError(
             "scikit-learn's mixture has no place for the steps of preprocess: use the model's "

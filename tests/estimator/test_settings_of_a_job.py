@@ -55,6 +55,7 @@ BASE: dict[str, Any] = {
     "model.on_collapse": "reseed",
     "model.inference": "maximum_likelihood",
     **{f"model.{key}": None for key in PRIOR_KEYS},
+    "model.weight_concentration_prior_type": "dirichlet_process",
     "initialisation.method": "kmeans",
     "initialisation.sample_rows": 300,
     "initialisation.n_sample_starts": 0,
@@ -85,6 +86,7 @@ NEEDED = {
     "model.on_collapse": {"model.n_components": 9, "model.reg_covar_relative": 0.0},
     "initialisation.n_sample_starts": {"model.max_iter": 3},
     **{f"model.{key}": {"model.inference": "map"} for key in PRIOR_KEYS},
+    "model.weight_concentration_prior_type": {"model.inference": "variational"},
     "model.n_init": {"model.max_iter": 3, "initialisation.method": "random_from_data"},
 }
 #: Values that give the model of BASE: where passes run, and what `auto` selects for few rows.

@@ -78,11 +78,14 @@ def _bits(run: Path) -> tuple[Any, ...]:
     return record["model_sha256"], outputs, record["inference"], record["log_likelihood"]
 
 
-@pytest.mark.parametrize(("family", "gaps"), [("full", True), ("tied", False)])
+@pytest.mark.parametrize(
+    ("inference", "family", "gaps"),
+    [("map", "full", True), ("map", "tied", False), ("variational", "full", False)],
+)
 def test_killed_and_resumed_it_leaves_the_same_bits_with_any_workers(
-    data: Path, tmp_path: Path, family: str, gaps: bool
+    data: Path, tmp_path: Path, inference: str, family: str, gaps: bool
 ) -> None:
-    asked = {"gaps": gaps, "covariance_type": family}
+    asked = {"gaps": gaps, "covariance_type": family, "inference": inference}
     run_job(_job(data, tmp_path / "whole", **asked), QUIET)
     with pytest.raises(RuntimeError, match="killed"):
         run_job(_job(data, tmp_path / "killed", n_workers=1, **asked), _Dies())

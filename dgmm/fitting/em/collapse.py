@@ -37,7 +37,7 @@ class ComponentEvent:
     iteration: int
     restart: int
     component: int | None
-    kind: Literal["reseeded", "dropped", "variance_floored", "regularised"]
+    kind: Literal["reseeded", "dropped", "pruned", "variance_floored", "regularised"]
     message: str
 
 
@@ -73,6 +73,10 @@ class CollapsePolicy:
         What each row of the sample stands for; None where that is the same of all.
     observed : (m, d) or None
         The sample's rows with NaN where a value is missing, if any is; `sample` has expected ones.
+    prunes
+        Whether lost components are left out whatever `on_collapse` says.
+    least_rows
+        A component with fewer rows is lost.
     """
 
     on_collapse: Literal["reseed", "drop"]
@@ -81,6 +85,8 @@ class CollapsePolicy:
     _: KW_ONLY
     weights: Array | None = None
     observed: Array | None = None
+    prunes: bool = False
+    least_rows: float = EMPTY_COUNT
 
     def resolve(
         self,
@@ -94,13 +100,14 @@ class CollapsePolicy:
         """Replace what is lost in parameters: by default the estimate's, regularised."""
         if parameters is None:
             parameters = estimate.regularised(self.regularisation)
-        lost = lost_components(parameters, estimate.counts)
+        lost = lost_components(parameters, estimate.counts, self.least_rows)
         if not lost.any():
             return CollapseResult(parameters, reseeds, used_rows)
         if lost.all():
             return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
         reasons = {k: self._reason(estimate, k, iteration) for k in map(int, np.flatnonzero(lost))}
-        again = [k for k in reasons if self.on_collapse == "reseed" and reseeds[k] < RESEED_LIMIT]
+        reseeds_any = self.on_collapse == "reseed" and not self.prunes
+        again = [k for k in reasons if reseeds_any and reseeds[k] < RESEED_LIMIT]
         healthy = _only(parameters, np.flatnonzero(~lost))
         rows = self._worst_rows(healthy, len(again), used_rows)
         again = again[: len(rows)]
@@ -119,6 +126,9 @@ class CollapsePolicy:
         self, k: int, reason: str, is_reseeded: bool, n_reseeds: int, iteration: int, restart: int
     ) -> ComponentEvent:
         """What became of a lost component, and why it is dropped."""
+        if self.prunes:
+            message = f"{reason}; pruned: the prior leaves it out"
+            return ComponentEvent(iteration, restart, k, "pruned", message)
         if is_reseeded:
             became = "re-seeded"
         elif self.on_collapse == "drop":
@@ -227,9 +237,11 @@ def covariances_of(family: Family, k: int) -> Iterator[tuple[int | None, str]]:
         yield from ((j, f"component {j} of {k}") for j in range(k))
 
 
-def lost_components(parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
+def lost_components(
+    parameters: Parameters, counts: Array, least_rows: float = EMPTY_COUNT
+) -> NDArray[np.bool_]:
     """Components (k,) that describe nothing: singular, on one point, or without rows."""
-    return parameters.singular() | _on_one_point(parameters) | (counts < EMPTY_COUNT)
+    return parameters.singular() | _on_one_point(parameters) | (counts < least_rows)
 
 
 def _only(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:

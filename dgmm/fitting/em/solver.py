@@ -155,11 +155,12 @@ class EMSolver:
         def admits(parameters: Parameters) -> bool:
             """No component lost, and no change of kernel."""
             kernel, statistics = found.kernel, found.statistics
+            least = self.problem.collapse.least_rows
             by_weight = self.problem.counts_are_rows
             n_rows = statistics.weight if by_weight else statistics.n_rows
             counts = n_rows * parameters.weights
             allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
-            return allowed and not lost_components(parameters, counts).any()
+            return allowed and not lost_components(parameters, counts, least).any()
 
         at, to = found.before.parameters, after.parameters
         cycle, point = next_point(after.cycle, at, to, gain, admits)

@@ -36,6 +36,10 @@ class Inference(Protocol):
     def regularises(self) -> bool:
         """Whether regularisation is added to covariances in every M-step."""
 
+    @property
+    def prunes(self) -> bool:
+        """Whether components that empty are left out, and neither re-seeded nor warned of."""
+
     def with_rows(self, n_rows: float) -> Self:
         """The same for other rows: so many, or their sum of weights where weights are counts."""
 

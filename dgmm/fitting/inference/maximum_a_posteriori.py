@@ -41,6 +41,7 @@ class MaximumAPosteriori:
     name: ClassVar[str] = "map"
     is_bounded: ClassVar[bool] = True
     regularises: ClassVar[bool] = False
+    prunes: ClassVar[bool] = False
 
     def with_rows(self, n_rows: float) -> Self:
         """The same prior for other rows."""

@@ -23,6 +23,7 @@ class MaximumLikelihood:
     name: ClassVar[str] = "maximum_likelihood"
     is_bounded: ClassVar[bool] = False
     regularises: ClassVar[bool] = True
+    prunes: ClassVar[bool] = False
 
     def with_rows(self, n_rows: float) -> Self:
         """Itself: the objective is a mean over the rows, however many."""
