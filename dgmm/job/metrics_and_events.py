@@ -157,7 +157,7 @@ class RecordingListener:
     def iteration(self, record: Mapping[str, Any]) -> None:
         """A pass has ended."""
         self._log("iteration", **record)
-        self._metrics.append({key: record[key] for key in record if key in _METRICS})
+        self._metrics.append({key: record[key] for key in record if key in self._columns})
         self._listener.iteration(record)
 
     def component(self, record: Mapping[str, Any]) -> None:
