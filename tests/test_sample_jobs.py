@@ -23,10 +23,20 @@ from dgmm.model.mixture_model import MixtureModel
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+#: What AnnData itself does that pandas 3.1 warns of.
+_OF_ANNDATA = "ignore:The 'future.infer_string' option is deprecated"
+
 
 def run(name: str, sample: str, folder: Path) -> dict[str, Any]:
     """run.json of a sample job, with its sample and its run directory in a folder."""
-    command = [sys.executable, "-W", "error", str(PROJECT / "jobs" / f"{name}.py")]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-W",
+        _OF_ANNDATA,
+        str(PROJECT / "jobs" / f"{name}.py"),
+    ]
     command += ["--path", str(folder / sample)]
     for setting in (f"output.path={folder / 'run'}", "cluster.kind=threads", "output.report=false"):
         command += ["--set", setting]
