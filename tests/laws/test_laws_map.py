@@ -18,6 +18,8 @@ from dgmm import GaussianMixture
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.inference.maximum_a_posteriori import MaximumAPosteriori
 from dgmm.fitting.inference.prior import ConjugatePrior
+from dgmm.fitting.inference.variational import Variational
+from dgmm.fitting.inference.weight_posterior import WeightPosterior
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.outcome import Outcome
 
@@ -147,3 +149,23 @@ def test_a_component_of_two_rows_keeps_a_covariance() -> None:
     small = int(np.argmin(found.weights_))
     assert found.weights_[small] * len(X) < 3
     assert np.linalg.eigvalsh(found.covariances_[small])[0] > 0.01
+
+
+@FAMILY
+@pytest.mark.parametrize("acceleration", ["none", "squarem"])
+@pytest.mark.parametrize("regularisation", [0.0, 0.3])
+def test_the_variational_objective_never_falls_by_more_than_regularisation_explains(
+    family: Family, acceleration: Any, regularisation: float
+) -> None:
+    for seed in range(3):
+        scene = mixtures.scene(family, 200, 4, 3, seed, separation=1.5)
+        prior = _map(family, scene.Y, kappa=0.5, nu=1.0, spread=1.0).prior
+        inference = Variational(prior, WeightPosterior("dirichlet_process", 0.2), 200.0)
+        problem = em_runs.problem(scene.Y, max_iter=25, regularisation=regularisation)
+        policy = replace(problem.collapse, prunes=True)
+        problem = replace(problem, inference=inference, acceleration=acceleration, collapse=policy)
+        done = em_runs.fit(scene.parameters, scene.Y, problem)
+        assert done.outcome in ENDS
+        assert {event.kind for event in done.events} <= {"pruned"}
+        if not done.events and not regularisation:
+            assert min(b - a for a, b in pairwise(done.history)) >= -1e-9
