@@ -144,6 +144,24 @@ class Preprocess(TypedDict, total=False):
     quantiles: MemberQuantiles
 
 
+class Merging(TypedDict):
+    """Components merged into clusters on `sample_rows` rows of the sample.
+
+    `clusters` has the cluster of each component. `entropies` are those of k, k − 1, …, 1 clusters,
+    nats per row; `entropy` is that of `n_clusters` over all rows, null where the job writes no
+    clusters. Each of `merges` has `left` and `right` components, `gain` with `standard_error`, and
+    `rivals`: the pair that could not be told from this one.
+    """
+
+    n_clusters: int
+    clusters: list[int]
+    max_entropy: float | None
+    sample_rows: int
+    entropy: float | None
+    entropies: list[float]
+    merges: list[dict[str, Any]]
+
+
 class DescribedColumn(TypedDict, total=False):
     """How often each value of a described column is in each component, and last in none.
 
@@ -226,6 +244,7 @@ class RunRecord(FirstRecord, total=False):
     rows_underflowed: int
     weights: RowWeights
     preprocess: Preprocess
+    merging: Merging
 
 
 #: Keys that every record has.

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from dgmm.config.choices import Choice
+from dgmm.config.merging import MergingSettings
 from dgmm.config.model_settings import (
     InitialisationSettings,
     ModelSettings,
@@ -161,6 +162,9 @@ class OutputSettings(Settings):
     labelled arrays."""
     responsibilities: Flag = False
     """Probability of every component for each row, float32: rows x components x 4 bytes."""
+    clusters: Flag = False
+    """Most probable cluster of each row, int32; -1 for dropped rows. Clusters are components that
+    `merging` puts together; `dgmm predict` needs a model that was fitted with this key."""
     imputed: Flag = False
     """Values with expected ones where they are missing, and their standard deviations, float64:
     rows x features x 16 bytes. Needs `data.missing: marginalise`."""
@@ -202,6 +206,8 @@ class Job(Settings):
     """Where EM starts."""
     cluster: ClusterSettings = ClusterSettings()
     """Where the work is done."""
+    merging: MergingSettings = MergingSettings()
+    """Which components are one cluster."""
     compute: ComputeSettings = ComputeSettings()
     """What passes over the rows are computed with."""
     output: OutputSettings
@@ -263,12 +269,13 @@ class Job(Settings):
             fields["preprocess"] = job["preprocess"]
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
+            fields |= {"merging": job["merging"]} if self.output.clusters else {}
         return fields
 
 
 _PRODUCTS = (
     *("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities"),
-    *("imputed", "residual"),
+    *("imputed", "residual", "clusters"),
 )
 
 

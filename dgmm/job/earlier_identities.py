@@ -27,6 +27,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("model", "inference"): "maximum_likelihood",
     **{("model", key): None for key in PRIOR_KEYS},
     ("model", TYPE_KEY): "dirichlet_process",
+    ("outputs", "clusters"): False,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

@@ -21,6 +21,7 @@ from dgmm.job.fit_record import conclusion, note_fit, record_scoring, write_samp
 from dgmm.job.fit_settings import fit_settings
 from dgmm.job.given_start import given_model, given_parameters
 from dgmm.job.lifecycle import run_recorded
+from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
@@ -155,6 +156,7 @@ def _fitted(
         raise
     units = user_units(dataset)
     result = replace(result, model=replace(result.model, preprocess=steps, feature_units=units))
+    result = with_clusters(job, result, directory, recording)
     note_fit(directory, result)
     if several is not None:
         note_sweep(directory, several)

@@ -99,6 +99,8 @@ def record_scoring(
         "label_counts": total.label_counts.tolist(),
         "rows_underflowed": total.n_underflowed,
     }
+    if total.cluster_entropy is not None and n:
+        directory.record["merging"]["entropy"] = total.cluster_entropy / n
 
 
 def write_sample(path: Entry, result: Fit) -> None:

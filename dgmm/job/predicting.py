@@ -143,7 +143,13 @@ def _rebuild(
 def _model(job: Job) -> MixtureModel:
     if job.model.path is None:
         raise JobFileError("model.path is missing")
-    return load_model(Path(job.model.path))
+    model = load_model(Path(job.model.path))
+    if job.output.clusters and model.clusters is None:
+        raise JobFileError(
+            f"output.clusters is true, and the components of {job.model.path} are not merged: fit "
+            "with output.clusters: true, or remove this key"
+        )
+    return model
 
 
 def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:

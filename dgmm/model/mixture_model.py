@@ -51,6 +51,9 @@ class MixtureModel:
         `inverse` gives rows and means in the user's.
     feature_units
         Units of the user's features, as far as the data stated them; rows in others are refused.
+    clusters
+        The cluster of each component where components are merged, numbered from 0; None where a
+        component is a cluster.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class MixtureModel:
     anomaly_quantile: float | None = None
     preprocess: Preprocessing | None = None
     feature_units: Mapping[str, str] = field(default_factory=dict)
+    clusters: tuple[int, ...] | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:

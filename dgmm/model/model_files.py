@@ -122,6 +122,7 @@ def load_model(path: str | Path) -> MixtureModel:
         description["anomaly_quantile"],
         _preprocess(description, path),
         description.get("feature_units", {}),
+        _clusters(description, path),
     )
 
 
@@ -142,6 +143,28 @@ def _preprocess(description: dict[str, Any], path: Path) -> Preprocessing | None
     if list(found.output_names) != description["feature_names"]:
         raise DataError(f"{path}/model.json: preprocess does not lead to the model's features")
     return found
+
+
+def _clusters(description: dict[str, Any], path: Path) -> tuple[int, ...] | None:
+    """The cluster of each component, where components are merged.
+
+    Raises
+    ------
+    DataError
+        If they are not numbered from 0, each for the first time behind the one before.
+    """
+    saved = description.get("clusters")
+    if saved is None:
+        return None
+    k = description["n_components"]
+    is_list = isinstance(saved, list) and len(saved) == k
+    if not is_list or not all(type(c) is int and 0 <= c < k for c in saved):
+        raise DataError(
+            f"{path}/model.json: clusters are not one number for each of {k} components"
+        )
+    if list(dict.fromkeys(saved)) != list(range(len(set(saved)))):
+        raise DataError(f"{path}/model.json: clusters are not numbered in order of components")
+    return tuple(saved)
 
 
 def _steps_digest(steps: Any) -> str:
@@ -185,9 +208,13 @@ def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
 
 def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     steps = None if model.preprocess is None else model.preprocess.record()
-    own = {} if steps is None else {"preprocess": {"steps": steps, "sha256": _steps_digest(steps)}}
+    own: dict[str, Any] = {}
+    if steps is not None:
+        own["preprocess"] = {"steps": steps, "sha256": _steps_digest(steps)}
     if model.feature_units:  # left out without any: earlier models keep their digest
         own["feature_units"] = dict(model.feature_units)
+    if model.clusters is not None:
+        own["clusters"] = list(model.clusters)
     return {
         "format": "dgmm-model",
         "schema_version": _PLAIN_VERSION if steps is None else SCHEMA_VERSION,

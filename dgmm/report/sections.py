@@ -13,6 +13,7 @@ from dgmm.report.figure import OmittedFigure, ReportFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
+from dgmm.report.merging import clusters_table, merges_table, merging_figure
 from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
@@ -135,8 +136,13 @@ def _separation(record: RunRecord) -> Section:
     if components is None or model is None:
         return _without_model("separation", "Separation", "Pair plot and overlap")
     rows, shares = record.sample.get("rows"), record.sample.get("overlap")
-    figures = [pair_plot(components, model, rows), overlap(components, shares)]
-    return _section("separation", "Separation", figures)
+    figures = [
+        pair_plot(components, model, rows),
+        overlap(components, shares),
+        merging_figure(record),
+    ]
+    tables = [clusters_table(record), merges_table(record)]
+    return _section("separation", "Separation", figures, tables)
 
 
 def _without_model(anchor: str, title: str, figures: str) -> Section:

@@ -54,6 +54,7 @@ class _Scores:
             found = score_block(
                 *(rows, scorer, workspace, self.model, posteriors, marginal),
                 impute=any(o.is_per_feature for o in outputs),
+                merge=any(o.needs_clusters for o in outputs),
             )
             scored = found.block
             parts.append({output.name: output.values(scored) for output in outputs})

@@ -91,13 +91,6 @@ class MergeTree:
             lowest[list(merge.left + merge.right)] = merge.left[0]
         return np.asarray(np.unique(lowest, return_inverse=True)[1])
 
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "entropies": list(self.entropies),
-            "merges": [merge.record() for merge in self.merges],
-        }
-
 
 def merge_tree(posteriors: Array, weights: Array | None = None) -> MergeTree:
     """Merge components until one cluster is left.

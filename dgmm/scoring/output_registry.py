@@ -47,6 +47,8 @@ class ScoredBlock:
         log p(x_o) − Σ r_k h_k of rows that lack values, with h_k the entropy of the missing ones
         given the observed ones: what log_density is expected to be once they are known. That of
         complete rows is their log_density.
+    clusters : (b,) int32 or None
+        Most probable cluster of merged components; None where none are merged.
     imputed, imputed_sd : (b, d) or None
         Values, expected ones where they are missing, and the standard deviations of these; 0 where
         a value is not missing. None unless an output needs them.
@@ -62,6 +64,7 @@ class ScoredBlock:
     posteriors: NDArray[Any] | None
     complete: Mask | None
     completed_log_density: NDArray[np.float64]
+    clusters: NDArray[np.int32] | None = None
     imputed: NDArray[np.float64] | None = None
     imputed_sd: NDArray[np.float64] | None = None
     residuals: NDArray[np.float64] | None = None
@@ -70,7 +73,7 @@ class ScoredBlock:
         """Whether values are scores as they are, in which dropped rows are filled in."""
         own = (
             *(self.labels, self.max_posterior, self.log_density, self.anomaly, self.posteriors),
-            *(self.completed_log_density, self.imputed, self.imputed_sd),
+            *(self.completed_log_density, self.clusters, self.imputed, self.imputed_sd),
         )
         return any(values is array for array in own)
 
@@ -104,6 +107,8 @@ class RowOutput:
         at most 16 MiB.
     needs_posteriors : bool
         Whether `values` reads all posteriors.
+    needs_clusters : bool
+        Whether `values` reads clusters, which only a model with merged components has.
     flags : callable
         Meanings of values that are codes, from the number of components.
     """
@@ -115,6 +120,7 @@ class RowOutput:
     long_name: str
     is_per_component: bool = False
     needs_posteriors: bool = False
+    needs_clusters: bool = False
     is_per_feature: bool = False
     flags: Callable[[int], dict[int, str]] = _no_flags
 
@@ -160,6 +166,12 @@ def _label_flags(n_components: int) -> dict[int, str]:
     """A code per component, unless they are many."""
     few = range(n_components if n_components <= _LISTED_COMPONENTS else 0)
     return {-1: "row_left_out"} | {k: f"component_{k}" for k in few}
+
+
+def _cluster_flags(n_components: int) -> dict[int, str]:
+    """How many clusters there are does not follow from the components."""
+    del n_components
+    return {-1: "row_left_out"}
 
 
 def _anomaly_flags(n_components: int) -> dict[int, str]:
@@ -210,6 +222,12 @@ _BUILT_IN = (
         "posterior probability of each component",
         is_per_component=True,
         needs_posteriors=True,
+    ),
+    RowOutput(
+        *("clusters", "int32", -1, attrgetter("clusters")),
+        "most probable cluster of merged components",
+        needs_clusters=True,
+        flags=_cluster_flags,
     ),
     RowOutput(
         *("imputed", "float64", _NAN, attrgetter("imputed")),

@@ -28,6 +28,13 @@ def _posteriors(parameters: Parameters, sample: Array) -> Iterator[Array]:
             yield R
 
 
+def sample_posteriors(parameters: Parameters, sample: Array) -> Array:
+    """Posteriors (k, m) of a standardised sample (m, d), NaN where a value is missing."""
+    if np.isnan(sample).any():
+        return MarginalScorer(parameters).responsibilities(sample.T)
+    return Scorer(parameters).responsibilities(sample.T)
+
+
 def overlap(parameters: Parameters, sample: Array) -> Array:
     """Mean responsibility (k, k) of component l among the sample rows labelled k; NaN without rows.
 

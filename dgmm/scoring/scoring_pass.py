@@ -77,6 +77,11 @@ class Products:
         return "float32" if any(output.needs_posteriors for output in self.outputs) else None
 
     @property
+    def merges(self) -> bool:
+        """Whether an output needs clusters."""
+        return any(output.needs_clusters for output in self.outputs)
+
+    @property
     def imputes(self) -> bool:
         """Whether an output needs expected values."""
         return any(output.is_per_feature for output in self.outputs)
@@ -142,6 +147,7 @@ class RowWriter:
             scored = score_block(
                 *(rows, scorer, workspace, self.model, dtype, marginal),
                 impute=self.products.imputes,
+                merge=self.products.merges,
             )
             found = replace(scored.block, residuals=block.residuals)
             digests, statistics = writer.add(block.index, found), scored.statistics

@@ -34,6 +34,8 @@ class ScoringStatistics:
         Checksums of what was written of each array.
     sum_of_weights : float or None
         Of rows with a finite log density; None where each weighs 1.
+    cluster_entropy : float or None
+        −Σ w p log p of the posteriors of merged clusters; None where none are merged.
     n_empty, n_incomplete
         Rows without any value, and rows that lack some.
     """
@@ -50,6 +52,7 @@ class ScoringStatistics:
     sum_of_weights: float | None = None
     n_empty: int = 0
     n_incomplete: int = 0
+    cluster_entropy: float | None = None
 
     @property
     def n_scored(self) -> int:
@@ -76,4 +79,7 @@ class ScoringStatistics:
             merged_weight(self, other),
             self.n_empty + other.n_empty,
             self.n_incomplete + other.n_incomplete,
+            None
+            if self.cluster_entropy is None or other.cluster_entropy is None
+            else self.cluster_entropy + other.cluster_entropy,
         )

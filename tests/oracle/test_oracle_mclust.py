@@ -19,6 +19,7 @@ from dgmm.mixture.covariance import FAMILIES, family_named
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
+from dgmm.scoring.merging import merge_tree
 
 DATA = Path(__file__).parent / "data"
 #: What `mclust.R` wrote.
@@ -67,6 +68,24 @@ def test_posteriors_have_the_entropy_that_mclust_finds(name: str) -> None:
     R = MarginalScorer(mixture).responsibilities(np.ascontiguousarray(rows.T))
     entropy = -np.sum(R * np.log(R, where=R > 0, out=np.zeros_like(R)))
     assert entropy == pytest.approx(mclust["entropies"][0], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", MCLUST["merging"])
+def test_components_are_merged_in_the_order_of_clustcombi(name: str) -> None:
+    """And leave its entropies; mclust numbers clusters anew after each merge."""
+    mclust = MCLUST["merging"][name]
+    arrays = (np.array(mclust[part]) for part in ("weights", "means", "covariances"))
+    mixture = Parameters.of(family_named("full"), *arrays)
+    rows = measured(name.partition(".csv")[0])
+    tree = merge_tree(MarginalScorer(mixture).responsibilities(np.ascontiguousarray(rows.T)))
+    clusters = [(k,) for k in range(mixture.n_components)]
+    for (a, b), found in zip(mclust["pairs"], tree.merges, strict=True):
+        right = clusters.pop(b)
+        assert (found.left, found.right) == (clusters[a], right)
+        clusters[a] = tuple(sorted(clusters[a] + right))
+    np.testing.assert_allclose(
+        np.array(tree.entropies) * len(rows), mclust["entropies"], rtol=1e-7, atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("name", ["iris", "faithful"])

@@ -1,0 +1,63 @@
+"""Components merged into clusters on the sample: the tree for run.json, the level for the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.fitting.fit import Fit
+from dgmm.job.directory import RunDirectory
+from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.scoring.merging import MergeTree, merge_tree
+from dgmm.scoring.overlap import MOST_COMPONENTS, sample_posteriors
+
+#: Rows of the sample, within this many posteriors (64 MiB).
+_MOST_ROWS, _MOST_POSTERIORS = 100_000, 8 * 1024 * 1024
+
+
+def with_clusters(
+    job: Job, result: Fit, directory: RunDirectory, listener: RecordingListener
+) -> Fit:
+    """The fit with its merges recorded, and clusters in its model where the job writes them.
+
+    More than 1,024 components are not merged: memory for pairs grows with the square of their
+    number.
+    """
+    k = result.model.n_components
+    if not 1 < k <= MOST_COMPONENTS:
+        return result
+    tree, n_rows = _tree(result)
+    asked = job.merging.n_clusters
+    n = tree.n_clusters(job.merging.max_entropy) if asked is None else min(asked, k)
+    clusters = tuple(tree.clusters(n).tolist())
+    directory.record["merging"] = {
+        "n_clusters": n,
+        "clusters": list(clusters),
+        "max_entropy": job.merging.max_entropy if asked is None else None,
+        "sample_rows": n_rows,
+        "entropy": None,
+        "entropies": list(tree.entropies),
+        "merges": [merge.record() for merge in tree.merges],
+    }
+    if asked is not None and asked > k:
+        listener.warning(f"merging.n_clusters is {asked}, and the mixture has {k} components")
+    if n < k:
+        left = f"{tree.entropies[k - n]:.2g} nats of entropy per row"
+        listener.note(f"{k} components are {n} clusters, of {left}")
+    if not job.output.clusters:
+        return result
+    return replace(result, model=replace(result.model, clusters=clusters))
+
+
+def _tree(result: Fit) -> tuple[MergeTree, int]:
+    """Merges on the sample, and how many of its rows they are of."""
+    sample, weights = result.sample, result.summary.sample_weights
+    most = min(_MOST_ROWS, _MOST_POSTERIORS // result.model.n_components)
+    if len(sample) > most:
+        places = np.linspace(0, len(sample) - 1, most).astype(np.intp)
+        sample = sample[places]
+        weights = None if weights is None else weights[places]
+    rows = result.model.standardisation.apply(sample, np.float64).T
+    return merge_tree(sample_posteriors(result.model.parameters, rows), weights), len(rows)

@@ -1,0 +1,105 @@
+"""Components merged into clusters: the entropy at each number of clusters, and the merges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dgmm.report.figure import (
+    ACCENT,
+    FAINT,
+    OmittedFigure,
+    ReportFigure,
+    new_figure,
+    render,
+    sentence,
+)
+from dgmm.report.formatting import number
+from dgmm.report.run_data import RunRecord
+from dgmm.report.tables import Table
+
+_TITLE = "Entropy by number of clusters"
+_MOST_ROWS, _MOST_NAMED = 64, 12
+
+
+def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
+    """Entropy of the sample's posteriors at each number of clusters, the chosen one marked."""
+    merging = record.section("merging")
+    entropies = merging.get("entropies")
+    if not isinstance(entropies, list) or len(entropies) < 2:
+        return OmittedFigure(_TITLE, "run.json holds no merges of components")
+    k, chosen = len(entropies), int(merging["n_clusters"])
+    sizes = range(k, 0, -1)
+    figure = new_figure(6.4, 3.0)
+    axes = figure.subplots()
+    axes.plot(sizes, entropies, color=FAINT, marker="o", markersize=3)
+    axes.plot([chosen], [entropies[k - chosen]], color=ACCENT, marker="o", linestyle="none")
+    limit = merging.get("max_entropy")
+    if isinstance(limit, int | float):
+        axes.axhline(limit, color=ACCENT, linestyle="--", linewidth=0.8)
+    axes.set(xlabel="clusters", ylabel="entropy (nats per row)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    caption = sentence(
+        "How uncertain the cluster of a row is on average: 0 where each row is surely in one. "
+        "From the right, each step merges the two clusters whose merging takes most of it away.",
+        f"Chosen: {chosen} of {k} components' clusters, drawn in colour.",
+        f"Dashed: merging.max_entropy = {number(limit)}."
+        if isinstance(limit, int | float)
+        else "The number of clusters is that of merging.n_clusters.",
+    )
+    value = number(entropies[k - chosen], 3)
+    alt = f"Entropy falls from {number(entropies[0], 3)} to {value} nats at {chosen} clusters."
+    return render(figure, "merging", title=_TITLE, caption=caption, alt=alt)
+
+
+def clusters_table(record: RunRecord) -> Table | None:
+    """The components of each cluster, where some are merged."""
+    merging = record.section("merging")
+    clusters = merging.get("clusters")
+    if not isinstance(clusters, list) or merging.get("n_clusters") == len(clusters):
+        return None
+    members: dict[int, list[int]] = {}
+    for component, cluster in enumerate(clusters):
+        members.setdefault(cluster, []).append(component)
+    rows = [(str(cluster), _named(own)) for cluster, own in members.items()]
+    return Table("Clusters", ("cluster", "components"), rows[:_MOST_ROWS], note=_left_out(rows))
+
+
+def merges_table(record: RunRecord) -> Table | None:
+    """Every merge in its order, ties named."""
+    merging = record.section("merging")
+    merges, entropies = merging.get("merges"), merging.get("entropies")
+    if not isinstance(merges, list) or not isinstance(entropies, list) or not merges:
+        return None
+    k = len(entropies)
+    rows = [
+        (
+            str(k - step),
+            f"{_named(merge['left'])} + {_named(merge['right'])}",
+            number(merge["gain"], 3),
+            number(merge["standard_error"], 2),
+            number(entropies[step], 3),
+            _tie(merge.get("rivals")),
+        )
+        for step, merge in enumerate(merges, 1)
+    ]
+    header = ("clusters", "merged components", "gain", "standard error", "entropy left", "tie with")
+    note = (
+        f"Nats per row of {number(merging.get('sample_rows'))} sampled rows. A tie is a merge "
+        "whose gain is within two standard errors: other rows might have chosen it."
+    )
+    kept = rows[-_MOST_ROWS:]
+    return Table("Merges of components", header, kept, frozenset({0, 2, 3, 4}), note)
+
+
+def _named(components: list[int]) -> str:
+    shown = ", ".join(map(str, components[:_MOST_NAMED]))
+    rest = len(components) - _MOST_NAMED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _tie(rivals: Any) -> str:
+    return " + ".join(map(_named, rivals)) if rivals else ""
+
+
+def _left_out(rows: list[Any]) -> str:
+    return f"The first {_MOST_ROWS} of {len(rows):,}." if len(rows) > _MOST_ROWS else ""
