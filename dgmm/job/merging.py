@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.config import Job
 from dgmm.fitting.fit import Fit
@@ -15,6 +17,8 @@ from dgmm.scoring.overlap import MOST_COMPONENTS, sample_posteriors
 
 #: Rows of the sample, within this many posteriors (64 MiB).
 _MOST_ROWS, _MOST_POSTERIORS = 100_000, 8 * 1024 * 1024
+#: Complete rows, for each component, from which on incomplete ones are left out.
+_ROWS_OF_A_COMPONENT = 50
 
 
 def with_clusters(
@@ -54,10 +58,21 @@ def with_clusters(
 def _tree(result: Fit) -> tuple[MergeTree, int]:
     """Merges on the sample, and how many of its rows they are of."""
     sample, weights = result.sample, result.summary.sample_weights
-    most = min(_MOST_ROWS, _MOST_POSTERIORS // result.model.n_components)
-    if len(sample) > most:
-        places = np.linspace(0, len(sample) - 1, most).astype(np.intp)
-        sample = sample[places]
-        weights = None if weights is None else weights[places]
-    rows = result.model.standardisation.apply(sample, np.float64).T
+    k = result.model.n_components
+    places = _rows_to_merge_by(sample, k)
+    most = min(_MOST_ROWS, _MOST_POSTERIORS // k)
+    if len(places) > most:
+        places = places[np.linspace(0, len(places) - 1, most).astype(np.intp)]
+    weights = None if weights is None else weights[places]
+    rows = result.model.standardisation.apply(sample[places], np.float64).T
     return merge_tree(sample_posteriors(result.model.parameters, rows), weights), len(rows)
+
+
+def _rows_to_merge_by(sample: NDArray[Any], k: int) -> NDArray[np.intp]:
+    """Rows without a missing value, or all where these are few.
+
+    A row that lacks the values which tell two components apart is uncertain however far these are
+    from each other.
+    """
+    complete = np.flatnonzero(~np.isnan(sample).any(axis=1))
+    return complete if len(complete) >= _ROWS_OF_A_COMPONENT * k else np.arange(len(sample))
