@@ -77,6 +77,15 @@ class Parameters:
         """Rows without which a component's own covariance is singular; 1 where all share one."""
         return 1 if self.family.is_shared else self.family.least_rows(1, self.n_features)
 
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
+        """Draw rows (n, d), ordered by component, and the component (n,) of each."""
+        counts = rng.multinomial(n, self.weights / self.weights.sum())
+        rows = []
+        for k, count in enumerate(counts):
+            noise = rng.standard_normal((count, self.n_features))
+            rows.append(self.means[k] + self.family.correlated(self.covariances, k, noise))
+        return np.concatenate(rows), np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
     def natural_parameters(self) -> Array:
         """η (k, p)."""
         return self.family.natural_parameters(

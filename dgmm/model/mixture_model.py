@@ -280,14 +280,8 @@ class MixtureModel:
         y : ndarray of int32, shape (n_samples,)
             The component of each.
         """
-        p, d = self.parameters, self.n_features
-        counts = rng.multinomial(n_samples, p.weights / p.weights.sum())
-        rows = []
-        for k, count in enumerate(counts):
-            noise = rng.standard_normal((count, d))
-            rows.append(p.means[k] + p.family.correlated(p.covariances, k, noise))
-        X = self.standardisation.means_to_user(np.concatenate(rows))
-        return X, np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        X, y = self.parameters.sample(n_samples, rng)
+        return self.standardisation.means_to_user(X), y
 
     def to_sklearn(self) -> Any:
         """The same mixture as a fitted `sklearn.mixture.GaussianMixture`.
