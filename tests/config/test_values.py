@@ -69,6 +69,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "path": None,
         },
         "selection": {"tolerance": 0.01, "split_starts": True},
+        "merging": {"max_entropy": 0.01, "n_clusters": None},
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",
@@ -95,6 +96,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "table": "auto",
             "map": "auto",
             "responsibilities": False,
+            "clusters": False,
             "imputed": False,
             "residual": True,
             "report": "auto",
