@@ -5,19 +5,11 @@ Writers fill a `RunRecord`, so that the type checker knows every key; readers ca
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
-from typing import (
-    Any,
-    Literal,
-    TypedDict,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Literal, TypedDict
 
 from dgmm.errors import DataError
+from dgmm.record_schema import schema_of
 from dgmm.selection_record import Selection
 
 SCHEMA_VERSION = 2
@@ -306,34 +298,6 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "run.json of dgmm",
-        **_schema_of(RunRecord),
+        **schema_of(RunRecord),
         "required": list(REQUIRED),
-    }
-
-
-_NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
-
-
-def _schema_of(kind: Any) -> dict[str, Any]:
-    """The schema of a type annotation that is used above."""
-    arguments, origin = get_args(kind), get_origin(kind)
-    if kind in _NAMES:
-        return {"type": _NAMES[kind]}
-    if is_typeddict(kind):
-        return _schema_of_keys(kind)
-    if origin is list:
-        return {"type": "array", "items": _schema_of(arguments[0])}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    return {"anyOf": [_schema_of(argument) for argument in arguments]} if arguments else {}
-
-
-def _schema_of_keys(kind: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {name: _schema_of(hint) for name, hint in get_type_hints(kind).items()},
-        "required": sorted(kind.__required_keys__),
-        "additionalProperties": False,
     }

@@ -21,6 +21,7 @@ LAYERS = (
     (
         *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
         *(
+            "record_schema",
             "run_record",
             "selection_record",
             "parameter_names",

@@ -17,16 +17,19 @@ from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.covariance.symmetry import opposite_entries
 from dgmm.mixture.parameters import Parameters
+from dgmm.model.description_checks import (
+    PLAIN_VERSION,
+    SCHEMA_VERSION,
+    check_description,
+    clusters_of,
+    threshold_of,
+)
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.storage.array_files import Admit, read_arrays, write_arrays
 from dgmm.storage.atomic_files import read_json, write_json
 from dgmm.storage.folders import Entry, Target, entry_of
 
-#: Of models whose rows are transformed first: earlier versions would score them untransformed.
-SCHEMA_VERSION = 2
-#: Of all others, as before there were such models.
-_PLAIN_VERSION = 1
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
 
 #: What stands for the weights' logarithms in densities, where it is not these.
@@ -100,7 +103,7 @@ def load_model(path: str | Path) -> MixtureModel:
     if not (path / "model.json").exists():
         raise InputNotFoundError(f"no model at {path}: expected a directory with model.json")
     description = read_json(path / "model.json")
-    _check_description(description, path)
+    check_description(description, path)
     arrays = read_arrays(path / "arrays.npz", _expected_arrays(description, path))
     _check(description, arrays, path)
     family = family_named(description["covariance_type"])
@@ -118,11 +121,11 @@ def load_model(path: str | Path) -> MixtureModel:
         parameters,
         standardisation,
         tuple(description["feature_names"]),
-        _threshold(description["anomaly_threshold"]),
+        threshold_of(description["anomaly_threshold"]),
         description["anomaly_quantile"],
         _preprocess(description, path),
         description.get("feature_units", {}),
-        _clusters(description, path),
+        clusters_of(description, path),
     )
 
 
@@ -135,7 +138,7 @@ def _preprocess(description: dict[str, Any], path: Path) -> Preprocessing | None
         If they are not those that were saved, or do not lead to the model's features.
     """
     saved = description.get("preprocess")
-    if saved is None and description["schema_version"] == _PLAIN_VERSION:
+    if saved is None and description["schema_version"] == PLAIN_VERSION:
         return None
     if not isinstance(saved, dict) or saved.get("sha256") != _steps_digest(saved.get("steps")):
         raise DataError(f"{path}/model.json: preprocess does not match its checksum")
@@ -143,28 +146,6 @@ def _preprocess(description: dict[str, Any], path: Path) -> Preprocessing | None
     if list(found.output_names) != description["feature_names"]:
         raise DataError(f"{path}/model.json: preprocess does not lead to the model's features")
     return found
-
-
-def _clusters(description: dict[str, Any], path: Path) -> tuple[int, ...] | None:
-    """The cluster of each component, where components are merged.
-
-    Raises
-    ------
-    DataError
-        If they are not numbered from 0, each for the first time behind the one before.
-    """
-    saved = description.get("clusters")
-    if saved is None:
-        return None
-    k = description["n_components"]
-    is_list = isinstance(saved, list) and len(saved) == k
-    if not is_list or not all(type(c) is int and 0 <= c < k for c in saved):
-        raise DataError(
-            f"{path}/model.json: clusters are not one number for each of {k} components"
-        )
-    if list(dict.fromkeys(saved)) != list(range(len(set(saved)))):
-        raise DataError(f"{path}/model.json: clusters are not numbered in order of components")
-    return tuple(saved)
 
 
 def _steps_digest(steps: Any) -> str:
@@ -217,7 +198,7 @@ def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[s
         own["clusters"] = list(model.clusters)
     return {
         "format": "dgmm-model",
-        "schema_version": _PLAIN_VERSION if steps is None else SCHEMA_VERSION,
+        "schema_version": PLAIN_VERSION if steps is None else SCHEMA_VERSION,
         "covariance_type": model.covariance_type,
         "n_components": model.n_components,
         "n_features": model.n_features,
@@ -277,50 +258,3 @@ def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:
             )
 
     return admit
-
-
-def _check_description(description: Any, path: Path) -> None:
-    """Refuse what is not a model of this schema, and entries that are absent or of another kind."""
-    if not isinstance(description, dict) or description.get("format") != "dgmm-model":
-        raise DataError(f"{path}/model.json does not describe a dgmm model")
-    version = description.get("schema_version")
-    if version not in (_PLAIN_VERSION, SCHEMA_VERSION) or isinstance(version, bool):
-        raise DataError(
-            f"{path} has model schema {version}; this dgmm reads {_PLAIN_VERSION} to "
-            f"{SCHEMA_VERSION}: update dgmm"
-        )
-    d = description.get("n_features")
-    names = description.get("feature_names")
-    sound = {
-        "covariance_type": isinstance(description.get("covariance_type"), str),
-        "n_components": _is_count(description.get("n_components")),
-        "n_features": _is_count(d),
-        "feature_names": isinstance(names, list)
-        and len(names) == d
-        and all(isinstance(name, str) for name in names),
-        "feature_units": _is_text_by_name(description.get("feature_units", {})),
-        **{
-            key: key in description and _is_number_or_null(_threshold(description[key]))
-            for key in ("anomaly_threshold", "anomaly_quantile")
-        },
-    }
-    wrong = [key for key, is_sound in sound.items() if not is_sound]
-    if wrong:
-        raise DataError(f"{path}/model.json: {', '.join(wrong)} absent or of the wrong kind")
-
-
-def _is_text_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(unit, str) for unit in value.values())
-
-
-def _threshold(value: Any) -> Any:
-    """Earlier versions saved a threshold of −inf, which JSON has as text."""
-    return -np.inf if value == "-Infinity" else value
-
-
-def _is_number_or_null(value: Any) -> bool:
-    return isinstance(value, float | int | None) and not isinstance(value, bool)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
