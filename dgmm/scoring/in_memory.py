@@ -19,7 +19,7 @@ from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import row_output
-from dgmm.scoring.partial_rows import marginal_scorer
+from dgmm.scoring.partial_rows import marginal_scorer, require_marginals
 from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
 
 #: Name of the rows' weights beside their scores.
@@ -98,6 +98,7 @@ def scores(
     DataError
         If `missing` refuses a row, or a value is one that stands for missing.
     """
+    require_marginals(model.parameters, missing)
     grid = dataset.grid
     out: dict[str, NDArray[Any]] = {}
     for output in map(row_output, names):

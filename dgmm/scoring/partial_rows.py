@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
+from dgmm.errors import DataError
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import RowScores
 from dgmm.mixture.marginal import MarginalScorer, PatternScores
@@ -32,6 +34,23 @@ def marginal_scorer(parameters: Parameters) -> MarginalScorer:
     k, d = parameters.n_components, parameters.n_features
     of_pattern = 4 * 8 * k * (d + math.prod(parameters.family.covariance_shape(1, d)))
     return MarginalScorer(parameters, max(_MOST_BYTES // of_pattern, 1))
+
+
+def require_marginals(parameters: Parameters, missing: MissingPolicy) -> None:
+    """Refuse rows that lack values to a variational mixture.
+
+    What is added to the log density of each of its components is the expectation for a whole row.
+
+    Raises
+    ------
+    DataError
+        If rows that lack values are to be scored by such a mixture.
+    """
+    if parameters.expected_log_weights is not None and missing is MissingPolicy.MARGINALISE:
+        raise DataError(
+            "a variational mixture cannot score rows that lack values by those that they have: "
+            "drop such rows, or fit by maximum likelihood or map"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

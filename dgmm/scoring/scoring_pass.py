@@ -31,7 +31,7 @@ from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import RowOutput, ScoredBlock, row_output
-from dgmm.scoring.partial_rows import marginal_scorer
+from dgmm.scoring.partial_rows import marginal_scorer, require_marginals
 from dgmm.scoring.row_scores import ScoredMixture, score_block
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Target
@@ -185,6 +185,7 @@ def scoring_pass(
     progress
         Saves the finished parts: their chunks are on disk, and are not written again.
     """
+    require_marginals(model.parameters, missing)
     leaves, grid = RowWriter(dataset, model, products, missing, backend), dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
     return map_reduce(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from dgmm import GaussianMixture
 from dgmm.config import Job
+from dgmm.errors import DataError
 from dgmm.events import SilentListener
-from dgmm.job import plan_job, plan_table, run_job
+from dgmm.job import plan_job, plan_table, predict_job, run_job
 from dgmm.job.earlier_identities import in_former_names, in_todays_names
 from dgmm.job.identity import identity
 from dgmm.model.model_files import load_model
@@ -134,3 +135,16 @@ def test_jobs_of_earlier_versions_keep_their_identity(data: Path, tmp_path: Path
     predicted = {"data": plain["data"], "model": {"path": "/m"}, "compute": plain["compute"]}
     predicted["outputs"] = plain["outputs"]
     assert in_todays_names(in_former_names(predicted))["model"] == {"path": "/m"}
+
+
+def test_a_variational_mixture_scores_no_rows_that_lack_values(data: Path, tmp_path: Path) -> None:
+    """What its components expect is of whole rows."""
+    run_job(_job(data, tmp_path / "run", inference="variational"), QUIET)
+    own = {"model": {"path": str(tmp_path / "run")}, "data": {"missing": "marginalise"}}
+    predicted = job(data / "gaps.zarr", tmp_path / "predicted", **own)
+    with pytest.raises(DataError, match="drop such rows, or fit by"):
+        predict_job(predicted, QUIET)
+    model = load_model(tmp_path / "run")
+    mixture = GaussianMixture.from_model(model, missing="marginalise")
+    with pytest.raises(DataError, match="variational mixture cannot score"):
+        mixture.predict(_rows()[:10])

@@ -20,7 +20,7 @@ from dgmm.data.formats import FORMATS
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.transforms.asked_step import AskedStep, residual_names
-from dgmm.job.memory_plan import Preparation
+from dgmm.job.preparing_plan import Preparation
 
 ALL = [{"pca": {"n": 3}}]
 #: Both variables, the second one behind the first: their components have names of their own.
