@@ -207,6 +207,10 @@ def test_the_job_file_for_choosing_runs_and_its_models_predict(
     assert len(fitted.models) == 12
     run_job(fitted, QUIET)
     assert (tmp_path / "runs" / "choose" / "models" / "tied-8" / "model.json").is_file()
+    merging = record(tmp_path / "runs" / "choose")["merging"]
+    clusters = zarr.open_array(str(tmp_path / "runs" / "choose" / "outputs.zarr" / "clusters"))
+    assert set(clusters[...].tolist()) <= set(merging["clusters"])
+    assert merging["entropy"] is not None
     other = job(data, tmp_path / "other", model={"path": "runs/choose/models/full-4"})
     predict_job(other, QUIET)
     assert len(record(tmp_path / "other")["label_counts"]) == 4
