@@ -101,8 +101,15 @@ class Anomaly(TypedDict):
     n_anomalies: int
 
 
-class Prepared(TypedDict):
-    """Rows of a source that this or an earlier attempt has written to prepared.zarr."""
+class _PreparedDamage(TypedDict, total=False):
+    is_damaged: bool
+
+
+class Prepared(_PreparedDamage):
+    """Rows of a source that this or an earlier attempt has written to prepared.zarr.
+
+    `is_damaged`: chunks of them are damaged, and are to be written again.
+    """
 
     kind: str
     parts: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -25,6 +26,30 @@ def prepared_chunk_rows(grid: BlockGrid, dtype: np.dtype[Any]) -> int:
     """Rows of a chunk of prepared rows: whole blocks, at least 4 MiB where rows are that many."""
     block_bytes = grid.rows_per_block * max(grid.n_features, 1) * dtype.itemsize
     return grid.rows_per_block * -(-_CHUNK_BYTES // block_bytes)
+
+
+_REMEDY = ". These rows were prepared, and can be anew"
+
+
+class DamagedRowsError(DataError):
+    """Rows that were prepared cannot be read: a chunk is damaged, or is gone."""
+
+    @property
+    def found(self) -> str:
+        """What is damaged, without the remedy."""
+        return str(self).partition(_REMEDY)[0]
+
+
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """What is damaged here was prepared, and can be anew."""
+    try:
+        yield
+    except DataError as error:
+        raise DamagedRowsError(
+            f"{error}{_REMEDY}: remove that Zarr group (prepared.zarr in the run directory) and "
+            "run the same command again"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +187,7 @@ class SourceDataset:
         ------
         RuntimeError
             If they were not prepared.
-        DataError
+        DamagedRowsError
             If a chunk of them is damaged.
         """
         if self.prepared is None:
@@ -170,13 +195,8 @@ class SourceDataset:
         return self._blocks(self.prepared, blocks)
 
     def _blocks(self, prepared: StoredDataset, blocks: BlockRange) -> Iterator[RowBlock]:
-        try:
+        with damage_named():
             yield from prepared.read_blocks(blocks)
-        except DataError as error:
-            raise DataError(
-                f"{error}. These rows were prepared, and can be anew: remove that Zarr group "
-                "(prepared.zarr in the run directory) and run the same command again"
-            ) from None
 
     def locate(self, row: int) -> str:
         """Where a row lies in the source."""

@@ -78,7 +78,8 @@ class TransformedDataset(ForwardingDataset):
                 raise valid.refused(f"{n:,} of rows {block.start:,} to {block.stop - 1:,}")
             values, residuals = self._transformed(block.values)
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which is refused later
-                yield replace(block, values=values.astype(self.dtype), residuals=residuals)
+                stored = values.astype(self.dtype)
+            yield replace(block, values=stored, residuals=residuals)
 
     def _transformed(self, rows: Rows) -> tuple[Floats, Floats | None]:
         if self.has_residuals:

@@ -110,12 +110,15 @@ def prepare_models(
     check_sizes(dataset.n_samples, largest)
     summary = steps.summary(weights)
     check_sizes(summary.n_kept, largest)
+    costs = [steps.missing_cost(summary, model) for model in models]
+    if known := [cost for cost in costs if cost is not None]:
+        highest = max(known, key=lambda cost: cost.factor)
+        require_accepted(highest, is_accepted=largest.accept_cost)
     kinds: dict[tuple[str, str], PreparedFit] = {}
     found = []
-    for model in models:
+    for model, cost in zip(models, costs, strict=True):
         family = family_named(model.covariance_type)
         backend = steps.backend(model)
-        cost = steps.missing_cost(summary, model, family, backend)
         kind = family.name, backend
         if kind not in kinds:
             kinds[kind] = steps.prepared(summary, family, backend, weights)
@@ -204,18 +207,15 @@ class _Preparation:
         # Its name on disk: checkpoints of earlier versions have it too.
         return self._part(model.name).once("arithmetic", selected)
 
-    def missing_cost(
-        self, summary: Summary, model: FitSettings, family: Family, backend: str
-    ) -> MissingCost | None:
-        """What missing values cost, refused where that is too much; None where there are none."""
+    def missing_cost(self, summary: Summary, model: FitSettings) -> MissingCost | None:
+        """What missing values cost a model's passes; None where there are none."""
         if summary.patterns is None or not summary.n_partial:
             return None
         n_missing = float(summary.n_nan.sum()) - summary.n_empty * self.dataset.n_features
-        lacks = n_missing / summary.n_partial if get(backend).takes_rows else None
-        k, patterns = model.n_components, summary.patterns
-        cost = MissingCost.of(family, k, patterns, self.dataset.grid, by_row=lacks)
-        require_accepted(cost, is_accepted=model.accept_cost)
-        return cost
+        takes_rows = get(self.backend(model)).takes_rows
+        lacks = n_missing / summary.n_partial if takes_rows else None
+        family, k = family_named(model.covariance_type), model.n_components
+        return MissingCost.of(family, k, summary.patterns, self.dataset.grid, by_row=lacks)
 
     def standardisation(self, summary: Summary, family: Family) -> Standardisation:
         """The units of the fit, in which no row is too far out."""

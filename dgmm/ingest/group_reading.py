@@ -5,7 +5,7 @@ A task holds the rows of one read and of three chunks, however large its parts a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ class GroupReader:
     def __call__(self, run: BlockRange) -> Iterator[tuple[int, PreparedCount]]:
         """Yield (group, count); all rows of a group are durable before it is yielded."""
         for group in self.groups[run.start : run.stop]:
-            missing = self.arrays.missing_of(group.index)
+            missing = self.arrays.missing_of(group)
             if missing is None:
                 with retry_budget(self.retry_s):
                     missing = self._prepare(group)
@@ -66,7 +66,7 @@ class GroupReader:
         batches.end()
         if first < last:
             self.arrays.sync(first, last)
-        self.arrays.write_edges(group.index, head, tail, missing)
+        self.arrays.write_edges(group, head, tail, missing)
         return missing
 
 
@@ -100,6 +100,10 @@ class RowBatches:
         for _ in self._batches:
             pass
 
+    def close(self) -> None:
+        """Leave the rest unread, and close what was read from."""
+        self._batches.close()
+
     def _empty(self, n_rows: int) -> SourceRows:
         described = self._described
         values = np.empty((n_rows, len(described.feature_names)), described.dtype)
@@ -110,7 +114,7 @@ class RowBatches:
             np.empty((n_rows, r)) if r else None,
         )
 
-    def _of_parts(self, group: Group) -> Iterator[SourceRows]:
+    def _of_parts(self, group: Group) -> Generator[SourceRows, None, None]:
         for part in group.parts:
             n_read = 0
             for rows in self._source.read(part):

@@ -15,8 +15,9 @@ from dgmm.data.sources.row_source import RowPart
 from dgmm.errors import PoisonBlocksError, UnavailableError
 
 #: Chunks of a group at least and at most, and groups of a small source: about one chunk of a group
-#: is written twice, first as rows at its edges.
-_LEAST_CHUNKS, _MOST_CHUNKS, _FEW_GROUPS = 2, 8, 64
+#: is written twice, first as rows at its edges, which are hashed as well. At most 64 MiB are read
+#: again where a process ends.
+_LEAST_CHUNKS, _MOST_CHUNKS, _FEW_GROUPS = 4, 16, 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,23 @@ from dgmm.data.summary.missing_patterns import MissingPatterns
 _BITS, _COUNTS, _SUMS = "missing_bits", "missing_counts", "missing_sums"
 
 
-def arrays_of(missing: MissingCounts) -> dict[str, NDArray[Any]]:
-    """The arrays, by name."""
+def arrays_of(missing: MissingCounts, rows: tuple[int, int]) -> dict[str, NDArray[Any]]:
+    """The arrays, by name; `rows` are the first row of the group and the one after the last."""
     found = missing.patterns
     sums = (
+        *rows,
         *(found.is_more, found.n_rows, found.n_partial),
         *(missing.n_empty, missing.n_missing, missing.n_weightless),
     )
     return {_BITS: found.bits, _COUNTS: found.counts, _SUMS: np.array(sums, np.int64)}
 
 
-def counts_in(arrays: Mapping[str, NDArray[Any]]) -> MissingCounts | None:
-    """What `arrays_of` was given; None where the file has none of it."""
+def counts_in(arrays: Mapping[str, NDArray[Any]], rows: tuple[int, int]) -> MissingCounts | None:
+    """What `arrays_of` was given; None where the file has none of it, or is of other rows."""
     if _SUMS not in arrays:
         return None
-    is_more, n_rows, n_partial, *others = arrays[_SUMS].tolist()
+    start, stop, is_more, n_rows, n_partial, *others = arrays[_SUMS].tolist()
+    if (start, stop) != rows:
+        return None
     patterns = MissingPatterns(arrays[_BITS], arrays[_COUNTS], bool(is_more), n_rows, n_partial)
     return MissingCounts(patterns, *others)

@@ -69,6 +69,12 @@ class PreparedTarget:
         described = dataset.description
         return PreparedArrays(path, self.run, described.has_weights, described.residuals)
 
+    def finished_arrays(self, dataset: SourceDataset) -> PreparedArrays:
+        """The finished rows, to be read, and written where they are damaged."""
+        path = str(self.folder.path / self.name)
+        described = dataset.description
+        return PreparedArrays(path, None, described.has_weights, described.residuals)
+
 
 def is_prepared(dataset: SourceDataset, target: PreparedTarget) -> bool:
     """Whether the rows of these very data are there."""

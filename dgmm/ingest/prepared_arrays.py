@@ -22,6 +22,7 @@ from dgmm.data.zarr.format_versions import METADATA, group_attributes
 from dgmm.data.zarr.output_array import OutputArray, output_failures, run_of
 from dgmm.data.zarr.output_store import add_attributes, create_array, create_outputs
 from dgmm.errors import DgmmError, InputNotFoundError, OutputExistsError, OutputFailedError
+from dgmm.ingest.groups import Group
 from dgmm.ingest.missing_files import arrays_of, counts_in
 from dgmm.storage.array_files import DamagedFileError, read_sealed, write_sealed
 from dgmm.storage.folders import Entry, Folder
@@ -44,8 +45,9 @@ class PreparedArrays:
     ----------
     path : str
         The group's folder, which has another name once it is finished.
-    run : str
-        Digest of the source's data: nothing is written into another one's group.
+    run : str or None
+        Digest of the source's data: nothing is written into another one's group. None for a group
+        that is finished.
     has_weights : bool
         Whether there is an array of weights beside the rows.
     residuals : tuple of str
@@ -53,7 +55,7 @@ class PreparedArrays:
     """
 
     path: str
-    run: str
+    run: str | None
     has_weights: bool
     residuals: tuple[str, ...] = ()
     _opened: dict[str, OutputArray] = field(default_factory=dict, compare=False, repr=False)
@@ -148,41 +150,67 @@ class PreparedArrays:
             for name, column in zip(self.residuals, rows.residuals.T, strict=True):
                 self._array(name).write(start, np.ascontiguousarray(column))
 
+    def has_layout(self, dataset: SourceDataset) -> bool:
+        """Whether the arrays have the chunks in which they are written; anything may be there."""
+        n, d = dataset.n_samples, dataset.n_features
+        chunk_rows = min(dataset.chunk_rows, n)
+        expected: dict[str, tuple[tuple[int, ...], np.dtype[Any], int]]
+        expected = {ROWS: ((n, d), dataset.dtype, chunk_rows)}
+        expected |= {name: ((n,), np.dtype(np.float64), chunk_rows) for name in self._beside}
+        try:
+            arrays = {name: self._array(name) for name in expected}
+            found = {name: (a.shape, a.dtype, a.chunk_rows) for name, a in arrays.items()}
+        except Exception:  # noqa: BLE001 - zarr raises anything on damaged metadata
+            return False
+        return found == expected
+
+    def read(self, start: int, stop: int) -> None:
+        """Read rows [start, stop) of each array, for their checksums.
+
+        Raises
+        ------
+        OutputFailedError
+            If a chunk is damaged or absent.
+        """
+        for name in self.names:
+            self._array(name).read(start, stop)
+
     def sync(self, start: int, stop: int) -> None:
         """Make the chunks of rows [start, stop) durable."""
         for name in self.names:
             self._array(name).sync(start, stop)
 
-    def missing_of(self, group: int) -> MissingCounts | None:
+    def missing_of(self, group: Group) -> MissingCounts | None:
         """What the rows of a group lack; None unless all of them are written.
 
         The file of its edges, which has that, is the last that is written. A group is not done
-        where that file is damaged, or of a version that counted nothing.
+        where that file is damaged, or of a version that counted nothing or made other groups.
         """
+        name = _file(group.index)
         with self._edges() as folder:
-            if not folder.holds(_file(group)):
+            if not folder.holds(name):
                 return None
             try:
-                return counts_in(read_sealed(folder / _file(group)))
+                return counts_in(read_sealed(folder / name), (group.start, group.stop))
             except (DamagedFileError, InputNotFoundError):
                 return None
 
     def note_missing(self, place: Entry, missing: MissingCounts) -> None:
         """Record beside the rows what they lack."""
-        add_attributes(place, ROWS, {MISSING_ATTRIBUTE: missing.record()}, self.run)
+        add_attributes(place, ROWS, {MISSING_ATTRIBUTE: missing.record()}, self.run or "")
 
     def write_edges(
-        self, group: int, head: SourceRows, tail: SourceRows, missing: MissingCounts
+        self, group: Group, head: SourceRows, tail: SourceRows, missing: MissingCounts
     ) -> None:
         """Save the rows of a group before and after its whole chunks: the group is done."""
         arrays: dict[str, NDArray[Any]] = {"head": head.values, "tail": tail.values}
-        arrays |= arrays_of(missing)
+        arrays |= arrays_of(missing, (group.start, group.stop))
         if head.weights is not None and tail.weights is not None:
             arrays |= {"head_weights": head.weights, "tail_weights": tail.weights}
         if head.residuals is not None and tail.residuals is not None:
             arrays |= {"head_residuals": head.residuals, "tail_residuals": tail.residuals}
         with self._edges() as folder:
-            write_sealed(folder / _file(group), **arrays)
+            write_sealed(folder / _file(group.index), **arrays)
 
     def read_edges(self, group: int) -> tuple[SourceRows, SourceRows]:
         """What `write_edges` saved.

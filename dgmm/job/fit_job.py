@@ -25,7 +25,7 @@ from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
-from dgmm.job.prepare_stage import note_steps, steps_of, user_units, with_rows
+from dgmm.job.prepare_stage import note_steps, steps_of, user_units, with_repairs, with_rows
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult
 from dgmm.job.row_weights import beside_prepared_rows
@@ -104,8 +104,23 @@ def _run(
     accept_cost: bool,
 ) -> RunResult:
     """Everything but the report."""
+    _note_data(job, inputs.dataset, inputs.fingerprint, directory, recording)
+    keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
+    work = partial(_fitted_and_scored, job, inputs, directory, recording, **keys)
+    return with_repairs(work, directory, recording)
+
+
+def _fitted_and_scored(
+    job: Job,
+    inputs: FitInputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
+    accept_cost: bool,
+) -> RunResult:
+    """The same, from rows that are intact."""
     dataset, data = inputs.dataset, inputs.fingerprint
-    _note_data(job, dataset, data, directory, recording)
     plan = plan_for(job, dataset)
     with run_resources(
         job, directory, recording, plan, data, accept_versions=accept_versions

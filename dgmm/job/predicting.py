@@ -18,7 +18,7 @@ from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
-from dgmm.job.prepare_stage import with_rows
+from dgmm.job.prepare_stage import with_repairs, with_rows
 from dgmm.job.products import MODEL, missing_model, missing_outputs
 from dgmm.job.rebuilding import Rescoring, completed_again, rebuild_outputs
 from dgmm.job.result import RunResult
@@ -90,11 +90,25 @@ def _predict(
 ) -> RunResult:
     """Everything but the report."""
     model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
-    dataset, note = rows_for_model(job, stored, model)
+    _, note = rows_for_model(job, stored, model)
     directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
     directory.record["rows"]["total"] = stored.n_samples
     for text in (*stored.warnings, *([note] if note else [])):
         recording.warning(text)
+    work = partial(_scored, job, inputs, directory, recording, accept_versions=accept_versions)
+    return with_repairs(work, directory, recording)
+
+
+def _scored(
+    job: Job,
+    inputs: PredictionInputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
+) -> RunResult:
+    """The same, from rows that are intact."""
+    model, stored, fingerprint = inputs.model, inputs.dataset, inputs.fingerprint
     plan = plan_for(job, stored, model)
     with run_resources(
         job, directory, recording, plan, fingerprint, accept_versions=accept_versions

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar, cast
 
 from dgmm.config import Job
 from dgmm.data.feature_units import units_of
-from dgmm.data.source_dataset import SourceDataset
+from dgmm.data.source_dataset import DamagedRowsError, SourceDataset
 from dgmm.data.sources.transformed_rows import PREPROCESS, TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.preprocessing import Preprocessing
@@ -23,6 +24,7 @@ from dgmm.ingest.prepare import (
     with_prepared_rows,
 )
 from dgmm.ingest.preprocess_passes import fitted_rows
+from dgmm.ingest.repairing import is_repairable, repair
 from dgmm.job.directory import RunDirectory
 from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import fingerprint
@@ -33,6 +35,8 @@ from dgmm.run_record import Preprocess
 from dgmm.storage.atomic_files import plain
 from dgmm.storage.folders import Folder
 from dgmm.terminal_text import listed
+
+T = TypeVar("T")
 
 
 def with_rows(
@@ -62,18 +66,91 @@ def with_rows(
         return dataset
     target = prepared_target(dataset, directory.folder)
     if is_prepared(dataset, target):
-        if (earlier := (directory.previous or {}).get("prepared")) is not None:
-            directory.record["prepared"] = earlier
-        try:
-            known = _with_known_steps(dataset, target)
-            _note_features(known, directory)
-            return _with_retries(job, known, target)
-        except DataError as error:
-            recording.warning(f"{error}. {PREPARED} is written again")
-            directory.folder.remove(PREPARED)
+        found = _prepared_before(job, dataset, directory, executor, recording, target)
+        if found is not None:
+            return found
     dataset = with_fitted_steps(job, dataset, executor, recording)
     _note_features(dataset, directory)
     return _prepare(job, dataset, directory, executor, recording, target)
+
+
+def _prepared_before(
+    job: Job,
+    dataset: SourceDataset,
+    directory: RunDirectory,
+    executor: Executor,
+    recording: RecordingListener,
+    target: PreparedTarget,
+) -> StoredDataset | None:
+    """The rows that an earlier attempt has prepared; None where they have to be, all of them.
+
+    Chunks that are absent, or that the record calls damaged, are written again.
+    """
+    earlier = directory.record.get("prepared") or (directory.previous or {}).get("prepared")
+    if earlier is not None:
+        directory.record["prepared"] = earlier
+    is_damaged = earlier is not None and earlier.get("is_damaged", False)
+    known: SourceDataset | None = None
+    try:
+        known = _with_known_steps(dataset, target)
+        _note_features(known, directory)
+        found = _with_retries(job, known, target)
+        if not is_damaged:
+            return found
+    except DataError as error:
+        recording.warning(f"{error}. What is damaged or absent is written again")
+    if known is not None and is_repairable(known, target):
+        _repair(job, known, directory, executor, recording, target)
+        with suppress(DataError):
+            return _with_retries(job, known, target)
+    for text in foreign_set_aside(directory.folder, PREPARED):
+        recording.warning(text)
+    directory.folder.remove(PREPARED)
+    return None
+
+
+def _repair(
+    job: Job,
+    dataset: SourceDataset,
+    directory: RunDirectory,
+    executor: Executor,
+    recording: RecordingListener,
+    target: PreparedTarget,
+) -> None:
+    recording.stage("prepare", f"{PREPARED} is repaired")
+    retry_s = job.storage.retry_s
+    n_chunks = repair(dataset, executor, target, retry_s=retry_s, note=recording.note)
+    recording.end_stage()
+    chunks, were = ("chunk", "was") if n_chunks == 1 else ("chunks", "were")
+    recording.warning(
+        f"{n_chunks:,} {chunks} of {PREPARED} {were} damaged or absent, and written again from "
+        "the source"
+    )
+    if "prepared" in directory.record:
+        directory.record["prepared"].pop("is_damaged", None)
+    directory.write()
+
+
+def with_repairs(work: Callable[[], T], directory: RunDirectory, recording: RecordingListener) -> T:
+    """What `work` gives, which begins with `with_rows`; done anew where prepared rows are damaged.
+
+    Once: rows that are damaged again are an error. A run that is killed meanwhile repairs them when
+    it is started again.
+
+    Raises
+    ------
+    DamagedRowsError
+        If they are damaged again.
+    """
+    try:
+        return work()
+    except DamagedRowsError as error:
+        if "prepared" not in directory.record:
+            raise
+        recording.warning(f"{PREPARED} is damaged: {error.found}")
+        directory.record["prepared"]["is_damaged"] = True
+        directory.write()
+    return work()
 
 
 def prepared_target(dataset: SourceDataset, folder: Folder) -> PreparedTarget:

@@ -10,9 +10,8 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.rows_with_residuals import RowsWithResiduals
 from dgmm.data.transformed_dataset import TransformedDataset
 from dgmm.data.transforms.asked_step import residual_place
-from dgmm.data.zarr.vector import open_zarr_vector
 from dgmm.job.directory import RunDirectory
-from dgmm.job.products import PREPARED
+from dgmm.job.prepared_vectors import prepared_vector
 
 
 def with_residuals(
@@ -25,14 +24,13 @@ def with_residuals(
 
     Raises
     ------
-    DataError
-        If an array of residuals is damaged or absent.
+    DamagedRowsError
+        If an array of residuals is damaged, or lacks chunks.
     """
     wanted = [name for name in names if residual_place(name) is not None]
     if not wanted:
         return dataset
     if isinstance(dataset, TransformedDataset):
         return replace(dataset, has_residuals=True)
-    path, seconds = str(directory.path / PREPARED), job.storage.retry_s
-    found = (open_zarr_vector(path, name).with_retries(seconds) for name in wanted)
+    found = (prepared_vector(job, directory, name) for name in wanted)
     return RowsWithResiduals(dataset, tuple(found))

@@ -11,7 +11,7 @@ from dgmm.data.weighted_dataset import WeightedStoredDataset
 from dgmm.data.zarr.vector import open_zarr_vector
 from dgmm.ingest.prepared_arrays import WEIGHTS
 from dgmm.job.directory import RunDirectory
-from dgmm.job.products import PREPARED
+from dgmm.job.prepared_vectors import prepared_vector
 
 
 def beside_plain_rows(job: Job, dataset: StoredDataset) -> StoredDataset:
@@ -38,11 +38,16 @@ def beside_plain_rows(job: Job, dataset: StoredDataset) -> StoredDataset:
 def beside_prepared_rows(
     job: Job, dataset: StoredDataset, directory: RunDirectory
 ) -> StoredDataset:
-    """The rows of a source with the weights that were prepared with them; others as they are."""
+    """The rows of a source with the weights that were prepared with them; others as they are.
+
+    Raises
+    ------
+    DamagedRowsError
+        If the weights are damaged, or lack chunks.
+    """
     if not isinstance(dataset, SourceDataset) or not dataset.description.has_weights:
         return dataset
-    found = open_zarr_vector(str(directory.path / PREPARED), WEIGHTS)
-    return _joined(dataset, found.with_retries(job.storage.retry_s), job)
+    return _joined(dataset, prepared_vector(job, directory, WEIGHTS), job)
 
 
 def _joined(dataset: StoredDataset, weights: StoredDataset, job: Job) -> StoredDataset:

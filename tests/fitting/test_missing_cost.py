@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.errors import JobFileError
-from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.missing_cost import CostNotAcceptedError, MissingCost, require_accepted
+from dgmm.fitting.preparation import prepare_models
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import family_named
 from dgmm.reduction.blocks import BlockGrid
 
 N, D, K = 100_000, 27, 16
+FAMILIES = ("full", "diag")
 
 
 def cost(family, n_patterns, share=0.5, n_rows=N):
@@ -86,6 +90,21 @@ def test_patterns_of_many_rows_cost_more_of_a_faster_pass_with_compiled_code():
     full, grid = family_named("full"), BlockGrid(N, D)
     found = MissingCost.of(full, K, patterns, grid, by_row=1.0).factor
     assert 1.0 < found / MissingCost.of(full, K, patterns, grid).factor < 1.5
+
+
+def test_of_several_models_the_highest_cost_is_refused_whatever_their_order(monkeypatch):
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    rng = np.random.default_rng(0)
+    rows = ArrayDataset(np.where(rng.random((2000, 3)) < 0.2, np.nan, rng.normal(size=(2000, 3))))
+    full, diag = (FitSettings(3, covariance_type=t, missing="marginalise") for t in FAMILIES)
+    found = []
+    with ThreadExecutor(1) as executor:
+        for models in ([full], [diag], [full, diag], [diag, full]):
+            with pytest.raises(CostNotAcceptedError) as refused:
+                prepare_models(rows, executor, models)
+            found.append(refused.value.cost.factor)
+    assert found[0] > found[1]
+    assert found[0] == found[2] == found[3]
 
 
 def test_of_few_rows_nobody_is_warned():

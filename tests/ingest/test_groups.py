@@ -46,14 +46,14 @@ def test_chunks_within_groups_and_those_that_straddle_them_are_all_chunks(seed):
 
 def test_a_large_part_is_a_group_and_small_ones_share_groups_of_several_chunks():
     groups = groups_of(parts_of([1_000_000, *[100] * 9000]), 1000)
-    assert [len(group.parts) for group in groups[:2]] == [1, 80]
+    assert [len(group.parts) for group in groups[:2]] == [1, 160]
     assert groups[0].name == "part 0"
-    assert groups[1].name == "part 1 to part 80"
+    assert groups[1].name == "part 1 to part 160"
 
 
-def test_few_rows_are_cut_into_groups_of_two_chunks():
+def test_few_rows_are_cut_into_groups_of_four_chunks():
     groups = groups_of(parts_of([100] * 54), 1000)
-    assert [group.stop - group.start for group in groups] == [2000, 2000, 1400]
+    assert [group.stop - group.start for group in groups] == [4000, 1400]
 
 
 @pytest.mark.parametrize(("d", "dtype"), [(1, "f4"), (6, "f8"), (27, "f4"), (5000, "f4")])

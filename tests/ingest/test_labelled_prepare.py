@@ -35,8 +35,9 @@ CASES = {
 @pytest.mark.timeout(280)
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals to workers")
 def test_each_of_a_thousand_chunks_is_read_once_by_two_workers_but_for_what_one_lost(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dgmm.ingest.groups._LEAST_CHUNKS", 2)
     with local_cluster(2) as executor:
         for name, (sizes, chunks, deadly) in CASES.items():
             path = written(ocean(sizes), tmp_path / name / "ocean.zarr", chunks, PACKED)

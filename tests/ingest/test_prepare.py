@@ -41,7 +41,8 @@ FEW = (0, 3, 2500, 1, 2000, 700, 700, 1024, 1)
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    """Blocks and chunks of 1024 rows of up to 4 features: sizes above make many of them."""
+    """Blocks and chunks of 1024 rows of up to 4 features: sizes above make many groups of them."""
+    monkeypatch.setattr("dgmm.ingest.groups._LEAST_CHUNKS", 2)
     monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 8 * 4096)
     monkeypatch.setattr("dgmm.reduction.blocks.ROW_QUANTUM", 1024)
     monkeypatch.setattr("dgmm.data.source_dataset._CHUNK_BYTES", 1)
@@ -281,11 +282,23 @@ def test_rows_of_weight_0_are_not_counted(tmp_path, monkeypatch):
 def test_groups_that_an_attempt_of_an_earlier_version_has_done_are_counted(tmp_path, monkeypatch):
     source = source_of(tmp_path, gaps=8)
     with monkeypatch.context() as patch:
-        patch.setattr("dgmm.ingest.prepared_arrays.arrays_of", lambda _: {})
+        patch.setattr("dgmm.ingest.prepared_arrays.arrays_of", lambda *_: {})
         patch.setattr(stage, "shared_chunks", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepared(source, tmp_path, 1)
     assert counted_missing(prepared(source, tmp_path, 1)).patterns.n_patterns == 7
+
+
+def test_groups_of_other_rows_are_not_taken_for_done(tmp_path, monkeypatch):
+    source = source_of(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("dgmm.ingest.groups._LEAST_CHUNKS", 1)
+        patch.setattr(stage, "shared_chunks", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepared(source, tmp_path, 1)
+    rows = prepared(source, tmp_path)
+    blocks = rows.read_blocks(BlockRange(0, rows.grid.n_blocks))
+    np.testing.assert_array_equal(np.concatenate([b.values for b in blocks]), source.all_rows())
 
 
 def test_a_group_whose_edges_are_damaged_is_read_again_by_the_attempt_that_finds_it(

@@ -29,7 +29,8 @@ def files(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_a_killed_worker_costs_the_parts_of_its_group_and_no_byte(tmp_path):
+def test_a_killed_worker_costs_the_parts_of_its_group_and_no_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr("dgmm.ingest.groups._LEAST_CHUNKS", 2)
     (tmp_path / "log").mkdir()
     source = FormulaSource(
         (ROWS_A_PART,) * N_PARTS, D, str(tmp_path / "log"), dtype="<f4", kill_at=KILLED_AT

@@ -118,3 +118,31 @@ def test_a_plan_counts_rows_in_place_where_it_is_asked_to(tmp_path, source, caps
     seen = planned(capsys, plain, "--count-missing")
     assert "in 7 patterns" in seen
     assert "estimated from 2 of 7 blocks; others may have more patterns" in seen
+
+
+@pytest.mark.parametrize("is_source", [True, False])
+def test_of_several_models_the_highest_cost_is_asked_for(
+    tmp_path, source, capsys, monkeypatch, is_source
+):
+    data = source.save(tmp_path / "rows.json") if is_source else by_hand(tmp_path, source)
+    alone, short = [], {"initialisation": {"n_sample_starts": 1}}
+    for k, kind in ((4, "diag"), (2, "full"), (4, "full")):
+        model = {"n_components": k, "covariance_type": kind, "max_iter": 1}
+        name = f"{kind}-{k}"
+        own = job_of(tmp_path, data, name, data=MARGINALISE, model=model, **short)
+        assert run(["run", "--quiet", str(own)]) == 0
+        alone.append(record(tmp_path / name)["missing"]["cost"])
+    assert len(set(alone)) == 3
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.job.missing_plan.MOST_COST", 1.0)
+    kinds = ["diag", "full"]
+    short |= {"model": {"n_components": [2, 4], "covariance_type": kinds, "max_iter": 1}}
+    job = str(job_of(tmp_path, data, data=MARGINALISE, selection={"split_starts": False}, **short))
+    assert "marginalised over" in planned(capsys, job)
+    assert run(["run", "--quiet", job]) == 78
+    assert f"about {max(alone):.2g} times as long" in capsys.readouterr().err
+    assert record(tmp_path / "run")["missing"]["cost"] == max(alone)
+    asked = f"about {max(alone):.2g} times as long as one over complete rows (--accept-cost)"
+    assert asked in planned(capsys, job)
+    assert run(["run", "--quiet", "--accept-cost", job]) == 0
+    assert len(record(tmp_path / "run")["selection"]["models"]) == 4

@@ -53,15 +53,15 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_process_that_is_killed_while_it_prepares_goes_on_with_the_same_bytes(tmp_path):
-    sizes, d = (20_000,) * 10, 27  # two groups of five parts
+    sizes, d = (20_000,) * 14, 27  # two groups, of nine and five parts
     (tmp_path / "log").mkdir()
-    source = FormulaSource(sizes, d, str(tmp_path / "log"), dtype="<f4", kill_at=7)
+    source = FormulaSource(sizes, d, str(tmp_path / "log"), dtype="<f4", kill_at=11)
     job = job_of(tmp_path, source.save(tmp_path / "rows.json"), cluster={"n_workers": 1})
     script = [sys.executable, formula_jobs.__file__, "ingest", "--quiet", str(job)]
     assert subprocess.run(script, check=False, cwd=tmp_path).returncode == 9
     assert (tmp_path / "run" / "prepared.zarr.part").is_dir()
     assert run(["ingest", "--quiet", str(job)]) == 0
-    assert source.n_reads() == {i: 2 if i in {5, 6, 7} else 1 for i in range(10)}
+    assert source.n_reads() == {i: 2 if i in {9, 10, 11} else 1 for i in range(14)}
     assert record(tmp_path / "run")["attempts"][0]["status"] == "running"
     same = FormulaSource(sizes, d, dtype="<f4").save(tmp_path / "same.json")
     assert run(["ingest", "--quiet", str(job_of(tmp_path, same, "whole"))]) == 0
@@ -103,12 +103,23 @@ def test_a_model_is_applied_to_a_source_and_its_outputs_are_written_again(tmp_pa
     assert bits(tmp_path / "predicted") == before
 
 
-def test_prepared_rows_that_were_damaged_are_written_again(tmp_path, source):
+#: A group without consolidated metadata.
+GROUP = {"zarr_format": 3, "node_type": "group"}
+
+
+def attributes(folder):
+    return json.loads((folder / "zarr.json").read_text())["attributes"]
+
+
+def test_prepared_rows_without_metadata_are_all_written_again(tmp_path, source):
     data = source.save(tmp_path / "rows.json")
     assert (
         run(["run", "--quiet", str(job_of(tmp_path, data, model={"max_iter": 1, "tol": 0}))]) == 0
     )
-    (tmp_path / "run" / "prepared.zarr" / "rows" / "c" / "0" / "0").unlink()
+    (tmp_path / "run" / "prepared.zarr" / "rows" / "zarr.json").write_text("{")
+    (tmp_path / "run" / "prepared.zarr" / "zarr.json").write_text(
+        json.dumps(GROUP | {"attributes": attributes(tmp_path / "run" / "prepared.zarr")})
+    )
     longer = job_of(tmp_path, data, model={"max_iter": 3, "tol": 0})
     assert run(["run", "--quiet", str(longer)]) == 0
     assert set(source.n_reads().values()) == {2}
@@ -258,15 +269,3 @@ def test_a_plan_says_what_is_prepared_and_what_that_holds(tmp_path, source, caps
     assert "          every row follows from its number" in said
     assert "one read of the source" in said
     assert not any(source.n_reads().values())
-
-
-def test_a_damaged_chunk_of_prepared_rows_is_said_to_be_made_anew(tmp_path, source, capsys):
-    job = job_of(tmp_path, source.save(tmp_path / "rows.json"))
-    assert run(["ingest", "--quiet", str(job)]) == 0
-    prepared = tmp_path / "run" / "prepared.zarr"
-    chunk = next(p for p in sorted((prepared / "rows" / "c").rglob("*")) if p.is_file())
-    chunk.write_bytes(b"damaged")
-    assert run(["run", "--quiet", str(job)]) == 65
-    assert "remove that Zarr group (prepared.zarr in the run directory)" in capsys.readouterr().err
-    shutil.rmtree(prepared)
-    assert run(["run", "--quiet", str(job)]) == 0

@@ -165,7 +165,8 @@ class TransformedRows:
         for rows in self.untransformed(part):
             values, residuals = self._transformed(self.steps, rows.values)
             with np.errstate(over="ignore"):  # beyond float32 is infinite, which is refused later
-                yield SourceRows(values.astype(dtype), rows.weights, residuals)
+                stored = values.astype(dtype)
+            yield SourceRows(stored, rows.weights, residuals)
 
     def _transformed(
         self, steps: Preprocessing, rows: NDArray[Any]
