@@ -16,10 +16,10 @@ SCRIPT = Path(__file__).with_name("preparing_process.py")
 #: threads happened to meet (101 to 103 MB of 2 million rows, 110 to 112 of 8 million). With one
 #: heap, and chunks of rows taken from the system and given back, a peak is what preparing holds.
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
-#: Two threads meet with the most that each holds only where each has several groups: 2 million
-#: rows are 7 groups, and stay 2 to 4 MB below. From 4 million on it is 97.0 to 97.7 MB, and 100.0
-#: to 100.7 of 64 million; of that 0.3 MB are the parts' descriptions, which the plan has too.
-FEW, MANY = 4_000_000, 64_000_000
+#: Two threads meet with the most that each holds only where each has several groups: 4 million
+#: rows are 8 groups, 102.9 to 104.3 MB. 8 million take 104.3 to 105.3 MB, 128 million 107.0 to
+#: 107.7; of that the parts' descriptions, which the plan has too, are 0.9 MB.
+FEW, MANY = 8_000_000, 128_000_000
 
 
 def measured(folder: Path, n_samples: int) -> dict[str, int]:
