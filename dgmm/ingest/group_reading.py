@@ -62,7 +62,7 @@ class GroupReader:
             self.arrays.write(start, rows)
             missing = missing.merge(MissingCounts.of_rows(rows.values, rows.weights))
         tail = batches.take(group.stop - last)
-        missing = missing.merge(MissingCounts.of_rows(tail.values, tail.weights))
+        missing = missing.merge(MissingCounts.of_rows(tail.values, tail.weights)).recordable()
         batches.end()
         if first < last:
             self.arrays.sync(first, last)

@@ -20,7 +20,7 @@ def arrays_of(missing: MissingCounts, rows: tuple[int, int]) -> dict[str, NDArra
     sums = (
         *rows,
         *(found.is_more, found.n_rows, found.n_partial),
-        *(missing.n_empty, missing.n_missing, missing.n_weightless),
+        *(missing.n_empty, missing.n_missing, missing.n_weightless, missing.is_unlisted),
     )
     return {_BITS: found.bits, _COUNTS: found.counts, _SUMS: np.array(sums, np.int64)}
 
@@ -30,7 +30,8 @@ def counts_in(arrays: Mapping[str, NDArray[Any]], rows: tuple[int, int]) -> Miss
     if _SUMS not in arrays:
         return None
     start, stop, is_more, n_rows, n_partial, *others = arrays[_SUMS].tolist()
+    n_empty, n_missing, n_weightless, *rest = others  # earlier versions left no patterns out
     if (start, stop) != rows:
         return None
     patterns = MissingPatterns(arrays[_BITS], arrays[_COUNTS], bool(is_more), n_rows, n_partial)
-    return MissingCounts(patterns, *others)
+    return MissingCounts(patterns, n_empty, n_missing, n_weightless, rest == [1])

@@ -21,9 +21,9 @@ from dgmm.runtime.environment import all_compile_alike, process_environment
 def cost_of(
     job: Job, counts: MissingCounts, grid: BlockGrid, *, is_everywhere: bool | None = None
 ) -> MissingCost | None:
-    """The cost of a job's passes over rows of which that is known; None where nothing is missing.
+    """The cost of a job's passes over rows of which that is known.
 
-    Of several models the highest.
+    None where nothing is missing, or patterns are not listed. Of several models the highest.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def cost_of(
     is_everywhere
         Whether driver and workers have the same Numba; by default whether this process has any.
     """
-    if not counts.patterns.n_partial:
+    if not counts.patterns.n_partial or counts.is_unlisted:
         return None
     if is_everywhere is None:
         is_everywhere = process_environment()["compiled"] is not None

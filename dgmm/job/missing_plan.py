@@ -109,6 +109,7 @@ def _told(
         cost = cost_of(job, counts, grid)
     lines = [f"marginalised over: {counts.describe()} ({how})"]
     lines += [] if cost is None else [_takes(cost.factor)]
+    lines += [f"the run counts the patterns{_may_ask(job)}"] if counts.is_unlisted else []
     return "\n".join([*lines, *_patterns(counts, dataset.feature_names)])
 
 

@@ -268,6 +268,36 @@ def test_more_patterns_than_are_told_apart_are_more_in_whatever_groups_they_are(
     assert found.n_missing == int(np.isnan(source.all_rows()).sum())
 
 
+def test_metadata_of_wide_rows_stay_small_whatever_patterns_they_have(tmp_path):
+    """600 patterns of 2,100 features would be 316 KB of text, twice."""
+    found = counted_missing(prepared(source_of(tmp_path, sizes=(600,), d=2100, gaps=600), tmp_path))
+    assert (found.is_unlisted, found.patterns.n_partial) == (True, 599)
+    for path in (tmp_path / "prepared.zarr").rglob("zarr.json"):
+        assert path.stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_groups_leave_out_patterns_that_take_too_many_bytes(tmp_path, monkeypatch, n_threads):
+    monkeypatch.setattr("dgmm.data.summary.missing_counts.MOST_RECORDED_BYTES", 3)
+    saved = []
+    real = PreparedArrays.write_edges
+
+    def write_edges(self, group, head, tail, missing):
+        real(self, group, head, tail, missing)
+        saved.append(self.missing_of(group))
+
+    monkeypatch.setattr(PreparedArrays, "write_edges", write_edges)
+    source = source_of(tmp_path, gaps=8)
+    found = counted_missing(prepared(source, tmp_path, n_threads))
+    assert len(saved) > 1
+    assert all(len(each.patterns.bits) <= 3 for each in saved)
+    assert sum(each.is_unlisted for each in saved) > 1
+    missing = np.isnan(source.all_rows())
+    assert found.is_unlisted
+    assert found.n_empty == int(missing.all(axis=1).sum())
+    assert found.n_missing == int(missing[~missing.all(axis=1)].sum())
+
+
 def test_rows_of_weight_0_are_not_counted(tmp_path, monkeypatch):
     weights = "formula_source.formula_weights"
     monkeypatch.setattr(weights, lambda start, stop: np.arange(start, stop) % 2.0)

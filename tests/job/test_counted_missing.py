@@ -86,6 +86,20 @@ def test_ingest_warns_of_a_cost_that_the_run_will_ask_for(tmp_path, source, caps
     assert "dgmm run will ask for --accept-cost" in capsys.readouterr().err
 
 
+def test_patterns_too_many_to_record_are_counted_by_the_run(tmp_path, source, capsys, monkeypatch):
+    monkeypatch.setattr("dgmm.data.summary.missing_counts.MOST_RECORDED_BYTES", 3)
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
+    assert run(["ingest", "--quiet", job]) == 0
+    number = "in patterns too many to record"
+    assert number in capsys.readouterr().err
+    text = planned(capsys, job)
+    assert f"{number}; {counts()[7]:,} have no value (counted when the rows were written)" in text
+    assert "the run counts the patterns. If they make passes take more than 50 times" in text
+    assert "missing" not in record(tmp_path / "run")
+    assert run(["run", "--quiet", job]) == 0
+    assert record(tmp_path / "run")["missing"]["patterns"] == 7
+
+
 def test_rows_that_are_prepared_elsewhere_keep_their_counts(tmp_path, source, capsys):
     job = str(job_of(tmp_path, source.save(tmp_path / "rows.json")))
     to = tmp_path / "rows.zarr"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns, different_rows
+
+#: Bytes of patterns that are recorded; as text of a record they are twice as many.
+MOST_RECORDED_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +29,16 @@ class MissingCounts:
         Values that the rows of `patterns` lack.
     n_weightless : int
         Rows of weight 0, of which nothing else is counted.
+    is_unlisted : bool
+        Whether patterns of some rows were left out for their bytes (`recordable`): `patterns` has
+        none then, and how many there are is not known.
     """
 
     patterns: MissingPatterns
     n_empty: int = 0
     n_missing: int = 0
     n_weightless: int = 0
+    is_unlisted: bool = False
 
     @classmethod
     def zero(cls, n_features: int) -> Self:
@@ -67,7 +74,19 @@ class MissingCounts:
             self.n_empty + other.n_empty,
             self.n_missing + other.n_missing,
             self.n_weightless + other.n_weightless,
+            self.is_unlisted or other.is_unlisted,
         )
+
+    def recordable(self) -> Self:
+        """The same without patterns that take more than `MOST_RECORDED_BYTES`.
+
+        4,096 patterns of 17,000 features are 8.7 MB, and as text more than metadata of Zarr may be.
+        """
+        found = self.patterns
+        if found.bits.nbytes <= MOST_RECORDED_BYTES:
+            return self
+        none = replace(found, bits=found.bits[:0], counts=found.counts[:0], is_more=True)
+        return replace(self, patterns=none, is_unlisted=True)
 
     @property
     def lacks(self) -> float:
@@ -80,16 +99,17 @@ class MissingCounts:
         n_rows = found.n_rows + n_empty
         if not found.n_partial and not n_empty:
             return f"none of {n_rows:,} rows lacks a value"
-        number = f"more than {MOST_PATTERNS:,}" if found.is_more else f"{found.n_patterns:,}"
         ending = "" if found.n_patterns == 1 else "s"
-        return (
-            f"{found.n_partial:,} of {n_rows:,} rows lack some values, in {number} pattern{ending}"
-            + (f"; {n_empty:,} have no value" if n_empty else "")
+        number = f"more than {MOST_PATTERNS:,}" if found.is_more else f"{found.n_patterns:,}"
+        several = "patterns too many to record" if self.is_unlisted else f"{number} pattern{ending}"
+        return f"{found.n_partial:,} of {n_rows:,} rows lack some values, in {several}" + (
+            f"; {n_empty:,} have no value" if n_empty else ""
         )
 
     def record(self) -> dict[str, Any]:
-        """Plain values for JSON; a pattern is the hexadecimal text of its bits."""
-        found = self.patterns
+        """Plain values for JSON of what is recordable; a pattern is the hexadecimal of its bits."""
+        counts = self.recordable()
+        found = counts.patterns
         texts = (row.tobytes().hex() for row in found.bits)
         patterns = dict(zip(texts, found.counts.tolist(), strict=True))
         return {
@@ -99,6 +119,7 @@ class MissingCounts:
             "weightless": self.n_weightless,
             "values": self.n_missing,
             "patterns": None if found.is_more else patterns,
+            "unlisted": counts.is_unlisted,
         }
 
     @classmethod
@@ -117,6 +138,7 @@ class MissingCounts:
             patterns = MissingPatterns(bits.copy(), counts, listed is None, n_rows, n_partial)
             if listed is not None and int(counts.sum()) != n_rows:
                 return None
-            return cls(patterns, n_empty, n_missing, int(found["weightless"]))
+            is_unlisted = bool(found.get("unlisted", False))
+            return cls(patterns, n_empty, n_missing, int(found["weightless"]), is_unlisted)
         except (KeyError, TypeError, ValueError, OverflowError):
             return None

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from dgmm.data.summary.missing_counts import MissingCounts
+from dgmm.data.summary.missing_counts import MOST_RECORDED_BYTES, MissingCounts
+from dgmm.data.summary.missing_patterns import MissingPatterns, different_rows
 
 N, D = 3000, 11
 
@@ -25,6 +26,7 @@ def as_values(counts):
     return (
         *(found.bits.tolist(), found.counts.tolist(), found.is_more, found.n_rows),
         *(found.n_partial, counts.n_empty, counts.n_missing, counts.n_weightless),
+        counts.is_unlisted,
     )
 
 
@@ -65,6 +67,39 @@ def test_a_record_of_more_patterns_than_are_told_apart_has_none():
     assert counts.record()["patterns"] is None
     assert as_values(MissingCounts.of_record(counts.record(), 13)) == as_values(counts)
     assert "in more than 4,096 patterns" in counts.describe()
+
+
+def wide(n_patterns, d):
+    """Different patterns of one row each, without their rows."""
+    missing = (np.arange(1, n_patterns + 1)[:, None] >> np.arange(16)) & 1
+    bits = np.zeros((n_patterns, -(-d // 8)), np.uint8)
+    bits[:, :2] = np.packbits(missing, axis=1)
+    bits, counts = different_rows(bits)
+    return MissingCounts(MissingPatterns.of_counts(bits, counts), 3, int(missing.sum()), 2)
+
+
+def test_a_record_has_no_patterns_that_take_too_many_bytes():
+    counts = wide(4000, 17_000)
+    text = json.dumps(counts.record())
+    assert len(text) < 1000
+    found = MissingCounts.of_record(json.loads(text), 17_000)
+    assert (found.is_unlisted, found.patterns.n_patterns) == (True, None)
+    assert (found.patterns.n_partial, found.n_empty, found.n_missing) == (4000, 3, counts.n_missing)
+    told = "4,000 of 4,003 rows lack some values, in patterns too many to record; 3 have no value"
+    assert found.describe() == told
+    merged = found.merge(wide(1, 17_000))
+    assert (merged.is_unlisted, merged.patterns.n_partial) == (True, 4001)
+    assert len(json.dumps(wide(60, 17_000).record())) < 2 * MOST_RECORDED_BYTES
+    assert len(wide(60, 17_000).record()["patterns"]) == 60
+
+
+def test_a_record_of_an_earlier_version_has_all_its_patterns(monkeypatch):
+    monkeypatch.setattr("dgmm.data.summary.missing_counts.MOST_RECORDED_BYTES", 2**30)
+    counts = wide(4000, 2000)
+    record = counts.record()
+    del record["unlisted"]
+    monkeypatch.undo()
+    assert as_values(MissingCounts.of_record(record, 2000)) == as_values(counts)
 
 
 @pytest.mark.parametrize(
