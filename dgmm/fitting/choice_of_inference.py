@@ -85,7 +85,8 @@ class OneGaussian:
     """Mean (d,) and covariance of all data as one component's, standardised units.
 
     Of the sample, which is all rows where they are few; where values are missing of the Gaussian
-    that was fitted to what was observed. The divisor is m − 1, as in mclust and scikit-learn.
+    that was fitted to what was observed. The divisor is m − 1 for m rows, as in mclust and
+    scikit-learn; of weighted rows `_n_measured` gives m.
     """
 
     family: Family
@@ -104,7 +105,8 @@ class OneGaussian:
             mean, covariances = whole.means[0], whole.covariances
         else:
             mean, covariances = _in_family(prepared.fill.gaussian, family)
-        covariances = covariances * (len(rows) / max(len(rows) - 1, 1))
+        m = _n_measured(prepared)
+        covariances = covariances * (m / (m - 1) if m > 1 else 1.0)
         added = family.regularised(covariances, prepared.regularisation)
         return cls(family, prepared.standardisation, mean, added)
 
@@ -112,6 +114,18 @@ class OneGaussian:
     def n_features(self) -> int:
         """d."""
         return len(self.mean)
+
+
+def _n_measured(prepared: PreparedFit) -> float:
+    """Rows that the sample is worth: Σw of counts where it is all rows, so that copies are equal.
+
+    Else (Σw)²/Σw² of its weights (Kish, 1965), with which m/(m − 1) makes the covariance unbiased.
+    """
+    summary, m = prepared.summary, len(prepared.sample)
+    if prepared.problem.counts_are_rows and m == summary.n_kept:
+        return summary.weight
+    weights = summary.sample_weights
+    return m if weights is None else float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def _in_family(gaussian: Parameters, family: Family) -> tuple[Array, Array]:

@@ -141,6 +141,54 @@ def test_counts_weigh_as_copies_against_the_prior(family: Family) -> None:
     assert np.abs(weighted.covariances - copied.covariances).max() <= 1e-10
 
 
+@FAMILY
+@pytest.mark.parametrize("inference", ["map", "variational"])
+@pytest.mark.parametrize("is_uniform", [False, True])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_counts_are_copies_under_a_default_prior_too(
+    family: Family, inference: str, is_uniform: bool
+) -> None:
+    """The data's covariance, of which the prior is made, counts a row of weight w as w rows."""
+    rng = np.random.default_rng(7)
+    X = np.concatenate([c + rng.normal(size=(6, 2)) for c in (-4.0, 4.0)])
+    counts = np.full(12, 5) if is_uniform else rng.integers(1, 9, 12)
+    own = GaussianMixture(
+        2, covariance_type=family.name, inference=inference, max_iter=6, tol=0.0,
+        weight_kind="counts", acceleration="none", weights_init=[0.5, 0.5], means_init=X[[0, 9]],
+        precisions_init={
+            "full": np.stack([np.eye(2)] * 2),
+            "tied": np.eye(2),
+            "diag": np.ones((2, 2)),
+            "spherical": np.ones(2),
+        }[family.name],
+    )  # fmt: skip
+    weighted = own.fit(X, sample_weight=counts.astype(float))
+    found, bound = weighted.model_, weighted.lower_bound_
+    copies = own.fit(np.repeat(X, counts, axis=0))
+    assert np.abs(found.covariances / copies.model_.covariances - 1.0).max() <= 1e-10
+    assert np.abs(found.means - copies.model_.means).max() <= 1e-10
+    assert abs(bound - copies.lower_bound_) <= 1e-10
+
+
+def test_importance_weights_measure_the_data_by_their_effective_rows() -> None:
+    """The default covariance of the prior is Σw(x − m)²/Σw · n_eff/(n_eff − 1), at any scale."""
+    rng = np.random.default_rng(3)
+    X, w = rng.normal(size=(30, 2)), rng.uniform(0.1, 4.0, 30)
+    mean = w @ X / w.sum()
+    n_eff = w.sum() ** 2 / (w**2).sum()
+    expected = w @ (X - mean) ** 2 / w.sum() * n_eff / (n_eff - 1.0)
+    own = GaussianMixture(
+        1, covariance_type="diag", inference="variational", reg_covar=0.0, max_iter=1, tol=0.0,
+        weight_kind="importance", random_state=0,
+    )  # fmt: skip
+    for scale in (1.0, 1e3):
+        with pytest.warns(UserWarning, match="MAX_ITER_REACHED|worth"):
+            found = own.fit(X, sample_weight=scale * w).model_.covariances[0]
+        # With one component the M-step is (Λ₀ + n S)/(ν + n), n the number of rows.
+        scatter = 30 * (w @ (X - mean) ** 2 / w.sum())
+        assert found == pytest.approx((expected + scatter) / (2 + 30), rel=1e-9)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_component_of_two_rows_keeps_a_covariance() -> None:
     rng = np.random.default_rng(0)
