@@ -27,6 +27,7 @@ from dgmm.fitting.iterate import Iterations
 from dgmm.fitting.missing_cost import MissingCost
 from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.preparation import prepare
+from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.regularised_components import FittedSample, regularised_warnings
 from dgmm.fitting.restarts import (
     StartTransform,
@@ -143,10 +144,7 @@ def concluded(
     noted = regularisation_events(chosen, prepared.added)
     for event in noted:
         listener.component(asdict(event))
-    model = MixtureModel(
-        *(inference.model(chosen.parameters), prepared.standardisation, dataset.feature_names),
-        feature_units=units_of(dataset),
-    )
+    model = fitted_model(dataset, prepared, chosen)
     result = Fit(
         model=model,
         chosen=chosen,
@@ -182,6 +180,15 @@ def concluded(
     for text in result.warnings[len(prepared.warnings) :]:
         listener.warning(text)
     return result
+
+
+def fitted_model(dataset: Dataset, prepared: PreparedFit, candidate: FitCandidate) -> MixtureModel:
+    """The mixture that a candidate has come to, with the names and units of the data's features."""
+    parameters = prepared.problem.inference.model(candidate.parameters)
+    return MixtureModel(
+        *(parameters, prepared.standardisation, dataset.feature_names),
+        feature_units=units_of(dataset),
+    )
 
 
 def _check_outcome(chosen: FitCandidate) -> None:

@@ -17,7 +17,7 @@ from dgmm.fitting.selection.sweep import Sweep
 from dgmm.job.accepted_cost import require_known_cost_accepted
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
-from dgmm.job.fit_record import conclusion, note_fit, record_scoring, write_sample
+from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
 from dgmm.job.given_start import given_model, given_parameters
 from dgmm.job.lifecycle import run_recorded
@@ -25,7 +25,7 @@ from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
-from dgmm.job.prepare_stage import note_steps, steps_of, user_units, with_repairs, with_rows
+from dgmm.job.prepare_stage import note_steps, steps_of, with_repairs, with_rows, with_steps
 from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult
 from dgmm.job.row_weights import beside_prepared_rows
@@ -165,12 +165,12 @@ def _fitted(
             given = given_parameters(start)
             result = fit(rows, work.executor, settings[0], recording, given, progress=state)
         else:
-            result, several = fit_several(job, rows, settings, directory, recording, work, steps)
+            complete = partial(with_steps, dataset=dataset)
+            result, several = fit_several(job, rows, settings, directory, recording, work, complete)
     except CostNotAcceptedError as error:
         directory.record["missing"] = error.cost.record()  # `plan` reads it
         raise
-    units = user_units(dataset)
-    result = replace(result, model=replace(result.model, preprocess=steps, feature_units=units))
+    result = replace(result, model=with_steps(result.model, dataset))
     result = with_clusters(job, result, directory, recording)
     note_fit(directory, result)
     if several is not None:
@@ -235,8 +235,7 @@ def _save(
         model,
         directory,
         listener,
-        n_rows=result.summary.n_kept,
         mean_log_likelihood=directory.record["mean_log_likelihood"],
         outcome=directory.record["outcome"],
-        **({} if result.weights is None else {"row_weights": result.weights.record()}),
+        **about_rows(result),
     )

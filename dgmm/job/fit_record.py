@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,13 @@ def note_fit(directory: RunDirectory, result: Fit) -> None:
     if result.weights is not None:
         directory.record["weights"] = result.weights.record()
     directory.write()
+
+
+def about_rows(result: Fit) -> dict[str, Any]:
+    """What model.json says, for people, of the rows that a model was fitted to."""
+    weights = result.weights
+    own = {} if weights is None else {"row_weights": weights.record()}
+    return {"n_rows": result.summary.n_kept} | own
 
 
 def record_scoring(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from dgmm.config import Job
@@ -30,6 +31,7 @@ from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import PREPARED
+from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.executor import Executor
 from dgmm.run_record import Preprocess
 from dgmm.storage.atomic_files import plain
@@ -170,6 +172,11 @@ def user_units(dataset: StoredDataset) -> Mapping[str, str]:
     if isinstance(source, TransformedRows):
         return source.source.description.units
     return units_of(dataset)
+
+
+def with_steps(model: MixtureModel, dataset: StoredDataset) -> MixtureModel:
+    """A model of prepared rows as a user needs it: with the steps before it, and units of rows."""
+    return replace(model, preprocess=steps_of(dataset), feature_units=user_units(dataset))
 
 
 def note_steps(

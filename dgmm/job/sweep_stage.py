@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
-from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.fitting.fit import Fit
 from dgmm.fitting.iterate import model_fields
 from dgmm.fitting.selection.choice import Scored
 from dgmm.fitting.selection.sweep import Sweep, SweptModel, sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
+from dgmm.job.fit_record import about_rows
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import MODELS
 from dgmm.job.run_resources import RunResources
+from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model
 from dgmm.selection_record import ModelName, Selection, SweptModelRecord
 
@@ -29,11 +30,11 @@ def fit_several(
     directory: RunDirectory,
     recording: RecordingListener,
     work: RunResources,
-    steps: Preprocessing | None,
+    complete: Callable[[MixtureModel], MixtureModel],
 ) -> tuple[Fit, Sweep]:
     """Fit all models, and save each below `models/`; the fit of the chosen one, and all of them.
 
-    `steps` are what rows go through first, which every model keeps.
+    `complete` gives a model the steps that rows go through first, and the units that these have.
     """
     found = sweep(
         *(rows, work.executor, settings, recording),
@@ -45,10 +46,11 @@ def fit_several(
     with directory.folder.folder_made(MODELS) as folder:
         for one in found.models:
             save_model(
-                replace(one.model, preprocess=steps),
+                complete(one.model),
                 folder / one.settings.name,
                 outcome=None if one.chosen.outcome is None else one.chosen.outcome.name,
                 mean_log_likelihood=one.chosen.mean_log_likelihood,
+                **about_rows(found.fit),
             )
     return found.fit, found
 

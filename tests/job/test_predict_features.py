@@ -201,6 +201,18 @@ def test_units_before_the_steps_of_preprocess_are_those_of_the_data(desk, capsys
     assert "c is in m, and in the model in s." in capsys.readouterr().err
 
 
+def test_every_model_of_a_sweep_refuses_other_units(desk, capsys):
+    own = {"feature_names": ["a", "b", "c"], "units": "m"}
+    write_zarr(desk / "fitted.zarr", ROWS, attributes=own)
+    several = {"model": {"n_components": [1, 2], "max_iter": 3}}
+    assert ended(desk, "run", "fit", {"path": "fitted.zarr"}, **several) == 0
+    write_zarr(desk / "other.zarr", ROWS / 1000, attributes=own | {"units": "km"})
+    for name in ("model", "models/full-1", "models/full-2"):
+        model = {"model": {"path": f"fit/{name}"}}
+        assert ended(desk, "predict", "again", {"path": "other.zarr"}, **model) == 65
+        assert "a is in km, and in the model in m" in capsys.readouterr().err
+
+
 def test_columns_of_obs_follow_from_the_model(desk, capsys):
     obs = frame().set_index(pd.Index([f"cell{i}" for i in range(600)]))
     write_cells(desk / "a.h5ad", anndata.AnnData(obs=obs))

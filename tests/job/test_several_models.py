@@ -98,6 +98,32 @@ def test_the_chosen_model_is_the_one_that_rows_are_scored_by(data: Path, swept: 
     assert [r["selected"] for r in told["restarts"]].count(True) == 1
 
 
+def test_the_chosen_model_is_described_alike_in_both_places(tmp_path: Path) -> None:
+    """But for what the scoring pass adds: the likelihood of its parameters, threshold, clusters."""
+    rows = gaussian_clusters(600, spread=4.0)[0]
+    group = zarr.open_group(str(tmp_path / "data.zarr"), mode="w")
+    stored = group.create_array("rows", data=rows)
+    stored.attrs.update({"feature_names": ["a", "b", "c"], "units": {"a": "m", "c": "s"}})
+    group.create_array("w", data=np.linspace(0.5, 1.5, 600))
+    weights = {"array": "w", "kind": "importance"}
+    data = {"array": "rows", "weights": weights}
+    several = {**SECTIONS, "output": {"anomaly_quantile": 0.01, "clusters": True}}
+    own = {**several, "data": data, "preprocess": [{"standardise": {}}]}
+    run_job(job(tmp_path / "data.zarr", tmp_path / "run", **own), QUIET)
+    chosen = record(tmp_path / "run")["selection"]["chosen"]
+    name = f"{chosen['covariance_type']}-{chosen['n_components']}"
+    found = [
+        json.loads((tmp_path / "run" / place / "model.json").read_text())
+        for place in ("model", f"models/{name}")
+    ]
+    assert found[0]["feature_units"] == {"a": "m", "c": "s"}
+    assert found[0]["row_weights"]["n_eff"] > 0
+    for key in ("anomaly_threshold", "anomaly_quantile", "clusters", "mean_log_likelihood"):
+        for one in found:
+            one.pop(key, None)
+    assert found[0] == found[1]
+
+
 def test_the_record_has_every_model_and_the_reads_that_were_saved(swept: Path) -> None:
     assert faults(record(swept), json_schema()) == []
     told = record(swept)["selection"]

@@ -18,7 +18,7 @@ from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.fitting.fit import Fit, concluded
+from dgmm.fitting.fit import Fit, concluded, fitted_model
 from dgmm.fitting.iterate import Iterations, ModelKey, model_of
 from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.preparation import prepare_models
@@ -291,8 +291,7 @@ def _n_rows(prepared: PreparedFit) -> float:
 
 def _swept(dataset: Dataset, one: ModelStart, best: FitCandidate, n_rows: float) -> SweptModel:
     prepared, outcome = one.prepared, best.outcome or Outcome.MAX_ITER_REACHED
-    parameters = prepared.problem.inference.model(best.parameters)
-    model = MixtureModel(parameters, prepared.standardisation, dataset.feature_names)
+    model = fitted_model(dataset, prepared, best)
     total = best.mean_log_likelihood * n_rows
     share = n_rows / prepared.summary.weight
     entropy = None if best.entropy is None else best.entropy * share
