@@ -6,7 +6,6 @@ so the caller says which it is; and one that was listed and is gone later is alw
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 
 from dgmm.data.zarr.chunk_listing import Listing
 from dgmm.data.zarr.layout import ArrayLayout, Pair, most_encoded_bytes
-from dgmm.data.zarr.node import read_local
+from dgmm.data.zarr.shard_index import is_absent, read_index
 from dgmm.errors import DataError
-from dgmm.storage.regular_files import open_regular
 
 #: Most units for which a map of the present ones is made (16 MiB as bits).
 MOST_UNITS = 2**27
 _SHOWN = 5
-_ABSENT = np.iinfo(np.uint64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +93,13 @@ def _has_readable_shards(layout: ArrayLayout) -> bool:
 
 def _units_in_shard(folder: Path, layout: ArrayLayout, file: Pair) -> NDArray[np.bool_]:
     """Read a shard's index: offset and length of each inner chunk, 2^64 - 1 where it is absent."""
-    path = folder / layout.key(file)
-    shape = layout.units_per_file
-    size = 16 * shape[0] * shape[1]
-    checksum, end = 4, [0]
-
-    def read() -> bytes:
-        with open_regular(path) as shard:
-            end[0] = shard.seek(0, os.SEEK_END)
-            if end[0] < size:  # asked first: metadata may claim an index that fits no memory
-                return b""
-            shard.seek(0 if layout.index_at_start else max(end[0] - size - checksum, 0))
-            return shard.read(size)
-
-    content = read_local(read, str(path))
-    if content is None:
+    path, shape = folder / layout.key(file), layout.units_per_file
+    found = read_index(path, shape, at_start=layout.index_at_start)
+    if found is None:
         return np.zeros(shape, np.bool_)
-    if len(content) < size:
-        raise DataError(
-            f"{path} is damaged: too short for the index of a shard, which takes {size:,} bytes "
-            f"for {shape[0]:,} × {shape[1]:,} inner chunks. Write it again"
-        )
-    pairs = np.frombuffer(content, dtype="<u8").reshape(*shape, 2)
-    present: NDArray[np.bool_] = ~(pairs == _ABSENT).all(axis=2)
-    fault = _fault_of_index(layout, pairs[present], end[0])
+    pairs, size = found
+    present = ~is_absent(pairs)
+    fault = _fault_of_index(layout, pairs[present], size)
     if fault is not None:
         raise DataError(f"shard {layout.key(file)} of {folder} is damaged: {fault}. Write it again")
     return present

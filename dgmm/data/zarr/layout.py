@@ -212,11 +212,11 @@ def _layout_v3(node: ArrayNode) -> ArrayLayout:
         separator,
         is_sharded=True,
         index_at_start=inner.get("index_location", "end") == "start",
-        is_index_readable=_has_usual_index(inner),
+        is_index_readable=has_usual_index(inner),
     )
 
 
-def sharding_of(codecs: list[Any]) -> Mapping[str, Any] | None:
+def sharding_of(codecs: Sequence[Any]) -> Mapping[str, Any] | None:
     """The configuration of the sharding codec where it is the only one."""
     if len(codecs) != 1 or _name(codecs[0]) != "sharding_indexed":
         return None
@@ -224,7 +224,8 @@ def sharding_of(codecs: list[Any]) -> Mapping[str, Any] | None:
     return configuration
 
 
-def _has_usual_index(sharding: Mapping[str, Any]) -> bool:
+def has_usual_index(sharding: Mapping[str, Any]) -> bool:
+    """Whether a shard's index is encoded as zarr does by itself."""
     codecs = sharding.get("index_codecs")
     if codecs is None:
         return True

@@ -279,6 +279,66 @@ def test_chunks_of_columns_that_are_not_there_are_refused_until_the_job_fills_th
     assert source.description.warnings[0] == warning
 
 
+def in_shards(path, array):
+    """An array of 500 values written again, in inner chunks of 32 and shards of 128."""
+    stored = zarr.open_array(f"{path}/{array}", mode="r")
+    values, attributes = stored[:], stored.attrs.asdict()
+    how = {"chunks": (32,), "shards": (128,), "fill_value": 0, "overwrite": True}
+    whole = {"write_empty_chunks": True}
+    found = zarr.create_array(
+        f"{path}/{array}", shape=(500,), dtype=values.dtype, config=whole, **how
+    )
+    found[:] = values
+    found.attrs.put(attributes)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("array", "keys"),
+    [
+        ("obs/area", {"columns": ("area", "count")}),
+        ("obs/w", {"array": "X", "weight_column": "w"}),
+        ("obs/count", {"array": "X", "ids": ("count",)}),
+        ("obs/kind/codes", {"array": "X", "described": ("kind",)}),
+    ],
+)
+def test_inner_chunks_of_columns_that_are_not_there_are_refused_until_the_job_fills_them(
+    tmp_path, array, keys
+):
+    path = write_cells(tmp_path / "x", cells(500), 3)
+    stored = in_shards(path, array)
+    assert opened(path, **keys).description.warnings == ()
+    stored.with_config({"write_empty_chunks": False})[160:192] = 0
+    stored.with_config({"write_empty_chunks": False})[480:500] = 0
+    with pytest.raises(DataError, match=rf"{array}: 2 of its chunks.*absent_chunks to fill"):
+        opened(path, **keys)
+    if "ids" not in keys:  # of which none may repeat
+        (warning,) = opened(path, **keys, absent_chunks="fill").description.warnings
+        assert (
+            warning
+            == f"{path}: {array}: 2 of its chunks are not stored and are read as fill values"
+        )
+    (tmp_path / "x" / array / "c" / "0").unlink()
+    with pytest.raises(DataError, match=rf"{array}: 6 of its chunks"):
+        opened(path, **keys)
+
+
+def test_a_shard_too_short_for_its_index_is_damaged(tmp_path):
+    path = write_cells(tmp_path / "x", cells(500), 3)
+    in_shards(path, "obs/area")
+    (tmp_path / "x/obs/area/c/2").write_bytes(b"no shard")
+    with pytest.raises(DataError, match=r"area/c/2 is damaged: too short for the index of a shard"):
+        opened(path, columns=("area", "count"))
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_a_file_that_is_no_chunk_stands_for_none(tmp_path, form):
+    path = write_cells(tmp_path / "x", CELLS, form)
+    (tmp_path / "x/obs/area" / ("0" if form == 2 else "c/0")).rename(tmp_path / "x/obs/area/1.old")
+    with pytest.raises(DataError, match=r"obs/area: 1 of its chunks"):
+        opened(path, columns=("area", "count"))
+
+
 @pytest.mark.parametrize("form", [2, 3])
 def test_zeros_that_anndata_itself_leaves_out_are_named_as_such(tmp_path, form):
     data = cells()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dgmm.data.feature_names import safe_text
 from dgmm.data.validation import native
 from dgmm.data.zarr.bounded_reading import bound_decoding
+from dgmm.data.zarr.chunk_files import chunks_in_files, files_of, n_chunks
 from dgmm.data.zarr.layout import refuse_codecs
 from dgmm.data.zarr.node import ArrayNode, node_in, read_local
 from dgmm.data.zarr.small_files import SmallFilesStore
@@ -159,10 +160,17 @@ class ZarrFolderArray:
         return tuple(self.stored.shards or self.stored.chunks)
 
     def n_absent(self) -> int:
-        """Files that are not there."""
-        files = -(-np.array(self.shape) // np.array(self.chunks))
-        keys = (key for key in _files(Path(self.stored.store.root)) if key not in _METADATA)
-        return int(files.prod()) - sum(1 for _ in keys)
+        """Chunks that are not there, those that a shard should hold included.
+
+        Raises
+        ------
+        DataError
+            If a shard is damaged.
+        """
+        folder, files = Path(self.stored.store.root), files_of(self.stored, "")
+        present = {flat for key in _files(folder) if (flat := files.flat(key)) is not None}
+        found = chunks_in_files(folder, files, self.stored, sorted(present))
+        return n_chunks(self.stored) - sum(n_present for _, n_present, _ in found)
 
     def batches(self, start: int, stop: int, n_rows: int) -> Iterator[NDArray[Any]]:
         """Yield [start, stop) of the first dimension, `n_rows` at a time, text as objects."""
@@ -213,9 +221,6 @@ def _kept_chunk(array: ZarrFolderArray, i: int) -> NDArray[Any]:
     chunk = array.rows(i * size, min((i + 1) * size, array.shape[0]))
     chunk.flags.writeable = False
     return chunk
-
-
-_METADATA = {"zarr.json", ".zarray", ".zattrs"}
 
 
 def _opened(node: ArrayNode) -> Any:

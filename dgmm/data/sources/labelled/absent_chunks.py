@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from dgmm.data.data_source import DataSource
-from dgmm.data.sources.labelled.chunk_store import AbsentChunksError, ChunkFiles, list_files
+from dgmm.data.sources.labelled.chunk_store import AbsentChunksError, count_absent, list_files
 from dgmm.data.sources.labelled.collection import Collection
 from dgmm.data.sources.labelled.coordinates import coordinate_names, related_names
 from dgmm.data.sources.labelled.opening import LabelledFile, decoded
+from dgmm.data.zarr.chunk_files import ChunkFiles
 
 #: What a variable is for: places along a dimension, copies in maps, or values of features.
 Role = Literal["places", "copied", "values"]
@@ -62,12 +63,14 @@ def _listed(
         if role != "places" or not _is_even(file, name, filled):
             raise
         return filled, None
-    if not found.n_absent:
+    if not is_filled:
         return found, None
-    n_chunks = int(np.prod(found.counts, dtype=int))
+    n_absent, n_chunks = count_absent(file.root, name, found)
+    if not n_absent:
+        return found, None
     return found, (
-        f"{file.root}/{name}: {found.n_absent:,} of {n_chunks:,} chunks do not exist and are read "
-        "as fill values"
+        f"{file.root}/{name}: {n_absent:,} of {n_chunks:,} chunks do not exist and are read as "
+        "fill values"
     )
 
 

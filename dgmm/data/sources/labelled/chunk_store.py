@@ -6,23 +6,21 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
+from dgmm.data.zarr.chunk_files import ChunkFiles, chunks_in_files, files_of, n_chunks
 from dgmm.data.zarr.codec_limits import codec_fault
-from dgmm.data.zarr.layout import most_encoded_bytes
-from dgmm.data.zarr.node import find_array
+from dgmm.data.zarr.node import ArrayNode, find_array
 from dgmm.data.zarr.small_files import SmallFilesStore
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
-_ABSENT_INNER = np.iinfo(np.uint64).max
 _SHOWN = 5
 
 
@@ -36,61 +34,6 @@ class AbsentChunksError(DataError):
             f"data.absent_chunks to fill; otherwise {otherwise}"
         )
         self.found = found
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkFiles:
-    """The files that hold one array's chunks (or shards), as they were when it was opened.
-
-    Attributes
-    ----------
-    name : str
-        Of the array in its group.
-    counts : tuple of int
-        Files along each dimension.
-    prefix, separator : str
-        Of the files' keys: `c/3/0` has `c` and `/`.
-    most_bytes : int
-        Larger files hold no chunk of the array.
-    absent : (⌈n/8⌉,) uint8 or None
-        One bit a file, set where it does not exist; None where all exist.
-    """
-
-    name: str
-    counts: tuple[int, ...]
-    prefix: str
-    separator: str
-    most_bytes: int
-    absent: NDArray[np.uint8] | None = None
-
-    def flat(self, key: str) -> int | None:
-        """The flat index of a file by its key below the array; None of what is no chunk."""
-        parts = key.split(self.separator)
-        if self.prefix and parts.pop(0) != self.prefix:
-            return None
-        if not self.counts and not self.prefix and parts == ["0"]:
-            parts = []
-        if len(parts) != len(self.counts) or not all(part.isdecimal() for part in parts):
-            return None
-        place = tuple(map(int, parts))
-        if any(i >= n for i, n in zip(place, self.counts, strict=True)):
-            return None
-        return int(np.ravel_multi_index(place, self.counts)) if place else 0
-
-    def key(self, flat: int) -> str:
-        """A file's key below the array."""
-        place = [str(int(i)) for i in np.unravel_index(flat, self.counts)] if self.counts else []
-        place = place or ([] if self.prefix else ["0"])
-        return self.separator.join([*([self.prefix] if self.prefix else []), *place])
-
-    @property
-    def n_absent(self) -> int:
-        """How many did not exist."""
-        return 0 if self.absent is None else int(np.unpackbits(self.absent).sum())
-
-    def is_absent(self, flat: int) -> bool:
-        """Whether the file did not exist when the array was opened."""
-        return self.absent is not None and bool(self.absent[flat >> 3] >> (7 - (flat & 7)) & 1)
 
 
 class WholeChunksStore(SmallFilesStore):
@@ -153,11 +96,8 @@ def list_files(root: str, name: str, *, fill: bool) -> tuple[ChunkFiles, str]:
     DataError
         If metadata name codecs that are not read.
     """
-    node = find_array(root, name)
-    if (fault := codec_fault(node.metadata)) is not None:
-        raise DataError(f"{node.folder}: its metadata name {fault}")
-    array = zarr.open_array(node.folder, mode="r", zarr_format=2 if node.zarr_format == 2 else 3)
-    files = _layout(array, name)
+    node, array = _opened(root, name)
+    files = files_of(array, name)
     digest = hashlib.sha256(node.digest.encode())
     present = np.zeros(math.prod(files.counts), np.bool_)
     for key, status in _walk(node.folder, ""):
@@ -173,17 +113,29 @@ def list_files(root: str, name: str, *, fill: bool) -> tuple[ChunkFiles, str]:
     return ChunkFiles(name, *known, absent), digest.hexdigest()
 
 
-def _layout(array: zarr.Array[Any], name: str) -> ChunkFiles:
-    shape = array.shards or array.chunks
-    counts = tuple(-(-n // c) for n, c in zip(array.shape, shape, strict=True))
-    metadata: Any = array.metadata
-    if metadata.zarr_format == 2:
-        prefix, separator = "", str(metadata.dimension_separator)
-    else:
-        encoding = metadata.chunk_key_encoding
-        prefix, separator = "c" if encoding.name == "default" else "", str(encoding.separator)
-    dtype = np.dtype(array.dtype)
-    return ChunkFiles(name, counts, prefix, separator, most_encoded_bytes(shape, dtype))
+def count_absent(root: str, name: str, files: ChunkFiles) -> tuple[int, int]:
+    """How many chunks of an array do not exist, those within shards included, and of how many.
+
+    Parameters
+    ----------
+    root, name
+        The group's folder, and the array's name.
+    files
+        As `list_files` has found them.
+    """
+    node, array = _opened(root, name)
+    present = (i for i in range(math.prod(files.counts)) if not files.is_absent(i))
+    found = chunks_in_files(Path(node.folder), files, array, present)
+    n_all = n_chunks(array)
+    return n_all - sum(n_present for _, n_present, _ in found), n_all
+
+
+def _opened(root: str, name: str) -> tuple[ArrayNode, zarr.Array[Any]]:
+    node = find_array(root, name)
+    if (fault := codec_fault(node.metadata)) is not None:
+        raise DataError(f"{node.folder}: its metadata name {fault}")
+    version: Literal[2, 3] = 2 if node.zarr_format == 2 else 3
+    return node, zarr.open_array(node.folder, mode="r", zarr_format=version)
 
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -213,38 +165,10 @@ def _refuse_absent(
 
 def _refuse_absent_inner(folder: str, files: ChunkFiles, array: zarr.Array[Any]) -> None:
     """Read the index of each shard: inner chunks that lie in the array exist."""
-    codec: Any = array.metadata.codecs[0] if len(array.metadata.codecs) == 1 else None  # type: ignore[union-attr]
-    if codec is None or [type(c).__name__ for c in codec.index_codecs] != [
-        *("BytesCodec", "Crc32cCodec")
-    ]:
-        return
-    shards = array.shards or array.chunks
-    inner = tuple(s // c for s, c in zip(shards, array.chunks, strict=True))
-    # as the metadata have it: zarr before 3.4 holds an Enum, later ones text
-    at_start = codec.to_dict()["configuration"]["index_location"] == "start"
-    for flat in range(math.prod(files.counts)):
-        path = Path(folder) / files.key(flat)
-        absent = _absent_inner(path, inner, at_start=at_start)
-        place = np.unravel_index(flat, files.counts)
-        sizes = (
-            -(-min(s, n - int(i) * s) // c)
-            for i, n, s, c in zip(place, array.shape, shards, array.chunks, strict=True)
-        )
-        count = int(absent[tuple(slice(n) for n in sizes)].sum())
-        if count:
+    every = range(math.prod(files.counts))
+    for key, n_present, n_due in chunks_in_files(Path(folder), files, array, every):
+        if n_present < n_due:
             raise AbsentChunksError(
-                f"{path}: {count:,} inner chunks of this shard do not exist",
+                f"{folder}/{key}: {n_due - n_present:,} inner chunks of this shard do not exist",
                 "write the array again with write_empty_chunks=True",
             )
-
-
-def _absent_inner(path: Path, inner: tuple[int, ...], *, at_start: bool) -> NDArray[np.bool_]:
-    size, checksum = 16 * math.prod(inner), 4
-    with path.open("rb") as shard:
-        end = shard.seek(0, os.SEEK_END)
-        shard.seek(0 if at_start else max(end - size - checksum, 0))
-        content = shard.read(size)
-    if len(content) < size:
-        raise DataError(f"{path} is damaged: too short for the index of a shard. Write it again")
-    pairs = np.frombuffer(content, "<u8").reshape(*inner, 2)
-    return np.asarray((pairs == _ABSENT_INNER).all(axis=-1))

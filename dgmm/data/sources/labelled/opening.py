@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.feature_names import safe_text
-from dgmm.data.sources.labelled.chunk_store import ChunkFiles, WholeChunksStore
+from dgmm.data.sources.labelled.chunk_store import WholeChunksStore
+from dgmm.data.zarr.chunk_files import ChunkFiles
 from dgmm.errors import DataError, DataNotFoundError, DgmmError, UnavailableError
 from dgmm.storage.retry import with_retries
 

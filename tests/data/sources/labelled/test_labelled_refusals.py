@@ -196,8 +196,14 @@ def test_inner_chunks_that_a_shard_lacks_are_refused(tmp_path: Path, place: str)
     data.to_zarr(tmp_path / "a.zarr", consolidated=False, encoding=encoding, zarr_format=3)
     with pytest.raises(DataError, match=r"SR/c/0/0/0/0: 1 inner chunks of this shard do not exist"):
         opened(tmp_path / "a.zarr")
-    rows = all_rows(opened(tmp_path / "a.zarr", absent_chunks="fill"))
+    source = opened(tmp_path / "a.zarr", absent_chunks="fill")
+    rows, (warning,) = all_rows(source), source.description.warnings
     np.testing.assert_array_equal(rows[:6, :2], 0.0)
+    said = "1 of 8 chunks do not exist and are read as fill values"
+    assert warning == f"{tmp_path / 'a.zarr'}/SR: {said}"
+    (tmp_path / "a.zarr/SR/c/0/0/0/0").unlink()
+    (warning,) = opened(tmp_path / "a.zarr", absent_chunks="fill").description.warnings
+    assert warning == f"{tmp_path / 'a.zarr'}/SR: {said.replace('1 of', '8 of')}"
 
 
 def test_a_damaged_chunk_is_named(path: Path) -> None:
