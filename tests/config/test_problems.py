@@ -263,9 +263,9 @@ CASES = {
 
 @pytest.mark.parametrize(("content", "words"), [(c, w) for c, *w in CASES.values()], ids=CASES)
 def test_a_bad_file_is_refused_with_one_message_at_its_place(content, words):
-    started = time.perf_counter()
+    started = time.process_time()
     heading, *faults = faults_of(content)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert heading == "job.yaml is not a valid job: 1 error"
     assert len(faults) == 1
     for word in words:
