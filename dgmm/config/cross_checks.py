@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dgmm.config.expected_values import expected, schema_of
+from dgmm.config.merging import MOST_MERGED
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import ParsedYaml
 from dgmm.execution.open_cluster import CLUSTERS
@@ -36,6 +37,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
         yield from _imputed(parsed)
+        yield from _clusters(parsed)
         yield from _kinds_of_input(parsed)
         yield from _weights(parsed)
         yield from _preprocess(parsed)
@@ -157,6 +159,20 @@ def _anomalies(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
             "written: write log_density: true, or remove this key"
         )
         yield _problem(parsed, ("output", "anomaly_quantile"), text)
+
+
+def _clusters(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Clusters of more components than are merged."""
+    sizes = _section(parsed, "model").get("n_components")
+    given = sizes.get("to") if isinstance(sizes, dict) else sizes
+    several = given if isinstance(given, list) else [given]
+    most = max((k for k in several if isinstance(k, int)), default=0)
+    if _section(parsed, "output").get("clusters") is True and most > MOST_MERGED:
+        text = (
+            f"contradicts model.n_components: {most}; at most {MOST_MERGED} components are merged "
+            "into clusters: remove this key, or take fewer components"
+        )
+        yield _problem(parsed, ("output", "clusters"), text)
 
 
 def _imputed(parsed: ParsedYaml) -> Iterator[Problem]:

@@ -9,6 +9,9 @@ from pydantic import Field
 from dgmm.config.settings import Settings
 from dgmm.config.values import Count
 
+#: Components up to which they are merged: time grows with the square of their number.
+MOST_MERGED = 256
+
 
 class MergingSettings(Settings):
     """Components merged into clusters, which need not be Gaussian."""

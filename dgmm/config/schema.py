@@ -269,7 +269,8 @@ class Job(Settings):
             fields["preprocess"] = job["preprocess"]
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
-            fields |= {"merging": job["merging"]} if self.output.clusters else {}
+            if self.output.clusters or self.merging != MergingSettings():
+                fields["merging"] = job["merging"]
         return fields
 
 

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.config import Job
+from dgmm.config.merging import MOST_MERGED
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.scoring.merging import MergeTree, merge_tree
-from dgmm.scoring.overlap import MOST_COMPONENTS, sample_posteriors
+from dgmm.scoring.overlap import sample_posteriors
 
-#: Rows of the sample, within this many posteriors (64 MiB).
-_MOST_ROWS, _MOST_POSTERIORS = 100_000, 8 * 1024 * 1024
+#: Rows of the sample, within so many posteriors: three arrays of them take 48 MiB, less than the
+#: plan has for starts, whose memory is free again.
+_MOST_ROWS, _MOST_POSTERIORS = 100_000, 2 * 1024 * 1024
 #: Complete rows, for each component, from which on incomplete ones are left out.
 _ROWS_OF_A_COMPONENT = 50
 
@@ -26,12 +28,12 @@ def with_clusters(
 ) -> Fit:
     """The fit with its merges recorded, and clusters in its model where the job writes them.
 
-    More than 1,024 components are not merged: memory for pairs grows with the square of their
-    number.
+    More than 256 components are not merged: time grows with the square of their number.
     """
     k = result.model.n_components
-    if not 1 < k <= MOST_COMPONENTS:
+    if k > MOST_MERGED:
         return result
+    listener.stage("merging", f"{k} components into clusters, on the sample")
     tree, n_rows = _tree(result)
     asked = job.merging.n_clusters
     n = tree.n_clusters(job.merging.max_entropy) if asked is None else min(asked, k)
@@ -48,8 +50,8 @@ def with_clusters(
     if asked is not None and asked > k:
         listener.warning(f"merging.n_clusters is {asked}, and the mixture has {k} components")
     if n < k:
-        left = f"{tree.entropies[k - n]:.2g} nats of entropy per row"
-        listener.note(f"{k} components are {n} clusters, of {left}")
+        left = f"with {tree.entropies[k - n]:.2g} nats of entropy per row"
+        listener.note(f"{k} components make {n} cluster{'s' * (n > 1)}, {left}")
     if not job.output.clusters:
         return result
     return replace(result, model=replace(result.model, clusters=clusters))

@@ -8,6 +8,7 @@ pair that lowers −Σ r log r most.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,34 +115,37 @@ def merge_tree(posteriors: Array, weights: Array | None = None) -> MergeTree:
 
 @dataclass(slots=True, eq=False)
 class _Clusters:
-    """Clusters as they are at some step: R their posteriors (c, n), H = R log R, gains (c, c).
+    """Clusters as they are at some step, by the number of their lowest component.
 
-    Gains stand above the diagonal; all else is −inf.
+    R (k, n) holds their posteriors, H is R log R; gains (k, k) stand above the diagonal, and all
+    else there is −inf, as are the rows and columns of clusters that are no more.
     """
 
-    members: list[Components]
+    members: dict[int, Components]
     R: Array
     H: Array
     share: Array
     gains: Array = field(init=False)
+    entropies: Array = field(init=False)
 
     def __post_init__(self) -> None:
-        c = len(self.R)
-        self.gains = np.full((c, c), -np.inf)
-        for a in range(c - 1):
-            self.gains[a, a + 1 :] = self._gains_of(a, np.arange(a + 1, c))
+        k = len(self.R)
+        self.entropies = -(self.H @ self.share)
+        self.gains = np.full((k, k), -np.inf)
+        for a in range(k - 1):
+            self.gains[a, a + 1 :] = self._gains_of(a, range(a + 1, k))
 
     @classmethod
     def of(cls, posteriors: Array, weights: Array | None) -> _Clusters:
         n = posteriors.shape[1]
         w = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
         R = np.array(posteriors, dtype=np.float64)
-        return cls([(k,) for k in range(len(R))], R, _x_log_x(R), w / w.sum())
+        return cls({k: (k,) for k in range(len(R))}, R, _x_log_x(R), w / w.sum())
 
     @property
     def entropy(self) -> float:
         """Nats per row."""
-        return max(-float((self.H @ self.share).sum()), 0.0)
+        return max(float(self.entropies[list(self.members)].sum()), 0.0)
 
     def merge_best(self) -> Merge:
         """Merge the pair of the largest gain."""
@@ -151,41 +155,36 @@ class _Clusters:
         return merge
 
     def _merge_of(self, a: int, b: int) -> Merge:
-        best, n_rows = self._row_gains(a, b), self.R.shape[1]
+        best, rivals = self._row_gains(a, b), None
         others = self.gains.copy()
         others[a, b] = -np.inf
-        rivals = None
         if len(self.members) > 2:
             c, d = self._largest(others)
             difference = best - self._row_gains(c, d)
             mean = float(difference @ self.share)
-            if mean <= TIE_ERRORS * self._error(difference, mean) or n_rows == 1:
+            if mean <= TIE_ERRORS * self._error(difference, mean):
                 rivals = self.members[c], self.members[d]
         gain = float(best @ self.share)
-        left, right = self.members[a], self.members[b]
-        return Merge(left, right, gain, self._error(best, gain), rivals)
+        return Merge(self.members[a], self.members[b], gain, self._error(best, gain), rivals)
 
     def _unite(self, a: int, b: int) -> None:
         """b becomes part of a; the gains of all pairs with a are found again."""
         self.R[a] += self.R[b]
         self.H[a] = _x_log_x(self.R[a])
-        self.members[a] = tuple(sorted(self.members[a] + self.members[b]))
-        del self.members[b]
-        self.R, self.H = np.delete(self.R, b, axis=0), np.delete(self.H, b, axis=0)
-        self.gains = np.delete(np.delete(self.gains, b, axis=0), b, axis=1)
-        others = np.array([c for c in range(len(self.members)) if c != a], dtype=np.intp)
-        found = self._gains_of(a, others)
-        self.gains[np.minimum(a, others), np.maximum(a, others)] = found
+        self.entropies[a] = -float(self.H[a] @ self.share)
+        self.members[a] = tuple(sorted(self.members[a] + self.members.pop(b)))
+        self.gains[b, :] = self.gains[:, b] = -np.inf
+        others = [c for c in self.members if c != a]
+        for c, gain in zip(others, self._gains_of(a, others), strict=True):
+            self.gains[min(a, c), max(a, c)] = gain
 
-    def _gains_of(self, a: int, others: NDArray[np.intp]) -> Array:
+    def _gains_of(self, a: int, others: Iterable[int]) -> list[float]:
         """Entropy that merging a with each of some clusters takes away, nats per row."""
         rows = np.flatnonzero(self.R[a] > ACTIVE)
         r, h, share = self.R[a, rows], self.H[a, rows], self.share[rows]
-        found = np.empty(len(others))
-        for i, b in enumerate(others):
-            united = _x_log_x(r + self.R[b, rows])
-            found[i] = (united - h - self.H[b, rows]) @ share
-        return found
+        return [
+            float((_x_log_x(r + self.R[b, rows]) - h - self.H[b, rows]) @ share) for b in others
+        ]
 
     def _row_gains(self, a: int, b: int) -> Array:
         """The same of each row (n,), for one pair."""

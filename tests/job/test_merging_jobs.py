@@ -10,7 +10,8 @@ import zarr
 from clusters import job, write_zarr
 from sklearn.metrics import adjusted_rand_score
 
-from dgmm.errors import DataError, JobFileError
+from dgmm.config import load_job
+from dgmm.errors import DataError, JobFileError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
 from dgmm.mixture.marginal import MarginalScorer
@@ -118,6 +119,40 @@ def test_the_number_of_clusters_can_be_given(tmp_path):
     )
     assert set(outputs(tmp_path / "run")["clusters"]) == {0, 1}
     assert record(tmp_path / "run")["merging"]["max_entropy"] is None
+
+
+def test_one_component_is_one_cluster(tmp_path):
+    write_zarr(tmp_path / "rows.zarr", np.random.default_rng(0).normal(size=(900, 2)))
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(1)), QUIET)
+    assert set(outputs(tmp_path / "run")["clusters"]) == {0}
+    told = record(tmp_path / "run")["merging"]
+    assert (told["n_clusters"], told["entropy"], told["merges"]) == (1, 0.0, [])
+
+
+def test_a_finished_run_is_not_of_a_job_that_merges_otherwise(tmp_path):
+    """And another job merges its mixture anew, without EM."""
+    write_zarr(tmp_path / "rows.zarr", np.random.default_rng(0).normal(size=(900, 2)))
+    data, run = tmp_path / "rows.zarr", tmp_path / "run"
+    run_job(job(data, run, **options(3, output={})), QUIET)
+    otherwise = options(3, output={}, merging={"n_clusters": 2})
+    with pytest.raises(OutputExistsError):
+        run_job(job(data, run, **otherwise), QUIET)
+    start = {"method": "given", "model": str(run)}
+    again = options(3, initialisation=start, merging={"n_clusters": 2})
+    again["model"]["max_iter"] = 0
+    run_job(job(data, tmp_path / "again", **again), QUIET)
+    assert set(outputs(tmp_path / "again")["clusters"]) == {0, 1}
+    means = [load_model(tmp_path / name).means for name in ("run", "again")]
+    np.testing.assert_allclose(means[0], means[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", ["257", "[2, 300]", "{from: 1, to: 512, factor: 2}"])
+def test_clusters_of_more_components_than_are_merged_are_refused(tmp_path, sizes):
+    text = f"data: {{path: {tmp_path}/x.zarr}}\nmodel: {{n_components: {sizes}}}\n"
+    path = tmp_path / "job.yaml"
+    path.write_text(text + f"output: {{path: {tmp_path}/run, clusters: true}}\n")
+    with pytest.raises(JobFileError, match="at most 256 components are merged"):
+        load_job(path)
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
