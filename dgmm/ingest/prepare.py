@@ -121,7 +121,7 @@ def prepare(
             reader = GroupReader(dataset, _groups(dataset), arrays, retry_s)
             read = _read_and_join(reader, executor, PrepareProgress(dataset.n_samples, note))
             dataset.source.check_unchanged()
-            arrays.note_missing(target.part, read.missing)
+            arrays.note_missing(target.part, read.missing, dataset.n_features)
             finish_outputs(target.part, target.run)
         with output_failures(f"cannot rename {target.part} to {target.final}"):
             target.folder.replace(target.part.name, target.final.name)
@@ -139,11 +139,19 @@ def opened(target: PreparedTarget) -> StoredDataset:
 
 
 def counted_missing(rows: StoredDataset) -> MissingCounts | None:
-    """What rows lack, as it was counted when they were prepared; None where it was not."""
+    """What rows lack, as it was counted when they were prepared; None where it was not.
+
+    A record of other rows than there are is none. Of an array that is read in place values may have
+    been changed since: nothing may be refused by it.
+    """
     prepared = rows.prepared if isinstance(rows, SourceDataset) else rows
     if prepared is None:
         return None
-    return MissingCounts.of_record(prepared.attributes.get(MISSING_ATTRIBUTE), rows.n_features)
+    found = MissingCounts.of_record(prepared.attributes.get(MISSING_ATTRIBUTE), rows.n_features)
+    if found is None:
+        return None
+    n_rows = found.patterns.n_rows + found.n_empty + found.n_weightless
+    return found if n_rows == prepared.n_samples else None
 
 
 def _groups(dataset: SourceDataset) -> tuple[Group, ...]:

@@ -195,9 +195,10 @@ class PreparedArrays:
             except (DamagedFileError, InputNotFoundError):
                 return None
 
-    def note_missing(self, place: Entry, missing: MissingCounts) -> None:
+    def note_missing(self, place: Entry, missing: MissingCounts, n_features: int) -> None:
         """Record beside the rows what they lack."""
-        add_attributes(place, ROWS, {MISSING_ATTRIBUTE: missing.record()}, self.run or "")
+        record = missing.record() | {"features": n_features}
+        add_attributes(place, ROWS, {MISSING_ATTRIBUTE: record}, self.run or "")
 
     def write_edges(
         self, group: Group, head: SourceRows, tail: SourceRows, missing: MissingCounts

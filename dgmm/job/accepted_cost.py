@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dgmm.config import Job
+from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.errors import UnavailableError
@@ -55,8 +56,13 @@ def _cost_of_model(
 
 
 def known_cost(job: Job, dataset: StoredDataset, executor: Executor) -> MissingCost | None:
-    """The cost of a fit whose rows were counted when they were prepared; None where it has none."""
+    """The cost of a fit whose rows were counted when they were prepared; None where it has none.
+
+    Nor has it one where rows are read in place: what is recorded beside them may be out of date.
+    """
     if job.command != "run" or job.data.missing != "marginalise":
+        return None
+    if not isinstance(dataset, SourceDataset):
         return None
     counts = counted_missing(dataset)
     if counts is None:

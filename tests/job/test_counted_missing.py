@@ -109,6 +109,43 @@ def test_rows_that_are_prepared_elsewhere_keep_their_counts(tmp_path, source, ca
     assert said() in planned(capsys, str(own))
 
 
+def ingested(tmp_path, source):
+    """Rows that `dgmm ingest --to` has written, and a job that reads them in place."""
+    job = str(job_of(tmp_path, source.save(tmp_path / "rows.json")))
+    assert run(["ingest", "--quiet", job, "--to", str(tmp_path / "rows.zarr")]) == 0
+    own = job_of(tmp_path, tmp_path / "rows.zarr", data={"array": "rows", **MARGINALISE})
+    return zarr.open_group(tmp_path / "rows.zarr", mode="r+", use_consolidated=False), str(own)
+
+
+def test_gaps_that_were_filled_in_place_are_not_refused_by_the_record(
+    tmp_path, source, capsys, monkeypatch
+):
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    group, job = ingested(tmp_path, source)
+    gaps = group["rows"][:]
+    group["rows"][:] = np.nan_to_num(gaps)
+    assert run(["run", "--quiet", job]) == 0
+    assert "missing" not in record(tmp_path / "run")
+    group["rows"][:] = gaps
+    other = ["--set", f"output.path={tmp_path / 'other'}"]
+    assert run(["run", "--quiet", job, *other]) == 78  # by what the summary has counted
+    assert "summary" in record(tmp_path / "other")["timings"]
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("shape", [(N - 5, 3), (N, 4)])
+def test_a_plan_does_not_believe_the_record_of_rows_of_another_shape(
+    tmp_path, source, capsys, shape
+):
+    group, job = ingested(tmp_path, source)
+    group["rows"].resize(shape)
+    group["rows"][:] = 1.0
+    names = [f"feature {i}" for i in range(shape[1])]
+    group["rows"].update_attributes({"feature_names": names, "units": {}})
+    zarr.consolidate_metadata(group.store)
+    assert "patterns are not counted yet" in planned(capsys, job)
+
+
 def test_values_that_a_step_has_no_result_for_are_counted(tmp_path, capsys):
     rows = np.ones((500, 2))
     rows[:40, 1] = -1.0

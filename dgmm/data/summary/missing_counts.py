@@ -124,7 +124,7 @@ class MissingCounts:
 
     @classmethod
     def of_record(cls, found: Any, n_features: int) -> Self | None:
-        """What `record` gave; None where it is anything else."""
+        """What `record` gave of rows of so many features; None where it is anything else."""
         if not isinstance(found, Mapping):
             return None
         try:
@@ -136,9 +136,29 @@ class MissingCounts:
             bits = np.frombuffer(raw, np.uint8).reshape(len(texts), -(-n_features // 8))
             counts = np.array(list(texts.values()), np.int64)
             patterns = MissingPatterns(bits.copy(), counts, listed is None, n_rows, n_partial)
-            if listed is not None and int(counts.sum()) != n_rows:
-                return None
             is_unlisted = bool(found.get("unlisted", False))
-            return cls(patterns, n_empty, n_missing, int(found["weightless"]), is_unlisted)
+            result = cls(patterns, n_empty, n_missing, int(found["weightless"]), is_unlisted)
         except (KeyError, TypeError, ValueError, OverflowError):
             return None
+        is_of_these = found.get("features", n_features) == n_features
+        return result if is_of_these and result._is_plausible(n_features) else None
+
+    def _is_plausible(self, d: int) -> bool:
+        """Whether rows of d features can have these counts."""
+        found = self.patterns
+        if min(found.n_rows, found.n_partial, self.n_empty, self.n_weightless) < 0:
+            return False
+        if not found.n_partial <= min(found.n_rows, self.n_missing):
+            return False
+        if found.is_more:
+            return self.n_missing <= found.n_partial * (d - 1)
+        bits = np.unpackbits(found.bits, axis=1)
+        lacks, counts = bits.sum(axis=1, dtype=np.int64), found.counts
+        return bool(
+            (counts > 0).all()
+            and (lacks < d).all()
+            and not bits[:, d:].any()
+            and int(counts.sum()) == found.n_rows
+            and int(counts[lacks > 0].sum()) == found.n_partial
+            and int((counts * lacks).sum()) == self.n_missing
+        )

@@ -111,6 +111,16 @@ def test_a_record_of_an_earlier_version_has_all_its_patterns(monkeypatch):
         {"patterns": {"00": 1}},
         {"patterns": [1, 2]},
         {"weightless": None},
+        {"weightless": -1},
+        {"empty": -1},
+        {"values": 1},
+        {"incomplete": 5},
+        {"features": D + 1},
+        {"rows": 0, "incomplete": 1, "patterns": None},
+        {"values": N * D, "patterns": None},
+        {"rows": 4, "incomplete": 4, "values": 4, "patterns": {"0010": 4}},
+        {"rows": 4, "incomplete": 4, "values": 44, "patterns": {"ffe0": 4}},
+        {"rows": 0, "incomplete": 0, "values": 0, "patterns": {"8000": 1, "4000": -1}},
     ],
 )
 def test_what_is_no_record_gives_nothing(change):
