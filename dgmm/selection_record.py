@@ -35,6 +35,12 @@ class SweptModelRecord(ModelName):
     icl: float | str | None
 
 
+class RefittedRecord(ModelName):
+    """A model that was fitted again: it was `not sound`, or `less likely` than a smaller one."""
+
+    reason: str
+
+
 class Selection(TypedDict):
     """Which of several models was chosen, by which rule.
 
@@ -42,8 +48,8 @@ class Selection(TypedDict):
     chosen model; `given_up` is how much its BIC / (2 rows) is above the lowest, nats per row;
     `hidden` says what the tolerance may hide. `passes` of EM were made over all rows, and
     `passes_alone` are those of the models one by one. `failed` says why models are not there.
-    `refitted` were less likely than a smaller model of their family and were fitted again from a
-    split of it; `fallen` still are.
+    `refitted` were fitted again from a split of a smaller model of their family; `fallen` are sound
+    and still less likely than one.
     """
 
     rule: str
@@ -61,5 +67,5 @@ class Selection(TypedDict):
     groups: int
     models: list[SweptModelRecord]
     failed: dict[str, str]
-    refitted: list[ModelName]
+    refitted: list[RefittedRecord]
     fallen: list[ModelName]

@@ -101,7 +101,7 @@ def selection_record(found: Sweep) -> Selection:
         "groups": found.n_groups,
         "models": [_record(one) for one in found.models],
         "failed": found.failed,
-        "refitted": [_name(one) for one in found.refitted],
+        "refitted": [{**_name(one.settings), "reason": one.reason} for one in found.refitted],
         "fallen": [_name(one) for one in found.fallen],
     }
 

@@ -121,8 +121,13 @@ def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
 
 
 def _names(models: Any, words: str) -> str:
-    named = ", ".join(map(_name, models)) if isinstance(models, list) else ""
+    found = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
+    named = ", ".join(_name(one) + _reason(one) for one in found)
     return f"{words}: {shortened(named, 300)}." if named else ""
+
+
+def _reason(one: Mapping[str, Any]) -> str:
+    return f" ({shortened(str(one['reason']), 40)})" if "reason" in one else ""
 
 
 def _models(record: RunRecord) -> list[dict[str, Any]]:

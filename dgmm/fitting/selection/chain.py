@@ -1,14 +1,15 @@
 """A chain of splits beside the usual starts, and models that are fitted again from a split.
 
 With k the likelihood of the best fit cannot fall: k components hold k − 1. Where it does, the fit
-of k has ended in a poor optimum, and is repeated from a split of that of k − 1.
+of k has ended in a poor optimum, and is repeated from a split of that of k − 1. Under a prior there
+is no such rule: what EM maximises then holds the prior, which is another for each k.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dgmm.events import Listener
 from dgmm.fitting.em import loop as em
@@ -25,6 +26,16 @@ from dgmm.fitting.selection.split_starts import Splitter
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.executor import Executor
+
+#: Why a model is fitted again.
+Reason = Literal["not sound", "less likely"]
+
+
+class Refit(NamedTuple):
+    """A model that was fitted again from a split of a smaller one, and why."""
+
+    settings: FitSettings
+    reason: Reason
 
 
 class _Link(NamedTuple):
@@ -113,65 +124,99 @@ class Chain:
         sample_em = SampleEM.of(own.prepared, own.settings)
         splitter = Splitter(sample_em, self.here, own.settings.n_init + 1)
         led = splitter.grown(before.parameters, own.settings.n_components, name)
-        if led is None:
+        if led is None or led.has_spike:
             self.refused.add(own.settings.name)
             return None
-        self.listener.note(
-            f"{own.settings.name} is not sound, or less likely than a smaller model of its family "
-            f"({fall.level:.6g} against {before.mean_log_likelihood:.6g}): it is fitted again from "
-            "a split of that"
-        )
+        self.listener.note(fall.describe())
         return _candidate(own, own.settings.n_init + 1, name, led.start.parameters)
 
     def due(
         self, begun: Sequence[ModelStart], candidates: Sequence[FitCandidate]
     ) -> list[FitCandidate]:
-        """Candidates of models that are to be fitted again: of each family the smallest."""
+        """Candidates of models that are to be fitted again: of each family the smallest.
+
+        Where none can be made, the next larger ones follow; empty once none is left.
+        """
+        found = falls(begun, candidates)
+        left = [one for one in found if not is_refitted(candidates, one.model.settings)]
+        while smallest := self._smallest(left):
+            made = [self.refit_of(fall) for fall in smallest]
+            if any(made):
+                return [candidate for candidate in made if candidate is not None]
+        return []
+
+    def _smallest(self, left: Sequence[Fall]) -> list[Fall]:
+        """The smallest model of each family that a split was not yet refused for."""
         smallest: dict[str, Fall] = {}
-        for fall in falls(begun, candidates):
-            settings = fall.model.settings
-            if settings.name not in self.refused and not is_refitted(candidates, settings):
-                smallest.setdefault(settings.covariance_type, fall)
-        made = [self.refit_of(fall) for fall in smallest.values()]
-        return [candidate for candidate in made if candidate is not None]
+        for fall in left:
+            if fall.model.settings.name not in self.refused:
+                smallest.setdefault(fall.model.settings.covariance_type, fall)
+        return list(smallest.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fall:
-    """A model that is less likely than a smaller one of its family, or not sound.
+    """A model that is not sound, or less likely than a smaller one of its family.
 
     Attributes
     ----------
-    model
-        The larger one.
-    level
-        Its mean log-likelihood.
+    model, best
+        The larger one, and its best candidate.
     smaller
-        The best candidate of the smaller one.
+        The best candidate of the smaller one, which is sound.
+    reason
+        Which of both.
     """
 
     model: ModelStart
-    level: float
+    best: FitCandidate
     smaller: FitCandidate
+    reason: Reason
+
+    def describe(self) -> str:
+        """In a line, with what is done about it."""
+        settings, k = self.model.settings, model_of(self.smaller.id)[0]
+        smaller = f"{settings.covariance_type}-{k}"
+        doubt = f"not sound ({_trouble(self.best)})"
+        if self.reason == "less likely":
+            level, other = self.best.mean_log_likelihood, self.smaller.mean_log_likelihood
+            doubt = f"less likely than {smaller}, {level:.6g} against {other:.6g} per row"
+        return f"{settings.name} is {doubt}: it is fitted again from a split of {smaller}"
 
 
 def falls(begun: Sequence[ModelStart], candidates: Sequence[FitCandidate]) -> list[Fall]:
     """Where the mean log-likelihood falls with k by more than `tol`, smaller models first.
 
-    A model that ran into trouble, or has a spike on a few rows, counts as fallen: its likelihood
-    says nothing.
+    A model that ran into trouble, or has a spike on a few rows, is among them as not sound: its
+    likelihood says nothing. Likelihoods under a prior are not compared: EM does not maximise them.
     """
     found, before = list[Fall](), dict[str, FitCandidate]()
     for own in sorted(begun, key=lambda one: one.settings.n_components):
         best, is_sound = _best(own, candidates)
         smaller = before.get(own.settings.covariance_type)
-        level = best.mean_log_likelihood
-        if smaller is not None and not (
-            is_sound and level >= smaller.mean_log_likelihood - own.settings.tol
-        ):
-            found.append(Fall(own, level, smaller))
+        if smaller is not None and not is_sound:
+            found.append(Fall(own, best, smaller, "not sound"))
+        elif smaller is not None and _is_less_likely(own, best, smaller):
+            found.append(Fall(own, best, smaller, "less likely"))
         elif is_sound:
             before[own.settings.covariance_type] = best
+    return found
+
+
+def _is_less_likely(own: ModelStart, best: FitCandidate, smaller: FitCandidate) -> bool:
+    if own.prepared.problem.inference.is_bounded:
+        return False
+    return not best.mean_log_likelihood >= smaller.mean_log_likelihood - own.settings.tol
+
+
+def refits(begun: Sequence[ModelStart], candidates: Sequence[FitCandidate]) -> list[Refit]:
+    """Models that were fitted again from a split."""
+    found = list[Refit]()
+    for own in begun:
+        if is_refitted(candidates, own.settings):
+            usual = [c for c in candidates if c.restart <= own.settings.n_init]
+            _, is_sound = _best(own, usual)
+            found.append(Refit(own.settings, "less likely" if is_sound else "not sound"))
     return found
 
 
@@ -184,9 +229,18 @@ def is_refitted(candidates: Sequence[FitCandidate], settings: FitSettings) -> bo
 def _best(own: ModelStart, candidates: Sequence[FitCandidate]) -> tuple[FitCandidate, bool]:
     """The best candidate of a model, and whether its likelihood says anything."""
     key = own.settings.n_components, own.settings.covariance_type
-    best = em.best(tuple(c for c in candidates if model_of(c.id) == key), own.prepared.n_rows)
+    n_rows = own.prepared.n_rows_ranked
+    best = em.best(tuple(c for c in candidates if model_of(c.id) == key), n_rows)
     sound = best.outcome is not None and best.outcome.is_usable and em.is_sound(best.outcome)
-    return best, sound and best.parameters.supports_covariances(own.prepared.n_rows)
+    return best, sound and best.parameters.supports_covariances(n_rows)
+
+
+def _trouble(best: FitCandidate) -> str:
+    """Of a candidate that is not sound, why."""
+    outcome = best.outcome
+    if outcome is None or (outcome.is_usable and em.is_sound(outcome)):
+        return "a component has fewer rows than its covariance needs"
+    return outcome.name
 
 
 def _usual(own: ModelStart) -> tuple[float, Parameters] | None:

@@ -23,7 +23,7 @@ from dgmm.fitting.iterate import Iterations, ModelKey, model_of
 from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.preparation import prepare_models
 from dgmm.fitting.prepared_fit import PreparedFit
-from dgmm.fitting.selection.chain import Chain, falls, is_refitted
+from dgmm.fitting.selection.chain import Chain, Refit, falls, refits
 from dgmm.fitting.selection.choice import Choice, Scored, choose
 from dgmm.fitting.selection.groups import grouped, key_of
 from dgmm.fitting.settings import FitSettings
@@ -111,15 +111,15 @@ class Sweep:
         return next(m for m in self.models if m.scored == self.choice.chosen)
 
     @property
-    def refitted(self) -> list[FitSettings]:
+    def refitted(self) -> list[Refit]:
         """Models that were fitted again from a split of a smaller one."""
-        every = [one.settings for one in self.begun]
-        return [one for one in every if is_refitted(self.candidates, one)]
+        return refits(self.begun, self.candidates)
 
     @property
     def fallen(self) -> list[FitSettings]:
-        """Models that are still less likely than a smaller one of their family."""
-        return [fall.model.settings for fall in falls(self.begun, self.candidates)]
+        """Sound models that are still less likely than a smaller one of their family."""
+        found = falls(self.begun, self.candidates)
+        return [fall.model.settings for fall in found if fall.reason == "less likely"]
 
     @property
     def n_passes_alone(self) -> int:
