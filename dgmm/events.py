@@ -32,7 +32,8 @@ class Listener(Protocol):
         ----------
         record
             Keys iteration, restart, mean_log_likelihood, change, kernel, dtype, backend (numpy,
-            numba), seconds, rows, step (plain, accelerated, rejected).
+            numba), seconds, rows, step (plain, accelerated, rejected); objective, which is what
+            changed, where it is not the likelihood.
         """
 
     def component(self, record: Mapping[str, Any]) -> None:

@@ -155,5 +155,9 @@ def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
     moved = f"change {change:.2g}, " if change is not None and change == change else ""  # noqa: PLR0124 - NaN
     seconds = record.get("seconds") or 0.0
     rate = f"{record['rows'] / seconds:,.0f} rows/s" if seconds > 0 else "rate unknown"
-    likelihood = f"mean log-likelihood {record['mean_log_likelihood']:.6f}"
-    return f"{restart}iteration {record['iteration']}: {likelihood}, {moved}{rate}{begun}"
+    words = f"mean log-likelihood {record['mean_log_likelihood']:.6f}, "
+    if (objective := record.get("objective")) is None:
+        words += moved
+    else:  # what the change is of
+        words = f"objective {objective:.6f}, {moved}{words}"
+    return f"{restart}iteration {record['iteration']}: {words}{rate}{begun}"

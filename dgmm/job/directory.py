@@ -167,11 +167,7 @@ class RunDirectory:
         self.record = first_record(command, self._job, own, attempts, before, warnings)
         self.write()
         try:
-            said, timed = self.record["warnings"], self.record["timings"]
-            several = len(self._job.models) > 1
-            with RecordingListener(
-                self.folder, said, timed, listener, several_models=several
-            ) as recording:
+            with self._logs(listener) as recording:
                 for text in lost:
                     recording.warning(text)
                 yield recording
@@ -184,12 +180,17 @@ class RunDirectory:
         """Add to a finished run; its record stays as it is until `rebuilt`."""
         self._sweep()
         self.record = cast("RunRecord", deepcopy(self.previous or {}))
-        said, timed = self.record["warnings"], self.record["timings"]
-        several = len(self._job.models) > 1
-        with RecordingListener(
-            self.folder, said, timed, listener, several_models=several
-        ) as recording:
+        with self._logs(listener) as recording:
             yield recording
+
+    def _logs(self, listener: Listener) -> RecordingListener:
+        """What writes the logs, with the columns that this job's metrics.csv has."""
+        job, record = self._job, self.record
+        return RecordingListener(
+            *(self.folder, record["warnings"], record["timings"], listener),
+            has_objective=job.command == "run" and job.model.inference != "maximum_likelihood",
+            several_models=len(job.models) > 1,
+        )
 
     def rebuilt(self, differing: Sequence[str]) -> RunResult:
         """Write the record of a finished run whose outputs were written again."""

@@ -22,6 +22,8 @@ _METRICS = (
     "iteration", "restart", "mean_log_likelihood", "change", "kernel", "dtype", "backend",
     "seconds", "rows", "step", "start",
 )  # fmt: skip
+#: What stands behind these where a prior makes what is maximised another number: `change` is of it.
+_OBJECTIVE = ("objective",)
 #: What stands behind these where a job has several models.
 _MODEL = ("n_components", "covariance_type")
 
@@ -81,6 +83,8 @@ class RecordingListener:
         may hold those of earlier attempts.
     listener
         Hears everything too.
+    has_objective
+        Whether metrics.csv has what is maximised beside the likelihood.
     several_models
         Whether metrics.csv names the model of each line.
     """
@@ -92,9 +96,11 @@ class RecordingListener:
         timings: dict[str, float],
         listener: Listener,
         *,
+        has_objective: bool = False,
         several_models: bool = False,
     ) -> None:
-        self._columns = (*_METRICS, *_MODEL) if several_models else _METRICS
+        further = (_OBJECTIVE if has_objective else (), _MODEL if several_models else ())
+        self._columns = (*_METRICS, *further[0], *further[1])
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
         self._listener = listener
@@ -132,7 +138,7 @@ class RecordingListener:
             that are not were left behind by a likelier one, and all their iterations stand; a
             restart that is not named has none.
         """
-        self._rewrite(lambda line: _stands(line, reached))
+        self._rewrite(lambda line: _stands(line, self._columns, reached))
 
     def stage(self, name: str, detail: str) -> None:
         """A stage begins; the one before has ended."""
@@ -198,17 +204,19 @@ def _nothing() -> None:
     """Whether a run may continue is asked where its directory is held open."""
 
 
-def _stands(line: str, reached: Mapping[CandidateId, int]) -> bool:
+def _stands(line: str, columns: Sequence[str], reached: Mapping[CandidateId, int]) -> bool:
     """Whether a line of metrics.csv is of an iteration that stands; half a line is of none."""
     cells = line.split(",")
-    cells, model = cells[: len(_METRICS)], cells[len(_METRICS) :]
-    if len(cells) != len(_METRICS) or not (cells[0].isdigit() and cells[1].isdigit()):
+    if len(cells) != len(columns):
         return False
-    if model and not (len(model) == len(_MODEL) and model[0].isdigit()):
+    cell = dict(zip(columns, cells, strict=True))
+    if not all(cell[name].isdigit() for name in ("iteration", "restart")):
         return False
-    iteration, restart = int(cells[0]), int(cells[1])
-    found = CandidateId(restart, cells[-1])
-    if model:
-        found = CandidateId(restart, cells[-1], int(model[0]), model[1])
+    iteration, found = int(cell["iteration"]), CandidateId(int(cell["restart"]), cell["start"])
+    if "n_components" in cell:
+        if not cell["n_components"].isdigit():
+            return False
+        size, family = int(cell["n_components"]), cell["covariance_type"]
+        found = CandidateId(found.restart, found.start, size, family)
     is_known = found.without_start in {candidate.without_start for candidate in reached}
     return iteration <= reached.get(found, iteration if is_known else 0)

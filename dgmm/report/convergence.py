@@ -1,4 +1,4 @@
-"""The convergence figure: mean log-likelihood per iteration, every restart a line."""
+"""The convergence figure: what was maximised, per iteration, every restart a line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from dgmm.report.figure import (
 from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
 
-_TITLE = "Mean log-likelihood per iteration"
+_LIKELIHOOD, _OBJECTIVE = "mean log-likelihood", "objective"
+#: What the left side shows, by what was maximised.
+_SHOWN = {
+    _LIKELIHOOD: "mean log-likelihood per row",
+    _OBJECTIVE: "the objective per row, which is the log-likelihood and what the prior adds",
+}
 _NAMED_RESTARTS = 8
 
 Line = list[tuple[int, float]]
@@ -28,10 +33,12 @@ Key = tuple[int, str]
 
 
 def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
-    """Mean log-likelihood and its change against iterations, the selected start highlighted."""
-    lines = _lines(record.metrics, record.section("selection").get("chosen"))
+    """What was maximised and its change against iterations, the selected start highlighted."""
+    what = _maximised(record.metrics)
+    title = f"{what.capitalize()} per iteration"
+    lines = _lines(record.metrics, what, record.section("selection").get("chosen"))
     if not lines:
-        return OmittedFigure(_TITLE, "the run has no iterations in metrics.csv")
+        return OmittedFigure(title, "the run has no iterations in metrics.csv")
     chosen = _selected(record, lines)
     figure = new_figure(9.0, 3.6)
     level, change = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
@@ -44,12 +51,12 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
         if steps:
             change.plot(*zip(*steps, strict=True), **(style | {"label": None}))
     tol = record.section("job").get("model", {}).get("tol")
-    _dress(level, change, tol)
+    _dress(level, change, what, tol)
     if len(lines) > 1:
         level.legend(loc="lower right")
     last, name = lines[chosen][-1], _name(chosen, lines).capitalize()
     caption = sentence(
-        "Left: mean log-likelihood per row (higher is better).",
+        f"Left: {_SHOWN[what]} (higher is better).",
         "Right: how much it changed from one iteration to the next, on a logarithmic scale"
         + (f", with model.tol = {number(tol)} as a dashed line." if _positive(tol) else "."),
         f"{name} was selected; it is drawn in colour, the others in grey."
@@ -58,18 +65,24 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
         "Iterations without a change, or without a finite value, have no point on the right.",
     )
     alt = f"{name} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
-    return render(figure, "convergence", title=_TITLE, caption=caption, alt=alt)
+    return render(figure, "convergence", title=title, caption=caption, alt=alt)
 
 
-def _lines(metrics: list[dict[str, str]], model: Any = None) -> dict[Key, Line]:
+def _maximised(metrics: list[dict[str, str]]) -> str:
+    """The objective of a fit with a prior, where the run has noted it."""
+    return _OBJECTIVE if any(row.get("objective") for row in metrics) else _LIKELIHOOD
+
+
+def _lines(metrics: list[dict[str, str]], what: str, model: Any = None) -> dict[Key, Line]:
     """The lines of each start; of several models, those of one."""
+    column = what.replace(" ", "_").replace("-", "_")
     wanted = {k: str(v) for k, v in model.items()} if isinstance(model, dict) else {}
     lines: dict[Key, Line] = defaultdict(list)
     for row in metrics:
         if any(row.get(name) != value for name, value in wanted.items()):
             continue
         try:
-            point = int(row["iteration"]), float(row["mean_log_likelihood"])
+            point = int(row["iteration"]), float(row[column])
             restart = int(row["restart"])
         except (KeyError, TypeError, ValueError):
             continue
@@ -108,10 +121,10 @@ def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and value > 0
 
 
-def _dress(level: Any, change: Any, tol: Any) -> None:
+def _dress(level: Any, change: Any, what: str, tol: Any) -> None:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
 
-    level.set(xlabel="iteration", ylabel="mean log-likelihood [nats per row]")
+    level.set(xlabel="iteration", ylabel=f"{what} [nats per row]")
     change.set(xlabel="iteration", ylabel="|change| [nats per row]")
     if change.lines:
         change.set_yscale("log")

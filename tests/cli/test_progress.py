@@ -44,6 +44,11 @@ WORDS = {
     ),
     "no change known": ({"change": float("nan")}, 1, "-12.345679, 800,000 rows/s"),
     "infinite change": ({"change": float("inf")}, 1, "change inf, 800,000 rows/s"),
+    "a prior": (
+        {"objective": -39.5, "mean_log_likelihood": -8.03, "change": 31.0},
+        1,
+        "iteration 12: objective -39.500000, change 31, mean log-likelihood -8.030000, 800,000",
+    ),
     "no time": ({"seconds": 0.0}, 1, "change 1.2e-05, rate unknown"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def _record(run: Path) -> dict[str, Any]:
     return found
 
 
+def _metrics(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
 def _bits(run: Path) -> tuple[Any, ...]:
     record = _record(run)
     outputs = {name: array["sha256"] for name, array in record["outputs"].items()}
@@ -111,9 +117,35 @@ def test_the_record_names_it_and_its_objective_and_the_plan_too(data: Path, tmp_
     lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
     events = [e for e in map(json.loads, lines) if e["event"] == "iteration"]
     assert events[-1]["objective"] == found["objective"] < events[-1]["mean_log_likelihood"]
-    with (tmp_path / "run" / "metrics.csv").open() as file:
-        last = list(csv.DictReader(file))[-1]
-    assert float(last["mean_log_likelihood"]) == events[-1]["mean_log_likelihood"]
+    lines = _metrics(tmp_path / "run")
+    assert float(lines[-1]["mean_log_likelihood"]) == events[-1]["mean_log_likelihood"]
+    assert [float(line["objective"]) for line in lines if line["step"] != "tried"] == [
+        event["objective"] for event in events
+    ]
+    for before, line in pairwise(lines):
+        if line["change"] and line["start"] == before["start"]:
+            own = float(line["objective"]) - float(before["objective"])
+            assert float(line["change"]) == pytest.approx(own, rel=1e-9)
+
+
+def test_metrics_have_an_objective_where_a_prior_is_used_and_models_where_several(
+    data: Path, tmp_path: Path
+) -> None:
+    """Columns of jobs without a prior are what they were; resumed runs keep their lines."""
+    asked: dict[str, Any] = {"n_components": [2, 3], "max_iter": 5}
+    with pytest.raises(RuntimeError, match="killed"):
+        run_job(_job(data, tmp_path / "both", **asked), _Dies())
+    before = [line for line in _metrics(tmp_path / "both") if line["step"] != "tried"]
+    run_job(_job(data, tmp_path / "both", **asked), QUIET)
+    run_job(_job(data, tmp_path / "plain", inference="maximum_likelihood", max_iter=2), QUIET)
+    lines = _metrics(tmp_path / "both")
+    plain, own = list(_metrics(tmp_path / "plain")[0]), list(lines[0])
+    assert plain[-3:] == ["rows", "step", "start"]
+    assert own == [*plain, "objective", "n_components", "covariance_type"]
+    assert all(line["objective"] for line in lines if line["step"] != "tried")
+    kept = [line for line in before if int(line["iteration"]) < 3]
+    assert kept
+    assert all(line in lines for line in kept)
 
 
 def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:

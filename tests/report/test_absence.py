@@ -14,6 +14,9 @@ from page_reading import Page
 
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.report import ReportUnavailableError, write_report
+from dgmm.report.convergence import convergence
+from dgmm.report.figure import ReportFigure
+from dgmm.report.run_data import RunRecord
 from dgmm.storage.atomic_files import read_json, write_json
 
 
@@ -56,6 +59,22 @@ def test_what_a_run_directory_lacks_is_left_out_and_named(
     page = Page(write_report(run))
     assert whole - {path.stem for path in (run / "report").glob("*.png")} == figures
     assert reason in page.text
+
+
+def test_convergence_is_that_of_the_objective_where_the_run_had_one(tmp_path: Path) -> None:
+    run = run_directory(tmp_path / "run", mixture(3, 2), 500, 100)
+    plain = convergence(RunRecord.open(run))
+    assert isinstance(plain, ReportFigure)
+    assert plain.title == "Mean log-likelihood per iteration"
+    heading, *lines = (run / "metrics.csv").read_text().splitlines()
+    lines = [f"{line},{-40.0 + i}" for i, line in enumerate(lines)]
+    (run / "metrics.csv").write_text("\n".join([f"{heading},objective", *lines, ""]))
+    found = convergence(RunRecord.open(run))
+    assert isinstance(found, ReportFigure)
+    assert found.title == "Objective per iteration"
+    assert "Left: the objective per row, which is the log-likelihood and what" in found.caption
+    assert "ends at −29 nats per row in iteration 12" in found.alt  # restart 0
+    assert found.png != plain.png
 
 
 def test_a_prediction_is_reported_without_a_fit(tmp_path: Path) -> None:
