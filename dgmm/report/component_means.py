@@ -21,6 +21,10 @@ _NOTES = {
         "median: behind a logarithm or asinh the component is Gaussian, and the inverse takes its "
         "mean to the median of the values before."
     ),
+    Location.PROJECTION: (
+        "mean of the projection: pca keeps fewer components than columns, and the mean of all rows "
+        "stands for the others, in which a component's rows may lie elsewhere."
+    ),
     Location.IMAGE: (
         "image of the mean: what the inverse of all steps makes of the mean; no mean and no median."
     ),

@@ -36,6 +36,7 @@ def test_quantiles_of_clipped_features_are_those_of_the_members(tmp_path):
 def test_what_each_feature_has_follows_from_the_steps(tmp_path):
     assert run(["run", "--quiet", str(job_with(tmp_path, array(tmp_path), PROFILES))]) == 0
     found = record(tmp_path / "run")["preprocess"]
-    assert found["means_are"] == ["quantiles"] * 3 + ["mean"] * 3 + ["median"]
+    projected = ["mean of the projection"] * 3
+    assert found["means_are"] == ["quantiles"] * 3 + projected + ["median"]
     assert np.shape(found["quantiles"]["values"]) == (3, 3, 3)
     assert json.dumps(found)

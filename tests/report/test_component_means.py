@@ -92,10 +92,11 @@ def test_the_page_of_a_run_behind_components_is_of_rows_as_they_were_fitted(tmp_
     means = np.array([[10.0, 1.0], [-10.0, 2.0]])
     folder = run_of(tmp_path / "run", (step,), means)
     assert [row[1:] for row in table_of(folder).rows] == [
-        ("mean", "11", "−1"),  # 5 ± 0.6 · 10
-        ("mean", "14", "−2"),
-        ("mean", "8", "9"),
+        ("mean of the projection", "11", "−1"),  # 5 ± 0.6 · 10
+        ("mean of the projection", "14", "−2"),
+        ("mean of the projection", "8", "9"),
     ]
+    assert "pca keeps fewer components than columns" in table_of(folder).note
     assert "nearest rows that have these components" in table_of(folder).note
     record = RunRecord.open(folder)
     figure = pair_plot(record.components, record.model, record.sample["rows"])

@@ -197,14 +197,14 @@ class ComponentsStep:
         return found_rows
 
     def locations(self, behind: Sequence[Location]) -> tuple[Location, ...]:
-        """Of the columns of a group what its components have in common: sums are made of them."""
+        """Of the columns of a group what sums of its components are, all of them or fewer."""
         rest, found = iter(behind), [Location.MEAN] * len(self.names)
         firsts = {columns[0]: (columns, len(group.axes)) for columns, group in self.groups}
         taken = {i for columns, _ in self.groups for i in columns}
         for i in range(len(self.names)):
             if i in firsts:
                 columns, m = firsts[i]
-                own = of_sums([next(rest) for _ in range(m)])
+                own = of_sums([next(rest) for _ in range(m)], is_projected=m < len(columns))
                 for column in columns:
                     found[column] = own
             elif i not in taken:

@@ -40,6 +40,14 @@ def components(n=1):
 
 
 BEHIND = ("pc1", "c")
+PROJECTION = "mean of the projection"
+
+
+def one_of_pc1_and_c():
+    """One component of two columns, behind both components of a and b."""
+    axes = np.array([[0.6, 0.8]])
+    found = PrincipalComponents(np.array([1.0, 2.0]), axes, np.ones(1), 0.9)
+    return ComponentsStep(("pc1", "pc2", "c"), ("z", "pc2"), (((0, 2), found),))
 
 
 @pytest.mark.parametrize(
@@ -50,10 +58,13 @@ BEHIND = ("pc1", "c")
         ((logged(1),), ("mean", "median", "mean")),
         ((alone("asinh", (2,), Asinh(2.0)), scaled((0, 2))), ("mean", "mean", "median")),
         ((clipped(0),), ("quantiles", "mean", "mean")),
-        ((scaled((0, 1)), components()), ("mean", "mean", "mean")),
-        ((logged(0), components()), ("median", "mean", "mean")),
+        ((scaled((0, 1)), components(2)), ("mean", "mean", "mean")),
+        ((scaled((0, 1)), components()), (PROJECTION, PROJECTION, "mean")),
+        ((logged(0), components(2)), ("median", "mean", "mean")),
+        ((logged(0), components()), ("image of the mean", PROJECTION, "mean")),
+        ((components(2), one_of_pc1_and_c()), (PROJECTION,) * 3),
         ((components(), logged(0, 1, names=BEHIND)), ("image of the mean",) * 2 + ("median",)),
-        ((clipped(0), components()), ("quantiles", "mean", "mean")),
+        ((clipped(0), components()), ("quantiles", PROJECTION, "mean")),
         ((logged(1), components(), clipped(0, names=BEHIND)), ("quantiles", "quantiles", "mean")),
     ],
 )
@@ -81,3 +92,17 @@ def test_a_mean_is_a_mean_and_a_median_a_median():
         np.testing.assert_allclose(statistic(rows, axis=0), shown, rtol=0, atol=tolerance)
         if word == "median":
             assert (np.abs(rows.mean(axis=0) - shown) > 0.01).any()
+
+
+def test_a_mean_of_the_projection_is_that_of_projected_rows_and_not_of_the_rows():
+    """A component that lies off the axis that is kept: its mean does not come back."""
+    kept = PrincipalComponents(np.array([1.0, 2.0]), np.array([[0.6, 0.8]]), np.ones(1), 0.9)
+    step = ComponentsStep(NAMES, BEHIND, (((0, 1), kept),))
+    rows = RNG.normal(size=(400, 3)) + np.array([3.0, -2.0, 1.0])
+    found = Preprocessing(NAMES, steps=(step,))
+    shown = found.inverse(found.apply(rows).mean(axis=0)[np.newaxis])[0]
+    assert [each.value for each in found.locations] == [PROJECTION, PROJECTION, "mean"]
+    projected = found.inverse(found.apply(rows))
+    np.testing.assert_allclose(projected.mean(axis=0), shown, rtol=0, atol=1e-12)
+    # 4 along (0.8, −0.6), give or take the mean of 400 numbers of deviation 1
+    assert np.linalg.norm(rows.mean(axis=0) - shown) > 3.5
