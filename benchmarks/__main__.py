@@ -32,6 +32,7 @@ BENCHMARKS = {
     "methods": "start_methods",
     "high_dimensions": "high_dimensions",
     "missing": "missing_values",
+    "weights": "weights",
     "prepare": "preparing",
 }
 

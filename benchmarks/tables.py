@@ -22,6 +22,7 @@ TITLES = {
     "methods": "Starts on a sample and over all rows",
     "high_dimensions": "Very many features",
     "missing": "Passes over rows with missing values",
+    "weights": "Passes over weighted rows",
     "prepare": "Preparing rows",
 }
 NAMES = tuple(TITLES)
