@@ -80,7 +80,7 @@ def _fitted_model(parsed: ParsedYaml, model: Mapping[str, Any], kind: Kind) -> I
 
 
 def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
-    """Several models beside a start of one size, or without any step of EM."""
+    """Several models beside a start of one size, without any step of EM, or without likelihood."""
     model = _section(parsed, "model")
     several = [k for k in ("n_components", "covariance_type") if _is_several(model.get(k))]
     if not several:
@@ -91,6 +91,14 @@ def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
     if model.get("max_iter") == 0:
         text = f"contradicts several values of model.{several[0]}: models are compared after EM"
         yield _problem(parsed, ("model", "max_iter"), text)
+    if model.get("inference") == "variational":
+        for key in several:
+            remedy = "the largest: empty components are pruned" if key == "n_components" else "one"
+            text = (
+                "several values contradict inference: variational, whose models have no likelihood "
+                f"for BIC to compare; give {remedy}, or write inference: map"
+            )
+            yield _problem(parsed, ("model", key), text)
 
 
 def _is_several(value: Any) -> bool:

@@ -96,6 +96,29 @@ def test_several_models_need_em_and_starts_of_their_own(tmp_path: Path) -> None:
         load_job(path)
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            {"n_components": {"from": 2, "to": 6}},
+            "no likelihood for BIC to compare; give the largest: empty components are pruned",
+        ),
+        (
+            {"n_components": 4, "covariance_type": ["full", "tied"]},
+            "model.covariance_type: several values contradict inference: variational",
+        ),
+    ],
+)
+def test_models_of_variational_inference_are_not_compared(
+    tmp_path: Path, model: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(JobFileError) as refused:
+        load(tmp_path, **model, inference="variational")
+    assert message in str(refused.value)
+    assert load(tmp_path, **model, inference="map").models
+    assert load(tmp_path, n_components=[4], covariance_type=["tied"], inference="variational")
+
+
 def test_the_rule_is_part_of_a_job_of_several_models_alone(tmp_path: Path) -> None:
     """A job of one model is the one that it was before there was a rule."""
     assert "selection" not in identity(load(tmp_path, n_components=3))
