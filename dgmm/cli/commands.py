@@ -157,8 +157,8 @@ def ingest(
 @click.option(
     "--count-missing",
     is_flag=True,
-    help="Read up to 64 blocks of rows to count the patterns of missing values, where these are "
-    "marginalised over and nothing has counted them.",
+    help="Read up to 64 blocks of rows that are read in place to count the patterns of missing "
+    "values, where these are marginalised over.",
 )
 def plan(job_file: str, overrides: tuple[str, ...], *, count_missing: bool) -> ExitStatus:
     """Show what a job will read, hold and write."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from dgmm.errors import (
 )
 from dgmm.events import Listener
 from dgmm.job.claim import claimed
-from dgmm.job.earlier_identities import as_recorded
+from dgmm.job.earlier_identities import is_of_same_data
 from dgmm.job.first_record import first_record
 from dgmm.job.identity import identity
 from dgmm.job.lock import locked
@@ -131,7 +130,7 @@ class RunDirectory:
         """
         previous = self.previous or {}
         seen = previous.get("data", {}).get("fingerprint") or {}
-        if seen != json.loads(json.dumps(as_recorded(data_fingerprint, seen))):
+        if not is_of_same_data(data_fingerprint, seen):
             raise OutputExistsError(
                 f"{self.shown} holds a finished run on other data: {self._job.data.path} "
                 f"has changed since {previous.get('ended')}. Choose another output.path"

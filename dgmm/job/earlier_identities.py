@@ -6,6 +6,7 @@ and checkpoints are found by the digest that they were given, which is of the fo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,11 @@ def computed_from(data: Mapping[str, Any]) -> dict[str, Any]:
 def as_recorded(data: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str, Any]:
     """A data fingerprint of today as the version that recorded `seen` took it."""
     return data if CARRIED in seen else computed_from(data)
+
+
+def is_of_same_data(data: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Whether a data fingerprint of today is of the data that run.json has recorded as `seen`."""
+    return bool(seen == json.loads(json.dumps(as_recorded(data, seen))))
 
 
 def _has(identity: Mapping[str, Any], section: str) -> bool:

@@ -16,6 +16,7 @@ from dgmm.errors import DgmmError
 from dgmm.fitting.missing_cost import MOST_COST, MissingCost
 from dgmm.ingest.prepare import counted_missing, is_prepared, opened
 from dgmm.job.accepted_cost import cost_of
+from dgmm.job.earlier_identities import is_of_same_data
 from dgmm.job.prepare_stage import prepared_target
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.run_record import read
@@ -38,19 +39,20 @@ def missing_values(job: Job, dataset: StoredDataset, *, look: bool = False) -> s
     job, dataset
         The job, and its rows as they were opened.
     look
-        Read some blocks of rows that are read in place, where nothing has counted them.
+        Read some blocks of rows that are read in place, whatever counted them before.
     """
     if job.data.missing != "marginalise":
         return ""
+    if look and not isinstance(dataset, SourceDataset):
+        return _looked(job, dataset)
     if (counts := _counted(job, dataset)) is not None:
         return _told(job, dataset, counts, dataset.grid, "counted when the rows were written")
-    found = None if job.command == "predict" else _recorded(job)
+    found = None if job.command == "predict" else _recorded(job, dataset)
     if found is not None:
         n_patterns, cost = found.get("patterns"), float(found["cost"])
         several = f"more than {MOST_PATTERNS:,}" if n_patterns is None else f"{n_patterns:,}"
-        return f"marginalised over: {several} patterns, {_takes(cost)}"
-    if look and not isinstance(dataset, SourceDataset):
-        return _looked(job, dataset)
+        how = f"counted by the run in {job.output.path}"
+        return f"marginalised over: {several} patterns ({how}), {_takes(cost)}"
     return f"marginalised over; {_not_counted(dataset)}" + _may_ask(job)
 
 
@@ -69,7 +71,7 @@ def _counted(job: Job, dataset: StoredDataset) -> MissingCounts | None:
     return None if rows is None else counted_missing(rows)
 
 
-def _recorded(job: Job) -> dict[str, Any] | None:
+def _recorded(job: Job, dataset: StoredDataset) -> dict[str, Any] | None:
     """What a run of the same mixture on the same data in the run directory has counted."""
     path = Path(job.output.path) / "run.json"
     try:
@@ -78,9 +80,12 @@ def _recorded(job: Job) -> dict[str, Any] | None:
         return None  # whether the directory can be used is for the run to say
     earlier, own = record.get("job", {}), job.resolved()
     sizes = ("n_components", "covariance_type")
-    is_same = earlier.get("data") == own["data"] and all(
+    is_same = all(earlier.get(key) == own[key] for key in ("data", "preprocess")) and all(
         earlier.get("model", {}).get(key) == own["model"].get(key) for key in sizes
     )
+    seen = dict((record.get("data") or {}).get("fingerprint") or {})
+    seen.pop("start", None)  # the model that it began from, which changes no row
+    is_same = is_same and is_of_same_data(dataset.fingerprint(), seen)
     found = record.get("missing")
     return found if is_same and isinstance(found, dict) and "cost" in found else None
 

@@ -39,7 +39,7 @@ from dgmm.scoring.scoring_pass import chunk_blocks, responsibilities_chunk_rows
 def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     """Plan a job from its file and the metadata of its data.
 
-    With `count_missing` some blocks of rows are read whose missing values nothing has counted.
+    With `count_missing` some blocks are read, of rows in place, to count what these lack.
     """
     model = None if job.model.path is None else load_model(job.model.path)
     dataset = open_data(job, model)

@@ -171,6 +171,28 @@ def test_a_plan_counts_rows_in_place_where_it_is_asked_to(tmp_path, source, caps
     assert "estimated from 2 of 7 blocks; others may have more patterns" in seen
 
 
+def test_what_a_run_has_counted_is_told_of_its_own_job_and_data_alone(tmp_path, source, capsys):
+    path = by_hand(tmp_path, source)
+    job = str(job_of(tmp_path, path, data=MARGINALISE))
+    assert run(["run", "--quiet", job]) == 0
+    by_run = f"marginalised over: 7 patterns (counted by the run in {tmp_path / 'run'}), a pass"
+    assert by_run in planned(capsys, job)
+    assert f"{said()} (counted now)" in planned(capsys, job, "--count-missing")
+    assert by_run not in planned(capsys, job, "--set", "model.covariance_type=diag")
+    steps = planned(capsys, job, "--set", "preprocess=[{log: {offset: 100}}]")
+    assert "patterns are counted when the rows are prepared" in steps
+    zarr.open_array(path)[:2000] = 1.0
+    assert "patterns are not counted yet" in planned(capsys, job)
+
+
+def test_a_plan_that_is_to_count_does_not_take_the_record_beside_the_rows(tmp_path, source, capsys):
+    group, job = ingested(tmp_path, source)
+    assert f"{said()} (counted when the rows were written)" in planned(capsys, job)
+    group["rows"][:] = 1.0
+    told = f"none of {N:,} rows lacks a value (counted now)"
+    assert told in planned(capsys, job, "--count-missing")
+
+
 @pytest.mark.parametrize("is_source", [True, False])
 def test_of_several_models_the_highest_cost_is_asked_for(
     tmp_path, source, capsys, monkeypatch, is_source
