@@ -6,9 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from dgmm.data.missing_rows import MissingPolicy
 from dgmm.estimator import fitted_attributes as fitted
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.random_streams import seed_from
+from dgmm.scoring.partial_rows import require_marginals
 
 #: Records of the fit; nothing is computed from them.
 _RECORD = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
@@ -50,7 +52,8 @@ class FittedMixture:
         Raises
         ------
         DataError
-            (a ValueError) If it is no `MixtureModel`.
+            (a ValueError) If it is no `MixtureModel`, or one of variational inference, which
+            cannot score rows that lack values, with `missing="marginalise"`.
 
         Examples
         --------
@@ -64,6 +67,8 @@ class FittedMixture:
         """
         estimator: Any = cls(**parameters)
         estimator.model_ = model
+        if estimator.missing == "marginalise":
+            require_marginals(model.parameters, MissingPolicy.MARGINALISE)
         estimator.n_components = model.n_components
         estimator.covariance_type = model.covariance_type
         return estimator  # type: ignore[no-any-return] # the estimator mixes this class in

@@ -20,6 +20,7 @@ from dgmm.fitting.prior_settings import WORDS
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
+from dgmm.job.applied_model import applied_model
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
@@ -27,7 +28,6 @@ from dgmm.job.preparing_plan import Preparation
 from dgmm.job.stages import open_data, product_names, residual_products, rows_for_model
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.machine import available_memory, free_memory
@@ -41,7 +41,7 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
 
     With `count_missing` some blocks are read, of rows in place, to count what these lack.
     """
-    model = None if job.model.path is None else load_model(job.model.path)
+    model = None if job.model.path is None else applied_model(job)
     dataset = open_data(job, model)
     if model is not None:
         rows_for_model(job, dataset, model)

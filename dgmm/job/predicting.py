@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 from dgmm.config import Job
 from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.errors import ExitCode, JobFileError
+from dgmm.errors import ExitCode
 from dgmm.events import Listener
+from dgmm.job.applied_model import applied_model
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
@@ -32,7 +32,7 @@ from dgmm.job.stages import (
     warn_of_underflow,
 )
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest
+from dgmm.model.model_files import model_digest
 from dgmm.scoring.row_scores import select_scoring_backend
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 
@@ -75,7 +75,7 @@ class PredictionInputs:
     @classmethod
     def of(cls, job: Job) -> Self:
         """Opened; of the data nothing but metadata is read."""
-        model = _model(job)
+        model = applied_model(job)
         dataset = open_data(job, model)
         return cls(dataset, model, dataset.fingerprint() | {"model": model_digest(model)})
 
@@ -152,18 +152,6 @@ def _rebuild(
             return completed_again(job, directory, f"{MODEL} was saved again")
     again = Rescoring(stored, model, None, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
-
-
-def _model(job: Job) -> MixtureModel:
-    if job.model.path is None:
-        raise JobFileError("model.path is missing")
-    model = load_model(Path(job.model.path))
-    if job.output.clusters and model.clusters is None:
-        raise JobFileError(
-            f"output.clusters is true, and the components of {job.model.path} are not merged: fit "
-            "with output.clusters: true, or remove this key"
-        )
-    return model
 
 
 def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:

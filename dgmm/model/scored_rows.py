@@ -37,6 +37,13 @@ class NamedMixture(ScoredMixture, Protocol):
         """Unit of each of the user's features that has one, by name."""
 
 
+def _further(model: NamedMixture) -> str:
+    """What more a user may do where rows hold NaN, or why they do."""
+    if model.preprocess is not None:  # an estimator takes rows as they are fitted: behind the steps
+        return _OUTSIDE
+    return _MARGINALISE if model.parameters.expected_log_weights is None else ""
+
+
 def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
     """One array of scores of rows X, on all CPUs of this process.
 
@@ -47,8 +54,7 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
         dataset = as_model_takes(rows, model)[0]
-        # An estimator takes rows as they are fitted: behind the steps.
-        further = _MARGINALISE if model.preprocess is None else _OUTSIDE
+        further = _further(model)
         return scores(
             *(dataset, executor, model, (name,)),
             remedy=f"Drop such rows first{further}",

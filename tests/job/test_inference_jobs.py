@@ -36,6 +36,16 @@ class _Dies(SilentListener):
             raise RuntimeError("killed")
 
 
+class _Hears(SilentListener):
+    """Remembers the stages of a job."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def stage(self, name: str, detail: str) -> None:
+        self.stages.append(name)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -169,14 +179,27 @@ def test_jobs_of_earlier_versions_keep_their_identity(data: Path, tmp_path: Path
     assert in_todays_names(in_former_names(predicted))["model"] == {"path": "/m"}
 
 
-def test_a_variational_mixture_scores_no_rows_that_lack_values(data: Path, tmp_path: Path) -> None:
+def test_a_variational_mixture_is_refused_before_rows_that_lack_values_are_read(
+    data: Path, tmp_path: Path
+) -> None:
     """What its components expect is of whole rows."""
     run_job(_job(data, tmp_path / "run", inference="variational"), QUIET)
     own = {"model": {"path": str(tmp_path / "run")}, "data": {"missing": "marginalise"}}
     predicted = job(data / "gaps.zarr", tmp_path / "predicted", **own)
-    with pytest.raises(DataError, match="drop such rows, or fit by"):
-        predict_job(predicted, QUIET)
+    words = "data.missing is marginalise, model.path .*drop such rows, or fit by maximum"
+    heard = _Hears()
+    with pytest.raises(DataError, match=words):
+        predict_job(predicted, heard)
+    assert heard.stages == []
+    assert _record(tmp_path / "predicted")["exit_code"] == 65
+    with pytest.raises(DataError, match=words):
+        plan_job(predicted)
     model = load_model(tmp_path / "run")
-    mixture = GaussianMixture.from_model(model, missing="marginalise")
+    with pytest.raises(DataError, match="variational mixture cannot score"):
+        GaussianMixture.from_model(model, missing="marginalise")
+    mixture = GaussianMixture.from_model(model).set_params(missing="marginalise")
     with pytest.raises(DataError, match="variational mixture cannot score"):
         mixture.predict(_rows()[:10])
+    for predict in (model.predict, model.predict_proba, model.score_samples):
+        with pytest.raises(DataError, match=r"Drop such rows first$"):
+            predict(_rows()[:10])
