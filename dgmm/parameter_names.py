@@ -44,6 +44,7 @@ PARAMETERS = {
 }
 #: Advice on what the estimator has no parameter for.
 PHRASES = {
+    "of a table, name its columns in data.columns": "of a table, select its columns",
     "name one of its arrays in data.array": "give the path of one of its arrays",
     ". Of arrays whose dimensions have names, data.variables and data.sample_dims make each place "
     "a row (dgmm inspect prints such a job)": "",

@@ -19,6 +19,9 @@ from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.terminal_text import listed
 
+#: Names in a message.
+_SHOWN = 20
+
 
 @dataclass(frozen=True, slots=True)
 class SelectedFeatures(ForwardingDataset):
@@ -74,8 +77,8 @@ def in_model_order(
 ) -> tuple[Dataset, str | None]:
     """The data set with its columns as the model has them, and a warning if they were moved.
 
-    The columns of data or models whose features have no names of their own (x0, x1, …) are taken
-    by position.
+    Columns are found by name. Where the data or the model have no names of their own (x0, x1, … in
+    this order, and the other side has none of these) they are taken by position.
 
     Parameters
     ----------
@@ -91,7 +94,8 @@ def in_model_order(
     Raises
     ------
     DataError
-        If the number of features differs, names are missing or unknown, or units differ.
+        If the number of features differs, names are missing or unknown, or units differ; or if
+        one side has no names, and the other has some of x0, x1, … among its own.
     """
     own = dataset.feature_names
     if own == names or _is_unnamed(own, names):
@@ -103,24 +107,63 @@ def in_model_order(
         return dataset, None
     n, d = len(own), len(columns)
     note = "the data's features were put in the model's order"
+    if are_positions(own):  # names, or none: which of them is not known
+        note += ", taking x0, x1, … for names that the data have"
     if d < n:
         note = f"of the data's {n:,} features the model's {d:,} are taken, by name"
     return selected(dataset, columns), note
 
 
+def position_note(own: tuple[str, ...], names: tuple[str, ...]) -> str | None:
+    """The warning that features, where none had to be moved, were taken by position.
+
+    The estimator gives none: rows are often a frame in one call and an array in the next.
+    """
+    if own == names or not (are_positions(own) or are_positions(names)):
+        return None
+    whose = "data's" if are_positions(own) else "model's"
+    return f"features are taken by position: the {whose} have no names"
+
+
 def _is_unnamed(own: tuple[str, ...], names: tuple[str, ...]) -> bool:
-    """Whether features go by position.
+    """Whether features go by position: one side has no names, and the other none like x0.
 
     Raises
     ------
     DataError
-        If one side has no names, and not as many features as the other.
+        If one side has no names and not as many features as the other; or if some of the names
+        agree, so that the features called x0, x1, … may be in other places.
     """
     if not are_positions(own) and not are_positions(names):
         return False
-    if len(own) != len(names):
-        raise DataError(_other_number(own, names))
-    return True
+    shared = set(own) & set(names)
+    if len(own) != len(names) and (are_positions(own) or not shared):
+        raise DataError(_unnamed_number(own, names))
+    if not shared:
+        return True
+    if shared == set(names):  # columns that are really called x0, x1, …
+        return False
+    raise DataError(
+        f"the data have the features {listed(own, _SHOWN)}, the model {listed(names, _SHOWN)}: "
+        f"{listed(sorted(shared), _SHOWN)} on both sides, the others on one, so that they cannot "
+        "be taken by position. Call the data's features by the model's names"
+    )
+
+
+def _unnamed_number(own: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """Why features without names are refused, with those that are there, and the remedy."""
+    found = (("data", own), ("model", names))
+    bare = [whose for whose, side in found if are_positions(side)]
+    named = [
+        f"; the {whose}'s are {listed(side, _SHOWN)}"
+        for whose, side in found
+        if not are_positions(side)
+    ]
+    return (
+        f"{_other_number(own, names)}. Those of the {' and the '.join(bare)} have no names and "
+        f"are taken by position{''.join(named)}. Give the model's features alone, in its "
+        "order: of a table, name its columns in data.columns"
+    )
 
 
 def _columns(

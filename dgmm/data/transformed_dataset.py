@@ -12,7 +12,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.fill_value import FillValue
 from dgmm.data.forwarding_dataset import ForwardingDataset, StoredRows, read_in_grid
 from dgmm.data.row_block import RowBlock, Rows
-from dgmm.data.selected_features import in_model_order
+from dgmm.data.selected_features import in_model_order, position_note
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.preprocessing import Floats, Preprocessing, prepared_type
 from dgmm.data.valid_range import ValidRange
@@ -121,7 +121,7 @@ def as_model_takes(
     is_transformed: bool = False,
     may_have_more: bool = False,
 ) -> tuple[Dataset, str | None]:
-    """A user's rows as a model scores them, and a warning if columns were moved.
+    """A user's rows as a model scores them, and a warning if columns were moved, or had no names.
 
     Parameters
     ----------
@@ -140,11 +140,13 @@ def as_model_takes(
         As `in_model_order`.
     """
     steps, units = model.preprocess, model.feature_units
-    if steps is None:
-        return in_model_order(dataset, model.feature_names, units, may_have_more=may_have_more)
-    if is_transformed:
+    if is_transformed and steps is not None:
         return in_model_order(dataset, model.feature_names)
-    ordered, note = in_model_order(dataset, steps.input_names, units, may_have_more=may_have_more)
+    names = model.feature_names if steps is None else steps.input_names
+    ordered, note = in_model_order(dataset, names, units, may_have_more=may_have_more)
+    note = note or position_note(dataset.feature_names, names)
+    if steps is None:
+        return ordered, note
     if isinstance(ordered, StoredDataset):
         return TransformedStoredDataset(ordered, steps), note
     return TransformedDataset(ordered, steps), note

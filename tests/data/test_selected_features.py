@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.selected_features import in_model_order
+from dgmm.data.selected_features import in_model_order, position_note
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockRange
 
@@ -18,7 +18,7 @@ def test_features_that_are_too_many_or_lacking_are_named():
     said = r"the model has no weight; the data lack c, d\. Give the model's features alone"
     with pytest.raises(DataError, match=said):
         in_model_order(rows, ("a", "b", "c", "d"))
-    with pytest.raises(DataError, match=r"the model has 2$"):
+    with pytest.raises(DataError, match=r"the model has 2\. Those of the model have no names"):
         in_model_order(rows, ("x0", "x1"))
 
 
@@ -30,8 +30,16 @@ def test_the_models_features_are_taken_out_of_more_where_that_is_asked_for():
     assert block.values.tolist() == [[3.0, 1.0], [6.0, 4.0]]
     with pytest.raises(DataError, match="lack the model's features d; they have b, c instead"):
         in_model_order(rows, ("a", "d"), may_have_more=True)
-    with pytest.raises(DataError, match=r"the model has 2$"):  # names that say nothing
+    said = r"the model has 2\. .* the data's are a, b, c\. .* name its columns in data\.columns"
+    with pytest.raises(DataError, match=said):  # names that say nothing
         in_model_order(rows, ("x0", "x1"), may_have_more=True)
+    unnamed = ArrayDataset(np.ones((2, 3)))
+    with pytest.raises(
+        DataError, match=r"Those of the data have no names.* the model's are a, d\."
+    ):
+        in_model_order(unnamed, ("a", "d"), may_have_more=True)
+    with pytest.raises(DataError, match=r"Those of the data and the model have no names and are "):
+        in_model_order(unnamed, ("x0", "x1"), may_have_more=True)
 
 
 def test_a_coordinate_without_a_unit_is_the_one_of_its_value():
@@ -41,3 +49,47 @@ def test_a_coordinate_without_a_unit_is_the_one_of_its_value():
     other = ("t[z=50, lat=-1.5 rad]", "t[z=5, lat=-1.5 rad]")
     with pytest.raises(DataError, match=r"have t\[z=50, lat=-1.5 deg\] where the model has .* rad"):
         in_model_order(rows, other)
+
+
+@pytest.mark.parametrize(
+    ("own", "model", "taken"),
+    [
+        (("x1", "x0"), ("x0", "x1"), ("x0", "x1")),
+        (("x0", "x1"), ("x1", "x0"), ("x1", "x0")),
+        (("x1", "y", "x0"), ("x0", "x1"), ("x0", "x1")),
+        (("b", "a"), ("x0", "x1"), ("b", "a")),
+        (("x0", "x1"), ("b", "a"), ("x0", "x1")),
+    ],
+)
+def test_columns_that_are_called_x0_and_x1_are_names_where_both_sides_have_them(own, model, taken):
+    rows = ArrayDataset(np.array([[1.0, 2.0, 3.0][: len(own)]]), own)
+    ordered, note = in_model_order(rows, model, may_have_more=True)
+    assert ordered.feature_names == taken
+    (block,) = ordered.read_blocks(BlockRange(0, 1))
+    assert block.values.tolist() == [[own.index(name) + 1.0 for name in taken]]
+    assert note or position_note(own, model)
+
+
+@pytest.mark.parametrize(
+    ("own", "model"),
+    [(("y", "x0"), ("x0", "x1")), (("x0", "x1"), ("y", "x0")), (("x1", "x2"), ("x0", "x1"))],
+)
+def test_names_that_are_positions_in_part_are_refused_with_all_names(own, model):
+    rows = ArrayDataset(np.ones((2, 2)), own)
+    said = rf"features {own[0]}, {own[1]}, the model {model[0]}, {model[1]}: .* Call the data's"
+    with pytest.raises(DataError, match=said):
+        in_model_order(rows, model)
+
+
+@pytest.mark.parametrize(
+    ("own", "model", "whose"),
+    [(("x0", "x1"), ("a", "b"), "data's"), (("a", "b"), ("x0", "x1"), "model's")],
+)
+def test_a_warning_tells_of_features_that_are_taken_by_position(own, model, whose):
+    rows = ArrayDataset(np.ones((2, 2)), own)
+    ordered, note = in_model_order(rows, model)
+    assert ordered is rows
+    assert note is None
+    said = f"features are taken by position: the {whose} have no names"
+    assert position_note(own, model) == said
+    assert position_note(own, own) is position_note(("a",), ("b",)) is None

@@ -167,6 +167,17 @@ def test_a_data_frame_gives_its_names_and_may_come_in_another_order(clusters):
     assert not hasattr(mixture.fit(X), "feature_names_in_")
 
 
+def test_columns_of_a_frame_that_are_called_x0_and_x1_go_by_name(clusters):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(clusters[0], columns=["x0", "x1", "x2"])
+    mixture = fitted(frame)
+    with pytest.warns(UserWarning, match="features were put in the model's order"):
+        turned = mixture.predict(frame[["x2", "x0", "x1"]])
+    np.testing.assert_array_equal(turned, mixture.predict(frame))
+    with pytest.raises(DataError, match="on both sides, the others on one"):
+        mixture.predict(frame.rename(columns={"x1": "y"}))
+
+
 def test_equal_seeds_give_equal_bits_and_threads_do_not_matter(clusters):
     X, _ = clusters
     one, three = fitted(X, n_threads=1), fitted(X, n_threads=3)

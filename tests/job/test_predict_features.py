@@ -65,6 +65,31 @@ def test_a_table_with_more_columns_gives_the_models_alone(desk, kind):
         assert labels(desk, "carried") == labels(desk, "fit")
 
 
+@pytest.mark.parametrize("fitted", [["x0", "x1", "x2"], ["x2", "x0", "x1"]])
+def test_columns_that_are_called_x0_and_x1_go_by_name(desk, capsys, fitted):
+    frame().set_axis(fitted, axis=1).to_csv("fitted.csv", index=False)
+    assert ended(desk, "run", "fit", {"path": "fitted.csv"}) == 0
+    turned = frame().set_axis(fitted, axis=1)
+    for order in (["x1", "x0", "x2"], ["x0", "x1", "x2"]):
+        turned[order].to_csv("turned.csv", index=False)
+        name = f"again{order[0]}"
+        assert ended(desk, "predict", name, {"path": "turned.csv"}) == 0
+        assert labels(desk, name) == labels(desk, "fit")
+    turned.rename(columns={"x1": "y"}).to_csv("other.csv", index=False)
+    assert ended(desk, "predict", "other", {"path": "other.csv"}) == 65
+    assert "has no column for the model's feature 'x1'" in capsys.readouterr().err
+
+
+def test_features_without_names_are_taken_by_position_with_a_warning(desk):
+    np.savez("a.npz", rows=ROWS)
+    assert ended(desk, "run", "fit", {"path": "a.npz", "array": "rows"}) == 0
+    frame().to_csv("a.csv", index=False)
+    assert ended(desk, "predict", "again", {"path": "a.csv"}) == 0
+    assert labels(desk, "again") == labels(desk, "fit")
+    warnings = json.loads((desk / "again/run.json").read_text("utf-8"))["warnings"]
+    assert "features are taken by position: the model's have no names" in warnings
+
+
 def test_columns_that_a_table_lacks_are_named_with_those_it_has(desk, capsys):
     frame().to_parquet("fitted")
     assert ended(desk, "run", "fit", {"path": "fitted"}) == 0

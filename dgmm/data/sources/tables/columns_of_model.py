@@ -18,7 +18,9 @@ def names_of(column: str, length: int) -> list[str]:
 
 
 def columns_of_model(features: Sequence[str], every: Columns, file: str) -> tuple[str, ...]:
-    """The columns that the features of a model come from, in the table's order.
+    """The columns that the features of a model come from.
+
+    In the table's order; in the model's where the table's would be x0, x1, ….
 
     Parameters
     ----------
@@ -32,8 +34,8 @@ def columns_of_model(features: Sequence[str], every: Columns, file: str) -> tupl
     Returns
     -------
     tuple of str
-        Empty without a model, and where its features have no names of their own (x0, x1, …) that
-        columns have: those are taken by position.
+        Empty without a model, and where its features have no names of their own (x0, x1, …) and
+        no column is called by one of these: those are taken by position.
 
     Raises
     ------
@@ -46,8 +48,11 @@ def columns_of_model(features: Sequence[str], every: Columns, file: str) -> tupl
     absent = [name for name in features if name not in places]
     if not absent:
         found = {places[name] for name in features}
-        return tuple(name for name in every if name in found)
-    if are_positions(features):
+        chosen = tuple(name for name in every if name in found)
+        # Columns called x0, x1, … in this order would look like data without names.
+        in_order = tuple(dict.fromkeys(places[name] for name in features))
+        return in_order if are_positions(chosen) else chosen
+    if are_positions(features) and len(absent) == len(features):
         return ()
     shown = listed([_with_hint(name, list(places)) for name in absent], 10)
     raise DataError(
