@@ -26,7 +26,8 @@ class Outcome(Enum):
     )
     NON_FINITE = (
         "the log-likelihood is not finite: some row lies so far out that its squared distance "
-        "overflows; correct or drop such rows"
+        "overflows; correct or drop such rows. Where rows lack values, the covariance of the "
+        "features that some of them have may be singular: raise model.reg_covar"
     )
     DEGENERATE_START = (
         "the start was the end: all means are alike, and all covariances, so that EM cannot part "

@@ -396,3 +396,32 @@ def test_rows_of_patterns_that_few_have_are_taken_one_by_one(monkeypatch) -> Non
     monkeypatch.setattr(backend, "expect_missing", counted)
     one_pass(KERNELS["product"](scene.parameters), Y, "numba")
     assert taken == [90, 90]  # 60 that lack one value and 30 that lack four, for each component
+
+
+@pytest.mark.parametrize("name", ["full", "tied"])
+@KERNEL
+@BACKEND
+def test_a_singular_covariance_of_observed_features_is_an_outcome_that_names_the_floor(
+    name: str, kernel, backend: str
+) -> None:
+    """Features 0 and 1 are one, and rows that lack the last have the others alone.
+
+    Factors of all features are given, as rounding may leave them: only patterns invert what they
+    have of a covariance by themselves.
+    """
+    rng = np.random.default_rng(3)
+    Y = rng.normal(size=(4, 120))
+    Y[3, ::2] = np.nan
+    covariances = np.stack([np.eye(4), np.eye(4)])
+    covariances[1, :2, :2] = 1.0
+    own = covariances[1] if name == "tied" else covariances
+    p = Parameters.of(FAMILIES[name], np.full(2, 0.5), rng.normal(size=(2, 4)), own)
+    finite = np.broadcast_to(np.eye(4), p.precisions_cholesky.shape)
+    p = replace(p, precisions_cholesky=np.ascontiguousarray(finite))
+    assert np.isnan(one_pass(kernel(p), Y, backend).log_likelihood)
+    done = missing_rows.fit(p, Y, missing_rows.problem(Y), backend=backend)
+    assert done.outcome is Outcome.NON_FINITE
+    assert done.n_iter <= 1
+    assert not done.outcome.is_usable
+    assert "covariance of the features" in done.outcome.value
+    assert "raise model.reg_covar" in done.outcome.value
