@@ -46,6 +46,7 @@ class Selection(TypedDict):
 
     `rows` are those that criteria count; `runner_up` is what the rule would choose without the
     chosen model; `given_up` is how much its BIC / (2 rows) is above the lowest, nats per row;
+    `at_edge`: it has the most components that were asked for; `is_smallest`: the fewest, above 1.
     `hidden` says what the tolerance may hide. `passes` of EM were made over all rows, and
     `passes_alone` are those of the models one by one. `failed` says why models are not there.
     `refitted` were fitted again from a split of a smaller model of their family; `fallen` are sound
@@ -61,6 +62,8 @@ class Selection(TypedDict):
     given_up: float
     chosen_at_edge: bool
     lowest_bic_at_edge: bool
+    chosen_is_smallest: bool
+    lowest_bic_is_smallest: bool
     hidden: str
     passes: int
     passes_alone: int

@@ -99,13 +99,11 @@ def selection_table(record: RunRecord) -> Table | None:
 
 def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
     chosen, bic = _name(selection.get("chosen")), _name(selection.get("lowest_bic"))
-    edge = " (at the edge of the range: more might be better)"
     more = len(models) - _MOST_ROWS
     failed = selection.get("failed")
     return sentence(
-        f"Chosen: {chosen}{edge if selection.get('chosen_at_edge') else ''}, the rule being "
-        f"{selection.get('rule')}.",
-        f"BIC alone chooses {bic}{edge if selection.get('lowest_bic_at_edge') else ''}.",
+        f"Chosen: {chosen}{_edge(selection, 'chosen')}, the rule being {selection.get('rule')}.",
+        f"BIC alone chooses {bic}{_edge(selection, 'lowest_bic')}.",
         f"{str(selection.get('hidden')).rstrip('.')}." if selection.get("hidden") else "",
         f"{number(selection.get('passes'))} passes of EM over all rows, in place of "
         f"{number(selection.get('passes_alone'))} of the models one by one.",
@@ -118,6 +116,14 @@ def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
         if isinstance(failed, dict) and failed
         else "",
     )
+
+
+def _edge(selection: Mapping[str, Any], which: str) -> str:
+    if selection.get(f"{which}_at_edge"):
+        return " (at the edge of the range: more might be better)"
+    if selection.get(f"{which}_is_smallest"):
+        return " (the smallest that was asked for: fewer might do)"
+    return ""
 
 
 def _names(models: Any, words: str) -> str:

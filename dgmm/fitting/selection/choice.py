@@ -9,7 +9,7 @@ number of rows. A tolerance of 0 is plain BIC (Schwarz 1978).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dgmm.errors import ComponentError
@@ -18,7 +18,7 @@ from dgmm.mixture.criteria import Criteria
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A fitted model as the choice sees it.
+    """What the choice compares of a fitted model.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was chosen, by which rule, and what speaks against it.
+    """What was chosen, by which rule, and which reasons there are to look further.
 
     Attributes
     ----------
@@ -59,8 +59,8 @@ class Choice:
         Of the rule, nats per row.
     given_up
         By how much the chosen model's BIC is worse than the best, nats per row.
-    chosen_at_edge, bic_at_edge
-        Whether each has the most components of its family, so that more might be better.
+    sizes
+        Numbers of components that were asked for, of models that could not be fitted too.
     """
 
     chosen: Scored
@@ -68,8 +68,7 @@ class Choice:
     runner_up: Scored | None
     tolerance: float
     given_up: float
-    chosen_at_edge: bool
-    bic_at_edge: bool
+    sizes: frozenset[int]
 
     @property
     def rule(self) -> str:
@@ -83,11 +82,39 @@ class Choice:
 
     def describe(self) -> str:
         """The choice in a line, BIC's beside it."""
-        edge, bic_edge = _edge(is_there=self.chosen_at_edge), _edge(is_there=self.bic_at_edge)
-        found = f"{self.chosen.name}{edge}: {self.rule}"
+        found = f"{self.chosen.name}{self._edge(self.chosen)}: {self.rule}"
         if self.best_bic == self.chosen:
             return f"{found}; BIC alone chooses the same"
-        return f"{found}; BIC alone chooses {self.best_bic.name}{bic_edge}"
+        return f"{found}; BIC alone chooses {self.best_bic.name}{self._edge(self.best_bic)}"
+
+    @property
+    def edge_warning(self) -> str:
+        """That the chosen model has the most, or fewest, components; empty where it has neither."""
+        name = f"the chosen model, {self.chosen.name}, is"
+        if self.is_largest(self.chosen):
+            return (
+                f"{name} at the edge of the range: add larger numbers to model.n_components to see "
+                "whether more are better"
+            )
+        if self.is_smallest(self.chosen):
+            return (
+                f"{name} the smallest that was asked for: add smaller numbers to "
+                "model.n_components to see whether fewer do"
+            )
+        return ""
+
+    def is_largest(self, one: Scored) -> bool:
+        """Whether a model has the most components that were asked for: more might be better."""
+        return len(self.sizes) > 1 and one.n_components == max(self.sizes)
+
+    def is_smallest(self, one: Scored) -> bool:
+        """Whether it has the fewest, which are more than 1: fewer might do."""
+        return len(self.sizes) > 1 and one.n_components == min(self.sizes) > 1
+
+    def _edge(self, one: Scored) -> str:
+        if self.is_largest(one):
+            return " (at the edge of the range: more might be better)"
+        return " (the smallest that was asked for: fewer might do)" if self.is_smallest(one) else ""
 
     @property
     def hidden(self) -> str:
@@ -104,7 +131,9 @@ class Choice:
         )
 
 
-def choose(models: Sequence[Scored], n_rows: float, tolerance: float) -> Choice:
+def choose(
+    models: Sequence[Scored], n_rows: float, tolerance: float, sizes: Collection[int] = ()
+) -> Choice:
     """The smallest k within `tolerance` nats per row of the lowest BIC, over all families.
 
     Of equal k the model of fewest parameters is taken. Models that are not sound count only where
@@ -118,6 +147,8 @@ def choose(models: Sequence[Scored], n_rows: float, tolerance: float) -> Choice:
         Rows that the likelihoods are of, or the sum of their weights.
     tolerance
         Nats per row, at least 0.
+    sizes
+        Numbers of components that were asked for, where that is more than those of the models.
 
     Raises
     ------
@@ -126,9 +157,7 @@ def choose(models: Sequence[Scored], n_rows: float, tolerance: float) -> Choice:
     """
     comparable = [m for m in models if m.is_sound and math.isfinite(m.criteria.bic)] or list(models)
     if not comparable:
-        raise ComponentError(
-            "no model could be fitted. Lower model.n_components, or raise model.reg_covar"
-        )
+        raise ComponentError("no model could be fitted")
     chosen = _smallest(comparable, n_rows, tolerance)
     best = _smallest(comparable, n_rows, 0.0)
     others = [m for m in comparable if m is not chosen]
@@ -138,8 +167,7 @@ def choose(models: Sequence[Scored], n_rows: float, tolerance: float) -> Choice:
         runner_up=_smallest(others, n_rows, tolerance) if others else None,
         tolerance=tolerance,
         given_up=(chosen.criteria.bic - best.criteria.bic) / (2.0 * n_rows),
-        chosen_at_edge=_is_at_edge(chosen, models),
-        bic_at_edge=_is_at_edge(best, models),
+        sizes=frozenset(sizes) | {m.n_components for m in models},
     )
 
 
@@ -147,12 +175,3 @@ def _smallest(models: Sequence[Scored], n_rows: float, tolerance: float) -> Scor
     limit = min(m.criteria.bic for m in models) + 2.0 * n_rows * tolerance
     near = [m for m in models if m.criteria.bic <= limit] or list(models)
     return min(near, key=lambda m: (m.n_components, m.n_parameters, m.criteria.bic))
-
-
-def _is_at_edge(one: Scored, models: Sequence[Scored]) -> bool:
-    sizes = {m.n_components for m in models}
-    return len(sizes) > 1 and one.n_components == max(sizes)
-
-
-def _edge(*, is_there: bool) -> str:
-    return " (at the edge of the range: more might be better)" if is_there else ""

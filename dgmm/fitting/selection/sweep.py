@@ -65,7 +65,7 @@ class SweptModel:
 
     @property
     def scored(self) -> Scored:
-        """As the choice sees it."""
+        """What the choice compares of it."""
         k, family = self.settings.n_components, self.settings.covariance_type
         n_free = self.model.n_parameters
         return Scored(k, family, n_free, self.criteria, is_sound=self.is_sound)
@@ -188,7 +188,8 @@ def sweep(
         while split_starts and (more := chain.due(begun, going.candidates)):
             going.add(more)
             going.run(_problems(begun, going))
-    return _concluded(dataset, begun, failed, going, listener, tolerance, len(groups))
+    sizes = {settings.n_components for settings in models}
+    return _concluded(dataset, begun, failed, going, listener, tolerance, len(groups), sizes)
 
 
 def _problems(begun: Sequence[ModelStart], going: Iterations) -> dict[CandidateId, EMProblem]:
@@ -232,7 +233,7 @@ def _begun(
                 failed[settings.name] = str(error)
                 listener.warning(f"{settings.name} cannot be fitted: {error}")
     if not begun:
-        raise ComponentError(f"no model has a start: {'; '.join(failed.values())}")
+        raise ComponentError(f"no model has a start: {_reasons(failed)}")
     return begun, failed
 
 
@@ -244,6 +245,7 @@ def _concluded(
     listener: Listener,
     tolerance: float,
     n_groups: int,
+    sizes: set[int],
 ) -> Sweep:
     """Criteria of all models, and the fit of the chosen one."""
     n_rows = _n_rows(begun[0].prepared)
@@ -256,14 +258,13 @@ def _concluded(
             listener.warning(f"{one.settings.name} cannot be fitted: {best.outcome.value}")
             continue
         swept.append(_swept(dataset, one, best, n_rows))
-    choice = choose([model.scored for model in swept], n_rows, tolerance)
+    if not swept:
+        raise ComponentError(f"no model could be fitted: {_reasons(failed)}")
+    choice = choose([model.scored for model in swept], n_rows, tolerance, sizes)
     start = next(b for b in begun if _is_of(b.settings, choice.chosen))
     listener.note(f"selection: {choice.describe()}")
-    if choice.chosen_at_edge:
-        listener.warning(
-            f"the chosen model, {choice.chosen.name}, is at the edge of the range: add larger "
-            "numbers to model.n_components to see whether more are better"
-        )
+    if choice.edge_warning:
+        listener.warning(choice.edge_warning)
     fit = concluded(dataset, start, _of_model(going.candidates, start.settings), listener)
     return Sweep(
         *(fit, tuple(swept), tuple(begun), going.candidates, failed, choice),
@@ -271,6 +272,14 @@ def _concluded(
         n_passes=going.n_passes,
         n_groups=n_groups,
     )
+
+
+def _reasons(failed: dict[str, str]) -> str:
+    """Why models failed, each reason once with the models that it is of."""
+    found: dict[str, list[str]] = {}
+    for name, reason in failed.items():
+        found.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found.items())
 
 
 def _is_of(settings: FitSettings, chosen: Scored) -> bool:

@@ -1,4 +1,4 @@
-"""The choice of a model: the smallest whose BIC is near the lowest, with what speaks against it."""
+"""The choice of a model: the smallest whose BIC is near the lowest, and reasons to doubt it."""
 
 from __future__ import annotations
 
@@ -49,10 +49,28 @@ def test_of_equal_sizes_the_model_of_fewest_parameters_is_chosen() -> None:
 def test_the_edge_of_the_range_is_told_of_the_choice_and_of_bic() -> None:
     rising = [model(1, 6.0), model(2, 5.5), model(3, 5.495)]
     found = choose(rising, N, 0.01)
-    assert (found.chosen.n_components, found.chosen_at_edge, found.bic_at_edge) == (2, False, True)
+    assert found.chosen.n_components == 2
+    assert not found.is_largest(found.chosen)
+    assert found.is_largest(found.best_bic)
     assert "at the edge of the range" in found.describe()
     one_size = [model(3, 5.0, "full"), model(3, 5.5, "diag")]
-    assert not choose(one_size, N, 0.0).chosen_at_edge
+    found = choose(one_size, N, 0.0)
+    assert not found.is_largest(found.chosen)
+    assert not found.is_smallest(found.chosen)
+
+
+def test_the_smallest_that_was_asked_for_is_told_unless_it_is_1() -> None:
+    found = choose([model(5, 5.0), model(6, 5.1), model(7, 5.2)], N, 0.0)
+    assert "5 full components (the smallest that was asked for: fewer might do)" in found.describe()
+    one = choose([model(1, 5.0), model(2, 5.1)], N, 0.0)
+    assert not one.is_smallest(one.chosen)
+
+
+def test_edges_are_those_of_all_sizes_that_were_asked_for() -> None:
+    """Also of models that could not be fitted."""
+    lower, upper = choose([model(4, 5.0)], N, 0.0, (2, 4)), choose([model(4, 5.0)], N, 0.0, (4, 8))
+    assert (lower.is_smallest(lower.chosen), lower.is_largest(lower.chosen)) == (False, True)
+    assert (upper.is_smallest(upper.chosen), upper.is_largest(upper.chosen)) == (True, False)
 
 
 def test_models_that_are_not_sound_count_only_where_none_is() -> None:

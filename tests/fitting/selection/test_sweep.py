@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,13 +12,17 @@ from clusters import gaussian_clusters
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.row_block import RowBlock
+from dgmm.errors import ComponentError
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em import loop as em
 from dgmm.fitting.fit import Fit, fit
+from dgmm.fitting.model_start import Starter
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.selection.sweep import Sweep, sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.backends import compiled_backend
+from dgmm.outcome import Outcome
 from dgmm.reduction.blocks import BlockRange
 
 QUIET = SilentListener()
@@ -136,6 +140,59 @@ def test_three_clusters_are_found_and_the_smallest_family_is_taken() -> None:
     assert (chosen.n_components, chosen.covariance_type) == (3, "spherical")
     assert found.fit.model.n_components == 3
     assert bits(found.fit) == bits(found.chosen)
+
+
+class Warnings(SilentListener):
+    """Keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_a_range_that_begins_above_the_clusters_is_warned_of() -> None:
+    models = [FitSettings(k, "full", n_sample_starts=2, max_iter=30) for k in (5, 6, 7)]
+    listener = Warnings()
+    with ThreadExecutor(2) as executor:
+        dataset = ArrayDataset(gaussian_clusters(1500, spread=6.0)[0])
+        found = sweep(dataset, executor, models, listener, tolerance=0.01)
+    assert found.choice.chosen.n_components == 5
+    words = "the chosen model, 5 full components, is the smallest that was asked for"
+    assert any(text.startswith(words) for text in listener.warnings)
+
+
+def test_a_size_that_has_no_start_is_one_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = Starter.start
+
+    def failing(self: Starter, prepared: Any, settings: FitSettings, identity: Any) -> Any:
+        if settings.n_components != 2:
+            raise ComponentError("no start")
+        return start(self, prepared, settings, identity)
+
+    monkeypatch.setattr(Starter, "start", failing)
+    found = swept(rows(), models=[FitSettings(k, "spherical", max_iter=3) for k in (2, 9)])
+    assert found.failed == {"spherical-9": "no start"}
+    assert found.choice.is_smallest(found.choice.chosen)
+    assert not found.choice.is_largest(found.choice.chosen)
+
+
+def test_where_every_model_fails_the_reasons_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    best = em.best
+
+    def overflown(*of: Any) -> em.FitCandidate:
+        return replace(best(*of), outcome=Outcome.NON_FINITE)
+
+    monkeypatch.setattr(em, "best", overflown)
+    models = [FitSettings(k, "full", max_iter=3, inference="map") for k in (2, 3)]
+    with pytest.raises(ComponentError) as failed:
+        swept(rows(600), models=models)
+    said = str(failed.value)
+    assert said.startswith("no model could be fitted: full-2, full-3: NON_FINITE: the log-likel")
+    assert "reg_covar" not in said
 
 
 def test_groups_hold_every_model_once_and_are_about_equal() -> None:
