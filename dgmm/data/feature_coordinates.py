@@ -13,7 +13,9 @@ from dgmm.data.feature_units import is_same_unit
 from dgmm.errors import DataError
 
 #: `=50 dbar` or `=50` in a feature's name, up to the next coordinate.
-_COORDINATE = re.compile(r"(=-?[0-9][0-9.e+-]*)((?: [^,\]]+)?)")
+_COORDINATE = re.compile(r"=(-?[0-9][0-9.e+-]*)((?: [^,\]]+)?)")
+#: From here float32 lacks whole numbers, such as seconds since 1970.
+_WHOLE_FLOAT32 = 2.0**24
 
 
 def coordinate_names(dimension: str, values: Any, units: object = None) -> list[str]:
@@ -76,7 +78,8 @@ def matching_coordinates(own: Sequence[str], names: Sequence[str]) -> dict[str, 
     Raises
     ------
     DataError
-        If both sides state a unit, and these differ.
+        If both sides state a unit, and these differ; or if two of the model's features would be
+        one of the data's.
 
     Examples
     --------
@@ -91,6 +94,7 @@ def matching_coordinates(own: Sequence[str], names: Sequence[str]) -> dict[str, 
     for i, name in enumerate(own):
         places.setdefault(_without_units(name), []).append(i)
     found: dict[str, int] = {}
+    taken = {name: name for name in names if name in known}
     for name in missing:
         candidates = places.get(_without_units(name), [])
         if len(candidates) != 1:
@@ -103,6 +107,13 @@ def matching_coordinates(own: Sequence[str], names: Sequence[str]) -> dict[str, 
                 "units. Convert them to the model's, or write its unit to the coordinate where "
                 "both are names of one unit"
             )
+        if other in taken:
+            raise DataError(
+                f"the data's feature {other} would be {taken[other]} and {name} of the model: the "
+                "coordinates differ in their unit alone. Write the unit to the data's coordinate, "
+                "and give a feature for each of the model's"
+            )
+        taken[other] = name
         found[name] = candidates[0]
     return found
 
@@ -113,5 +124,19 @@ def _units_in(name: str) -> list[str]:
 
 
 def _without_units(name: str) -> str:
-    """A feature's name without the units of its coordinates."""
-    return _COORDINATE.sub(r"\1", name)
+    """A feature's name without the units of its coordinates, these as float32 has them."""
+    return _COORDINATE.sub(lambda found: f"={_as_float32(found[1])}", name)
+
+
+def _as_float32(text: str) -> str:
+    """A coordinate of float64 as one of float32: `0.10000000149011612` is `0.1`.
+
+    Whole numbers, dates and numbers that float32 has no place for stay as they are.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if text.lstrip("-").isdigit() or not 1e-37 < abs(value) < _WHOLE_FLOAT32:
+        return text
+    return str(np.float32(value)).removesuffix(".0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from dgmm.data.dataset import Dataset
@@ -13,13 +14,30 @@ from dgmm.terminal_text import listed
 #: A factor as UDUNITS, GRIB and people write it: `s-1`, `s**-1`, `s^-1`.
 _FACTOR = re.compile(r"(?P<unit>[^\W\d]+|%|°[CF]?)\^?(?P<power>[+-]?\d+)?")
 _NO_FACTOR = frozenset({"", "1", "dimensionless"})
-#: Spellings that files mix of one unit.
-_SAME = {
-    **dict.fromkeys(("degC", "deg_C", "degree_C", "degrees_C", "°C", "Celsius"), "celsius"),
-    **dict.fromkeys(("degree_Celsius", "degrees_Celsius", "degree_celsius"), "celsius"),
-    **dict.fromkeys(("degK", "deg_K", "degree_K", "degrees_K", "kelvin", "Kelvin"), "K"),
-    **dict.fromkeys(("meter", "meters", "metre", "metres"), "m"),
+_SUPERSCRIPT = re.compile("[⁺⁻⁰¹²³⁴-⁹]+")
+#: g/kg without a unit, as CF has it for salinity.
+_PER_MILLE = frozenset({"1e-3", "1E-3", "0.001", "10^-3"})
+#: Spellings that files mix of one unit: of UDUNITS, and of CF for time and degrees.
+_SPELLINGS = {
+    "celsius": "degC deg_C degree_C °C Celsius degree_Celsius degree_celsius degrees_C "
+    "degrees_Celsius degrees_celsius",
+    "K": "degK deg_K degree_K degrees_K kelvin Kelvin",
+    "degree": "deg °",
+    "degree_north": "degree_N degreeN degrees_north degrees_N degreesN",
+    "degree_east": "degree_E degreeE degrees_east degrees_E degreesE",
+    "m": "meter metre",
+    "g": "gram",
+    "kg": "kilogram",
+    "s": "second sec",
+    "min": "minute",
+    "h": "hour hr",
+    "d": "day",
+    "%": "percent",
+    "psu": "PSU",
 }
+_SAME = {other: unit for unit, others in _SPELLINGS.items() for other in others.split()}
+#: The shortest name that may be a plural: not `ms`, `das`.
+_SHORTEST_PLURAL = 4
 _SHOWN = 5
 
 
@@ -82,14 +100,27 @@ def is_same_unit(one: str, other: str) -> bool:
 
 def _spelled(text: str) -> str:
     """Factors in one spelling and order; the text itself where it is no plain product."""
+    text = _SUPERSCRIPT.sub(lambda found: f"^{found[0]}", text)
+    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-").replace("**", "^")
+    if text.strip() in _PER_MILLE:
+        text = "g/kg"
     powers: dict[str, int] = {}
-    for i, product in enumerate(text.replace("**", "^").split("/")):
+    for i, product in enumerate(text.split("/")):
         for factor in re.split(r"[\s.·*]+", product):
             found = _FACTOR.fullmatch(factor)
             if factor in _NO_FACTOR:
                 continue
             if found is None:
                 return " ".join(text.split())
-            unit = _SAME.get(found["unit"], found["unit"])
+            unit = _unit(found["unit"])
             powers[unit] = powers.get(unit, 0) + int(found["power"] or 1) * (-1 if i else 1)
     return " ".join(f"{unit}{power}" for unit, power in sorted(powers.items()) if power) or "1"
+
+
+def _unit(text: str) -> str:
+    """One factor's unit in one spelling; a plural as its singular."""
+    if text in _SAME:
+        return _SAME[text]
+    if len(text) >= _SHORTEST_PLURAL and text.islower() and text.endswith("s"):
+        text = text.removesuffix("s")
+    return _SAME.get(text, text)

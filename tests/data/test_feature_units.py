@@ -17,8 +17,25 @@ SAME = [
     "degC = °C",
     " g/kg = g kg-1",
     "K = K",
+    "degree_north = degrees_north",
+    "degrees_E = degree_east",
+    "degree = degrees",
+    "day = days",
+    "hour = h",
+    "hr = hours",
+    "second = s",
+    "kg m-2 s-1 = kg/m²/seconds",
+    "W/m² = W m-2",
+    "m s⁻¹ = m/s",
+    "\N{MICRO SIGN}m = \N{GREEK SMALL LETTER MU}m",
+    "psu = PSU",
+    "1e-3 = g/kg",
+    "g kg**-1 = 0.001",
+    "watts = watt",
 ]
 OTHER = ["degC = K", "m = mm", "m/s = m s", "g kg-1 = 1", "days since 2000 = days since 2001"]
+OTHER += ["degrees_north = degrees_east", "m = min", "ms = m", "psu = 1e-3", "h = d", "10² = 102"]
+OTHER += ["degree = degree_Celsius", "das = da", "g = kg"]
 
 
 @pytest.mark.parametrize(("text", "is_same"), [(t, t in SAME) for t in SAME + OTHER])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.feature_coordinates import coordinate_names
 from dgmm.data.selected_features import in_model_order, position_note
 from dgmm.errors import DataError
 from dgmm.reduction.blocks import BlockRange
@@ -93,3 +94,33 @@ def test_a_warning_tells_of_features_that_are_taken_by_position(own, model, whos
     said = f"features are taken by position: the {whose} have no names"
     assert position_note(own, model) == said
     assert position_note(own, own) is position_note(("a",), ("b",)) is None
+
+
+@pytest.mark.parametrize(
+    ("own", "model"),
+    [
+        (["a[z=50]", "b"], ("a[z=50 m]", "a[z=50 km]")),
+        (["a[z=50 m]", "b"], ("a[z=50 m]", "a[z=50]")),
+    ],
+)
+def test_a_feature_of_the_data_is_one_of_the_model(own, model):
+    rows = ArrayDataset(np.ones((2, 2)), own)
+    said = rf"feature {own[0]} would be {model[0]} and {model[1]} of the model"
+    with pytest.raises(DataError, match=said.replace("[", r"\[").replace("]", r"\]")):
+        in_model_order(rows, model)
+
+
+def test_coordinates_of_float32_and_float64_are_one_and_large_ones_are_not():
+    def names(values):
+        return coordinate_names("z", np.array(values, np.float64), "m")
+
+    single = np.array([0.1, 16.3, 2.5e-5, 50], np.float32)
+    rows = ArrayDataset(np.ones((2, 4)), names(single))
+    assert rows.feature_names[0] == "z=0.10000000149011612 m"
+    model = tuple(coordinate_names("z", single, "m"))
+    assert in_model_order(rows, model)[0] is rows
+    assert in_model_order(ArrayDataset(np.ones((2, 4)), model), rows.feature_names)[1] is None
+    large = [20200101.0, 1700000000.5, 1e-40]
+    other = names([20200102.0, 1700000001.5, 2e-40])
+    with pytest.raises(DataError, match=r"lack .* z=1700000000.5 m, z=1e-40 m, z=20200101 m;"):
+        in_model_order(ArrayDataset(np.ones((2, 3)), other), tuple(names(large)))
