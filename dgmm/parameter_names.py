@@ -62,6 +62,8 @@ BEGINNINGS = {
     "initialisation.method is": "init_params is",
     "compute.backend is": "backend is",
 }
+#: The same of a prior's settings, whose keys are the parameters' names in `model`.
+_PRIOR = re.compile(r"^model\.(\w+_prior(?:_type)? (?:is|has the shape|holds) )")
 _KEY = "(?:" + "|".join(sorted(map(re.escape, PARAMETERS), key=len, reverse=True)) + r")(?!\.?\w)"
 _ADVICE = re.compile(
     rf"\b(lower|raise|choose another|choose a simpler|set) ({_KEY}(?: or {_KEY})*)(?: to (\w+))?",
@@ -80,6 +82,7 @@ def in_python(text: str) -> str:
     for said, instead in BEGINNINGS.items():
         if text.startswith(said):
             text = instead + text.removeprefix(said)
+    text = _PRIOR.sub(r"\1", text)
     for said, instead in PHRASES.items():
         text = text.replace(said, instead)
     return _ADVICE.sub(_with_parameters, text)

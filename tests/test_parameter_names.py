@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
+from clusters import job
 from messages import PACKAGE, Text, dotted_keys, schema_keys, texts, texts_of
 from test_architecture import modules
 
@@ -17,6 +18,8 @@ import dgmm
 from dgmm.config.schema import REGISTRIES
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError, DgmmError, UnavailableError
+from dgmm.events import SilentListener
+from dgmm.job import run_job
 from dgmm.parameter_names import BEGINNINGS, PARAMETERS, PHRASES, in_python, speaks_python
 
 RNG = np.random.default_rng(31)
@@ -193,6 +196,99 @@ def test_errors_of_methods_name_parameters(tmp_path, fail, words):
         fail(dgmm.GaussianMixture(2, random_state=0), tmp_path)
     assert not list(dotted_keys(str(caught.value)))
     assert "command" not in str(caught.value)
+
+
+INDEFINITE = [[1.0, 2.0], [2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("inference", "prior", "said"),
+    [
+        (
+            "map",
+            {"covariance_prior": [[1.0, 0.5], [0.25, 1.0]]},
+            (
+                "model.covariance_prior is not symmetric: entry [0][1] is 0.5, and [1][0] is 0.25. "
+                "Make the two equal, or leave it out"
+            ),
+        ),
+        (
+            "map",
+            {"covariance_prior": INDEFINITE},
+            (
+                "model.covariance_prior is not positive definite: expected eigenvalues above 0, "
+                "none of which is lost in rounding beside the largest. Give the covariance that a "
+                "component is likely to have, or leave it out"
+            ),
+        ),
+        (
+            "variational",
+            {"covariance_prior": [1.0, 2.0, 3.0]},
+            (
+                "model.covariance_prior has the shape (3,); expected an array of shape (2, 2). "
+                "Give it so, or leave it out"
+            ),
+        ),
+        (
+            "map",
+            {"mean_prior": [1.0]},
+            (
+                "model.mean_prior has the shape (1,); expected an array of shape (2,). Give it so, "
+                "or leave it out"
+            ),
+        ),
+        (
+            "variational",
+            {"degrees_of_freedom_prior": 0.5},
+            (
+                "model.degrees_of_freedom_prior is 0.5; expected more than 1 for 2 features: raise "
+                "model.degrees_of_freedom_prior, or leave it out"
+            ),
+        ),
+        (
+            "map",
+            {"weight_concentration_prior": 0.5},
+            (
+                "model.weight_concentration_prior is 0.5; expected at least 1 with inference map: "
+                "below, the most probable weights are not unique. Raise "
+                "model.weight_concentration_prior, or set model.inference to variational"
+            ),
+        ),
+    ],
+)
+def test_priors_that_are_none_are_named_in_both_words_with_what_to_do(
+    tmp_path, inference, prior, said
+):
+    zarr.create_array(str(tmp_path / "x.zarr"), data=X, chunks=(100, 2))
+    own = job(tmp_path / "x.zarr", tmp_path / "run", model={"inference": inference, **prior})
+    with pytest.raises(DataError) as caught:
+        run_job(own, SilentListener())
+    assert str(caught.value) == said
+    with pytest.raises(DataError) as caught:
+        dgmm.GaussianMixture(2, inference=inference, **prior).fit(X)
+    assert str(caught.value) == in_python(said)
+    assert str(caught.value).startswith(f"{next(iter(prior))} ")
+    assert not list(dotted_keys(str(caught.value)))
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        (
+            {"mean_precision_prior": -1},
+            "^mean_precision_prior is -1; expected a finite number above 0. Give one, or leave it",
+        ),
+        ({"mean_prior": ["a"]}, r"^mean_prior is \['a'\]; expected numbers. Give an array of them"),
+        ({"mean_prior": [np.nan, 0]}, "^mean_prior holds NaN or infinity; .* or leave it out$"),
+        (
+            {"weight_concentration_prior_type": "x"},
+            "^weight_concentration_prior_type is 'x'; expected one of .*process.* or leave it out$",
+        ),
+    ],
+)
+def test_values_that_no_prior_has_are_refused_in_pythons_words(prior, said):
+    with pytest.raises(DataError, match=said):
+        dgmm.GaussianMixture(2, inference="map", **prior).fit(X)
 
 
 def test_storage_that_fails_tells_to_call_again(tmp_path, monkeypatch):

@@ -25,6 +25,12 @@ Array = NDArray[np.float64]
 
 #: κ of Fraley & Raftery (2007): m₀ counts as a hundredth of a row.
 MEAN_PRECISION = 0.01
+#: What a scale of so many dimensions has to be.
+_POSITIVE = (
+    "a number above 0",
+    "numbers above 0",
+    "eigenvalues above 0, none of which is lost in rounding beside the largest",
+)
 
 
 def with_inference(prepared: PreparedFit, settings: FitSettings) -> PreparedFit:
@@ -156,7 +162,8 @@ def _degrees_of_freedom(data: OneGaussian, more: int, settings: FitSettings) -> 
     least = d - 1.0 if is_wishart else data.family.least_degrees_of_freedom(d)
     if asked is not None and not asked > least:
         raise DataError(
-            f"degrees_of_freedom_prior is {asked:g}; expected more than {least:g} for {d} features"
+            f"model.degrees_of_freedom_prior is {asked:g}; expected more than {least:g} for {d} "
+            "features: raise model.degrees_of_freedom_prior, or leave it out"
         )
     return float(d + more) if asked is None else asked
 
@@ -178,16 +185,27 @@ def _scale(data: OneGaussian, settings: FitSettings, default: Array) -> Array:
     array = _shaped("covariance_prior", asked, own).reshape(shape)
     scale = family.rescaled(array, 1.0 / units)
     asymmetric = family.asymmetric_entry(array, float(np.finfo(np.float64).eps))
-    if asymmetric is not None or family.is_singular(family.precisions_cholesky(scale), 1).any():
-        raise DataError("covariance_prior is not symmetric and positive definite")
+    if asymmetric is not None:
+        i, j = asymmetric[-2:]
+        value, opposite = float(array[asymmetric]), float(np.swapaxes(array, -1, -2)[asymmetric])
+        raise DataError(
+            f"model.covariance_prior is not symmetric: entry [{i}][{j}] is {value!r}, and "
+            f"[{j}][{i}] is {opposite!r}. Make the two equal, or leave it out"
+        )
+    if family.is_singular(family.precisions_cholesky(scale), 1).any():
+        raise DataError(
+            f"model.covariance_prior is not positive definite: expected {_POSITIVE[len(own)]}. "
+            "Give the covariance that a component is likely to have, or leave it out"
+        )
     return scale
 
 
 def _at_least_1(concentration: float | None) -> float:
     if concentration is not None and concentration < 1.0:
         raise DataError(
-            f"weight_concentration_prior is {concentration:g}; expected at least 1 with "
-            "inference map: below, the most probable weights are not unique"
+            f"model.weight_concentration_prior is {concentration:g}; expected at least 1 with "
+            "inference map: below, the most probable weights are not unique. Raise "
+            "model.weight_concentration_prior, or set model.inference to variational"
         )
     return concentration or 1.0
 
@@ -196,5 +214,8 @@ def _shaped(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     array = np.asarray(value, dtype=np.float64)
     if array.shape != shape:
         expected = f"an array of shape {shape}" if shape else "a number"
-        raise DataError(f"{name} has the shape {array.shape}; expected {expected}")
+        raise DataError(
+            f"model.{name} has the shape {array.shape}; expected {expected}. Give it so, or "
+            "leave it out"
+        )
     return array

@@ -69,8 +69,8 @@ class PriorSettings:
         object.__setattr__(self, name, _positive(name, self.weight_concentration_prior))
         if self.weight_concentration_prior_type not in get_args(Kind):
             raise DataError(
-                f"weight_concentration_prior_type is {self.weight_concentration_prior_type!r}; "
-                f"expected one of {', '.join(get_args(Kind))}"
+                f"model.{TYPE_KEY} is {self.weight_concentration_prior_type!r}; "
+                f"expected one of {', '.join(get_args(Kind))}. Choose one, or leave it out"
             )
         for name in ("mean_prior", "covariance_prior"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name)))
@@ -85,7 +85,10 @@ def _positive(name: str, value: Any) -> float | None:
         return None
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 < float(value) < math.inf:
-        raise DataError(f"{name} is {value!r}; expected a finite number above 0, or None")
+        raise DataError(
+            f"model.{name} is {value!r}; expected a finite number above 0. Give one, or leave "
+            "it out"
+        )
     return float(value)
 
 
@@ -96,9 +99,14 @@ def _numbers(name: str, value: Any) -> Any:
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{name} is {value!r}; expected an array of numbers, or None") from None
+        raise DataError(
+            f"model.{name} is {value!r}; expected numbers. Give an array of them, or leave it out"
+        ) from None
     if not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinity; expected finite numbers")
+        raise DataError(
+            f"model.{name} holds NaN or infinity; expected finite numbers. Give these, or "
+            "leave it out"
+        )
     return array.tolist()
 
 
