@@ -21,7 +21,6 @@ from dgmm.mixture.covariance import Family
 from dgmm.mixture.marginal.patterns import fewest_rows
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.run_record import Missing
-from dgmm.terminal_text import listed
 
 #: A job whose passes take longer by more than this has to accept it.
 MOST_COST: Final = 50.0
@@ -165,15 +164,11 @@ def require_accepted(cost: MissingCost, *, is_accepted: bool) -> None:
     """
     if cost.factor <= MOST_COST or is_accepted:
         return
-    remedies = listed(
-        [
-            "leave out the features that are missing most",
-            "set model.covariance_type to diag, which needs no patterns",
-            "set data.missing to drop",
-        ]
+    remedies = (
+        "run the job with --accept-cost",
+        "leave out the features that are missing most",
+        "set model.covariance_type to diag, which needs no patterns",
+        "set data.missing to drop",
     )
-    raise CostNotAcceptedError(
-        f"{cost.describe()}, more than {MOST_COST:.0f}. Run the job with --accept-cost, or "
-        f"{remedies}",
-        cost,
-    )
+    text = f"{cost.describe()}, more than {MOST_COST:.0f}. Either {', or '.join(remedies)}"
+    raise CostNotAcceptedError(text, cost)

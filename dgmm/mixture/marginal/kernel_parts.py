@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,13 @@ def like(kernel: Kernel, parameters: Parameters) -> Kernel:
     return ProductKernel.of(parameters, kernel.dtype)
 
 
+def _owner(array: NDArray[Any]) -> NDArray[Any]:
+    """What holds the memory that an array is a view of."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PatternPart:
     """Rows of one pattern: the mixture of their features, and the lift to all features.
@@ -115,9 +123,16 @@ class PatternPart:
 
     @property
     def n_bytes(self) -> int:
-        """Of parameters, of the kernel's about as many, and of the lift."""
-        held = (self.conditional.regression, self.conditional.covariance, self.known.covariances)
-        return sum(array.nbytes for array in held if array is not None) * 2
+        """Of the arrays of kernel, parameters, conditional and lift, each once."""
+        held = {id(owner): owner.nbytes for owner in map(_owner, self._arrays())}
+        return sum(held.values())
+
+    def _arrays(self) -> Iterator[NDArray[Any]]:
+        records: tuple[Any, ...] = (self.kernel, self.known, self.conditional, self.lift)
+        for record in records:
+            if record is not None:
+                values = (getattr(record, each.name) for each in fields(record))
+                yield from (value for value in values if isinstance(value, np.ndarray))
 
     def add_lifted(self, statistics: Statistics, total: LiftedSums, backend: Backend) -> None:
         """A m₁ and A m₂ Aᵀ + n C about the old means; −½ tr(Λ_oo T) where that was left out."""

@@ -20,15 +20,20 @@ class LiftedSums:
         self.statistics = zero
 
     def add(self, other: Statistics) -> None:
-        """Add those of more rows, of all features about the old means."""
+        """Add those of more rows, of all features about the old means.
+
+        Raises
+        ------
+        ValueError
+            If one of the two has a part that the other one lacks.
+        """
         own = self.statistics
-        parts = (
-            (own.sums, other.sums),
-            (own.scatter, other.scatter),
-            (own.observed, other.observed),
-        )
-        for total, addend in parts:
-            if total is not None and addend is not None:
+        for name in ("sums", "scatter", "observed"):
+            total, addend = getattr(own, name), getattr(other, name)
+            if (total is None) != (addend is None):
+                which = "the total" if total is None else "what is added"
+                raise ValueError(f"{which} has no {name}: statistics of different kinds")
+            if total is not None:
                 np.add(total, addend, out=total)
         self.count(other, other.log_likelihood)
 
