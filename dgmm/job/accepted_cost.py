@@ -1,4 +1,4 @@
-"""What missing values cost a job, known as soon as its rows are prepared."""
+"""What a job costs before it is fitted: its models, and missing values once rows are prepared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.summary.missing_counts import MissingCounts
-from dgmm.errors import UnavailableError
+from dgmm.errors import JobFileError, UnavailableError
 from dgmm.fitting.missing_cost import MissingCost, require_accepted
 from dgmm.fitting.preparation import selected_backend
 from dgmm.fitting.settings import FitSettings
@@ -17,6 +17,25 @@ from dgmm.mixture.covariance import family_named
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike, process_environment
+
+#: Models of one job that are fitted without being asked for twice.
+MOST_MODELS = 100
+
+
+def require_few_models(job: Job, *, is_accepted: bool) -> None:
+    """Refuse a job of very many models until their cost is accepted.
+
+    Raises
+    ------
+    JobFileError
+        With their number, and what to do.
+    """
+    if (n := len(job.models)) > MOST_MODELS and not is_accepted:
+        raise JobFileError(
+            f"model.n_components and model.covariance_type ask for {n:,} models, and the time of a "
+            "pass grows with each: look at what `dgmm plan` says, then either run the job with "
+            "--accept-cost, or ask for fewer, as with n_components: {from: 2, to: 64, factor: 2}"
+        )
 
 
 def cost_of(

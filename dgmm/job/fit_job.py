@@ -14,7 +14,7 @@ from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.fitting.selection.sweep import Sweep
-from dgmm.job.accepted_cost import require_known_cost_accepted
+from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
@@ -64,13 +64,15 @@ def run_job(
     rebuild
         Write the outputs of a finished run again from its model, where some are missing.
     accept_cost
-        Fit also where missing values make passes take more than 50 times as long.
+        Fit also where missing values make passes take more than 50 times as long, and more than
+        100 models.
 
     Raises
     ------
     DgmmError
         With the exit code of the command line; run.json records it too.
     """
+    require_few_models(job, is_accepted=accept_cost)
     work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)
     again = _rebuild if rebuild else None
     return run_recorded(

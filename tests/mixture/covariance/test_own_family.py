@@ -124,5 +124,8 @@ def test_a_name_is_taken_once() -> None:
 
 def test_a_job_file_with_an_unknown_family_is_told_the_names(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(JOB.replace("tied_diag", "diagonal"))
-    with pytest.raises(AssertionError, match=r"expected one of full, tied, diag, spherical \(did"):
+    with pytest.raises(
+        AssertionError,
+        match=r"expected one of full, tied, diag, spherical or a list of these \(did",
+    ):
         dgmm(tmp_path, "validate", "job.yaml")
