@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Components = tuple[int, ...]
 
 #: A row counts for a pair where the first of the two has more than this of it: what is left out of
-#: a gain is below ACTIVE · (1 − log ACTIVE) = 3e-11 nats a row.
+#: a gain is below ACTIVE · (1 − log ACTIVE) = 3e-11 nats per row.
 ACTIVE = 1e-12
 #: Gains closer than so many standard errors of their difference are a tie.
 TIE_ERRORS = 2.0
