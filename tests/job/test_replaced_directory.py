@@ -89,7 +89,7 @@ POINTS = {
     "between-outputs": (OutputArray, "write"),
     "before-outputs-are-synced": (OutputArray, "sync"),
     "before-outputs-are-published": (output_stage, "publish_outputs"),
-    "before-the-sample-is-written": (fitting, "_write_sample"),
+    "before-the-sample-is-written": (fitting, "write_sample"),
     "before-the-report": (stages, "write_report"),
 }
 
@@ -153,7 +153,7 @@ def test_a_run_notices_between_its_writes_that_its_directory_is_gone(
         (tmp_path / "run").rename(tmp_path / "gone")  # at once: the signal may come any moment
         assert not threading.Event().wait(30)  # a long pass; the signal ends it
 
-    monkeypatch.setattr(fitting, "_note_fit", before(fitting, "_note_fit", change))
+    monkeypatch.setattr(fitting, "note_fit", before(fitting, "note_fit", change))
     assert run(["run", "--quiet", str(job_file(tmp_path, data))]) == 74
     assert "was removed, moved or replaced" in capsys.readouterr().err
 
@@ -182,8 +182,8 @@ def test_a_run_whose_lock_was_removed_stops(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    gone = before(fitting, "_note_fit", (tmp_path / "run" / "lock").unlink)
-    monkeypatch.setattr(fitting, "_note_fit", gone)
+    gone = before(fitting, "note_fit", (tmp_path / "run" / "lock").unlink)
+    monkeypatch.setattr(fitting, "note_fit", gone)
     file = job_file(tmp_path, data)
     assert run(["run", "--quiet", str(file)]) == 74
     assert "lock was removed or replaced" in capsys.readouterr().err
