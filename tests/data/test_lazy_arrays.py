@@ -152,7 +152,7 @@ def test_memory_does_not_grow_with_the_rows_that_are_written(tmp_path, monkeypat
     monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
     monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", 2**20)
     peaks = []
-    for n in (200_000, 200_001, 600_000):  # the first one also imports
+    for n in (200_000, 200_001, 1_200_000):  # the first one also imports
         with h5py.File(tmp_path / f"{n}.h5", "w") as file:
             rows = file.create_dataset("rows", shape=(n, 8), chunks=(5000, 8), dtype="f8")
             tracemalloc.start()
@@ -160,8 +160,9 @@ def test_memory_does_not_grow_with_the_rows_that_are_written(tmp_path, monkeypat
                 peaks.append(tracemalloc.get_traced_memory()[1])
                 assert dataset.n_samples == n
             tracemalloc.stop()
-    assert peaks[2] <= 1.1 * peaks[1]
-    assert peaks[2] < 0.5 * 600_000 * 64
+    # Six times the rows; a chunk more or less is on its way to disk, as the threads have it.
+    assert peaks[2] <= 1.5 * peaks[1]
+    assert peaks[2] < 0.4 * 1_200_000 * 64
 
 
 def test_a_failing_part_leaves_nothing_behind(tmp_path, monkeypatch):
