@@ -192,7 +192,7 @@ def test_where_every_model_fails_the_reasons_are_given(monkeypatch: pytest.Monke
         swept(rows(600), models=models)
     said = str(failed.value)
     assert said.startswith("no model could be fitted: full-2, full-3: NON_FINITE: the log-likel")
-    assert "reg_covar" not in said
+    assert "reg_covar" not in said.replace(Outcome.NON_FINITE.value, "")  # its own advice
 
 
 def test_groups_hold_every_model_once_and_are_about_equal() -> None:
