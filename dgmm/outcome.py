@@ -22,12 +22,14 @@ class Outcome(Enum):
     )
     COMPONENT_COLLAPSED = (
         "every component collapsed; a floor was added to all variances: lower model.n_components, "
-        "raise model.reg_covar, or look for constant and duplicated features"
+        "raise model.reg_covar (under a prior: its covariance), or look for constant and "
+        "duplicated features"
     )
     NON_FINITE = (
         "the log-likelihood is not finite: some row lies so far out that its squared distance "
         "overflows; correct or drop such rows. Where rows lack values, the covariance of the "
-        "features that some of them have may be singular: raise model.reg_covar"
+        "features that some of them have may be singular: raise model.reg_covar or, under "
+        "a prior, its covariance"
     )
     DEGENERATE_START = (
         "the start was the end: all means are alike, and all covariances, so that EM cannot part "
