@@ -10,6 +10,7 @@ import numpy as np
 from dgmm.config import Job
 from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.errors import ExitCode
+from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
@@ -30,22 +31,25 @@ _SAMPLE_ROWS, _SAMPLE_NUMBERS = 20_000, 2_000_000
 _MOST_VALUES = 1000
 
 
+def restart_record(candidate: FitCandidate, *, selected: bool) -> dict[str, Any]:
+    """How EM ended from one start."""
+    outcome = candidate.outcome
+    return {
+        "restart": candidate.restart,
+        "start": candidate.start,
+        "outcome": outcome.name if outcome else None,
+        "message": outcome.value if outcome else "",
+        "n_iter": candidate.n_iter,
+        "mean_log_likelihood": candidate.mean_log_likelihood,
+        "selected": selected,
+    }
+
+
 def note_fit(directory: RunDirectory, result: Fit) -> None:
     """How EM went from each start, and on which rows."""
     chosen = result.chosen
     outcome = chosen.outcome or Outcome.MAX_ITER_REACHED
-    restarts = [
-        {
-            "restart": c.restart,
-            "start": c.start,
-            "outcome": c.outcome.name if c.outcome else None,
-            "message": c.outcome.value if c.outcome else "",
-            "n_iter": c.n_iter,
-            "mean_log_likelihood": c.mean_log_likelihood,
-            "selected": c.restart == chosen.restart,
-        }
-        for c in result.candidates
-    ]
+    restarts = [restart_record(c, selected=c.restart == chosen.restart) for c in result.candidates]
     restarts += [
         {"restart": restart, "outcome": "FAILED_START", "message": reason, "selected": False}
         for restart, reason in result.failed_starts.items()

@@ -14,7 +14,7 @@ from dgmm.fitting.selection.choice import Scored
 from dgmm.fitting.selection.sweep import Sweep, SweptModel, sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
-from dgmm.job.fit_record import about_rows
+from dgmm.job.fit_record import about_rows, restart_record
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import MODELS
 from dgmm.job.run_resources import RunResources
@@ -60,17 +60,7 @@ def note_sweep(directory: RunDirectory, found: Sweep) -> None:
     chosen = found.fit.chosen
     directory.record["selection"] = selection_record(found)
     directory.record["restarts"] = [
-        {
-            "restart": c.restart,
-            "start": c.start,
-            **model_fields(c.id),
-            "outcome": c.outcome.name if c.outcome else None,
-            "message": c.outcome.value if c.outcome else "",
-            "n_iter": c.n_iter,
-            "mean_log_likelihood": c.mean_log_likelihood,
-            "selected": c.id == chosen.id,
-        }
-        for c in found.candidates
+        restart_record(c, selected=c.id == chosen.id) | model_fields(c.id) for c in found.candidates
     ]
     directory.record["starts"] = [
         asdict(trial) | _name(begun.settings) for begun in found.begun for trial in begun.trials
