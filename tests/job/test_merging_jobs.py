@@ -121,6 +121,31 @@ def test_the_number_of_clusters_can_be_given(tmp_path):
     assert record(tmp_path / "run")["merging"]["max_entropy"] is None
 
 
+def test_rows_that_weigh_more_count_as_their_copies_in_several_blocks(tmp_path, monkeypatch):
+    """Merges of the sample, and the entropy of all rows."""
+    monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # blocks of 4,096 rows
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(5000, 2)) + 2.0 * rng.integers(3, size=(5000, 1))
+    counts = rng.integers(1, 4, size=5000)
+    write_zarr(tmp_path / "rows.zarr", X)
+    write_zarr(tmp_path / "counts.zarr", counts[:, None].astype(float))
+    write_zarr(tmp_path / "copies.zarr", np.repeat(X, counts, axis=0))
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "start", **options(4, output={})), QUIET)
+    given = {"initialisation": {"method": "given", "model": str(tmp_path / "start")}}
+    given |= {"model": {"n_components": 4, "max_iter": 0}, "merging": {"n_clusters": 2}}
+    weights = {"weights": {"array": "counts.zarr", "kind": "counts"}}
+    weighed = job(tmp_path / "rows.zarr", tmp_path / "a", **options(4, **given, data=weights))
+    copied = job(tmp_path / "copies.zarr", tmp_path / "b", **options(4, **given))
+    run_job(weighed, QUIET)
+    run_job(copied, QUIET)
+    a, b = (record(tmp_path / name)["merging"] for name in "ab")
+    assert [m["left"] for m in a["merges"]] == [m["left"] for m in b["merges"]]
+    np.testing.assert_allclose(a["entropies"], b["entropies"], rtol=1e-9, atol=1e-12)
+    assert a["entropy"] == pytest.approx(b["entropy"], rel=1e-5)
+    assert a["entropy"] == pytest.approx(a["entropies"][2], rel=1e-5)  # the sample is all rows
+    assert a["entropy"] > 0.01
+
+
 def test_one_component_is_one_cluster(tmp_path):
     write_zarr(tmp_path / "rows.zarr", np.random.default_rng(0).normal(size=(900, 2)))
     run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(1)), QUIET)
