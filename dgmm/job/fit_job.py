@@ -13,7 +13,7 @@ from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
-from dgmm.fitting.selection.sweep import Sweep
+from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory

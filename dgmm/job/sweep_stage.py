@@ -11,7 +11,8 @@ from dgmm.data.dataset import Dataset
 from dgmm.fitting.fit import Fit
 from dgmm.fitting.iterate import model_fields
 from dgmm.fitting.selection.choice import Scored
-from dgmm.fitting.selection.sweep import Sweep, SweptModel, sweep
+from dgmm.fitting.selection.sweep import sweep
+from dgmm.fitting.selection.sweep_result import Sweep, SweptModel
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_record import about_rows, restart_record

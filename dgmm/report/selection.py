@@ -79,7 +79,7 @@ def selection_table(record: RunRecord) -> Table | None:
     marks = _marks(selection)
     rows = [
         (
-            _name(one) + marks.get(_key(one), ""),
+            _name(one) + _left(one) + marks.get(_key(one), ""),
             number(one.get("n_parameters")),
             number(one.get("mean_log_likelihood"), 7),
             _above(bic, lowest, n),
@@ -174,6 +174,13 @@ def _name(one: Any) -> str:
     if not isinstance(one, dict):
         return number(None)
     return shortened(f"{one.get('covariance_type')} {number(one.get('n_components'))}", 40)
+
+
+def _left(one: Mapping[str, Any]) -> str:
+    """How many components are left of a model that has lost some."""
+    asked, left = one.get("n_components"), one.get("fitted_components")
+    has_lost = isinstance(asked, int) and isinstance(left, int) and left < asked
+    return f", {number(left)} left" if has_lost else ""
 
 
 def _rows(selection: Mapping[str, Any]) -> float | None:

@@ -28,3 +28,13 @@ def test_models_that_were_fitted_again_are_shown_with_the_reason() -> None:
     said = note(refitted=[seven | {"reason": "not sound"}], fallen=[seven])
     assert "Fitted again from a split of a smaller model: full 7 (not sound)." in said
     assert "Less likely than a smaller model of the same family: full 7." in said
+
+
+def test_a_model_that_lost_components_is_shown_with_what_is_left() -> None:
+    models = [
+        {"n_components": 8, "covariance_type": "full", "fitted_components": 6},
+        {"n_components": 5, "covariance_type": "full", "fitted_components": 5},
+    ]
+    table = selection_table(RunRecord(Path("run"), {"selection": {"models": models}}))
+    assert table is not None
+    assert [row[0] for row in table.rows] == ["full 8, 6 left", "full 5"]

@@ -26,6 +26,8 @@ class Scored:
         As asked for.
     n_parameters
         Free numbers of the mixture as it was fitted.
+    n_left
+        Components that EM has left, where it has lost some; None where it has lost none.
     criteria
         In units of −2 log-likelihood.
     is_sound
@@ -38,11 +40,18 @@ class Scored:
     n_parameters: int
     criteria: Criteria
     is_sound: bool = True
+    n_left: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Components of the mixture as it was fitted: what it is ranked by."""
+        return self.n_components if self.n_left is None else self.n_left
 
     @property
     def name(self) -> str:
         """In words."""
-        return f"{self.n_components} {self.covariance_type} components"
+        left = "" if self.n_left is None else f" ({self.n_left} left)"
+        return f"{self.n_components} {self.covariance_type} components{left}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +114,11 @@ class Choice:
 
     def is_largest(self, one: Scored) -> bool:
         """Whether a model has the most components that were asked for: more might be better."""
-        return len(self.sizes) > 1 and one.n_components == max(self.sizes)
+        return len(self.sizes) > 1 and one.size == max(self.sizes)
 
     def is_smallest(self, one: Scored) -> bool:
         """Whether it has the fewest, which are more than 1: fewer might do."""
-        return len(self.sizes) > 1 and one.n_components == min(self.sizes) > 1
+        return len(self.sizes) > 1 and one.size <= min(self.sizes) and min(self.sizes) > 1
 
     def _edge(self, one: Scored) -> str:
         if self.is_largest(one):
@@ -136,7 +145,8 @@ def choose(
 ) -> Choice:
     """The smallest k within `tolerance` nats per row of the lowest BIC, over all families.
 
-    Of equal k the model of fewest parameters is taken. Models that are not sound count only where
+    k are the components that EM has left, where it has lost some. Of equal k the model of fewest
+    parameters is taken, then the one of lowest BIC. Models that are not sound count only where
     none is.
 
     Parameters
@@ -174,4 +184,4 @@ def choose(
 def _smallest(models: Sequence[Scored], n_rows: float, tolerance: float) -> Scored:
     limit = min(m.criteria.bic for m in models) + 2.0 * n_rows * tolerance
     near = [m for m in models if m.criteria.bic <= limit] or list(models)
-    return min(near, key=lambda m: (m.n_components, m.n_parameters, m.criteria.bic))
+    return min(near, key=lambda m: (m.size, m.n_parameters, m.criteria.bic, m.n_components))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dgmm.errors import ComponentError
@@ -11,7 +13,7 @@ from dgmm.mixture.criteria import Criteria
 N = 1000.0
 
 
-def model(k: int, bic_per_row: float, family: str = "full", free: int = 0, **own: bool) -> Scored:
+def model(k: int, bic_per_row: float, family: str = "full", free: int = 0, **own: Any) -> Scored:
     """With a BIC / (2 n) of so many nats per row."""
     bic = 2.0 * N * bic_per_row
     return Scored(k, family, free or 10 * k, Criteria(bic, bic, bic), **own)
@@ -64,6 +66,17 @@ def test_the_smallest_that_was_asked_for_is_told_unless_it_is_1() -> None:
     assert "5 full components (the smallest that was asked for: fewer might do)" in found.describe()
     one = choose([model(1, 5.0), model(2, 5.1)], N, 0.0)
     assert not one.is_smallest(one.chosen)
+
+
+def test_a_model_that_lost_components_is_ranked_by_those_that_are_left() -> None:
+    lost = model(8, 5.0, free=29, n_left=3)
+    models = [model(2, 6.0), model(4, 5.001), lost]
+    found = choose(models, N, 0.01)
+    assert found.chosen is lost
+    assert "8 full components (3 left)" in found.describe()
+    assert not found.is_largest(lost)
+    assert found.is_smallest(model(4, 5.0, n_left=2))
+    assert choose([model(3, 5.0, free=29), lost], N, 0.01).chosen.n_components == 3
 
 
 def test_edges_are_those_of_all_sizes_that_were_asked_for() -> None:

@@ -17,7 +17,8 @@ from dgmm.fitting import model_start
 from dgmm.fitting.model_start import Starter
 from dgmm.fitting.selection.chain import falls
 from dgmm.fitting.selection.split_starts import Splitter, split, splitting_order
-from dgmm.fitting.selection.sweep import Sweep, sweep
+from dgmm.fitting.selection.sweep import sweep
+from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.parameters import Parameters

@@ -19,7 +19,8 @@ from dgmm.fitting.em import loop as em
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.model_start import Starter
 from dgmm.fitting.selection.groups import grouped
-from dgmm.fitting.selection.sweep import Sweep, sweep
+from dgmm.fitting.selection.sweep import sweep
+from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.backends import compiled_backend
 from dgmm.outcome import Outcome
@@ -160,6 +161,23 @@ def test_a_range_that_begins_above_the_clusters_is_warned_of() -> None:
         found = sweep(dataset, executor, models, listener, tolerance=0.01)
     assert found.choice.chosen.n_components == 5
     words = "the chosen model, 5 full components, is the smallest that was asked for"
+    assert any(text.startswith(words) for text in listener.warnings)
+
+
+def test_a_model_that_lost_components_is_compared_by_those_that_are_left() -> None:
+    """Of ten components on three distinct rows, three are left."""
+    X = np.repeat(np.array([[0.0, 0.0], [5.0, 1.0], [9.0, 7.0]]), 100, axis=0)
+    keys = {"max_iter": 30, "reg_covar": 0.01, "n_sample_starts": 0, "on_collapse": "drop"}
+    models = [FitSettings(k, "spherical", method="random", **keys) for k in (2, 10)]
+    listener = Warnings()
+    with ThreadExecutor(1) as executor:
+        found = sweep(ArrayDataset(X), executor, models, listener, tolerance=0.0)
+    one = found.models[-1]
+    left = one.model.n_components
+    assert one.settings.n_components == 10
+    assert left < 10
+    assert (one.scored.size, one.scored.n_parameters) == (left, left * 4 - 1)
+    words = f"spherical-10 has lost components, {left} are left"
     assert any(text.startswith(words) for text in listener.warnings)
 
 
