@@ -54,7 +54,10 @@ def is_plain(value: Any) -> bool:
 
 NAMES = list(names())
 #: What `load_model` returns: users call these.
-OF_A_MODEL = ("predict", "predict_proba", "score_samples", "is_anomaly", "sample", "to_sklearn")
+OF_A_MODEL = (
+    *("predict", "predict_proba", "score_samples", "is_anomaly", "explain_anomalies"),
+    *("sample", "to_sklearn"),
+)
 
 
 def test_the_names_are_those_of_the_interface() -> None:

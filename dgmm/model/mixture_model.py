@@ -15,17 +15,17 @@ from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters
+from dgmm.model.anomalies import AnomalousRows
 from dgmm.model.scored_rows import scored_rows
 from dgmm.parameter_names import speaks_python
 from dgmm.runtime.blas_threads import limited_thread
-from dgmm.scoring.row_scores import is_anomalous
 
 Array = NDArray[np.float64]
 
 
 @speaks_python
 @dataclass(frozen=True, slots=True, eq=False)
-class MixtureModel:
+class MixtureModel(AnomalousRows):
     """A mixture with the standardisation it was fitted under.
 
     Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results
@@ -236,31 +236,6 @@ class MixtureModel:
             (a ValueError) If the rows cannot be used, or hold NaN or infinity.
         """
         return self._scores(X, "labels")
-
-    def is_anomaly(self, X: Any) -> Any:
-        """Rows whose log density lies below the saved threshold, or is −inf.
-
-        Parameters
-        ----------
-        X : array_like, table, str or zarr.Array of shape (n, d)
-            Rows, as the estimator takes them.
-
-        Returns
-        -------
-        ndarray of bool, shape (n,)
-            Whether a row is an anomaly.
-
-        Raises
-        ------
-        DataError
-            (a ValueError) If the model has no threshold, or the rows cannot be used.
-        """
-        if self.anomaly_threshold is None:
-            raise DataError(
-                "the model has no anomaly threshold: a job with output.anomaly_quantile saves one"
-            )
-        log_density = scored_rows(X, self, "log_density")
-        return as_given(X, is_anomalous(log_density, self.anomaly_threshold), "anomaly")
 
     @limited_thread()
     def sample(self, n_samples: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:

@@ -12,6 +12,8 @@ from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.python_warnings import warn
+from dgmm.scoring.anomaly_reasons import AnomalyReasons
+from dgmm.scoring.explained_rows import explained_rows
 from dgmm.scoring.in_memory import scores
 from dgmm.scoring.row_scores import ScoredMixture
 
@@ -60,3 +62,20 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
             remedy=f"Drop such rows first{further}",
             warn=lambda text: warn([text]),
         )[name]
+
+
+def explained(X: Any, model: NamedMixture, n_features: int) -> AnomalyReasons:
+    """The reasons of rows X, in the units that they come in.
+
+    Raises
+    ------
+    DataError
+        If the rows cannot be used, or hold NaN or infinity.
+    """
+    with opened_rows(X) as rows, ThreadExecutor() as executor:
+        return explained_rows(
+            *(as_model_takes(rows, model)[0], executor, model, n_features),
+            steps=model.preprocess,
+            remedy=f"Drop such rows first{_further(model)}",
+            warn=lambda text: warn([text]),
+        )
