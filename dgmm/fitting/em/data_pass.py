@@ -91,12 +91,12 @@ class EStepTask:
         for members in groups.values():
             requests = [self.requests[i] for i in members]
             own = seen(rows, block, requests[0])
-            found = _found(requests, own, workspaces[requests[0].backend], prepared)
+            found = statistics_of(requests, own, workspaces[requests[0].backend], prepared)
             results.update(zip(members, found, strict=True))
         return tuple(results[i] for i in range(len(self.requests)))
 
 
-def _found(
+def statistics_of(
     requests: list[EStepRequest], rows: SeenRows, workspace: Workspace, prepared: PreparedParts
 ) -> list[Statistics]:
     """Statistics of the rows that requests which share them see."""
