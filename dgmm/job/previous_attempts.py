@@ -22,7 +22,7 @@ UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 #: A checkpoint that is not needed any more, while it is removed.
 STALE_STATE = ".checkpoint.tmp"
 #: What tells of the end of an attempt.
-_ENDINGS = ("report.html", "error.txt", "model.part")
+_ENDINGS = ("report.html", "report.json", "error.txt", "model.part")
 _METRICS = "metrics.csv"
 
 

@@ -36,7 +36,7 @@ from dgmm.job.row_weights import beside_plain_rows
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
-from dgmm.report import ReportUnavailableError, check_available, write_report
+from dgmm.report import NUMBERS, PAGE, ReportUnavailableError, check_available, write_report
 from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Entry
@@ -284,14 +284,14 @@ def check_report(job: Job) -> None:
 
 
 def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener) -> None:
-    """Write report.html where the job wants one and none is there.
+    """Write report.html and report.json where the job wants them and one is not there.
 
     The run is done before: a report that fails is a warning in run.json, and `dgmm report` tries
     again.
     """
-    if job.output.report is False or directory.folder.holds("report.html"):
+    if job.output.report is False or all(directory.folder.holds(name) for name in (PAGE, NUMBERS)):
         return
-    listener.stage("report", "report.html")
+    listener.stage("report", PAGE)
     try:
         begun = time.monotonic()
         write_report(directory.folder)

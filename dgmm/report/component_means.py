@@ -10,7 +10,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.report.components import Components
 from dgmm.report.formatting import MISSING, number, shortened
 from dgmm.report.run_data import RunRecord
-from dgmm.report.tables import Table
+from dgmm.report.table import Table
 
 #: Components that have a column, and features that have a row.
 _MOST_COMPONENTS, _MOST_FEATURES = 12, 100

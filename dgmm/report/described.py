@@ -7,7 +7,7 @@ from typing import Any
 
 from dgmm.report.formatting import number, percent, shortened
 from dgmm.report.run_data import RunRecord
-from dgmm.report.tables import Table
+from dgmm.report.table import Table
 
 #: Components that have a column of their own.
 _MOST_COMPONENTS = 16

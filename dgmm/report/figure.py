@@ -12,6 +12,7 @@ from typing import Any
 
 from dgmm.errors import UnavailableError
 from dgmm.report.formatting import ordinal
+from dgmm.report.table import Table
 
 DPI = 144
 INK = "#1f2933"
@@ -61,6 +62,8 @@ class ReportFigure:
         The image.
     width, height : int
         Its size in pixels.
+    table : Table or None
+        The numbers that it shows.
     """
 
     name: str
@@ -70,6 +73,18 @@ class ReportFigure:
     png: bytes
     width: int
     height: int
+    table: Table | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The figure for report.json: its numbers are those of its table."""
+        return {
+            "name": self.name,
+            "title": str(self.title),
+            "caption": str(self.caption),
+            "alt": str(self.alt),
+            "table": None if self.table is None else self.table.record,
+        }
 
     @property
     def page_width(self) -> int:
@@ -148,12 +163,14 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
     return figure
 
 
-def render(figure: Any, name: str, *, title: str, caption: str, alt: str) -> ReportFigure:
+def render(
+    figure: Any, name: str, *, title: str, caption: str, alt: str, table: Table | None = None
+) -> ReportFigure:
     """Render a figure at its own size."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
     width, height = figure.canvas.get_width_height()
-    return ReportFigure(name, title, caption, alt, buffer.getvalue(), width, height)
+    return ReportFigure(name, title, caption, alt, buffer.getvalue(), width, height, table)
 
 
 def tick_positions(count: int, at_most: int) -> range:

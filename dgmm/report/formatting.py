@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 from dgmm.terminal_text import printable
 
@@ -19,8 +19,39 @@ _SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 MISSING = "—"
 
 
-def number(value: Any, digits: int = 5) -> str:
+class Shown(str):
+    """Text for a reader that keeps the value it was made of, which report.json gives.
+
+    Parameters
+    ----------
+    text : str
+        What the page says.
+    value : object
+        A number, a text, or None where there is none.
+    """
+
+    __slots__ = ("value",)
+    value: Any
+
+    def __new__(cls, text: str, value: Any) -> Self:
+        """A text with its value."""
+        shown = super().__new__(cls, text)
+        shown.value = value
+        return shown
+
+
+def value_of(cell: str) -> Any:
+    """What a cell of a table was made of: the number behind it, else its text."""
+    return cell.value if isinstance(cell, Shown) else str(cell)
+
+
+def number(value: Any, digits: int = 5) -> Shown:
     """A number with `digits` significant digits and thousands separators; — where there is none."""
+    text = _number_text(value, digits)
+    return Shown(text, None if text == MISSING else value)
+
+
+def _number_text(value: Any, digits: int) -> str:
     if value is None or isinstance(value, bool):
         return MISSING
     if isinstance(value, int):
@@ -48,13 +79,17 @@ def _finite(value: float, digits: int) -> str:
     return f"{value:,.{digits}g}"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with three significant digits."""
-    return f"{number(100 * share, 3)} %"
+def percent(share: float) -> Shown:
+    """A share as a percentage with three significant digits; its value is the share."""
+    return Shown(f"{number(100 * share, 3)} %", share)
 
 
-def size(n_bytes: Any) -> str:
+def size(n_bytes: Any) -> Shown:
     """Bytes in decimal units."""
+    return Shown(_size_text(n_bytes), n_bytes)
+
+
+def _size_text(n_bytes: Any) -> str:
     if n_bytes is None:
         return MISSING
     amount = float(n_bytes)
@@ -63,8 +98,12 @@ def size(n_bytes: Any) -> str:
     return f"{digits} {_SIZE_UNITS[power]}"
 
 
-def duration(seconds: Any) -> str:
+def duration(seconds: Any) -> Shown:
     """Seconds in the unit a person would say."""
+    return Shown(_duration_text(seconds), seconds)
+
+
+def _duration_text(seconds: Any) -> str:
     if seconds is None or not math.isfinite(float(seconds)):
         return MISSING
     seconds = float(seconds)

@@ -15,7 +15,7 @@ from dgmm.report.figure import (
 )
 from dgmm.report.formatting import number
 from dgmm.report.run_data import RunRecord
-from dgmm.report.tables import Table
+from dgmm.report.table import Table
 
 _TITLE = "Entropy by number of clusters"
 _MOST_ROWS, _MOST_NAMED = 64, 12
@@ -60,7 +60,7 @@ def clusters_table(record: RunRecord) -> Table | None:
     members: dict[int, list[int]] = {}
     for component, cluster in enumerate(clusters):
         members.setdefault(cluster, []).append(component)
-    rows = [(str(cluster), _named(own)) for cluster, own in members.items()]
+    rows = [(number(cluster), _named(own)) for cluster, own in members.items()]
     return Table("Clusters", ("cluster", "components"), rows[:_MOST_ROWS], note=_left_out(rows))
 
 
@@ -73,7 +73,7 @@ def merges_table(record: RunRecord) -> Table | None:
     k = len(entropies)
     rows = [
         (
-            str(k - step),
+            number(k - step),
             f"{_named(merge['left'])} + {_named(merge['right'])}",
             number(merge["gain"], 3),
             number(merge["standard_error"], 2),

@@ -1,27 +1,34 @@
-"""The page itself: sections through a template, written aside and renamed."""
+"""The page and report.json: the same sections as text and as numbers."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgmm.errors import InputNotFoundError, OutputFailedError
 from dgmm.report.figure import ReportFigure, drawing
-from dgmm.report.overview import overview
+from dgmm.report.formatting import value_of
+from dgmm.report.overview import Overview, overview
 from dgmm.report.run_data import RunRecord
-from dgmm.report.sections import Section, sections
+from dgmm.report.section import Section
+from dgmm.report.sections import sections
 from dgmm.runtime.blas_threads import limited_thread
-from dgmm.storage.atomic_files import reason, write_bytes, write_text
+from dgmm.storage.atomic_files import reason, write_bytes, write_json, write_text
 from dgmm.storage.folders import Folder
 from dgmm.version import __version__
+
+PAGE, NUMBERS = "report.html", "report.json"
+#: Of the form of report.json.
+_SCHEMA_VERSION = 1
 
 
 @limited_thread()
 def write_report(run_directory: str | Path | Folder) -> Path:
-    """Write `report.html` and the figures in `report/` from what a run directory holds.
+    """Write `report.html`, `report.json` and the figures in `report/` of a run directory.
 
     Anything but run.json may be absent; what a run cannot show is named at the end of the page.
 
@@ -52,8 +59,11 @@ def write_report(run_directory: str | Path | Folder) -> Path:
     with drawing():
         drawn = sections(record)
     _write_figures(run_directory, [p for section in drawn for p in section.figures])
-    write_text(run_directory / "report.html", _html(record, drawn))
-    return run_directory.path / "report.html"
+    about = overview(record)
+    write_json(run_directory / NUMBERS, _numbers(about, drawn))
+    # Last: where the page is there, everything is.
+    write_text(run_directory / PAGE, _html(about, drawn))
+    return run_directory.path / PAGE
 
 
 def _opened(directory: Path) -> Folder:
@@ -86,7 +96,25 @@ def _cannot(path: object, error: OSError) -> OutputFailedError:
     )
 
 
-def _html(record: RunRecord, drawn: list[Section]) -> str:
+def _numbers(about: Overview, drawn: list[Section]) -> dict[str, Any]:
+    """report.json: what the page shows, in the same order, numbers unrounded."""
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "dgmm_version": __version__,
+        "title": about.title,
+        "verdict": about.verdict,
+        "summary": {name: value_of(text) for name, text in (*about.figures, *about.facts)},
+        "warnings": about.warnings,
+        "sections": [section.record for section in drawn if not section.is_empty],
+        "omitted": [
+            {"title": figure.title, "reason": figure.reason}
+            for section in drawn
+            for figure in section.omitted
+        ],
+    }
+
+
+def _html(about: Overview, drawn: list[Section]) -> str:
     environment = Environment(
         loader=PackageLoader("dgmm.report", "templates"),
         autoescape=True,
@@ -97,7 +125,7 @@ def _html(record: RunRecord, drawn: list[Section]) -> str:
     environment.filters["data_uri"] = _data_uri
     style = _source(environment, "report.css")
     return environment.get_template("report.html").render(
-        overview=overview(record),
+        overview=about,
         sections=[section for section in drawn if not section.is_empty],
         omitted=[figure for section in drawn for figure in section.omitted],
         style=style,

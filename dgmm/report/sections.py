@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from dgmm.data.transforms.asked_step import residual_place
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
-from dgmm.report.figure import OmittedFigure, ReportFigure
+from dgmm.report.figure import OmittedFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
@@ -19,9 +18,9 @@ from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
 from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
+from dgmm.report.section import Section, section_of
 from dgmm.report.selection import selection_figure, selection_table
 from dgmm.report.tables import (
-    Table,
     component_log_table,
     component_table,
     criteria_table,
@@ -34,53 +33,9 @@ from dgmm.report.timings import timings
 from dgmm.report.weights import weights
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One heading of the page and what stands below it.
-
-    Parameters
-    ----------
-    anchor, title : str
-    figures : list of ReportFigure
-    tables : list of Table
-    texts : list of (str, str)
-        Titles and preformatted texts.
-    omitted : list of OmittedFigure
-        Figures that this run cannot have.
-    """
-
-    anchor: str
-    title: str
-    figures: list[ReportFigure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    texts: list[tuple[str, str]] = field(default_factory=list)
-    omitted: list[OmittedFigure] = field(default_factory=list)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has nothing to show."""
-        return not (self.figures or self.tables or self.texts)
-
-
 def sections(record: RunRecord) -> list[Section]:
     """Every section of the report, empty ones included."""
     return [section(record) for section in _SECTIONS]
-
-
-def _section(
-    anchor: str,
-    title: str,
-    figures: Iterable[ReportFigure | OmittedFigure],
-    tables: Iterable[Table | None] = (),
-) -> Section:
-    drawn = list(figures)
-    return Section(
-        anchor,
-        title,
-        figures=[figure for figure in drawn if isinstance(figure, ReportFigure)],
-        tables=[table for table in tables if table is not None],
-        omitted=[figure for figure in drawn if isinstance(figure, OmittedFigure)],
-    )
 
 
 def _maps(record: RunRecord) -> Section:
@@ -92,7 +47,7 @@ def _maps(record: RunRecord) -> Section:
     figures = [label_maps(layout, record.components, labels)]
     if anomaly is not None:
         figures.append(anomaly_maps(layout, record.components, labels, anomaly))
-    return _section("images", title, figures)
+    return section_of("images", title, figures)
 
 
 def _fit(record: RunRecord) -> Section:
@@ -102,14 +57,14 @@ def _fit(record: RunRecord) -> Section:
         restart_table(record),
         component_log_table(record),
     ]
-    return _section("fit", "The fit", [convergence(record)], tables)
+    return section_of("fit", "The fit", [convergence(record)], tables)
 
 
 def _selection(record: RunRecord) -> Section:
     if not record.section("selection"):
         return Section("selection", "Selection")
     tables = [selection_table(record)]
-    return _section("selection", "Selection", [selection_figure(record)], tables)
+    return section_of("selection", "Selection", [selection_figure(record)], tables)
 
 
 def _components(record: RunRecord) -> Section:
@@ -118,7 +73,7 @@ def _components(record: RunRecord) -> Section:
         return _without_model("components", "Components", "Component weights and profiles")
     figures = [weights(components), profile_heatmap(components), profile_panels(components)]
     tables = [component_table(components, _kept(record)), means_table(record)]
-    return _section("components", "Components", figures, tables)
+    return section_of("components", "Components", figures, tables)
 
 
 def _kept(record: RunRecord) -> int | None:
@@ -142,7 +97,7 @@ def _separation(record: RunRecord) -> Section:
         merging_figure(record),
     ]
     tables = [clusters_table(record), merges_table(record)]
-    return _section("separation", "Separation", figures, tables)
+    return section_of("separation", "Separation", figures, tables)
 
 
 def _without_model(anchor: str, title: str, figures: str) -> Section:
@@ -165,17 +120,17 @@ def _scores(record: RunRecord) -> Section:
     names = [name for name in record.section("outputs") if residual_place(name) is not None]
     columns = [(column, name) for name in names if (column := record.output(name)) is not None]
     figures += [residual_histogram(*each) for each in columns]
-    return _section("scores", "Scores of the rows", figures)
+    return section_of("scores", "Scores of the rows", figures)
 
 
 def _described(record: RunRecord) -> Section:
-    return _section("described", "Described columns", [], described_tables(record))
+    return section_of("described", "Described columns", [], described_tables(record))
 
 
 def _run(record: RunRecord) -> Section:
     figures = [timings(record.section("timings"))]
     tables = [repeated_values_table(record), output_table(record)]
-    section = _section("run", "The run", figures, tables)
+    section = section_of("run", "The run", figures, tables)
     for name, title in (("job", "Resolved job"), ("environment", "Environment and versions")):
         if record.section(name):
             section.texts.append((title, yaml_text(record.section(name))))

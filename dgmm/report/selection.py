@@ -9,7 +9,7 @@ from typing import Any
 from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
 from dgmm.report.formatting import literal, number, shortened
 from dgmm.report.run_data import RunRecord
-from dgmm.report.tables import Table
+from dgmm.report.table import Table
 
 _TITLE = "Criteria of all models"
 _CRITERIA = ("bic", "icl", "aic")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from dgmm.report.components import Components
 from dgmm.report.formatting import MISSING, number, percent, shortened, size
 from dgmm.report.run_data import RunRecord
+from dgmm.report.table import Table as Table  # noqa: PLC0414 - sections import it from here
 
 _MOST_ROWS = 100
 _WIDEST_CELL = 300
@@ -22,39 +22,13 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of the page.
-
-    Parameters
-    ----------
-    title : str
-    header : tuple of str
-    rows : sequence of tuple of str
-        Cells, in the header's order.
-    numeric : frozenset of int
-        Columns that are set to the right.
-    note : str
-        What is left out or has to be known.
-    swatches : tuple of str
-        One colour a row (`#rrggbb`), drawn before its first cell; empty for none.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    numeric: frozenset[int] = frozenset()
-    note: str = ""
-    swatches: tuple[str, ...] = ()
-
-
 def component_table(components: Components, rows_kept: Any) -> Table:
     """Weights of the components, heaviest first, with the colour that each has in every figure."""
     shown = components.heaviest[:_MOST_ROWS]
     kept = rows_kept if isinstance(rows_kept, int) else None
     rows = [
         (
-            str(j),
+            number(int(j)),
             percent(float(components.weights[j])),
             MISSING if kept is None else number(round(float(components.weights[j]) * kept)),
             _extremes(components, int(j)),
@@ -66,7 +40,7 @@ def component_table(components: Components, rows_kept: Any) -> Table:
         "Components",
         header,
         rows,
-        frozenset({1, 2}),
+        frozenset({0, 1, 2}),
         _left_out(components.n_components, "components, the lightest,"),
         tuple(_hex(components.colours[j]) for j in shown),
     )

@@ -413,6 +413,9 @@ def test_a_report_that_fails_leaves_the_run_done(tmp_path, data, monkeypatch):
     again = run_job(job(data, tmp_path / "run", output={"report": "auto"}), QUIET)
     assert "finished before" in again.message
     assert (result.directory / "report.html").exists()
+    (result.directory / "report.json").unlink()
+    run_job(job(data, tmp_path / "run", output={"report": "auto"}), QUIET)
+    assert json.loads((result.directory / "report.json").read_text())["verdict"] == "Converged"
 
 
 def test_a_job_that_insists_on_a_report_is_refused_before_any_work(tmp_path, data, monkeypatch):
