@@ -43,8 +43,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
     ----------
     n_components : int
         Number of Gaussians, k.
-    covariance_type : {"full", "tied", "diag", "spherical"}
-        Shape of the covariances: one each, one for all, axis-parallel, or round.
+    covariance_type : {"full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"}
+        Shape of the covariances: one each, one for all, axis-parallel, round, or one of the last
+        two for all.
     tol : float
         EM has converged when the mean log-likelihood changes by less, in nats per row, and with
         acceleration the gain still to come is estimated to be less too.

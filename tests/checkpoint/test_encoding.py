@@ -78,7 +78,9 @@ def test_values_come_back_with_the_same_bits(value: Any) -> None:
     assert same(there_and_back(value), value)
 
 
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize(
+    "family", ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]
+)
 def test_candidates_of_a_fit_come_back_with_the_same_bits(family: str) -> None:
     X, _ = gaussian_clusters(2000, 3, 3, spread=1.5)
     settings = FitSettings(4, family, max_iter=7, tol=0.0, n_init=2)

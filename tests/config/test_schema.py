@@ -54,7 +54,14 @@ def test_bounds_and_choices_reach_the_schema():
     components = entries["model.n_components"]["anyOf"][0]
     assert components == {"type": "integer", "minimum": 1, "maximum": 1_000_000}
     one, several = entries["model.covariance_type"]["anyOf"]
-    assert one["enum"] == several["items"]["enum"] == ["full", "tied", "diag", "spherical"]
+    assert (
+        one["enum"]
+        == several["items"]["enum"]
+        == [
+            *("full", "tied", "diag", "spherical"),
+            *("tied_diag", "tied_spherical"),
+        ]
+    )
     assert entries["model.tol"] == entries["model.tol"] | {"minimum": 0, "default": 1e-4}
     assert entries["seed"]["maximum"] == 2**63 - 1
 

@@ -21,7 +21,7 @@ from dgmm.fitting.settings import FitSettings
 from dgmm.mixture import backends as backend
 from dgmm.outcome import Outcome
 
-FAMILIES = ["full", "tied", "diag", "spherical"]
+FAMILIES = ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]
 
 
 def fitted(X: np.ndarray, k: int = 3, **settings) -> Fit:

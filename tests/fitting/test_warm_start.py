@@ -13,7 +13,7 @@ from clusters import gaussian_clusters, write_zarr
 import dgmm
 from dgmm.errors import ConvergenceWarning
 
-FAMILIES = ["full", "tied", "diag", "spherical"]
+FAMILIES = ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]
 
 
 @pytest.fixture(scope="module")

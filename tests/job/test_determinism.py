@@ -115,7 +115,7 @@ def test_another_seed_gives_other_bits(
     assert bits(data, tmp_path / "run", seed=1)["model"] != reference["model"]
 
 
-@pytest.mark.parametrize("family", ["tied", "diag", "spherical"])
+@pytest.mark.parametrize("family", ["tied", "diag", "spherical", "tied_diag", "tied_spherical"])
 def test_every_family_gives_the_same_bits_on_any_number_of_threads(
     data: Path, tmp_path: Path, family: str
 ) -> None:

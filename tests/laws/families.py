@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from own_squares import OWN_SQUARES
-from tied_diag import TIED_DIAG
+from shared_diag import SHARED_DIAG
 
 from dgmm.mixture.covariance import FAMILIES, Family
 
 #: Families whose quadratic part compiled code knows.
-COMPILED_FAMILIES: dict[str, Family] = {**FAMILIES, TIED_DIAG.name: TIED_DIAG}
+COMPILED_FAMILIES: dict[str, Family] = {**FAMILIES, SHARED_DIAG.name: SHARED_DIAG}
 ALL_FAMILIES: dict[str, Family] = {**COMPILED_FAMILIES, OWN_SQUARES.name: OWN_SQUARES}

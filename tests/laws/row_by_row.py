@@ -67,8 +67,10 @@ def stepped(p: Parameters, Y: Array, weights: Array | None = None) -> Parameters
     full = found.second / n[:, None, None] - shift[:, :, None] * shift[:, None, :]
     shares = n / n.sum()
     covariances = np.tensordot(shares, full, axes=1) if p.family.is_shared else full
-    if p.family.name == "tied_diag":
+    if p.family.name in {"tied_diag", "tied_spherical", "shared_diag"}:
         covariances = np.diagonal(covariances).copy()
+    if p.family.name == "tied_spherical":
+        covariances = covariances.mean(keepdims=True)
     return Parameters.of(p.family, shares, p.means + shift, covariances)
 
 

@@ -134,7 +134,7 @@ def test_one_component_is_the_mean_and_covariance(family: Family, centred: bool)
 @FAMILY
 @pytest.mark.parametrize("centred", [False, True])
 def test_em_commutes_with_the_familys_own_maps(family: Family, centred: bool) -> None:
-    """y → A y + b: any A for full and tied, a scaled rotation for spherical, else diagonal."""
+    """y → A y + b: any A for full and tied, a scaled rotation for spherical ones, else diagonal."""
     scene = mixtures.scene(family, n=500, k=3, d=4)
     rng = np.random.default_rng(11)
     Q = np.linalg.qr(rng.normal(size=(4, 4)))[0]
@@ -142,6 +142,7 @@ def test_em_commutes_with_the_familys_own_maps(family: Family, centred: bool) ->
         "full": Q * np.array([0.3, 1.0, 2.0, 5.0]),
         "tied": Q * np.array([0.3, 1.0, 2.0, 5.0]),
         "spherical": 2.5 * Q,
+        "tied_spherical": 2.5 * Q,
     }.get(family.name, np.diag([0.3, -1.0, 2.0, 5.0]))
     b = rng.normal(size=4)
     after = em_runs.em_step(scene, centred=centred)

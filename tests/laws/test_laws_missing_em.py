@@ -15,7 +15,7 @@ from missing_rows import BACKENDS, KERNELS, one_pass, with_gaps
 from mixtures import EPS, Array, Scene
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from tied_diag import TiedDiag
+from shared_diag import SharedDiag
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
@@ -112,6 +112,12 @@ def _gradient(family, p, found, directions: Array, precisions: Array) -> float:
             second += np.triu(second, 1).T
             excess = second - moments.counts.sum() * np.linalg.inv(L)
             total += 0.5 * np.trace(L @ excess @ L @ F)
+        elif family.name == "tied_diag" and j == 0:
+            excess = moments.scatter - moments.counts.sum() / np.diagonal(L)
+            total += 0.5 * (np.diagonal(L) ** 2 * excess * np.diagonal(F)).sum()
+        elif family.name == "tied_spherical" and j == 0:
+            excess = moments.scatter[0] - moments.counts.sum() * d / L[0, 0]
+            total += 0.5 * L[0, 0] ** 2 * excess * F[0, 0]
         elif family.name == "diag":
             excess = moments.second[j] - found.observed[j] / np.diagonal(L)
             total += 0.5 * (np.diagonal(L) ** 2 * excess * np.diagonal(F)).sum()
@@ -319,7 +325,7 @@ def test_a_component_whose_rows_have_too_few_values_of_any_feature_stays(name: s
 
 
 def test_a_family_that_says_nothing_of_marginals_is_refused_by_name() -> None:
-    class Silent(TiedDiag):
+    class Silent(SharedDiag):
         name = "silent"
         marginal, conditional = Marginals.marginal, Marginals.conditional
 

@@ -18,7 +18,7 @@ from dgmm.model.model_files import arrays_digest, load_model, model_digest, save
 from dgmm.storage.array_files import read_arrays, write_arrays
 from dgmm.storage.atomic_files import read_json, write_json
 
-FAMILIES = ["full", "tied", "diag", "spherical"]
+FAMILIES = ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -61,7 +61,7 @@ def test_user_units_fit_together(model):
         covariance = model.component_covariance(j)
         np.testing.assert_allclose(np.diagonal(covariance), model.feature_variances()[j])
     factors = model.precisions_cholesky
-    first = factors[0] if factors.shape[0] == k and model.covariance_type != "tied" else factors
+    first = factors if model.parameters.family.is_shared else factors[0]
     U = first if np.ndim(first) == 2 else np.diag(np.broadcast_to(first, (d,)))
     np.testing.assert_allclose(U @ U.T @ model.component_covariance(0), np.eye(d), atol=1e-12)
 

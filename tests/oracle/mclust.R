@@ -33,11 +33,12 @@ steps_of <- function(X, k) {
     prior <- priorControl(functionName = "defaultPrior")
     p <- mstep(modelName = model, data = X, z = z, prior = prior)$parameters
     covariances <- switch(model, VVV = p$variance$sigma, EEE = p$variance$Sigma,
-      VVI = t(apply(p$variance$sigma, 3, diag)), VII = p$variance$sigmasq)
+      VVI = t(apply(p$variance$sigma, 3, diag)), VII = p$variance$sigmasq,
+      EEI = diag(p$variance$Sigma), EII = p$variance$sigmasq[1])
     list(weights = p$pro, means = t(p$mean), covariances = covariances)
   }
   list(n_components = k, full = step("VVV"), tied = step("EEE"), diag = step("VVI"),
-       spherical = step("VII"))
+       spherical = step("VII"), tied_diag = step("EEI"), tied_spherical = step("EII"))
 }
 
 criteria_of <- function(X) {
@@ -47,7 +48,8 @@ criteria_of <- function(X) {
          icl = icl(fit))
   }
   all_of <- function(model) lapply(1:4, function(k) of(model, k))
-  list(full = all_of("VVV"), tied = all_of("EEE"), diag = all_of("VVI"), spherical = all_of("VII"))
+  list(full = all_of("VVV"), tied = all_of("EEE"), diag = all_of("VVI"), spherical = all_of("VII"),
+       tied_diag = all_of("EEI"), tied_spherical = all_of("EII"))
 }
 
 # The two components of every merge, numbered as they then are, 0-based; entropies before each.

@@ -29,7 +29,9 @@ from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 
-FAMILIES = pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+FAMILIES = pytest.mark.parametrize(
+    "family", ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]
+)
 N, K, D = 300, 3, 4
 KAPPA, NU = 0.3, 7.5
 
@@ -48,6 +50,8 @@ def _prior(family: str, X: Array) -> dict[str, Any]:
         "tied": covariance,
         "diag": np.diag(covariance).copy(),
         "spherical": np.diag(covariance).mean(),
+        "tied_diag": np.diag(covariance).copy(),
+        "tied_spherical": np.diag(covariance).mean(),
     }[family]
     return {"mean": X.mean(axis=0) + 0.5, "scale": scale}
 
@@ -69,6 +73,11 @@ def plain_m_step(X: Array, R: Array, family: str, mean: Array, scale: Any) -> tu
         return means, (scale + sum(W for _, W in sums)) / (NU + len(X) + K + D + 1)
     if family == "diag":
         return means, np.array([(scale + np.diag(W)) / (NU + n + 3) for n, W in sums])
+    if family == "tied_diag":
+        return means, (scale + sum(np.diag(W) for _, W in sums)) / (NU + len(X) + K + 2)
+    if family == "tied_spherical":
+        pooled = sum(np.trace(W) for _, W in sums)
+        return means, np.array([(scale + pooled) / (NU + (len(X) + K) * D + 2)])
     return means, np.array([(scale + np.trace(W)) / (NU + (n + 1) * D + 2) for n, W in sums])
 
 
@@ -96,6 +105,8 @@ def _parameters(family: str, units: Standardisation) -> Parameters:
         "tied": np.eye(D),
         "diag": rng.uniform(0.5, 1.5, (K, D)),
         "spherical": np.array([1.0, 0.6, 1.4]),
+        "tied_diag": rng.uniform(0.5, 1.5, D),
+        "tied_spherical": np.array([1.3]),
     }[family]
     return Parameters.of(
         member,
@@ -172,6 +183,11 @@ def _leaning(n: int, k: int) -> Array:
     return np.asarray(z / z.sum(axis=1, keepdims=True))
 
 
+#: What mclust 6.0.0 leaves out where components share a diagonal covariance, and Fraley & Raftery
+#: (2007) do not: the means of EEI are not drawn to m₀, and the variance of EII has no scale s₀.
+_LEFT_OUT = {("tied_diag", "means"), ("tied_spherical", "covariances")}
+
+
 @FAMILIES
 @pytest.mark.parametrize("name", ["iris", "faithful"])
 def test_one_m_step_with_the_default_prior_is_mclusts(family: str, name: str) -> None:
@@ -192,5 +208,7 @@ def test_one_m_step_with_the_default_prior_is_mclusts(family: str, name: str) ->
         "covariances": member.rescaled(found.covariances, units.scale),
     }
     for part, values in own.items():
+        if (family, part) in _LEFT_OUT:
+            continue
         expected = np.asarray(stored[family][part]).reshape(values.shape)
         assert np.abs(values - expected).max() <= 1e-12 * np.abs(expected).max(), part

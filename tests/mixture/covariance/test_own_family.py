@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 from clusters import gaussian_clusters, write_zarr
-from tied_diag import TIED_DIAG
+from shared_diag import SHARED_DIAG
 
 from dgmm import GaussianMixture, load_model
 from dgmm.errors import DataError
@@ -21,7 +21,7 @@ from dgmm.mixture.covariance import FAMILIES, Full, register_family
 LAWS = Path(__file__).resolve().parents[2] / "laws"
 JOB = """\
 data: {path: rows.zarr}
-model: {n_components: 3, covariance_type: tied_diag}
+model: {n_components: 3, covariance_type: shared_diag}
 cluster: {kind: threads, n_workers: 2}
 output: {path: run, report: true, anomaly_quantile: 0.01}
 """
@@ -35,9 +35,9 @@ output: {path: again}
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    register_family(TIED_DIAG)
+    register_family(SHARED_DIAG)
     yield
-    del FAMILIES["tied_diag"]
+    del FAMILIES["shared_diag"]
 
 
 @pytest.fixture
@@ -46,7 +46,9 @@ def folder(tmp_path: Path) -> Path:
     info = tmp_path / "packages" / "tied_families-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tied-families\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[dgmm.families]\ntied_diag = tied_diag:TIED_DIAG\n")
+    (info / "entry_points.txt").write_text(
+        "[dgmm.families]\nshared_diag = shared_diag:SHARED_DIAG\n"
+    )
     write_zarr(tmp_path / "rows.zarr", gaussian_clusters()[0])
     (tmp_path / "job.yaml").write_text(JOB)
     (tmp_path / "predict.yaml").write_text(PREDICT)
@@ -74,16 +76,16 @@ def dgmm(folder: Path, *arguments: str) -> str:
 @pytest.mark.usefixtures("registered")
 def test_scikit_learn_is_given_no_covariances_that_it_lacks() -> None:
     X, _ = gaussian_clusters(300, 2, 3)
-    fitted = GaussianMixture(3, covariance_type="tied_diag", random_state=0).fit(X)
+    fitted = GaussianMixture(3, covariance_type="shared_diag", random_state=0).fit(X)
     for each in (fitted, fitted.model_):
-        with pytest.raises(DataError, match=r"scikit-learn has no .* family 'tied_diag'"):
+        with pytest.raises(DataError, match=r"scikit-learn has no .* family 'shared_diag'"):
             each.to_sklearn()
 
 
 @pytest.mark.usefixtures("registered")
 def test_the_estimator_takes_a_registered_family() -> None:
     X, labels = gaussian_clusters()
-    fitted = GaussianMixture(3, covariance_type="tied_diag", random_state=0).fit(X)
+    fitted = GaussianMixture(3, covariance_type="shared_diag", random_state=0).fit(X)
     found = fitted.predict(X)
     within = [X[found == k] - X[found == k].mean(axis=0) for k in range(3)]
     assert fitted.covariances_.shape == (3,)
@@ -103,10 +105,10 @@ def test_a_job_of_a_family_from_an_installed_package_is_run_applied_and_reported
     dgmm(folder, "run", "job.yaml")
     dgmm(folder, "predict", "predict.yaml")
     record = json.loads((folder / "run" / "run.json").read_text())
-    assert record["job"]["model"]["covariance_type"] == "tied_diag"
-    assert "tied_diag" in (folder / "run" / "report.html").read_text()
+    assert record["job"]["model"]["covariance_type"] == "shared_diag"
+    assert "shared_diag" in (folder / "run" / "report.html").read_text()
     model = load_model(folder / "run" / "model")
-    assert (model.covariance_type, model.covariances.shape) == ("tied_diag", (3,))
+    assert (model.covariance_type, model.covariances.shape) == ("shared_diag", (3,))
     ours, theirs = (
         zarr.open(str(folder / run / "outputs.zarr"))["labels"][:] for run in ("run", "again")
     )
@@ -123,9 +125,9 @@ def test_a_name_is_taken_once() -> None:
 
 
 def test_a_job_file_with_an_unknown_family_is_told_the_names(tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text(JOB.replace("tied_diag", "diagonal"))
+    (tmp_path / "job.yaml").write_text(JOB.replace("shared_diag", "diagonal"))
     with pytest.raises(
         AssertionError,
-        match=r"expected one of full, tied, diag, spherical or a list of these \(did",
+        match=r"expected one of full, .*, tied_spherical or a list of these \(did",
     ):
         dgmm(tmp_path, "validate", "job.yaml")

@@ -16,10 +16,10 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class TiedDiag(SharedFamily):
+class SharedDiag(SharedFamily):
     """Σ is (d,); Σ_k n_k(σ² + δ_k²) = T, the squares about the reference summed over all rows."""
 
-    name = "tied_diag"
+    name = "shared_diag"
 
     def quadratic_width(self, d: int) -> int:
         return 0
@@ -115,4 +115,4 @@ class TiedDiag(SharedFamily):
         return (d,)
 
 
-TIED_DIAG = TiedDiag()
+SHARED_DIAG = SharedDiag()
