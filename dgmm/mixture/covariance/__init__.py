@@ -2,10 +2,10 @@
 
 Choose `full` for clusters of any shape (k·d(d+1)/2 numbers), `tied` where all share one shape,
 `diag` where features are independent inside a cluster or d is large, `spherical` for round clusters
-in features that share a unit: it is the soft sister of k-means. `tied_diag` and `tied_spherical` have
-one such covariance for all components: fewer numbers still, and passes as cheap as those of `tied`.
-Another package adds a family with
-`register_family`, or as an entry point of the group `dgmm.families` that is a `Family`.
+in features that share a unit: it is the soft sister of k-means. `tied_diag` and `tied_spherical`
+have one such covariance for all components: fewer numbers still, and passes as cheap as those of
+`tied`. Another package adds a family with `register_family`, or as an entry point of the group
+`dgmm.families` that is a `Family`.
 """
 
 from dgmm.errors import DataError

@@ -1,8 +1,8 @@
 """Tied spherical covariance (EII): one variance for all features of all components.
 
 With equal weights and rows assigned whole, EM of this family is k-means (Celeux & Govaert, *A
-classification EM algorithm for clustering and two stochastic versions*, Comput. Stat. Data Anal. 14,
-1992).
+classification EM algorithm for clustering and two stochastic versions*, Computational Statistics &
+Data Analysis 14, 1992).
 """
 
 from __future__ import annotations
