@@ -204,7 +204,7 @@ def _tell(
             goal=RATIO_GOAL if clock == "wall" else None,
             at_least=False,
             note=f"pass {whole:.2f} s, in memory {in_memory:.2f}, scan {scanned:.2f}; "
-            f"{kept:.0%} of the rows kept, {len(seconds[0])} rounds",
+            f"{kept:.0%} of the rows cached, {len(seconds[0])} rounds",
         )
 
 

@@ -1,8 +1,9 @@
 """The driver that `disk` measures, a process of its own: its tree is dgmm's alone.
 
 `python -m benchmarks.disk_driver JOB.yaml` opens the job's data and cluster as `dgmm run` does,
-keeps the rows that `dgmm plan` allows, and says so in one line of JSON. Then, for every line on its
-standard input (`full` or `diag`), it makes one EM pass over all rows and answers its seconds.
+keeps the rows that `dgmm plan` allows, and reports them in one line of JSON. Then, for every line
+on its standard input (`full` or `diag`), it makes one EM pass over all rows and answers its
+seconds.
 """
 
 from __future__ import annotations

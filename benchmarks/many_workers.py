@@ -26,7 +26,7 @@ _AT_ONCE = 25
 
 
 async def join(address: str, n_workers: int) -> None:
-    """Join, say so on stdout, and stay."""
+    """Join, report it on stdout, and stay."""
     workers = [
         Worker(address, nthreads=1, memory_limit=None, dashboard=False) for _ in range(n_workers)
     ]

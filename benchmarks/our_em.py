@@ -41,7 +41,7 @@ class OurEM:
         sides arrive at are compared instead.
     start
         Where EM begins.
-    arithmetic
+    backend
         What computes, by its name; else what a fit would choose.
 
     Attributes
@@ -50,7 +50,7 @@ class OurEM:
         M-steps so far.
     kernel : str
         What the last pass ran on: `product-float64`.
-    arithmetic : str
+    backend : str
         What computed it: `numba` or `numpy`.
     """
 

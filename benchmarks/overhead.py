@@ -123,7 +123,7 @@ def _measure(results: Results, executor: DaskExecutor, path: Path, n_chunks: int
     )
     results.measured(
         PART,
-        f"{n_chunks:,} chunks: iteration on kept rows beyond compute",
+        f"{n_chunks:,} chunks: iteration on cached rows beyond compute",
         times.kept - times.compute,
         "s",
         note=f"iteration {times.kept:.3f}",

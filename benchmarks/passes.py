@@ -137,8 +137,8 @@ class _Bench:
                     em.catch_up(1)  # compiles; and a tied fit's first pass takes the total scatter
                 rounds = alternate([ours.step, plain.step], budget=1.0, most=7)
             gains.append(ratio_of_pairs(rounds[1], rounds[0]))
-            note = f"{ours.arithmetic} {1e3 * median(rounds[0]):.1f} ms, "
-            note += f"{plain.arithmetic} {1e3 * median(rounds[1]):.1f} ms"
+            note = f"{ours.backend} {1e3 * median(rounds[0]):.1f} ms, "
+            note += f"{plain.backend} {1e3 * median(rounds[1]):.1f} ms"
             what = f"{covariance_type}, {shape}"
             self._results.measured(part, what, gains[-1], "×", note=note)
         most = "the most of them"
@@ -278,7 +278,7 @@ class _Bench:
                 "n_iterations": peer.n_iterations,
                 "ratios": ratios,
                 "kernel": ours.kernel,
-                "arithmetic": ours.backend,
+                "backend": ours.backend,
                 "guard_allows": ours.guard_allows(),
             },
         )

@@ -104,7 +104,7 @@ class Problem:
 
     @property
     def n_subtrees(self) -> int:
-        """Values that all tasks send: the complete subtrees inside each run of blocks."""
+        """Values that all tasks send: the complete subtrees inside each range of blocks."""
         runs = split_ranges(self.n_blocks, self.n_tasks)
         return sum(subtrees_of(run.start, run.stop) for run in runs)
 

@@ -26,14 +26,19 @@ def _is_safe(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
-def listed(words: Iterable[str], most: int = 10, separator: str = ", ") -> str:
-    """The first of some words and how many more there are.
+def listed(
+    words: Iterable[str], most: int = 10, separator: str = ", ", total: int | None = None
+) -> str:
+    """The first of some words and how many more there are; `total` counts those not at hand too.
 
     Examples
     --------
     >>> listed("abcde", most=3)
     'a, b, c and 2 more'
+    >>> listed("abc", total=5)
+    'a, b, c and 2 more'
     """
     every = list(words)
-    more = f" and {len(every) - most:,} more" if len(every) > most else ""
-    return separator.join(every[:most]) + more
+    shown = every[:most]
+    rest = (len(every) if total is None else total) - len(shown)
+    return separator.join(shown) + (f" and {rest:,} more" if rest > 0 else "")

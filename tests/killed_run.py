@@ -20,7 +20,7 @@ from dgmm.data.summary import weight_summary
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.delivery import row_table
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em import data_pass as expectation
+from dgmm.fitting.em import data_pass
 from dgmm.job import directory, output_stage
 from dgmm.job import fit_job as fitting
 from dgmm.reduction.tree import TreeReducer
@@ -84,7 +84,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "before a map": dies_at(ThreadExecutor, "run"),
     "inside the weights": dies_in_leaves(weight_summary._WeightLeaves),
     "inside the summary": dies_in_leaves(summary._SummaryLeaves),
-    "inside an E-step": dies_in_leaves(expectation.EStepTask),
+    "inside an E-step": dies_in_leaves(data_pass.EStepTask),
     "inside the scoring pass": dies_in_leaves(outputs.RowWriter),
     "after a reduce": dies_at(TreeReducer, "result", after=True),
     "before the state of EM is kept": dies_at(run_state.RunState, "save_em_state"),

@@ -28,9 +28,9 @@ class Leaves:
     values: tuple[float, ...]
     seconds: float = 0.0
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, FloatSum]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, FloatSum]]:
         time.sleep(self.seconds)
-        for block in range(run.start, run.stop):
+        for block in range(blocks.start, blocks.stop):
             yield block, FloatSum(self.values[block])
 
 

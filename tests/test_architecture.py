@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from statistics import median
 
 import pytest
 from layers import LAYERS, PICTURE, picture, uses, without_detours
@@ -45,6 +46,8 @@ LIBRARY_PACKAGE = {
 SCIPY_PARTS = {"special", "stats", "cluster"}  # scipy.linalg brings a second BLAS, with other bits
 EMPTY_WORDS = {"utils", "util", "helpers", "helper", "misc", "core", "common", "manager"}
 LONGEST_FILE = 320
+#: Lines of a function below its signature and its docstring.
+LONGEST_FUNCTION, MEDIAN_FUNCTION = 50, 8
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,22 @@ def is_short(module: Module) -> list[str]:
     return [f"{module.name} has {n_lines} lines"] if n_lines > LONGEST_FILE else []
 
 
+def function_lines(module: Module) -> Iterator[tuple[str, int]]:
+    """Each function with its lines below its signature and its docstring."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[ast.get_docstring(node, clean=False) is not None :]
+            yield node.name, (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def has_short_functions(module: Module) -> list[str]:
+    return [
+        f"{module.name}: {name} has {n_lines} lines"
+        for name, n_lines in function_lines(module)
+        if n_lines > LONGEST_FUNCTION
+    ]
+
+
 def circle(package: list[Module]) -> list[str]:
     """Modules or packages side by side in one folder that import each other in a circle, if any.
 
@@ -266,6 +285,7 @@ OFFENCES: list[tuple[Rule, Module]] = [
     (has_a_telling_name, Module("dgmm.data.zarr_helpers", "")),
     (has_a_telling_name, Module("dgmm.report.html", "")),
     (is_short, Module(EM_LOOP, "\n" * (LONGEST_FILE + 1))),
+    (has_short_functions, Module(EM_LOOP, "def f():\n" + "    x = 1\n" * (LONGEST_FUNCTION + 1))),
 ]
 RULES = list(dict.fromkeys(rule for rule, _ in OFFENCES))
 
@@ -281,6 +301,13 @@ def test_each_rule_finds_its_offence(rule: Rule, module: Module) -> None:
 def test_the_package_keeps_the_rule(rule: Rule) -> None:
     faults = [fault for module in modules() for fault in rule(module)]
     assert not faults, "\n".join(faults)
+
+
+def test_functions_are_counted_without_their_docstrings_and_half_of_them_are_short() -> None:
+    text = '"""One.\n\n' + 2 * LONGEST_FUNCTION * "Two.\n" + '"""'
+    source = f"def f():\n    {text}\n" + "    x = 1\n" * LONGEST_FUNCTION
+    assert list(function_lines(Module(EM_LOOP, source))) == [("f", LONGEST_FUNCTION)]
+    assert median(n for m in modules() for _, n in function_lines(m)) <= MEDIAN_FUNCTION
 
 
 def test_a_circle_of_packages_is_found() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dgmm.errors import DataError
-from dgmm.terminal_text import printable
+from dgmm.terminal_text import listed, printable
 
 #: Longest name; a report has no use for more.
 MAX_NAME_LENGTH = 200
@@ -46,7 +46,7 @@ def feature_names_from(given: object, n_features: int, source: str) -> tuple[str
         raise DataError(f"{source}: {len(given)} names for {n_features} features")
     repeated = [name for name, count in Counter(given).items() if count > 1]
     if repeated:
-        shown = ", ".join(repr(safe_text(name)) for name in repeated[:_SHOWN])
+        shown = listed((repr(safe_text(name)) for name in repeated), _SHOWN)
         raise DataError(f"{source}: names have to be unique, found more than once: {shown}")
     return _told_apart([safe_text(name) for name in given])
 

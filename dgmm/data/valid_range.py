@@ -18,7 +18,7 @@ _NAMES = {"valid_range": 2, "valid_min": 1, "valid_max": 1}
 
 @dataclass(frozen=True, slots=True)
 class ValidRange:
-    """Smallest and largest valid value, and the attributes that say so, in words.
+    """Smallest and largest valid value, and the attributes that state them, in words.
 
     `is_whole` says whether the attributes give them as integers.
     """

@@ -120,7 +120,7 @@ class _TableTask:
     columns: Mapping[str, str]
     described: tuple[str, ...]
 
-    def __call__(self, run: BlockRange) -> _Written:
+    def __call__(self, blocks: BlockRange) -> _Written:
         """Write parts [start, stop)."""
         arrays = RowArrays(self.request.outputs, list(self.columns))
         results = {self.columns[n]: t for n, t in result_types(arrays.dtypes).items()}
@@ -128,7 +128,7 @@ class _TableTask:
         none = CategoryCounts.none(self.request.n_components)
         counts = dict.fromkeys(self.described, none)
         n_rows = n_bytes = 0
-        for part in self.parts[run.start : run.stop]:
+        for part in self.parts[blocks.start : blocks.stop]:
             path = Path(self.request.folder) / FOLDER / part_file(part.index)
             with retry_budget(self.request.retry_s):
                 n_rows += write_part(path, types, self._batches(part, arrays, counts))

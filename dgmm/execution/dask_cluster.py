@@ -6,12 +6,11 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from dask.utils import parse_bytes
 from distributed import Client
 
-from dgmm.errors import JobFileError, UnavailableError
+from dgmm.errors import UnavailableError
 from dgmm.execution.dask_logging import quiet_dask, quiet_version_warnings
 from dgmm.execution.dask_pass import DaskPass
 from dgmm.execution.local_processes import start_processes
@@ -138,7 +137,7 @@ class DaskExecutor:
 def local_cluster(
     n_workers: int | None = None,
     threads_per_worker: int = 1,
-    memory_limit: int | str | None = "auto",
+    memory_limit: int | Literal["auto"] | None = "auto",
     *,
     wait_workers_s: float = 60.0,
 ) -> DaskExecutor:
@@ -150,8 +149,8 @@ def local_cluster(
         Worker processes; by default one for each CPU this process may use.
     threads_per_worker : int
         Tasks at a time in one worker.
-    memory_limit : int or str, optional
-        Of one worker: bytes, a text such as "4 GB", "auto" (an equal share), None for no limit.
+    memory_limit : int, "auto" or None
+        Of one worker: bytes, an equal share of the machine, or no limit.
     wait_workers_s : float
         Seconds to wait for workers, at the start and when all have gone.
 
@@ -159,8 +158,6 @@ def local_cluster(
     ------
     UnavailableError
         If the processes do not start.
-    JobFileError
-        If the memory limit is not a number of bytes.
     """
     n_workers = n_workers or max(1, available_cpus() // threads_per_worker)
     limit = _bytes_per_worker(memory_limit, n_workers)
@@ -171,18 +168,10 @@ def local_cluster(
         )
 
 
-def _bytes_per_worker(memory_limit: int | str | None, n_workers: int) -> int | None:
+def _bytes_per_worker(memory_limit: int | Literal["auto"] | None, n_workers: int) -> int | None:
     if memory_limit is None:
         return None
-    if memory_limit == "auto":
-        return available_memory() // n_workers
-    try:
-        return int(parse_bytes(memory_limit))
-    except ValueError as error:
-        raise JobFileError(
-            f"cluster.memory_limit is {memory_limit!r}; expected a number of bytes, a text such as "
-            '"4 GB", or auto'
-        ) from error
+    return available_memory() // n_workers if memory_limit == "auto" else memory_limit
 
 
 def existing_cluster(

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 from dgmm.errors import UsageError
 from dgmm.execution.dask_sources import configuration_error
@@ -28,8 +29,8 @@ class ClusterSettings:
         threads is n_workers * threads_per_worker.
     threads_per_worker : int
         Tasks at a time in one worker.
-    memory_limit : int or str, optional
-        Of one worker: bytes, a text such as "4 GB", "auto" (an equal share) or None for no limit.
+    memory_limit : int, "auto" or None
+        Of one worker: bytes, an equal share of the machine, or no limit.
     address : str, optional
         Of a running Dask scheduler, such as "tcp://10.0.0.1:8786".
     scheduler_file : str, optional
@@ -41,7 +42,7 @@ class ClusterSettings:
     kind: str | None = None
     n_workers: int | None = None
     threads_per_worker: int = 1
-    memory_limit: int | str | None = "auto"
+    memory_limit: int | Literal["auto"] | None = "auto"
     address: str | None = None
     scheduler_file: str | None = None
     wait_workers_s: float = 60.0

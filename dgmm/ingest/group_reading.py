@@ -42,9 +42,9 @@ class GroupReader:
     arrays: PreparedArrays
     retry_s: float = 0.0
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, PreparedCount]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PreparedCount]]:
         """Yield (group, count); all rows of a group are durable before it is yielded."""
-        for group in self.groups[run.start : run.stop]:
+        for group in self.groups[blocks.start : blocks.stop]:
             missing = self.arrays.missing_of(group)
             if missing is None:
                 with retry_budget(self.retry_s):

@@ -62,9 +62,9 @@ class ChunkJoiner:
     chunk_rows: int
     n_samples: int
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, JoinedCount]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, JoinedCount]]:
         """Yield (number among the chunks, rows); a chunk is durable before it is yielded."""
-        for index in range(run.start, run.stop):
+        for index in range(blocks.start, blocks.stop):
             chunk = self.chunks[index]
             pieces = [self._piece(group, chunk) for group in chunk.groups]
             self.arrays.write(chunk.start, SourceRows.joined(pieces))

@@ -75,9 +75,9 @@ class RowsMeasured:
     step: AskedStep | None
     retry_s: float
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, MeasuredRows]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, MeasuredRows]]:
         """Yield (group, what was measured)."""
-        for group in _groups(self.dataset)[run.start : run.stop]:
+        for group in _groups(self.dataset)[blocks.start : blocks.stop]:
             with retry_budget(self.retry_s):
                 yield group.index, self._of(group)
 

@@ -46,9 +46,9 @@ class ChunkChecker:
     chunk_rows: int
     n_samples: int
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, DamagedChunks]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, DamagedChunks]]:
         """Yield (chunk, whether it is damaged)."""
-        for chunk in range(run.start, run.stop):
+        for chunk in range(blocks.start, blocks.stop):
             start = chunk * self.chunk_rows
             stop = min(start + self.chunk_rows, self.n_samples)
             yield chunk, DamagedChunks(() if self._is_intact(start, stop) else (chunk,))
@@ -70,9 +70,9 @@ class ChunkRewriter:
     chunks: tuple[int, ...]
     retry_s: float
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, DamagedChunks]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, DamagedChunks]]:
         """Yield (place in the list, the chunk); it is durable before it is yielded."""
-        for place in range(run.start, run.stop):
+        for place in range(blocks.start, blocks.stop):
             chunk = self.chunks[place]
             with retry_budget(self.retry_s):
                 self._write(chunk)

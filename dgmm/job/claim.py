@@ -15,6 +15,7 @@ from dgmm.job.products import holds_work
 from dgmm.run_record import read
 from dgmm.storage.atomic_files import read_json
 from dgmm.storage.folders import Folder
+from dgmm.terminal_text import listed
 
 
 def claimed(folder: Folder, job: Job, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -71,7 +72,7 @@ def _record(folder: Folder) -> dict[str, Any] | None:
         found = read_json(folder / "run.json")
     except (DataError, InputNotFoundError) as error:
         raise OutputExistsError(
-            f"{folder.shown} holds files but no readable run.json ({', '.join(names[:3])}): "
+            f"{folder.shown} holds files but no readable run.json ({listed(names, 3)}): "
             "it is not a run of dgmm. Choose another output.path"
         ) from error
     try:

@@ -1,4 +1,4 @@
-"""Checksums of arrays written in parts: joined along the reduction tree, so of a fixed size."""
+"""Checksums of arrays written in parts: combined along the reduction tree, so of a fixed size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def digest_of(values: NDArray[Any]) -> str:
     return hashlib.sha256(content.data).hexdigest()
 
 
-def joined(first: Digests, second: Digests) -> dict[str, str]:
+def combined(first: Digests, second: Digests) -> dict[str, str]:
     """Digests of both parts, in order; a part where an array was not written leaves it as it is."""
     both = {
         name: hashlib.sha256(f"{first[name]}{second[name]}".encode()).hexdigest()

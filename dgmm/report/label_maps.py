@@ -157,27 +157,27 @@ class Layout:
 def label_maps(
     layout: Layout | None, components: Components | None, column: StoredColumn | None
 ) -> ReportFigure | OmittedFigure:
-    """The labels of every pixel, painted in component colours."""
+    """The labels of every pixel, in component colours."""
     if layout is None or components is None or column is None:
         return OmittedFigure(
             _LABELS, "they need labels and rows that are pixels or places of a grid"
         )
-    paint = component_colours(components)
-    table = _bytes(np.vstack([paint.colours, _DROPPED]))
+    shades = component_colours(components)
+    table = _bytes(np.vstack([shades.colours, _DROPPED]))
     k = components.n_components
     images, dropped = [], False
     for image in layout.read(column):
         labels = _valid(image, k)
         images.append(table[labels])
         dropped |= bool((labels == k).any())
-    legend = [(str(j), paint.colours[j]) for j in components.along_axis] if _legible(k) else []
+    legend = [(str(j), shades.colours[j]) for j in components.along_axis] if _legible(k) else []
     caption = sentence(
-        paint.description,
+        shades.description,
         "Dropped rows are white." if dropped else "",
         "Numbers below are component indices." if legend else "",
         layout.description,
     )
-    alt = f"{len(images)} images painted by component."
+    alt = f"{len(images)} images coloured by component."
     figure = ImageGrid(images, layout.titles, legend).draw()
     return render(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
 

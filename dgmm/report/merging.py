@@ -16,6 +16,7 @@ from dgmm.report.figure import (
 from dgmm.report.formatting import number
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
+from dgmm.terminal_text import listed
 
 _TITLE = "Entropy by number of clusters"
 _MOST_ROWS, _MOST_NAMED = 64, 12
@@ -92,9 +93,7 @@ def merges_table(record: RunRecord) -> Table | None:
 
 
 def _named(components: list[int]) -> str:
-    shown = ", ".join(map(str, components[:_MOST_NAMED]))
-    rest = len(components) - _MOST_NAMED
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return listed(map(str, components), _MOST_NAMED)
 
 
 def _tie(rivals: Any) -> str:

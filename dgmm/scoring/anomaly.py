@@ -23,7 +23,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.reduction.blocks import BlockGrid, BlockRange
-from dgmm.reduction.checksums import Digests, digest_of, joined
+from dgmm.reduction.checksums import Digests, combined, digest_of
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, map_reduce, split_ranges
 from dgmm.reduction.tree import PassProgress
@@ -190,7 +190,9 @@ class Flagged:
 
     def merge(self, other: Self) -> Self:
         """These blocks followed by the others."""
-        return type(self)(self.n_anomalies + other.n_anomalies, joined(self.digests, other.digests))
+        return type(self)(
+            self.n_anomalies + other.n_anomalies, combined(self.digests, other.digests)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
-    """The named arrays of a run of blocks; picklable."""
+    """The named arrays of a range of blocks; picklable."""
 
     dataset: Dataset
     model: ScoredMixture
@@ -37,7 +37,7 @@ class _Scores:
     remedy: str
     backend: str
 
-    def __call__(self, run: BlockRange) -> tuple[dict[str, NDArray[Any]], int, int]:
+    def __call__(self, blocks: BlockRange) -> tuple[dict[str, NDArray[Any]], int, int]:
         """The arrays, weights included; and how many rows have a cell equal to the fill value, and
         how many no value at all.
         """
@@ -47,7 +47,7 @@ class _Scores:
         posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, n_empty = 0, 0
-        for block in self.dataset.read_blocks(run):
+        for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset, weightless=True, remedy=self.remedy)
             n_filled += filled_rows(self.dataset, block, rows)
             n_empty += rows.n_empty

@@ -127,7 +127,7 @@ class Products:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowWriter:
-    """Scores a run of blocks and writes its chunks; picklable."""
+    """Scores a range of blocks and writes its chunks; picklable."""
 
     dataset: Dataset
     model: ScoredMixture
@@ -135,13 +135,13 @@ class RowWriter:
     missing: MissingPolicy
     backend: str
 
-    def __call__(self, run: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
+    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         marginal = marginal_scorer(self.model.parameters)
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = _ChunkWriter(self.products, grid)
-        for block in self.dataset.read_blocks(run):
+        for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset, weightless=True)
             dtype = self.products.posterior_dtype
             scored = score_block(
@@ -153,7 +153,7 @@ class RowWriter:
             digests, statistics = writer.add(block.index, found), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
             del scored, found  # its posteriors must not stand beside those of the next block
-            if (block.index + 1) % per_chunk == 0 or block.index + 1 == run.stop:
+            if (block.index + 1) % per_chunk == 0 or block.index + 1 == blocks.stop:
                 digests |= writer.flush()
             yield block.index, replace(statistics, n_filled=filled, digests=digests)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.sufficient_statistics import merged_weight
-from dgmm.reduction.checksums import Digests, joined
+from dgmm.reduction.checksums import Digests, combined
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ class ScoringStatistics:
             self.label_counts + other.label_counts,
             self.n_anomalies + other.n_anomalies,
             self.n_filled + other.n_filled,
-            joined(self.digests, other.digests),
+            combined(self.digests, other.digests),
             merged_weight(self, other),
             self.n_empty + other.n_empty,
             self.n_incomplete + other.n_incomplete,

@@ -17,7 +17,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from benchmarks import __main__ as door
+from benchmarks import __main__ as command
 from benchmarks import goals, passes, start_methods
 from benchmarks.fit_data import FitData
 from benchmarks.fits import Race
@@ -305,6 +305,18 @@ def test_a_pair_is_measured_judged_and_profiled_where_it_misses(
     assert "products alone" in found.remarks[0]
 
 
+def test_compiled_passes_are_measured_against_those_of_numpy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(passes, "SHAPES", {"diag": (goals.Shape(3000, 2, 3),)})
+    found = Results("pass", {}, tmp_path)
+    passes._Bench(found).compiled()
+    family, most = found.measurements
+    assert (family.what, most.what) == ("diag, 3,000 × 2, k = 3", "the most of them")
+    assert most.value == family.value > 0.0
+    assert family.note.count("numpy ") >= 1  # the side that it is compared with
+
+
 def test_every_listed_shape_is_measured_against_scikit_learn_in_both_dtypes() -> None:
     cases = list(passes.cases_of("scikit-learn"))
     assert len(cases) == len(set(cases)) == 2 * (7 + 3 + 4 + 4)
@@ -429,7 +441,7 @@ def test_a_peer_that_does_not_answer_is_ended(scikit_learn: PeerSpec) -> None:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_parts_of_a_stretch_are_timed(family: str, dtype: str) -> None:
+def test_the_parts_of_a_row_panel_are_timed(family: str, dtype: str) -> None:
     stages = pytest.importorskip("benchmarks.stages", reason="it needs Numba, which is optional")
     parts = stages.nanoseconds_a_row(family, 3, 5, dtype)
     assert {"standardising", "log densities", "exponentials", "moments"} <= set(parts)
@@ -485,23 +497,23 @@ def test_a_benchmark_that_breaks_does_not_stop_the_others(
         if found.name == "pass":
             raise RuntimeError("broken")
 
-    monkeypatch.setattr(door.importlib, "import_module", lambda _: SimpleNamespace(run=run))
+    monkeypatch.setattr(command.importlib, "import_module", lambda _: SimpleNamespace(run=run))
     monkeypatch.setattr(Results, "save", lambda found: tmp_path / found.name)
     monkeypatch.setattr(Results, "path", property(lambda found: tmp_path / f"{found.name}.json"))
-    monkeypatch.setattr(door, "_write_pages", lambda: None)
-    assert door.main(["all"]) == 1
+    monkeypatch.setattr(command, "_write_pages", lambda: None)
+    assert command.main(["all"]) == 1
     aside = load("pass", tmp_path / "broken")
     assert aside is not None
     assert [m.what for m in aside.measurements] == ["what"]
-    assert ran == list(door.BENCHMARKS)
+    assert ran == list(command.BENCHMARKS)
     assert "did not run to the end: pass" in capsys.readouterr().err
-    assert door.main(["fit"]) == 0  # a missed goal is no failure
+    assert command.main(["fit"]) == 0  # a missed goal is no failure
     with pytest.raises(SystemExit, match="2"):
-        door.main(["nonsense"])
+        command.main(["nonsense"])
 
 
 def test_every_benchmark_has_its_place_on_the_page() -> None:
-    assert tuple(door.BENCHMARKS) == NAMES
+    assert tuple(command.BENCHMARKS) == NAMES
 
 
 @pytest.mark.parametrize("method", ["kmeans", "kmeans_parallel"])

@@ -1,4 +1,4 @@
-"""Values of a run come back from trees and arrays with the same bits, and nothing else does."""
+"""Values of a run come back from trees and arrays bit-identical, and nothing else does."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ class Kept(NoSavedProgress):
 
 
 @pytest.mark.usefixtures("compiled")
-def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_that_goes_on_keeps_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     kept, X, settings = Kept(), rows(), FitSettings(3, max_iter=2)
     with ThreadExecutor(1) as executor:
         for _ in range(2):
@@ -266,7 +266,7 @@ def test_a_fit_that_goes_on_keeps_its_arithmetic(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("n", "pairs"), [(400, 2), (24_000, 1)])
 def test_over_few_rows_a_second_pair_of_steps_has_to_confirm_the_first(n: int, pairs: int) -> None:
-    """The start is all but the optimum: the first pair says so, and over many rows that is all."""
+    """The start is all but the optimum: the first pair shows it, and over many rows that is all."""
     X = np.random.default_rng(9).normal(size=(n, 2)) + np.repeat([[0.0], [9.0]], n // 2, axis=0)
     chosen = fitted(X, k=2).chosen
     assert chosen.outcome is Outcome.CONVERGED

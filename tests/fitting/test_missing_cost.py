@@ -66,9 +66,9 @@ def test_rows_that_are_all_unlike_cost_as_many_lifts():
 
 def test_fewer_starts_are_tried_where_passes_cost_more():
     settings, full = FitSettings(K), family_named("full")
-    plain, dear = (Effort.of(settings, full, N, N, D, cost) for cost in (1.0, 200.0))
-    assert dear.n_starts * dear.n_iterations < plain.n_starts * plain.n_iterations
-    assert dear.n_starts >= 1
+    cheap, costly = (Effort.of(settings, full, N, N, D, cost) for cost in (1.0, 200.0))
+    assert costly.n_starts * costly.n_iterations < cheap.n_starts * cheap.n_iterations
+    assert costly.n_starts >= 1
 
 
 def test_compiled_code_takes_rows_that_are_all_unlike_one_by_one():

@@ -136,7 +136,7 @@ def test_a_degenerate_start_names_covariances_and_reg_covar():
     )
 
 
-def test_values_whose_squares_nearly_overflow_are_judged_without_a_numerical_warning():
+def test_values_whose_squares_nearly_overflow_give_no_numerical_warning():
     X = clusters()
     X[:2, 2] = 3e149, -2e149
     with warnings.catch_warnings():

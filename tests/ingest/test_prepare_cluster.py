@@ -37,7 +37,7 @@ def test_a_killed_worker_costs_the_parts_of_its_group_and_no_byte(tmp_path, monk
     )
     dataset = SourceDataset.of(source)
     with Folder(tmp_path) as folder:
-        with local_cluster(n_workers=2, threads_per_worker=1, memory_limit="1 GiB") as executor:
+        with local_cluster(n_workers=2, threads_per_worker=1, memory_limit=2**30) as executor:
             prepare(dataset, executor, PreparedTarget(folder, "killed.zarr", "a" * 64))
         alone = SourceDataset.of(FormulaSource(source.sizes, D, dtype="<f4"))
         with ThreadExecutor(2) as executor:

@@ -1,4 +1,4 @@
-"""A whole job on a cluster whose workers are killed, hang and come back: the same bits."""
+"""A whole job on a cluster whose workers are killed, hang and come back: bit-identical."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed anywhere goes on with the same command and ends with the same bits."""
+"""A run that is killed anywhere resumes with the same command and ends bit-identical."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from dgmm.cli.entry_point import run
 from dgmm.data.zarr import chunk_listing
 from dgmm.data.zarr.small_files import SmallFilesStore
 from dgmm.fitting.em.data_pass import EStepTask
-from dgmm.storage import retry as patience
+from dgmm.storage import retry
 from dgmm.storage.atomic_files import read_json
 
 pytestmark = pytest.mark.timeout(120)
@@ -170,7 +170,7 @@ def test_reads_that_fail_for_a_while_are_tried_again(
     monkeypatch: pytest.MonkeyPatch,
     error: int,
 ) -> None:
-    monkeypatch.setattr(patience, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.01)
     failing_gets(monkeypatch, error, first=9, last=14)
     assert run(["run", "--quiet", str(job_file(tmp_path))]) == 0
     assert bits(tmp_path) == undisturbed
@@ -198,7 +198,7 @@ def test_storage_that_stays_away_ends_the_run_and_the_same_command_goes_on(
 def test_listing_that_fails_for_a_while_is_tried_again(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    monkeypatch.setattr(patience, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retry, "_FIRST_WAIT_S", 0.01)
     job = job_file(tmp_path, storage={"retry_s": 20})
     function = FailingCalls(getattr(chunk_listing.os, call), errno.ESTALE, first=2, last=4)
     with monkeypatch.context() as patched:

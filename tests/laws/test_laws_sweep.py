@@ -38,8 +38,8 @@ class CountingDataset(ArrayDataset):
 
     read: ClassVar[list[int]] = []
 
-    def read_blocks(self, run: BlockRange) -> Iterator[RowBlock]:
-        for block in super().read_blocks(run):
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
+        for block in super().read_blocks(blocks):
             self.read.append(block.index)
             yield block
 

@@ -199,7 +199,7 @@ def test_the_bits_of_a_block_are_chains_of_fused_multiplications(
 
 @pytest.fixture(scope="module")
 def other_registers() -> Any:
-    """The compiled arithmetic as it is on a processor with other registers."""
+    """The compiled backend as it is on a processor with other registers."""
     with pytest.MonkeyPatch.context() as patch:
         many, copies = vectors.registers_hold_many(), []
         patch.setattr(vectors, "registers_hold_many", lambda: not many)

@@ -1,4 +1,4 @@
-"""A model on disk: whole, checked, without pickle, and the same bits when it comes back."""
+"""A model on disk: whole, checked, without pickle, and bit-identical when it comes back."""
 
 from __future__ import annotations
 

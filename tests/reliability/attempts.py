@@ -16,14 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dgmm.cli import entry_point as door
+from dgmm.cli import entry_point
 from dgmm.errors import ExitCode
 from dgmm.storage.folders import Folder
 
 #: Every end of a command but the one that nobody meant.
 DOCUMENTED = frozenset(int(code) for code in ExitCode) - {int(ExitCode.INTERNAL)}
 #: Seconds after which an attempt counts as hung.
-_PATIENCE_S = 60
+_LIMIT_S = 60
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _TRACE = re.compile(r"Traceback \(most recent call last\)|^  File \".*\", line \d+", re.MULTILINE)
 
@@ -76,13 +76,13 @@ def attempt(*command: str) -> Attempt:
     stdout, stderr, written = io.StringIO(), io.StringIO(), set[str]()
     with (
         _watched(written),
-        _impatient(),
+        _limited_time(),
         warnings.catch_warnings(),
         redirect_stdout(stdout),
         redirect_stderr(stderr),
     ):
         warnings.simplefilter("error")
-        code = door.run(list(command))
+        code = entry_point.run(list(command))
     return Attempt(command, code, stdout.getvalue(), stderr.getvalue(), frozenset(written))
 
 
@@ -91,13 +91,13 @@ class HangError(BaseException):
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _limited_time() -> Iterator[None]:
     def give_up(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise HangError(f"no end after {_PATIENCE_S} s")
+        raise HangError(f"no end after {_LIMIT_S} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
     begun = time.monotonic()
-    left, _ = signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S)  # pytest-timeout's own, or 0
+    left, _ = signal.setitimer(signal.ITIMER_REAL, _LIMIT_S)  # pytest-timeout's own, or 0
     try:
         yield
     finally:

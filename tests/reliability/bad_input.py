@@ -160,15 +160,15 @@ class Case:
     number, words
         Its place, and what is bad.
     exit_codes
-        Of all commands of its story.
-    story
+        Of all commands of its steps.
+    steps
         What happens at the desk.
     """
 
     number: int
     words: str
     exit_codes: frozenset[int]
-    story: Callable[[Desk], None]
+    steps: Callable[[Desk], None]
 
     def __str__(self) -> str:
         """`013 n_components out of range`."""
@@ -181,10 +181,10 @@ class Cases(list[Case]):
     def case(
         self, number: int, words: str, *exit_codes: int
     ) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
-        """Add the function below as a case's story."""
+        """Add the function below as a case's steps."""
 
-        def added(story: Callable[[Desk], None]) -> Callable[[Desk], None]:
-            self.append(Case(number, words, frozenset(exit_codes), story))
-            return story
+        def added(steps: Callable[[Desk], None]) -> Callable[[Desk], None]:
+            self.append(Case(number, words, frozenset(exit_codes), steps))
+            return steps
 
         return added

@@ -165,7 +165,7 @@ def refused(number: int) -> None:
     words, texts = REFUSED[number]
 
     @CASES.case(number, words, 78)
-    def story(desk: Desk) -> None:
+    def steps(desk: Desk) -> None:
         for text, said in texts:
             desk.file(78, text, *said)
             assert not Path("runs/new").exists()

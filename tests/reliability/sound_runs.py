@@ -55,7 +55,7 @@ def _mixture(model: MixtureModel, record: dict[str, Any]) -> list[str]:
     for name, values in user.items():
         told = any("standardised" in text or "underflow" in text for text in record["warnings"])
         if not np.isfinite(values).all() and not told:
-            found.append(f"{name} in user units are not finite, and no warning says so")
+            found.append(f"{name} in user units are not finite, and no warning says it")
     for k in range(p.n_components):
         covariance = p.family.full_covariance(p.covariances, k, p.n_features)
         try:

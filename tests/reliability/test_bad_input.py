@@ -70,7 +70,7 @@ def desk(tmp_path, monkeypatch, capsys, finished):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_bad_input_ends_as_the_catalogue_says_and_harms_nothing(case: Case, desk: Desk):
     earlier = tree(EARLIER)
-    case.story(desk)
+    case.steps(desk)
     assert desk.exit_codes == case.exit_codes
     assert earlier == tree(EARLIER)
 

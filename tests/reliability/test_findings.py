@@ -1,4 +1,4 @@
-"""What random input has found: one case each, so that it stays mended."""
+"""What random input has found: one case each, so that it stays fixed."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_without_matplotlib_the_error_says_how_to_get_it(
     assert not (tmp_path / "report.html").exists()
 
 
-def test_importing_the_room_does_not_import_matplotlib() -> None:
+def test_importing_the_report_does_not_import_matplotlib() -> None:
     code = "import sys, dgmm.report; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

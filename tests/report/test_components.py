@@ -98,21 +98,21 @@ def test_the_centre_pixel_is_read_off_the_names(
 
 
 @pytest.mark.parametrize("full", [1.0, 255.0, 65535.0])
-def test_paint_is_the_mean_colour_on_the_scale_of_the_images(full: float) -> None:
+def test_a_component_has_the_mean_colour_on_the_scale_of_the_images(full: float) -> None:
     colours = np.array([[0.1, 0.2, 0.9], [0.95, 0.5, 0.0]])
-    paint = component_colours(made(full * colours, names=("r", "g", "b")))
-    assert np.allclose(paint.colours, colours, rtol=0, atol=4 * np.finfo(float).eps)
-    assert "r, g, b" in paint.description
+    shades = component_colours(made(full * colours, names=("r", "g", "b")))
+    assert np.allclose(shades.colours, colours, rtol=0, atol=4 * np.finfo(float).eps)
+    assert "r, g, b" in shades.description
 
 
-def test_paint_on_no_known_scale_is_stretched_and_says_so() -> None:
-    paint = component_colours(made([[-50.0, 0.0, 5.0], [0.0, 5.0, 150.0]], names=("r", "g", "b")))
-    assert paint.colours.min() == 0.0
-    assert paint.colours.max() == 1.0
-    assert "stretched" in paint.description
+def test_colours_on_no_known_scale_is_stretched_and_says_so() -> None:
+    shades = component_colours(made([[-50.0, 0.0, 5.0], [0.0, 5.0, 150.0]], names=("r", "g", "b")))
+    assert shades.colours.min() == 0.0
+    assert shades.colours.max() == 1.0
+    assert "stretched" in shades.description
 
 
-def test_other_data_are_painted_in_the_colours_of_every_other_figure() -> None:
+def test_other_data_are_shown_in_the_colours_of_every_other_figure() -> None:
     components = made([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
     assert np.array_equal(component_colours(components).colours, components.colours)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dgmm.report import subsampling as thinning
+from dgmm.report import subsampling
 from dgmm.report.label_maps import Layout
 from dgmm.report.subsampling import CELL_LIMIT, read_at, read_subsample
 
@@ -27,7 +27,7 @@ def test_a_short_column_is_read_whole() -> None:
     assert subsample.description == "all 1,000 rows"
 
 
-def test_a_long_column_is_thinned_by_the_stride_that_is_said() -> None:
+def test_a_long_column_is_subsampled_by_the_stride_that_is_said() -> None:
     subsample = read_subsample(Counting(12_000_000, 100_000))
     assert np.array_equal(subsample.values, np.arange(0, 12_000_000, 3))
     assert subsample.description == "every 3rd row of 12,000,000"
@@ -36,7 +36,7 @@ def test_a_long_column_is_thinned_by_the_stride_that_is_said() -> None:
 
 @pytest.mark.parametrize("n", [999, 1000, 1001, 31_999, 64_000, 64_001, 10**7 + 3])
 def test_no_more_cells_than_the_limit_are_read(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thinning, "DECODE_LIMIT", 64_000)
+    monkeypatch.setattr(subsampling, "DECODE_LIMIT", 64_000)
     column = Counting(n, 512)
     values = read_subsample(column, limit=1000).values
     assert n < 1000 or 400 <= values.size <= 1000
@@ -64,7 +64,7 @@ def test_images_are_read_pixel_by_pixel_in_their_own_order() -> None:
 
 
 @pytest.mark.parametrize("shape", [(100, 3000, 2000), (1, 40_000, 50_000), (9, 10, 10)])
-def test_images_are_thinned_to_the_limits_and_the_caption_says_how(
+def test_images_are_subsampled_to_the_limits_and_the_caption_says_how(
     shape: tuple[int, int, int],
 ) -> None:
     layout = Layout(*shape)

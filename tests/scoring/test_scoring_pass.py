@@ -171,7 +171,7 @@ def test_dropped_rows_cost_no_second_copy_of_a_blocks_posteriors(fitted):
         model = start.fit(rng.normal(size=(2000, d))).model_
     scorer, workspace = Scorer(model.parameters), Workspace()
     rows = MissingPolicy.DROP.select(RowBlock(0, 0, X), ArrayDataset(X))
-    score_block(rows, scorer, workspace, model, "float32")  # the tiles' room is there now
+    score_block(rows, scorer, workspace, model, "float32")  # the tiles' buffers are there now
     tracemalloc.start()
     score_block(rows, scorer, workspace, model, "float32")
     most = tracemalloc.get_traced_memory()[1]

@@ -216,7 +216,7 @@ def _folder(folder: Path) -> Content:
 
 
 def _zarr(folder: Path) -> Content:
-    """AnnData's groups say so, and old ones are known by their members."""
+    """AnnData's groups are marked as such, and old ones are known by their members."""
     files = [folder / name for name in ("zarr.json", ".zattrs")]
     marks = b"".join(read_local(partial(_head, file), str(file)) or b"" for file in files)
     is_marked = b"encoding-type" in marks and b'"anndata"' in marks

@@ -50,7 +50,7 @@ def _without_values(part: PartialSummary, dataset: Dataset) -> str:
     without = np.flatnonzero(part.n_nan + part.n_inf == n_weighty)
     if not len(without):
         return ""
-    names = ", ".join(dataset.feature_names[i] for i in without[:_SHOWN])
+    names = listed((dataset.feature_names[i] for i in without), _SHOWN)
     return f"{names} has no finite value at all. Leave such features out of the array"
 
 

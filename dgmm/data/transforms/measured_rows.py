@@ -18,6 +18,7 @@ from dgmm.data.transforms.preprocessing import Counts
 from dgmm.data.transforms.principal_components import PrincipalComponents
 from dgmm.data.transforms.row_sample import RowSample
 from dgmm.errors import DataError
+from dgmm.terminal_text import listed
 
 Floats = NDArray[np.float64]
 Statistic = ColumnMoments | CentredScatter | RowSample
@@ -90,7 +91,7 @@ def fitted_step(
             try:
                 components = PrincipalComponents.of_scatter(scatter, lost=lost, **options)
             except DataError as error:
-                columns = ", ".join(names[i] for i in group.columns[:6])
+                columns = listed((names[i] for i in group.columns), 6)
                 raise DataError(f"preprocess: {error} ({columns})") from error
             pairs.append((group.columns, components))
         kept = [len(components.axes) for _, components in pairs]

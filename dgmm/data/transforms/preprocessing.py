@@ -142,7 +142,7 @@ class Preprocessing:
         return {name: unit for name, unit in given.items() if name in names}
 
     def record(self) -> dict[str, Any]:
-        """As JSON, exact: floats are written so that they read back as the same bits."""
+        """As JSON, exact: floats are written so that they read back bit-identical."""
         return {
             "input_names": list(self.input_names),
             "asked": list(self.asked),

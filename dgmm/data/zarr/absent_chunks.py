@@ -16,6 +16,7 @@ from dgmm.data.zarr.chunk_listing import Listing
 from dgmm.data.zarr.layout import ArrayLayout, Pair, most_encoded_bytes
 from dgmm.data.zarr.shard_index import is_absent, read_index
 from dgmm.errors import DataError
+from dgmm.terminal_text import listed
 
 #: Most units for which a map of the present ones is made (16 MiB as bits).
 MOST_UNITS = 2**27
@@ -147,14 +148,14 @@ def _missing_files(layout: ArrayLayout, listing: Listing) -> list[str]:
     while len(names) < _SHOWN and candidate < n_files:
         place = int(np.searchsorted(present, candidate))
         if place < len(present) and present[place] == candidate:
-            candidate = _end_of_stretch(present, place)
+            candidate = _end_of_range(present, place)
             continue
         names.append(layout.key(divmod(candidate, n_columns)))
         candidate += 1
     return names
 
 
-def _end_of_stretch(present: NDArray[np.int64], place: int) -> int:
+def _end_of_range(present: NDArray[np.int64], place: int) -> int:
     """The number after the consecutive ones that begin at `place`."""
     steps = np.flatnonzero(np.diff(present[place:]) != 1)
     last = place + int(steps[0]) if len(steps) else len(present) - 1
@@ -164,9 +165,8 @@ def _end_of_stretch(present: NDArray[np.int64], place: int) -> int:
 def _refused(
     folder: Path, layout: ArrayLayout, count: int, total: int, names: list[str]
 ) -> DataError:
-    more = ", …" if count > len(names) else ""
     return DataError(
-        f"{folder}: {count:,} of {total:,} chunks do not exist ({', '.join(names)}{more}); "
+        f"{folder}: {count:,} of {total:,} chunks do not exist ({listed(names, total=count)}); "
         f"metadata claim {layout.claim()}. Zarr would read them as fill values. Writers such as "
         "AnnData store no chunk that holds nothing else, and one that was lost looks the same. If "
         "none was lost, set data.absent_chunks to fill; otherwise restore them, or write the array "

@@ -221,7 +221,7 @@ def _decode_lz4(data: Any, due: Due) -> Any:
 
 
 def _number_at(data: Any, offset: int) -> int:
-    """Four bytes of a header, little-endian; 0 where it is shorter: the codec will say so."""
+    """Four bytes of a header, little-endian; 0 where it is shorter: the codec will report it."""
     return int.from_bytes(memoryview(data).cast("B")[offset : offset + 4], "little")
 
 

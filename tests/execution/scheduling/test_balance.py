@@ -288,7 +288,7 @@ def test_ranges_cut_anew_go_to_the_worker_with_most_of_their_blocks() -> None:
     assert locations.worker_of(BlockRange(0, 60)) == "b"
 
 
-def test_homes_agree_with_a_table_of_blocks() -> None:
+def test_block_locations_agree_with_a_table_of_blocks() -> None:
     rng = np.random.default_rng(0)
     locations, table = BlockLocations(), np.full(50, "", dtype="U1")
     for _ in range(300):

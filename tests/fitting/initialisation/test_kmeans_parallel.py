@@ -1,4 +1,4 @@
-"""k-means‖ is the algorithm of its citation, in one read a round, with the same bits anywhere."""
+"""k-means‖ is the algorithm of its citation, in one read a round, bit-identical anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain arithmetic does what it says; the compiled one has its bits where it promises them."""
+"""The NumPy backend does what it says; the Numba one has its bits where it promises them."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_softmax_is_that_of_its_definition(dtype: type) -> None:
 @both_dtypes
 def test_responsibilities_are_never_subnormal(dtype: type) -> None:
     L = np.linspace(0.0, -2000.0, 4000, dtype=dtype).reshape(-1, 4)
-    for arithmetic_ in (NumpyBackend(), compiled.NumbaBackend()):
-        R, _ = _softmax(arithmetic_, L)
+    for each in (NumpyBackend(), compiled.NumbaBackend()):
+        R, _ = _softmax(each, L)
         kept = R[R > 0]
         assert kept.min() >= np.exp(LOG_FLOOR[np.dtype(dtype)]) / 2 > np.finfo(dtype).tiny
         assert len(kept) < R.size

@@ -155,8 +155,7 @@ def _refuse_absent(
 ) -> None:
     missing = np.flatnonzero(~present)
     if len(missing) and not fill:
-        names = listed((files.key(int(i)) for i in missing[: _SHOWN + 1]), _SHOWN)
-        shown = names if len(missing) <= _SHOWN else names.split(" and ")[0] + ", …"
+        shown = listed((files.key(int(i)) for i in missing[:_SHOWN]), total=len(missing))
         raise AbsentChunksError(
             f"{folder}: {len(missing):,} of {len(present):,} chunks do not exist ({shown})",
             "restore them, or write the array again with write_empty_chunks=True",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from dgmm.data.sources.labelled.coordinates import (
     related_names,
 )
 from dgmm.data.sources.labelled.labelled_source import LabelledSource
+from dgmm.storage.folders import Folder
 
 _OWN = "coordinates"
 
@@ -66,16 +66,17 @@ class MapLayout:
         names = (*self.coordinates, *self.related)
         source = self.source
         copy_variables(source.collection, names, source.taken, attributes, path, zarr_format)
-        for name in names:
-            _sync(f"{path}/{name}")
+        with Folder(path, follow=True) as group:
+            for name in names:
+                _sync(group, name)
 
 
-def _sync(folder: str) -> None:
-    """Bring a folder with all that is in it to disk."""
-    for place, _, files in os.walk(folder):
-        for name in (*(f"{place}/{file}" for file in files), place):
-            descriptor = os.open(name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+def _sync(above: Folder, name: str) -> None:
+    """Bring a folder in another one with all that is in it to disk."""
+    with above.folder(name) as folder:
+        inner = folder.folders()
+        for each in inner:
+            _sync(folder, each)
+        for file in set(folder.names()).difference(inner):
+            (folder / file).sync()
+        folder.sync()

@@ -101,7 +101,7 @@ def _data_variables(collection: Collection) -> list[str]:
 def _variables_in_words(collection: Collection) -> str:
     names = [n for n in collection.names() if n not in collection.sizes]
     words = [f"{safe_text(n)} ({', '.join(map(safe_text, collection.dims(n)))})" for n in names]
-    return ", ".join(words[:20]) + (", …" if len(words) > 20 else "")
+    return listed(words, 20)
 
 
 def _example(collection: Collection, source: DataSource) -> str:

@@ -55,7 +55,7 @@ def _interval(collection: Collection, dim: str, ends: Any) -> Interval:
     if len(inside) != stop - start:
         raise DataError(
             f"{where}: the places in [{low:g}, {high:g}] are not contiguous, as the coordinate is "
-            "not sorted; select a contiguous stretch, or sort the data by it"
+            "not sorted; select contiguous places, or sort the data by it"
         )
     return start, stop
 
