@@ -26,6 +26,8 @@ class Stage(IntEnum):
     SAMPLING = 3
     REPORT = 4
     SAMPLE_EM = 5
+    FOLDS = 6
+    STABILITY = 7
 
 
 def stream(stage: Stage, seed: int, *key: int) -> Generator:

@@ -41,7 +41,37 @@ class RefittedRecord(ModelName):
     reason: str
 
 
-class Selection(TypedDict):
+class HeldOutModel(ModelName):
+    """Log-likelihood of the rows that a model has not seen, nats per row, of all folds and of each.
+
+    `below_best` is how much it is below the highest, paired row by row, with `standard_error`.
+    """
+
+    mean_log_likelihood: float | str
+    by_fold: list[float | str]
+    below_best: float | str
+    standard_error: float | str
+
+
+class HeldOutRecord(TypedDict):
+    """What a job with `selection.criterion: held_out` compares: models fitted without each fold.
+
+    `rows` counts those of each fold; `best` has the highest log-likelihood.
+    """
+
+    rows: list[int]
+    best: ModelName
+    best_at_edge: bool
+    models: list[HeldOutModel]
+
+
+class _HeldOutKeys(TypedDict, total=False):
+    """What stands there where rows are held out."""
+
+    held_out: HeldOutRecord
+
+
+class Selection(_HeldOutKeys):
     """Which of several models was chosen, by which rule.
 
     `rows` are those that criteria count; `runner_up` is what the rule would choose without the

@@ -27,6 +27,8 @@ def test_stages_keep_their_numbers():
         "SAMPLING": 3,
         "REPORT": 4,
         "SAMPLE_EM": 5,
+        "FOLDS": 6,
+        "STABILITY": 7,
     }
 
 

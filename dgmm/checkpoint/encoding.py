@@ -33,6 +33,8 @@ from dgmm.fitting.initialisation.all_rows import Accounted, PerRestart
 from dgmm.fitting.initialisation.oversampling import Counts, SampledStarts
 from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_trials import Selection, Trial
+from dgmm.fitting.selection.fold_preparation import FoldCounts
+from dgmm.fitting.selection.held_out_sums import HeldOutSums, OpenGroup
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.parameters import Estimate, Parameters
@@ -53,6 +55,7 @@ RECORDS: dict[str, type] = {
         *(WeightSummary, PartialWeights, WeightSums, RowOfWeight),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
+        *(FoldCounts, HeldOutSums, OpenGroup),
     )
 }
 

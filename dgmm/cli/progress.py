@@ -149,7 +149,9 @@ def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
     """`iteration 2: mean log-likelihood -12.345678, change 1.2e-05, 812,000 rows/s (from sd 5)`."""
     restart = f"restart {record['restart']}, " if n_init > 1 else ""
     if "n_components" in record:
-        restart = f"{record['n_components']} {record['covariance_type']} components, {restart}"
+        fold = f" without fold {record['fold']}" if record.get("fold") is not None else ""
+        model = f"{record['n_components']} {record['covariance_type']} components{fold}"
+        restart = f"{model}, {restart}"
     begun = f" (from {record['start']})" if record.get("start") else ""
     change = record.get("change")
     moved = f"change {change:.2g}, " if change is not None and change == change else ""  # noqa: PLR0124 - NaN

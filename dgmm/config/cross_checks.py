@@ -34,6 +34,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _prior(parsed)
         yield from _initialisation(parsed)
         yield from _several_models(parsed)
+        yield from _held_out(parsed)
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
         yield from _imputed(parsed)
@@ -99,6 +100,28 @@ def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
                 f"for BIC to compare; give {remedy}, or write inference: map"
             )
             yield _problem(parsed, ("model", key), text)
+
+
+def _held_out(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Folds where nothing is held out, or where models would be compared and there is one."""
+    section, model = _section(parsed, "selection"), _section(parsed, "model")
+    if section.get("criterion", "bic") != "held_out":
+        for key, default in (("folds", 5), ("fold_rows", 1)):
+            if section.get(key, default) != default:
+                text = "belongs to held-out rows; write criterion: held_out, or remove this key"
+                yield _problem(parsed, ("selection", key), text)
+        return
+    if "path" not in model and not any(
+        _is_several(model.get(key)) for key in ("n_components", "covariance_type")
+    ):
+        text = "held_out compares models; give several in model.n_components, or remove this key"
+        yield _problem(parsed, ("selection", "criterion"), text)
+    if _section(parsed, "initialisation").get("method") == "kmeans_parallel":
+        text = (
+            "contradicts selection.criterion: held_out, as it reads all rows and folds begin at "
+            "rows of the sample; write method: kmeans, or criterion: bic"
+        )
+        yield _problem(parsed, ("initialisation", "method"), text)
 
 
 def _is_several(value: Any) -> bool:

@@ -54,10 +54,21 @@ class ModelSettings(PriorKeys, _MixtureKeys):
 class SelectionSettings(Settings):
     """Which of several models is chosen."""
 
+    criterion: Literal["bic", "held_out"] = "bic"
+    """`bic` needs no further fits; `held_out` fits every model without each of `folds` parts of the
+    rows too, in the same passes, and compares the log-likelihood of the rows left out."""
+    folds: Annotated[int, Field(strict=True, ge=2, le=100), WHOLE] = 5
+    """Parts of the rows for `held_out`. The part of a row follows from a hash of its number and
+    `seed`, whatever the chunks and workers are."""
+    fold_rows: Count = 1
+    """Consecutive rows that stay in one part: more where neighbours are alike, as in series and
+    images."""
     tolerance: NotNegative = 0.01
     """The model of fewest components is chosen whose BIC / (2 n) is within so many nats per row of
-    the lowest; 0 is plain BIC. Larger values hide small clusters: one with a share p of the rows
-    that gains g nats per row of its own counts p·g. Without effect on a job with one model."""
+    the lowest; 0 is plain BIC. With `held_out`, whose held-out log-likelihood is within so many, or
+    one standard error of the difference, of the highest. Larger values hide small clusters: one
+    with a share p of the rows that gains g nats per row of its own counts p·g. Without effect on a
+    job with one model."""
     split_starts: Flag = True
     """Of several models those of one family begin at splits of smaller ones too, where that is
     likelier on the sample, and are fitted again from one where the likelihood falls with k. `false`

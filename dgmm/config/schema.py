@@ -240,6 +240,11 @@ class Job(Settings):
         families = types if isinstance(types, list) else [types]
         return tuple((size, family) for family in families for size in sizes)
 
+    @property
+    def fits_of_a_model(self) -> int:
+        """Fits of each model: to all rows, and without each part of them that is held out."""
+        return 1 + self.selection.folds if self.selection.criterion == "held_out" else 1
+
     def resolved(self) -> dict[str, Any]:
         """Every value in force, defaults included; what another section excludes is left out."""
         job = self.model_dump(mode="json")

@@ -27,9 +27,13 @@ def model_of(identity: CandidateId) -> ModelKey:
 
 
 def model_fields(identity: CandidateId) -> dict[str, Any]:
-    """The model that a candidate is of, as records have it; nothing where the fit has one model."""
+    """The model that a candidate is of, as records have it; nothing where the fit has one model.
+
+    With the fold that it does not see, where there is one.
+    """
     k, family = model_of(identity)
-    return {} if k is None else {"n_components": k, "covariance_type": family}
+    own = {} if k is None else {"n_components": k, "covariance_type": family}
+    return own if identity.fold is None else own | {"fold": identity.fold}
 
 
 class Iterations:

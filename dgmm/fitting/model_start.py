@@ -50,6 +50,11 @@ class ModelStart:
     failed: dict[int, str]
     trials: tuple[Trial, ...]
 
+    @property
+    def identity(self) -> CandidateId:
+        """What all candidates of the model have in common."""
+        return replace(self.candidates[0].id, restart=0, start="")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Starter:

@@ -30,11 +30,13 @@ def require_few_models(job: Job, *, is_accepted: bool) -> None:
     JobFileError
         With their number, and what to do.
     """
-    if (n := len(job.models)) > MOST_MODELS and not is_accepted:
+    if (n := len(job.models) * job.fits_of_a_model) > MOST_MODELS and not is_accepted:
+        folds = " with those of selection.folds" if job.fits_of_a_model > 1 else ""
         raise JobFileError(
-            f"model.n_components and model.covariance_type ask for {n:,} models, and the time of a "
-            "pass grows with each: look at what `dgmm plan` says, then either run the job with "
-            "--accept-cost, or ask for fewer, as with n_components: {from: 2, to: 64, factor: 2}"
+            f"model.n_components and model.covariance_type ask for {n:,} models{folds}, and the "
+            "time of a pass grows with each: look at what `dgmm plan` says, then either run the "
+            "job with --accept-cost, or ask for fewer, as with n_components: {from: 2, to: 64, "
+            "factor: 2}"
         )
 
 

@@ -189,6 +189,7 @@ class RunDirectory:
             *(self.folder, record["warnings"], record["timings"], listener),
             has_objective=job.command == "run" and job.model.inference != "maximum_likelihood",
             several_models=len(job.models) > 1,
+            has_folds=job.selection.criterion == "held_out",
         )
 
     def rebuilt(self, differing: Sequence[str]) -> RunResult:

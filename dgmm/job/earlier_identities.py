@@ -29,6 +29,9 @@ ADDED: dict[tuple[str, str], Any] = {
     **{("model", key): None for key in PRIOR_KEYS},
     ("model", TYPE_KEY): "dirichlet_process",
     ("outputs", "clusters"): False,
+    ("selection", "criterion"): "bic",
+    ("selection", "folds"): 5,
+    ("selection", "fold_rows"): 1,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 
@@ -49,7 +52,12 @@ def is_of_same_data(data: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
 
 
 def _has(identity: Mapping[str, Any], section: str) -> bool:
-    """Whether keys may be added to a section: a fitted model has none but its path."""
+    """Whether keys may be added to a section: a fitted model has none but its path.
+
+    Nor has a job of one model a section that chooses among several.
+    """
+    if section == "selection":
+        return section in identity
     return section != "model" or "n_components" in identity.get("model", {})
 
 

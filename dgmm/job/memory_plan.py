@@ -62,6 +62,8 @@ class Work:
         Starts of all restarts that EM on the sample compares, and threads of the driver that do so.
     marginalises
         Whether rows may lack values.
+    n_folds
+        Parts of the rows that are held out in turn; 0 where none is.
     others, waiting
         Of a job of several models: those that share passes with this one, the largest, and those of
         other groups.
@@ -80,6 +82,7 @@ class Work:
     n_sample_starts: int = 0
     n_threads_here: int = 1
     marginalises: bool = False
+    n_folds: int = 0
     others: tuple[Work, ...] = ()
     waiting: tuple[Work, ...] = ()
 
@@ -234,6 +237,9 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
         ),
         Term("M-step", _m_step_bytes(work, numbers), "factors of covariances, acceleration"),
     ]
+    if work.n_folds:
+        own = work.n_folds * work.sample_rows * d * (work.itemsize + 2 * 8)
+        terms.append(Term("samples of folds", own, f"{work.n_folds} folds, in two unit systems"))
     if others := (*work.others, *work.waiting):
         n_bytes = sum(_parameters_bytes(one) for one in others)
         terms.append(Term("other models", n_bytes, f"parameters of {len(others):,}"))

@@ -26,6 +26,8 @@ _METRICS = (
 _OBJECTIVE = ("objective",)
 #: What stands behind these where a job has several models.
 _MODEL = ("n_components", "covariance_type")
+#: And behind these where models are fitted without parts of the rows too: the part; else empty.
+_FOLD = ("fold",)
 
 
 def now() -> str:
@@ -87,6 +89,8 @@ class RecordingListener:
         Whether metrics.csv has what is maximised beside the likelihood.
     several_models
         Whether metrics.csv names the model of each line.
+    has_folds
+        Whether it names the fold that the line's model does not see.
     """
 
     def __init__(
@@ -98,9 +102,12 @@ class RecordingListener:
         *,
         has_objective: bool = False,
         several_models: bool = False,
+        has_folds: bool = False,
     ) -> None:
-        further = (_OBJECTIVE if has_objective else (), _MODEL if several_models else ())
-        self._columns = (*_METRICS, *further[0], *further[1])
+        self._columns = (
+            *(*_METRICS, *(_OBJECTIVE if has_objective else ())),
+            *(*(_MODEL if several_models else ()), *(_FOLD if has_folds else ())),
+        )
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
         self._listener = listener
@@ -217,6 +224,9 @@ def _stands(line: str, columns: Sequence[str], reached: Mapping[CandidateId, int
         if not cell["n_components"].isdigit():
             return False
         size, family = int(cell["n_components"]), cell["covariance_type"]
-        found = CandidateId(found.restart, found.start, size, family)
+        fold = cell.get("fold", "")
+        found = CandidateId(
+            *(found.restart, found.start, size, family), int(fold) if fold.isdigit() else None
+        )
     is_known = found.without_start in {candidate.without_start for candidate in reached}
     return iteration <= reached.get(found, iteration if is_known else 0)

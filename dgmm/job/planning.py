@@ -177,7 +177,8 @@ def _cache_limit(job: Job, n_workers: int) -> int | None:
 def _reads(job: Job, n_groups: int = 1, n_models: int | None = None) -> int:
     """Reads of all rows at most: the summary, starts, EM of each group, the scoring pass."""
     n_models = len(job.models) if n_models is None else n_models
-    return job.model.max_iter * n_groups + 2 + _reads_of_start(job) * n_models
+    held_out = 2 if job.fits_of_a_model > 1 else 0  # rows of the folds counted, and scored
+    return job.model.max_iter * n_groups + 2 + held_out + _reads_of_start(job) * n_models
 
 
 def _models_text(job: Job, n_groups: int) -> tuple[str, ...]:
@@ -189,9 +190,11 @@ def _models_text(job: Job, n_groups: int) -> tuple[str, ...]:
     k = ", ".join(f"{size:,}" for size in (sizes if isinstance(sizes, list) else [sizes or 1]))
     families = ", ".join(types) if isinstance(types, list) else types
     groups = "one group" if n_groups == 1 else f"{n_groups:,} groups"
-    alone, together = n * _reads(job, 1, 1), _reads(job, n_groups)
+    alone, together = n * job.fits_of_a_model * _reads(job, 1, 1), _reads(job, n_groups)
+    folds = f", each without {job.selection.folds} folds too" if job.fits_of_a_model > 1 else ""
+    models = f"{n:,}: {families} with {k} components{folds}, in {groups}"
     return (
-        f"{n:,}: {families} with {k} components, in {groups}; a read feeds every model of a group",
+        f"{models}; a read feeds every model of a group",
         f"one by one they would take {alone:,} passes at most: {alone - together:,} reads saved",
     )
 
@@ -253,13 +256,14 @@ def _work(
         band_bytes=dataset.read_bytes,
         family=family,
         n_components=k,
-        n_candidates=m.n_init * effort.n_begun,
+        n_candidates=m.n_init * effort.n_begun * job.fits_of_a_model,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
         n_sample_starts=m.n_init * effort.n_starts,
+        n_folds=job.fits_of_a_model - 1,
         n_threads_here=n_threads
         if CLUSTERS.named(job.cluster.kind).is_this_process
         else available_cpus(),

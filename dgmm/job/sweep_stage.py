@@ -11,6 +11,8 @@ from dgmm.data.dataset import Dataset
 from dgmm.fitting.fit import Fit
 from dgmm.fitting.iterate import model_fields
 from dgmm.fitting.selection.choice import Scored
+from dgmm.fitting.selection.folds import Folds
+from dgmm.fitting.selection.held_out import HeldOut
 from dgmm.fitting.selection.sweep import sweep
 from dgmm.fitting.selection.sweep_result import Sweep, SweptModel
 from dgmm.fitting.settings import FitSettings
@@ -21,7 +23,13 @@ from dgmm.job.products import MODELS
 from dgmm.job.run_resources import RunResources
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model
-from dgmm.selection_record import ModelName, Selection, SweptModelRecord
+from dgmm.selection_record import (
+    HeldOutModel,
+    HeldOutRecord,
+    ModelName,
+    Selection,
+    SweptModelRecord,
+)
 
 
 def fit_several(
@@ -42,6 +50,7 @@ def fit_several(
         tolerance=job.selection.tolerance,
         n_groups=work.plan.n_groups,
         split_starts=job.selection.split_starts,
+        folds=folds_of(job),
         progress=work.state,
     )
     with directory.folder.folder_made(MODELS) as folder:
@@ -54,6 +63,14 @@ def fit_several(
                 **about_rows(found.fit),
             )
     return found.fit, found
+
+
+def folds_of(job: Job) -> Folds | None:
+    """The parts of the rows that are held out in turn; None where none is."""
+    asked = job.selection
+    if asked.criterion != "held_out":
+        return None
+    return Folds(asked.folds, asked.fold_rows, job.seed)
 
 
 def note_sweep(directory: RunDirectory, found: Sweep) -> None:
@@ -76,7 +93,7 @@ def selection_record(found: Sweep) -> Selection:
     """The models, their criteria, and which was chosen by which rule."""
     choice = found.choice
     runner_up = choice.runner_up
-    return {
+    record: Selection = {
         "rule": choice.rule,
         "tolerance": choice.tolerance,
         "rows": found.n_rows,
@@ -96,6 +113,34 @@ def selection_record(found: Sweep) -> Selection:
         "failed": found.failed,
         "refitted": [{**_name(one.settings), "reason": one.reason} for one in found.refitted],
         "fallen": [_name(one) for one in found.fallen],
+    }
+    if found.held_out is not None:
+        record["held_out"] = _held_out(found, found.held_out)
+    return record
+
+
+def _held_out(found: Sweep, held_out: HeldOut) -> HeldOutRecord:
+    """Log-likelihoods of held-out rows, and what they differ by from that of the best model."""
+    best, names = found.choice.best, {one.scored.key: one.settings for one in found.models}
+    models: list[HeldOutModel] = []
+    for key in held_out.models:
+        if key not in names:
+            continue
+        below = held_out.below(key, best.key)
+        models.append(
+            {
+                **_name(names[key]),
+                "mean_log_likelihood": held_out.mean(key),
+                "by_fold": list(held_out.by_fold(key)),
+                "below_best": below.mean,
+                "standard_error": below.standard_error,
+            }
+        )
+    return {
+        "rows": held_out.sums.n_rows.tolist(),
+        "best": _name(best),
+        "best_at_edge": found.choice.is_largest(best),
+        "models": models,
     }
 
 

@@ -79,7 +79,7 @@ def _lines(metrics: list[dict[str, str]], what: str, model: Any = None) -> dict[
     wanted = {k: str(v) for k, v in model.items()} if isinstance(model, dict) else {}
     lines: dict[Key, Line] = defaultdict(list)
     for row in metrics:
-        if any(row.get(name) != value for name, value in wanted.items()):
+        if any(row.get(name) != value for name, value in wanted.items()) or row.get("fold"):
             continue
         try:
             point = int(row["iteration"]), float(row[column])

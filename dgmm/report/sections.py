@@ -10,6 +10,7 @@ from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
 from dgmm.report.figure import OmittedFigure
 from dgmm.report.formatting import yaml_text
+from dgmm.report.held_out import held_out_figures, held_out_table
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
 from dgmm.report.merging import clusters_table, merges_table, merging_figure
@@ -63,8 +64,9 @@ def _fit(record: RunRecord) -> Section:
 def _selection(record: RunRecord) -> Section:
     if not record.section("selection"):
         return Section("selection", "Selection")
-    tables = [selection_table(record)]
-    return section_of("selection", "Selection", [selection_figure(record)], tables)
+    tables = [selection_table(record), held_out_table(record)]
+    figures = [selection_figure(record), *held_out_figures(record)]
+    return section_of("selection", "Selection", figures, tables)
 
 
 def _components(record: RunRecord) -> Section:

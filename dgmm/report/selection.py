@@ -13,7 +13,8 @@ from dgmm.report.table import Table
 
 _TITLE = "Criteria of all models"
 _CRITERIA = ("bic", "icl", "aic")
-_COLOURS = ("#1f5f99", "#1d7a4b", "#8a5a00", "#7a3e9d", "#52606d")
+#: One for each family.
+COLOURS = ("#1f5f99", "#1d7a4b", "#8a5a00", "#7a3e9d", "#52606d")
 _MOST_ROWS = 200
 
 #: Size and family, as run.json names a model.
@@ -30,11 +31,13 @@ def selection_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     for axes, name in zip(figure.subplots(1, len(_CRITERIA)), _CRITERIA, strict=True):
         _draw(axes, name, lines[name], selection)
     figure.axes[0].legend(loc="best")
-    chosen = _name(selection.get("chosen"))
+    chosen = name_of(selection.get("chosen"))
     caption = sentence(
         "BIC, ICL and AIC divided by twice the number of rows: nats per row, lower is better.",
         f"The ring marks the chosen model, {chosen}: {selection.get('rule', 'lowest BIC')}.",
-        "The shaded band of BIC is the tolerance above its lowest value.",
+        ""
+        if "held_out" in selection
+        else "The shaded band of BIC is the tolerance above its lowest value.",
         "The numbers stand in the table below.",
     )
     alt = f"Criteria against the number of components; {chosen} was chosen."
@@ -53,7 +56,7 @@ def _draw(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True)
     for i, (family, line) in enumerate(lines.items()):
-        colour = _COLOURS[i % len(_COLOURS)]
+        colour = COLOURS[i % len(COLOURS)]
         axes.plot(
             *zip(*line, strict=True), color=colour, marker="o", ms=3, label=literal(family, 20)
         )
@@ -61,7 +64,8 @@ def _draw(
     for k, value in lines.get(str(chosen.get("covariance_type")), ()):
         if k == chosen.get("n_components"):
             axes.plot([k], [value], "o", ms=10, mfc="none", mec=ACCENT, mew=1.8)
-    if name == "bic" and isinstance(tolerance, int | float) and tolerance > 0:
+    by_bic = name == "bic" and "held_out" not in selection
+    if by_bic and isinstance(tolerance, int | float) and tolerance > 0:
         axes.set_ylabel("criterion / (2 n) [nats per row]")
         lowest = min(value for line in lines.values() for _, value in line)
         axes.axhspan(lowest, lowest + tolerance, color=ACCENT, alpha=0.12, lw=0)
@@ -74,12 +78,12 @@ def selection_table(record: RunRecord) -> Table | None:
     selection, models = record.section("selection"), _models(record)
     if not models:
         return None
-    n, bics = _rows(selection), [_finite(one.get("bic")) for one in models]
+    n, bics = _rows(selection), [finite(one.get("bic")) for one in models]
     lowest = min((bic for bic in bics if bic is not None), default=None)
     marks = _marks(selection)
     rows = [
         (
-            _name(one) + _left(one) + marks.get(_key(one), ""),
+            name_of(one) + _left(one) + marks.get(key_of(one), ""),
             number(one.get("n_parameters")),
             number(one.get("mean_log_likelihood"), 7),
             _above(bic, lowest, n),
@@ -98,7 +102,7 @@ def selection_table(record: RunRecord) -> Table | None:
 
 
 def _note(selection: Mapping[str, Any], models: list[dict[str, Any]]) -> str:
-    chosen, bic = _name(selection.get("chosen")), _name(selection.get("lowest_bic"))
+    chosen, bic = name_of(selection.get("chosen")), name_of(selection.get("lowest_bic"))
     more = len(models) - _MOST_ROWS
     failed = selection.get("failed")
     return sentence(
@@ -128,7 +132,7 @@ def _edge(selection: Mapping[str, Any], which: str) -> str:
 
 def _names(models: Any, words: str) -> str:
     found = [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
-    named = ", ".join(_name(one) + _reason(one) for one in found)
+    named = ", ".join(name_of(one) + _reason(one) for one in found)
     return f"{words}: {shortened(named, 300)}." if named else ""
 
 
@@ -147,7 +151,7 @@ def _lines(
     """A criterion per row by number of components, for each family."""
     found: dict[str, list[tuple[int, float]]] = {}
     for one in models:
-        value, k = _finite(one.get(criterion)), one.get("n_components")
+        value, k = finite(one.get(criterion)), one.get("n_components")
         if value is not None and isinstance(k, int) and n_rows and one.get("is_sound"):
             family = str(one.get("covariance_type"))
             found.setdefault(family, []).append((k, value / (2.0 * n_rows)))
@@ -162,15 +166,17 @@ def _marks(selection: Mapping[str, Any]) -> dict[Key, str]:
         ("runner_up", " (runner-up)"),
     ):
         if isinstance(one := selection.get(name), dict):
-            marks[_key(one)] = marks.get(_key(one), "") + words
+            marks[key_of(one)] = marks.get(key_of(one), "") + words
     return marks
 
 
-def _key(one: Mapping[str, Any]) -> Key:
+def key_of(one: Mapping[str, Any]) -> Key:
+    """Size and family of a model."""
     return one.get("n_components"), one.get("covariance_type")
 
 
-def _name(one: Any) -> str:
+def name_of(one: Any) -> str:
+    """A model in words: `full 4`."""
     if not isinstance(one, dict):
         return number(None)
     return shortened(f"{one.get('covariance_type')} {number(one.get('n_components'))}", 40)
@@ -184,7 +190,7 @@ def _left(one: Mapping[str, Any]) -> str:
 
 
 def _rows(selection: Mapping[str, Any]) -> float | None:
-    n = _finite(selection.get("rows"))
+    n = finite(selection.get("rows"))
     return n if n is not None and n > 0 else None
 
 
@@ -194,6 +200,7 @@ def _above(bic: float | None, lowest: float | None, n_rows: float | None) -> str
     return number((bic - lowest) / (2.0 * n_rows), 4)
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """A value if it is a finite number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) else None

@@ -10,6 +10,7 @@ import pytest
 
 from dgmm.config import Job, load_job
 from dgmm.errors import JobFileError
+from dgmm.job.earlier_identities import in_former_names, in_todays_names
 from dgmm.job.identity import identity
 
 
@@ -124,5 +125,12 @@ def test_the_rule_is_part_of_a_job_of_several_models_alone(tmp_path: Path) -> No
     assert "selection" not in identity(load(tmp_path, n_components=3))
     assert identity(load(tmp_path, n_components=[3])) == identity(load(tmp_path, n_components=3))
     several = identity(load(tmp_path, n_components={"from": 2, "to": 3}))
-    assert several["selection"] == {"tolerance": 0.01, "split_starts": True}
+    assert several["selection"]["tolerance"] == 0.01
+    assert several["selection"]["split_starts"] is True
+    former = in_former_names(several)
+    assert former["selection"] == {"tolerance": 0.01, "split_starts": True}
+    assert in_todays_names(former) == several
+    assert in_todays_names(in_former_names(identity(load(tmp_path, n_components=3)))) == identity(
+        load(tmp_path, n_components=3)
+    )
     assert several["model"]["n_components"] == [2, 3]

@@ -68,7 +68,13 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "weight_concentration_prior_type": "dirichlet_process",
             "path": None,
         },
-        "selection": {"tolerance": 0.01, "split_starts": True},
+        "selection": {
+            "criterion": "bic",
+            "folds": 5,
+            "fold_rows": 1,
+            "tolerance": 0.01,
+            "split_starts": True,
+        },
         "merging": {"max_entropy": 0.01, "n_clusters": None},
         "initialisation": {
             "method": "kmeans",

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 
 from dgmm.events import Listener
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.saved_progress import PartProgress, SavedProgress
 from dgmm.fitting.em.solver import EMSolver
 from dgmm.fitting.em.state import FitCandidate
@@ -257,6 +256,5 @@ def _usual(own: ModelStart) -> tuple[float, Parameters] | None:
 
 
 def _candidate(own: ModelStart, restart: int, name: str, parameters: Parameters) -> FitCandidate:
-    settings = own.settings
-    identity = CandidateId(restart, name, settings.n_components, settings.covariance_type)
+    identity = replace(own.identity, restart=restart, start=name)
     return EMSolver(own.prepared.problem).init(identity, parameters)

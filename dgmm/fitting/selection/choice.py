@@ -1,9 +1,15 @@
-"""Which of several fitted models is chosen: the smallest whose BIC is near the best.
+"""Which of several fitted models is chosen: the smallest whose criterion is near the best.
 
 BIC alone does not stop where clusters are no Gaussians: each component more describes their form a
 little better, and of enough rows that always pays. So the smallest k counts whose BIC lies within a
 tolerance, in nats per row, of the best: that is what one row more tells of the model, whatever the
 number of rows. A tolerance of 0 is plain BIC (Schwarz 1978).
+
+Held-out log-likelihood has no penalty and rises as long as a component describes rows that it has
+not seen a little better: of many rows it ends at the edge of the range as well. The smallest k
+counts within the tolerance or within one standard error of the paired difference to the best,
+whichever is larger: of few rows the difference is noise (Breiman et al. 1984, the rule of one
+standard error), of many its standard error goes to 0 and the tolerance is what stops.
 """
 
 from __future__ import annotations
@@ -11,8 +17,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dgmm.errors import ComponentError
+from dgmm.fitting.iterate import ModelKey
+from dgmm.fitting.selection.held_out import HeldOut
 from dgmm.mixture.criteria import Criteria
 
 
@@ -48,39 +57,51 @@ class Scored:
         return self.n_components if self.n_left is None else self.n_left
 
     @property
+    def key(self) -> ModelKey:
+        """What tells the model from the others."""
+        return self.n_components, self.covariance_type
+
+    @property
     def name(self) -> str:
         """In words."""
         left = "" if self.n_left is None else f" ({self.n_left} left)"
         return f"{self.n_components} {self.covariance_type} components{left}"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What was chosen, by which rule, and which reasons there are to look further.
-
-    Attributes
-    ----------
-    chosen, best_bic
-        By the rule, and by BIC alone.
-    runner_up
-        What the rule would choose without the chosen one; None of one model.
-    tolerance
-        Of the rule, nats per row.
-    given_up
-        By how much the chosen model's BIC is worse than the best, nats per row.
-    sizes
-        Numbers of components that were asked for, of models that could not be fitted too.
-    """
-
-    chosen: Scored
-    best_bic: Scored
-    runner_up: Scored | None
-    tolerance: float
-    given_up: float
-    sizes: frozenset[int]
+class Rule(Protocol):
+    """How models are compared."""
 
     @property
-    def rule(self) -> str:
+    def tolerance(self) -> float:
+        """Nats per row that a smaller model may be worse by."""
+
+    @property
+    def words(self) -> str:
+        """The rule in words."""
+
+    @property
+    def without_tolerance(self) -> str:
+        """What a tolerance of 0 makes of the rule, in words."""
+
+    def distance(self, chosen: Scored, best: Scored) -> str:
+        """By how much the chosen model is worse than the best, in words."""
+
+    def loss(self, one: Scored) -> float:
+        """What is to be low, nats per row; NaN where it is not known."""
+
+    def allowance(self, one: Scored, best: Scored) -> float:
+        """By how much a model may be worse than the best, nats per row."""
+
+
+@dataclass(frozen=True, slots=True)
+class BicRule:
+    """BIC / (2 n) within the tolerance of the lowest."""
+
+    n_rows: float
+    tolerance: float
+
+    @property
+    def words(self) -> str:
         """The rule in words."""
         if self.tolerance == 0:
             return "lowest BIC"
@@ -89,9 +110,105 @@ class Choice:
             "per row of the lowest"
         )
 
+    @property
+    def without_tolerance(self) -> str:
+        """What a tolerance of 0 makes of the rule, in words."""
+        return "is plain BIC"
+
+    def distance(self, chosen: Scored, best: Scored) -> str:
+        """By how much the chosen model is worse than the best, in words."""
+        above = self.loss(chosen) - self.loss(best)
+        return f"BIC / (2 n) is {above:.3g} nats per row above the lowest"
+
+    def loss(self, one: Scored) -> float:
+        """BIC / (2 n)."""
+        return one.criteria.bic / (2.0 * self.n_rows)
+
+    def allowance(self, one: Scored, best: Scored) -> float:  # noqa: ARG002 - the protocol's
+        """The tolerance."""
+        return self.tolerance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutRule:
+    """Held-out log-likelihood within the tolerance, or one standard error, of the highest."""
+
+    held_out: HeldOut
+    tolerance: float
+
+    @property
+    def words(self) -> str:
+        """The rule in words."""
+        within = f"{self.tolerance:g} nats per row or " if self.tolerance else ""
+        return (
+            f"fewest components of the models whose held-out log-likelihood is within {within}"
+            "one standard error of the paired difference of the highest"
+        )
+
+    @property
+    def without_tolerance(self) -> str:
+        """What a tolerance of 0 makes of the rule, in words."""
+        return "leaves one standard error alone"
+
+    def distance(self, chosen: Scored, best: Scored) -> str:
+        """By how much the chosen model is worse than the best, in words."""
+        below = self.held_out.below(chosen.key, best.key)
+        return (
+            f"held-out log-likelihood is {below.mean:.3g} nats per row below the highest, with a "
+            f"standard error of {below.standard_error:.2g}"
+        )
+
+    def loss(self, one: Scored) -> float:
+        """The held-out log-likelihood per row, its sign turned."""
+        return -self.held_out.mean(one.key)
+
+    def allowance(self, one: Scored, best: Scored) -> float:
+        """The tolerance or the standard error of the difference, whichever is larger."""
+        error = self.held_out.below(one.key, best.key).standard_error
+        return max(self.tolerance, error)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """What was chosen, by which rule, and which reasons there are to look further.
+
+    Attributes
+    ----------
+    chosen, best, best_bic
+        By the rule; the best by its criterion alone; by BIC alone.
+    runner_up
+        What the rule would choose without the chosen one; None of one model.
+    criterion
+        The rule that models were compared by.
+    given_up
+        By how much the chosen model's BIC is worse than the best, nats per row.
+    sizes
+        Numbers of components that were asked for, of models that could not be fitted too.
+    """
+
+    chosen: Scored
+    best: Scored
+    best_bic: Scored
+    runner_up: Scored | None
+    criterion: Rule
+    given_up: float
+    sizes: frozenset[int]
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return self.criterion.words
+
+    @property
+    def tolerance(self) -> float:
+        """Of the rule, nats per row."""
+        return self.criterion.tolerance
+
     def describe(self) -> str:
         """The choice in a line, BIC's beside it."""
         found = f"{self.chosen.name}{self._edge(self.chosen)}: {self.rule}"
+        if isinstance(self.criterion, HeldOutRule) and self.best != self.chosen:
+            found += f"; the highest is that of {self.best.name}{self._edge(self.best)}"
         if self.best_bic == self.chosen:
             return f"{found}; BIC alone chooses the same"
         return f"{found}; BIC alone chooses {self.best_bic.name}{self._edge(self.best_bic)}"
@@ -130,33 +247,33 @@ class Choice:
         """What the tolerance may hide, in words; empty for plain BIC."""
         if self.tolerance == 0:
             return ""
-        own = 100.0 * self.tolerance
+        own, rule = 100.0 * self.tolerance, self.criterion
         return (
-            f"The chosen model's BIC / (2 n) is {self.given_up:.3g} nats per row above the lowest. "
+            f"The chosen model's {rule.distance(self.chosen, self.best)}. "
             "A cluster with a share p of the rows that gains g nats per row of its own counts "
             f"p·g: within a tolerance of {self.tolerance:g}, one of 1 % of the rows is not seen "
             f"unless it gains {own:g} or more. Where small clusters matter, lower "
-            "selection.tolerance; 0 is plain BIC"
+            f"selection.tolerance; 0 {rule.without_tolerance}"
         )
 
 
 def choose(
-    models: Sequence[Scored], n_rows: float, tolerance: float, sizes: Collection[int] = ()
+    models: Sequence[Scored], rule: Rule, n_rows: float, sizes: Collection[int] = ()
 ) -> Choice:
-    """The smallest k within `tolerance` nats per row of the lowest BIC, over all families.
+    """The smallest k that the rule allows, over all families.
 
     k are the components that EM has left, where it has lost some. Of equal k the model of fewest
-    parameters is taken, then the one of lowest BIC. Models that are not sound count only where
-    none is.
+    parameters is taken, then the best one. Models that are not sound, or whose criterion is not
+    known, count only where none is.
 
     Parameters
     ----------
     models
         Of the same rows.
+    rule
+        How they are compared.
     n_rows
         Rows that the likelihoods are of, or the sum of their weights.
-    tolerance
-        Nats per row, at least 0.
     sizes
         Numbers of components that were asked for, where that is more than those of the models.
 
@@ -165,23 +282,33 @@ def choose(
     ComponentError
         If there is no model.
     """
-    comparable = [m for m in models if m.is_sound and math.isfinite(m.criteria.bic)] or list(models)
+    plain = BicRule(n_rows, 0.0)
+    known = [m for m in models if math.isfinite(plain.loss(m)) and math.isfinite(rule.loss(m))]
+    comparable = [m for m in known if m.is_sound] or known or list(models)
     if not comparable:
         raise ComponentError("no model could be fitted")
-    chosen = _smallest(comparable, n_rows, tolerance)
-    best = _smallest(comparable, n_rows, 0.0)
+    chosen, best_bic = _smallest(comparable, rule), _best(comparable, plain)
     others = [m for m in comparable if m is not chosen]
     return Choice(
         chosen=chosen,
-        best_bic=best,
-        runner_up=_smallest(others, n_rows, tolerance) if others else None,
-        tolerance=tolerance,
-        given_up=(chosen.criteria.bic - best.criteria.bic) / (2.0 * n_rows),
+        best=_best(comparable, rule),
+        best_bic=best_bic,
+        runner_up=_smallest(others, rule) if others else None,
+        criterion=rule,
+        given_up=plain.loss(chosen) - plain.loss(best_bic),
         sizes=frozenset(sizes) | {m.n_components for m in models},
     )
 
 
-def _smallest(models: Sequence[Scored], n_rows: float, tolerance: float) -> Scored:
-    limit = min(m.criteria.bic for m in models) + 2.0 * n_rows * tolerance
-    near = [m for m in models if m.criteria.bic <= limit] or list(models)
-    return min(near, key=lambda m: (m.size, m.n_parameters, m.criteria.bic, m.n_components))
+def _smallest(models: Sequence[Scored], rule: Rule) -> Scored:
+    best = _best(models, rule)
+    near = [m for m in models if rule.loss(m) - rule.loss(best) <= rule.allowance(m, best)]
+    return min(near or [best], key=lambda m: (*_order(m), rule.loss(m), m.n_components))
+
+
+def _best(models: Sequence[Scored], rule: Rule) -> Scored:
+    return min(models, key=lambda m: (rule.loss(m), *_order(m)))
+
+
+def _order(one: Scored) -> tuple[int, int]:
+    return one.size, one.n_parameters

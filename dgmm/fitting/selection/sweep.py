@@ -14,14 +14,16 @@ from dgmm.errors import ComponentError
 from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
 from dgmm.fitting.em.candidate_id import CandidateId
-from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.iterate import Iterations, model_of
-from dgmm.fitting.model_start import ModelStart, Starter
+from dgmm.fitting.model_start import Starter
 from dgmm.fitting.preparation import prepare_models
 from dgmm.fitting.prepared_fit import PreparedFit
-from dgmm.fitting.selection.chain import Chain
+from dgmm.fitting.selection.fold_scores import scored_folds
+from dgmm.fitting.selection.folds import Folds
 from dgmm.fitting.selection.groups import grouped, key_of
+from dgmm.fitting.selection.part import Part, fold_parts
 from dgmm.fitting.selection.sweep_result import Sweep, conclude, reasons
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import weighed
@@ -37,6 +39,7 @@ def sweep(
     tolerance: float,
     n_groups: int = 1,
     split_starts: bool = True,
+    folds: Folds | None = None,
     progress: SavedProgress = NO_SAVED_PROGRESS,
 ) -> Sweep:
     """Fit several models to a data set, and choose one.
@@ -56,6 +59,9 @@ def sweep(
     split_starts
         Whether models begin at splits of smaller ones too, and are fitted again from one where the
         likelihood falls with k (`dgmm.fitting.selection.chain`).
+    folds
+        Parts of the rows; every model is fitted without each of them too, in the same passes, and
+        the choice is by the log-likelihood of held-out rows. None chooses by BIC.
     progress
         Saves what is done, and knows what an earlier attempt at this very sweep has done.
 
@@ -70,30 +76,46 @@ def sweep(
     listener.stage("summary", f"{dataset.n_samples:,} rows of {dataset.n_features} features")
     prepared = prepare_models(dataset, executor, models, progress, weights)
     _warn(prepared, listener)
-    begun, failed = _begun(dataset, executor, models, prepared, listener, progress)
     with in_this_process(executor) as here:
-        chain = Chain(here, listener, progress)
-        if split_starts:
-            begun = chain.extended(begun)
-        listener.trials([t.record() | _fields(b.settings) for b in begun for t in b.trials])
-        groups = grouped([b.settings for b in begun], dataset.n_features, n_groups)
-        several = "s" * (len(groups) != 1)
-        listener.stage("em", f"{len(begun)} models in {len(groups)} group{several}")
-        starts = tuple(c for b in begun for c in b.candidates)
-        going = Iterations(dataset, executor, prepared[0], listener, progress, starts)
-        for group in groups:
-            going.run(_problems(begun, going), group)
-        while split_starts and (more := chain.due(begun, going.candidates)):
-            going.add(more)
-            going.run(_problems(begun, going))
+        maker = Starter(dataset, executor, here, listener, progress)
+        whole = Part.of_models(maker, models, prepared, split_starts=split_starts)
+        if not whole.begun:
+            raise ComponentError(f"no model has a start: {reasons(whole.failed)}")
+        listener.trials([t.record() | _fields(b.settings) for b in whole.begun for t in b.trials])
+        parts = [whole]
+        if folds is not None:
+            parts += fold_parts(maker, whole, folds, split_starts=split_starts)
+        going, n_groups = _fitted(parts, maker, n_groups, split_starts=split_starts)
+        found = None if folds is None else scored_folds(maker, parts, going.candidates, folds)
     sizes = {settings.n_components for settings in models}
-    return conclude(dataset, begun, failed, going, listener, tolerance, len(groups), sizes)
+    return conclude(maker, whole, going, tolerance, found, n_groups, sizes)
 
 
-def _problems(begun: Sequence[ModelStart], going: Iterations) -> dict[CandidateId, EMProblem]:
+def _fitted(
+    parts: Sequence[Part], maker: Starter, n_groups: int, *, split_starts: bool
+) -> tuple[Iterations, int]:
+    """EM of all models of all parts to its end, and in how many groups it ran."""
+    settings, listener = [b.settings for b in parts[0].begun], maker.listener
+    groups = grouped(settings, maker.dataset.n_features, n_groups)
+    several = "s" * (len(groups) != 1)
+    beside = f", and without each of {len(parts) - 1} folds" if len(parts) > 1 else ""
+    listener.stage("em", f"{len(settings)} models in {len(groups)} group{several}{beside}")
+    going = Iterations(
+        *(maker.dataset, maker.executor, parts[0].begun[0].prepared, listener, maker.progress),
+        tuple(c for part in parts for b in part.begun for c in b.candidates),
+    )
+    for group in groups:
+        going.run(_problems(parts, going), group)
+    while split_starts and (more := [c for p in parts for c in p.due(going.candidates)]):
+        going.add(more)
+        going.run(_problems(parts, going))
+    return going, len(groups)
+
+
+def _problems(parts: Sequence[Part], going: Iterations) -> dict[CandidateId, EMProblem]:
     """The problem of each candidate, those that an earlier attempt has added included."""
-    own = {key_of(one.settings): one.prepared.problem for one in begun}
-    return {c.id: own[model_of(c.id)] for c in going.candidates}
+    own = {(p.fold, key_of(b.settings)): b.prepared.problem for p in parts for b in p.begun}
+    return {c.id: own[c.id.fold, model_of(c.id)] for c in going.candidates}
 
 
 def _fields(settings: FitSettings) -> dict[str, Any]:
@@ -108,28 +130,3 @@ def _warn(prepared: Sequence[PreparedFit], listener: Listener) -> None:
     if costs:
         worst = max(costs, key=lambda cost: cost.factor)
         (listener.warning if worst.is_warned_of else listener.note)(worst.describe())
-
-
-def _begun(
-    dataset: Dataset,
-    executor: Executor,
-    models: Sequence[FitSettings],
-    prepared: Sequence[PreparedFit],
-    listener: Listener,
-    progress: SavedProgress,
-) -> tuple[list[ModelStart], dict[str, str]]:
-    """Starts of every model, and why models without any failed."""
-    begun, failed = list[ModelStart](), dict[str, str]()
-    with in_this_process(executor) as here:
-        for settings, own in zip(models, prepared, strict=True):
-            part = PartProgress(progress, settings.name)
-            starter = Starter(dataset, executor, here, listener, part)
-            identity = CandidateId(0, "", settings.n_components, settings.covariance_type)
-            try:
-                begun.append(starter.start(own, settings, identity))
-            except ComponentError as error:
-                failed[settings.name] = str(error)
-                listener.warning(f"{settings.name} cannot be fitted: {error}")
-    if not begun:
-        raise ComponentError(f"no model has a start: {reasons(failed)}")
-    return begun, failed

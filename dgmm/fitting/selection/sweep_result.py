@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgmm.data.dataset import Dataset
 from dgmm.errors import ComponentError
-from dgmm.events import Listener
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit, concluded, fitted_model
-from dgmm.fitting.iterate import Iterations, ModelKey, model_of
-from dgmm.fitting.model_start import ModelStart
+from dgmm.fitting.iterate import Iterations, model_of
+from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.selection.chain import Refit, falls, refits
-from dgmm.fitting.selection.choice import Choice, Scored, choose
+from dgmm.fitting.selection.choice import BicRule, Choice, HeldOutRule, Rule, Scored, choose
 from dgmm.fitting.selection.groups import key_of
+from dgmm.fitting.selection.held_out import HeldOut
+from dgmm.fitting.selection.part import Part
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.criteria import Criteria, criteria
 from dgmm.model.mixture_model import MixtureModel
@@ -84,8 +86,12 @@ class Sweep:
         Rows that criteria count.
     n_passes
         Passes of EM over all rows.
+    n_passes_alone
+        Passes of EM that the models would take one by one.
     n_groups
         Groups of models that shared passes.
+    held_out
+        Log-likelihoods of held-out rows; None where the choice is by BIC.
     """
 
     fit: Fit
@@ -96,7 +102,9 @@ class Sweep:
     choice: Choice
     n_rows: float
     n_passes: int
+    n_passes_alone: int
     n_groups: int
+    held_out: HeldOut | None = None
 
     @property
     def chosen(self) -> SweptModel:
@@ -114,31 +122,21 @@ class Sweep:
         found = falls(self.begun, self.candidates)
         return [fall.model.settings for fall in found if fall.reason == "less likely"]
 
-    @property
-    def n_passes_alone(self) -> int:
-        """Passes of EM that the models would take one by one."""
-        own: dict[ModelKey, int] = {}
-        for c in self.candidates:
-            own[model_of(c.id)] = max(own.get(model_of(c.id), 0), c.n_iter)
-        return sum(own.values())
-
 
 def conclude(
-    dataset: Dataset,
-    begun: Sequence[ModelStart],
-    failed: dict[str, str],
+    maker: Starter,
+    whole: Part,
     going: Iterations,
-    listener: Listener,
     tolerance: float,
+    held_out: HeldOut | None,
     n_groups: int,
     sizes: set[int],
 ) -> Sweep:
     """Criteria of all models, and the fit of the chosen one."""
-    n_rows = _n_rows(begun[0].prepared)
-    swept, failed = list[SweptModel](), dict(failed)
-    for one in begun:
-        own = _of_model(going.candidates, one.settings)
-        best = em.best(own, one.prepared.n_rows_ranked)
+    dataset, listener, n_rows = maker.dataset, maker.listener, _n_rows(whole.begun[0].prepared)
+    swept, failed = list[SweptModel](), dict(whole.failed)
+    for one in whole.begun:
+        best = whole.best(one, going.candidates)
         if best.outcome is not None and not best.outcome.is_usable:
             failed[one.settings.name] = f"{best.outcome.name}: {best.outcome.value}"
             listener.warning(f"{one.settings.name} cannot be fitted: {best.outcome.value}")
@@ -151,18 +149,33 @@ def conclude(
             )
     if not swept:
         raise ComponentError(f"no model could be fitted: {reasons(failed)}")
-    choice = choose([model.scored for model in swept], n_rows, tolerance, sizes)
-    start = next(b for b in begun if _is_of(b.settings, choice.chosen))
+    rule: Rule = BicRule(n_rows, tolerance)
+    if held_out is not None:
+        rule = HeldOutRule(held_out, tolerance)
+    choice = choose([model.scored for model in swept], rule, n_rows, sizes)
+    start = next(b for b in whole.begun if key_of(b.settings) == choice.chosen.key)
     listener.note(f"selection: {choice.describe()}")
     if choice.edge_warning:
         listener.warning(choice.edge_warning)
-    fit = concluded(dataset, start, _of_model(going.candidates, start.settings), listener)
+    own = whole.own(going.candidates)
+    fit = concluded(dataset, start, _of_model(own, start.settings), listener)
     return Sweep(
-        *(fit, tuple(swept), tuple(begun), going.candidates, failed, choice),
+        *(fit, tuple(swept), whole.begun, own, failed, choice),
         n_rows=n_rows,
         n_passes=going.n_passes,
+        n_passes_alone=_n_passes_alone(going.candidates),
         n_groups=n_groups,
+        held_out=held_out,
     )
+
+
+def _n_passes_alone(candidates: Sequence[FitCandidate]) -> int:
+    """Passes of EM that models would take one by one, those without a fold included."""
+    own: dict[CandidateId, int] = {}
+    for c in candidates:
+        model = replace(c.id, restart=0, start="")
+        own[model] = max(own.get(model, 0), c.n_iter)
+    return sum(own.values())
 
 
 def reasons(failed: dict[str, str]) -> str:
@@ -171,10 +184,6 @@ def reasons(failed: dict[str, str]) -> str:
     for name, reason in failed.items():
         found.setdefault(reason, []).append(name)
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found.items())
-
-
-def _is_of(settings: FitSettings, chosen: Scored) -> bool:
-    return key_of(settings) == (chosen.n_components, chosen.covariance_type)
 
 
 def _of_model(
