@@ -39,6 +39,9 @@ class _MixtureKeys(Settings):
     """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
     on_collapse: Literal["reseed", "drop"] = "reseed"
     """A component that collapses: `reseed` starts it anew where rows fit badly, `drop` ends it."""
+    component_order: Literal["start", "weight"] = "start"
+    """How the fitted components are numbered: as they were at the start, or `weight`, heaviest
+    first (equal weights by their means), so that runs which find the same mixture compare."""
     path: LocalPath | None = None
     """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
 

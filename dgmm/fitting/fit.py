@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,10 +141,13 @@ def concluded(
     inference = prepared.problem.inference
     chosen = em.best(candidates, prepared.n_rows_ranked)
     _check_outcome(chosen)
-    noted = regularisation_events(chosen, prepared.added)
+    model = fitted_model(dataset, prepared, chosen)
+    if begun.settings.component_order == "weight":
+        model = model.ordered_by_weight()
+    ordered = replace(chosen, parameters=model.parameters)  # numbers of components are the model's
+    noted = regularisation_events(ordered, prepared.added)
     for event in noted:
         listener.component(asdict(event))
-    model = fitted_model(dataset, prepared, chosen)
     result = Fit(
         model=model,
         chosen=chosen,

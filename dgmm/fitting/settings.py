@@ -44,6 +44,7 @@ class FitSettings:
     accept_cost: bool = False
     inference: InferenceName = "maximum_likelihood"
     prior: PriorSettings = NO_PRIOR
+    component_order: Literal["start", "weight"] = "start"
 
     def __post_init__(self) -> None:
         checked: dict[str, int | float] = {}
@@ -63,6 +64,7 @@ class FitSettings:
         _check_choice("on_collapse", self.on_collapse, ("reseed", "drop"))
         _check_choice("missing", self.missing, ("error", "drop", "marginalise"))
         _check_choice("backend", self.backend, BACKENDS)
+        _check_choice("component_order", self.component_order, ("start", "weight"))
         _check_choice("inference", self.inference, INFERENCES)
         if self.inference == "maximum_likelihood" and (given := self.prior.given()):
             raise DataError(

@@ -28,6 +28,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("model", "inference"): "maximum_likelihood",
     **{("model", key): None for key in PRIOR_KEYS},
     ("model", TYPE_KEY): "dirichlet_process",
+    ("model", "component_order"): "start",
     ("outputs", "clusters"): False,
     ("selection", "criterion"): "bic",
     ("selection", "folds"): 5,

@@ -39,6 +39,7 @@ def fit_settings(job: Job) -> tuple[FitSettings, ...]:
         backend=job.compute.backend,
         seed=job.seed,
         inference=m.inference,
+        component_order=m.component_order,
         prior=PriorSettings(**{key: getattr(m, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),
     )
     return tuple(replace(settings, n_components=k, covariance_type=t) for k, t in job.models)

@@ -92,6 +92,16 @@ class Parameters:
             self.log_weights, self.means, self.precisions_cholesky
         )
 
+    def take(self, components: NDArray[np.intp]) -> Parameters:
+        """The same components in another order (k,)."""
+        family, expected = self.family, self.expected_log_weights
+        return Parameters(
+            *(family, self.weights[components], self.means[components]),
+            family.take(self.covariances, components),
+            family.take(self.precisions_cholesky, components),
+            None if expected is None else expected[components],
+        )
+
     def marginal(self, features: NDArray[np.intp]) -> Parameters:
         """The mixture of some of the features."""
         covariances = self.family.marginal(self.covariances, features)

@@ -16,6 +16,7 @@ from dgmm.errors import DataError
 from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.anomalies import AnomalousRows
+from dgmm.model.component_order import OrderedComponents
 from dgmm.model.scored_rows import scored_rows
 from dgmm.parameter_names import speaks_python
 from dgmm.runtime.blas_threads import limited_thread
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 @speaks_python
 @dataclass(frozen=True, slots=True, eq=False)
-class MixtureModel(AnomalousRows):
+class MixtureModel(AnomalousRows, OrderedComponents):
     """A mixture with the standardisation it was fitted under.
 
     Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results

@@ -76,7 +76,7 @@ def test_what_is_no_number_of_components_is_refused_with_the_remedy(
     [
         ([], "the list is empty"),
         (["full", "full"], "full stands in the list more than once"),
-        (["full", "round"], "expected names out of full, tied, diag, spherical in the list"),
+        (["full", "round"], "expected names out of full, tied, diag, spherical, "),
     ],
 )
 def test_what_is_no_list_of_types_is_refused(tmp_path: Path, written: Any, message: str) -> None:
