@@ -1,30 +1,12 @@
 """One error class for each way a command can fail, each with its exit code.
 
-Imports nothing, so that every package may raise them. Messages say what was found and expected,
-where, and what to do.
+Imports nothing but the codes, so that every package may raise them. Messages say what was found
+and expected, where, and what to do.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-
-class ExitCode(IntEnum):
-    """What the command line returns, one code for each end."""
-
-    DONE = 0
-    SKIPPED = 99
-    USAGE = 2
-    NOT_CONVERGED = 10
-    DATA_INVALID = 65
-    INPUT_NOT_FOUND = 66
-    UNAVAILABLE = 69
-    INTERNAL = 70
-    OUTPUT_EXISTS = 73
-    OUTPUT_FAILED = 74
-    STOPPED = 75
-    JOB_FILE_INVALID = 78
-
+from dgmm.exit_codes import ExitCode
 
 #: Noted on an error whose traceback lies in the run directory.
 TRACE_KEPT = "the traceback is in error.txt there"

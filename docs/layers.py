@@ -19,8 +19,9 @@ PICTURE = DOCS / "images" / "layers.svg"
 #: `dgmm` itself: what stands in it is imported when it is first asked for.
 LAYERS = (
     (
-        *("errors", "outcome", "events", "random_streams", "version", "terminal_text"),
+        *("errors", "exit_codes", "outcome", "events", "random_streams", "version"),
         *(
+            "terminal_text",
             "record_schema",
             "run_record",
             "selection_record",

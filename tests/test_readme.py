@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ import click
 from dgmm.cli.exit_status import ExitStatus, Invocation
 from dgmm.cli.help_output import CommandGroup, version_option
 from dgmm.cli.streams import print_line
-from dgmm.errors import ExitCode, InputNotFoundError
+from dgmm.errors import InputNotFoundError
+from dgmm.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from dgmm.config import Job

@@ -15,7 +15,7 @@ from dgmm.cli.exit_status import ExitStatus, Invocation, exit_status_of
 from dgmm.cli.signals import stopped_by_signals
 from dgmm.cli.streams import close_broken, open_missing, print_line
 from dgmm.cli.utf8_mode import restart_in_utf8_mode
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgmm.errors import TRACE_KEPT, DgmmError, ExitCode, StoppedError
+from dgmm.errors import TRACE_KEPT, DgmmError, StoppedError
+from dgmm.exit_codes import ExitCode
 from dgmm.terminal_text import printable
 
 

@@ -11,14 +11,9 @@ from traceback import format_exception
 from typing import Any, Literal, Self, cast
 
 from dgmm.config import Job
-from dgmm.errors import (
-    TRACE_KEPT,
-    DgmmError,
-    ExitCode,
-    OutputExistsError,
-    StoppedError,
-)
+from dgmm.errors import TRACE_KEPT, DgmmError, OutputExistsError, StoppedError
 from dgmm.events import Listener
+from dgmm.exit_codes import ExitCode
 from dgmm.job.claim import claimed
 from dgmm.job.earlier_identities import is_of_same_data
 from dgmm.job.first_record import first_record

@@ -9,7 +9,7 @@ import numpy as np
 
 from dgmm.config import Job
 from dgmm.data.summary.counted_weights import CountedWeights
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory

@@ -9,9 +9,10 @@ from dgmm.config import Job
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.plain_rows import PlainRows
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.errors import ExitCode, JobFileError, OutputExistsError
+from dgmm.errors import JobFileError, OutputExistsError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import open_executor
+from dgmm.exit_codes import ExitCode
 from dgmm.fitting.missing_cost import MOST_COST
 from dgmm.ingest.prepare import PreparedTarget, counted_missing, is_prepared, opened, prepare
 from dgmm.job.accepted_cost import known_cost

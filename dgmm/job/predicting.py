@@ -9,8 +9,8 @@ from typing import Any, Self
 from dgmm.config import Job
 from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.errors import ExitCode
 from dgmm.events import Listener
+from dgmm.exit_codes import ExitCode
 from dgmm.job.applied_model import applied_model
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dgmm.errors import DataError, DgmmError, ExitCode, OutputExistsError
+from dgmm.errors import DataError, DgmmError, OutputExistsError
+from dgmm.exit_codes import ExitCode
 from dgmm.storage.array_files import read_sealed
 from dgmm.storage.folders import Entry, Folder
 from dgmm.terminal_text import listed

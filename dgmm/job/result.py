@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgmm.config import Job
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 from dgmm.outcome import Outcome
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from dgmm.checkpoint import CheckpointStore, RunState
 from dgmm.config import Job
-from dgmm.errors import ExitCode, OutputExistsError
+from dgmm.errors import OutputExistsError
+from dgmm.exit_codes import ExitCode
 from dgmm.job.directory import RunDirectory
 from dgmm.job.earlier_identities import as_recorded, computed_from, in_former_names
 from dgmm.job.identity import difference, fingerprint

@@ -213,7 +213,7 @@ def test_help_and_version_end_with_0(capsys):
 
 
 def test_help_names_every_exit_code(capsys):
-    from dgmm.errors import ExitCode
+    from dgmm.exit_codes import ExitCode
 
     run(["--help"])
     text = capsys.readouterr().out

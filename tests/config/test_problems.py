@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from dgmm.config import load_job
-from dgmm.errors import DgmmError, ExitCode, InputNotFoundError, JobFileError, UsageError
+from dgmm.errors import DgmmError, InputNotFoundError, JobFileError, UsageError
+from dgmm.exit_codes import ExitCode
 
 JOB = """\
 data: {path: data/x.zarr}

@@ -17,7 +17,8 @@ import zarr
 import dgmm
 from dgmm.data.open_dataset import as_dataset
 from dgmm.data.zarr.dataset import open_zarr
-from dgmm.errors import DataError, DataNotFoundError, DataTypeError, ExitCode, InputNotFoundError
+from dgmm.errors import DataError, DataNotFoundError, DataTypeError, InputNotFoundError
+from dgmm.exit_codes import ExitCode
 
 VALUES = np.random.default_rng(23).normal(size=(12, 3))
 

@@ -20,13 +20,13 @@ from sklearn.mixture import GaussianMixture as Peer
 from dgmm import GaussianMixture
 from dgmm.errors import (
     DataError,
-    ExitCode,
     InputNotFoundError,
     OutputExistsError,
     PoisonBlocksError,
     UnavailableError,
 )
 from dgmm.events import SilentListener
+from dgmm.exit_codes import ExitCode
 from dgmm.fitting.restarts import AUTO_STARTS
 from dgmm.job import RunResult, fit_job, predict_job, run_job
 from dgmm.job.identity import difference

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from dgmm.cli import entry_point
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 from dgmm.storage.folders import Folder
 
 #: Every end of a command but the one that nobody meant.

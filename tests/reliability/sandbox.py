@@ -15,7 +15,7 @@ from random_arrays import ArrayCase
 from random_jobs import JobFile, capped
 from sound_runs import unsound
 
-from dgmm.errors import ExitCode
+from dgmm.exit_codes import ExitCode
 
 _JOB = """
 data: {path: rows.zarr}

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dgmm.errors import DataError, ExitCode, InputNotFoundError, OutputFailedError
+from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.exit_codes import ExitCode
 from dgmm.storage.append_files import CsvLines, JsonLines
 from dgmm.storage.array_files import read_arrays, write_arrays
 from dgmm.storage.atomic_files import plain, read_json, write_bytes, write_json, write_text
