@@ -39,7 +39,6 @@ LIBRARY_PACKAGE = {
     "ruamel": "config",
     "click": "cli",
     "rich": "cli",
-    "matplotlib": "report",
     "jinja2": "report",
     "sklearn": "sklearn_classes",
 }

@@ -47,11 +47,11 @@ def test_the_package_is_typed_and_licensed() -> None:
     assert "Redistribution and use in source and binary forms" in (PROJECT / "LICENSE").read_text()
 
 
-def test_scikit_learn_and_matplotlib_are_extras() -> None:
+def test_scikit_learn_is_an_extra_and_the_report_needs_none() -> None:
     assert not names(PYPROJECT["project"]["dependencies"]) & {"scikit-learn", "matplotlib"}
-    assert names(EXTRAS["report"]) == {"matplotlib"}
+    assert EXTRAS["report"] == []
     assert "scikit-learn" in names(EXTRAS["demo"])
-    assert "dgmm[fast,report]" in EXTRAS["demo"]
+    assert "dgmm[fast]" in EXTRAS["demo"]
     assert "dgmm[demo]" in EXTRAS["test"]
 
 

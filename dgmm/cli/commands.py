@@ -207,10 +207,10 @@ def inspect(path: str) -> ExitStatus | None:
 @commands.command()
 @click.argument("run_directory", type=click.Path(path_type=Path))
 def report(run_directory: Path) -> ExitStatus:
-    """Write report.html of a run directory anew."""
+    """Write report.html and report.json of a run directory anew."""
     if not (run_directory / "run.json").is_file():
         raise InputNotFoundError(f"{run_directory} is not a run directory: it has no run.json")
-    from dgmm.report import write_report  # noqa: PLC0415 - loads matplotlib
+    from dgmm.report import write_report  # noqa: PLC0415 - loads NumPy
 
     page = write_report(run_directory)
     return ExitStatus(ExitCode.DONE, "done", f"wrote {page}", run_directory)

@@ -172,7 +172,7 @@ class OutputSettings(Settings):
     """Distance of each row from what its principal components give back, float64, where the rows go
     through `preprocess.pca`; residual_1, residual_2, ... of several."""
     report: Literal["auto"] | Flag = "auto"
-    """report.html: `auto` writes it where matplotlib imports, `true` insists, `false` never."""
+    """report.html and report.json: `false` writes none; `auto` and `true` are the same."""
 
 
 class CheckpointSettings(Settings):

@@ -22,7 +22,7 @@ from dgmm.job.products import (
 )
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import accepted_changes, check_state
-from dgmm.job.stages import check_report, write_report_if_asked
+from dgmm.job.stages import write_report_if_asked
 from dgmm.mixture.backends import require
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.runtime.blas_threads import limited_thread
@@ -75,7 +75,6 @@ def run_recorded(
     DgmmError
         With the exit code of the command line; run.json records it too.
     """
-    check_report(job)
     require(job.compute.backend)
     with RunDirectory.opened(job, listener) as directory:
         refuse_lost_state(directory.folder, directory.previous, job.model.max_iter)

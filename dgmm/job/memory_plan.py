@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 TERMINATE_SHARE = 0.95
 #: Resident bytes of a worker before any data; compiled code (Numba) is 120 MiB of it.
 WORKER_BASE = 250 * MIB
-#: matplotlib and one figure in the driver.
+#: The report in the driver: rows of its histograms, its images, and the page.
 REPORT_BYTES = 120 * MIB
 #: Rows that Ward's tree is made of, where there are not more components.
 WARD_ROWS = 5_000
@@ -204,7 +204,7 @@ def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
     """
     terms = _fit_terms(work, hierarchical=hierarchical) if work.sample_rows else []
     if report:
-        terms.append(Term("report", REPORT_BYTES, "matplotlib and one figure"))
+        terms.append(Term("report", REPORT_BYTES, "the page and its figures"))
     return terms
 
 

@@ -36,7 +36,7 @@ from dgmm.job.row_weights import beside_plain_rows
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
-from dgmm.report import NUMBERS, PAGE, ReportUnavailableError, check_available, write_report
+from dgmm.report import NUMBERS, PAGE, write_report
 from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Entry
@@ -271,18 +271,6 @@ def warn_of_underflow(total: ScoringStatistics, listener: Listener) -> None:
         )
 
 
-def check_report(job: Job) -> None:
-    """Refuse a job that insists on a report where none can be drawn, before any work.
-
-    Raises
-    ------
-    ReportUnavailableError
-        If `output.report` is true and matplotlib is not installed.
-    """
-    if job.output.report is True:
-        check_available()
-
-
 def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener) -> None:
     """Write report.html and report.json where the job wants them and one is not there.
 
@@ -296,8 +284,6 @@ def write_report_if_asked(job: Job, directory: RunDirectory, listener: Listener)
         begun = time.monotonic()
         write_report(directory.folder)
         directory.record["timings"]["report"] = time.monotonic() - begun
-    except ReportUnavailableError as error:
-        listener.note(f"no report: {error}")
     except StoppedError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a figure stumbles over, the results stand

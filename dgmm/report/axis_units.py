@@ -1,4 +1,4 @@
-"""Values of any size on an axis: powers of ten taken out where Matplotlib would overflow."""
+"""Values of any size on an axis: powers of ten taken out where squares would overflow."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.report.charts.colour_maps import VIRIDIS, coloured
+from dgmm.report.charts.svg import hexadecimal
 
 Floats = NDArray[np.float64]
 
@@ -129,11 +131,14 @@ class Components:
     @cached_property
     def colours(self) -> Floats:
         """RGB in [0, 1] of every component (k, 3): viridis along the principal axis."""
-        from matplotlib import colormaps  # noqa: PLC0415 - only a report needs it
-
         k = self.n_components
         # The ends are cut off: near-black and bright yellow hardly show on white.
         places = np.linspace(0.04, 0.92, k) if k > 1 else np.array([0.35])
         colours = np.empty((k, 3))
-        colours[self.along_axis] = colormaps["viridis"](places)[:, :3]
+        colours[self.along_axis] = coloured(VIRIDIS, places)
         return colours
+
+    @cached_property
+    def hexadecimal(self) -> tuple[str, ...]:
+        """The colours of all components as `#rrggbb`."""
+        return tuple(hexadecimal(colour) for colour in self.colours)

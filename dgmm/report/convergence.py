@@ -7,17 +7,13 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Any
 
-from dgmm.report.figure import (
-    ACCENT,
-    FAINT,
-    OmittedFigure,
-    ReportFigure,
-    new_figure,
-    render,
-    sentence,
-)
+from dgmm.report.charts.axes import Axes, Box, transposed
+from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.svg import Drawing, text_width
+from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
+from dgmm.report.table import Table
 
 _LIKELIHOOD, _OBJECTIVE = "mean log-likelihood", "objective"
 #: What the left side shows, by what was maximised.
@@ -40,20 +36,7 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
     if not lines:
         return OmittedFigure(title, "the run has no iterations in metrics.csv")
     chosen = _selected(record, lines)
-    figure = new_figure(9.0, 3.6)
-    level, change = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
-    for key, line in lines.items():
-        style = _style(key, chosen, lines)
-        x, y = zip(*line, strict=True)
-        level.plot(x, y, **style)
-        steps = [(i, abs(b - a)) for (_, a), (i, b) in pairwise(line)]
-        steps = [(i, step) for i, step in steps if step > 0]
-        if steps:
-            change.plot(*zip(*steps, strict=True), **(style | {"label": None}))
     tol = record.section("job").get("model", {}).get("tol")
-    _dress(level, change, what, tol)
-    if len(lines) > 1:
-        level.legend(loc="lower right")
     last, name = lines[chosen][-1], _name(chosen, lines).capitalize()
     caption = sentence(
         f"Left: {_SHOWN[what]} (higher is better).",
@@ -65,7 +48,8 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
         "Iterations without a change, or without a finite value, have no point on the right.",
     )
     alt = f"{name} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
-    return render(figure, "convergence", title=title, caption=caption, alt=alt)
+    drawing = _drawing(lines, chosen, what, float(tol) if _positive(tol) else None)
+    return ReportFigure("convergence", title, caption, alt, drawing, _table(lines, chosen, what))
 
 
 def _maximised(metrics: list[dict[str, str]]) -> str:
@@ -108,35 +92,64 @@ def _name(key: Key, lines: dict[Key, Line]) -> str:
     return f"restart {key[0]}" + (f", start {shortened(key[1], 40)}" if has_several else "")
 
 
-def _style(key: Key, chosen: Key, lines: dict[Key, Line]) -> dict[str, Any]:
-    name = _name(key, lines)
-    if key == chosen:
-        label = f"{name} (selected)"
-        return {"color": ACCENT, "lw": 1.8, "marker": "o", "ms": 3, "zorder": 3, "label": label}
-    shown = name if len(lines) <= _NAMED_RESTARTS else None
-    return {"color": FAINT, "lw": 1.0, "marker": ".", "ms": 3, "zorder": 2, "label": shown}
-
-
 def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and value > 0
 
 
-def _dress(level: Any, change: Any, what: str, tol: Any) -> None:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
+def _drawing(lines: dict[Key, Line], chosen: Key, what: str, tol: float | None) -> Drawing:
+    drawing = Drawing(PAGE_WIDTH, 330)
+    half = drawing.width / 2
+    steps = {key: _steps(line) for key, line in lines.items()}
+    last = max(i for line in lines.values() for i, _ in line)
+    first = min(i for line in lines.values() for i, _ in line)
+    x = Axis(first - 0.4, max(last, first + 1) + 0.4, "iteration",
+             ticks=integers(first, max(last, first + 1)))  # fmt: skip
+    y = Axis.around([v for line in lines.values() for _, v in line], f"{what} [nats per row]")
+    level = Axes(drawing, Box(0, 0, half, 330), x, y)
+    changes = [value for line in steps.values() for _, value in line]
+    change = None
+    if changes:
+        known = [*changes, tol] if tol else changes
+        low, high = min(known) / 2, max(known) * 2
+        scale = Axis(low, high, "|change| [nats per row]", "log")
+        change = Axes(drawing, Box(half, 0, half, 330), x, scale)
+        if tol:
+            change.across(tol, "line dashed soft")
+            change.note(f"tol = {number(tol)}", x.high, tol, dx=-2, dy=-4, anchor="end")
+    for key in sorted(lines, key=lambda key: key == chosen):
+        css = "accent" if key == chosen else "faint"
+        level.line(*transposed(lines[key]), f"line {css}", dots=2.5)
+        if change is not None and steps[key]:
+            change.line(*transposed(steps[key]), f"line {css}", dots=2.5)
+    if len(lines) > 1:
+        _legend(drawing, level, lines, chosen)
+    return drawing
 
-    level.set(xlabel="iteration", ylabel=f"{what} [nats per row]")
-    change.set(xlabel="iteration", ylabel="|change| [nats per row]")
-    if change.lines:
-        change.set_yscale("log")
-        if _positive(tol):
-            change.axhline(tol, color="#52606d", ls="--", lw=1)
-            change.annotate(
-                "tol", (1, tol), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                textcoords="offset points", ha="right", fontsize=8,
-            )  # fmt: skip
-    else:
-        change.text(0.5, 0.5, "no changes to show", ha="center", transform=change.transAxes)
-        change.set_yticks([])
-    for axes in (level, change):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(visible=True)
+
+def _legend(drawing: Drawing, level: Axes, lines: dict[Key, Line], chosen: Key) -> None:
+    shown = [key for key in lines if key == chosen or len(lines) <= _NAMED_RESTARTS]
+    entries = [
+        (_name(key, lines) + " (selected)" * (key == chosen),
+         f"area {'accent' if key == chosen else 'faint'}", None)
+        for key in shown
+    ]  # fmt: skip
+    inner = level.inner
+    width = 16 + max(text_width(label) for label, _, _ in entries)
+    drawing.legend(entries, inner.x + max(inner.width - width, 8),
+                   inner.y + inner.height - 8 - 17 * len(entries))  # fmt: skip
+
+
+def _steps(line: Line) -> Line:
+    """Changes from each iteration to the next, those of zero left out."""
+    steps = [(i, abs(b - a)) for (_, a), (i, b) in pairwise(line)]
+    return [(i, step) for i, step in steps if step > 0]
+
+
+def _table(lines: dict[Key, Line], chosen: Key, what: str) -> Table:
+    rows = [
+        (_name(key, lines) + " (selected)" * (key == chosen), number(i), number(value, 8))
+        for key, line in lines.items()
+        for i, value in line
+    ]
+    header = ("start", "iteration", f"{what}, nats per row")
+    return Table(f"{what.capitalize()} of each iteration", header, rows, frozenset({1, 2}))

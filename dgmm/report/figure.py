@@ -1,51 +1,17 @@
-"""Figures as PNG bytes with a caption; Matplotlib through its objects only, never its state."""
+"""A figure of the page: a drawing, what is said about it, and the numbers that it shows."""
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
-from dgmm.errors import UnavailableError
+from dgmm.report.charts.svg import Drawing
 from dgmm.report.formatting import ordinal
 from dgmm.report.table import Table
 
-DPI = 144
-INK = "#1f2933"
-FAINT = "#9aa5b1"
-ACCENT = "#c2410c"
-
-_STYLE = {
-    # Matplotlib ships the first; the others lend glyphs that it lacks, where they are installed.
-    "font.family": ["DejaVu Sans", "Noto Sans CJK JP", "Hiragino Sans", "Microsoft YaHei"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9.0,
-    "axes.edgecolor": "#7b8794",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": False,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e7eb",
-    "grid.linewidth": 0.7,
-    "xtick.color": "#52606d",
-    "ytick.color": "#52606d",
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "text.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "axes.formatter.useoffset": True,
-}
-
-
-class ReportUnavailableError(UnavailableError):
-    """The report's figures need Matplotlib, which is an extra."""
+#: CSS pixels of a figure that fills the page.
+PAGE_WIDTH = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +24,17 @@ class ReportFigure:
         File name without suffix, also the anchor on the page.
     title, caption, alt : str
         What stands above and below it, and what a reader hears who cannot see it.
-    png : bytes
-        The image.
-    width, height : int
-        Its size in pixels.
-    table : Table or None
-        The numbers that it shows.
+    drawing : Drawing
+    table : Table
+        The numbers that it shows, for those who cannot see it and for report.json.
     """
 
     name: str
     title: str
     caption: str
     alt: str
-    png: bytes
-    width: int
-    height: int
-    table: Table | None = None
+    drawing: Drawing
+    table: Table
 
     @property
     def record(self) -> dict[str, Any]:
@@ -83,18 +44,18 @@ class ReportFigure:
             "title": str(self.title),
             "caption": str(self.caption),
             "alt": str(self.alt),
-            "table": None if self.table is None else self.table.record,
+            "table": self.table.record,
         }
 
-    @property
-    def page_width(self) -> int:
-        """Width on the page in CSS pixels (96 an inch), so that letters have one size."""
-        return round(self.width * 96 / DPI)
-
-    @property
-    def page_height(self) -> int:
-        """Height on the page in CSS pixels."""
-        return round(self.height * 96 / DPI)
+    def file(self, style: str) -> str:
+        """The figure as an SVG file with a style sheet of its own."""
+        width, height = self.drawing.width, self.drawing.height
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="figure" role="img" width="{width}" '
+            f'height="{height}" viewBox="0 0 {width} {height}" aria-label="{escape(self.alt)}">'
+            f"<style>{style}</style>"
+            f'<rect class="ground" width="{width}" height="{height}"/>{self.drawing.body}</svg>\n'
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,74 +64,6 @@ class OmittedFigure:
 
     title: str
     reason: str
-
-
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Matplotlib's own defaults and the report's style; the caller's settings are back afterwards.
-
-    Raises
-    ------
-    ReportUnavailableError
-        Where Matplotlib does not import.
-    """
-    log = logging.getLogger("matplotlib")
-    level = log.level
-    # Its import complains about an unwritable HOME, its drawing about every glyph a font lacks.
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with _style():
-                yield
-    finally:
-        log.setLevel(level)
-
-
-def matplotlib() -> Any:
-    """Return the module.
-
-    Raises
-    ------
-    ReportUnavailableError
-        If it does not import; the text names the command that installs it.
-    """
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - only a report needs it
-    except ImportError as error:
-        raise ReportUnavailableError(
-            "the report needs Matplotlib, which does not import here "
-            f"({type(error).__name__}: {error}). Install it with: pip install 'dgmm[report]'"
-        ) from error
-    return mpl
-
-
-def _style() -> Any:
-    mpl = matplotlib()
-    # A user's matplotlibrc may ask for LaTeX, a theme or another backend.
-    defaults = {key: mpl.rcParamsDefault[key] for key in mpl.rcParamsDefault if key != "backend"}
-    return mpl.rc_context(defaults | _STYLE)
-
-
-def new_figure(width: float, height: float, *, constrained: bool = True) -> Any:
-    """A white figure of `width` × `height` inches on an Agg canvas."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - as above
-    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
-
-    layout: Any = "constrained" if constrained else None
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def render(
-    figure: Any, name: str, *, title: str, caption: str, alt: str, table: Table | None = None
-) -> ReportFigure:
-    """Render a figure at its own size."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
-    width, height = figure.canvas.get_width_height()
-    return ReportFigure(name, title, caption, alt, buffer.getvalue(), width, height, table)
 
 
 def tick_positions(count: int, at_most: int) -> range:

@@ -132,11 +132,6 @@ def shortened(text: str, width: int) -> str:
     return printable(text.replace("\n", " "), "\N{REPLACEMENT CHARACTER}")
 
 
-def literal(text: str, width: int) -> str:
-    r"""A name for a figure: shortened, and `$` escaped so that Matplotlib sets no mathematics."""
-    return shortened(text, width).replace("$", r"\$")
-
-
 def yaml_text(value: Any) -> str:
     """A nest of dicts, lists and scalars as YAML 1.2, long strings shortened."""
     return "\n".join(_lines(value, 0)) or "{}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
-from dgmm.report.formatting import literal, number
+from dgmm.report.charts.axes import Axes, Box, transposed
+from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.svg import Drawing
+from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
+from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
-from dgmm.report.selection import COLOURS, finite, key_of, name_of
+from dgmm.report.selection import LINES, finite, key_of, name_of
 from dgmm.report.table import Table
 
 _TITLE = "Held-out log-likelihood"
@@ -22,18 +25,15 @@ def held_out_figures(record: RunRecord) -> list[ReportFigure | OmittedFigure]:
     lines = _lines(models)
     if not lines:
         return [OmittedFigure(_TITLE, "no model has a finite one")]
-    figure = new_figure(9.0, 3.4)
-    axes = figure.subplots()
-    _draw(axes, lines, selection)
     chosen, best = name_of(selection.get("chosen")), name_of(_section(selection).get("best"))
     caption = sentence(
         "Mean log-likelihood of the rows that a model was not fitted to, nats per row, higher is "
         f"better. The ring marks the chosen model, {chosen}; {best} has the highest.",
         "Bars are one standard error of the difference to that one, of the same rows.",
-        "The numbers stand in the table below.",
     )
     alt = f"Held-out log-likelihood against the number of components; {chosen} was chosen."
-    return [render(figure, "held_out", title=_TITLE, caption=caption, alt=alt)]
+    drawing = _drawing(lines, selection)
+    return [ReportFigure("held-out", _TITLE, caption, alt, drawing, _numbers(lines))]
 
 
 def held_out_table(record: RunRecord) -> Table | None:
@@ -67,23 +67,38 @@ def held_out_table(record: RunRecord) -> Table | None:
     return Table(_TITLE, header, rows, frozenset(range(1, 6)), note)
 
 
-def _draw(
-    axes: Any, lines: Mapping[str, list[tuple[int, float, float]]], selection: Mapping[str, Any]
-) -> None:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
-
-    axes.set(xlabel="components", ylabel="held-out log-likelihood [nats per row]")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(visible=True)
+def _drawing(
+    lines: Mapping[str, list[tuple[int, float, float]]], selection: Mapping[str, Any]
+) -> Drawing:
+    drawing = Drawing(PAGE_WIDTH, 330)
+    points = [point for line in lines.values() for point in line]
+    first, last = min(k for k, _, _ in points) - 0.5, max(k for k, _, _ in points) + 0.5
+    y = Axis.around(
+        [level + sign * error for _, level, error in points for sign in (-1, 1)],
+        "held-out log-likelihood [nats per row]",
+    )
+    x = Axis(first, last, "components", ticks=integers(first, last, 10))
+    axes = Axes(drawing, Box(0, 0, drawing.width, 300), x, y, grid="xy")
     chosen = selection.get("chosen") or {}
     for i, (family, line) in enumerate(lines.items()):
-        k, level, error = zip(*line, strict=True)
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": "o", "ms": 3, "capsize": 3}
-        axes.errorbar(k, level, yerr=error, label=literal(family, 20), **style)
-        for size, value, _ in line:
-            if (size, family) == (chosen.get("n_components"), chosen.get("covariance_type")):
-                axes.plot([size], [value], "o", ms=10, mfc="none", mec=ACCENT, mew=1.8)
-    axes.legend(loc="best")
+        css = LINES[i % len(LINES)]
+        for k, level, error in line:
+            axes.line([k, k], [level - error, level + error], f"line {css}")
+            if (k, family) == (chosen.get("n_components"), chosen.get("covariance_type")):
+                axes.dots([k], [level], "ring accent", radius=7)
+        axes.line(*transposed((k, level) for k, level, _ in line), f"line {css}", dots=2.5)
+        drawing.legend([(shortened(family, 18), f"area {css}", None)], 70 + 150 * i, 310)
+    return drawing
+
+
+def _numbers(lines: Mapping[str, list[tuple[int, float, float]]]) -> Table:
+    rows = [
+        (shortened(family, 40), number(k), number(level, 8), number(error, 3))
+        for family, line in lines.items()
+        for k, level, error in line
+    ]
+    header = ("family", "components", "held-out log-likelihood", "standard error of the difference")
+    return Table("Held-out log-likelihood per row", header, rows, frozenset({1, 2, 3}))
 
 
 def _lines(models: list[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:

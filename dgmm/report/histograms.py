@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dgmm.report.axis_units import AxisUnit
+from dgmm.report.charts.axes import Axes, Box
+from dgmm.report.charts.axis import Axis
+from dgmm.report.charts.svg import Drawing
 from dgmm.report.components import Floats
-from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
+from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, percent
 from dgmm.report.subsampling import StoredColumn, read_subsample
+from dgmm.report.table import Table
 
 #: Rows counted: of more the bars look the same, and the driver would hold them.
 ROWS = 500_000
 
-_BAR = "#3e7cb1"
 _BINS = 60
 _POSTERIOR = "Largest posterior probability"
 _DENSITY = "Log density of the rows"
@@ -33,10 +37,7 @@ def posterior_histogram(
     if not values.size:
         return OmittedFigure(_POSTERIOR, "no row has a posterior probability")
     lowest = min(1.0 / n_components if n_components else 0.0, float(values.min()), 0.98)
-    figure = new_figure(9.0, 2.9)
-    axes = figure.subplots()
-    bars(axes, np.clip(values, 0.0, 1.0), (lowest, 1.0))
-    axes.set(xlabel="largest posterior probability of a row")
+    bins = Bins.of(np.clip(values, 0.0, 1.0), (lowest, 1.0), values.size)
     unsure = float(np.mean(values < 0.5))
     sure = float(np.mean(values >= 0.99))
     caption = sentence(
@@ -45,7 +46,9 @@ def posterior_histogram(
         f"{percent(unsure)} one below 0.5.",
     )
     alt = f"Histogram of posteriors; {percent(sure)} of the rows are at 0.99 or above."
-    return render(figure, "posterior", title=_POSTERIOR, caption=caption, alt=alt)
+    drawing = bins.drawing("largest posterior probability of a row")
+    table = bins.table("Rows by largest posterior", "posterior")
+    return ReportFigure("posterior", _POSTERIOR, caption, alt, drawing, table)
 
 
 def density_histogram(
@@ -59,15 +62,7 @@ def density_histogram(
     if not values.size:
         return OmittedFigure(_DENSITY, "no row has a finite log density")
     low, high = _density_range(values, threshold)
-    unit = AxisUnit.of(np.array([low, high]))
-    low_shown, high_shown = unit.apply(np.array([low, high]))
-    figure = new_figure(9.0, 2.9)
-    axes = figure.subplots()
-    inside = values[(values >= low) & (values <= high)]
-    bars(axes, unit.apply(inside), (float(low_shown), float(high_shown)), values.size)
-    axes.set(xlabel=f"log density of a row [nats]{unit.label}")
-    if threshold is not None and np.isfinite(threshold):
-        _mark(axes, float(unit.apply(np.array([threshold]))[0]), number(threshold, 6))
+    bins = Bins.of(values, (low, high), values.size)
     caption = sentence(
         f"From {subsample.description}; the axis of shares is logarithmic.",
         _left_out(subsample.values, values, low, high),
@@ -77,7 +72,10 @@ def density_histogram(
     )
     median = number(float(np.median(values)), 5)
     alt = f"Histogram of log densities; their median is {median}."
-    return render(figure, "log-density", title=_DENSITY, caption=caption, alt=alt)
+    mark = threshold if threshold is not None and np.isfinite(threshold) else None
+    drawing = bins.drawing("log density of a row [nats]", mark)
+    table = bins.table("Rows by log density", "log density")
+    return ReportFigure("log-density", _DENSITY, caption, alt, drawing, table)
 
 
 def finite_values(values: Any) -> Floats:
@@ -108,23 +106,52 @@ def _left_out(read: Any, finite: Floats, low: float, high: float) -> str:
     return f"Not drawn: {said}." if said and np.isfinite(high) else ""
 
 
-def bars(axes: Any, values: Floats, limits: tuple[float, float], total: int | None = None) -> None:
-    """Shares of the values, or of `total`, on a logarithmic axis."""
-    counts, edges = np.histogram(values, bins=_BINS, range=limits)
-    shares = 100 * counts / max(total or values.size, 1)
-    axes.bar(edges[:-1], shares, width=np.diff(edges), align="edge", color=_BAR, lw=0)
-    axes.set_yscale("log")
-    ticks = 10.0 ** np.arange(-6, 3)
-    axes.set_yticks(ticks, [f"{tick:.6f}".rstrip("0").rstrip(".") for tick in ticks])
-    axes.minorticks_off()
-    axes.set_ylim(bottom=max(50.0 / max(values.size, 1), 1e-6), top=200.0)
-    axes.set(ylabel="rows [%]", xlim=limits)
-    axes.grid(visible=True, axis="y")
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """A histogram.
 
+    Parameters
+    ----------
+    edges : ndarray (b + 1,)
+    counts : ndarray (b,)
+    total : int
+        Rows of which shares are taken, those outside the bins included.
+    """
 
-def _mark(axes: Any, place: float, text: str) -> None:
-    axes.axvline(place, color=ACCENT, lw=1.4)
-    axes.annotate(
-        f"anomaly threshold {text}", (place, 1), xycoords=("data", "axes fraction"), xytext=(5, -3),
-        textcoords="offset points", va="top", color=ACCENT, fontsize=8,
-    )  # fmt: skip
+    edges: Floats
+    counts: NDArray[np.int64]
+    total: int
+
+    @classmethod
+    def of(cls, values: Floats, limits: tuple[float, float], total: int) -> Bins:
+        """Counts in bins of one width; values beyond the limits are left out."""
+        low, high = limits
+        # In shares of the range: NumPy's own refuses ranges longer than float64 can say.
+        places = Axis(low, high).places(values)
+        counts, shares = np.histogram(places, bins=_BINS, range=(0.0, 1.0))
+        return cls(low * (1 - shares) + high * shares, counts, max(total, 1))
+
+    def drawing(self, label: str, mark: float | None = None) -> Drawing:
+        """Bars of shares on a logarithmic axis; `mark` is the anomaly threshold."""
+        drawing = Drawing(PAGE_WIDTH, 270)
+        shares = 100 * self.counts / self.total
+        x = Axis(float(self.edges[0]), float(self.edges[-1]), label, count=8)
+        y = Axis(max(50.0 / self.total, 1e-6), 200.0, "rows [%]", "log")
+        axes = Axes(drawing, Box(0, 0, drawing.width, drawing.height), x, y)
+        drawn = self.counts > 0
+        axes.rectangles(self.edges[:-1][drawn], self.edges[1:][drawn],
+                        np.full(drawn.sum(), y.low), shares[drawn], "bar")  # fmt: skip
+        if mark is not None:
+            axes.upright(mark, "line accent")
+            axes.note(f"anomaly threshold {number(mark, 6)}", mark, y.high, dx=5, dy=11)
+        return drawing
+
+    def table(self, title: str, what: str) -> Table:
+        """The bins that hold rows."""
+        rows = [
+            (number(float(low)), number(float(high)), percent(float(count) / self.total))
+            for low, high, count in zip(self.edges[:-1], self.edges[1:], self.counts, strict=True)
+            if count
+        ]
+        header = (f"{what} from", "to", "share of rows")
+        return Table(title, header, rows, frozenset({0, 1, 2}))

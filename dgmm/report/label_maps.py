@@ -11,20 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.sample_grid import SampleGrid
+from dgmm.report.charts.pixels import of_colours, of_palette
+from dgmm.report.charts.svg import hexadecimal
 from dgmm.report.component_colours import component_colours
 from dgmm.report.components import Components, Floats
-from dgmm.report.figure import OmittedFigure, ReportFigure, render, sentence
-from dgmm.report.formatting import ordinal
+from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
+from dgmm.report.formatting import number, ordinal, percent
 from dgmm.report.image_grid import ImageGrid
 from dgmm.report.subsampling import CELL_LIMIT, StoredColumn, read_at
+from dgmm.report.table import Table
 
 _LABELS = "Label maps"
 _ANOMALIES = "Anomaly map"
 _MOST_IMAGES = 8
 _LONGEST_SIDE = 1200
 _LONGEST_LEGEND = 64
+_MOST_COUNTED = 256
+_LARGEST_PALETTE = 256
 _DROPPED = np.array([1.0, 1.0, 1.0])
-_FLAGGED = np.array([0.86, 0.10, 0.10])
+#: Grey levels as they are, but that one below white is the red of flagged pixels.
+_FLAG_INDEX = 254
+_GREYS_AND_RED = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+_GREYS_AND_RED[_FLAG_INDEX] = (219, 26, 26)
 #: Dilation by one pixel each way: a single flagged pixel would be lost on a page.
 _MARK_RADIUS = 1
 
@@ -118,6 +126,11 @@ class Layout:
             yield read_at(column, image * size + offsets).reshape(lines.size, pixels.size)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of an image shown, pixels."""
+        return -(-self.width // self.stride), -(-self.height // self.stride)
+
+    @property
     def titles(self) -> list[str]:
         """One an image shown; none where there is one image."""
         if self.n_images == 1:
@@ -165,12 +178,17 @@ def label_maps(
     shades = component_colours(components)
     table = _bytes(np.vstack([shades.colours, _DROPPED]))
     k = components.n_components
-    images, dropped = [], False
+    images, counts = [], []
     for image in layout.read(column):
         labels = _valid(image, k)
-        images.append(table[labels])
-        dropped |= bool((labels == k).any())
-    legend = [(str(j), shades.colours[j]) for j in components.along_axis] if _legible(k) else []
+        images.append(_png(labels, table))
+        counts.append(np.bincount(labels.ravel(), minlength=k + 1))
+    dropped = any(own[k] for own in counts)
+    legend = (
+        [(str(j), hexadecimal(shades.colours[j])) for j in components.along_axis]
+        if _legible(k)
+        else []
+    )
     caption = sentence(
         shades.description,
         "Dropped rows are white." if dropped else "",
@@ -178,8 +196,28 @@ def label_maps(
         layout.description,
     )
     alt = f"{len(images)} images coloured by component."
-    figure = ImageGrid(images, layout.titles, legend).draw()
-    return render(figure, "label-maps", title=_LABELS, caption=caption, alt=alt)
+    drawing = ImageGrid(images, layout.size, layout.titles, legend).draw()
+    shares = _shares(layout, components, counts)
+    return ReportFigure("label-maps", _LABELS, caption, alt, drawing, shares)
+
+
+def _png(labels: NDArray[np.int32], table: NDArray[np.uint8]) -> bytes:
+    if len(table) <= _LARGEST_PALETTE:
+        return of_palette(labels, table)
+    return of_colours(table[labels])
+
+
+def _shares(layout: Layout, components: Components, counts: list[NDArray[np.int64]]) -> Table:
+    """Of each image, the share of each component among the pixels that are shown."""
+    titles = layout.titles or ["share"]
+    header = ("component", *titles)
+    shown = components.along_axis[:_MOST_COUNTED]
+    rows = [
+        (number(int(j)), *(percent(float(own[j] / max(own.sum(), 1))) for own in counts))
+        for j in shown
+    ]
+    title = f"Shares of the {layout.noun} that are shown"
+    return Table(title, header, rows, frozenset(range(len(header))))
 
 
 def anomaly_maps(
@@ -197,18 +235,22 @@ def anomaly_maps(
     grounds = _greys(layout, components, labels, flags)
     images = []
     for flag, ground in zip(flags, grounds, strict=True):
-        image = np.repeat(ground[:, :, None], 3, axis=2)
-        image[_widened(flag)] = _bytes(_FLAGGED)
-        images.append(image)
-    count = sum(int(flag.sum()) for flag in flags)
+        marked = np.where(_widened(flag), np.uint8(_FLAG_INDEX), ground)
+        images.append(of_palette(marked, _GREYS_AND_RED))
+    counts = [int(flag.sum()) for flag in flags]
+    count = sum(counts)
     caption = sentence(
         f"{count:,} {layout.noun} below the anomaly threshold in red, one pixel wider on each side "
         "than they are, over the labels in grey.",
         layout.description,
     )
     alt = f"{len(images)} images with {count:,} anomalous pixels marked."
-    figure = ImageGrid(images, layout.titles).draw()
-    return render(figure, "anomaly-map", title=_ANOMALIES, caption=caption, alt=alt)
+    rows = [
+        (title, number(own)) for title, own in zip(layout.titles or ["all"], counts, strict=True)
+    ]
+    table = Table("Anomalies that are shown", ("image", layout.noun), rows, frozenset({1}))
+    drawing = ImageGrid(images, layout.size, layout.titles).draw()
+    return ReportFigure("anomaly-map", _ANOMALIES, caption, alt, drawing, table)
 
 
 def _compared(ends: object) -> int:

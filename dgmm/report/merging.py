@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dgmm.report.figure import (
-    ACCENT,
-    FAINT,
-    OmittedFigure,
-    ReportFigure,
-    new_figure,
-    render,
-    sentence,
-)
+from dgmm.report.charts.axes import Axes, Box
+from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.svg import Drawing
+from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
@@ -29,16 +24,7 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     if not isinstance(entropies, list) or len(entropies) < 2:
         return OmittedFigure(_TITLE, "run.json holds no merges of components")
     k, chosen = len(entropies), int(merging["n_clusters"])
-    sizes = range(k, 0, -1)
-    figure = new_figure(6.4, 3.0)
-    axes = figure.subplots()
-    axes.plot(sizes, entropies, color=FAINT, marker="o", markersize=3)
-    axes.plot([chosen], [entropies[k - chosen]], color=ACCENT, marker="o", linestyle="none")
     limit = merging.get("max_entropy")
-    if isinstance(limit, int | float):
-        axes.axhline(limit, color=ACCENT, linestyle="--", linewidth=0.8)
-    axes.set(xlabel="clusters", ylabel="entropy (nats per row)", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
     caption = sentence(
         "How uncertain the cluster of a row is on average: 0 where each row is surely in one. "
         "From the right, each step merges the two clusters whose merging takes most of it away.",
@@ -49,7 +35,24 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     )
     value = number(entropies[k - chosen], 3)
     alt = f"Entropy falls from {number(entropies[0], 3)} to {value} nats at {chosen} clusters."
-    return render(figure, "merging", title=_TITLE, caption=caption, alt=alt)
+    rows = [(number(k - i), number(entropy, 6)) for i, entropy in enumerate(entropies)]
+    header = ("clusters", "entropy, nats per row")
+    table = Table("Entropy at each number of clusters", header, rows, frozenset({0, 1}))
+    drawing = _drawing(entropies, chosen, limit if isinstance(limit, int | float) else None)
+    return ReportFigure("merging", _TITLE, caption, alt, drawing, table)
+
+
+def _drawing(entropies: list[float], chosen: int, limit: float | None) -> Drawing:
+    k, drawing = len(entropies), Drawing(640, 290)
+    sizes = list(range(k, 0, -1))
+    x = Axis(0.6, k + 0.4, "clusters", ticks=integers(1, k, 10))
+    y = Axis(0.0, 1.08 * max(*entropies, limit or 0.0, 1e-9), "entropy [nats per row]")
+    axes = Axes(drawing, Box(0, 0, drawing.width, drawing.height), x, y)
+    axes.line(sizes, entropies, "line faint", dots=2.5)
+    if limit is not None:
+        axes.across(limit, "line dashed accent")
+    axes.dots([chosen], [entropies[k - chosen]], "dot accent", radius=5)
+    return drawing
 
 
 def clusters_table(record: RunRecord) -> Table | None:

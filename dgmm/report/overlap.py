@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from dgmm.report.charts.axes import Axes, Box
+from dgmm.report.charts.axis import Axis
+from dgmm.report.charts.colour_bar import colour_bar
+from dgmm.report.charts.colour_maps import BLUES, coloured
+from dgmm.report.charts.pixels import of_colours
+from dgmm.report.charts.svg import Drawing
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
     OmittedFigure,
     ReportFigure,
     labelled_every_note,
-    new_figure,
-    render,
     sentence,
     tick_positions,
 )
 from dgmm.report.formatting import number
+from dgmm.report.table import Table
 
 _TITLE = "Overlap between components"
 _MOST_CELLS_A_SIDE = 256
 _MOST_LABELS = 64
 _MOST_NUMBERS = 14
+#: Grey of rows that the sample lacks.
+_NO_ROWS = 210.0
 
 
 def overlap(components: Components, shares: Floats | None) -> ReportFigure | OmittedFigure:
@@ -41,7 +48,6 @@ def overlap(components: Components, shares: Floats | None) -> ReportFigure | Omi
         )
     shown = np.sort(components.heaviest[:_MOST_CELLS_A_SIDE])
     order = components.along_axis[np.isin(components.along_axis, shown)]
-    figure = _heatmap(shares[np.ix_(order, order)], [str(j) for j in order])
     caption = sentence(
         "Mean posterior probability of each component (columns) among the sample's rows "
         "labelled with another (rows); 1 on the diagonal means that nothing is shared. "
@@ -51,39 +57,43 @@ def overlap(components: Components, shares: Floats | None) -> ReportFigure | Omi
         labelled_every_note(order.size, _MOST_LABELS, "component"),
         "Grey rows have no row in the sample." if np.isnan(shares).any() else "",
     )
-    return render(figure, "overlap", title=_TITLE, caption=caption, alt=_strongest(shares))
+    shown_shares, labels = shares[np.ix_(order, order)], [str(j) for j in order]
+    drawing, table = _heatmap(shown_shares, labels), _table(shown_shares, order)
+    return ReportFigure("overlap", _TITLE, caption, _strongest(shares), drawing, table)
 
 
-def _heatmap(shown: Floats, labels: list[str]) -> object:
-    from matplotlib import colormaps  # noqa: PLC0415 - only a report needs it
-    from matplotlib.colors import PowerNorm  # noqa: PLC0415 - as above
-
+def _heatmap(shown: Floats, labels: list[str]) -> Drawing:
     count = len(labels)
-    side = float(np.clip(2.4 + 0.36 * count, 3.4, 7.2))
-    figure = new_figure(side + 1.0, side)
-    axes = figure.subplots()
-    colours = colormaps["Blues"].with_extremes(bad="#d2d6dc")
-    image = axes.imshow(shown, cmap=colours, norm=PowerNorm(0.5, 0.0, 1.0), interpolation="nearest")
-    ticks = list(tick_positions(count, _MOST_LABELS))
-    names = [labels[i] for i in ticks]
-    small = 8.0 if count <= 24 else 5.8
-    axes.set_xticks(ticks, names, fontsize=small, rotation=90 if count > 24 else 0)
-    axes.set_yticks(ticks, names, fontsize=small)
-    axes.set(xlabel="posterior of component", ylabel="rows labelled")
-    axes.spines[:].set_visible(False)
+    side = float(np.clip(120 + 34 * count, 260, 660))
+    drawing = Drawing(side + 90, side)
+    ticks = [(float(i), labels[i]) for i in tick_positions(count, _MOST_LABELS)]
+    axes = Axes(
+        drawing,
+        Box(0, 0, side, side),
+        Axis(-0.5, count - 0.5, "posterior of component", ticks=ticks),
+        Axis(count - 0.5, -0.5, "rows labelled", ticks=ticks),
+        grid="",
+        is_turned=count > 24,
+    )
+    colours = 255 * coloured(BLUES, np.sqrt(np.nan_to_num(shown)))
+    colours[np.isnan(shown)] = _NO_ROWS
+    axes.image(of_colours(np.rint(colours).astype(np.uint8)))
     if count <= _MOST_NUMBERS:
         for (row, column), value in np.ndenumerate(shown):
             if np.isfinite(value) and value >= 0.005:
-                ink = "white" if value > 0.35 else "#1f2933"
-                axes.text(
-                    column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=ink
-                )
-    bar = figure.colorbar(
-        image, ax=axes, shrink=0.8, aspect=4 * side, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1]
-    )
-    bar.ax.set_yticklabels(["0", "0.01", "0.1", "0.25", "0.5", "1"])
-    bar.outline.set_visible(False)
-    return figure
+                ink = "on-dark" if value > 0.35 else "on-light"
+                axes.note(f"{value:.2f}", column, row, dy=3.5, anchor="middle", css=ink, size=10)
+    colour_bar(drawing, Box(side, 0, 90, side), BLUES, [0, 0.01, 0.1, 0.25, 0.5, 1], "root")
+    return drawing
+
+
+def _table(shown: Floats, order: np.ndarray) -> Table:
+    rows = [
+        (number(int(j)), *(number(float(value), 3) for value in own))
+        for j, own in zip(order, shown, strict=True)
+    ]
+    header = ("rows labelled", *(f"component {j}" for j in order))
+    return Table("Mean posteriors", header, rows, frozenset(range(len(header))))
 
 
 def _strongest(shares: Floats) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dgmm.errors import InputNotFoundError, OutputFailedError
-from dgmm.report.figure import ReportFigure, drawing
+from dgmm.report.figure import ReportFigure
 from dgmm.report.formatting import value_of
 from dgmm.report.overview import Overview, overview
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section
 from dgmm.report.sections import sections
 from dgmm.runtime.blas_threads import limited_thread
-from dgmm.storage.atomic_files import reason, write_bytes, write_json, write_text
+from dgmm.storage.atomic_files import reason, write_json, write_text
 from dgmm.storage.folders import Folder
 from dgmm.version import __version__
 
@@ -45,8 +46,6 @@ def write_report(run_directory: str | Path | Folder) -> Path:
 
     Raises
     ------
-    ReportUnavailableError
-        Where Matplotlib does not import.
     InputNotFoundError, DataError
         Where run.json, the model, the sample or an output cannot be read.
     OutputFailedError
@@ -56,8 +55,7 @@ def write_report(run_directory: str | Path | Folder) -> Path:
         with _opened(Path(run_directory)) as folder:
             return write_report(folder)
     record = RunRecord.open(run_directory.path)
-    with drawing():
-        drawn = sections(record)
+    drawn = sections(record)
     _write_figures(run_directory, [p for section in drawn for p in section.figures])
     about = overview(record)
     write_json(run_directory / NUMBERS, _numbers(about, drawn))
@@ -82,11 +80,12 @@ def _write_figures(place: Folder, figures: list[ReportFigure]) -> None:
         raise _cannot(place / "report", error) from error
     with folder:
         # A figure of an earlier report that this one lacks would be taken for its own.
-        for name in set(folder.names()) - {f"{p.name}.png" for p in figures}:
-            if name.endswith(".png"):
+        for name in set(folder.names()) - {f"{p.name}.svg" for p in figures}:
+            if name.endswith((".svg", ".png")):  # earlier versions drew PNG files
                 folder.remove(name)
+        style = _sheets("theme.css", "figure.css")
         for figure in figures:
-            write_bytes(folder / f"{figure.name}.png", figure.png)
+            write_text(folder / f"{figure.name}.svg", figure.file(style))
 
 
 def _cannot(path: object, error: OSError) -> OutputFailedError:
@@ -115,36 +114,41 @@ def _numbers(about: Overview, drawn: list[Section]) -> dict[str, Any]:
 
 
 def _html(about: Overview, drawn: list[Section]) -> str:
-    environment = Environment(
+    style = _sheets("theme.css", "figure.css", "report.css")
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            overview=about,
+            sections=[section for section in drawn if not section.is_empty],
+            omitted=[figure for section in drawn for figure in section.omitted],
+            style=style,
+            style_hash=_style_hash(style),
+            version=__version__,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=PackageLoader("dgmm.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = _data_uri
-    style = _source(environment, "report.css")
-    return environment.get_template("report.html").render(
-        overview=about,
-        sections=[section for section in drawn if not section.is_empty],
-        omitted=[figure for section in drawn for figure in section.omitted],
-        style=style,
-        style_hash=_style_hash(style),
-        version=__version__,
-    )
 
 
-def _source(environment: Environment, name: str) -> str:
+def _sheets(*names: str) -> str:
+    """Style sheets, one after the other."""
+    environment = _environment()
     loader = environment.loader
     if loader is None:
         raise RuntimeError("the template environment has a loader by construction")
-    return loader.get_source(environment, name)[0]
+    return "".join(loader.get_source(environment, name)[0] for name in names)
 
 
 def _style_hash(style: str) -> str:
     """What lets the page's own style through its Content-Security-Policy, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()

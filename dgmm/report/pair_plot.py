@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.report.axis_units import AxisUnit, drawn_range
+from dgmm.report.charts.axes import Axes, Box
+from dgmm.report.charts.axis import Axis
+from dgmm.report.charts.pixels import scattered
+from dgmm.report.charts.svg import Drawing
 from dgmm.report.components import Components, Floats
 from dgmm.report.feature_choice import chosen_features
-from dgmm.report.figure import FAINT, INK, OmittedFigure, ReportFigure, new_figure, render, sentence
-from dgmm.report.formatting import literal
+from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
+from dgmm.report.formatting import number, percent, shortened
+from dgmm.report.table import Table
 
 _TITLE = "Pair plot with covariance ellipses"
 #: More panels are too small for component indices inside them.
@@ -23,8 +27,15 @@ _MOST_POINTS = 4000
 _FEWEST_POINTS = 500
 #: Multiplications spent on labelling the points: fewer of them where k·d² is large.
 _WORK = 1e10
-_LEGEND_ROWS = 10
-_LEGEND_ROWS_OF_WIDE_PANELS = 14
+_LEGEND_ROWS = 14
+#: CSS pixels: a panel's side by the number of features, and what labels and the legend take.
+_SIDES = (420.0, 320.0, 215.0, 200.0, 164.0, 138.0)
+_LEFT, _BELOW, _LEGEND = 66.0, 40.0, 150.0
+#: From this many features on the legend has room in the corner.
+_WIDE_PANELS = 4
+#: Image pixels of a CSS pixel.
+_PIXELS = 1.5
+_GREY = 0.72
 #: Radii that hold 68 % and 95 % of a two-dimensional Gaussian: √(−2 ln(1 − p)).
 _RADII = tuple(float(np.sqrt(-2.0 * np.log1p(-p))) for p in (0.68, 0.95))
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 73)) for f in (np.cos, np.sin)])
@@ -47,7 +58,7 @@ class _Scene:
     weights : ndarray (k,)
     means : ndarray (k, p)
     covariances : dict of int to ndarray (p, p)
-    colours : ndarray (k, 3)
+    colours : tuple of str
     limits : list of (low, high)
     """
 
@@ -59,7 +70,7 @@ class _Scene:
     weights: Floats
     means: Floats
     covariances: dict[int, Floats]
-    colours: Floats
+    colours: tuple[str, ...]
     limits: list[tuple[float, float]]
 
 
@@ -84,13 +95,13 @@ def pair_plot(
     at_most = int(np.clip(_WORK / work, _FEWEST_POINTS, _MOST_POINTS))
     rows = rows[:: max(1, -(-len(rows) // at_most))]
     scene = _scene(components, model, rows)
-    figure = _draw(scene)
     caption = _caption(components, scene, len(rows), len(sample))
     alt = (
         f"Scatter plots of {len(rows):,} rows in {scene.features.size} features "
         f"with the ellipses of {scene.drawn.size} components."
     )
-    return render(figure, "pair-plot", title=_TITLE, caption=caption, alt=alt)
+    table = _table(components, scene)
+    return ReportFigure("pair-plot", _TITLE, caption, alt, _draw(scene), table)
 
 
 def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:
@@ -103,10 +114,10 @@ def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:
         [u.apply(components.means[:, f]) for u, f in zip(units, features, strict=True)], axis=1
     )
     drawn = components.heaviest[:_MOST_COMPONENTS]
-    grey = np.full(3, 0.72)
+    grey = np.full(3, _GREY)
     colours = np.where(np.isin(labels, drawn)[:, None], components.colours[labels], grey)
     names = [
-        literal(components.names[f], 22) + u.label for u, f in zip(units, features, strict=True)
+        shortened(components.names[f], 22) + u.label for u, f in zip(units, features, strict=True)
     ]
     return _Scene(
         features=features,
@@ -117,7 +128,7 @@ def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:
         weights=components.weights,
         means=means,
         covariances=_covariances(model, drawn, features, units),
-        colours=components.colours,
+        colours=components.hexadecimal,
         limits=[drawn_range(points[:, i]) for i in range(features.size)],
     )
 
@@ -138,65 +149,55 @@ def _covariances(
     return found
 
 
-def _draw(scene: _Scene) -> Any:
+def _draw(scene: _Scene) -> Drawing:
     p = scene.features.size
-    inches = {1: 4.6, 2: 2.9, 3: 2.3}.get(p, 1.55 if p > 4 else 1.8)
-    legend_inches = 1.9 if p == 1 else 0.0
-    width, height = 0.85 + p * inches + legend_inches, 0.75 + p * min(inches, 3.0)
-    figure = new_figure(width, height, constrained=False)
-    grid = figure.subplots(p, p, squeeze=False)
-    right = 1 - (legend_inches + 0.1) / width
-    figure.subplots_adjust(
-        left=0.75 / width, right=right, bottom=0.6 / height, top=1 - 0.12 / height,
-        wspace=0.08, hspace=0.08,
-    )  # fmt: skip
+    side = _SIDES[p - 1]
+    drawing = Drawing(_LEFT + p * side + (_LEGEND if p < _WIDE_PANELS else 0), p * side + _BELOW)
     for row in range(p):
-        for column in range(p):
-            axes = grid[row, column]
-            if column > row:
-                axes.set_visible(False)
-                continue
-            if row == column:
-                _marginal(axes, scene, row)
-            else:
-                _panel(axes, scene, row, column)
-            _dress(axes, scene, row, column)
-    _legend(figure, scene, 1 - 0.1 / width)
-    return figure
+        for column in range(row + 1):
+            _cell(drawing, scene, row, column, side)
+    _legend(drawing, scene, side)
+    return drawing
 
 
-def _panel(axes: Any, scene: _Scene, row: int, column: int) -> None:
-    from matplotlib.collections import LineCollection  # noqa: PLC0415 - only a report needs it
+def _cell(drawing: Drawing, scene: _Scene, row: int, column: int, side: float) -> None:
+    is_last, is_first = row == scene.features.size - 1, column == 0 and row > 0
+    inner = Box(_LEFT + column * side + 4, row * side + 4, side - 10, side - 10)
+    box = Box(inner.x - _LEFT, inner.y, inner.width + _LEFT, inner.height + _BELOW)
+    count = 4 if scene.features.size < _WIDE_PANELS else 3
+    x = Axis(*scene.limits[column], scene.names[column] * is_last, count=count)
+    y = Axis(*scene.limits[row], scene.names[row] * is_first, count=count)
+    if row == column:
+        heights = _Marginal.of(scene, row)
+        y = Axis(0.0, 1.15 * max(float(heights.density.max()), 1e-300), scale="root", ticks=())
+    axes = Axes(drawing, box, x, y, grid="", shows_x=is_last, shows_y=is_first, inner=inner)
+    if row == column:
+        heights.draw(axes, scene)
+    else:
+        _panel(axes, scene, row, column)
 
-    x, y = scene.points[:, column], scene.points[:, row]
-    axes.scatter(x, y, s=3, c=scene.point_colours, lw=0, alpha=0.55, rasterized=True)
-    outlines, colours, widths = [], [], []
+
+def _panel(axes: Axes, scene: _Scene, row: int, column: int) -> None:
+    inner, pair = axes.inner, np.array([column, row])
+    size = round(_PIXELS * inner.width), round(_PIXELS * inner.height)
+    x = axes.x.places(scene.points[:, column]) * size[0]
+    y = (1 - axes.y.places(scene.points[:, row])) * size[1]
+    axes.image(scattered(x, y, scene.point_colours, size), "points")
+    axes.begin()
     for j, covariance in scene.covariances.items():
-        pair = np.array([column, row])
         root = _root(covariance[np.ix_(pair, pair)])
-        for radius, line_width in zip(_RADII, (1.4, 0.8), strict=True):
-            outlines.append((scene.means[j, pair][:, None] + radius * root @ _CIRCLE).T)
-            colours.append(scene.colours[j])
-            widths.append(line_width)
-    # A dark line below keeps light ellipses apart from points of their own colour.
-    axes.add_collection(LineCollection(outlines, colors=INK, linewidths=np.array(widths) + 0.9,
-                                       alpha=0.55, zorder=3))  # fmt: skip
-    axes.add_collection(LineCollection(outlines, colors=colours, linewidths=widths, zorder=4))
-    axes.set_ylim(*scene.limits[row])
+        for radius, css in zip(_RADII, ("inner", "outer"), strict=True):
+            across, up = scene.means[j, pair][:, None] + radius * root @ _CIRCLE
+            # A dark line below keeps light ellipses apart from points of their own colour.
+            axes.outline(across, up, f"line under {css}")
+            axes.outline(across, up, f"own line {css}", scene.colours[j])
+    axes.drawing.end()
     if scene.features.size <= _NUMBERED_FEATURES:
-        _number_components(axes, scene, row, column)
-
-
-def _number_components(axes: Any, scene: _Scene, row: int, column: int) -> None:
-    from matplotlib.patheffects import withStroke  # noqa: PLC0415 - only a report needs it
-
-    halo = [withStroke(linewidth=2.2, foreground="white")]
-    (left, right), (low, high) = scene.limits[column], scene.limits[row]
-    for j in scene.covariances:
-        x, y = scene.means[j, column], scene.means[j, row]
-        if left <= x <= right and low <= y <= high:
-            axes.text(x, y, str(j), ha="center", va="center", fontsize=7.5, weight="bold",
-                      path_effects=halo, zorder=5)  # fmt: skip
+        for j in scene.covariances:
+            at_x, at_y = scene.means[j, column], scene.means[j, row]
+            inside = (axes.x.low <= at_x <= axes.x.high) and (axes.y.low <= at_y <= axes.y.high)
+            if inside:
+                axes.note(str(j), at_x, at_y, dy=4, anchor="middle", css="halo")
 
 
 def _root(covariance: Floats) -> Floats:
@@ -204,65 +205,67 @@ def _root(covariance: Floats) -> Floats:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-def _marginal(axes: Any, scene: _Scene, place: int) -> None:
-    low, high = scene.limits[place]
-    x = scene.points[:, place]
-    inside = x[(x >= low) & (x <= high)]
-    counts, edges = np.histogram(inside, bins=50, range=(low, high))
-    density = counts / max(x.size, 1) / np.diff(edges)
-    axes.stairs(density, edges, fill=True, color="#dfe3e8")
-    at = np.linspace(low, high, 400)
-    for j, covariance in scene.covariances.items():
-        variance = covariance[place, place]
-        if variance > 0:
-            z = (at - scene.means[j, place]) ** 2 / variance
-            curve = scene.weights[j] * np.exp(-0.5 * z) / np.sqrt(2 * np.pi * variance)
-            axes.plot(at, curve, color=scene.colours[j], lw=1.2)
-    # Square roots: one tight component would flatten all others.
-    axes.set_yscale("function", functions=(_signed_root, np.square))
-    axes.set_ylim(0, 1.15 * max(float(density.max()), 1e-300))
+@dataclass(frozen=True, slots=True)
+class _Marginal:
+    """The sample's density along a feature, with each component's curve."""
+
+    edges: Floats
+    density: Floats
+    place: int
+
+    @classmethod
+    def of(cls, scene: _Scene, place: int) -> _Marginal:
+        low, high = scene.limits[place]
+        x = scene.points[:, place]
+        inside = x[(x >= low) & (x <= high)]
+        counts, edges = np.histogram(inside, bins=50, range=(low, high))
+        return cls(edges, counts / max(x.size, 1) / np.diff(edges), place)
+
+    def draw(self, axes: Axes, scene: _Scene) -> None:
+        """Steps in grey, curves in the components' colours."""
+        edges, heights = np.repeat(self.edges, 2)[1:-1], np.repeat(self.density, 2)
+        axes.band(edges, np.zeros(edges.size), heights, "backdrop")
+        at = np.linspace(*scene.limits[self.place], 160)
+        for j, covariance in scene.covariances.items():
+            variance = covariance[self.place, self.place]
+            if variance > 0:
+                z = (at - scene.means[j, self.place]) ** 2 / variance
+                curve = scene.weights[j] * np.exp(-0.5 * z) / np.sqrt(2 * np.pi * variance)
+                axes.line(at, curve, "own line", scene.colours[j])
 
 
-def _signed_root(values: Floats) -> Floats:
-    return np.asarray(np.sqrt(np.maximum(values, 0.0)))
+def _legend(drawing: Drawing, scene: _Scene, side: float) -> None:
+    """Components with their weights, in the corner that the panels leave free."""
+    entries: list[tuple[str, str, str | None]] = [
+        (f"{j} · {100 * scene.weights[j]:.3g} %", "own area", scene.colours[j]) for j in scene.drawn
+    ]
+    if (scene.point_colours == _GREY).all(axis=1).any():
+        entries.append(("others", "area faint", None))
+    p = scene.features.size
+    columns = 1 if p < _WIDE_PANELS else -(-len(entries) // _LEGEND_ROWS)
+    left = _LEFT + p * side + 20 if p < _WIDE_PANELS else drawing.width - 115 * columns
+    drawing.text("component · weight", left, 14)
+    rows = -(-len(entries) // columns)
+    for column in range(columns):
+        part = entries[column * rows : (column + 1) * rows]
+        drawing.legend(part, left + 115 * column, 22)
 
 
-def _dress(axes: Any, scene: _Scene, row: int, column: int) -> None:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
-
-    last = scene.features.size - 1
-    axes.set_xlim(*scene.limits[column])
-    axes.xaxis.set_major_locator(MaxNLocator(4 if last < 3 else 3))
-    axes.yaxis.set_major_locator(MaxNLocator(4 if last < 3 else 3))
-    axes.tick_params(labelsize=7, labelbottom=row == last, labelleft=column == 0 and row > 0)
-    if row == column:
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-    if row == last:
-        axes.set_xlabel(scene.names[column], fontsize=8)
-    else:
-        axes.xaxis.offsetText.set_visible(False)
-    if column == 0 and row > 0:
-        axes.set_ylabel(scene.names[row], fontsize=8)
-    else:
-        axes.yaxis.offsetText.set_visible(False)
-
-
-def _legend(figure: Any, scene: _Scene, right: float) -> None:
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - only a report needs it
-
-    marks, labels = [], []
-    for j in scene.drawn:
-        marks.append(Line2D([], [], marker="o", ls="", ms=6, color=scene.colours[j]))
-        labels.append(f"{j} · {100 * scene.weights[j]:.3g} %")
-    if (scene.point_colours == 0.72).all(axis=1).any():
-        marks.append(Line2D([], [], marker="o", ls="", ms=6, color=FAINT))
-        labels.append("others")
-    rows = _LEGEND_ROWS if scene.features.size > 2 else _LEGEND_ROWS_OF_WIDE_PANELS
-    figure.legend(
-        marks, labels, title="component · weight", title_fontsize=8, loc="upper right",
-        bbox_to_anchor=(right, 0.99), ncols=-(-len(labels) // rows), handletextpad=0.1,
-    )  # fmt: skip
+def _table(components: Components, scene: _Scene) -> Table:
+    """Centre and standard deviation of every ellipse, in the features' own units."""
+    rows = [
+        (
+            number(int(j)),
+            shortened(components.names[f], 60),
+            percent(float(components.weights[j])),
+            number(float(components.means[j, f])),
+            number(float(components.deviations[j, f])),
+        )
+        for j in scene.drawn
+        for f in scene.features
+    ]
+    header = ("component", "feature", "weight", "mean", "standard deviation")
+    return Table("Components in the features drawn", header, rows, frozenset({0, 2, 3, 4}))
 
 
 def _caption(components: Components, scene: _Scene, drawn: int, in_sample: int) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.report.axis_units import AxisUnit
-from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, render, sentence
+from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number
-from dgmm.report.histograms import ROWS, bars, finite_values
+from dgmm.report.histograms import ROWS, Bins, finite_values
 from dgmm.report.subsampling import StoredColumn, read_subsample
 
 #: Shares of the rows whose residuals the caption names, and the share that is drawn.
@@ -22,13 +21,8 @@ def residual_histogram(column: StoredColumn, name: str) -> ReportFigure | Omitte
     if not values.size:
         return OmittedFigure(title, "no row has a finite residual")
     high = float(np.quantile(values, _DRAWN)) or 1.0
-    unit = AxisUnit.of(np.array([0.0, high]))
-    low_shown, high_shown = map(float, unit.apply(np.array([0.0, high])))
-    figure = new_figure(9.0, 2.9)
-    axes = figure.subplots()
     drawn = values[values <= high]
-    bars(axes, unit.apply(drawn), (low_shown, high_shown), values.size)
-    axes.set(xlabel=f"residual of a row{unit.label}")
+    bins = Bins.of(drawn, (0.0, high), values.size)
     half, most, nearly = (number(float(v), 4) for v in np.quantile(values, _NAMED))
     beyond = values.size - drawn.size
     caption = sentence(
@@ -37,4 +31,6 @@ def residual_histogram(column: StoredColumn, name: str) -> ReportFigure | Omitte
         f"Not drawn: {beyond:,} beyond, up to {number(float(values.max()), 4)}." if beyond else "",
     )
     alt = f"Histogram of residuals; half of the rows lie below {half}."
-    return render(figure, name.replace("_", "-"), title=title, caption=caption, alt=alt)
+    drawing = bins.drawing("residual of a row")
+    table = bins.table(f"Rows by residual ({name})", "residual")
+    return ReportFigure(name.replace("_", "-"), title, caption, alt, drawing, table)

@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dgmm.report.figure import ACCENT, OmittedFigure, ReportFigure, new_figure, render, sentence
-from dgmm.report.formatting import literal, number, shortened
+from dgmm.report.charts.axes import Axes, Box, transposed
+from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.svg import Drawing
+from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
+from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
 
 _TITLE = "Criteria of all models"
 _CRITERIA = ("bic", "icl", "aic")
-#: One for each family.
-COLOURS = ("#1f5f99", "#1d7a4b", "#8a5a00", "#7a3e9d", "#52606d")
+#: Classes of figure.css, one a family.
+LINES = ("one", "two", "three", "four", "five")
 _MOST_ROWS = 200
 
 #: Size and family, as run.json names a model.
@@ -27,10 +30,6 @@ def selection_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     lines = {name: _lines(models, name, _rows(selection)) for name in _CRITERIA}
     if not lines["bic"]:
         return OmittedFigure(_TITLE, "no model has a finite BIC")
-    figure = new_figure(9.0, 3.4)
-    for axes, name in zip(figure.subplots(1, len(_CRITERIA)), _CRITERIA, strict=True):
-        _draw(axes, name, lines[name], selection)
-    figure.axes[0].legend(loc="best")
     chosen = name_of(selection.get("chosen"))
     caption = sentence(
         "BIC, ICL and AIC divided by twice the number of rows: nats per row, lower is better.",
@@ -38,39 +37,66 @@ def selection_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
         ""
         if "held_out" in selection
         else "The shaded band of BIC is the tolerance above its lowest value.",
-        "The numbers stand in the table below.",
     )
     alt = f"Criteria against the number of components; {chosen} was chosen."
-    return render(figure, "selection", title=_TITLE, caption=caption, alt=alt)
+    drawing = _drawing(lines, selection)
+    return ReportFigure("selection", _TITLE, caption, alt, drawing, _numbers(lines))
 
 
-def _draw(
-    axes: Any,
+def _drawing(
+    lines: Mapping[str, Mapping[str, list[tuple[int, float]]]], selection: Mapping[str, Any]
+) -> Drawing:
+    drawing = Drawing(PAGE_WIDTH, 320)
+    width = drawing.width / len(_CRITERIA)
+    for i, name in enumerate(_CRITERIA):
+        if lines[name]:
+            _criterion(drawing, Box(i * width, 0, width, 290), name, lines[name], selection)
+    for i, family in enumerate(lines["bic"]):
+        x = 60 + 150 * i
+        drawing.put("rect", f"area {LINES[i % len(LINES)]}", x=x, y=300, width=11, height=11)
+        drawing.text(shortened(family, 18), x + 16, 309.5)
+    return drawing
+
+
+def _criterion(
+    drawing: Drawing,
+    box: Box,
     name: str,
     lines: Mapping[str, list[tuple[int, float]]],
     selection: Mapping[str, Any],
 ) -> None:
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - only a report needs it
-
-    axes.set(title=name.upper(), xlabel="components", ylabel="")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(visible=True)
-    for i, (family, line) in enumerate(lines.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        axes.plot(
-            *zip(*line, strict=True), color=colour, marker="o", ms=3, label=literal(family, 20)
-        )
-    chosen, tolerance = selection.get("chosen") or {}, selection.get("tolerance")
-    for k, value in lines.get(str(chosen.get("covariance_type")), ()):
-        if k == chosen.get("n_components"):
-            axes.plot([k], [value], "o", ms=10, mfc="none", mec=ACCENT, mew=1.8)
+    points = [point for line in lines.values() for point in line]
+    first, last = min(k for k, _ in points) - 0.5, max(k for k, _ in points) + 0.5
+    label = "criterion / (2 n) [nats per row]" if name == _CRITERIA[0] else ""
+    x = Axis(first, last, "components", ticks=integers(first, last))
+    axes = Axes(
+        drawing, box, x, Axis.around([v for _, v in points], label), title=name.upper(), grid="xy"
+    )
+    tolerance = selection.get("tolerance")
     by_bic = name == "bic" and "held_out" not in selection
     if by_bic and isinstance(tolerance, int | float) and tolerance > 0:
-        axes.set_ylabel("criterion / (2 n) [nats per row]")
-        lowest = min(value for line in lines.values() for _, value in line)
-        axes.axhspan(lowest, lowest + tolerance, color=ACCENT, alpha=0.12, lw=0)
-    if not lines:
-        axes.text(0.5, 0.5, "not known", ha="center", transform=axes.transAxes)
+        lowest = min(value for _, value in points)
+        axes.rectangles([first], [last], [lowest], [lowest + tolerance], "band accent")
+    for i, line in enumerate(lines.values()):
+        axes.line(*transposed(line), f"line {LINES[i % len(LINES)]}", dots=2.5)
+    chosen = selection.get("chosen") or {}
+    for k, value in lines.get(str(chosen.get("covariance_type")), ()):
+        if k == chosen.get("n_components"):
+            axes.dots([k], [value], "ring accent", radius=7)
+
+
+def _numbers(lines: Mapping[str, Mapping[str, list[tuple[int, float]]]]) -> Table:
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for name, families in lines.items():
+        for family, line in families.items():
+            for k, value in line:
+                found.setdefault((family, k), {})[name] = value
+    rows = [
+        (shortened(family, 40), number(k), *(number(own.get(name), 8) for name in _CRITERIA))
+        for (family, k), own in found.items()
+    ]
+    header = ("family", "components", *(f"{name.upper()} / (2 n)" for name in _CRITERIA))
+    return Table("Criteria per row", header, rows, frozenset({1, 2, 3, 4}))
 
 
 def selection_table(record: RunRecord) -> Table | None:

@@ -42,7 +42,7 @@ def component_table(components: Components, rows_kept: Any) -> Table:
         rows,
         frozenset({0, 1, 2}),
         _left_out(components.n_components, "components, the lightest,"),
-        tuple(_hex(components.colours[j]) for j in shown),
+        tuple(components.hexadecimal[j] for j in shown),
     )
 
 
@@ -55,10 +55,6 @@ def _extremes(components: Components, j: int) -> str:
         for f in most
     ]
     return ", ".join(parts)
-
-
-def _hex(colour: Any) -> str:
-    return "#" + "".join(f"{round(255 * float(c)):02x}" for c in colour)
 
 
 def restart_table(record: RunRecord) -> Table | None:

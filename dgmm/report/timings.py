@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dgmm.report.figure import OmittedFigure, ReportFigure, new_figure, render
-from dgmm.report.formatting import duration, literal
+import numpy as np
+
+from dgmm.report.charts.axes import Axes, Box
+from dgmm.report.charts.axis import Axis
+from dgmm.report.charts.svg import Drawing
+from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure
+from dgmm.report.formatting import duration, shortened
+from dgmm.report.table import Table
 
 _TITLE = "Where the time went"
 #: Stages whose names in run.json are shorter than a reader needs.
@@ -22,28 +28,31 @@ def timings(stages: dict[str, Any]) -> ReportFigure | OmittedFigure:
     }
     if not seconds:
         return OmittedFigure(_TITLE, "run.json holds no timings")
-    figure = new_figure(9.0, 0.9 + 0.28 * len(seconds))
-    axes = figure.subplots()
-    places = range(len(seconds))
-    axes.barh(places, list(seconds.values()), height=0.7, color="#3e7cb1")
-    axes.set_yticks(places, [literal(_words(name), 28) for name in seconds])
-    axes.invert_yaxis()
-    axes.set(xlabel="seconds")
-    axes.margins(x=0.12)
-    axes.set_xlim(left=0)
-    axes.grid(visible=True, axis="x")
-    for place, value in zip(places, seconds.values(), strict=True):
-        axes.annotate(
-            duration(value), (value, place), xytext=(4, 0), textcoords="offset points",
-            va="center", fontsize=8,
-        )  # fmt: skip
     slowest = max(seconds, key=lambda name: seconds[name])
-    caption = "Wall-clock time of each stage, all attempts together."
-    alt = (
-        f"Bars of stage times; the longest is {_words(slowest)} with {duration(seconds[slowest])}."
+    rows = [(_words(name), duration(value)) for name, value in seconds.items()]
+    return ReportFigure(
+        "timings",
+        _TITLE,
+        "Wall-clock time of each stage, all attempts together.",
+        f"Bars of stage times; the longest is {_words(slowest)} with {duration(seconds[slowest])}.",
+        _drawing(seconds),
+        Table("Time of each stage", ("stage", "time"), rows, frozenset({1})),
     )
-    return render(figure, "timings", title=_TITLE, caption=caption, alt=alt)
+
+
+def _drawing(seconds: dict[str, float]) -> Drawing:
+    count, values = len(seconds), np.array(list(seconds.values()))
+    drawing = Drawing(PAGE_WIDTH, 60 + 27 * count)
+    ticks = [(float(i), _words(name)) for i, name in enumerate(seconds)]
+    x = Axis(0.0, 1.12 * max(float(values.max()), 1e-9), "seconds")
+    axes = Axes(drawing, Box(0, 0, drawing.width, drawing.height), x,
+                Axis(count - 0.4, -0.6, ticks=ticks), grid="x")  # fmt: skip
+    places = np.arange(count)
+    axes.rectangles(np.zeros(count), values, places + 0.35, places - 0.35, "bar")
+    for place, value in enumerate(values):
+        axes.note(duration(float(value)), value, place, dx=5, dy=4)
+    return drawing
 
 
 def _words(stage: str) -> str:
-    return _SHOWN.get(stage, stage.replace("_", " "))
+    return _SHOWN.get(stage, shortened(stage.replace("_", " "), 28))

@@ -76,7 +76,6 @@ def test_a_finished_run_is_finished_and_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_report_of_a_finished_run_is_written_anew(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     run = placed("old_finished", tmp_path)
     ended = dgmm(tmp_path, "report", "run")
     assert ended.returncode == 0, ended.stderr

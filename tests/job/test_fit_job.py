@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 import warnings
 from pathlib import Path
 
@@ -32,7 +31,6 @@ from dgmm.job import RunResult, fit_job, predict_job, run_job
 from dgmm.job.identity import difference
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.model.model_files import load_model, save_model
-from dgmm.report import ReportUnavailableError
 from dgmm.scoring.output_registry import ROW_OUTPUTS
 
 QUIET = SilentListener()
@@ -416,14 +414,6 @@ def test_a_report_that_fails_leaves_the_run_done(tmp_path, data, monkeypatch):
     (result.directory / "report.json").unlink()
     run_job(job(data, tmp_path / "run", output={"report": "auto"}), QUIET)
     assert json.loads((result.directory / "report.json").read_text())["verdict"] == "Converged"
-
-
-def test_a_job_that_insists_on_a_report_is_refused_before_any_work(tmp_path, data, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ReportUnavailableError, match="pip install") as refused:
-        run_job(job(data, tmp_path / "run", output={"report": True}), QUIET)
-    assert refused.value.exit_code == ExitCode.UNAVAILABLE
-    assert not (tmp_path / "run").exists()
 
 
 def test_blocks_that_end_workers_are_named_with_their_rows(tmp_path, data, monkeypatch):

@@ -151,7 +151,7 @@ def test_wards_tree_holds_distances_of_some_thousand_rows(sizes: dict[str, int],
     assert "Ward's distances" not in of_driver(work(**sizes))
 
 
-def test_a_report_takes_matplotlib_and_a_prediction_nothing_else() -> None:
+def test_a_report_takes_its_page_and_a_prediction_nothing_else() -> None:
     assert of_driver(work(sample_rows=0), hierarchical=True, report=True) == {"report": 125_829_120}
     assert of_driver(work(), report=True)["report"] == 125_829_120
     assert of_driver(work(sample_rows=0)) == {}

@@ -89,7 +89,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 FILES = [
     *("lock", "lock.1", "lock.2", "run.json", "events.jsonl", "metrics.csv", "sample.npz"),
-    *("error.txt", "report.html", "report/weights.png", "model/model.json", "model/arrays.npz"),
+    *("error.txt", "report.html", "report/weights.svg", "model/model.json", "model/arrays.npz"),
     *("checkpoint/em.9.checkpoint", "checkpoint/pass.9.checkpoint", "outputs.zarr/zarr.json"),
     *("outputs.zarr.part/zarr.json", "outputs.zarr.part/labels/c/0", ".run.json.1.tmp"),
 ]
@@ -148,7 +148,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_file(
     else:
         links = {p.relative_to(directory) for p in directory.rglob("*") if p.is_symlink()}
         kept = Path("outputs.zarr.replaced-1", "zarr.json")  # with what it made a group of others
-        untouched = {"lock.2", "em.9.damaged", "weights.png", ".run.json.1.tmp"}
+        untouched = {"lock.2", "em.9.damaged", "weights.svg", ".run.json.1.tmp"}
         assert {p.name for p in links - {kept}} <= untouched, links
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-VOID = {"meta", "img", "rect", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 class Page(HTMLParser):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
+import io
 import time
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -15,27 +18,34 @@ from dgmm.report import write_report
 from dgmm.storage.array_files import write_arrays
 from dgmm.storage.atomic_files import write_json
 
-
-def opened(run: Path, name: str) -> Image.Image:
-    with Image.open(run / "report" / f"{name}.png") as image:
-        return image.convert("RGB")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def all_figures(run: Path) -> dict[str, Image.Image]:
-    return {path.stem: opened(run, path.stem) for path in (run / "report").glob("*.png")}
+def drawn(run: Path, name: str) -> ET.Element:
+    return ET.parse(run / "report" / f"{name}.svg").getroot()  # noqa: S314 - our own file
 
 
-def test_figures_have_the_size_that_the_page_gives_them_room_for(hostile_run: Path) -> None:
-    widths = {name: image.width for name, image in all_figures(hostile_run).items()}
-    assert widths["convergence"] == widths["weights"] == widths["profiles"] == 9 * 144
-    # The page's card is 62 rem − 1.5 rem padding wide; 1.5 figure pixels make one of the page.
-    assert max(widths.values()) <= 1.5 * 16 * 62
-    assert min(widths.values()) >= 400
+def texts(figure: ET.Element) -> list[str]:
+    return [element.text or "" for element in figure.iter(f"{SVG}text")]
 
 
-def test_figures_are_white_at_their_edges_for_a_card_in_any_theme(hostile_run: Path) -> None:
-    for name, image in all_figures(hostile_run).items():
-        assert image.getpixel((1, 1)) == (255, 255, 255), name
+def images(figure: ET.Element) -> list[Image.Image]:
+    """The images in a figure, as any reader of PNG files decodes them."""
+    found = []
+    for element in figure.iter(f"{SVG}image"):
+        content = base64.b64decode(element.attrib["href"].partition(",")[2])
+        with Image.open(io.BytesIO(content)) as image:
+            found.append(image.convert("RGBA"))
+    return found
+
+
+def test_figures_have_a_size_that_the_page_has_room_for(hostile_run: Path) -> None:
+    sizes = {path.stem: drawn(hostile_run, path.stem) for path in hostile_run.glob("report/*")}
+    widths = {name: int(figure.attrib["width"]) for name, figure in sizes.items()}
+    assert widths["convergence"] == widths["weights"] == widths["profiles"] == 900
+    # The page's card is 62 rem wide, without paddings of 1.5 rem and twice 0.8 rem.
+    assert max(widths.values()) <= 16 * (62 - 1.5 - 1.6)
+    assert min(widths.values()) >= 300
 
 
 def test_label_maps_show_every_pixel_in_the_mean_colour_of_its_component(image_run: Path) -> None:
@@ -43,25 +53,16 @@ def test_label_maps_show_every_pixel_in_the_mean_colour_of_its_component(image_r
     centre = [model.feature_names.index(f"{c}+0+0") for c in "rgb"]
     labels = OutputArray(str(image_run / "outputs.zarr"), "labels").read(0, 2400)
     expected = model.means[:, centre][labels].reshape(2, 30, 40, 3)
-    shown = np.asarray(opened(image_run, "label-maps"), dtype=float)
-    zoom = 720 // 40
-    left = (0, 40 * zoom + 16)
-    for image in range(2):
-        middles = shown[
-            26 + zoom // 2 : 26 + 30 * zoom : zoom,
-            left[image] + zoom // 2 : left[image] + 40 * zoom : zoom,
-        ]
-        # Colours are rounded to one of 256 levels.
-        assert np.abs(middles - expected[image]).max() <= 1.0
+    shown = np.stack(images(drawn(image_run, "label-maps"))).astype(float)
+    # Colours are rounded to one of 256 levels.
+    assert np.abs(shown[..., :3] - expected).max() <= 1.0
 
 
 def test_anomaly_maps_mark_the_flagged_pixels_in_red(image_run: Path) -> None:
     flags = OutputArray(str(image_run / "outputs.zarr"), "anomaly").read(0, 2400) == 1
-    shown = np.asarray(opened(image_run, "anomaly-map"), dtype=float)
-    zoom = 18
-    first = shown[26 + 9 : 26 + 30 * zoom : zoom, 9 : 40 * zoom : zoom]
-    is_red = first[:, :, 0] - first[:, :, 1] > 100
-    assert is_red[flags[:1200].reshape(30, 40)].all()
+    shown = np.stack(images(drawn(image_run, "anomaly-map"))).astype(float)
+    is_red = shown[..., 0] - shown[..., 1] > 100
+    assert is_red[flags.reshape(2, 30, 40)].all()
     assert flags.any()
     assert not is_red.all()
 
@@ -72,7 +73,8 @@ def test_a_single_image_may_be_declared_by_two_dimensions(tmp_path: Path) -> Non
     data = facts(model, 600)["data"] | {"attributes": attributes}
     run = run_directory(tmp_path / "run", model, 600, data=data)
     page = Page(write_report(run))
-    assert opened(run, "label-maps").width == 30 * (720 // 30)
+    (image,) = drawn(run, "label-maps").iter(f"{SVG}image")
+    assert float(image.attrib["width"]) == 30 * (448 // 30)
     assert "Pixels have the colours of their components" in page.text
 
 
@@ -82,7 +84,7 @@ def test_a_shape_that_does_not_fit_the_rows_gives_no_label_maps(tmp_path: Path) 
     data = facts(model, 600)["data"] | {"attributes": attributes}
     run = run_directory(tmp_path / "run", model, 600, data=data)
     write_report(run)
-    assert not (run / "report" / "label-maps.png").exists()
+    assert not (run / "report" / "label-maps.svg").exists()
 
 
 @pytest.mark.slow
@@ -92,8 +94,9 @@ def test_64_components_of_300_features_are_drawn_in_bounded_time_and_captions_sa
     run = run_directory(tmp_path / "run", mixture(64, 300), 2000, 1500)
     start = time.process_time()
     page = Page(write_report(run))
-    # 20 s on two cores, as processor time: a busy machine must not fail it.
-    assert time.process_time() - start < 40
+    # 2 s on two cores, as processor time: a busy machine must not fail it.
+    assert time.process_time() - start < 20
+    assert (run / "report.html").stat().st_size < 3e6
     assert "6 of 300 features are drawn" in page.text
     assert "Only the 20 heaviest of 64 components are drawn" in page.text
     assert "Every 7th drawn feature is labelled" in page.text
@@ -106,9 +109,14 @@ def test_values_near_the_ends_of_float64_are_drawn_in_powers_of_ten(
 ) -> None:
     run = run_directory(tmp_path / "run", mixture(3, 3, scale=scale), 1000, 400)
     write_report(run)
-    # Ellipses and points: something other than white lies in the lowest left panel.
-    panel = np.asarray(opened(run, "pair-plot"))[-500:-150, 150:500]
-    assert (panel < 200).any(axis=2).sum() > 500
+    figure = drawn(run, "pair-plot")
+    assert any("[×10" in text for text in texts(figure))
+    outlines = [e for e in figure.iter(f"{SVG}path") if "own line outer" in e.get("class", "")]
+    assert len(outlines) == 9  # 3 components in 3 panels
+    assert not any("nan" in e.attrib["d"] or "inf" in e.attrib["d"] for e in outlines)
+    panels = images(figure)
+    assert len(panels) == 3
+    assert all((np.asarray(panel)[..., 3] > 0).sum() > 200 for panel in panels)
 
 
 @pytest.mark.parametrize(("k", "d", "m"), [(1, 1, 1), (1, 3, 50), (3, 1, 200)])
@@ -116,7 +124,7 @@ def test_small_mixtures_are_drawn_too(tmp_path: Path, k: int, d: int, m: int) ->
     run = run_directory(tmp_path / "run", mixture(k, d), 500, m)
     page = Page(write_report(run))
     assert ("the mixture has one component" in page.text) == (k == 1)
-    assert (run / "report" / "pair-plot.png").exists()
+    assert (run / "report" / "pair-plot.svg").exists()
 
 
 def test_rows_without_a_density_are_counted_and_left_out(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from dgmm.report.axis_units import AxisUnit, drawn_range
-from dgmm.report.formatting import duration, literal, number, ordinal, shortened, size, yaml_text
+from dgmm.report.formatting import duration, number, ordinal, shortened, size, yaml_text
 
 
 @pytest.mark.parametrize(
@@ -61,19 +61,6 @@ def test_long_text_keeps_both_ends_and_loses_control_characters() -> None:
     assert shortened("a" * 100_000 + "end", 20).endswith("end")
     assert "\x1b" not in shortened("\x1b[31mred\n\ud800", 20)
     shortened("\ud800", 20).encode()
-
-
-@pytest.mark.parametrize("name", ["$x^2$", r"\$5", "$", r"$\frac", "a$b", r"\\$\\$"])
-def test_a_name_never_becomes_mathematics_and_keeps_its_dollars(name: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
-
-    canvas = FigureCanvasAgg(Figure())
-    text = canvas.figure.text(0, 0, literal(name, 30))
-    assert isinstance(text, Text)
-    shown, is_mathematics = text._preprocess_math(text.get_text())
-    assert (shown, is_mathematics) == (name, False)
 
 
 def test_the_resolved_job_is_yaml_that_reads_back() -> None:

@@ -11,7 +11,7 @@ import pytest
 import dgmm
 from dgmm.data.sample_grid import SampleGrid
 from dgmm.report.components import Components
-from dgmm.report.figure import ReportFigure, drawing
+from dgmm.report.figure import ReportFigure
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
 
 
@@ -44,16 +44,14 @@ def test_a_map_takes_a_few_bytes_for_each_pixel_that_is_shown(components, shape)
         lambda: label_maps(layout, components, Column(labels)),
         lambda: anomaly_maps(layout, components, Column(labels), Column(flags)),
     ):
-        with drawing():
-            draw()  # fonts and modules are there now
-            tracemalloc.start()
-            made = draw()
-            most = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
+        draw()  # modules are there now
+        tracemalloc.start()
+        made = draw()
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
         assert isinstance(made, ReportFigure)
-        # Bytes of every image, Matplotlib's copy of them and the page; what Matplotlib makes of one
-        # image at a time as it draws it.
-        assert most < 10 * pixels * len(layout.shown) + 140 * pixels
+        # Compressed images, flags of each; of one image at a time its labels and its lines.
+        assert most < 6 * pixels * len(layout.shown) + 32 * pixels
 
 
 GRID = SampleGrid(("time", "lat", "lon"), ((0, 1, 3), (0, 2, 5), (0, 4, 7)))
@@ -95,7 +93,6 @@ def test_rows_along_one_dimension_are_no_map():
 def test_a_map_of_places_is_painted(components):
     labels = (np.indices(GRID.shape).sum(axis=0) % 4 - 1).astype(np.int32)
     layout = Layout.of({"attributes": GRID.attributes, "n_samples": GRID.n_rows})
-    with drawing():
-        figure = label_maps(layout, components, rows_of_places(GRID, labels))
+    figure = label_maps(layout, components, rows_of_places(GRID, labels))
     assert isinstance(figure, ReportFigure)
     assert "Dropped rows are white." in figure.caption

@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from page_reading import Page
 
@@ -60,15 +62,58 @@ def test_every_link_of_the_contents_leads_to_a_heading(hostile_page: Page) -> No
     assert {"top", "fit", "components", "separation", "scores", "run"} <= targets
 
 
-def test_every_figure_has_a_caption_an_alternative_text_and_its_own_file(
+def test_every_figure_has_a_caption_an_alternative_text_its_numbers_and_its_own_file(
     hostile_run: Path, hostile_page: Page
 ) -> None:
-    images = hostile_page.attributes("img")
-    captions = [tag for tag, _ in hostile_page.tags if tag == "figcaption"]
-    assert len(images) == len(captions) >= 9
-    assert all(image["alt"] for image in images)
-    embedded = {base64.b64decode((image["src"] or "").partition(",")[2]) for image in images}
-    assert embedded == {path.read_bytes() for path in (hostile_run / "report").glob("*.png")}
+    figures = hostile_page.attributes("figure")
+    drawings = [a for a in hostile_page.attributes("svg") if a.get("role") == "img"]
+    counts = [sum(tag == name for tag, _ in hostile_page.tags) for name in ("figcaption", "figure")]
+    assert len(drawings) == len(figures) == counts[0] == counts[1] >= 9
+    assert all(drawing["aria-label"] for drawing in drawings)
+    summaries = [text for text in hostile_page.texts if text.startswith("Numbers: ")]
+    assert len(summaries) == len(figures)
+    assert {f"{a['id']}.svg" for a in figures} == {
+        path.name for path in (hostile_run / "report").iterdir()
+    }
+
+
+def test_a_figure_is_an_svg_file_of_its_own_without_script_or_reference(hostile_run: Path) -> None:
+    for path in (hostile_run / "report").iterdir():
+        tree = ET.parse(path)  # noqa: S314 - our own file
+        assert tree.getroot().tag == "{http://www.w3.org/2000/svg}svg", path
+        for element in tree.iter():
+            assert element.tag.rpartition("}")[2] not in {"script", "a", "foreignObject", "use"}
+            assert not [name for name in element.attrib if name.startswith("on")]
+            href = element.get("href", "data:image/png;base64,")
+            assert href.startswith("data:image/png;base64,")
+
+
+def test_headings_go_down_one_level_at_a_time(hostile_page: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in hostile_page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_a_page_is_for_keyboards_and_screen_readers(hostile_page: Page) -> None:
+    assert hostile_page.attributes("html") == [{"lang": "en"}]
+    assert len(hostile_page.attributes("main")) == 1
+    (navigation,) = hostile_page.attributes("nav")
+    assert navigation["aria-label"]
+    first = next(a for tag, a in hostile_page.tags if tag == "a")
+    assert (first["class"], first["href"]) == ("skip", "#top")
+    for box in hostile_page.attributes("div"):
+        if box.get("class") in {"scroll", "card"}:
+            assert (box["tabindex"], box["role"]) == ("0", "region")
+            assert box["aria-label"]
+    assert {a["scope"] for a in hostile_page.attributes("th")} == {"col", "row"}
+    assert "viewport" in {a.get("name") for a in hostile_page.attributes("meta")}
+    assert ":focus-visible" in hostile_page.style
+
+
+def test_a_page_is_small(hostile_run: Path, image_run: Path) -> None:
+    for run in (hostile_run, image_run):
+        assert (run / "report.html").stat().st_size < 3e6
 
 
 def test_no_number_has_more_digits_than_a_reader_wants(hostile_page: Page) -> None:
@@ -85,7 +130,8 @@ def test_writing_twice_gives_the_same_page_and_removes_figures_of_before(
 
     before = (hostile_run / "report.html").read_bytes()
     (hostile_run / "report" / "label-maps.png").write_bytes(b"stale")
+    (hostile_run / "report" / "label-maps.svg").write_bytes(b"stale")
     assert write_report(hostile_run) == hostile_run / "report.html"
     assert (hostile_run / "report.html").read_bytes() == before
-    assert not (hostile_run / "report" / "label-maps.png").exists()
+    assert not list((hostile_run / "report").glob("label-maps.*"))
     assert not list(hostile_run.glob(".*tmp"))
