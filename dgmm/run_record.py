@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
+from dgmm.anomaly_record import Anomaly, AnomalyTable
 from dgmm.errors import DataError
 from dgmm.record_schema import schema_of
 from dgmm.selection_record import Selection
@@ -91,14 +92,6 @@ class Output(_SinceVersion2):
     chunk_rows: int
     sha256: str
     bytes: int
-
-
-class Anomaly(TypedDict):
-    """Which rows are flagged: those with a log density below the threshold."""
-
-    quantile: float | str | None
-    threshold: float | str | None
-    n_anomalies: int
 
 
 class _PreparedDamage(TypedDict, total=False):
@@ -191,6 +184,7 @@ class Delivered(TypedDict, total=False):
 
     table: RowTable
     map: dict[str, Any]
+    anomalies: AnomalyTable
 
 
 class FirstRecord(TypedDict):

@@ -25,6 +25,7 @@ LAYERS = (
             "record_schema",
             "run_record",
             "selection_record",
+            "anomaly_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

@@ -18,7 +18,7 @@ from dgmm.cli.entry_point import run
 from dgmm.data.summary import summarise as summary
 from dgmm.data.summary import weight_summary
 from dgmm.data.zarr import output_store as zarr_output
-from dgmm.delivery import row_table
+from dgmm.delivery import anomaly_table, row_table
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import data_pass
 from dgmm.job import directory, output_stage
@@ -95,6 +95,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "after an output, before it is synced": dies_at(zarr_output.OutputArray, "sync"),
     "before outputs are published": dies_at(output_stage, "publish_outputs"),
     "after outputs are published": dies_at(output_stage, "publish_outputs", after=True),
+    "between files of the anomalies": dies_at(anomaly_table, "write_part"),
     "between files of the table": dies_at(row_table, "write_part"),
     "before the model is saved": dies_at(fitting, "_save"),
     "before the end is told": dies_at(directory.RunDirectory, "finish"),

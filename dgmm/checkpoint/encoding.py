@@ -42,6 +42,7 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 from dgmm.reduction.tree import Subtree
 from dgmm.scoring.anomaly import Flagged
+from dgmm.scoring.most_anomalous import MostAnomalous
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 
 #: The classes that a checkpoint may hold, by name.
@@ -53,7 +54,7 @@ RECORDS: dict[str, type] = {
         *(Summary, PartialSummary, Moments, MissingPatterns, Extremes),
         *(Candidates, SamplePart, Standardisation),
         *(WeightSummary, PartialWeights, WeightSums, RowOfWeight),
-        *(PassStatistics, Statistics, ScoringStatistics, Flagged, Subtree),
+        *(PassStatistics, Statistics, ScoringStatistics, Flagged, MostAnomalous, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
         *(FoldCounts, HeldOutSums, OpenGroup),
     )

@@ -173,23 +173,31 @@ def _cluster(parsed: ParsedYaml) -> Iterator[Problem]:
 
 
 def _anomalies(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
-    """A quantile without log densities, or for a fitted model, which has a threshold already."""
-    output = _section(parsed, "output")
-    if "anomaly_quantile" not in output:
-        return
+    """Several rules, a share without log densities, or a quantile of rows fitted before."""
+    output, section = _section(parsed, "output"), _section(parsed, "anomalies")
+    rules = [("output", "anomaly_quantile")] if "anomaly_quantile" in output else []
+    rules += [("anomalies", key) for key in ("quantile", "rate", "log_density") if key in section]
+    for other in rules[1:]:
+        first = ".".join(rules[0])
+        text = f"contradicts {first}: rows are flagged by one rule; remove one of them"
+        yield _problem(parsed, other, text)
     predicts = "path" in _section(parsed, "model")
-    if predicts and kind != "run":
-        text = (
-            "contradicts model.path: dgmm predict flags rows by the model's own threshold; remove "
-            "this key"
-        )
-        yield _problem(parsed, ("output", "anomaly_quantile"), text)
-    if not predicts and kind != "predict" and output.get("log_density") is False:
-        text = (
-            "contradicts log_density: false; the quantile is taken from the log densities as "
-            "written: write log_density: true, or remove this key"
-        )
-        yield _problem(parsed, ("output", "anomaly_quantile"), text)
+    for path in rules:
+        is_quantile = path[1] in ("anomaly_quantile", "quantile")
+        if predicts and kind != "run" and is_quantile:
+            text = (
+                "contradicts model.path: dgmm predict flags rows by the model's own threshold; "
+                "remove this key, or write anomalies.rate for a share of the rows to be scored"
+            )
+            yield _problem(parsed, path, text)
+        elif path[1] == "log_density" or (is_quantile and (predicts or kind == "predict")):
+            continue
+        elif output.get("log_density") is False:
+            text = (
+                "contradicts log_density: false; the share is taken from the log densities as "
+                "written: write output.log_density: true, or remove this key"
+            )
+            yield _problem(parsed, path, text)
 
 
 def _clusters(parsed: ParsedYaml) -> Iterator[Problem]:

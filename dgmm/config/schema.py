@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from dgmm.config.anomaly_settings import AnomalyRule, AnomalySettings
 from dgmm.config.choices import Choice
 from dgmm.config.merging import MergingSettings
 from dgmm.config.model_settings import (
@@ -208,6 +209,8 @@ class Job(Settings):
     """Where the work is done."""
     merging: MergingSettings = MergingSettings()
     """Which components are one cluster."""
+    anomalies: AnomalySettings = AnomalySettings()
+    """Which rows are flagged as anomalies, and listed with their reasons."""
     compute: ComputeSettings = ComputeSettings()
     """What passes over the rows are computed with."""
     output: OutputSettings
@@ -245,6 +248,11 @@ class Job(Settings):
         """Fits of each model: to all rows, and without each part of them that is held out."""
         return 1 + self.selection.folds if self.selection.criterion == "held_out" else 1
 
+    @property
+    def anomaly_rule(self) -> AnomalyRule:
+        """How rows are flagged as anomalies."""
+        return self.anomalies.rule(self.output.anomaly_quantile)
+
     def resolved(self) -> dict[str, Any]:
         """Every value in force, defaults included; what another section excludes is left out."""
         job = self.model_dump(mode="json")
@@ -272,6 +280,8 @@ class Job(Settings):
             fields["selection"] = job["selection"]
         if self.preprocess is not None:  # earlier identities have no such key
             fields["preprocess"] = job["preprocess"]
+        if self.anomalies != AnomalySettings():
+            fields["anomalies"] = job["anomalies"]
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
             if self.output.clusters or self.merging != MergingSettings():

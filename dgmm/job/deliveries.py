@@ -33,7 +33,7 @@ def deliveries(job: Job, dataset: StoredDataset) -> tuple[Form, ...]:
     JobFileError
         If one is asked for that the data do not have.
     """
-    source = _source_of(dataset)
+    source = source_of(dataset)
     usual = "none" if source is None else source.delivery
     asked: dict[Form, bool | str] = {"table": job.output.table, "map": job.output.map}
     for form, wanted in asked.items():
@@ -72,7 +72,7 @@ def deliver(
         Where it goes, where tasks run, and who hears of it.
     """
     names = tuple(directory.record["outputs"])
-    source = _source_of(dataset)
+    source = source_of(dataset)
     forms = deliveries(job, dataset)
     if source is None or not names or not forms:
         return
@@ -90,7 +90,8 @@ def deliver(
     directory.record["delivered"] = cast("Delivered", delivered)
 
 
-def _source_of(dataset: StoredDataset) -> RowSource | None:
+def source_of(dataset: StoredDataset) -> RowSource | None:
+    """The source of a data set's rows; None of a plain array."""
     if not isinstance(dataset, SourceDataset | InPlaceDataset):
         return None
     source = dataset.source

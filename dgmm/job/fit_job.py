@@ -15,6 +15,7 @@ from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
+from dgmm.job.anomalies import list_anomalies
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
@@ -133,6 +134,8 @@ def _fitted_and_scored(
         )
         total, model = _scored(job, dataset, result, directory, recording, work)
         deliver(job, dataset, model.n_components, directory, work.executor, recording)
+        listed = total.most_anomalous
+        list_anomalies(listed, dataset, model, directory, work.executor, recording)
     record_scoring(directory, model, total, recording, result.weights)
     if model.preprocess is not None:
         directory.record["preprocess"] |= cast("Preprocess", user_means_record(model, result))
@@ -197,7 +200,7 @@ def _scored(
         backend=result.backend,
         warn=recording.warning,
     )
-    found = stage.write(quantile=job.output.anomaly_quantile)
+    found = stage.write(job.anomaly_rule)
     recording.end_stage()
     return found
 
@@ -206,8 +209,7 @@ def _rebuild(
     job: Job, inputs: FitInputs, directory: RunDirectory, recording: RecordingListener
 ) -> RunResult:
     dataset, model = inputs.dataset, saved_model(directory)
-    quantile = job.output.anomaly_quantile
-    again = Rescoring(dataset, model, quantile, inputs.fingerprint)
+    again = Rescoring(dataset, model, job.anomaly_rule, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
 
 

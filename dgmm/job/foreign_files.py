@@ -7,6 +7,7 @@ import stat
 from dgmm.data.transforms.asked_step import residual_place
 from dgmm.data.zarr.folder_store import RUN_FILE
 from dgmm.data.zarr.format_versions import METADATA, group_attributes
+from dgmm.delivery.anomaly_table import ANOMALIES, FILES
 from dgmm.ingest.prepared_arrays import PREPARED_ARRAYS
 from dgmm.job.previous_attempts import UNFINISHED
 from dgmm.job.products import MODEL, MODEL_FILES, PREPARED, set_aside
@@ -36,6 +37,8 @@ def _is_foreign(folder: Folder, name: str) -> bool:
         names = {n for n in held.names() if not UNFINISHED.fullmatch(n)}
         if name == MODEL:
             return not names <= set(MODEL_FILES)
+        if name == ANOMALIES:
+            return not names <= set(FILES)
         arrays = PREPARED_ARRAYS if name == PREPARED else ROW_OUTPUTS.names()
         residuals = {n for n in names if residual_place(n) is not None}
         own = {*METADATA, ".zmetadata", RUN_FILE, *arrays, *residuals}

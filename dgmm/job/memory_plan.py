@@ -64,6 +64,8 @@ class Work:
         Whether rows may lack values.
     n_folds
         Parts of the rows that are held out in turn; 0 where none is.
+    n_most_anomalous
+        Rows of lowest log density that are listed.
     others, waiting
         Of a job of several models: those that share passes with this one, the largest, and those of
         other groups.
@@ -83,6 +85,7 @@ class Work:
     n_threads_here: int = 1
     marginalises: bool = False
     n_folds: int = 0
+    n_most_anomalous: int = 0
     others: tuple[Work, ...] = ()
     waiting: tuple[Work, ...] = ()
 
@@ -134,7 +137,16 @@ def task_terms(work: Work) -> list[Term]:
     if work.marginalises:
         patterns = Term("patterns of missing values", MOST_BYTES, "those kept for a task")
         terms.append(patterns)
+    if work.n_most_anomalous:
+        terms.append(_anomalies_term(work, held))
     return terms + _candidates_terms(work)
+
+
+def _anomalies_term(work: Work, held: int) -> Term:
+    """The rows of lowest log density, with their values, of so many subtrees."""
+    n, d = work.n_most_anomalous, work.grid.n_features
+    formula = f"{held} x {n:,} rows x {d} features"
+    return Term("most anomalous rows", held * n * 8 * (d + 3), formula)
 
 
 def _n_bytes(term: Term) -> int:
@@ -203,6 +215,8 @@ def driver_terms(work: Work, *, hierarchical: bool, report: bool) -> list[Term]:
     A prediction (no sample) starts nothing and takes no M-step.
     """
     terms = _fit_terms(work, hierarchical=hierarchical) if work.sample_rows else []
+    if work.n_most_anomalous:
+        terms.append(_anomalies_term(work, _subtrees(work)))
     if report:
         terms.append(Term("report", REPORT_BYTES, "the page and its figures"))
     return terms
@@ -222,10 +236,15 @@ def _parameters_bytes(work: Work) -> int:
     return (112 * numbers + 32 * k * d) * work.n_candidates
 
 
+def _subtrees(work: Work) -> int:
+    """Subtrees that the driver holds at most: those of one level each, and of tasks."""
+    return math.ceil(math.log2(work.grid.n_blocks + 1)) + 2 * work.n_tasks + 4
+
+
 def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
     d, k = work.grid.n_features, work.n_components
     sample = work.sample_rows * d * (2 * work.itemsize + 4 * 8)
-    tree = math.ceil(math.log2(work.grid.n_blocks + 1)) + 2 * work.n_tasks + 4
+    tree = _subtrees(work)
     numbers = math.prod(work.family.covariance_shape(k, d))
     terms = [
         Term("sample", sample, f"{work.sample_rows:,} rows x {d} features, four copies"),

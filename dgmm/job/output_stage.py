@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dgmm.checkpoint import RunState
 from dgmm.config import Job
+from dgmm.config.anomaly_settings import AnomalyRule
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.zarr.format_versions import ZarrFormat, format_in, group_attributes
@@ -85,28 +86,36 @@ class OutputStage:
         # Names on disk: checkpoints of earlier versions have them too ("walk": the scoring pass).
         self._slots = {n: f"{n}-{suffix}" for n in ("walk", "threshold", "flags")}
 
-    def write(self, *, quantile: float | None) -> tuple[ScoringStatistics, MixtureModel]:
+    def write(self, rule: AnomalyRule) -> tuple[ScoringStatistics, MixtureModel]:
         """Write all arrays and publish them; what was counted, and the model with its threshold.
 
         Parameters
         ----------
-        quantile
-            Share of rows to flag once their densities are known; None where the model's own
-            threshold, or none, is meant.
+        rule
+            How rows are flagged: once their densities are known, where it is a share of them;
+            while they are scored where the threshold is known.
         """
-        flagged_later = quantile is not None
-        flagged = flagged_later or self._model.anomaly_threshold is not None
+        quantile, model = rule.share, self._model
+        if rule.threshold is not None:
+            model = model.with_threshold(rule.threshold, None)
+        flagged = quantile is not None or model.anomaly_threshold is not None
         names = product_names(self._job, anomaly=flagged, steps=self._model.preprocess)
         self._prepare(names, quantile)
-        written = tuple(n for n in names if not (flagged_later and n == "anomaly"))
-        total = self._state.once(self._slots["walk"], lambda: self._scored(written))
+        written = tuple(n for n in names if not (quantile is not None and n == "anomaly"))
+        total = self._state.once(self._slots["walk"], lambda: self._scored(model, written))
         digests: Digests = total.digests
-        model = self._model
+        n_anomalies = total.n_anomalies
         if quantile is not None:
-            flags, model = self._flagged(
-                quantile, COMPLETED if COMPLETED in names else "log_density"
-            )
-            digests = {**digests, **flags.digests}
+            name = COMPLETED if COMPLETED in names else "log_density"
+            flags, model = self._flagged(quantile, name)
+            digests, n_anomalies = {**digests, **flags.digests}, flags.n_anomalies
+        if model.anomaly_threshold is not None:
+            self._directory.record["anomaly"] = {
+                "quantile": model.anomaly_quantile,
+                "threshold": model.anomaly_threshold,
+                "n_anomalies": n_anomalies,
+                "rule": rule.kind,
+            }
         self._dataset.check_unchanged()
         for text in publish_outputs(self._part, self._final, self._run):
             self._warn(text)
@@ -133,16 +142,17 @@ class OutputStage:
     def _is_finished(self, group: Folder) -> bool:
         return group_attributes(group).get(MODEL_ATTRIBUTE) == self._digest
 
-    def _scored(self, names: tuple[str, ...]) -> ScoringStatistics:
+    def _scored(self, model: MixtureModel, names: tuple[str, ...]) -> ScoringStatistics:
         """Every row accounted for."""
         total = scoring_pass(
             with_residuals(self._job, self._dataset, names, self._directory),
             self._executor,
-            self._model,
+            model,
             Products(self._path, names, self._run),
             missing=MissingPolicy(self._job.data.missing),
             backend=self._backend,
             progress=self._state.of_pass(self._slots["walk"]),
+            n_most_anomalous=self._job.anomalies.top or 0,
         )
         if total.n_read != self._dataset.n_samples:
             raise DataError(
@@ -171,11 +181,6 @@ class OutputStage:
                 self._state.of_pass(self._slots["flags"]),
             ),
         )
-        self._directory.record["anomaly"] = {
-            "quantile": quantile,
-            "threshold": threshold,
-            "n_anomalies": flags.n_anomalies,
-        }
         return flags, self._model.with_threshold(threshold, quantile)
 
 

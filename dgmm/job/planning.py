@@ -98,7 +98,7 @@ def _plan(
     if preparation is not None:
         driver.append(preparation.driver)
     steps = None if model is None else model.preprocess
-    flagged = job.output.anomaly_quantile is not None
+    flagged = job.anomaly_rule.value is not None
     names = product_names(job, anomaly=flagged, steps=steps)
     sizes = work.n_components, dataset.n_features
     row_bytes = sum(row_output(name).row_bytes(*sizes) for name in names)
@@ -262,6 +262,7 @@ def _work(
         output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
+        n_most_anomalous=job.anomalies.top or 0,
         n_sample_starts=m.n_init * effort.n_starts,
         n_folds=job.fits_of_a_model - 1,
         n_threads_here=n_threads

@@ -11,6 +11,7 @@ from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.events import Listener
 from dgmm.exit_codes import ExitCode
+from dgmm.job.anomalies import list_anomalies
 from dgmm.job.applied_model import applied_model
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
@@ -128,16 +129,18 @@ def _scored(
             backend=backend,
             warn=recording.warning,
         )
-        total, _ = output_stage.write(quantile=None)
+        total, flagging = output_stage.write(job.anomaly_rule)
         recording.end_stage()
         deliver(job, readable, model.n_components, directory, executor, recording)
+        listed = total.most_anomalous
+        list_anomalies(listed, readable, flagging, directory, executor, recording)
     save_run_model(model, directory, recording)
     warn_of_underflow(total, recording)
     if total.n_empty:
         recording.warning(empty_rows_warning(total.n_empty, total.n_read))
     if total.n_filled and dataset.fill_value is not None:
         recording.warning(dataset.fill_value.scored_warning(total.n_filled, total.n_read))
-    ended = directory.finish("PREDICTED", _note(directory, total, model), ExitCode.DONE)
+    ended = directory.finish("PREDICTED", _note(directory, total), ExitCode.DONE)
     directory.forget_state()
     return ended
 
@@ -150,11 +153,11 @@ def _rebuild(
         save_run_model(model, directory, recording)
         if not missing_outputs(directory.folder, directory.record):
             return completed_again(job, directory, f"{MODEL} was saved again")
-    again = Rescoring(stored, model, None, inputs.fingerprint)
+    again = Rescoring(stored, model, job.anomaly_rule, inputs.fingerprint)
     return rebuild_outputs(job, again, directory, recording)
 
 
-def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel) -> str:
+def _note(directory: RunDirectory, total: ScoringStatistics) -> str:
     """Put what was counted into the record; return the message."""
     n_rows = total.n_read - total.n_dropped
     mean = total.log_likelihood / total.weight if total.weight else None
@@ -167,10 +170,4 @@ def _note(directory: RunDirectory, total: ScoringStatistics, model: MixtureModel
         "label_counts": total.label_counts.tolist(),
         "rows_underflowed": total.n_underflowed,
     }
-    if model.anomaly_threshold is not None:
-        directory.record["anomaly"] = {
-            "quantile": model.anomaly_quantile,
-            "threshold": model.anomaly_threshold,
-            "n_anomalies": total.n_anomalies,
-        }
     return f"predicted {n_rows:,} rows: {shown}"

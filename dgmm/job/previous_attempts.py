@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from dgmm.delivery.anomaly_table import ANOMALIES
 from dgmm.errors import OutputExistsError
 from dgmm.job.lock import is_lock_file
 from dgmm.job.products import CHECKPOINT, MODEL, OUTPUTS, PREPARED, holds_em_state, set_aside
@@ -105,7 +106,7 @@ def remove_unfinished(folder: Folder) -> None:
 def _restore_replaced(folder: Folder) -> None:
     """Folders that were about to be replaced get their names back, unless these are taken."""
     for old in folder.names():
-        if (name := name_before(old)) not in (MODEL, OUTPUTS, PREPARED):
+        if (name := name_before(old)) not in (MODEL, OUTPUTS, PREPARED, ANOMALIES):
             continue
         if folder.holds(name):
             folder.remove(old)  # it was replaced

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.config.anomaly_settings import AnomalyRule
 from dgmm.data.dataset import Dataset
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transformed_dataset import as_model_takes
@@ -14,6 +15,7 @@ from dgmm.data.zarr.format_versions import group_attributes
 from dgmm.errors import DataError, InputNotFoundError, OutputExistsError, UnavailableError
 from dgmm.execution.open_cluster import open_executor
 from dgmm.fitting.weighing import measured
+from dgmm.job.anomalies import list_anomalies
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, now
@@ -42,15 +44,15 @@ class Rescoring:
         The data; their features are taken in the model's order.
     model
         Whose outputs are written; with a threshold where the scoring pass flags rows.
-    quantile
-        Share of rows to flag once their densities are known, or None.
+    rule
+        How rows are flagged.
     fingerprint
         What tells the run's inputs from others.
     """
 
     stored: StoredDataset
     model: MixtureModel
-    quantile: float | None
+    rule: AnomalyRule
     fingerprint: Mapping[str, Any]
 
 
@@ -88,9 +90,11 @@ def rebuild_outputs(
             backend=_backend_of(before),
             warn=recording.warning,
         )
-        stage.write(quantile=again.quantile)
+        total, model = stage.write(again.rule)
         recording.end_stage()
-        deliver(job, readable, again.model.n_components, directory, executor, recording)
+        deliver(job, readable, model.n_components, directory, executor, recording)
+        listed = total.most_anomalous
+        list_anomalies(listed, readable, model, directory, executor, recording)
     return directory.rebuilt(_differing(before, directory.record["outputs"]))
 
 
@@ -130,7 +134,8 @@ def _require_products(job: Job, again: Rescoring, before: Mapping[str, Any]) -> 
     UnavailableError
         With the arrays that nothing here makes.
     """
-    flagged = again.quantile is not None or again.model.anomaly_threshold is not None
+    has_rule = again.rule.value is not None
+    flagged = has_rule or again.model.anomaly_threshold is not None
     steps = again.model.preprocess
     if lost := sorted(set(before) - set(product_names(job, anomaly=flagged, steps=steps))):
         raise UnavailableError(

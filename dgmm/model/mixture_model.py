@@ -43,9 +43,9 @@ class MixtureModel(AnomalousRows, OrderedComponents):
     feature_names
         One name a column, in the order of the columns.
     anomaly_threshold
-        Rows of lower log density are anomalies, as are all of density 0; None without a quantile.
+        Rows of lower log density are anomalies, as are all of density 0; None without any.
     anomaly_quantile
-        Share of the fitted rows below the threshold.
+        Share of the fitted rows below the threshold; None of one that was given.
     preprocess
         Steps that rows go through first, as the job's `preprocess` had them; None without. Means,
         covariances, densities and `sample` are then of the transformed features; the steps'
@@ -160,7 +160,7 @@ class MixtureModel(AnomalousRows, OrderedComponents):
             return self.means
         return _read_only(self.preprocess.inverse(self.means))
 
-    def with_threshold(self, threshold: float, quantile: float) -> MixtureModel:
+    def with_threshold(self, threshold: float, quantile: float | None) -> MixtureModel:
         """The same mixture with an anomaly threshold."""
         return replace(self, anomaly_threshold=threshold, anomaly_quantile=quantile)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dgmm.data.transforms.asked_step import residual_place
+from dgmm.report.anomalies import anomaly_table, flagging_table
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
@@ -125,6 +126,11 @@ def _scores(record: RunRecord) -> Section:
     return section_of("scores", "Scores of the rows", figures)
 
 
+def _anomalies(record: RunRecord) -> Section:
+    tables = [flagging_table(record), anomaly_table(record)]
+    return section_of("anomalies", "Anomalies", [], tables)
+
+
 def _described(record: RunRecord) -> Section:
     return section_of("described", "Described columns", [], described_tables(record))
 
@@ -146,6 +152,7 @@ _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _components,
     _separation,
     _scores,
+    _anomalies,
     _described,
     _run,
 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.row_block import RowBlock
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_store import OutputArray
@@ -30,6 +31,7 @@ from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
 from dgmm.scoring.fill_values import filled_rows
+from dgmm.scoring.most_anomalous import MostAnomalous
 from dgmm.scoring.output_registry import RowOutput, ScoredBlock, row_output
 from dgmm.scoring.partial_rows import marginal_scorer, require_marginals
 from dgmm.scoring.row_scores import ScoredMixture, score_block
@@ -134,6 +136,7 @@ class RowWriter:
     products: Products
     missing: MissingPolicy
     backend: str
+    n_most_anomalous: int = 0
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
@@ -152,10 +155,18 @@ class RowWriter:
             found = replace(scored.block, residuals=block.residuals)
             digests, statistics = writer.add(block.index, found), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
+            lowest = self._lowest(block, found)
             del scored, found  # its posteriors must not stand beside those of the next block
             if (block.index + 1) % per_chunk == 0 or block.index + 1 == blocks.stop:
                 digests |= writer.flush()
-            yield block.index, replace(statistics, n_filled=filled, digests=digests)
+            counted = replace(statistics, n_filled=filled, digests=digests)
+            yield block.index, replace(counted, most_anomalous=lowest)
+
+    def _lowest(self, block: RowBlock, found: ScoredBlock) -> MostAnomalous | None:
+        """The block's rows of lowest log density, where they are asked for."""
+        if self.n_most_anomalous == 0:
+            return None
+        return MostAnomalous.of_block(self.n_most_anomalous, block.start, found, block.values)
 
 
 def scoring_pass(
@@ -167,6 +178,7 @@ def scoring_pass(
     missing: MissingPolicy,
     backend: str,
     progress: PassProgress[ScoringStatistics] | None = None,
+    n_most_anomalous: int = 0,
 ) -> ScoringStatistics:
     """Read all rows once, write all products, return the exact statistics of the saved parameters.
 
@@ -184,9 +196,12 @@ def scoring_pass(
         The name of what computes, the same for all workers (`select_scoring_backend`).
     progress
         Saves the finished parts: their chunks are on disk, and are not written again.
+    n_most_anomalous
+        Rows of lowest log density that are returned with their values; 0 for none.
     """
     require_marginals(model.parameters, missing)
-    leaves, grid = RowWriter(dataset, model, products, missing, backend), dataset.grid
+    leaves = RowWriter(dataset, model, products, missing, backend, n_most_anomalous)
+    grid = dataset.grid
     flops = 4.0 * model.n_components * model.parameters.family.width(grid.n_features)
     return map_reduce(
         executor,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.sufficient_statistics import merged_weight
 from dgmm.reduction.checksums import Digests, combined
+from dgmm.scoring.most_anomalous import MostAnomalous
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,8 @@ class ScoringStatistics:
         −Σ w p log p of the posteriors of merged clusters; None where none are merged.
     n_empty, n_incomplete
         Rows without any value, and rows that lack some.
+    most_anomalous : MostAnomalous or None
+        The rows of lowest log density; None where they are not asked for.
     """
 
     n_read: int
@@ -53,6 +56,7 @@ class ScoringStatistics:
     n_empty: int = 0
     n_incomplete: int = 0
     cluster_entropy: float | None = None
+    most_anomalous: MostAnomalous | None = None
 
     @property
     def n_scored(self) -> int:
@@ -82,4 +86,7 @@ class ScoringStatistics:
             None
             if self.cluster_entropy is None or other.cluster_entropy is None
             else self.cluster_entropy + other.cluster_entropy,
+            None
+            if self.most_anomalous is None or other.most_anomalous is None
+            else self.most_anomalous.merge(other.most_anomalous),
         )

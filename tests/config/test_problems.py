@@ -207,6 +207,23 @@ CASES = {
         JOB.replace("runs/x", "runs/x, log_density: false, anomaly_quantile: 0.1"),
         "3:44: output.anomaly_quantile: contradicts log_density: false",
     ),
+    "two rules of anomalies": (
+        JOB + "anomalies: {quantile: 0.1, log_density: -9}\n",
+        "4:28: anomalies.log_density: contradicts anomalies.quantile: rows are flagged by one rule",
+    ),
+    "an old and a new rule of anomalies": (
+        JOB.replace("runs/x", "runs/x, anomaly_quantile: 0.1") + "anomalies: {rate: 0.1}\n",
+        "4:13: anomalies.rate: contradicts output.anomaly_quantile: rows are flagged by one rule",
+    ),
+    "rate of nothing": (
+        JOB.replace("runs/x", "runs/x, log_density: false") + "anomalies: {rate: 0.1}\n",
+        "4:13: anomalies.rate: contradicts log_density: false; the share is taken from",
+    ),
+    "no rows listed": (JOB + "anomalies: {top: 0}\n", "4:18: anomalies.top: found 0, expected"),
+    "too many rows listed": (
+        JOB + "anomalies: {top: 10001}\n",
+        "4:18: anomalies.top: found 10001, expected",
+    ),
     "given without model": (JOB + "initialisation: {method: given}\n", "model: missing; method"),
     "model without given": (
         JOB + "initialisation: {model: runs/m}\n",
@@ -286,6 +303,15 @@ PREDICT_CASES = {
     "quantile beside the model's own threshold": (
         with_model("path: runs/m").replace("runs/x", "runs/x, anomaly_quantile: 0.1"),
         "3:24: output.anomaly_quantile: contradicts model.path: dgmm predict flags rows by the",
+    ),
+    "quantile of rows that are not fitted": (
+        with_model("path: runs/m") + "anomalies: {quantile: 0.1}\n",
+        "4:13: anomalies.quantile: contradicts model.path: dgmm predict flags rows by the model's",
+    ),
+    "rate of nothing": (
+        with_model("path: runs/m").replace("runs/x", "runs/x, log_density: false")
+        + "anomalies: {rate: 0.1}\n",
+        "4:13: anomalies.rate: contradicts log_density: false; the share is taken from",
     ),
     "output in model": (
         with_model("path: runs/x/model"),

@@ -77,6 +77,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "split_starts": True,
         },
         "merging": {"max_entropy": 0.01, "n_clusters": None},
+        "anomalies": dict.fromkeys(("quantile", "rate", "log_density", "top")),
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",
@@ -261,6 +262,18 @@ def test_a_null_quantile_asks_for_nothing_and_contradicts_nothing():
     assert load(JOB, "output.anomaly_quantile=0.1").output.anomaly_quantile == 0.1
 
 
+def test_a_prediction_may_flag_by_a_rate_or_a_density_and_needs_no_array_for_the_latter():
+    predicts = JOB.replace("n_components: 8", "path: runs/m")
+    rate = load(predicts, "anomalies.rate=0.1", kind="predict").anomaly_rule
+    assert (rate.share, rate.threshold) == (0.1, None)
+    fixed = ("output.log_density=false", "anomalies.log_density=-7")
+    given = load(predicts, *fixed, kind="predict").anomaly_rule
+    assert (given.share, given.threshold) == (None, -7.0)
+    assert load(JOB, *fixed).anomaly_rule == given
+    assert load(JOB, "output.anomaly_quantile=0.1").anomaly_rule.share == 0.1
+    assert load(JOB).anomaly_rule.value is None
+
+
 def test_a_job_never_changes():
     job = load(JOB)
     with pytest.raises(ValidationError, match="frozen"):
@@ -314,6 +327,10 @@ ANOTHER_JOB = [
     "output.max_posterior=false",
     "output.log_density=false",
     "output.anomaly_quantile=0.1",
+    "anomalies.quantile=0.1",
+    "anomalies.rate=0.1",
+    "anomalies.log_density=-9",
+    "anomalies.top=100",
     "output.responsibilities=true",
     "seed=1",
 ]

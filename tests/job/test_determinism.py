@@ -38,7 +38,8 @@ def data(rows: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def bits(data: Path, directory: Path, **sections: dict) -> dict[str, str]:
     """Digests of the model, of every output, and of the exact likelihood of a run."""
-    sections = {"output": {"anomaly_quantile": 0.01}, "model": MODEL} | sections
+    wanted = {"output": {"anomaly_quantile": 0.01}, "anomalies": {"top": 30}, "model": MODEL}
+    sections = wanted | sections
     result = run_job(job(data, directory, **sections), SilentListener())
     told = json.loads((directory / "run.json").read_text())
     assert result.exit_code == 0
@@ -46,6 +47,8 @@ def bits(data: Path, directory: Path, **sections: dict) -> dict[str, str]:
     model = hashlib.sha256((directory / "model" / "arrays.npz").read_bytes()).hexdigest()
     outputs = {name: array["sha256"] for name, array in told["outputs"].items()}
     own = {"backend": told["backend"], "likelihood": float(told["log_likelihood"]).hex()}
+    listed = (directory / "anomalies" / "rows.csv").read_bytes()
+    own["anomalies"] = hashlib.sha256(listed).hexdigest()
     return {"model": model} | own | outputs
 
 

@@ -35,6 +35,7 @@ pytestmark = [
 TESTS = Path(__file__).resolve().parent.parent
 #: 9 blocks of 8192 rows; clusters overlap, so that EM has a long way and every bit counts.
 N, D = 70_001, 32
+LISTED = ("rows.csv", "rows.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,7 @@ def job_file(folder: Path, data: Path, **sections: Any) -> Path:
         "initialisation": {"n_sample_starts": 2},
         "cluster": {"kind": "threads", "n_workers": 2},
         "output": {"path": str(folder / "run"), "anomaly_quantile": 0.01, "report": False},
+        "anomalies": {"top": 20},
         "checkpoint": {"every_s": 1e-6},
         "on_not_converged": "ignore",
     }
@@ -95,6 +97,7 @@ def bits(job: Path) -> dict[str, Any]:
         "likelihood": float(told["log_likelihood"]).hex(),
         "outputs": {name: array["sha256"] for name, array in told["outputs"].items()},
         "anomaly": told["anomaly"],
+        "listed": [(directory / "anomalies" / name).read_bytes() for name in LISTED],
         "rows": told["rows"],
         "component_log": told["component_log"],
         "restarts": told["restarts"],
@@ -132,6 +135,7 @@ KILLS = [
     ("after an output, before it is synced", 3),
     ("before outputs are published", 1),
     ("after outputs are published", 1),
+    ("between files of the anomalies", 1),
     ("before the model is saved", 1),
     ("before the model is saved", 2),
     ("before the end is told", 1),

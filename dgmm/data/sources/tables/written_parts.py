@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.sources.tables.arrow import arrow
 from dgmm.storage.atomic_files import written_aside
+from dgmm.storage.folders import Target
 
 _OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
@@ -25,7 +25,7 @@ def result_column(values: NDArray[Any]) -> Any:
     return arrow().array(values, from_pandas=values.dtype.kind == "f")
 
 
-def write_part(path: Path, types: Mapping[str, Any], batches: Iterator[Mapping[str, Any]]) -> int:
+def write_part(path: Target, types: Mapping[str, Any], batches: Iterator[Mapping[str, Any]]) -> int:
     """Write batches of columns as one Parquet file, whole or not at all; its rows are returned.
 
     The same batches give the same bytes.
