@@ -355,6 +355,19 @@ def test_the_documents_list_the_layers_in_their_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("reduction.tree", "job.lock", "runtime.row_cache", "mixture.backends.fused_products"),
+        *("storage.retry", "storage.folders", "data.zarr.bounded_codecs"),
+    ],
+)
+def test_where_own_code_stays_its_first_lines_say_why_no_library_serves(name: str) -> None:
+    (module,) = (module for module in modules() if module.name == f"dgmm.{name}")
+    said = ast.get_docstring(module.tree) or ""
+    assert re.search(r"^No library('s \w+)? serves: \w.{40,}", said, re.MULTILINE)
+
+
 def test_the_search_for_modules_finds_them() -> None:
     names = {module.name for module in modules()}
     assert {"dgmm", "dgmm.errors", "dgmm.data", "dgmm.data.zarr.dataset"} <= names

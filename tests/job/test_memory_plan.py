@@ -141,6 +141,30 @@ def test_em_on_the_sample_holds_its_share_of_rows_for_each_thread(family: str) -
     assert "EM on the sample" not in of_driver(work(family))
 
 
+def test_rows_that_lack_values_take_a_task_their_patterns() -> None:
+    added = of_task(work(marginalises=True)).items() - of_task(work()).items()
+    assert added == {("patterns of missing values", 67_108_864)}
+
+
+def test_the_driver_holds_a_sample_of_each_fold_twice() -> None:
+    added = of_driver(work(n_folds=3)).items() - of_driver(work()).items()
+    assert added == {("samples of folds", 3 * 104_729 * 7 * (5 + 16))}
+
+
+def test_models_share_a_pass_with_statistics_of_all_and_wait_with_their_parameters() -> None:
+    """2 and 5 components; 49 numbers of a covariance, 112 bytes each, and 7 of a mean, 32 each."""
+    small, middle = replace(work(), n_components=2), replace(work(), n_components=5)
+    alone, found = work(), replace(work(), others=(middle,), waiting=(small,))
+    task, driver = of_task(found), of_driver(found)
+    ratio = (11 + 5) / 11
+    for name in ("statistics", "parameters"):
+        assert task[name] == pytest.approx(ratio * of_task(alone)[name], rel=1e-12)
+    tree = "statistics of a pass"
+    assert driver[tree] == pytest.approx(ratio * of_driver(alone)[tree], rel=1e-12)
+    added = driver.items() - of_driver(alone).items() - {(tree, driver[tree])}
+    assert added == {("other models", (2 + 5) * (49 * 112 + 7 * 32) * 3)}
+
+
 @pytest.mark.parametrize(
     ("sizes", "rows"),
     [({}, 5000), ({"n_components": 5003}, 5003), ({"sample_rows": 4999}, 4999)],
