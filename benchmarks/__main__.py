@@ -34,6 +34,7 @@ BENCHMARKS = {
     "missing": "missing_values",
     "weights": "weights",
     "prepare": "preparing",
+    "sweep": "sweep_cost",
 }
 
 

@@ -24,6 +24,7 @@ TITLES = {
     "missing": "Passes over rows with missing values",
     "weights": "Passes over weighted rows",
     "prepare": "Preparing rows",
+    "sweep": "A pass that several models share",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
