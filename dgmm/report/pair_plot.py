@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from dgmm.report.charts.axis import Axis
 from dgmm.report.charts.pixels import scattered
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.components import Components, Floats
+from dgmm.report.drawn_rows import DrawnRows
 from dgmm.report.feature_choice import chosen_features
 from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, percent, shortened
@@ -23,10 +24,6 @@ _TITLE = "Pair plot with covariance ellipses"
 #: More panels are too small for component indices inside them.
 _NUMBERED_FEATURES = 3
 _MOST_COMPONENTS = 20
-_MOST_POINTS = 4000
-_FEWEST_POINTS = 500
-#: Multiplications spent on labelling the points: fewer of them where k·d² is large.
-_WORK = 1e10
 _LEGEND_ROWS = 14
 #: CSS pixels: a panel's side by the number of features, and what labels and the legend take.
 _SIDES = (420.0, 320.0, 215.0, 200.0, 164.0, 138.0)
@@ -75,38 +72,25 @@ class _Scene:
 
 
 def pair_plot(
-    components: Components, model: MixtureModel, sample: Floats | None
+    components: Components, model: MixtureModel, drawn: DrawnRows | str
 ) -> ReportFigure | OmittedFigure:
-    """The sample's rows in every pair of at most six features, coloured by component.
-
-    Parameters
-    ----------
-    components : Components
-    model : MixtureModel
-    sample : ndarray (m, d) or None
-        Rows in the user's units.
-    """
-    if sample is None or sample.ndim != 2 or sample.shape[1] != components.n_features:
-        return OmittedFigure(_TITLE, "sample.npz holds no rows of these features")
-    rows = sample[np.isfinite(sample).all(axis=1)]
-    if not rows.size:
-        return OmittedFigure(_TITLE, "the sample has no complete row")
-    work = components.n_components * components.n_features**2
-    at_most = int(np.clip(_WORK / work, _FEWEST_POINTS, _MOST_POINTS))
-    rows = rows[:: max(1, -(-len(rows) // at_most))]
-    scene = _scene(components, model, rows)
-    caption = _caption(components, scene, len(rows), len(sample))
+    """The sample's rows in every pair of at most six features, coloured by component."""
+    if isinstance(drawn, str):
+        return OmittedFigure(_TITLE, drawn)
+    scene = _scene(components, model, drawn.rows, drawn.labels)
+    n_drawn = len(drawn.rows)
+    caption = _caption(components, scene, n_drawn, drawn.n_sample)
     alt = (
-        f"Scatter plots of {len(rows):,} rows in {scene.features.size} features "
+        f"Scatter plots of {n_drawn:,} rows in {scene.features.size} features "
         f"with the ellipses of {scene.drawn.size} components."
     )
     table = _table(components, scene)
     return ReportFigure("pair-plot", _TITLE, caption, alt, _draw(scene), table)
 
 
-def _scene(components: Components, model: MixtureModel, rows: Floats) -> _Scene:
-    # The sample's rows are as they were fitted: behind the steps of the model.
-    labels = replace(model, preprocess=None).predict(rows)
+def _scene(
+    components: Components, model: MixtureModel, rows: Floats, labels: NDArray[np.int64]
+) -> _Scene:
     features = chosen_features(components)
     units = [AxisUnit.of(rows[:, f]) for f in features]
     points = np.stack([u.apply(rows[:, f]) for u, f in zip(units, features, strict=True)], axis=1)

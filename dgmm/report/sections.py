@@ -9,15 +9,18 @@ from dgmm.report.anomalies import anomaly_table, flagging_table
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
+from dgmm.report.drawn_rows import drawn_rows
 from dgmm.report.figure import OmittedFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.held_out import held_out_figures, held_out_table
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
+from dgmm.report.merge_tree import merge_tree
 from dgmm.report.merging import clusters_table, merges_table, merging_figure
 from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
+from dgmm.report.projection import loadings_table, projection
 from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
@@ -93,13 +96,17 @@ def _separation(record: RunRecord) -> Section:
     components, model = record.components, record.model
     if components is None or model is None:
         return _without_model("separation", "Separation", "Pair plot and overlap")
-    rows, shares = record.sample.get("rows"), record.sample.get("overlap")
+    shares = record.sample.get("overlap")
+    drawn = drawn_rows(components, model, record.sample.get("rows"))
     figures = [
-        pair_plot(components, model, rows),
+        projection(components, model, drawn),
+        pair_plot(components, model, drawn),
         overlap(components, shares),
+        merge_tree(record),
         merging_figure(record),
     ]
-    tables = [clusters_table(record), merges_table(record)]
+    loadings = None if isinstance(drawn, str) else loadings_table(components, model)
+    tables = [loadings, clusters_table(record), merges_table(record)]
     return section_of("separation", "Separation", figures, tables)
 
 

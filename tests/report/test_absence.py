@@ -37,11 +37,11 @@ def test_an_empty_record_still_makes_a_page(tmp_path: Path) -> None:
     ("absent", "figures", "reason"),
     [
         ("metrics.csv", {"convergence"}, "no iterations in metrics.csv"),
-        ("sample.npz", {"pair-plot", "overlap"}, "sample.npz holds no rows"),
+        ("sample.npz", {"projection", "pair-plot", "overlap"}, "sample.npz holds no rows"),
         ("outputs.zarr", {"posterior", "log-density"}, "did not write output.log_density"),
         (
             "model",
-            {"weights", "profiles", "profile-heatmap", "pair-plot", "overlap"},
+            {"weights", "profiles", "profile-heatmap", "projection", "pair-plot", "overlap"},
             "the run directory holds no model",
         ),
     ],

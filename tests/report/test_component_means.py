@@ -16,6 +16,7 @@ from dgmm.data.transforms.principal_components import PrincipalComponents
 from dgmm.model.model_files import load_model, save_model
 from dgmm.report import write_report
 from dgmm.report.component_means import means_table
+from dgmm.report.drawn_rows import drawn_rows
 from dgmm.report.figure import ReportFigure
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.run_data import RunRecord
@@ -99,7 +100,11 @@ def test_the_page_of_a_run_behind_components_is_of_rows_as_they_were_fitted(tmp_
     assert "pca keeps fewer components than columns" in table_of(folder).note
     assert "nearest rows that have these components" in table_of(folder).note
     record = RunRecord.open(folder)
-    figure = pair_plot(record.components, record.model, record.sample["rows"])
+    figure = pair_plot(
+        record.components,
+        record.model,
+        drawn_rows(record.components, record.model, record.sample["rows"]),
+    )
     assert isinstance(figure, ReportFigure)
     write_report(folder)
     assert (
