@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dgmm.reduction.checksums import digest_of
+from dgmm.reduction.checksums import combined, digest_of
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "i1", "i4"])
@@ -26,3 +26,10 @@ def test_a_digest_copies_nothing():
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < values.nbytes / 20  # other threads of the process allocate too
+
+
+def test_digests_of_two_parts_are_combined_in_their_order():
+    first, second = {"labels": "1a", "density": "2b"}, {"labels": "3c", "anomaly": "4d"}
+    both = {"density": "2b", "anomaly": "4d"}
+    assert combined(first, second) == both | {"labels": hashlib.sha256(b"1a3c").hexdigest()}
+    assert combined(second, first) == both | {"labels": hashlib.sha256(b"3c1a").hexdigest()}
