@@ -66,7 +66,7 @@ def _write_parquet(made: Folder, columns: Columns) -> bool:
 
 
 def _csv(columns: Columns) -> str:
-    """RFC 4180 with a header; numbers read back as the same bits, an absent value is empty."""
+    """RFC 4180 with a header; numbers read back bit-identical, an absent value is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -37,7 +37,7 @@ def fitted_rows(
     """The data set of a source whose steps are fitted to its rows, each behind those before it.
 
     Values out of a step's domain are counted in the same passes; one more pass counts them where a
-    step that has a domain comes last. The same bits for any executor.
+    step that has a domain comes last. Bit-identical for any executor.
 
     Raises
     ------
