@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     SKIPPED = 99
     USAGE = 2
     NOT_CONVERGED = 10
+    DRIFT = 20
     DATA_INVALID = 65
     INPUT_NOT_FOUND = 66
     UNAVAILABLE = 69

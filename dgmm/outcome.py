@@ -37,6 +37,7 @@ class Outcome(Enum):
         "the features' variances, lower model.reg_covar"
     )
     INITIALISED = "max_iter is 0: the parameters are those of the initialisation"
+    ADAPTED = "an earlier model was adapted to the rows by one step"
 
     @property
     def is_usable(self) -> bool:
@@ -46,4 +47,4 @@ class Outcome(Enum):
     @property
     def has_converged(self) -> bool:
         """Whether the fit did all that was asked of it."""
-        return self in {Outcome.CONVERGED, Outcome.INITIALISED}
+        return self in {Outcome.CONVERGED, Outcome.INITIALISED, Outcome.ADAPTED}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from dgmm.anomaly_record import Anomaly, AnomalyTable
+from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
 from dgmm.record_schema import schema_of
 from dgmm.selection_record import Selection
@@ -238,6 +239,9 @@ class RunRecord(FirstRecord, total=False):
     weights: RowWeights
     preprocess: Preprocess
     merging: Merging
+    earlier_run: EarlierRun
+    drift: Drift
+    adaptation: Adaptation
 
 
 #: Keys that every record has.

@@ -26,6 +26,7 @@ LAYERS = (
             "run_record",
             "selection_record",
             "anomaly_record",
+            "drift_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

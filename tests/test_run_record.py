@@ -81,6 +81,7 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     # What is delivered in the form of a source is tested with tables (tests/delivery), what missing
     # values cost, and what is recorded of several models and of priors, with such jobs (tests/job).
     others = {"delivered", "missing", "preprocess", "selection", "inference"}
+    others |= {"drift", "earlier_run", "adaptation"}
     assert set(records[0]) == set(schema["properties"]) - others
 
 

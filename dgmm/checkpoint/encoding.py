@@ -24,6 +24,7 @@ from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.data.summary.weight_summary import PartialWeights, RowOfWeight, WeightSummary
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.errors import DataError
+from dgmm.fitting.drift.drift_pass import DriftStatistics
 from dgmm.fitting.em.acceleration import Cycle
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import ComponentEvent
@@ -57,6 +58,7 @@ RECORDS: dict[str, type] = {
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, MostAnomalous, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
         *(FoldCounts, HeldOutSums, OpenGroup),
+        DriftStatistics,
     )
 }
 

@@ -51,10 +51,10 @@ _exit_skip = click.option(
 )
 _quiet = click.option("--quiet", is_flag=True, help="Print only warnings and the last line.")
 _EPILOGUE = (
-    "Exit codes: 0 done, 2 command line, 10 not converged where the job makes that an error, "
-    "65 data invalid, 66 input not found, 69 cluster, storage or an optional package unavailable, "
-    "70 internal error, 73 output exists with another job, 74 output cannot be written, "
-    "75 stopped by a signal, 78 job file invalid, 99 finished before (with --exit-skip)."
+    "Exit codes: 0 done, 2 command line, 10 not converged and 20 drift where the job makes them an "
+    "error, 65 data invalid, 66 input not found, 69 cluster, storage or an optional package "
+    "unavailable, 70 internal error, 73 output exists with another job, 74 output cannot be "
+    "written, 75 stopped by a signal, 78 job file invalid, 99 finished before (with --exit-skip)."
 )
 
 

@@ -10,6 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from dgmm.config.earlier_model_checks import (
+    RUNS,
+    earlier_model_problems,
+    last_left_out,
+    start_method,
+)
 from dgmm.config.expected_values import expected, schema_of
 from dgmm.config.merging import MOST_MERGED
 from dgmm.config.problems import KeyPath, Problem
@@ -24,6 +30,8 @@ Kind = Literal["run", "predict", "any"]
 #: Keys of data that only tables, and only labelled arrays, have.
 _TABULAR = ("columns", "id", "describe", "csv")
 _WEIGHTS = ("array", "column", "cos")
+#: Keys of what a job reads.
+_INPUTS = (("data", "path"), ("model", "path"), *RUNS)
 _LABELLED = ("variables", "sample_dims", "feature_dims", "select", "concat_dim")
 
 
@@ -32,7 +40,6 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
     if isinstance(parsed.value, dict):
         yield from _model(parsed, kind)
         yield from _prior(parsed)
-        yield from _initialisation(parsed)
         yield from _several_models(parsed)
         yield from _held_out(parsed)
         yield from _cluster(parsed)
@@ -42,6 +49,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _kinds_of_input(parsed)
         yield from _weights(parsed)
         yield from _preprocess(parsed)
+        yield from earlier_model_problems(parsed)
         yield from _paths(parsed)
 
 
@@ -86,9 +94,11 @@ def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
     several = [k for k in ("n_components", "covariance_type") if _is_several(model.get(k))]
     if not several:
         return
-    if _section(parsed, "initialisation").get("method") == "given":
+    start = _section(parsed, "initialisation")
+    if start_method(start) == "given":
         text = f"contradicts several values of model.{several[0]}: a given start is of one model"
-        yield _problem(parsed, ("initialisation", "method"), text)
+        key = "method" if "method" in start else "model"
+        yield _problem(parsed, ("initialisation", key), text)
     if model.get("max_iter") == 0:
         text = f"contradicts several values of model.{several[0]}: models are compared after EM"
         yield _problem(parsed, ("model", "max_iter"), text)
@@ -144,17 +154,6 @@ def _prior(parsed: ParsedYaml) -> Iterator[Problem]:
     if model.get("inference") == "variational" and marginalises:
         text = "contradicts data.missing: marginalise; write inference: map, or missing: drop"
         yield _problem(parsed, ("model", "inference"), text)
-
-
-def _initialisation(parsed: ParsedYaml) -> Iterator[Problem]:
-    section = _section(parsed, "initialisation")
-    method = section.get("method", "kmeans")
-    if method == "given" and "model" not in section:
-        text = "missing; method: given needs the directory of a model to start from"
-        yield _problem(parsed, ("initialisation", "model"), text)
-    if method != "given" and "model" in section:
-        text = "contradicts method; to start from this model write method: given"
-        yield _problem(parsed, ("initialisation", "model"), text)
 
 
 def _cluster(parsed: ParsedYaml) -> Iterator[Problem]:
@@ -282,8 +281,8 @@ def _paths(parsed: ParsedYaml) -> Iterator[Problem]:
     output = _section(parsed, "output").get("path")
     if not isinstance(output, str) or not output:
         return
-    for path in (("data", "path"), ("model", "path"), ("initialisation", "model")):
-        found = _section(parsed, path[0]).get(path[1])
+    for path in _INPUTS:
+        found = last_left_out(path, _section(parsed, path[0]).get(path[1]))
         given = [p for p in (found if isinstance(found, list) else [found]) if isinstance(p, str)]
         places = [place for p in given if p for place in _places(p, parsed, path)]
         if any(_overlap(output, place) for place in places):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from dgmm.config.choices import Choice
 from dgmm.config.model_choices import CovarianceTypes, Sizes
@@ -91,4 +91,14 @@ class InitialisationSettings(Settings):
     metrics in turn; 0 takes one start in each metric to all rows and compares them there. `auto`
     is 16, fewer where they would take long or rows are fewer than free parameters."""
     model: LocalPath | None = None
-    """A model directory to start from; needs `method: given`."""
+    """A model to start from, with `method: given`, which it stands for: a model directory, a run
+    directory, or `last`, the newest finished run of the same features in the directory that holds
+    `output.path`; where there is none yet, the start is that of `kmeans`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given_model(cls, value: Any) -> Any:
+        """A model alone says which method is meant."""
+        if isinstance(value, dict) and value.get("model") is not None and "method" not in value:
+            return {**value, "method": "given"}
+        return value

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from dgmm.config.anomaly_settings import AnomalyRule, AnomalySettings
 from dgmm.config.choices import Choice
+from dgmm.config.earlier_model import AdaptSettings, MonitorSettings
 from dgmm.config.merging import MergingSettings
 from dgmm.config.model_settings import (
     InitialisationSettings,
@@ -219,6 +220,10 @@ class Job(Settings):
     """Steps that features are transformed by before the fit, one behind the other. They are fitted
     to the rows, kept in the model and applied by `dgmm predict`; null fits the values as they
     are."""
+    monitor: MonitorSettings = MonitorSettings()
+    """Whether an earlier run's model still describes the rows, with an alarm where it does not."""
+    adapt: AdaptSettings = AdaptSettings()
+    """Adapt the model of `initialisation` to the rows in place of a fit."""
     checkpoint: CheckpointSettings = CheckpointSettings()
     """How often the state of a run is saved."""
     storage: StorageSettings = StorageSettings()
@@ -286,6 +291,10 @@ class Job(Settings):
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
             if self.output.clusters or self.merging != MergingSettings():
                 fields["merging"] = job["merging"]
+        if self.monitor.against is not None:
+            fields["monitor"] = {"against": self.monitor.against}
+        if self.adapt.relevance is not None:
+            fields["adapt"] = job["adapt"]
         return fields
 
 

@@ -132,7 +132,7 @@ class RunDirectory:
             )
         self.record = cast("RunRecord", previous)
         return RunResult(
-            int(exit_code_of(str(previous.get("outcome")), self._job)),
+            int(exit_code_of(previous, self._job)),
             "done",
             str(previous.get("outcome")),
             f"finished before ({previous.get('ended')}), nothing to do",
@@ -195,7 +195,7 @@ class RunDirectory:
         self.record["warnings"].append(text)
         self.write()
         self.forget_state(REBUILD_STATE)
-        code = exit_code_of(str(self.record.get("outcome")), self._job)
+        code = exit_code_of(self.record, self._job)
         return RunResult(int(code), "done", str(self.record.get("outcome")), text, self.shown)
 
     def finish(self, outcome: str, message: str, exit_code: int) -> RunResult:

@@ -21,7 +21,7 @@ def first_record(
     warnings: Sequence[str],
 ) -> RunRecord:
     """The record of a run that begins, or resumes what `before` records."""
-    return {
+    record: RunRecord = {
         "schema_version": SCHEMA_VERSION,
         "command": command,
         "status": "running",
@@ -46,3 +46,6 @@ def first_record(
         "environment": before.get("environment"),
         "seed": job.seed,
     }
+    if "earlier_run" in before:  # it stays the same, whatever has finished since
+        record["earlier_run"] = before["earlier_run"]
+    return record

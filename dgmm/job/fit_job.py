@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from dgmm.config import Job
 from dgmm.data.stored_dataset import StoredDataset
@@ -15,15 +15,18 @@ from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
+from dgmm.job.adapting import adapted_start, as_adapted, without_em
 from dgmm.job.anomalies import list_anomalies
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
+from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
-from dgmm.job.given_start import given_model, given_parameters
+from dgmm.job.given_start import given_parameters
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.monitoring import monitor
 from dgmm.job.output_stage import OutputStage
 from dgmm.job.planning import plan_for
 from dgmm.job.prepare_stage import note_steps, steps_of, with_repairs, with_rows, with_steps
@@ -33,14 +36,12 @@ from dgmm.job.row_weights import beside_prepared_rows
 from dgmm.job.run_resources import RunResources, run_resources
 from dgmm.job.stages import (
     describe_data,
-    open_data,
     output_format,
     save_run_model,
 )
 from dgmm.job.sweep_stage import fit_several, note_sweep
 from dgmm.job.user_means import user_means_record
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import model_digest
 from dgmm.run_record import Preprocess
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 
@@ -81,22 +82,6 @@ def run_job(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FitInputs:
-    """The data, the model that the job starts from if it names one, and what tells them apart."""
-
-    dataset: StoredDataset
-    start: MixtureModel | None
-    fingerprint: dict[str, Any]
-
-    @classmethod
-    def of(cls, job: Job) -> Self:
-        """Opened; of the data nothing but metadata is read."""
-        dataset, start = open_data(job), given_model(job)
-        own = {} if start is None else {"start": model_digest(start)}
-        return cls(dataset, start, dataset.fingerprint() | own)
-
-
 def _run(
     job: Job,
     inputs: FitInputs,
@@ -107,6 +92,8 @@ def _run(
     accept_cost: bool,
 ) -> RunResult:
     """Everything but the report."""
+    if inputs.last is not None:
+        directory.record["earlier_run"] = inputs.last.record()
     _note_data(job, inputs.dataset, inputs.fingerprint, directory, recording)
     keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
     work = partial(_fitted_and_scored, job, inputs, directory, recording, **keys)
@@ -129,9 +116,7 @@ def _fitted_and_scored(
         job, directory, recording, plan, data, accept_versions=accept_versions
     ) as work:
         dataset = with_rows(job, dataset, directory, work.executor, recording)
-        result = _fitted(
-            job, dataset, inputs.start, directory, recording, work, accept_cost=accept_cost
-        )
+        result = _fitted(job, dataset, inputs, directory, recording, work, accept_cost=accept_cost)
         total, model = _scored(job, dataset, result, directory, recording, work)
         deliver(job, dataset, model.n_components, directory, work.executor, recording)
         listed = total.most_anomalous
@@ -150,7 +135,7 @@ def _fitted_and_scored(
 def _fitted(
     job: Job,
     dataset: StoredDataset,
-    start: MixtureModel | None,
+    inputs: FitInputs,
     directory: RunDirectory,
     recording: RecordingListener,
     work: RunResources,
@@ -162,13 +147,18 @@ def _fitted(
     note_steps(steps, directory, recording)
     rows = beside_prepared_rows(job, dataset, directory).with_cache(work.plan.cache_budget)
     recording.rewind(_reached(state.em_state()))
-    settings = [replace(one, accept_cost=accept_cost) for one in fit_settings(job)]
+    monitor(job, rows, inputs.monitored, inputs.last, directory, recording, work)
+    settings = [
+        replace(one, accept_cost=accept_cost)
+        for one in fit_settings(job, has_start=inputs.start is not None)
+    ]
     several: Sweep | None = None
     try:
         require_known_cost_accepted(job, dataset, work.executor, is_accepted=accept_cost)
         if len(settings) == 1:
-            given = given_parameters(start)
-            result = fit(rows, work.executor, settings[0], recording, given, progress=state)
+            start = adapted_start(job, rows, inputs, directory, recording, work)
+            given, own = given_parameters(start), without_em(settings[0], inputs)
+            result = fit(rows, work.executor, own, recording, given, progress=state)
         else:
             complete = partial(with_steps, dataset=dataset)
             result, several = fit_several(job, rows, settings, directory, recording, work, complete)
@@ -176,6 +166,7 @@ def _fitted(
         directory.record["missing"] = error.cost.record()  # `plan` reads it
         raise
     result = replace(result, model=with_steps(result.model, dataset))
+    result = as_adapted(result, inputs)
     result = with_clusters(job, result, directory, recording)
     note_fit(directory, result)
     if several is not None:

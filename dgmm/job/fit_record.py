@@ -14,6 +14,7 @@ from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
+from dgmm.job.monitoring import alarm_message
 from dgmm.job.result import exit_code_of
 from dgmm.job.stages import warn_of_underflow
 from dgmm.mixture.criteria import criteria
@@ -136,9 +137,11 @@ def conclusion(
     iterations = f"{result.chosen.n_iter} iteration{'s' * (result.chosen.n_iter != 1)}"
     mean = directory.record["mean_log_likelihood"]
     likelihood = "no row has a density" if mean is None else f"mean log-likelihood {mean:.6g}"
-    code = exit_code_of(outcome.name, job)
+    code = exit_code_of(directory.record | {"outcome": outcome.name}, job)
+    drift = alarm_message(directory.record.get("drift"))
     if outcome is Outcome.CONVERGED:
-        return outcome.name, f"converged after {iterations}: {likelihood}", code
+        return outcome.name, f"converged after {iterations}: {likelihood}{drift}", code
     if not outcome.has_converged and job.on_not_converged == "warn":
         listener.warning(f"{outcome.name}: {outcome.value}")
-    return outcome.name, f"{outcome.name} after {iterations}: {likelihood}; {outcome.value}", code
+    text = f"{outcome.name} after {iterations}: {likelihood}; {outcome.value}{drift}"
+    return outcome.name, text, code

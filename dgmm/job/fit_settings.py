@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dgmm.config import Job
+from dgmm.config.earlier_model import LAST
 from dgmm.errors import JobFileError
 from dgmm.fitting.prior_settings import PRIOR_KEYS, TYPE_KEY, PriorSettings
 from dgmm.fitting.settings import FitSettings
 
+#: How the first of scheduled runs begins, which has no run to start from.
+FIRST_METHOD = "kmeans"
 
-def fit_settings(job: Job) -> tuple[FitSettings, ...]:
+
+def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]:
     """The settings of the fit of each model that the job asks for.
+
+    Parameters
+    ----------
+    job
+        The job.
+    has_start
+        Whether there is a model where it starts from one: there may be no last run yet.
 
     Raises
     ------
@@ -22,6 +33,7 @@ def fit_settings(job: Job) -> tuple[FitSettings, ...]:
     if not job.models:
         raise JobFileError("model.n_components is missing")
     first, *_ = job.models
+    method = start.method if has_start or start.model != LAST else FIRST_METHOD
     settings = FitSettings(
         n_components=first[0],
         covariance_type=first[1],
@@ -32,7 +44,7 @@ def fit_settings(job: Job) -> tuple[FitSettings, ...]:
         reg_covar_relative=m.reg_covar_relative,
         acceleration=m.acceleration,
         on_collapse=m.on_collapse,
-        method=start.method,
+        method=method,
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
         missing=job.data.missing,

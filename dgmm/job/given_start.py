@@ -10,15 +10,21 @@ from dgmm.model.model_files import load_model
 from dgmm.storage.atomic_files import plain
 
 
-def given_model(job: Job) -> MixtureModel | None:
-    """The saved model that the job starts from, if it names one.
+def given_model(job: Job, path: str | None) -> MixtureModel | None:
+    """The saved model that the job starts from, if there is one.
+
+    Parameters
+    ----------
+    job
+        The job.
+    path
+        What `initialisation.model` names; None for nothing.
 
     Raises
     ------
     JobFileError
         If the job asks for another mixture than that.
     """
-    path = job.initialisation.model
     if path is None:
         return None
     start, wanted = load_model(path), (job.model.n_components, job.model.covariance_type)

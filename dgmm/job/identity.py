@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.config.earlier_model import LAST
 from dgmm.data.formats import DataSource
 from dgmm.terminal_text import listed
 
-#: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`.
-_PATHS = {"path", "model"}
+#: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`,
+#: `monitor.against`.
+_PATHS = {"path", "model", "against"}
+#: Those of them where `last` is no path.
+_RUNS = {"model", "against"}
 
 
 def identity(job: Job) -> dict[str, Any]:
     """What makes two jobs the same: data, model, start, seed and products."""
     fields = job.fingerprint_fields()
     return {
-        name: {k: _absolute(v) if k in _PATHS else v for k, v in section.items()}
+        name: {k: _absolute(v) if _is_path(k, v) else v for k, v in section.items()}
         if isinstance(section, Mapping)
         else section
         for name, section in fields.items()
@@ -51,6 +55,10 @@ def data_source(job: Job, model_features: tuple[str, ...] = ()) -> DataSource:
         weight_cosine=data.weights.cos,
         model_features=model_features,
     )
+
+
+def _is_path(key: str, value: Any) -> bool:
+    return key in _PATHS and not (key in _RUNS and value == LAST)
 
 
 def _absolute(path: str | list[str] | None) -> str | list[str] | None:

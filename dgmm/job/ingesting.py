@@ -17,7 +17,7 @@ from dgmm.fitting.missing_cost import MOST_COST
 from dgmm.ingest.prepare import PreparedTarget, counted_missing, is_prepared, opened, prepare
 from dgmm.job.accepted_cost import known_cost
 from dgmm.job.directory import RunDirectory
-from dgmm.job.fit_job import FitInputs
+from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.identity import fingerprint
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.lock_beside import locked_beside

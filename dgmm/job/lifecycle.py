@@ -49,7 +49,7 @@ Work = Callable[[Job, T, RunDirectory, RecordingListener], RunResult]
 def run_recorded(
     job: Job,
     listener: Listener,
-    read: Callable[[Job], T],
+    read: Callable[[Job, Mapping[str, Any]], T],
     work: Work[T],
     *,
     accept_versions: bool,
@@ -62,7 +62,8 @@ def run_recorded(
     job, listener
         What to do, and who hears of it.
     read
-        Opens the inputs; of the data nothing but metadata and listings is read.
+        Opens the inputs, by the job and the record of the attempt that is resumed, or that has
+        finished; of the data nothing but metadata and listings is read.
     work
         Everything but the report.
     accept_versions
@@ -79,10 +80,11 @@ def run_recorded(
     with RunDirectory.opened(job, listener) as directory:
         refuse_lost_state(directory.folder, directory.previous, job.model.max_iter)
         if directory.is_finished and not (rebuild and directory.can_save_model_again):
-            result = _finished(job, directory, read(job), listener, rebuild)
+            inputs = read(job, directory.previous or {})
+            result = _finished(job, directory, inputs, listener, rebuild)
         else:
             # Before anything is written: a state of other data is left as it is.
-            seen = read(job) if directory.is_resumed else None
+            seen = read(job, directory.previous or {}) if directory.is_resumed else None
             changes: list[str] = []
             if seen is not None:
                 changes = accepted_changes(
@@ -94,7 +96,7 @@ def run_recorded(
             with directory.recorded(job.command, listener) as recording:
                 for text in changes:
                     recording.warning(text)
-                inputs = read(job) if seen is None else seen
+                inputs = read(job, {}) if seen is None else seen
                 with shortages_named(), _rows_named(inputs.dataset.grid):
                     result = work(job, inputs, directory, recording)
         is_done = directory.record.get("status") == "done"

@@ -178,6 +178,10 @@ class RecordingListener:
         self._log("component", **record)
         self._listener.component(record)
 
+    def drift(self, record: Mapping[str, Any]) -> None:
+        """An earlier model was compared with the rows: how far each component has moved."""
+        self._log("drift", **record)
+
     def warning(self, text: str) -> None:
         """Something the user should look at; an earlier attempt may have given it."""
         self._log("warning", text=text)

@@ -53,6 +53,8 @@ class Plan:
         are fitted; the models of a group share every pass.
     inference
         What is maximised, in words; empty where it is the likelihood.
+    monitor
+        What a model of an earlier run is read against, in words; empty where none is.
     """
 
     shape: tuple[int, int]
@@ -74,6 +76,7 @@ class Plan:
     models: tuple[str, ...] = ()
     n_groups: int = 1
     inference: str = ""
+    monitor: str = ""
 
     @property
     def n_places(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dgmm.config import Job
+from dgmm.config.earlier_model import LAST
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
@@ -21,6 +22,8 @@ from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.applied_model import applied_model
+from dgmm.job.earlier_run import monitor_text, n_passes_of_earlier
+from dgmm.job.fit_settings import FIRST_METHOD
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
@@ -120,6 +123,7 @@ def _plan(
         models=_models_text(job, n_groups),
         n_groups=n_groups,
         inference=_inference(job, model),
+        monitor=monitor_text(job),
     )
 
 
@@ -178,7 +182,8 @@ def _reads(job: Job, n_groups: int = 1, n_models: int | None = None) -> int:
     """Reads of all rows at most: the summary, starts, EM of each group, the scoring pass."""
     n_models = len(job.models) if n_models is None else n_models
     held_out = 2 if job.fits_of_a_model > 1 else 0  # rows of the folds counted, and scored
-    return job.model.max_iter * n_groups + 2 + held_out + _reads_of_start(job) * n_models
+    others = 2 + held_out + n_passes_of_earlier(job)
+    return job.model.max_iter * n_groups + others + _reads_of_start(job) * n_models
 
 
 def _models_text(job: Job, n_groups: int) -> tuple[str, ...]:
@@ -279,7 +284,7 @@ def _sizes(job: Job, k: int, covariance_type: str) -> FitSettings:
         covariance_type,
         max_iter=m.max_iter,
         n_init=m.n_init,
-        method=start.method,
+        method=FIRST_METHOD if start.model == LAST else start.method,  # there may be no last run
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
     )

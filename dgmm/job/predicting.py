@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -74,8 +75,9 @@ class PredictionInputs:
     fingerprint: dict[str, Any]
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Job, before: Mapping[str, Any]) -> Self:
         """Opened; of the data nothing but metadata is read."""
+        del before
         model = applied_model(job)
         dataset = open_data(job, model)
         return cls(dataset, model, dataset.fingerprint() | {"model": model_digest(model)})

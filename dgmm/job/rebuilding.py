@@ -123,7 +123,8 @@ def completed_again(job: Job, directory: RunDirectory, text: str) -> RunResult:
     directory.record["warnings"].append(f"{text} ({now()})")
     directory.write()
     outcome = str(directory.record.get("outcome"))
-    return RunResult(int(exit_code_of(outcome, job)), "done", outcome, text, directory.shown)
+    code = int(exit_code_of(directory.record, job))
+    return RunResult(code, "done", outcome, text, directory.shown)
 
 
 def _require_products(job: Job, again: Rescoring, before: Mapping[str, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dgmm.config import Job
 from dgmm.exit_codes import ExitCode
@@ -22,8 +24,15 @@ class RunResult:
     was_finished: bool = False
 
 
-def exit_code_of(outcome: str, job: Job) -> ExitCode:
-    """What a run with that outcome returns, by the job's `on_not_converged`."""
+def exit_code_of(record: Mapping[str, Any], job: Job) -> ExitCode:
+    """What a run with that record returns, by the job's `monitor.on_drift` and `on_not_converged`.
+
+    An alarm goes before an end without convergence: rows of another kind may be its cause.
+    """
+    alarms = (record.get("drift") or {}).get("alarms")
+    if alarms and job.monitor.on_drift == "error":
+        return ExitCode.DRIFT
+    outcome = str(record.get("outcome"))
     ends = outcome in Outcome.__members__ and not Outcome[outcome].has_converged
     if ends and job.on_not_converged == "error":
         return ExitCode.NOT_CONVERGED

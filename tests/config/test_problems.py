@@ -225,9 +225,44 @@ CASES = {
         "4:18: anomalies.top: found 10001, expected",
     ),
     "given without model": (JOB + "initialisation: {method: given}\n", "model: missing; method"),
-    "model without given": (
-        JOB + "initialisation: {model: runs/m}\n",
+    "model with another method": (
+        JOB + "initialisation: {model: runs/m, method: kmeans}\n",
         "4:18: initialisation.model: contradicts method",
+    ),
+    "monitor without a model": (
+        JOB + "monitor: {on_drift: error}\n",
+        "4:11: monitor.on_drift: without effect; monitor.against is missing",
+    ),
+    "monitor of fitted steps": (
+        JOB + "preprocess: [{standardise: {}}]\nmonitor: {against: last}\n",
+        "5:1: monitor: contradicts preprocess.standardise, whose numbers",
+    ),
+    "adapt without a model": (
+        JOB + "adapt: {relevance: 16}\n",
+        "4:1: adapt: needs a model to adapt; write initialisation",
+    ),
+    "adapt and EM": (
+        with_model("n_components: 8, max_iter: 5")
+        + "initialisation: {model: runs/m}\nadapt: {relevance: 16}\n",
+        "model.max_iter: contradicts adapt, which makes one step",
+    ),
+    "adapt and a prior": (
+        with_model("n_components: 8, inference: map")
+        + "initialisation: {model: last}\nadapt: {relevance: 16}\n",
+        "model.inference: contradicts adapt, whose prior is the earlier model",
+    ),
+    "last of several models": (
+        with_model("n_components: [2, 3]") + "initialisation: {model: last}\n",
+        "initialisation.model: contradicts several values of model.n_components: a given start",
+    ),
+    "adapt a shared covariance": (
+        with_model("n_components: 8, covariance_type: tied")
+        + "initialisation: {model: last}\nadapt: {relevance: 16, parameters: [covariances]}\n",
+        "adapt.parameters: contradicts model.covariance_type: tied",
+    ),
+    "adapt a parameter twice": (
+        JOB + "initialisation: {model: last}\nadapt: {relevance: 1, parameters: [means, means]}\n",
+        "adapt.parameters: found",
     ),
     "run with a model": (with_model("path: runs/m"), "2:9: model.path: names a fitted model"),
     "output is input": (JOB.replace("runs/x", "data/x.zarr/"), "3:16: output.path: lies at, in or"),

@@ -78,6 +78,15 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
         },
         "merging": {"max_entropy": 0.01, "n_clusters": None},
         "anomalies": dict.fromkeys(("quantile", "rate", "log_density", "top")),
+        "monitor": {
+            "against": None,
+            "on_drift": "warn",
+            "hellinger": 0.1,
+            "weight": 0.02,
+            "anomaly_ratio": 2.0,
+            "significance": 3.0,
+        },
+        "adapt": {"relevance": None, "parameters": ["means"]},
         "initialisation": {
             "method": "kmeans",
             "sample_rows": "auto",

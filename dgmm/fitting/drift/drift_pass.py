@@ -16,11 +16,11 @@ from dgmm.fitting.em.data_pass import statistics_of
 from dgmm.fitting.em.e_step_request import EStepRequest, seen
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import CentredKernel, Guard, Workspace
-from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.marginal import MarginalKernel, PreparedParts
 from dgmm.mixture.sufficient_statistics import Statistics, merged_weight
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import model_digest
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce
@@ -124,9 +124,8 @@ def kernel_of(model: MixtureModel, missing: MissingPolicy) -> CentredKernel | Ma
 
 
 def drift_pass_name(model: MixtureModel, missing: MissingPolicy) -> str:
-    """What tells this pass from that of any other model."""
-    kernel, threshold = kernel_of(model, missing), model.anomaly_threshold
-    return f"drift {digest_of_kernels([kernel])} {threshold!r}"
+    """What tells this pass from that of any other model; a file may bear this name."""
+    return f"drift-{model_digest(model)[:16]}-{missing.value}"
 
 
 def drift_pass(

@@ -93,12 +93,12 @@ def plain_step(model: MixtureModel, X: Array, w: Array) -> tuple[Array, Array, A
 
 def of_family(name: str, counts: Array, scatters: Array, scale: Array) -> Array:
     """Covariances of maximum likelihood of the family, as (k, d, d)."""
-    if name == "tied":
-        return np.array([scatters.sum(axis=0) / counts.sum()] * len(counts))
     S = scatters / counts[:, None, None]
-    if name == "full":
+    if name.startswith("tied"):
+        S = np.array([scatters.sum(axis=0) / counts.sum()] * len(counts))
+    if name in ("full", "tied"):
         return S
-    if name == "diag":
+    if name.endswith("diag"):
         return np.array([np.diag(np.diag(one)) for one in S])
     return np.array([np.diag(scale**2) * np.mean(np.diag(one) / scale**2) for one in S])
 
@@ -131,8 +131,8 @@ def test_drift_is_one_plain_step_of_em_on_the_new_rows(family: Family, weighted:
         delta = means[j] - model.means[j]
         shift = np.sqrt(delta @ np.linalg.solve(old[j], delta))
         B = plain_distance(model.means[j], old[j], means[j], covariances[j])
-        own = {"full": 3, "diag": 2, "spherical": 1}.get(family.name)
-        p = 2 + (3 * counts[j] / w.sum() if own is None else own)
+        own = {"full": 3, "diag": 2, "spherical": 1, "tied": 3}[family.name.removeprefix("tied_")]
+        p = 2 + own * (counts[j] / w.sum() if family.is_shared else 1.0)
         assert drift.shifts[j] == pytest.approx(shift, rel=1e-8)
         assert drift.distances[j] == pytest.approx(B, rel=1e-7)
         assert drift.hellinger[j] == pytest.approx(np.sqrt(1 - np.exp(-B)), rel=1e-7)

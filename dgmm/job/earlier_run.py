@@ -1,0 +1,178 @@
+"""Models of earlier runs: the newest run beside this one, and what its model was fitted to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from dgmm.config import Job
+from dgmm.config.earlier_model import LAST
+from dgmm.drift_record import EarlierRun
+from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
+from dgmm.fitting.drift.measure import FittedRows
+from dgmm.job.products import MODEL, MODEL_FILES
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.model.model_files import load_model, model_digest
+from dgmm.run_record import read
+from dgmm.storage.atomic_files import read_json
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EarlierModel:
+    """A saved model, where it lies, and what it was fitted to."""
+
+    path: str
+    model: MixtureModel
+    before: FittedRows
+
+    @classmethod
+    def of(cls, path: str) -> Self:
+        """The model of a model directory or a run directory.
+
+        Raises
+        ------
+        InputNotFoundError, DataError
+            If there is none, or it is damaged.
+        """
+        model = load_model(path)
+        folder = Path(path)
+        if not (folder / "model.json").exists():
+            folder = folder / MODEL
+        n_rows = _fitted_rows(read_json(folder / "model.json"))
+        return cls(path, model, FittedRows(n_rows, _regularisation(folder.parent, model)))
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The run that `last` stands for; `path` is None where there is none, `reason` says why."""
+
+    path: str | None
+    digest: str | None = None
+    reason: str = ""
+
+    def record(self) -> EarlierRun:
+        """As run.json has it."""
+        return {"path": self.path, "model_digest": self.digest, "reason": self.reason}
+
+
+def last_run(job: Job, features: Sequence[str], before: Mapping[str, Any]) -> LastRun | None:
+    """What `last` stands for in a job; None where the job does not name it.
+
+    It is the run that ended last of those that lie beside the job's own run directory, are finished
+    fits, and have the same features. A run that resumes keeps what it has found, whatever has
+    finished since.
+
+    Parameters
+    ----------
+    job, features
+        The job, and the names of its features.
+    before
+        The record of an earlier attempt at this job.
+    """
+    named = (job.initialisation.model, job.monitor.against)
+    if LAST not in named:
+        return None
+    pinned = before.get("earlier_run")
+    if isinstance(pinned, Mapping):
+        return LastRun(pinned["path"], pinned["model_digest"], pinned["reason"])
+    return _newest(Path(job.output.path), features)
+
+
+def n_passes_of_earlier(job: Job) -> int:
+    """Passes of earlier models at most: one for each that the job names."""
+    adapted = None if job.adapt.relevance is None else job.initialisation.model
+    return len({job.monitor.against, adapted} - {None})
+
+
+def monitor_text(job: Job) -> str:
+    """What models of earlier runs take, in words; empty where the job reads none."""
+    n = n_passes_of_earlier(job)
+    if not n:
+        return ""
+    asked = {"monitor": job.monitor.against, "adapt": job.adapt.relevance}
+    does = [key for key, value in asked.items() if value is not None]
+    return f"{n} pass{'es' * (n > 1)} more before the fit: {' and '.join(does)}"
+
+
+def require_same(last: LastRun, model: MixtureModel) -> None:
+    """Refuse another model than the one that an attempt before this one has found there.
+
+    Raises
+    ------
+    OutputExistsError
+        If the model was replaced meanwhile.
+    """
+    if last.digest is not None and model_digest(model) != last.digest:
+        raise OutputExistsError(
+            f"the model of {last.path} is another than the one that this run began with: put it "
+            "back, or remove this run directory to begin anew"
+        )
+
+
+def _newest(own: Path, features: Sequence[str]) -> LastRun:
+    found: list[tuple[str, str, Path]] = []
+    n_others = 0
+    for path, record in _finished(own):
+        names = (record.get("data") or {}).get("feature_names") or ()
+        if {*names} == {*features}:
+            found.append((str(record.get("ended")), path.name, path))
+        else:
+            n_others += 1
+    place = own.parent
+    if not found:
+        others = f"; {n_others} there have other features" if n_others else ""
+        return LastRun(None, None, f"no finished run of these features lies in {place}{others}")
+    path = max(found)[2]
+    return LastRun(str(path), model_digest(load_model(path)))
+
+
+def _finished(own: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Finished fits beside a run directory, with their records."""
+    try:
+        beside = sorted(own.parent.iterdir())
+    except OSError:
+        return
+    here = os.path.realpath(own)
+    for path in beside:
+        # A link such as `latest` names a run that is there under its own name.
+        if path.is_symlink() or os.path.realpath(path) == here:
+            continue
+        if not all((path / MODEL / name).is_file() for name in MODEL_FILES):
+            continue
+        try:
+            record = read(read_json(path / "run.json"))
+        except (DataError, InputNotFoundError):
+            continue
+        if record.get("command") == "run" and record.get("status") == "done":
+            yield path, record
+
+
+def _fitted_rows(description: Mapping[str, Any]) -> float | None:
+    """Rows that a model was fitted to, by its model.json; None where that does not say."""
+    n_rows, weights = description.get("n_rows"), description.get("row_weights")
+    if isinstance(weights, Mapping):
+        n_rows = weights.get("sum" if weights.get("kind") == "counts" else "n_eff")
+    if isinstance(n_rows, int | float) and 0 < n_rows < float("inf"):
+        return float(n_rows)
+    return None
+
+
+def _regularisation(run: Path, model: MixtureModel) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What the model's fit added to variances (d,), standardised; the usual share if unknown."""
+    try:
+        asked = read(read_json(run / "run.json")).get("job", {}).get("model", {})
+    except (DataError, InputNotFoundError):
+        asked = {}
+    units = model.standardisation
+    if asked.get("inference", "maximum_likelihood") == "map":
+        return np.zeros(model.n_features)
+    absolute, share = asked.get("reg_covar", 0.0), asked.get("reg_covar_relative", 1e-6)
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(
+            float(absolute) / units.scale**2 + float(share) * units.standardised_variance
+        )
