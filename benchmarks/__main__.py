@@ -35,6 +35,7 @@ BENCHMARKS = {
     "weights": "weights",
     "prepare": "preparing",
     "sweep": "sweep_cost",
+    "choose": "choosing",
 }
 
 

