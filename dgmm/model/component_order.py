@@ -136,8 +136,8 @@ class OrderedComponents:
         """
         if self.clusters is None:
             raise DataError(
-                "the model has no clusters: merge_components(X) makes them, as does a job with "
-                "output.clusters"
+                "the model has no clusters: merge_components(X) makes them, as does a job that "
+                "merges components"
             )
         return as_given(X, scored_rows(X, self, "clusters"), "clusters")
 
