@@ -12,7 +12,7 @@ from dgmm.anomaly_record import Anomaly, AnomalyTable
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
 from dgmm.record_schema import schema_of
-from dgmm.selection_record import Selection
+from dgmm.selection_record import Selection, StabilityRecord
 
 SCHEMA_VERSION = 2
 
@@ -242,6 +242,7 @@ class RunRecord(FirstRecord, total=False):
     earlier_run: EarlierRun
     drift: Drift
     adaptation: Adaptation
+    stability: StabilityRecord
 
 
 #: Keys that every record has.

@@ -102,3 +102,19 @@ class Selection(_HeldOutKeys):
     failed: dict[str, str]
     refitted: list[RefittedRecord]
     fallen: list[ModelName]
+
+
+class StabilityRecord(TypedDict):
+    """How alike the components of fits to two halves of the sample are, at random, over `splits`.
+
+    `jaccard` has the mean coefficient of each component of the model, `by_split` those of each
+    split; below `threshold` a component is not found again in other rows.
+    """
+
+    splits: int
+    threshold: float
+    sample_rows: int
+    is_stable: bool
+    worst_component: int
+    jaccard: list[float]
+    by_split: list[list[float]]

@@ -42,7 +42,8 @@ LIBRARY_PACKAGE = {
     "jinja2": "report",
     "sklearn": "sklearn_classes",
 }
-SCIPY_PARTS = {"special", "stats", "cluster"}  # scipy.linalg brings a second BLAS, with other bits
+#: scipy.linalg brings a second BLAS, with other bits; `optimize` matches components, without any.
+SCIPY_PARTS = {"special", "stats", "cluster", "optimize"}
 #: Old names of the design (docs/glossary.md has today's) that mean nothing else in this field.
 OLD_WORDS = re.compile(
     r"(?<![a-z])(rehears\w*|patien(ce|tly)|workplace|lettering|headline|thinn(ed|ing)|admission"

@@ -36,6 +36,7 @@ from dgmm.fitting.restarts import Start, Starts
 from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.fitting.selection.fold_preparation import FoldCounts
 from dgmm.fitting.selection.held_out_sums import HeldOutSums, OpenGroup
+from dgmm.fitting.selection.stability import Stability
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.parameters import Estimate, Parameters
@@ -57,7 +58,7 @@ RECORDS: dict[str, type] = {
         *(WeightSummary, PartialWeights, WeightSums, RowOfWeight),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, MostAnomalous, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
-        *(FoldCounts, HeldOutSums, OpenGroup),
+        *(FoldCounts, HeldOutSums, OpenGroup, Stability),
         DriftStatistics,
     )
 }

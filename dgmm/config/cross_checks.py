@@ -115,15 +115,19 @@ def _several_models(parsed: ParsedYaml) -> Iterator[Problem]:
 def _held_out(parsed: ParsedYaml) -> Iterator[Problem]:
     """Folds where nothing is held out, or where models would be compared and there is one."""
     section, model = _section(parsed, "selection"), _section(parsed, "model")
+    if "path" in model:
+        for key, asked in (("criterion", "held_out"), ("stability", True)):
+            if section.get(key) == asked:
+                text = "contradicts model.path: it is of a fit, and nothing is fitted; remove it"
+                yield _problem(parsed, ("selection", key), text)
+        return
     if section.get("criterion", "bic") != "held_out":
         for key, default in (("folds", 5), ("fold_rows", 1)):
             if section.get(key, default) != default:
                 text = "belongs to held-out rows; write criterion: held_out, or remove this key"
                 yield _problem(parsed, ("selection", key), text)
         return
-    if "path" not in model and not any(
-        _is_several(model.get(key)) for key in ("n_components", "covariance_type")
-    ):
+    if not any(_is_several(model.get(key)) for key in ("n_components", "covariance_type")):
         text = "held_out compares models; give several in model.n_components, or remove this key"
         yield _problem(parsed, ("selection", "criterion"), text)
     if _section(parsed, "initialisation").get("method") == "kmeans_parallel":

@@ -281,7 +281,7 @@ class Job(Settings):
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
         fields["outputs"] = products
-        if len(self.models) > 1:
+        if len(self.models) > 1 or (self.models and self.selection.stability):
             fields["selection"] = job["selection"]
         if self.preprocess is not None:  # earlier identities have no such key
             fields["preprocess"] = job["preprocess"]

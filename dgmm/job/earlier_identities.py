@@ -33,6 +33,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("selection", "criterion"): "bic",
     ("selection", "folds"): 5,
     ("selection", "fold_rows"): 1,
+    ("selection", "stability"): False,
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

@@ -34,6 +34,7 @@ from dgmm.job.rebuilding import Rescoring, rebuild_outputs, saved_model
 from dgmm.job.result import RunResult
 from dgmm.job.row_weights import beside_prepared_rows
 from dgmm.job.run_resources import RunResources, run_resources
+from dgmm.job.stability import note_stability
 from dgmm.job.stages import (
     describe_data,
     output_format,
@@ -171,6 +172,8 @@ def _fitted(
     note_fit(directory, result)
     if several is not None:
         note_sweep(directory, several)
+    fitted = settings[0] if several is None else several.chosen.settings
+    note_stability(job, result, fitted, directory, recording, work)
     _save(directory, result.model, result, recording)
     return result
 

@@ -25,6 +25,7 @@ from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
 from dgmm.report.selection import selection_figure, selection_table
+from dgmm.report.stability import stability_table
 from dgmm.report.tables import (
     component_log_table,
     component_table,
@@ -106,7 +107,12 @@ def _separation(record: RunRecord) -> Section:
         merging_figure(record),
     ]
     loadings = None if isinstance(drawn, str) else loadings_table(components, model)
-    tables = [loadings, clusters_table(record), merges_table(record)]
+    tables = [
+        loadings,
+        stability_table(record),
+        clusters_table(record),
+        merges_table(record),
+    ]
     return section_of("separation", "Separation", figures, tables)
 
 

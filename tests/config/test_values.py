@@ -74,6 +74,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "folds": 5,
             "fold_rows": 1,
             "tolerance": 0.01,
+            "stability": False,
             "split_starts": True,
         },
         "merging": {"max_entropy": 0.01, "n_clusters": None},

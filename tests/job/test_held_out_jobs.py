@@ -17,8 +17,10 @@ from dgmm.cli.progress import iteration_words
 from dgmm.config import Job, load_job
 from dgmm.errors import JobFileError
 from dgmm.events import SilentListener
+from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.job import plan_job, plan_table, run_job
 from dgmm.job.accepted_cost import require_few_models
+from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.report import write_report
 from dgmm.run_record import json_schema
 
@@ -132,6 +134,11 @@ def test_the_plan_counts_fits_of_folds_and_many_ask_for_acceptance(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"model": {"path": "run"}}, "selection.criterion: contradicts model.path: it is of a fit"),
+        (
+            {"model": {"path": "run"}, "selection": {"stability": True}},
+            "selection.stability: contradicts model.path: it is of a fit",
+        ),
         ({"model": {"n_components": 3}}, "held_out compares models; give several in model.n_comp"),
         ({"selection": {"folds": 7}}, "selection.folds: belongs to held-out rows; write criterion"),
         ({"selection": {"fold_rows": 7}}, "selection.fold_rows: belongs to held-out rows"),
@@ -156,6 +163,23 @@ def test_what_folds_cannot_be_used_with_is_refused(
     with pytest.raises(JobFileError) as refused:
         load_job(path)
     assert message in str(refused.value)
+
+
+def test_metrics_of_a_fold_are_taken_back_by_its_own_iterations(tmp_path: Path) -> None:
+    keys = {"several_models": True, "has_folds": True}
+    with RecordingListener(tmp_path, [], {}, QUIET, **keys) as listener:
+        for fold in (None, 0, 1):
+            own = {} if fold is None else {"fold": fold}
+            for i in (1, 2, 3):
+                listener.iteration(
+                    {"iteration": i, "restart": 0, "start": "sd 0", "n_components": 2}
+                    | {"covariance_type": "diag", **own}
+                )
+        reached = {None: 3, 0: 1, 1: 2}
+        listener.rewind({CandidateId(0, "sd 0", 2, "diag", f): n for f, n in reached.items()})
+    with (tmp_path / "metrics.csv").open() as file:
+        lines = [(line["fold"], line["iteration"]) for line in csv.DictReader(file)]
+    assert lines == [("", "1"), ("", "2"), ("", "3"), ("0", "1"), ("1", "1"), ("1", "2")]
 
 
 def test_the_command_line_names_the_fold_of_an_iteration() -> None:

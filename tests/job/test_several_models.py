@@ -233,7 +233,9 @@ def test_the_job_file_for_choosing_runs_and_its_models_predict(
     assert len(fitted.models) == 12
     run_job(fitted, QUIET)
     assert (tmp_path / "runs" / "choose" / "models" / "tied-8" / "model.json").is_file()
-    merging = record(tmp_path / "runs" / "choose")["merging"]
+    told = record(tmp_path / "runs" / "choose")
+    merging = told["merging"]
+    assert len(told["stability"]["jaccard"]) == told["selection"]["chosen"]["n_components"]
     clusters = zarr.open_array(str(tmp_path / "runs" / "choose" / "outputs.zarr" / "clusters"))
     assert set(clusters[...].tolist()) <= set(merging["clusters"])
     assert merging["entropy"] is not None

@@ -1,0 +1,87 @@
+"""Stability: components are found again in halves of the rows, or named as not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.events import SilentListener
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.fit import fit
+from dgmm.fitting.selection.stability import Stability, jaccard, matched, stability
+from dgmm.fitting.settings import FitSettings
+
+Array = NDArray[np.float64]
+QUIET = SilentListener()
+
+
+def separated(n: int = 1200) -> Array:
+    """Six clusters of unit variance, 8 apart or more in one of two features."""
+    rng = np.random.default_rng(3)
+    centres = 8.0 * np.array([[i, j] for i in range(3) for j in range(2)])
+    return centres[rng.integers(0, 6, n)] + rng.normal(size=(n, 2))
+
+
+def found(X: Array, k: int, threads: int = 2, weights: Array | None = None) -> Stability:
+    settings = FitSettings(k, n_sample_starts=4)
+    with ThreadExecutor(threads) as executor:
+        model = fit(ArrayDataset(np.nan_to_num(X)), executor, settings, QUIET).model
+        own = replace(settings, missing="marginalise") if np.isnan(X).any() else settings
+        return stability(model, X, weights, own, executor)
+
+
+@pytest.mark.parametrize(("k", "is_stable"), [(6, True), (7, False), (8, False)])
+def test_separated_clusters_are_stable_at_their_number_and_not_above(
+    k: int, is_stable: bool
+) -> None:
+    one = found(separated(), k)
+    assert one.is_stable is is_stable
+    assert one.jaccard.shape == (3, k)
+    if k == 6:
+        assert one.means.min() > 0.95
+    if not is_stable:
+        assert one.means[one.worst] < 0.75
+        # What is seldom seen by an agreement of all rows: most components are found again.
+        assert (one.means > 0.75).sum() >= 3
+        assert f"component {one.worst} has a Jaccard coefficient" in one.describe()
+
+
+def test_threads_change_no_bit_and_rows_that_weigh_nothing_count_for_nothing() -> None:
+    X = separated(600)
+    assert found(X, 4, 1).jaccard.tobytes() == found(X, 4, 3).jaccard.tobytes()
+    far = np.concatenate([X, np.full((40, 2), 1e3)])
+    weights = np.concatenate([np.ones(len(X)), np.zeros(40)])
+    assert found(far, 6, weights=weights).jaccard.shape == (3, 6)
+    coefficients = jaccard(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([3.0, 0.0, 2.0]))
+    assert coefficients.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_rows_that_lack_values_are_labelled_by_what_they_have() -> None:
+    X = separated()
+    X[np.random.default_rng(0).random(len(X)) < 0.1, 1] = np.nan
+    with ThreadExecutor(2) as executor:
+        settings = FitSettings(6, n_sample_starts=4, missing="marginalise")
+        model = fit(ArrayDataset(X), executor, settings, QUIET).model
+        one = stability(model, X, None, settings, executor)
+    assert one.n_rows == len(X)
+    assert one.is_stable
+
+
+def test_a_half_that_cannot_be_fitted_leaves_no_component_stable() -> None:
+    X = separated(30)
+    with ThreadExecutor(1) as executor:
+        settings = FitSettings(20, "spherical", n_sample_starts=0, reg_covar=0.1)
+        model = fit(ArrayDataset(X), executor, settings, QUIET).model
+        one = stability(model, X, None, settings, executor)
+    assert (one.jaccard == 0.0).all()
+    assert not one.is_stable
+
+
+def test_components_are_matched_so_that_the_sum_is_largest() -> None:
+    """Not each to its own best: two would take the same."""
+    assert matched(np.array([[0.9, 0.8], [0.85, 0.0]])) == {0: 1, 1: 0}
+    assert matched(np.array([[0.2, 0.9, 0.1]])) == {0: 1}
