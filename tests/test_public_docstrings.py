@@ -56,7 +56,7 @@ NAMES = list(names())
 #: What `load_model` returns: users call these.
 OF_A_MODEL = (
     *("predict", "predict_proba", "score_samples", "is_anomaly", "explain_anomalies"),
-    *("sample", "to_sklearn"),
+    *("sample", "to_sklearn", "marginal", "conditional", "mahalanobis", "density_level"),
 )
 
 

@@ -17,6 +17,7 @@ from dgmm.mixture.criteria import n_parameters
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.anomalies import AnomalousRows
 from dgmm.model.component_order import OrderedComponents
+from dgmm.model.derived_mixtures import DerivedMixtures
 from dgmm.model.scored_rows import scored_rows
 from dgmm.parameter_names import speaks_python
 from dgmm.runtime.blas_threads import limited_thread
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 
 @speaks_python
 @dataclass(frozen=True, slots=True, eq=False)
-class MixtureModel(AnomalousRows, OrderedComponents):
+class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     """A mixture with the standardisation it was fitted under.
 
     Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results
