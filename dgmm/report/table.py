@@ -10,6 +10,8 @@ from dgmm.report.formatting import value_of
 
 #: Rows and columns that the page shows; report.json has them all.
 _MOST_ROWS, _MOST_COLUMNS = 200, 24
+#: Rows that are not worth folding.
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Table:
         What is left out or has to be known.
     swatches : tuple of str
         One colour a row (`#rrggbb`), drawn before its first cell; empty for none.
+    n_open : int or None
+        Rows that the page shows at once, the others once they are opened; None for all.
     """
 
     title: str
@@ -37,6 +41,7 @@ class Table:
     numeric: frozenset[int] = frozenset()
     note: str = ""
     swatches: tuple[str, ...] = ()
+    n_open: int | None = None
 
     @property
     def shown_columns(self) -> range:
@@ -48,6 +53,18 @@ class Table:
         """The rows that the page has room for, with the columns that it has room for."""
         columns = self.shown_columns
         return [tuple(row[i] for i in columns if i < len(row)) for row in self.rows[:_MOST_ROWS]]
+
+    @property
+    def open_rows(self) -> Sequence[tuple[str, ...]]:
+        """Those that the page shows at once: all where few would be left."""
+        rows = self.shown_rows
+        is_folded = self.n_open is not None and len(rows) > self.n_open + _FEW
+        return rows[: self.n_open] if is_folded else rows
+
+    @property
+    def folded_rows(self) -> Sequence[tuple[str, ...]]:
+        """The others."""
+        return self.shown_rows[len(self.open_rows) :]
 
     @property
     def shown_note(self) -> str:

@@ -94,7 +94,10 @@ _METRICS = (
 
 
 def starts_table(record: RunRecord) -> Table | None:
-    """The starts that short EM runs on the sample compared, the likeliest first."""
+    """The starts that short EM runs on the sample compared, the likeliest first.
+
+    Of a job of several models there are many: the page folds those that were not selected.
+    """
     starts = sorted(record.entries("starts"), key=_rank)
     rows = [
         (
@@ -105,11 +108,18 @@ def starts_table(record: RunRecord) -> Table | None:
             number(start.get("mean_log_likelihood"), 7),
             number(start.get("n_rows")) + (", held out" if start.get("held_out") else ""),
         )
-        for start in starts[:_MOST_ROWS]
+        for start in starts
     ]
     header = ("restart", "start", "metric", "iterations", "mean log-likelihood", "of sampled rows")
-    note = f"{_METRICS} {_left_out(len(starts), 'starts')}".rstrip()
-    return Table("Starts on the sample", header, rows, frozenset({3, 4}), note) if rows else None
+    n_selected = sum(bool(start.get("selected")) for start in starts)
+    n_open = min(max(n_selected, _LEAST_STARTS), _MOST_STARTS)
+    if not rows:
+        return None
+    return Table("Starts on the sample", header, rows, frozenset({3, 4}), _METRICS, n_open=n_open)
+
+
+#: Starts that the page shows at once: those that were selected, within these numbers.
+_LEAST_STARTS, _MOST_STARTS = 6, 20
 
 
 def _rank(start: Mapping[str, Any]) -> tuple[float, bool, float]:

@@ -22,6 +22,8 @@ from dgmm.config import load_job
 from dgmm.events import SilentListener
 from dgmm.job import plan_job, plan_table, predict_job, run_job
 from dgmm.report import write_report
+from dgmm.report.run_data import RunRecord
+from dgmm.report.tables import starts_table
 from dgmm.run_record import json_schema
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -221,6 +223,12 @@ def test_the_report_shows_criteria_the_choice_and_the_chosen_model_alone(swept: 
     assert "Criteria of all models" in page
     assert "spherical 3 (chosen) (lowest BIC)" in page
     assert "BIC alone chooses spherical 3" in page
+    table = starts_table(RunRecord.open(swept))
+    assert table is not None
+    assert len(table.folded_rows) > 4
+    summary = f"<summary>{len(table.folded_rows)} more rows</summary>"
+    assert page.count(summary) == 1
+    assert all(f">{row[4]}<" in page for row in table.rows)
     assert "passes of EM over all rows, in place of" in page
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from dgmm.report.run_data import RunRecord
 from dgmm.report.selection import selection_table
+from dgmm.report.tables import starts_table
 
 
 def note(**selection: Any) -> str:
@@ -38,3 +39,21 @@ def test_a_model_that_lost_components_is_shown_with_what_is_left() -> None:
     table = selection_table(RunRecord(Path("run"), {"selection": {"models": models}}))
     assert table is not None
     assert [row[0] for row in table.rows] == ["full 8, 6 left", "full 5"]
+
+
+def test_starts_that_were_not_selected_are_folded_and_none_is_left_out() -> None:
+    starts = [
+        {"n_components": k, "covariance_type": "full", "restart": 0, "number": i,
+         "selected": i == k % 3, "mean_log_likelihood": -float(i)}
+        for k in range(2, 14)
+        for i in range(16)
+    ]  # fmt: skip
+    table = starts_table(RunRecord(Path("run"), {"starts": starts}))
+    assert table is not None
+    assert len(table.rows) == len(table.record["rows"]) == 192
+    assert len(table.open_rows) == 12
+    assert all("selected" in row[1] for row in table.open_rows)
+    assert len(table.folded_rows) == 180
+    few = starts_table(RunRecord(Path("run"), {"starts": starts[:10]}))
+    assert few is not None
+    assert (len(few.open_rows), len(few.folded_rows)) == (10, 0)
