@@ -10,6 +10,7 @@ from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
 from dgmm.report.drawn_rows import drawn_rows
+from dgmm.report.drift import anomaly_drift_table, drift_table
 from dgmm.report.figure import OmittedFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.held_out import held_out_figures, held_out_table
@@ -72,6 +73,11 @@ def _selection(record: RunRecord) -> Section:
     tables = [selection_table(record), held_out_table(record)]
     figures = [selection_figure(record), *held_out_figures(record)]
     return section_of("selection", "Selection", figures, tables)
+
+
+def _drift(record: RunRecord) -> Section:
+    tables = [drift_table(record), anomaly_drift_table(record)]
+    return section_of("drift", "Drift", [], tables)
 
 
 def _components(record: RunRecord) -> Section:
@@ -160,6 +166,7 @@ def _run(record: RunRecord) -> Section:
 
 _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _maps,
+    _drift,
     _selection,
     _fit,
     _components,

@@ -1,0 +1,92 @@
+"""Drift: an earlier run's model on the rows of this run, component by component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dgmm.report.figure import sentence
+from dgmm.report.formatting import MISSING, number, percent, shortened
+from dgmm.report.run_data import RunRecord
+from dgmm.report.table import Table
+
+_MOST_ROWS, _MOST_TEXTS = 200, 20
+_KINDS = {"component": "place or shape", "weight": "weight"}
+
+
+def drift_table(record: RunRecord) -> Table | None:
+    """Size, significance and alarms of every component; None where drift was not looked at."""
+    drift = record.section("drift")
+    if not drift:
+        return None
+    found = drift.get("components")
+    components = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    rows = [
+        (
+            number(one.get("component")),
+            _share(one.get("weight")),
+            _share(one.get("new_weight")),
+            number(one.get("weight_errors"), 3),
+            number(one.get("rows")),
+            number(one.get("shift"), 3),
+            number(one.get("hellinger"), 3),
+            number(one.get("significance"), 3),
+            number(one.get("significance_needed"), 3),
+            _alarms(one.get("alarms")),
+        )
+        for one in components[:_MOST_ROWS]
+    ]
+    header = (
+        *("component", "weight before", "weight now", "difference, standard errors", "rows now"),
+        *("mean moved, sd", "Hellinger distance", "8·B·n/p", "has to exceed", "alarm"),
+    )
+    return Table("Drift by component", header, rows, frozenset(range(9)), _note(drift, components))
+
+
+def anomaly_drift_table(record: RunRecord) -> Table | None:
+    """The rate of anomalies against the expected one, where the earlier model has a threshold."""
+    found = record.section("drift").get("anomalies")
+    if not isinstance(found, dict):
+        return None
+    row = (
+        _share(found.get("rate")),
+        _share(found.get("new_rate")),
+        number(found.get("standard_errors"), 3),
+        "yes" if found.get("is_alarm") else "no",
+    )
+    header = ("expected", "now", "beyond chance, standard errors", "alarm")
+    return Table("Rows below the anomaly threshold", header, [row], frozenset({0, 1, 2}))
+
+
+def _share(value: Any) -> str:
+    return percent(value) if isinstance(value, int | float) else MISSING
+
+
+def _alarms(kinds: Any) -> str:
+    known = [_KINDS[kind] for kind in kinds if kind in _KINDS] if isinstance(kinds, list) else []
+    return " and ".join(known) or "no"
+
+
+def _note(drift: Mapping[str, Any], components: list[dict[str, Any]]) -> str:
+    if drift.get("against") is None:
+        return f"Drift was not measured: {shortened(str(drift.get('reason')), 300)}."
+    alarms = drift.get("alarms")
+    texts = [str(text) for text in alarms] if isinstance(alarms, list) else []
+    limits = drift.get("thresholds")
+    limits = limits if isinstance(limits, dict) else {}
+    more = len(components) - _MOST_ROWS
+    return sentence(
+        f"The model of {shortened(str(drift.get('against')), 200)}, fitted to "
+        f"{number(drift.get('fitted_rows'))} rows, and one step of EM from it on "
+        f"{number(drift.get('rows'))} rows of this run.",
+        f"Alarms: {'; '.join(shortened(text, 200) for text in texts[:_MOST_TEXTS])}."
+        if texts
+        else "No alarm.",
+        f"An alarm has a Hellinger distance above {number(limits.get('hellinger'))} and 8·B·n/p "
+        "above what it has to exceed, or a change of weight above "
+        f"{number(limits.get('weight'))} and {number(limits.get('standard_errors'), 3)} standard "
+        f"errors, or {number(limits.get('anomaly_ratio'))} times the rate of anomalies and as many "
+        "standard errors.",
+        "Distances are missing where a component has too few rows now.",
+        f"{more:,} more components are in run.json." if more > 0 else "",
+    )
