@@ -217,6 +217,23 @@ def report(run_directory: Path) -> ExitStatus:
 
 
 @commands.command()
+@click.argument("run_a", type=click.Path())
+@click.argument("run_b", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
+def compare(run_a: str, run_b: str, *, as_json: bool) -> None:
+    """Match the components of two runs or models, and compare labels of the same rows.
+
+    Not a measure of drift: two fits of the same rows may differ as much. For that a job has
+    `monitor`.
+    """
+    from dgmm.job.comparing import compare as compared  # noqa: PLC0415 - loads NumPy and Zarr
+
+    found = compared(run_a, run_b)
+    text = json.dumps(found.record(), indent=2) if as_json else found.table()
+    print_line(text, sys.stdout)
+
+
+@commands.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
     from dgmm.config import json_schema  # noqa: PLC0415 - loads pydantic
