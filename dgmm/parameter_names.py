@@ -29,6 +29,7 @@ PARAMETERS = {
     "model.reg_covar_relative": "reg_covar_relative",
     "model.acceleration": "acceleration",
     "model.on_collapse": "on_collapse",
+    "model.noise": "noise",
     "model.inference": "inference",
     "model.mean_prior": "mean_prior",
     "model.mean_precision_prior": "mean_precision_prior",

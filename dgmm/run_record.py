@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 from dgmm.anomaly_record import Anomaly, AnomalyTable
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
+from dgmm.noise_record import NoiseRecord
 from dgmm.record_schema import schema_of
 from dgmm.selection_record import Selection, StabilityRecord
 
@@ -227,6 +228,7 @@ class RunRecord(FirstRecord, total=False):
     missing: Missing
     selection: Selection
     inference: InferenceRecord
+    noise: NoiseRecord
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

@@ -27,6 +27,7 @@ LAYERS = (
             "selection_record",
             "anomaly_record",
             "drift_record",
+            "noise_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

@@ -39,6 +39,7 @@ from dgmm.fitting.selection.held_out_sums import HeldOutSums, OpenGroup
 from dgmm.fitting.selection.stability import Stability
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Estimate, Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
@@ -51,7 +52,7 @@ from dgmm.scoring.scoring_statistics import ScoringStatistics
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(FitCandidate, CandidateId, ComponentEvent, Cycle, Estimate, Parameters),
+        *(FitCandidate, CandidateId, ComponentEvent, Cycle, Estimate, Parameters, Noise),
         *(Start, Starts, Trial, Selection),
         *(Summary, PartialSummary, Moments, MissingPatterns, Extremes),
         *(Candidates, SamplePart, Standardisation),

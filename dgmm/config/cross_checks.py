@@ -17,15 +17,14 @@ from dgmm.config.earlier_model_checks import (
     start_method,
 )
 from dgmm.config.expected_values import expected, schema_of
+from dgmm.config.inference_checks import inference_problems
 from dgmm.config.merging import MOST_MERGED
 from dgmm.config.problems import KeyPath, Problem
 from dgmm.config.yaml_reader import ParsedYaml
 from dgmm.execution.open_cluster import CLUSTERS
-from dgmm.fitting.prior_settings import DEFAULT_TYPE, PRIOR_KEYS, TYPE_KEY
 
 #: What the job is read for; `any` takes either, by what `model` holds.
 Kind = Literal["run", "predict", "any"]
-
 
 #: Keys of data that only tables, and only labelled arrays, have.
 _TABULAR = ("columns", "id", "describe", "csv")
@@ -39,7 +38,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
     """Yield every problem that several keys make together."""
     if isinstance(parsed.value, dict):
         yield from _model(parsed, kind)
-        yield from _prior(parsed)
+        yield from inference_problems(parsed)
         yield from _several_models(parsed)
         yield from _held_out(parsed)
         yield from _cluster(parsed)
@@ -140,24 +139,6 @@ def _held_out(parsed: ParsedYaml) -> Iterator[Problem]:
 
 def _is_several(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and len(value) > 1)
-
-
-def _prior(parsed: ParsedYaml) -> Iterator[Problem]:
-    """A prior beside an inference that has none."""
-    model = _section(parsed, "model")
-    if model.get("inference", "maximum_likelihood") == "maximum_likelihood":
-        for key in PRIOR_KEYS:
-            if key in model:
-                text = "belongs to a prior; write inference: map or variational, or remove this key"
-                yield _problem(parsed, ("model", key), text)
-    kind = model.get(TYPE_KEY, DEFAULT_TYPE)
-    if model.get("inference") != "variational" and kind != DEFAULT_TYPE:
-        text = "belongs to variational inference; write inference: variational, or remove this key"
-        yield _problem(parsed, ("model", TYPE_KEY), text)
-    marginalises = _section(parsed, "data").get("missing") == "marginalise"
-    if model.get("inference") == "variational" and marginalises:
-        text = "contradicts data.missing: marginalise; write inference: map, or missing: drop"
-        yield _problem(parsed, ("model", "inference"), text)
 
 
 def _cluster(parsed: ParsedYaml) -> Iterator[Problem]:

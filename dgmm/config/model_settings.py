@@ -42,6 +42,11 @@ class _MixtureKeys(Settings):
     component_order: Literal["start", "weight"] = "start"
     """How the fitted components are numbered: as they were at the start, or `weight`, heaviest
     first (equal weights by their means), so that runs which find the same mixture compare."""
+    noise: Flag = False
+    """A uniform density beside the Gaussians, which takes rows that belong to none: over the box of
+    the sample's quantiles of 0.1 % and 99.9 %, and as high outside it. Its label is the one behind
+    the last component's, and it has one posterior more. Not with `inference: variational` or
+    `data.missing: marginalise`."""
     path: LocalPath | None = None
     """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
 

@@ -250,8 +250,9 @@ def _attributes(rows: RowArray, n_components: int) -> dict[str, Any]:
     meanings = str(attributes.get("flag_meanings", "")).split()
     if isinstance(values, list) and len(values) == len(meanings):
         flags = [(v, m) for v, m in zip(values, meanings, strict=True) if v != -1]
-        if not flags and rows.name == "labels":
-            flags = [(k, f"component_{k}") for k in range(n_components)]
+        if rows.name == "labels" and len(flags) <= 1 < n_components:  # noise alone, or nothing
+            few = range(n_components - len(flags))
+            flags = [(k, f"component_{k}") for k in few] + flags
         attributes["flag_values"] = [v for v, _ in flags]
         attributes["flag_meanings"] = " ".join(m for _, m in flags)
     return attributes | {"_FillValue": -1}

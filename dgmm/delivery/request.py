@@ -18,7 +18,7 @@ class DeliveryRequest:
     names : tuple of str
         The row arrays that are there: `labels`, `max_posterior`, `log_density`, `anomaly`, …
     n_components : int
-        Components that labels number from 0; -1 is a row without a label.
+        Components that labels number from 0, the noise among them; -1 is a row without a label.
     retry_s : float
         Seconds for which reads of the source that fail transiently are tried again.
     """

@@ -63,8 +63,15 @@ def checked(name: str, value: ArrayLike, model: MixtureModel | None) -> Array:
     Raises
     ------
     DataError
-        If the values are not finite numbers of the shape, or no weights or covariances.
+        If the values are not finite numbers of the shape, or no weights or covariances, or the
+        mixture has noise.
     """
+    if model is not None and model.parameters.noise is not None:
+        raise DataError(
+            f"{name} cannot be assigned: the mixture has noise, whose weight and box no array "
+            "says. Assign all arrays to a new GaussianMixture, or fit again with weights_init, "
+            "means_init and precisions_init"
+        )
     array = numbers(name, value)
     shape = array.shape
     if model is None:

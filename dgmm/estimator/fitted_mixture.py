@@ -71,6 +71,7 @@ class FittedMixture:
             require_marginals(model.parameters, MissingPolicy.MARGINALISE)
         estimator.n_components = model.n_components
         estimator.covariance_type = model.covariance_type
+        estimator.noise = model.parameters.noise is not None
         return estimator  # type: ignore[no-any-return] # the estimator mixes this class in
 
     def to_sklearn(self) -> Any:

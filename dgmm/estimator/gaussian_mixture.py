@@ -57,8 +57,7 @@ class GaussianMixture(FittedResults, EstimatorBase):
         Starts; the best one is selected.
     init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical", \
 "kmeans_parallel"}
-        How the first parameters are found; the last one (k-means‖) reads all rows, the others a
-        sample of them.
+        How the first parameters are found; k-means‖ reads all rows, the others a sample of them.
     weights_init : array_like of shape (k,), optional
         Weights to start from.
     means_init : array_like of shape (k, d), optional
@@ -72,12 +71,11 @@ class GaussianMixture(FittedResults, EstimatorBase):
         rows and regularisation the first step is compared with the last one of that fit, so that
         calls of `fit` with a small `max_iter` converge; with other rows it is not.
     verbose, verbose_interval : int
-        Accepted for scikit-learn's sake; without effect.
+        Without effect; accepted for scikit-learn's sake.
     reg_covar_relative : float
         The same as `reg_covar`, as a share of each feature's robust variance.
     acceleration : {"squarem", "none"}
-        `squarem` tries longer steps than EM's and takes back what does not help; `none` takes
-        scikit-learn's own steps.
+        `squarem` tries longer steps and takes back what does not help; `none` takes EM's own.
     on_collapse : {"reseed", "drop"}
         A component that collapses starts anew where rows fit badly, or ends.
     missing : {"error", "drop", "marginalise"}
@@ -91,6 +89,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
         Threads that passes run on; by default all CPUs.
     weight_kind : {"importance", "counts"}
         What `sample_weight` means: ratios alone, or how many equal rows each row stands for.
+    noise : bool
+        Whether a uniform density, label k, takes the rows of no Gaussian (docs/noise.md).
     inference : {"maximum_likelihood", "map", "variational"}
         What is maximised: the likelihood, that times a prior density, or the variational bound.
     mean_prior, mean_precision_prior, degrees_of_freedom_prior, covariance_prior, \
@@ -100,7 +100,7 @@ weight_concentration_prior, weight_concentration_prior_type : optional
     Attributes
     ----------
     weights_ : ndarray of shape (k,)
-        Weights of the components, which sum to 1.
+        Weights of the components, which sum to 1; with noise to 1 less `model_.noise_weight`.
     means_ : ndarray of shape (k, d)
         Means, in the units of the data.
     covariances_ : ndarray
@@ -114,10 +114,8 @@ weight_concentration_prior, weight_concentration_prior_type : optional
         Number of features, d, which follows from `means_`.
     feature_names_in_ : ndarray of shape (d,)
         Names of the features, where the data name them.
-    converged_ : bool
-        Whether the best start of the last fit converged.
-    n_iter_ : int
-        Its number of EM iterations.
+    converged_, n_iter_ : bool, int
+        Whether the best start of the last fit converged, and after how many EM iterations.
     lower_bound_ : float
         The objective of its last E-step, per row, a lower bound of that of the final parameters:
         the mean log-likelihood, with `map` and the log prior density over the number of rows.
@@ -178,6 +176,7 @@ weight_concentration_prior, weight_concentration_prior_type : optional
         backend: Literal["auto", "numpy", "numba"] = "auto",
         n_threads: int | None = None,
         weight_kind: WeightKind = "importance",
+        noise: bool = False,
         inference: InferenceName = "maximum_likelihood",
         mean_prior: ArrayLike | None = None,
         mean_precision_prior: float | None = None,
@@ -209,6 +208,7 @@ weight_concentration_prior, weight_concentration_prior_type : optional
         self.backend = backend
         self.n_threads = n_threads
         self.weight_kind = weight_kind
+        self.noise = noise
         self.inference = inference
         self.mean_prior = mean_prior
         self.mean_precision_prior = mean_precision_prior

@@ -16,6 +16,7 @@ from dgmm.fitting.inference.prior import ConjugatePrior
 from dgmm.fitting.inference.variational import Variational
 from dgmm.fitting.inference.weight_posterior import WeightPosterior
 from dgmm.fitting.initialisation.first_parameters import estimate_of_labels
+from dgmm.fitting.noise_start import rows_for_starts
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.covariance import Family, Moments
@@ -103,10 +104,10 @@ class OneGaussian:
     @classmethod
     def of(cls, prepared: PreparedFit) -> OneGaussian:
         """Of a prepared fit; covariances as they are in the data, regularised."""
-        family, rows = prepared.family, prepared.sample
+        family = prepared.family
+        rows, weights = rows_for_starts(prepared, prepared.sample, prepared.summary.sample_weights)
         if prepared.fill is None:
             labels = np.zeros(len(rows), np.intp)
-            weights = prepared.summary.sample_weights
             whole = estimate_of_labels(family, rows, labels, 1, weights)
             mean, covariances = whole.means[0], whole.covariances
         else:

@@ -86,11 +86,12 @@ def components_of_spikes(
         return alone
     rows = evenly(sample)
     labels = most_probable(model, rows)
-    counts = np.bincount(labels, minlength=model.n_components)
+    counts = np.bincount(labels, minlength=model.parameters.n_labels)
     for spike in spikes:
         own = labels[rows[:, spike.feature] == spike.value]
-        shared = np.bincount(own, minlength=model.n_components)
+        shared = np.bincount(own, minlength=len(counts))
         is_alone = (shared > 0) & (shared >= _SPIKE_SHARE * counts)
+        is_alone[model.n_components :] = False  # the noise stands for no value
         # Else the value is a common one that other components hold as well.
         if shared[is_alone].sum() >= _SPIKE_HELD * shared.sum() and not is_alone.all():
             text = f"{model.feature_names[spike.feature]} = {spike.value:.6g}"

@@ -22,6 +22,7 @@ from dgmm.fitting.em.regularisation import regularisation_of
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.missing_cost import MissingCost, require_accepted
+from dgmm.fitting.noise_start import noise_of_sample
 from dgmm.fitting.preparation_checks import (
     check_range,
     check_sizes,
@@ -35,6 +36,7 @@ from dgmm.fitting.weighing import warnings_of_weights
 from dgmm.mixture.backends import get, select
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.kernels import Guard
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.reduction.executor import Executor
@@ -166,6 +168,7 @@ class _Preparation:
         prepared = PreparedFit(
             *(family, summary, units, sample, problem, backend, warnings, repeated),
             weights=counted,
+            noise=self.noise(sample, summary),
         )
         if not summary.n_partial:
             return prepared
@@ -249,6 +252,12 @@ class _Preparation:
                 weights=summary.sample_weights,
             ),
         )
+
+    def noise(self, sample: Array, summary: Summary) -> Noise | None:
+        """What the noise begins with; None where none is asked for."""
+        if not self.settings.noise:
+            return None
+        return noise_of_sample(sample, summary.sample_weights, self.dataset.feature_names)
 
     def repeated_values(
         self, summary: Summary, units: Standardisation

@@ -15,6 +15,7 @@ from dgmm.fitting.conditional_fill import ConditionalFill
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.missing_cost import MissingCost
 from dgmm.mixture.covariance import Family
+from dgmm.mixture.noise import Noise
 
 Array = NDArray[np.float64]
 
@@ -49,6 +50,8 @@ class PreparedFit:
         What has filled the sample; None where nothing is missing.
     missing_cost
         What missing values cost; None where none is marginalised over.
+    noise
+        What starts begin with, and the box of the noise; None without noise.
     """
 
     family: Family
@@ -63,6 +66,7 @@ class PreparedFit:
     observed: Array | None = None
     fill: ConditionalFill | None = None
     missing_cost: MissingCost | None = None
+    noise: Noise | None = None
 
     @property
     def n_rows(self) -> float:

@@ -134,7 +134,7 @@ def _shared_values(
     if not (repeated.any() and (regularised.any() or continuous.any())):
         return {}
     labels = most_probable(model, rows)
-    counts = np.bincount(labels, minlength=model.n_components)
+    counts = np.bincount(labels, minlength=model.n_components)[: model.n_components]
     texts: dict[int, str] = {}
     for k in map(int, np.flatnonzero((counts >= _FEWEST_EQUAL) | (regularised & (counts > 1)))):
         own = rows[labels == k]

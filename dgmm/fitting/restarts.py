@@ -21,6 +21,7 @@ from dgmm.fitting.initialisation import (
     start,
     start_over_all_rows,
 )
+from dgmm.fitting.noise_start import rows_for_starts, with_noise
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.parameters import Parameters
@@ -148,6 +149,8 @@ def starts_on_sample(
         If every one fails.
     """
     own = given(prepared.standardisation) if given is not None else None
+    is_share = len(rows) < len(prepared.sample)
+    rows, weights = rows_for_starts(prepared, rows, weights)
     scales, whole = _scales(prepared), prepared.filled(rows)
     observed = None if whole is rows else rows
 
@@ -163,10 +166,12 @@ def starts_on_sample(
             weights=weights,
             observed=observed,
         )
-        return begun if adjust is None else adjust(begun, prepared.standardisation)
+        if adjust is not None:
+            begun = adjust(begun, prepared.standardisation)
+        return with_noise(begun, prepared.noise)
 
     is_light = not INITIALISERS.named(settings.method).one_per_metric
-    several = len(rows) < len(prepared.sample) and is_light
+    several = is_share and is_light
     return _sorted_out(_attempts(draw, _keys(settings, n_wanted), here, side_by_side=several))
 
 
@@ -212,13 +217,14 @@ def starts_over_all_rows(
     drawn = dict(zip(keys, found, strict=True))
 
     def adjusted(key: _Key) -> Parameters:
-        return drawn[key] if adjust is None else adjust(drawn[key], prepared.standardisation)
+        own = drawn[key] if adjust is None else adjust(drawn[key], prepared.standardisation)
+        return with_noise(own, prepared.noise)
 
     return _sorted_out({key: _or_error(adjusted, key) for key in keys})
 
 
 def _scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
-    sample, weights = prepared.sample, prepared.summary.sample_weights
+    sample, weights = rows_for_starts(prepared, prepared.sample, prepared.summary.sample_weights)
     return {m: distance_scale(m, prepared.standardisation, sample, weights) for m in METRICS}
 
 

@@ -80,7 +80,7 @@ class Effort:
         if settings.method == "given" or reads_all_rows(settings.method):
             # A sample does not change a start of the user, or one that was drawn from all rows.
             return cls(0, 0, n_starts(settings, 0))
-        p = n_parameters(family, settings.n_components, n_features)
+        p = n_parameters(family, settings.n_components, n_features, noise=settings.noise)
         wanted, iterations = AUTO_STARTS, TRIED_ITERATIONS
         if n_sampled < p:
             wanted, iterations = FEW_STARTS, FEW_ITERATIONS

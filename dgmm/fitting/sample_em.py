@@ -120,7 +120,8 @@ class SampleEM:
         A start that the user has a part in (`is_adjusted`) is compared as it is.
         """
         m, d = prepared.rows.shape
-        p, n_rows = n_parameters(prepared.family, settings.n_components, d), prepared.summary.n_kept
+        p = n_parameters(prepared.family, settings.n_components, d, noise=settings.noise)
+        n_rows = prepared.summary.n_kept
         sample = SampleRows(prepared.rows, prepared.summary.sample_weights)
         few, held_out = parted(sample, n_rows, p, settings)
         cost = _cost(few.values, prepared, settings) if prepared.missing_cost else 1.0

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal
 
+import numpy as np
+
 from dgmm.errors import DataError
 from dgmm.fitting.em.acceleration import ACCELERATIONS, Acceleration
 from dgmm.fitting.initialisation import INITIALISERS
@@ -45,6 +47,7 @@ class FitSettings:
     inference: InferenceName = "maximum_likelihood"
     prior: PriorSettings = NO_PRIOR
     component_order: Literal["start", "weight"] = "start"
+    noise: bool = False
 
     def __post_init__(self) -> None:
         checked: dict[str, int | float] = {}
@@ -75,6 +78,23 @@ class FitSettings:
             raise DataError(
                 "inference is variational and missing is marginalise; expected missing error or "
                 "drop, or inference map, which takes rows that lack values"
+            )
+        self._check_noise()
+
+    def _check_noise(self) -> None:
+        """Refuse noise that is no truth value, and with what it is not defined for."""
+        if not isinstance(self.noise, bool | np.bool_):
+            raise DataError(f"noise is {self.noise!r}; expected true or false")
+        if self.noise and self.inference == "variational":
+            raise DataError(
+                "noise is true and inference is variational, whose prior is of Gaussians alone; "
+                "expected inference maximum_likelihood or map"
+            )
+        if self.noise and self.missing == "marginalise":
+            raise DataError(
+                "noise is true and missing is marginalise: a row that lacks values would need the "
+                "box of those that it has, and its density compare with no other row's; expected "
+                "missing error or drop"
             )
 
     @property

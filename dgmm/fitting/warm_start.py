@@ -31,7 +31,7 @@ class LastFit:
     rows
         What identifies the rows: counts, extremes, means and variances, as a digest.
     regularisation
-        `reg_covar`, `reg_covar_relative`, inference and prior of the fit.
+        `reg_covar`, `reg_covar_relative`, inference, prior and noise of the fit.
     """
 
     model: MixtureModel
@@ -71,4 +71,4 @@ def _identity(summary: Summary) -> str:
 
 def _regularisation(settings: FitSettings) -> tuple[Any, ...]:
     s = settings
-    return s.reg_covar, s.reg_covar_relative, s.inference, s.prior
+    return s.reg_covar, s.reg_covar_relative, s.inference, s.prior, s.noise

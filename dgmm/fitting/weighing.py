@@ -60,5 +60,5 @@ def warnings_of_weights(
     if counted is None:
         return ()
     family = family_named(settings.covariance_type)
-    free = n_parameters(family, settings.n_components, dataset.n_features)
+    free = n_parameters(family, settings.n_components, dataset.n_features, noise=settings.noise)
     return tuple(weight_warnings(counted, free, dataset))

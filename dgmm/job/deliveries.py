@@ -67,7 +67,7 @@ def deliver(
     job, dataset
         What is wanted, and the source that it goes back by.
     n_components
-        Of the model that labelled the rows.
+        Of the model that labelled the rows, and one more with noise.
     directory, executor, recording
         Where it goes, where tasks run, and who hears of it.
     """

@@ -29,6 +29,7 @@ ADDED: dict[tuple[str, str], Any] = {
     **{("model", key): None for key in PRIOR_KEYS},
     ("model", TYPE_KEY): "dirichlet_process",
     ("model", "component_order"): "start",
+    ("model", "noise"): False,
     ("outputs", "clusters"): False,
     ("selection", "criterion"): "bic",
     ("selection", "folds"): 5,

@@ -119,7 +119,7 @@ def _fitted_and_scored(
         dataset = with_rows(job, dataset, directory, work.executor, recording)
         result = _fitted(job, dataset, inputs, directory, recording, work, accept_cost=accept_cost)
         total, model = _scored(job, dataset, result, directory, recording, work)
-        deliver(job, dataset, model.n_components, directory, work.executor, recording)
+        deliver(job, dataset, model.n_labels, directory, work.executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, dataset, model, directory, work.executor, recording)
     record_scoring(directory, model, total, recording, result.weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from dgmm.job.result import exit_code_of
 from dgmm.job.stages import warn_of_underflow
 from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.noise_record import NoiseRecord
 from dgmm.outcome import Outcome
 from dgmm.scoring.overlap import MOST_COMPONENTS, overlap
 from dgmm.scoring.scoring_statistics import ScoringStatistics
@@ -61,6 +62,8 @@ def note_fit(directory: RunDirectory, result: Fit) -> None:
             "objective": chosen.objective,
             "prior": result.inference.prior_record(result.model.standardisation),
         }
+    if (noise := result.model.noise) is not None:
+        directory.record["noise"] = cast("NoiseRecord", noise.record())
     if (cost := result.missing_cost) is not None:
         directory.record["missing"] = cost.record()
     directory.record |= {

@@ -50,6 +50,7 @@ def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]
         missing=job.data.missing,
         backend=job.compute.backend,
         seed=job.seed,
+        noise=m.noise,
         inference=m.inference,
         component_order=m.component_order,
         prior=PriorSettings(**{key: getattr(m, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),

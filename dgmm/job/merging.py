@@ -13,7 +13,7 @@ from dgmm.config.merging import MOST_MERGED
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
-from dgmm.scoring.merging import MergeTree, merge_tree
+from dgmm.scoring.merging import MergeTree, merge_tree, merge_tree_without_noise
 from dgmm.scoring.overlap import sample_posteriors
 
 #: Rows of the sample, within so many posteriors: three arrays of them take 48 MiB, less than the
@@ -67,7 +67,9 @@ def _tree(result: Fit) -> tuple[MergeTree, int]:
         places = places[np.linspace(0, len(places) - 1, most).astype(np.intp)]
     weights = None if weights is None else weights[places]
     rows = result.model.standardisation.apply(sample[places], np.float64).T
-    return merge_tree(sample_posteriors(result.model.parameters, rows), weights), len(rows)
+    parameters = result.model.parameters
+    merge = merge_tree if parameters.noise is None else merge_tree_without_noise
+    return merge(sample_posteriors(parameters, rows), weights), len(rows)
 
 
 def _rows_to_merge_by(sample: NDArray[Any], k: int) -> NDArray[np.intp]:

@@ -73,7 +73,7 @@ class OutputStage:
         self._part = directory.folder / "outputs.zarr.part"
         self._final = directory.folder / "outputs.zarr"
         self._path = str(directory.path / self._part.name)  # for workers
-        self._digest = model_digest(model)
+        self._digest, self._has_noise = model_digest(model), model.noise is not None
         data = (directory.record.get("data") or {}).get("fingerprint")
         data = data if data is None else computed_from(data)
         run = {
@@ -136,8 +136,8 @@ class OutputStage:
             self._state.forget(slot)
         attributes = output_attributes(self._dataset) | {MODEL_ATTRIBUTE: self._digest}
         products = Products(self._path, names, self._run)
-        grid, k = self._dataset.grid, self._model.n_components
-        products.create(grid, k, attributes, self._zarr_format, self._part)
+        grid, k, has_noise = self._dataset.grid, self._model.n_components, self._has_noise
+        products.create(grid, k, attributes, self._zarr_format, self._part, has_noise=has_noise)
 
     def _is_finished(self, group: Folder) -> bool:
         return group_attributes(group).get(MODEL_ATTRIBUTE) == self._digest

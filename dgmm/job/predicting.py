@@ -133,7 +133,7 @@ def _scored(
         )
         total, flagging = output_stage.write(job.anomaly_rule)
         recording.end_stage()
-        deliver(job, readable, model.n_components, directory, executor, recording)
+        deliver(job, readable, model.n_labels, directory, executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, readable, flagging, directory, executor, recording)
     save_run_model(model, directory, recording)

@@ -92,7 +92,7 @@ def rebuild_outputs(
         )
         total, model = stage.write(again.rule)
         recording.end_stage()
-        deliver(job, readable, model.n_components, directory, executor, recording)
+        deliver(job, readable, model.n_labels, directory, executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, readable, model, directory, executor, recording)
     return directory.rebuilt(_differing(before, directory.record["outputs"]))
@@ -151,12 +151,12 @@ def _require_own(model: MixtureModel, directory: RunDirectory) -> None:
     Records of earlier versions tell its shape alone; outputs that are left tell its digest there.
     """
     record = directory.record
-    n_components, saved = len(record.get("label_counts", ())), record.get("model_sha256")
+    n_labels, saved = len(record.get("label_counts", ())), record.get("model_sha256")
     of_outputs = _model_of_outputs(directory) if saved is None else None
     wanted = {
         "sha256": (saved, saved_digest(model)),
         "digest in outputs.zarr": (of_outputs, model_digest(model)),
-        "number of components": (n_components or None, model.n_components),
+        "number of labels": (n_labels or None, model.n_labels),
         "covariance_type": (chosen_type(record), model.covariance_type),
     }
     for what, (recorded, found) in wanted.items():

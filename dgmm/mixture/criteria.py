@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from dgmm.mixture.covariance.family import Family
 
 
-def n_parameters(family: Family, k: int, d: int) -> int:
-    """Free numbers of a mixture: k − 1 weights, k·d means, and the family's covariances."""
-    return (k - 1) + k * d + family.n_parameters(k, d)
+def n_parameters(family: Family, k: int, d: int, *, noise: bool = False) -> int:
+    """Free numbers of a mixture: k − 1 weights, k·d means, and the family's covariances.
+
+    Noise has a weight more; its box is not estimated by likelihood, and counts as given.
+    """
+    return (k - 1) + k * d + family.n_parameters(k, d) + noise
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.covariance.family import Array, Family
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.sufficient_statistics import Statistics
 
 
@@ -17,7 +18,8 @@ class Parameters:
     """Weights (k,), means (k, d), covariances and precision factors of the family's shape.
 
     Where `expected_log_weights` (k,) are given, they stand for the weights' logarithms in every
-    density: of variational inference, whose weights and precisions are distributions.
+    density: of variational inference, whose weights and precisions are distributions. With `noise`
+    the weights sum to 1 less the noise's.
     """
 
     family: Family
@@ -26,17 +28,35 @@ class Parameters:
     covariances: Array
     precisions_cholesky: Array
     expected_log_weights: Array | None = None
+    noise: Noise | None = None
 
     @classmethod
-    def of(cls, family: Family, weights: Array, means: Array, covariances: Array) -> Parameters:
+    def of(
+        cls,
+        family: Family,
+        weights: Array,
+        means: Array,
+        covariances: Array,
+        noise: Noise | None = None,
+    ) -> Parameters:
         """Build parameters and factor their covariances."""
         factors = family.precisions_cholesky(covariances)
-        return cls(family, weights, means, covariances, factors)
+        return cls(family, weights, means, covariances, factors, noise=noise)
 
     @property
     def n_components(self) -> int:
-        """k."""
+        """k: the Gaussians."""
         return len(self.weights)
+
+    @property
+    def n_labels(self) -> int:
+        """Posteriors of a row: k, and one more with noise, the last."""
+        return self.n_components + (self.noise is not None)
+
+    @property
+    def gaussian_share(self) -> float:
+        """What the weights sum to: 1 less the noise's."""
+        return 1.0 if self.noise is None else 1.0 - self.noise.weight
 
     @property
     def n_features(self) -> int:
@@ -78,19 +98,30 @@ class Parameters:
         return 1 if self.family.is_shared else self.family.least_rows(1, self.n_features)
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int32]]:
-        """Draw rows (n, d), ordered by component, and the component (n,) of each."""
-        counts = rng.multinomial(n, self.weights / self.weights.sum())
+        """Draw rows (n, d), ordered by component, and the component (n,) of each; noise is k."""
+        weights = self.weights
+        if self.noise is not None:
+            weights = np.append(weights, self.noise.weight)
+        counts = rng.multinomial(n, weights / weights.sum())
         rows = []
-        for k, count in enumerate(counts):
-            noise = rng.standard_normal((count, self.n_features))
-            rows.append(self.means[k] + self.family.correlated(self.covariances, k, noise))
+        for k, count in enumerate(counts[: self.n_components]):
+            normal = rng.standard_normal((count, self.n_features))
+            rows.append(self.means[k] + self.family.correlated(self.covariances, k, normal))
+        if self.noise is not None:
+            rows.append(self.noise.sample(int(counts[-1]), rng))
         return np.concatenate(rows), np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 
     def natural_parameters(self) -> Array:
-        """η (k, p)."""
-        return self.family.natural_parameters(
-            self.log_weights, self.means, self.precisions_cholesky
-        )
+        """η (k, p); with noise one more row, 0 but for log π₀ − log V.
+
+        The noise lacks what a family without quadratic part leaves out of φ for all Gaussians.
+        """
+        eta = self.family.natural_parameters(self.log_weights, self.means, self.precisions_cholesky)
+        if self.noise is None:
+            return eta
+        row = np.zeros((1, eta.shape[1]))
+        row[0, -1] = self.noise.weighted_log_density
+        return np.concatenate([eta, row])
 
     def take(self, components: NDArray[np.intp]) -> Parameters:
         """The same components in another order (k,)."""
@@ -100,12 +131,15 @@ class Parameters:
             family.take(self.covariances, components),
             family.take(self.precisions_cholesky, components),
             None if expected is None else expected[components],
+            self.noise,
         )
 
     def marginal(self, features: NDArray[np.intp]) -> Parameters:
         """The mixture of some of the features."""
         covariances = self.family.marginal(self.covariances, features)
         own = Parameters.of(self.family, self.weights, self.means[:, features], covariances)
+        if self.noise is not None:
+            own = replace(own, noise=self.noise.marginal(features))
         if self.expected_log_weights is None:
             return own
         return replace(own, expected_log_weights=self.expected_log_weights)
@@ -120,19 +154,34 @@ class Estimate:
     """What maximum likelihood makes of the statistics, before regularisation.
 
     `counts` are effective rows: Σ w r over the mean weight of a row, or Σ w r itself where weights
-    are counts; components without rows have NaN means and covariances.
+    are counts; components without rows have NaN means and covariances. `noise` has its box and, as
+    its weight, its effective rows.
     """
 
     family: Family
     counts: Array
     means: Array
     covariances: Array
+    noise: Noise | None = None
+
+    @property
+    def n_rows(self) -> float:
+        """Effective rows of all components, the noise's among them."""
+        total = float(self.counts.sum())
+        return total if self.noise is None else total + self.noise.weight
 
     def regularised(self, regularisation: Array) -> Parameters:
         """Parameters with `regularisation` (d,) added to the variances."""
-        covariances = self.family.regularised(self.covariances, regularisation)
-        weights = self.counts / self.counts.sum()
-        return Parameters.of(self.family, weights, self.means, covariances)
+        return self.parameters(self.family.regularised(self.covariances, regularisation))
+
+    def parameters(self, covariances: Array, more: float = 0.0) -> Parameters:
+        """With these covariances, and weights as if each component had so many rows more."""
+        counts, noise = self.counts + more, self.noise
+        total = counts.sum()
+        if noise is not None:
+            total += noise.weight + more
+            noise = noise.with_weight(float((noise.weight + more) / total))
+        return Parameters.of(self.family, counts / total, self.means, covariances, noise)
 
 
 #: Of so many values of a feature, in rows that a component has, no mean or variance is estimated.
@@ -161,7 +210,7 @@ def m_step(
         lacks it.
     before
         The parameters of the E-step, which stay where a component's rows have no value of a masked
-        feature.
+        feature; the noise's box comes from them.
     by_weight
         Whether a row of weight w counts as w rows; else as what it is of the mean weight.
     fewest
@@ -179,7 +228,12 @@ def m_step(
     if statistics.reference is not None:
         means = means + statistics.reference
     counts = moments.counts * rows_per_weight
-    return Estimate(family, counts, means, family.covariances(moments))
+    noise = None
+    if statistics.noise is not None:
+        if before is None or before.noise is None:
+            raise ValueError("an M-step of a mixture with noise needs the parameters before it")
+        noise = before.noise.with_weight(statistics.noise * rows_per_weight)
+    return Estimate(family, counts, means, family.covariances(moments), noise)
 
 
 def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: Array) -> float:
@@ -202,5 +256,5 @@ def explained_fall(estimate: Estimate, parameters: Parameters, regularisation: A
     log_ratio = 2.0 * (
         family.half_log_det_precision(bare, k, d) - family.half_log_det_precision(held, k, d)
     )
-    shares = estimate.counts / estimate.counts.sum()
+    shares = estimate.counts / estimate.n_rows
     return max(0.0, float(0.5 * (shares * (log_ratio - traces)).sum()))

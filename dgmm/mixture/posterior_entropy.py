@@ -36,10 +36,12 @@ def posterior_entropy(
     means, factors = parameters.means, parameters.precisions_cholesky
     if statistics.reference is not None:
         means = means - statistics.reference
-    eta = family.natural_parameters(parameters.log_weights, means, factors)
+    eta = family.natural_parameters(parameters.log_weights, means, factors)  # of the Gaussians
     sums = statistics.sums
     with np.errstate(invalid="ignore"):  # a weight of 0 has the logarithm −inf, and no row
         total = float(np.where(sums == 0.0, 0.0, eta * sums).sum())
+    if statistics.noise and parameters.noise is not None:
+        total += statistics.noise * parameters.noise.weighted_log_density
     if is_complete and statistics.scatter is not None:
         total += family.pooled_log_prob(factors, statistics.scatter, d)
     return max(0.0, statistics.log_likelihood - total)

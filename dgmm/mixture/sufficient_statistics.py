@@ -40,6 +40,8 @@ class Statistics:
     observed : (k, d) or None
         Σ w r of the rows that have a value of each feature, where features are masked; the sums are
         then of observed values alone. None where they are of all features.
+    noise : float or None
+        Σ w r of the noise component; None without one. The scatter is then Σ w (1 − r) y yᵀ.
     """
 
     n_rows: int
@@ -49,6 +51,7 @@ class Statistics:
     reference: Array | None = None
     sum_of_weights: float | None = None
     observed: Array | None = None
+    noise: float | None = None
 
     @property
     def weight(self) -> float:
@@ -84,6 +87,7 @@ class Statistics:
             self.reference,
             merged_weight(self, other),
             observed,
+            None if self.noise is None or other.noise is None else self.noise + other.noise,
         )
 
     def with_scatter(self, scatter: Array) -> Self:

@@ -13,7 +13,7 @@ from dgmm.errors import DataError
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.scored_rows import NamedMixture, scored_rows
 from dgmm.parameter_names import speaks_python
-from dgmm.scoring.merging import merge_tree
+from dgmm.scoring.merging import merge_tree, merge_tree_without_noise
 
 Mixture = TypeVar("Mixture", bound=NamedMixture)
 
@@ -111,7 +111,8 @@ class OrderedComponents:
         most = max(1, min(MOST_ROWS, MOST_POSTERIORS // k))
         if len(R) > most:
             R = R[np.linspace(0, len(R) - 1, most).astype(np.intp)]
-        tree = merge_tree(np.ascontiguousarray(R.T))
+        merge = merge_tree if self.parameters.noise is None else merge_tree_without_noise
+        tree = merge(np.ascontiguousarray(R.T))
         n = tree.n_clusters(max_entropy) if n_clusters is None else n_clusters
         return _changed(self, clusters=tuple(tree.clusters(n).tolist()))
 

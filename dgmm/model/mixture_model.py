@@ -14,6 +14,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError
 from dgmm.mixture.criteria import n_parameters
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.anomalies import AnomalousRows
 from dgmm.model.component_order import OrderedComponents
@@ -91,6 +92,11 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
         return self.parameters.n_components
 
     @property
+    def n_labels(self) -> int:
+        """Labels of rows, and posteriors of each: k, and with noise one more, the last."""
+        return self.parameters.n_labels
+
+    @property
     def n_features(self) -> int:
         """Number of features, d."""
         return self.parameters.n_features
@@ -98,12 +104,24 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     @property
     def n_parameters(self) -> int:
         """Free numbers."""
-        return n_parameters(self.parameters.family, self.n_components, self.n_features)
+        p = self.parameters
+        return n_parameters(p.family, p.n_components, p.n_features, noise=p.noise is not None)
 
     @property
     def weights(self) -> Array:
-        """Mixing weights (k,)."""
+        """Mixing weights (k,), which sum to 1 less that of the noise."""
         return _read_only(self.parameters.weights)
+
+    @property
+    def noise(self) -> Noise | None:
+        """Weight and box of the noise in the user's units; None without."""
+        noise, units = self.parameters.noise, self.standardisation
+        return None if noise is None else noise.rescaled(units.shift, units.scale)
+
+    @property
+    def noise_weight(self) -> float:
+        """Mixing weight of the noise; 0 without."""
+        return 0.0 if self.parameters.noise is None else self.parameters.noise.weight
 
     @property
     def means(self) -> Array:
@@ -177,7 +195,11 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
         ratio = self.standardisation.scale / standardisation.scale
         means = standardisation.means_from_user(self.means)
         covariances = family.rescaled(self.parameters.covariances, ratio)
-        return Parameters.of(family, self.weights, means, covariances)
+        noise = self.noise
+        if noise is not None:
+            low, high = (standardisation.means_from_user(x) for x in (noise.low, noise.high))
+            noise = replace(noise, low=low, high=high)
+        return Parameters.of(family, self.weights, means, covariances, noise)
 
     def score_samples(self, X: Any) -> Any:
         """Logarithm of the mixture's density at each row.

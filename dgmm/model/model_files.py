@@ -16,6 +16,7 @@ from dgmm.data.transforms.preprocessing import Preprocessing
 from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
 from dgmm.mixture.covariance import Family, family_named
 from dgmm.mixture.covariance.symmetry import opposite_entries
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.description_checks import (
     PLAIN_VERSION,
@@ -31,6 +32,9 @@ from dgmm.storage.atomic_files import read_json, write_json
 from dgmm.storage.folders import Entry, Target, entry_of
 
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
+
+#: Arrays of a model with noise: its weight (1,), and the bounds (2, d) of its box.
+_NOISE = ("noise_weight", "noise_box")
 
 #: What stands for the weights' logarithms in densities, where it is not these.
 _LOG_WEIGHTS = "expected_log_weights"
@@ -111,6 +115,7 @@ def load_model(path: str | Path) -> MixtureModel:
     parameters = replace(
         Parameters.of(family, arrays["weights"], arrays["means"], arrays["covariances"]),
         expected_log_weights=arrays.get(_LOG_WEIGHTS),
+        noise=_noise(arrays, path),
     )
     if parameters.singular().any():
         raise DataError(f"{path}: a covariance is not positive definite")
@@ -127,6 +132,22 @@ def load_model(path: str | Path) -> MixtureModel:
         description.get("feature_units", {}),
         clusters_of(description, path),
     )
+
+
+def _noise(arrays: dict[str, NDArray[Any]], path: Path) -> Noise | None:
+    """The noise of a model; None of one without.
+
+    Raises
+    ------
+    DataError
+        If its box has no volume.
+    """
+    if not set(_NOISE) <= arrays.keys():
+        return None
+    low, high = arrays["noise_box"]
+    if not (high > low).all():
+        raise DataError(f"{path}/arrays.npz: noise_box has no volume")
+    return Noise(float(arrays["noise_weight"][0]), low, high)
 
 
 def _preprocess(description: dict[str, Any], path: Path) -> Preprocessing | None:
@@ -175,8 +196,11 @@ def saved_digest(model: MixtureModel) -> str:
 
 def _arrays(model: MixtureModel) -> dict[str, NDArray[Any]]:
     p, s = model.parameters, model.standardisation
-    log_weights = p.expected_log_weights
-    return ({} if log_weights is None else {_LOG_WEIGHTS: log_weights}) | {
+    own = {} if p.expected_log_weights is None else {_LOG_WEIGHTS: p.expected_log_weights}
+    if (noise := p.noise) is not None:
+        box = np.stack([noise.low, noise.high])
+        own |= dict(zip(_NOISE, (np.array([noise.weight]), box), strict=True))
+    return own | {
         "weights": p.weights,
         "means": p.means,
         "covariances": p.covariances,
@@ -196,6 +220,8 @@ def _description(model: MixtureModel, arrays: dict[str, NDArray[Any]]) -> dict[s
         own["feature_units"] = dict(model.feature_units)
     if model.clusters is not None:
         own["clusters"] = list(model.clusters)
+    if (noise := model.noise) is not None:
+        own["noise"] = noise.record()
     return {
         "format": "dgmm-model",
         "schema_version": PLAIN_VERSION if steps is None else SCHEMA_VERSION,
@@ -222,7 +248,10 @@ def _check(description: dict[str, Any], arrays: dict[str, NDArray[Any]], path: P
             raise DataError(
                 f"{path}/arrays.npz: {name} is not a finite array of shape {array.shape}"
             )
-    if abs(arrays["weights"].sum() - 1.0) > 1e-6 or (arrays["weights"] < 0).any():
+    if len(found := [name for name in _NOISE if name in arrays]) == 1:
+        raise DataError(f"{path}/arrays.npz has {found[0]} alone: the model is damaged")
+    weights = np.append(arrays["weights"], arrays.get(_NOISE[0], 0.0))
+    if abs(weights.sum() - 1.0) > 1e-6 or (weights < 0).any():
         raise DataError(f"{path}/arrays.npz: weights do not sum to 1")
     if (arrays["scale"] <= 0).any():
         raise DataError(f"{path}/arrays.npz: scale is not positive")
@@ -242,6 +271,7 @@ def _expected_arrays(description: dict[str, Any], path: Path) -> Admit:
     shapes = {
         "weights": (k,),
         _LOG_WEIGHTS: (k,),
+        **dict(zip(_NOISE, ((1,), (2, d)), strict=True)),
         "means": (k, d),
         "covariances": family_named(description["covariance_type"]).covariance_shape(k, d),
         **dict.fromkeys(("shift", "scale", "variance", "is_constant"), (d,)),

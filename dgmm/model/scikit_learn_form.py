@@ -65,6 +65,11 @@ def fitted_estimator(model: FittedMixture) -> Any:
             "that variational inference scores with: use the model's own predict, predict_proba "
             "and score_samples"
         )
+    if model.parameters.noise is not None:
+        raise DataError(
+            "scikit-learn's GaussianMixture has no noise component: use the model's own predict, "
+            "predict_proba and score_samples, or fit without noise"
+        )
     if model.preprocess is not None:
         raise DataError(
             "scikit-learn's mixture has no place for the steps of preprocess: use the model's "

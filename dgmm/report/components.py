@@ -14,6 +14,9 @@ from dgmm.report.charts.svg import hexadecimal
 
 Floats = NDArray[np.float64]
 
+#: Of rows that are noise: the components' colours have no grey.
+NOISE_COLOUR = np.array([0.45, 0.45, 0.45])
+
 
 @dataclass(frozen=True)
 class Components:
@@ -26,12 +29,15 @@ class Components:
         Means and standard deviations in the user's units.
     names : tuple of str
         One a feature.
+    has_noise : bool
+        Whether rows may have the label k, which is noise.
     """
 
     weights: Floats
     means: Floats
     deviations: Floats
     names: tuple[str, ...]
+    has_noise: bool = False
 
     @classmethod
     def of(cls, model: MixtureModel) -> Components:
@@ -42,7 +48,8 @@ class Components:
         )
         # Not through variances in the user's units: those of values beyond 1e154 are infinite.
         deviations = np.sqrt(variances) * model.standardisation.scale
-        return cls(model.weights, model.means, deviations, tuple(map(str, model.feature_names)))
+        names = tuple(map(str, model.feature_names))
+        return cls(model.weights, model.means, deviations, names, fitted.noise is not None)
 
     @property
     def n_components(self) -> int:
@@ -127,6 +134,11 @@ class Components:
         if axis.sum() < 0:
             axis = -axis
         return np.argsort(points @ axis, kind="stable")
+
+    def colours_of(self, labels: NDArray[np.int64]) -> Floats:
+        """Colours (m, 3) of rows by their labels; those of the noise are grey."""
+        table = np.vstack([self.colours, NOISE_COLOUR])
+        return np.asarray(table[np.minimum(labels, self.n_components)])
 
     @cached_property
     def colours(self) -> Floats:

@@ -20,10 +20,15 @@ def described_tables(record: RunRecord) -> list[Table]:
     described = table.get("described") if isinstance(table, dict) else None
     if not isinstance(described, dict):
         return []
-    return [_table(name, found) for name, found in described.items() if isinstance(found, dict)]
+    has_noise = record.model is not None and record.model.noise is not None
+    return [
+        _table(name, found, has_noise=has_noise)
+        for name, found in described.items()
+        if isinstance(found, dict)
+    ]
 
 
-def _table(name: str, found: dict[str, Any]) -> Table:
+def _table(name: str, found: dict[str, Any], *, has_noise: bool) -> Table:
     title = f"{shortened(name, _WIDEST_VALUE)} by component"
     if "too_many_values" in found:
         many = f"more than {number(found['too_many_values'])} different values: not counted"
@@ -35,7 +40,8 @@ def _table(name: str, found: dict[str, Any]) -> Table:
     totals = [sum(column) for column in zip(*counts, strict=True)]
     shown = _shown(totals[:-1])
     rows = [_row(v, c, shown) for v, c in zip(values, counts, strict=True)]
-    names = [f"component {k}" for k in shown]
+    noise = len(totals) - 2 if has_noise else None
+    names = ["noise" if k == noise else f"component {k}" for k in shown]
     others = ["other components"] if len(shown) < len(totals) - 1 else []
     header = (shortened(name, _WIDEST_VALUE), "rows", *names, *others, "no label")
     note = "Rows of each value, and which share of them is in each component."

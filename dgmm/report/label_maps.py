@@ -14,9 +14,9 @@ from dgmm.data.sample_grid import SampleGrid
 from dgmm.report.charts.pixels import of_colours, of_palette
 from dgmm.report.charts.svg import hexadecimal
 from dgmm.report.component_colours import component_colours
-from dgmm.report.components import Components, Floats
+from dgmm.report.components import NOISE_COLOUR, Components, Floats
 from dgmm.report.figure import OmittedFigure, ReportFigure, sentence
-from dgmm.report.formatting import number, ordinal, percent
+from dgmm.report.formatting import Shown, number, ordinal, percent
 from dgmm.report.image_grid import ImageGrid
 from dgmm.report.subsampling import CELL_LIMIT, StoredColumn, read_at
 from dgmm.report.table import Table
@@ -176,8 +176,9 @@ def label_maps(
             _LABELS, "they need labels and rows that are pixels or places of a grid"
         )
     shades = component_colours(components)
-    table = _bytes(np.vstack([shades.colours, _DROPPED]))
-    k = components.n_components
+    noise = [NOISE_COLOUR] if components.has_noise else []
+    table = _bytes(np.vstack([shades.colours, *noise, _DROPPED]))
+    k = components.n_components + len(noise)
     images, counts = [], []
     for image in layout.read(column):
         labels = _valid(image, k)
@@ -186,13 +187,16 @@ def label_maps(
     dropped = any(own[k] for own in counts)
     legend = (
         [(str(j), hexadecimal(shades.colours[j])) for j in components.along_axis]
-        if _legible(k)
+        if _legible(components.n_components)
         else []
     )
+    if legend and noise:
+        legend.append(("noise", hexadecimal(NOISE_COLOUR)))
     caption = sentence(
         shades.description,
         "Dropped rows are white." if dropped else "",
         "Numbers below are component indices." if legend else "",
+        "Rows of the noise are dark grey." if noise else "",
         layout.description,
     )
     alt = f"{len(images)} images coloured by component."
@@ -216,6 +220,9 @@ def _shares(layout: Layout, components: Components, counts: list[NDArray[np.int6
         (number(int(j)), *(percent(float(own[j] / max(own.sum(), 1))) for own in counts))
         for j in shown
     ]
+    if components.has_noise:
+        k = components.n_components
+        rows.append((Shown("noise", k), *(percent(float(own[k] / own.sum())) for own in counts)))
     title = f"Shares of the {layout.noun} that are shown"
     return Table(title, header, rows, frozenset(range(len(header))))
 
@@ -289,11 +296,13 @@ def _greys(
     if components is None or labels is None:
         yield from (np.full(flag.shape, round(255 * 0.88), np.uint8) for flag in flags)
         return
-    luminance = component_colours(components).colours @ np.array([0.299, 0.587, 0.114])
+    noise = [NOISE_COLOUR] if components.has_noise else []
+    shades = np.vstack([component_colours(components).colours, *noise])
+    luminance = shades @ np.array([0.299, 0.587, 0.114])
     # Light greys only, so that red stands out.
     table = _bytes(np.append(0.5 + 0.42 * luminance, 1.0))
     for image in layout.read(labels):
-        yield table[_valid(image, components.n_components)]
+        yield table[_valid(image, len(luminance))]
 
 
 def _widened(flag: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -109,6 +109,7 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("effective rows", number(record.section("weights").get("n_eff"))),
         ("features", number(data.get("n_features"))),
         ("components", number(k)),
+        ("noise", _noise(record)),
         ("covariance", shortened(str(family or MISSING), 20)),
         ("mean log-likelihood", number(record.facts.get("mean_log_likelihood"), 6)),
         ("inference", _words_of(record.section("inference").get("name"))),
@@ -117,6 +118,12 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("time", _elapsed(record.facts)),
     ]
     return [(label, value) for label, value in found if value != MISSING]
+
+
+def _noise(record: RunRecord) -> str:
+    """The weight of the noise, where there is one."""
+    weight = record.section("noise").get("weight")
+    return percent(weight) if isinstance(weight, int | float) else MISSING
 
 
 def _words_of(inference: object) -> str:

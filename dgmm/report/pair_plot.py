@@ -57,6 +57,8 @@ class _Scene:
     covariances : dict of int to ndarray (p, p)
     colours : tuple of str
     limits : list of (low, high)
+    others : str
+        What grey rows are called.
     """
 
     features: NDArray[np.int64]
@@ -69,6 +71,7 @@ class _Scene:
     covariances: dict[int, Floats]
     colours: tuple[str, ...]
     limits: list[tuple[float, float]]
+    others: str = "others"
 
 
 def pair_plot(
@@ -99,7 +102,8 @@ def _scene(
     )
     drawn = components.heaviest[:_MOST_COMPONENTS]
     grey = np.full(3, _GREY)
-    colours = np.where(np.isin(labels, drawn)[:, None], components.colours[labels], grey)
+    own = components.colours[np.minimum(labels, components.n_components - 1)]  # k is noise
+    colours = np.where(np.isin(labels, drawn)[:, None], own, grey)
     names = [
         shortened(components.names[f], 22) + u.label for u, f in zip(units, features, strict=True)
     ]
@@ -114,6 +118,7 @@ def _scene(
         covariances=_covariances(model, drawn, features, units),
         colours=components.hexadecimal,
         limits=[drawn_range(points[:, i]) for i in range(features.size)],
+        others="noise, others" if components.has_noise else "others",
     )
 
 
@@ -224,7 +229,7 @@ def _legend(drawing: Drawing, scene: _Scene, side: float) -> None:
         (f"{j} · {100 * scene.weights[j]:.3g} %", "own area", scene.colours[j]) for j in scene.drawn
     ]
     if (scene.point_colours == _GREY).all(axis=1).any():
-        entries.append(("others", "area faint", None))
+        entries.append((scene.others, "area faint", None))
     p = scene.features.size
     columns = 1 if p < _WIDE_PANELS else -(-len(entries) // _LEGEND_ROWS)
     left = _LEFT + p * side + 20 if p < _WIDE_PANELS else drawing.width - 115 * columns
@@ -258,6 +263,7 @@ def _caption(components: Components, scene: _Scene, drawn: int, in_sample: int) 
         f"{drawn:,} of the {in_sample:,} rows of the fixed sample, coloured by their most "
         "likely component; ellipses hold 68 % and 95 % of a component; the diagonal shows the "
         "sample's density in grey with each component's weighted density (square-root scale).",
+        "Rows of the noise are grey." if components.has_noise else "",
         f"{p} of {d:,} features are drawn: those with the largest variance between components "
         "over variance within them, without such as run parallel to a better one."
         if p < d

@@ -58,7 +58,7 @@ def plane_of(model: MixtureModel) -> Plane:
     them (Fisher 1936; Rao 1948); along it, the pooled standard deviation is 1.
     """
     fitted = model.parameters
-    d, weights = model.n_features, model.weights
+    d, weights = model.n_features, model.weights / fitted.gaussian_share
     within = np.zeros((d, d))
     features = np.arange(d)
     for j, weight in enumerate(weights):
@@ -160,7 +160,7 @@ def _drawing(
     axes = Axes(drawing, Box(0, 0, _SIDE + 80, _SIDE), x, y, grid="")
     size = round(_PIXELS * axes.inner.width), round(_PIXELS * axes.inner.height)
     left, down = x.places(points[:, 0]) * size[0], (1 - y.places(points[:, 1])) * size[1]
-    axes.image(scattered(left, down, components.colours[labels], size), "points")
+    axes.image(scattered(left, down, components.colours_of(labels), size), "points")
     axes.begin()
     for j, covariance in spreads.items():
         values, vectors = np.linalg.eigh(covariance)

@@ -18,6 +18,7 @@ from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
 from dgmm.report.merge_tree import merge_tree
 from dgmm.report.merging import clusters_table, merges_table, merging_figure
+from dgmm.report.noise import noise_table
 from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
@@ -85,7 +86,7 @@ def _components(record: RunRecord) -> Section:
     if components is None:
         return _without_model("components", "Components", "Component weights and profiles")
     figures = [weights(components), profile_heatmap(components), profile_panels(components)]
-    tables = [component_table(components, _kept(record)), means_table(record)]
+    tables = [component_table(components, _kept(record)), means_table(record), noise_table(record)]
     return section_of("components", "Components", figures, tables)
 
 

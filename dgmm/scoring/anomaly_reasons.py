@@ -9,7 +9,7 @@ another one where features are correlated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.transforms.preprocessing import Preprocessing
+from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.left_out_features import LeftOut, left_out
 from dgmm.mixture.marginal.patterns import rows_by_pattern
 from dgmm.mixture.parameters import Parameters
@@ -54,7 +55,8 @@ class AnomalyReasons:
     feature_names : tuple of str
         Of the d features.
     components : (n,) int32
-        Most probable component; −1 for a row that is dropped as missing.
+        Most probable component, of rows that are noise the most probable of the others; −1 for a
+        row that is dropped as missing.
     squared_distances : (n,)
         Squared Mahalanobis distance from it, over the values that a row has.
     features : (n, m)
@@ -181,13 +183,14 @@ def anomaly_reasons(
     rows
         A row without any value has no reason.
     components : (n,)
-        The component of each; −1 has no reason.
+        The component of each; −1 has no reason, and noise (k) that of the nearest component.
     n_features
         Features of each row, at most.
     """
     n, d = rows.shape
     m = min(n_features, d)
     Y = model.standardisation.apply(np.asarray(rows, dtype=np.float64), np.float64)
+    components = _gaussians(model.parameters, components, Y)
     result = _empty(model.feature_names, components, m)
     for k in np.unique(components[components >= 0]):
         own = np.flatnonzero(components == k)
@@ -199,6 +202,18 @@ def anomaly_reasons(
         result.features >= 0, np.asarray(rows, np.float64)[np.arange(n)[:, None], at], np.nan
     )
     return result
+
+
+def _gaussians(
+    p: Parameters, components: NDArray[np.integer[Any]], Y: Array
+) -> NDArray[np.integer[Any]]:
+    """Components (n,) of rows Y (d, n), of those of the noise the most probable Gaussian."""
+    if not len(noise := np.flatnonzero(components == p.n_components)):
+        return components
+    found = components.copy()
+    scorer = Scorer(replace(p, noise=None))
+    found[noise] = scorer.responsibilities(Y[:, noise]).argmax(axis=0)
+    return found
 
 
 def _empty(names: Sequence[str], components: NDArray[np.integer[Any]], m: int) -> AnomalyReasons:

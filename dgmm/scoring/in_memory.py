@@ -103,7 +103,8 @@ def scores(
     out: dict[str, NDArray[Any]] = {}
     for output in map(row_output, names):
         dtype = np.float64 if output.needs_posteriors else output.dtype
-        shape = (dataset.n_samples, *output.shape(model.n_components, dataset.n_features))
+        sizes = model.parameters.n_labels, dataset.n_features
+        shape = (dataset.n_samples, *output.shape(*sizes))
         out[output.name] = np.empty(shape, dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     name = select_scoring_backend(backend, model, dataset, executor)

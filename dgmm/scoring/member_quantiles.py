@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.weighted_statistics import known_quantiles
+from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.marginal import MarginalScorer
 from dgmm.mixture.parameters import Parameters
 
@@ -21,7 +22,10 @@ def labels_of(parameters: Parameters, sample: Array) -> NDArray[np.intp]:
 
     Every row has at least one value.
     """
-    scorer, labels = MarginalScorer(parameters), np.empty(len(sample), dtype=np.intp)
+    labels = np.empty(len(sample), dtype=np.intp)
+    scorer: Scorer | MarginalScorer = MarginalScorer(parameters)
+    if parameters.noise is not None:  # which rows that lack values are not scored with
+        scorer = Scorer(parameters)
     for start in range(0, len(sample), _TILE_ROWS):
         own = slice(start, start + _TILE_ROWS)
         labels[own] = scorer.responsibilities(sample[own].T).argmax(axis=0)

@@ -93,7 +93,9 @@ class MergeTree:
         return np.asarray(np.unique(lowest, return_inverse=True)[1])
 
 
-def merge_tree(posteriors: Array, weights: Array | None = None) -> MergeTree:
+def merge_tree(
+    posteriors: Array, weights: Array | None = None, total: float | None = None
+) -> MergeTree:
     """Merge components until one cluster is left.
 
     Equal gains go to the pair of lowest components.
@@ -104,8 +106,10 @@ def merge_tree(posteriors: Array, weights: Array | None = None) -> MergeTree:
         Of a sample of rows; each column sums to 1.
     weights : (n,)
         Of the rows; None where each weighs 1.
+    total
+        Weight that entropies are divided by, where it is not that of the rows.
     """
-    state = _Clusters.of(posteriors, weights)
+    state = _Clusters.of(posteriors, weights, total)
     entropies, merges = [state.entropy], []
     while len(state.members) > 1:
         merges.append(state.merge_best())
@@ -136,11 +140,12 @@ class _Clusters:
             self.gains[a, a + 1 :] = self._gains_of(a, range(a + 1, k))
 
     @classmethod
-    def of(cls, posteriors: Array, weights: Array | None) -> _Clusters:
+    def of(cls, posteriors: Array, weights: Array | None, total: float | None) -> _Clusters:
         n = posteriors.shape[1]
         w = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
         R = np.array(posteriors, dtype=np.float64)
-        return cls({k: (k,) for k in range(len(R))}, R, _x_log_x(R), w / w.sum())
+        share = w / (w.sum() if total is None else total)
+        return cls({k: (k,) for k in range(len(R))}, R, _x_log_x(R), share)
 
     @property
     def entropy(self) -> float:
@@ -198,6 +203,20 @@ class _Clusters:
     def _largest(gains: Array) -> tuple[int, int]:
         a, b = np.unravel_index(int(np.argmax(gains)), gains.shape)
         return int(a), int(b)
+
+
+def merge_tree_without_noise(posteriors: Array, weights: Array | None = None) -> MergeTree:
+    """Merge Gaussians; noise, the last of the posteriors (k + 1, n), is a cluster of its own.
+
+    −Σ r log r is the entropy of noise or not, which no merge changes, and (1 − r₀) times that of
+    the posteriors given that a row is no noise: the second is what is lowered, to 0.
+    """
+    w = np.ones(posteriors.shape[1]) if weights is None else weights
+    gaussians = posteriors[:-1]
+    share = gaussians.sum(axis=0)
+    some = share > 0.0
+    given = gaussians[:, some] / share[some]
+    return merge_tree(given, w[some] * share[some], float(w.sum()))
 
 
 def _x_log_x(x: Array) -> Array:

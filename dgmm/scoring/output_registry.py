@@ -111,6 +111,8 @@ class RowOutput:
         Whether `values` reads clusters, which only a model with merged components has.
     flags : callable
         Meanings of values that are codes, from the number of components.
+    names_noise : bool
+        Whether the code behind the last component's is noise, where there is any.
     """
 
     name: str
@@ -123,23 +125,24 @@ class RowOutput:
     needs_clusters: bool = False
     is_per_feature: bool = False
     flags: Callable[[int], dict[int, str]] = _no_flags
+    names_noise: bool = False
 
     @property
     def is_wide(self) -> bool:
         """Whether a row has several values: they are written block by block."""
         return self.is_per_component or self.is_per_feature
 
-    def shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Of the values of one row."""
+    def shape(self, n_labels: int, n_features: int) -> tuple[int, ...]:
+        """Of the values of one row; labels are the components, and one more with noise."""
         if self.is_per_feature:
             return (n_features,)
-        return (n_components,) if self.is_per_component else ()
+        return (n_labels,) if self.is_per_component else ()
 
-    def row_bytes(self, n_components: int, n_features: int) -> int:
+    def row_bytes(self, n_labels: int, n_features: int) -> int:
         """Bytes of one row."""
-        return np.dtype(self.dtype).itemsize * math.prod(self.shape(n_components, n_features))
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape(n_labels, n_features))
 
-    def attributes(self, n_components: int) -> dict[str, Any]:
+    def attributes(self, n_components: int, *, has_noise: bool = False) -> dict[str, Any]:
         """Attributes of the array, by the CF conventions.
 
         Densities are of the features in the data's own units: their unit is 1. Features have
@@ -147,7 +150,10 @@ class RowOutput:
         """
         attributes: dict[str, Any] = {"long_name": self.long_name}
         attributes |= {} if self.is_per_feature else {"units": "1"}
-        if flags := self.flags(n_components):
+        flags = self.flags(n_components)
+        if has_noise and self.names_noise:
+            flags = flags | {n_components: "noise"}
+        if flags:
             attributes |= {"flag_values": list(flags), "flag_meanings": " ".join(flags.values())}
         return attributes
 
@@ -199,6 +205,7 @@ _BUILT_IN = (
         *("labels", "int32", -1, attrgetter("labels")),
         "most probable component of the mixture",
         flags=_label_flags,
+        names_noise=True,
     ),
     RowOutput(
         *("max_posterior", "float32", _NAN, attrgetter("max_posterior")),

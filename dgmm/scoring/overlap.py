@@ -38,6 +38,8 @@ def sample_posteriors(parameters: Parameters, sample: Array) -> Array:
 def overlap(parameters: Parameters, sample: Array) -> Array:
     """Mean responsibility (k, k) of component l among the sample rows labelled k; NaN without rows.
 
+    Of the Gaussians: noise has no row and no column.
+
     For at most `MOST_COMPONENTS` components: nothing else of a fit grows with the square of k.
 
     Parameters
@@ -47,7 +49,7 @@ def overlap(parameters: Parameters, sample: Array) -> Array:
     sample : (m, d)
         Standardised rows; NaN where a value is missing.
     """
-    k = parameters.n_components
+    k, n_gaussians = parameters.n_labels, parameters.n_components
     sums, counts = np.zeros((k, k)), np.zeros(k)
     for R in _posteriors(parameters, sample):
         labels = R.argmax(axis=0)
@@ -56,4 +58,4 @@ def overlap(parameters: Parameters, sample: Array) -> Array:
         sums[present] += np.add.reduceat(R[:, order], starts, axis=1).T
         counts += np.bincount(labels, minlength=k)
     with np.errstate(invalid="ignore"):
-        return np.asarray(sums / counts[:, None])
+        return np.asarray(sums / counts[:, None])[:n_gaussians, :n_gaussians]

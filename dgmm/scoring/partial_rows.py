@@ -37,15 +37,21 @@ def marginal_scorer(parameters: Parameters) -> MarginalScorer:
 
 
 def require_marginals(parameters: Parameters, missing: MissingPolicy) -> None:
-    """Refuse rows that lack values to a variational mixture.
+    """Refuse rows that lack values to a variational mixture, and to one with noise.
 
-    What is added to the log density of each of its components is the expectation for a whole row.
+    What is added to the log density of each of the first's components is the expectation for a
+    whole row. The second's noise has the volume of all features.
 
     Raises
     ------
     DataError
         If rows that lack values are to be scored by such a mixture.
     """
+    if parameters.noise is not None and missing is MissingPolicy.MARGINALISE:
+        raise DataError(
+            "a mixture with noise cannot score rows that lack values by those that they have: "
+            "drop such rows, or fit without noise"
+        )
     if parameters.expected_log_weights is not None and missing is MissingPolicy.MARGINALISE:
         raise DataError(
             "a variational mixture cannot score rows that lack values by those that they have: "

@@ -119,7 +119,7 @@ def score_block(
     """
     mask, posteriors = rows.mask, None
     if posterior_dtype is not None:
-        posteriors = np.empty((rows.n_read, model.n_components), posterior_dtype)
+        posteriors = np.empty((rows.n_read, model.parameters.n_labels), posterior_dtype)
         if mask is not None:
             posteriors[~mask] = np.nan
     places = None if mask is None else np.flatnonzero(mask)
@@ -149,16 +149,22 @@ def score_block(
         None if merged is None else _in_places(merged.clusters, -1, mask),
         *(_imputed(rows, marginal, model) if impute else (None, None)),
     )
-    found = _statistics(rows, out, entropy, flags, model.n_components)
+    found = _statistics(rows, out, entropy, flags, model.parameters.n_labels)
     if merged is not None:
         found = replace(found, cluster_entropy=_weighted_sum(merged.entropy, rows.weights))
     return Scored(block, found)
 
 
 def _merged(model: ScoredMixture, n: int) -> MergedScores:
-    """Arrays for the clusters of n rows; of a model without any each component is one."""
+    """Arrays for the clusters of n rows; of a model without any each component is one.
+
+    Noise is a cluster of its own, the last.
+    """
     clusters = range(model.n_components) if model.clusters is None else model.clusters
-    return MergedScores.empty(np.array(clusters, dtype=np.intp), n)
+    own, has_noise = np.array(clusters, dtype=np.intp), model.parameters.noise is not None
+    if has_noise:
+        own = np.append(own, own.max() + 1)
+    return MergedScores.empty(own, n, has_noise=has_noise)
 
 
 def _statistics(

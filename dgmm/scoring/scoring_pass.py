@@ -95,6 +95,8 @@ class Products:
         attributes: dict[str, Any],
         zarr_format: ZarrFormat = 3,
         place: Target | None = None,
+        *,
+        has_noise: bool = False,
     ) -> None:
         """Make the group and its empty arrays; nothing where none is wanted.
 
@@ -105,7 +107,7 @@ class Products:
         place = self.path if place is None else place
         zarr_output.create_outputs(place, attributes, zarr_format, self.run)
         chunk_rows = min(chunk_blocks(grid) * grid.rows_per_block, max(grid.n_samples, 1))
-        sizes = n_components, grid.n_features
+        sizes = n_components + has_noise, grid.n_features
         for output in self.outputs:
             own = output.shape(*sizes)
             rows = chunk_rows
@@ -122,7 +124,7 @@ class Products:
                     : 1 + len(own)
                 ],
                 fill_value=output.fill,
-                attributes=output.attributes(n_components),
+                attributes=output.attributes(n_components, has_noise=has_noise),
                 zarr_format=zarr_format,
             )
 

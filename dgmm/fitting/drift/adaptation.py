@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dgmm.fitting.drift.drift_pass import DriftStatistics
 from dgmm.mixture.covariance.family import Family, Moments
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Estimate, Parameters, m_step
 from dgmm.model.mixture_model import MixtureModel
 
@@ -57,17 +58,32 @@ class Adaptation:
             estimate = m_step(old.family, found.statistics, before=old, by_weight=counts_are_rows)
         shares = estimate.counts / (estimate.counts + relevance)
         weights, means, covariances = old.weights, old.means, old.covariances
+        noise = old.noise
         if "weights" in adapted:
-            mixed = shares * estimate.counts / estimate.counts.sum() + (1.0 - shares) * weights
-            weights = mixed / mixed.sum()
+            weights, noise = _mixed_weights(old, estimate, relevance)
         is_seen = np.isfinite(estimate.means)
         own = np.where(is_seen, estimate.means, old.means)
         if "means" in adapted:
             means = shares[:, None] * own + (1.0 - shares[:, None]) * old.means
         if "covariances" in adapted:
             covariances = _mixed_covariances(old, estimate, own, means, shares)
-        parameters = Parameters.of(old.family, weights, means, covariances)
+        parameters = Parameters.of(old.family, weights, means, covariances, noise)
         return cls(replace(model, parameters=parameters), shares)
+
+
+def _mixed_weights(
+    old: Parameters, estimate: Estimate, relevance: float
+) -> tuple[Array, Noise | None]:
+    """α n_k/n + (1 − α)π, scaled; noise is one of the components."""
+    counts, weights = estimate.counts, old.weights
+    if old.noise is not None and estimate.noise is not None:
+        counts = np.append(counts, estimate.noise.weight)
+        weights = np.append(weights, old.noise.weight)
+    alpha = counts / (counts + relevance)
+    mixed = alpha * counts / counts.sum() + (1.0 - alpha) * weights
+    mixed = mixed / mixed.sum()
+    k = old.n_components
+    return mixed[:k], None if old.noise is None else old.noise.with_weight(float(mixed[k]))
 
 
 def _mixed_covariances(

@@ -181,7 +181,7 @@ def _successor(old: Parameters, found: DriftStatistics, regularisation: Array) -
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate = m_step(old.family, found.statistics, before=old)
-    weights = estimate.counts / estimate.counts.sum()
+    weights = estimate.counts / estimate.n_rows
     is_lost = np.asarray(~np.isfinite(estimate.means).all(axis=1))
     means = np.where(is_lost[:, None], old.means, estimate.means)
     covariances = old.family.regularised(estimate.covariances, regularisation)

@@ -33,6 +33,10 @@ Step = Literal["plain", "accelerated", "rejected"]
 
 #: The first bound of −α, and what it grows and shrinks by.
 _FIRST_BOUND, _FACTOR = 1.0, 4.0
+#: Shares of noise far below this do not count in the length of a step...
+_NOISE_UNIT = 1e-4
+#: ...which leaves it at least this much of its weight: weight 0 would be for ever.
+_LEAST_LEFT = 0.01
 #: A length this close to 1 is a plain step.
 _LEAST_LENGTH = 1.01
 #: An estimate this many times below a limit needs no second one.
@@ -170,17 +174,29 @@ class _Steps:
 
 
 def _coordinates(parameters: Parameters) -> list[Array]:
-    """Numbers without bounds: log weights, means, log-Cholesky factors of covariances."""
-    p = parameters
-    return [p.log_weights, p.means, p.family.log_factors(p.covariances)]
+    """Numbers without bounds: log weights, means, log-Cholesky factors of covariances.
+
+    Noise without rows loses a constant share of its weight in each step: its logarithm would
+    decide on the length of all steps until it is 0, so that its coordinate is log(π₀ + a unit).
+    """
+    p, log_weights = parameters, parameters.log_weights
+    if p.noise is not None:
+        log_weights = np.append(log_weights, np.log(p.noise.weight + _NOISE_UNIT))
+    return [log_weights, p.means, p.family.log_factors(p.covariances)]
 
 
 def _parameters(like: Parameters, coordinates: list[Array]) -> Parameters:
     """The mixture at coordinates, weights summing to 1."""
     log_weights, means, log_factors = coordinates
-    weights = np.exp(log_weights - log_weights.max())
+    weights, noise = np.exp(log_weights - log_weights.max()), like.noise
+    if noise is not None:
+        own = max(float(np.exp(log_weights[-1])) - _NOISE_UNIT, _LEAST_LEFT * noise.weight)
+        weights[-1] = own * np.exp(-log_weights.max())
+    weights = weights / weights.sum()
+    if noise is not None:
+        weights, noise = weights[:-1], noise.with_weight(float(weights[-1]))
     covariances = like.family.covariances_of_log_factors(log_factors)
-    return Parameters.of(like.family, weights / weights.sum(), means, covariances)
+    return Parameters.of(like.family, weights, means, covariances, noise)
 
 
 def _product(mine: list[Array], theirs: list[Array]) -> np.float64:
@@ -189,5 +205,5 @@ def _product(mine: list[Array], theirs: list[Array]) -> np.float64:
 
 def _is_finite(p: Parameters) -> bool:
     """Whether all is finite; singular covariances have factors that are not."""
-    values = (p.weights, p.means, p.covariances, p.precisions_cholesky)
+    values = (p.weights, p.means, p.covariances, p.precisions_cholesky, p.gaussian_share)
     return all(bool(np.isfinite(value).all()) for value in values)

@@ -1,9 +1,12 @@
-"""Components that collapse or empty: found after every M-step, never fatal, never silent."""
+"""Components that collapse or empty: found after every M-step, never fatal, never silent.
+
+They are Gaussians: noise has nothing that could collapse, and without rows its weight is 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -143,7 +146,7 @@ class CollapsePolicy:
 
     def _reason(self, estimate: Estimate, k: int, iteration: int) -> str:
         """In words: which component, how few rows, how small a variance."""
-        total = estimate.counts.sum()
+        total = estimate.n_rows
         where = f"component {k} of {len(estimate.counts)}"
         rows = f"{estimate.counts[k]:.3g} of {total:,.0f} rows"
         if estimate.counts[k] < EMPTY_COUNT:
@@ -193,14 +196,15 @@ class CollapsePolicy:
         """Put re-seeded components at their rows, with the pooled covariance and weight 1/k."""
         family, k = parameters.family, parameters.n_components
         weights = np.where(lost, 0.0, parameters.weights)
-        weights *= (1.0 - len(again) / k) / weights.sum()
+        share = parameters.gaussian_share
+        weights *= share * (1.0 - len(again) / k) / weights.sum()
         means, covariances = parameters.means.copy(), parameters.covariances
         pooled = family.pooled(healthy.covariances, healthy.weights)
         for j, row in zip(again, rows, strict=True):
-            weights[j] = 1.0 / k
+            weights[j] = share / k
             means[j] = self.sample[row]
             covariances = family.replaced(covariances, j, pooled)
-        return Parameters.of(family, weights, means, covariances)
+        return Parameters.of(family, weights, means, covariances, parameters.noise)
 
     def _floor_variances(
         self,
@@ -219,8 +223,8 @@ class CollapsePolicy:
         means = np.where(np.isfinite(estimate.means), estimate.means, centre)
         covariances = np.where(np.isfinite(estimate.covariances), estimate.covariances, 0.0)
         floored = family.regularised(covariances, self.regularisation + floor)
-        weights = np.maximum(estimate.counts, EMPTY_COUNT)
-        parameters = Parameters.of(family, weights / weights.sum(), means, floored)
+        counts = np.maximum(estimate.counts, EMPTY_COUNT)
+        parameters = replace(estimate, counts=counts, means=means).parameters(floored)
         message = f"no component has a usable covariance: {FLOOR:g} of each variance is added"
         events = tuple(
             ComponentEvent(iteration, restart, j, "variance_floored", f"{subject}: {message}")
@@ -245,13 +249,14 @@ def lost_components(
 
 
 def _only(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:
-    """Some of the components, weights summing to 1."""
+    """Some of the components, weights summing to 1; the noise keeps its own."""
     weights = parameters.weights[components]
     return Parameters.of(
         parameters.family,
-        weights / weights.sum(),
+        weights / weights.sum() * parameters.gaussian_share,
         parameters.means[components],
         parameters.family.take(parameters.covariances, components),
+        parameters.noise,
     )
 
 

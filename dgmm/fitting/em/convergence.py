@@ -88,8 +88,9 @@ def is_degenerate(candidate: FitCandidate, tol: float) -> bool:
     if candidate.history[-1] - candidate.history[0] >= tol:
         return False
     within = p.family.variances(p.covariances, p.n_components, p.n_features)
-    centre = p.weights @ p.means
-    sd = np.sqrt(p.weights @ (within + (p.means - centre) ** 2))
+    shares = p.weights if p.noise is None else p.weights / p.weights.sum()
+    centre = shares @ p.means
+    sd = np.sqrt(shares @ (within + (p.means - centre) ** 2))
     if (np.ptp(p.means, axis=0) > _DEGENERATE_SPREAD * sd).any():
         return False
     return all(_is_alike(p, k) for k in range(1, p.n_components))

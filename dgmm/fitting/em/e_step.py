@@ -93,7 +93,10 @@ class EStepResult:
 def _with_kernel(
     candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
 ) -> FitCandidate:
-    """Note the kernel (a change starts the comparison anew) and, once known, the total scatter."""
+    """Note the kernel (a change starts the comparison anew) and, once known, the total scatter.
+
+    With noise the scatter is the Gaussians', another one in every pass.
+    """
     label = f"{kernel.name}-{kernel.dtype}"
     stage = candidate.stage
     if kernel.is_exact:
@@ -101,7 +104,7 @@ def _with_kernel(
     elif kernel.dtype == np.float64:
         stage = "double"
     scatter = candidate.scatter
-    if kernel.reference is None and statistics.scatter is not None:
+    if kernel.reference is None and statistics.noise is None and statistics.scatter is not None:
         scatter = statistics.scatter
     same = label == candidate.kernel
     return replace(

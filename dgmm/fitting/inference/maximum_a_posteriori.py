@@ -65,14 +65,16 @@ class MaximumAPosteriori:
         found = Evidence.of(family, statistics, scatter, before, by_weight=by_weight)
         means, scale = self.prior.posterior(found)
         divisor = family.mode_divisor(found.counts, self.prior.degrees_of_freedom)
-        return Estimate(family, found.estimate.counts, means, (self.prior.scale + scale) / divisor)
+        covariances = (self.prior.scale + scale) / divisor
+        return replace(found.estimate, means=means, covariances=covariances)
 
     def parameters(self, estimate: Estimate, regularisation: Array) -> Parameters:
-        """Weights (n_k + α − 1)/(n + k(α − 1)); the prior is in place of regularisation."""
+        """Weights (n_k + α − 1)/(n + k(α − 1)); the prior is in place of regularisation.
+
+        Noise is one more of the k that the Dirichlet prior is of.
+        """
         del regularisation
-        counts = estimate.counts + (self.weight_concentration - 1.0)
-        weights = counts / counts.sum()
-        return Parameters.of(estimate.family, weights, estimate.means, estimate.covariances)
+        return estimate.parameters(estimate.covariances, self.weight_concentration - 1.0)
 
     def scored(self, parameters: Parameters) -> Parameters:
         """The parameters themselves."""
@@ -102,13 +104,16 @@ class MaximumAPosteriori:
 
     def _log_dirichlet(self, p: Parameters) -> float:
         """Of the weights; log Γ(k) of the flat prior is left out."""
-        alpha, k = self.weight_concentration, p.n_components
+        alpha, k = self.weight_concentration, p.n_labels
         if alpha == 1.0:
             return 0.0
         from scipy.special import gammaln  # noqa: PLC0415 - slow to import, rarely needed
 
         constant = float(gammaln(k * alpha) - k * gammaln(alpha))
-        return constant + (alpha - 1.0) * float(p.log_weights.sum())
+        logs = float(p.log_weights.sum())
+        if p.noise is not None:
+            logs += float(np.log(p.noise.weight))
+        return constant + (alpha - 1.0) * logs
 
     def explained_fall(
         self, estimate: Estimate, parameters: Parameters, regularisation: Array

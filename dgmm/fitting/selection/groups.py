@@ -16,7 +16,9 @@ def grouped(
     """Models in at most so many groups of about equal numbers of parameters, largest first."""
     n_groups = max(1, min(n_groups, len(models)))
     sizes = {
-        key_of(m): n_parameters(family_named(m.covariance_type), m.n_components, n_features)
+        key_of(m): n_parameters(
+            family_named(m.covariance_type), m.n_components, n_features, noise=m.noise
+        )
         for m in models
     }
     groups: list[list[ModelKey]] = [[] for _ in range(n_groups)]

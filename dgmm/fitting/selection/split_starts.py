@@ -10,7 +10,7 @@ rows, in every family.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,7 @@ def split(
     """
     Y = np.ascontiguousarray(rows.T)
     R = np.concatenate([r for _, _, r in Scorer(parameters).score(Y, Workspace())], axis=1)
+    R = R[: parameters.n_components]  # rows of the noise are in no start
     halves = []
     for k in components:
         D = Y - parameters.means[k][:, None]
@@ -139,6 +140,10 @@ def split(
         halves.append(np.where(is_beyond, R[k], 0.0))
         R[k] = np.where(is_beyond, 0.0, R[k])
     parted = np.concatenate([R, np.array(halves)])
-    return parameters_from_responsibilities(
+    begun = parameters_from_responsibilities(
         parameters.family, rows, parted, len(parted), regularisation, weights
     )
+    if parameters.noise is None:
+        return begun
+    shares = begun.weights * parameters.gaussian_share
+    return replace(begun, weights=shares, noise=parameters.noise)

@@ -20,6 +20,7 @@ class CentredKernel(CentredForm):
 
     log N = log norm − ½‖Uᵀ(y − μ)‖². The inverse Cholesky factor is multiplied, not solved with:
     NumPy has no triangular solve, and the factor comes from forward substitution on the driver.
+    Noise is one log norm more, with its log density.
     """
 
     precisions_cholesky: Array
@@ -35,13 +36,24 @@ class CentredKernel(CentredForm):
             + family.half_log_det_precision(factors, k, d)
             - 0.5 * d * LOG_2PI
         )
+        if parameters.noise is not None:
+            log_norms = np.append(log_norms, parameters.noise.weighted_log_density)
         return cls(family, parameters.means, factors, log_norms)
+
+    @property
+    def n_components(self) -> int:
+        """k, and one more with noise."""
+        return len(self.log_norms)
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is a log norm without a mean."""
+        return len(self.log_norms) > len(self.means)
 
     @property
     def tile_rows(self) -> int:
         """Three arrays (d, b) and two (k, b) near 4 MiB."""
-        k, d = self.means.shape
-        return tile_of_numbers(3 * d + 2 * k)
+        return tile_of_numbers(3 * self.means.shape[1] + 2 * self.n_components)
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -67,10 +79,11 @@ class CentredKernel(CentredForm):
     def weighted_log_prob(self, prepared: Tile, workspace: Workspace) -> Tile:
         """Log weight plus log density, whole: nothing is left out."""
         L = workspace.array("log_prob", (self.n_components, prepared.shape[1]))
-        for k in range(self.n_components):
+        for k in range(len(self.means)):
             D = self._deviations(prepared, k, workspace)
             Z = self.family.whiten(self.precisions_cholesky, k, D)
             np.einsum("ij,ij->j", Z, Z, out=L[k])
+        L[len(self.means) :] = 0.0
         np.multiply(L, -0.5, out=L)
         return np.asarray(np.add(L, self.log_norms[:, None], out=L))
 
@@ -86,10 +99,12 @@ class CentredKernel(CentredForm):
         """Moments about the old means, component by component."""
         d = prepared.shape[0]
         q = self.family.quadratic_width(d)
-        for k in range(self.n_components):
+        for k in range(len(self.means)):
             D = self._deviations(prepared, k, workspace)
             sums[:q, k] += self.family.second_moment(D, R[k])
             sums[q:-1, k] += D @ R[k]
             sums[-1, k] += R[k].sum()
             if scatter is not None:
                 scatter += self.family.scatter(D, R[k])
+        if self.has_noise:
+            sums[-1, -1] += R[-1].sum()

@@ -47,6 +47,11 @@ class CentredForm:
         return len(self.means)
 
     @property
+    def has_noise(self) -> bool:
+        """No."""
+        return False
+
+    @property
     def reference(self) -> Array:
         """Moments about the old means."""
         return self.means

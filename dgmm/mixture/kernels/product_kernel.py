@@ -17,11 +17,16 @@ from dgmm.mixture.parameters import Parameters
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProductKernel(ProductForm):
-    """Φ of complete rows, whole or in parts; of a family with a scatter without quadratic term."""
+    """Φ of complete rows, whole or in parts; of a family with a scatter without quadratic term.
+
+    Noise does not share that term −½ yᵀΛy: it is then added to the log densities of the Gaussians,
+    whose scatter is another one in every pass.
+    """
 
     precisions_cholesky: Array | None
     with_scatter: bool
     parts: tuple[QuadraticPart, ...]
+    has_noise: bool = False
 
     @classmethod
     def of(
@@ -34,12 +39,14 @@ class ProductKernel(ProductForm):
         eta = np.ascontiguousarray(parameters.natural_parameters(), dtype=dtype)
         tiling = Tiling.of(eta.shape[1], len(eta), eta.itemsize)
         parts = family.quadratic_parts(parameters.n_features, tiling.design_rows)
-        return cls(family, eta, tiling, factors, with_scatter and has_scatter, parts)
+        has_noise = parameters.noise is not None
+        accumulates = has_scatter and (with_scatter or has_noise)
+        return cls(family, eta, tiling, factors, accumulates, parts, has_noise)
 
     @property
     def is_complete(self) -> bool:
-        """Unless the family has a scatter in place of a quadratic part."""
-        return self.precisions_cholesky is None
+        """Unless the family has a scatter in place of a quadratic part, and there is no noise."""
+        return self.precisions_cholesky is None or self.has_noise
 
     @property
     def sharing(self) -> tuple[Any, ...]:
@@ -94,7 +101,20 @@ class ProductKernel(ProductForm):
             workspace.backend.log_prob(eta, Phi, out, self.tiling.columns)
             if rows.start:
                 np.add(L, out, out=L)
+        if self.has_noise and self.precisions_cholesky is not None:
+            L[:-1] += self._half_distances(self._rows(prepared))
         return L
+
+    def _rows(self, prepared: Tile) -> Tile:
+        """Y (d, b) in float64."""
+        return prepared[-(self.parts[-1].last + 1) : -1].astype(np.float64, copy=False)
+
+    def _half_distances(self, Y: Tile) -> Tile:
+        """−½ yᵀΛy of the covariance that all share, (b,) in the dtype of the tiles."""
+        if self.precisions_cholesky is None:
+            raise ValueError("there is no common covariance")
+        Z = self.family.whiten(self.precisions_cholesky, 0, Y)
+        return np.asarray(-0.5 * np.einsum("ij,ij->j", Z, Z))
 
     def accumulate(
         self,
@@ -112,19 +132,16 @@ class ProductKernel(ProductForm):
                 Phi, R, sums[rows], product[rows], tiling.moment_rows, tiling.moment_columns
             )
         if scatter is not None:
-            Y = prepared[-(self.parts[-1].last + 1) : -1].astype(np.float64, copy=False)
-            scatter += self.family.scatter(Y, weights)
+            own = R[:-1].sum(axis=0, dtype=np.float64) if self.has_noise else weights
+            scatter += self.family.scatter(self._rows(prepared), own)
 
     def common_log_prob(self, Y: Tile) -> Tile | float:
         """−½ yᵀΛy where it is common to all components."""
-        if self.precisions_cholesky is None:
-            return 0.0
-        Z = self.family.whiten(self.precisions_cholesky, 0, Y.astype(np.float64, copy=False))
-        return np.asarray(-0.5 * np.einsum("ij,ij->j", Z, Z))
+        return 0.0 if self.is_complete else self._half_distances(Y.astype(np.float64, copy=False))
 
     def common_whitening(self) -> Array | None:
         """W (d, d) of the common term −½ ‖W y‖²; None where there is none."""
-        if self.precisions_cholesky is None:
+        if self.is_complete or self.precisions_cholesky is None:
             return None
         return self.family.whiten(self.precisions_cholesky, 0, np.eye(self.parts[-1].last))
 

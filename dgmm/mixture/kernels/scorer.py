@@ -66,7 +66,8 @@ class Scorer:
     """Applies fixed parameters to standardised rows.
 
     A row whose squared distance overflows has log density −inf and belongs, with responsibility 1,
-    to the component that is nearest in rescaled Mahalanobis distance; NaN never appears.
+    to the component that is nearest in rescaled Mahalanobis distance; NaN never appears. With noise
+    it is noise.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -99,6 +100,8 @@ class Scorer:
         workspace
             Buffers, and the backend.
         """
+        if self._product.is_complete and self._product.precisions_cholesky is not None:
+            return None  # with noise −½ yᵀΛy is part of the log densities, which tiles add
         unit, tolerance = self._unit_error, TOLERANCE[np.dtype(np.float64)]
         block = ScoringBlock(
             *stored,
@@ -124,7 +127,7 @@ class Scorer:
 
     def responsibilities(self, Y: Tile) -> Array:
         """Posteriors (k, n) of rows Y (d, n); for samples and results that fit in memory."""
-        workspace, out = Workspace(), np.empty((self._parameters.n_components, Y.shape[1]))
+        workspace, out = Workspace(), np.empty((self._parameters.n_labels, Y.shape[1]))
         for rows, _, R in self.score(Y, workspace):
             out[:, rows] = R
         return out
@@ -137,9 +140,13 @@ class Scorer:
         R = kernel.weighted_log_prob(tile, workspace)
         log_density = softmax(R, workspace) + kernel.common_log_prob(Y)
         lost = ~np.isfinite(log_density)
-        if lost.any():
+        if lost.any() and (noise := self._parameters.noise) is not None and noise.weight > 0:
+            log_density[lost] = noise.weighted_log_density
+            R[:, lost], R[-1, lost] = 0.0, 1.0
+        elif lost.any():
             log_density[lost] = -np.inf
-            R[:, lost] = self._nearest(Y[:, lost])
+            R[:, lost] = 0.0
+            R[: self._parameters.n_components, lost] = self._nearest(Y[:, lost])
         return log_density, R
 
     def _nearest(self, Y: Tile) -> Array:

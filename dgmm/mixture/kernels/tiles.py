@@ -117,7 +117,7 @@ class PassKernel(Protocol):
 
     @property
     def n_components(self) -> int:
-        """k."""
+        """Posteriors of a row: k, and one more with noise."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -138,6 +138,10 @@ class PassKernel(Protocol):
 
 class Kernel(PassKernel, Protocol):
     """The same, ready to be applied to tiles."""
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the last of the components is uniform noise."""
 
     @property
     def tile_rows(self) -> int:
@@ -232,9 +236,24 @@ def e_step(
                 kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace, own)
     weight = None if weights is None else float(weights.sum())
     return [
-        Statistics(n, total, np.ascontiguousarray(s.T), T, kernel.reference, weight)
+        _statistics(kernel, n, total, s, T, weight)
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]
+
+
+def _statistics(
+    kernel: Kernel,
+    n: int,
+    total: float,
+    sums: Array,
+    scatter: Array | None,
+    weight: float | None,
+) -> Statistics:
+    """Sums (p, k) as statistics; of the noise, which comes last in them, the count alone."""
+    noise = float(sums[-1, -1]) if kernel.has_noise else None
+    own = sums[:, :-1] if kernel.has_noise else sums
+    moments = np.ascontiguousarray(own.T)
+    return Statistics(n, total, moments, scatter, kernel.reference, weight, noise=noise)
 
 
 def _total(lse: Tile, weights: Array | None) -> float:

@@ -40,6 +40,11 @@ class MaskedKernel(ProductForm):
         return True
 
     @property
+    def has_noise(self) -> bool:
+        """No."""
+        return False
+
+    @property
     def with_scatter(self) -> bool:
         """No such family has one."""
         return False
