@@ -1,8 +1,11 @@
-"""Checks of keys that name an earlier model: `initialisation.model`, `monitor`, `adapt`."""
+"""Checks of keys that go with an earlier model: `initialisation.model`, `monitor`, `adapt`,
+`model.freeze`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from dgmm.config.earlier_model import LAST
@@ -30,9 +33,11 @@ def earlier_model_problems(parsed: ParsedYaml) -> Iterator[Problem]:
         elif given[needed] is not None:
             for path, text in (*_fitted_model(parsed, key), *_steps(parsed, key)):
                 yield Problem(parsed.place_of(path, key=True), path, text)
+    further = _freeze(parsed)
     if _section(parsed, "adapt").get("relevance") is not None:
-        for path, text in _adapt(parsed):
-            yield Problem(parsed.place_of(path, key=True), path, text)
+        further = chain(further, _adapt(parsed))
+    for path, text in further:
+        yield Problem(parsed.place_of(path, key=True), path, text)
 
 
 def start_method(start: Mapping[str, Any]) -> Any:
@@ -103,3 +108,25 @@ def _adapt(parsed: ParsedYaml) -> Iterator[tuple[KeyPath, str]]:
             "leave covariances out"
         )
         yield ("adapt", "parameters"), text
+
+
+def _freeze(parsed: ParsedYaml) -> Iterator[tuple[KeyPath, str]]:
+    """Components that stay as they are: of which model, which of them, and what they may share."""
+    model, path = _section(parsed, "model"), ("model", "freeze")
+    frozen, k = model.get("freeze"), model.get("n_components")
+    if not isinstance(frozen, list) or not frozen:
+        return
+    if _section(parsed, "initialisation").get("model") is None:
+        yield path, "needs the model they are of; write initialisation: {model: PATH}"
+    if isinstance(k, int) and any(isinstance(j, int) and j >= k for j in frozen):
+        yield path, f"expected numbers of components, from 0 to {k - 1}"
+    if len({str(j) for j in frozen}) < len(frozen):
+        yield path, "names a component more than once"
+    name = str(model.get("covariance_type", "full"))
+    if name in FAMILIES and FAMILIES[name].is_shared:
+        yield (
+            path,
+            f"contradicts model.covariance_type: {name}, which all components share",
+        )
+    if model.get("inference") == "variational":
+        yield path, "contradicts inference: variational, whose parameters are distributions"

@@ -10,7 +10,16 @@ from dgmm.config.choices import Choice
 from dgmm.config.model_choices import CovarianceTypes, Sizes
 from dgmm.config.prior_keys import PriorKeys
 from dgmm.config.settings import Settings
-from dgmm.config.values import WHOLE, AutoCount, AutoNumber, Count, Flag, LocalPath, NotNegative
+from dgmm.config.values import (
+    WHOLE,
+    AutoCount,
+    AutoNumber,
+    Count,
+    Flag,
+    LocalPath,
+    NotNegative,
+    Number,
+)
 from dgmm.fitting.initialisation import INITIALISERS
 
 
@@ -47,6 +56,9 @@ class _MixtureKeys(Settings):
     the sample's quantiles of 0.1 % and 99.9 %, and as high outside it. Its label is the one behind
     the last component's, and it has one posterior more. Not with `inference: variational` or
     `data.missing: marginalise`."""
+    freeze: Annotated[tuple[Number, ...], Field(strict=False)] = ()
+    """Components of `initialisation.model`, by number from 0, whose means and covariances stay as
+    they are; their weights are fitted like the others'."""
     path: LocalPath | None = None
     """A model directory (`runs/photos/model`), for `dgmm predict`; excludes the other keys."""
 

@@ -22,6 +22,12 @@ from dgmm.fitting.em.regularisation import regularisation_events
 from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, SavedProgress
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
+from dgmm.fitting.frozen_components import (
+    frozen_first,
+    n_frozen_parameters,
+    own_places,
+    with_frozen,
+)
 from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
 from dgmm.fitting.iterate import Iterations
 from dgmm.fitting.missing_cost import MissingCost
@@ -50,7 +56,8 @@ class Fit:
 
     `sample` is (m, d) in the data's own units and dtype; `backend` names what computed the
     passes, `numpy` or `numba`. `dataset` yields the rows with the weights that EM used, and
-    `weights` tells what those of the rows that count were like; None where there are none.
+    `weights` tells what those of the rows that count were like; None where there are none. Of the
+    model's free parameters `n_frozen_parameters` were not estimated.
     """
 
     model: MixtureModel
@@ -68,6 +75,7 @@ class Fit:
     weights: CountedWeights | None = None
     missing_cost: MissingCost | None = None
     inference: Inference = MAXIMUM_LIKELIHOOD
+    n_frozen_parameters: int = 0
 
 
 def fit(
@@ -112,11 +120,16 @@ def fit(
     if (cost := prepared.missing_cost) is not None:
         (listener.warning if cost.is_warned_of else listener.note)(cost.describe())
 
+    if settings.freeze and given is not None:
+        given = frozen_first(given, settings)
     with in_this_process(executor) as here:
         starter = Starter(dataset, executor, here, listener, progress, given, adjust)
         begun = starter.start(prepared, settings, CandidateId())
     if begun.trials:
         listener.trials([trial.record() for trial in begun.trials])
+    if settings.freeze:
+        frozen = with_frozen(begun.prepared, begun.candidates[0].parameters, settings)
+        begun = replace(begun, prepared=frozen)
     prepared = begun.prepared
     listener.stage("em", f"{settings.n_components} components, {prepared.family.name} covariances")
     going = Iterations(dataset, executor, prepared, listener, progress, begun.candidates)
@@ -142,6 +155,9 @@ def concluded(
     chosen = em.best(candidates, prepared.n_rows_ranked)
     _check_outcome(chosen)
     model = fitted_model(dataset, prepared, chosen)
+    if begun.settings.freeze:
+        places = own_places(begun.settings, model.n_components)
+        model = replace(model, parameters=model.parameters.take(places))
     if begun.settings.component_order == "weight":
         model = model.ordered_by_weight()
     ordered = replace(chosen, parameters=model.parameters)  # numbers of components are the model's
@@ -179,6 +195,7 @@ def concluded(
         weights=prepared.weights,
         missing_cost=prepared.missing_cost,
         inference=inference,
+        n_frozen_parameters=n_frozen_parameters(begun.settings, dataset.n_features),
     )
     for text in result.warnings[len(prepared.warnings) :]:
         listener.warning(text)

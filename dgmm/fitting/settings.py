@@ -48,6 +48,7 @@ class FitSettings:
     prior: PriorSettings = NO_PRIOR
     component_order: Literal["start", "weight"] = "start"
     noise: bool = False
+    freeze: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         checked: dict[str, int | float] = {}
@@ -80,6 +81,8 @@ class FitSettings:
                 "drop, or inference map, which takes rows that lack values"
             )
         self._check_noise()
+        if self.freeze:
+            self._check_frozen()
 
     def _check_noise(self) -> None:
         """Refuse noise that is no truth value, and with what it is not defined for."""
@@ -95,6 +98,29 @@ class FitSettings:
                 "noise is true and missing is marginalise: a row that lacks values would need the "
                 "box of those that it has, and its density compare with no other row's; expected "
                 "missing error or drop"
+            )
+
+    def _check_frozen(self) -> None:
+        """Refuse to freeze what there is not, and what is no component's own."""
+        k, frozen = self.n_components, self.freeze
+        if len(set(frozen)) < len(frozen) or not all(0 <= j < k for j in frozen):
+            raise DataError(
+                f"freeze is {list(frozen)}; expected numbers of components, from 0 to "
+                f"{k - 1}, each once"
+            )
+        if self.method != "given":
+            raise DataError(
+                "freeze needs a model to take components from: set initialisation.method to given"
+            )
+        if FAMILIES[self.covariance_type].is_shared:
+            raise DataError(
+                f"freeze is given, and {self.covariance_type} components share their "
+                "covariance: choose another model.covariance_type"
+            )
+        if self.inference == "variational":
+            raise DataError(
+                "freeze is given, but the parameters of variational inference are "
+                "distributions: set model.inference to maximum_likelihood or map"
             )
 
     @property

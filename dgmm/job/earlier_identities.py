@@ -30,6 +30,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("model", TYPE_KEY): "dirichlet_process",
     ("model", "component_order"): "start",
     ("model", "noise"): False,
+    ("model", "freeze"): [],
     ("outputs", "clusters"): False,
     ("selection", "criterion"): "bic",
     ("selection", "folds"): 5,

@@ -122,7 +122,7 @@ def _fitted_and_scored(
         deliver(job, dataset, model.n_labels, directory, work.executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, dataset, model, directory, work.executor, recording)
-    record_scoring(directory, model, total, recording, result.weights)
+    record_scoring(directory, model, total, recording, result)
     if model.preprocess is not None:
         directory.record["preprocess"] |= cast("Preprocess", user_means_record(model, result))
     _save(directory, model, result, recording)

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 
 from dgmm.config import Job
-from dgmm.data.summary.counted_weights import CountedWeights
 from dgmm.exit_codes import ExitCode
 from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit
@@ -96,21 +95,20 @@ def record_scoring(
     model: MixtureModel,
     total: ScoringStatistics,
     listener: RecordingListener,
-    weights: CountedWeights | None,
+    result: Fit,
 ) -> None:
     """Likelihood, entropy and criteria of the parameters that are saved."""
+    weights, n_free = result.weights, model.n_parameters - result.n_frozen_parameters
     warn_of_underflow(total, listener)
     n = total.weight
     n_rows = n if weights is None else weights.rows_of(n)
     share = n_rows / (n or 1)
-    values = criteria(
-        share * total.log_likelihood, share * total.entropy, model.n_parameters, n_rows or 1
-    )
+    values = criteria(share * total.log_likelihood, share * total.entropy, n_free, n_rows or 1)
     directory.record |= {
         "log_likelihood": total.log_likelihood,
         "mean_log_likelihood": total.log_likelihood / n if n else None,
         "entropy": total.entropy,
-        "n_parameters": model.n_parameters,
+        "n_parameters": n_free,
         "criteria": asdict(values) if n else None,
         "label_counts": total.label_counts.tolist(),
         "rows_underflowed": total.n_underflowed,

@@ -53,6 +53,7 @@ def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]
         noise=m.noise,
         inference=m.inference,
         component_order=m.component_order,
+        freeze=m.freeze,
         prior=PriorSettings(**{key: getattr(m, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),
     )
     return tuple(replace(settings, n_components=k, covariance_type=t) for k, t in job.models)

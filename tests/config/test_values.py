@@ -65,6 +65,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "on_collapse": "reseed",
             "component_order": "start",
             "noise": False,
+            "freeze": [],
             "inference": "maximum_likelihood",
             **dict.fromkeys(PRIOR_KEYS),
             "weight_concentration_prior_type": "dirichlet_process",

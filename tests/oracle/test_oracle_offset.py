@@ -40,6 +40,8 @@ def _start(family: Family, means: Array, variance: float = 1.0) -> Parameters:
             "tied": np.eye(d),
             "diag": np.ones((2, d)),
             "spherical": np.ones(2),
+            "tied_diag": np.ones(d),
+            "tied_spherical": np.ones(1),
         }[family.name]
     )
     return Parameters.of(family, np.full(2, 0.5), means, covariances)

@@ -27,6 +27,8 @@ def _mixture(family: Family, k: int, d: int) -> Parameters:
         "tied": full.mean(axis=0),
         "diag": np.ascontiguousarray(np.diagonal(full, axis1=1, axis2=2)),
         "spherical": np.trace(full, axis1=1, axis2=2) / d,
+        "tied_diag": np.diagonal(full.mean(axis=0)).copy(),
+        "tied_spherical": np.trace(full.mean(axis=0)).reshape(1) / d,
     }[family.name]
     return Parameters.of(family, rng.dirichlet(np.ones(k)), rng.normal(size=(k, d)), covariances)
 

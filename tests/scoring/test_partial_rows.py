@@ -32,6 +32,8 @@ def mixture(name="full", seed=0, scale=1.0):
         "tied": whole[0],
         "diag": np.einsum("kii->ki", whole),
         "spherical": whole[:, 0, 0],
+        "tied_diag": np.diagonal(whole[0]).copy(),
+        "tied_spherical": whole[0, 0, :1],
     }
     weights = np.array([0.5, 0.3, 0.2])
     parameters = Parameters.of(family, weights, rng.normal(size=(K, D)), shapes[name])

@@ -80,6 +80,8 @@ class CollapsePolicy:
         Whether lost components are left out whatever `on_collapse` says.
     least_rows
         A component with fewer rows is lost.
+    n_fixed
+        The first so many components have given parameters, and are never lost.
     """
 
     on_collapse: Literal["reseed", "drop"]
@@ -90,6 +92,13 @@ class CollapsePolicy:
     observed: Array | None = None
     prunes: bool = False
     least_rows: float = EMPTY_COUNT
+    n_fixed: int = 0
+
+    def lost(self, parameters: Parameters, counts: Array) -> NDArray[np.bool_]:
+        """Components (k,) that describe nothing and may be replaced."""
+        found = lost_components(parameters, counts, self.least_rows)
+        found[: self.n_fixed] = False
+        return found
 
     def resolve(
         self,
@@ -103,7 +112,7 @@ class CollapsePolicy:
         """Replace what is lost in parameters: by default the estimate's, regularised."""
         if parameters is None:
             parameters = estimate.regularised(self.regularisation)
-        lost = lost_components(parameters, estimate.counts, self.least_rows)
+        lost = self.lost(parameters, estimate.counts)
         if not lost.any():
             return CollapseResult(parameters, reseeds, used_rows)
         if lost.all():

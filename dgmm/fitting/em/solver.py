@@ -12,7 +12,7 @@ import numpy as np
 
 from dgmm.fitting.em.acceleration import next_point
 from dgmm.fitting.em.candidate_id import CandidateId
-from dgmm.fitting.em.collapse import CollapseResult, lost_components
+from dgmm.fitting.em.collapse import CollapseResult
 from dgmm.fitting.em.convergence import is_degenerate
 from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
@@ -155,12 +155,11 @@ class EMSolver:
         def admits(parameters: Parameters) -> bool:
             """No component lost, and no change of kernel."""
             kernel, statistics = found.kernel, found.statistics
-            least = self.problem.collapse.least_rows
             by_weight = self.problem.counts_are_rows
             n_rows = statistics.weight if by_weight else statistics.n_rows
             counts = n_rows * parameters.weights
             allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
-            return allowed and not lost_components(parameters, counts, least).any()
+            return allowed and not self.problem.collapse.lost(parameters, counts).any()
 
         at, to = found.before.parameters, after.parameters
         cycle, point = next_point(after.cycle, at, to, gain, admits)
