@@ -20,6 +20,7 @@ from dgmm.data.summary import weight_summary
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.delivery import anomaly_table, row_table
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.drift import drift_pass
 from dgmm.fitting.em import data_pass
 from dgmm.job import directory, output_stage
 from dgmm.job import fit_job as fitting
@@ -84,6 +85,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "before a map": dies_at(ThreadExecutor, "run"),
     "inside the weights": dies_in_leaves(weight_summary._WeightLeaves),
     "inside the summary": dies_in_leaves(summary._SummaryLeaves),
+    "inside the drift pass": dies_in_leaves(drift_pass.DriftTask),
     "inside an E-step": dies_in_leaves(data_pass.EStepTask),
     "inside the scoring pass": dies_in_leaves(outputs.RowWriter),
     "after a reduce": dies_at(TreeReducer, "result", after=True),

@@ -67,7 +67,11 @@ def test_bounds_and_choices_reach_the_schema():
 
 
 def environment_of(name: str) -> dict[str, str]:
-    return {"DASK_SCHEDULER_ADDRESS": "tcp://127.0.0.1:8786"} if name == "connect.yaml" else {}
+    variables = {
+        "connect.yaml": {"DASK_SCHEDULER_ADDRESS": "tcp://127.0.0.1:8786"},
+        "nightly.yaml": {"NIGHT": "2026-01-31"},
+    }
+    return variables.get(name, {})
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.name)
