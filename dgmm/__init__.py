@@ -1,7 +1,8 @@
 """Gaussian mixtures for data that no machine can hold: Zarr in, map-reduce EM on Dask.
 
-`GaussianMixture` is scikit-learn's interface on arrays and on Zarr; `load_model` opens what a job
-(`dgmm run job.yaml`) left behind, and `compare` puts two of them side by side.
+`GaussianMixture` is scikit-learn's interface on arrays and on Zarr; `select` fits several and
+chooses one; `load_model` opens what a job (`dgmm run job.yaml`) left behind, and `compare` puts
+two of them side by side.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dgmm.version import __version__
 
 if TYPE_CHECKING:
     from dgmm.estimator.gaussian_mixture import GaussianMixture
+    from dgmm.estimator.selection import select
     from dgmm.job.comparing import compare
     from dgmm.model.model_files import load_model
 
-__all__ = ["GaussianMixture", "__version__", "compare", "load_model"]
+__all__ = ["GaussianMixture", "__version__", "compare", "load_model", "select"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +28,7 @@ def __getattr__(name: str) -> Any:
         "GaussianMixture": "dgmm.estimator.gaussian_mixture",
         "compare": "dgmm.job.comparing",
         "load_model": "dgmm.model.model_files",
+        "select": "dgmm.estimator.selection",
     }
     if name not in modules:
         raise AttributeError(f"module 'dgmm' has no attribute {name!r}")

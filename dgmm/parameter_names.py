@@ -11,11 +11,12 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from dgmm.errors import DgmmError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 #: Parameters of `GaussianMixture` by the job-file key of the same meaning.
 PARAMETERS = {
@@ -43,6 +44,11 @@ PARAMETERS = {
     "compute.backend": "backend",
     "cluster.n_workers": "n_threads",
 }
+#: Parameters of `select` alone.
+OF_SELECT = {
+    f"selection.{name}": name
+    for name in ("criterion", "folds", "fold_rows", "tolerance", "stability", "split_starts")
+}
 #: Advice on what the estimator has no parameter for.
 PHRASES = {
     "of a table, name its columns in data.columns": "of a table, select its columns",
@@ -53,6 +59,10 @@ PHRASES = {
     "zarr.open_array(path)[...];",
     " (storage.retry_s: how long it is waited for)": "",
     " (storage.retry_s)": "",
+    **{
+        f"add {size} numbers to model.n_components": f"add {size} numbers to n_components"
+        for size in ("larger", "smaller")
+    },
     "Run the same command again": "Call the method again",
     "run the same command again": "call the method again",
     "Run again when": "Fit again when",
@@ -65,7 +75,11 @@ BEGINNINGS = {
 }
 #: The same of a prior's settings, whose keys are the parameters' names in `model`.
 _PRIOR = re.compile(r"^model\.(\w+_prior(?:_type)? (?:is|has the shape|holds) )")
-_KEY = "(?:" + "|".join(sorted(map(re.escape, PARAMETERS), key=len, reverse=True)) + r")(?!\.?\w)"
+_KEY = (
+    "(?:"
+    + "|".join(sorted(map(re.escape, PARAMETERS | OF_SELECT), key=len, reverse=True))
+    + r")(?!\.?\w)"
+)
 _ADVICE = re.compile(
     rf"\b(lower|raise|choose another|choose a simpler|set) ({_KEY}(?: or {_KEY})*)(?: to (\w+))?",
     re.IGNORECASE,
@@ -99,22 +113,24 @@ def speaks_python(kind: type[T]) -> type[T]:
     """
     for name, method in list(vars(kind).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
-            setattr(kind, name, _speaking_python(method))
+            setattr(kind, name, in_words_of_python(method))
     return kind
 
 
 def _with_parameters(advice: re.Match[str]) -> str:
     verb, keys, value = advice.groups()
-    names = re.sub(_KEY, lambda key: PARAMETERS[key[0]], keys)
+    names = re.sub(_KEY, lambda key: (PARAMETERS | OF_SELECT)[key[0]], keys)
     if value is None:
         return f"{verb} {names}"
     shown = {"true": "True", "false": "False"}.get(value, f'"{value}"')
     return f"{verb} {names}={shown}"
 
 
-def _speaking_python(method: Callable[..., Any]) -> Callable[..., Any]:
+def in_words_of_python(method: Callable[P, T]) -> Callable[P, T]:
+    """A function whose errors advise in Python's words."""
+
     @functools.wraps(method)
-    def speaking(*args: Any, **kwargs: Any) -> Any:
+    def speaking(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
         except DgmmError as error:

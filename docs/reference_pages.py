@@ -109,9 +109,8 @@ def python() -> str:
     errors = [
         f"dgmm.errors.{name}" for name, value in vars(dgmm.errors).items() if _is_error(value)
     ]
-    return "\n".join(
-        [*map(_entry, [*public, "dgmm.model.mixture_model.MixtureModel"]), _errors(errors)]
-    )
+    returned = ["dgmm.model.mixture_model.MixtureModel", "dgmm.estimator.selection.Selection"]
+    return "\n".join([*map(_entry, [*public, *returned]), _errors(errors)])
 
 
 def _is_error(value: object) -> bool:

@@ -20,7 +20,14 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.errors import DataError, DgmmError, UnavailableError
 from dgmm.events import SilentListener
 from dgmm.job import run_job
-from dgmm.parameter_names import BEGINNINGS, PARAMETERS, PHRASES, in_python, speaks_python
+from dgmm.parameter_names import (
+    BEGINNINGS,
+    OF_SELECT,
+    PARAMETERS,
+    PHRASES,
+    in_python,
+    speaks_python,
+)
 
 RNG = np.random.default_rng(31)
 X = np.concatenate([RNG.normal(size=(300, 2)), RNG.normal(size=(300, 2)) + 7])
@@ -36,7 +43,7 @@ OF_JOBS_ALONE = {
 def reachable() -> set[str]:
     """Names of the modules that the estimator imports, those that these import, and so on."""
     every = {module.name: module for module in modules()}
-    found, waiting = set(), ["dgmm.estimator.gaussian_mixture"]
+    found, waiting = set(), ["dgmm.estimator.gaussian_mixture", "dgmm.estimator.selection"]
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -102,7 +109,8 @@ def test_a_message_that_stays_in_a_jobs_words_is_found(source):
 
 def test_parameters_and_keys_exist_and_phrases_are_said():
     assert set(PARAMETERS.values()) <= set(inspect.signature(dgmm.GaussianMixture).parameters)
-    assert set(PARAMETERS) <= schema_keys()
+    assert set(OF_SELECT.values()) <= set(inspect.signature(dgmm.select).parameters)
+    assert set(PARAMETERS | OF_SELECT) <= schema_keys()
     said = [text.said for text in texts() if not text.place.startswith("python_words.py")]
     for phrase in PHRASES:
         assert any(phrase in text for text in said), phrase
