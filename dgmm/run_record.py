@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from dgmm.anomaly_record import Anomaly, AnomalyTable
+from dgmm.classification_record import Classification
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
 from dgmm.noise_record import NoiseRecord
@@ -245,6 +246,7 @@ class RunRecord(FirstRecord, total=False):
     drift: Drift
     adaptation: Adaptation
     stability: StabilityRecord
+    classification: Classification
 
 
 #: Keys that every record has.

@@ -28,6 +28,7 @@ LAYERS = (
             "anomaly_record",
             "drift_record",
             "noise_record",
+            "classification_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

@@ -82,7 +82,7 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     # values cost, and what is recorded of several models, priors and noise, with such jobs
     # (tests/job).
     others = {"delivered", "missing", "preprocess", "selection", "inference", "stability"}
-    others |= {"drift", "earlier_run", "adaptation", "noise"}
+    others |= {"drift", "earlier_run", "adaptation", "noise", "classification"}
     assert set(records[0]) == set(schema["properties"]) - others
 
 

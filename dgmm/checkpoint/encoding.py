@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.class_summaries import CellSummaries
 from dgmm.data.summary.extremes import Extremes
 from dgmm.data.summary.missing_patterns import MissingPatterns
 from dgmm.data.summary.moments import Moments
@@ -45,6 +46,7 @@ from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 from dgmm.reduction.tree import Subtree
 from dgmm.scoring.anomaly import Flagged
+from dgmm.scoring.class_statistics import ClassStatistics, Evaluation, GroupSums
 from dgmm.scoring.most_anomalous import MostAnomalous
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 
@@ -61,6 +63,7 @@ RECORDS: dict[str, type] = {
         *(Accounted, PerRestart, SampledStarts, Counts),
         *(FoldCounts, HeldOutSums, OpenGroup, Stability),
         DriftStatistics,
+        *(CellSummaries, ClassStatistics, Evaluation, GroupSums),
     )
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from dgmm.config.class_checks import class_problems
 from dgmm.config.earlier_model_checks import (
     RUNS,
     earlier_model_problems,
@@ -49,6 +50,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _weights(parsed)
         yield from _preprocess(parsed)
         yield from earlier_model_problems(parsed)
+        yield from class_problems(parsed)
         yield from _paths(parsed)
 
 

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from dgmm.config.anomaly_settings import AnomalyRule, AnomalySettings
 from dgmm.config.choices import Choice
+from dgmm.config.class_keys import ClassSettings, Task
+from dgmm.config.data_parts import CsvSettings, WeightSettings
 from dgmm.config.earlier_model import AdaptSettings, MonitorSettings
 from dgmm.config.merging import MergingSettings
 from dgmm.config.model_settings import (
@@ -22,7 +24,6 @@ from dgmm.config.values import (
     Address,
     ArrayName,
     AutoCount,
-    Character,
     Count,
     Flag,
     Interval,
@@ -41,34 +42,6 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.registry import Registry
 
 Command = Literal["run", "predict"]
-
-
-class CsvSettings(Settings):
-    """How the cells of a CSV file are written."""
-
-    delimiter: Character | None = None
-    """What stands between two cells; null takes a tab for `.tsv` files and a comma for others."""
-    decimal: Character | None = None
-    """The decimal sign; null is a point."""
-    null_values: Names | None = None
-    """Text that stands for a missing number, besides an empty cell, NA, NaN and null."""
-    encoding: Name | None = None
-    """As Python calls it; null is utf-8."""
-
-
-class WeightSettings(Settings):
-    """A weight for each row: where it stands, and what it means."""
-
-    array: ArrayName | None = None
-    """Name of the array (n,) of weights, beside the rows in a Zarr group or an HDF5 file."""
-    column: Name | None = None
-    """Column of a table, or variable of labelled arrays, that holds the weights; no feature."""
-    cos: Name | None = None
-    """Latitude of labelled arrays, in degrees or radians as its units say (degrees without):
-    weights are its cosine, as areas of grid cells."""
-    kind: Literal["counts", "importance"] | None = None
-    """`counts`: whole numbers, how many equal rows a row stands for; `importance`: only ratios
-    matter, and criteria are approximate. Required where there are weights."""
 
 
 class DataSettings(Settings):
@@ -101,6 +74,12 @@ class DataSettings(Settings):
     """Dimension along which several files of labelled arrays are joined."""
     weights: WeightSettings = WeightSettings()
     """Weights of rows for `dgmm run`; a row of weight 0 is left out of the fit, and labelled."""
+    classes: Name | None = None
+    """Class of each row, for `task: classify`: a column of a table, an array beside the rows in a
+    Zarr group, or the path of an .npy file; integers or text, no feature."""
+    groups: Name | None = None
+    """What rows belong together (an utterance, a patient), given as `classes`: their log densities
+    are summed, and they are held out together."""
     prepare: Literal["auto", "always", "never"] = "auto"
     """Copy the rows to prepared.zarr in the run directory first: `auto` does so for all but plain
     arrays, `always` for these too, `never` refuses what cannot be read in place."""
@@ -173,6 +152,9 @@ class OutputSettings(Settings):
     residual: Flag = True
     """Distance of each row from what its principal components give back, float64, where the rows go
     through `preprocess.pca`; residual_1, residual_2, ... of several."""
+    class_posteriors: Flag = True
+    """Probability of every class for each row, float32: rows x classes x 4 bytes. Of jobs that
+    classify, whose `labels` are `classes`."""
     report: Literal["auto"] | Flag = "auto"
     """report.html and report.json: `false` writes none; `auto` and `true` are the same."""
 
@@ -198,10 +180,15 @@ class Job(Settings):
 
     version: Version = 1
     """Version of this file's format."""
+    task: Task = "fit"
+    """`fit` fits one mixture; `classify` one to the rows of each class (`data.classes`), in the
+    same passes, and predicts the class of every row."""
     data: DataSettings
     """The rows to read."""
     model: ModelSettings
     """The mixture to fit, or where a fitted one lies."""
+    classes: ClassSettings = ClassSettings()
+    """How classes are weighed and evaluated, for `task: classify`."""
     selection: SelectionSettings = SelectionSettings()
     """Which model is chosen where `model` asks for several."""
     initialisation: InitialisationSettings = InitialisationSettings()
@@ -281,6 +268,8 @@ class Job(Settings):
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
         fields["outputs"] = products
+        if self.task != "fit":
+            fields |= {"task": self.task, "classes": job["classes"]}
         if len(self.models) > 1 or (self.models and self.selection.stability):
             fields["selection"] = job["selection"]
         if self.preprocess is not None:  # earlier identities have no such key
@@ -300,7 +289,7 @@ class Job(Settings):
 
 _PRODUCTS = (
     *("labels", "max_posterior", "log_density", "anomaly_quantile", "responsibilities"),
-    *("imputed", "residual", "clusters"),
+    *("imputed", "residual", "clusters", "class_posteriors"),
 )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "DataSource",
     "DetectedFormat",
     "Format",
+    "carries_columns",
     "detected_format",
     "format_name",
     "open_format",
@@ -75,6 +76,13 @@ def detected_format(source: DataSource) -> str:
         if recognises is not None and recognises(source):
             return name
     return "zarr"
+
+
+def carries_columns(name: str, source: DataSource) -> bool:
+    """Whether rows in the format of that name, or `auto`, have columns that results carry along."""
+    member = FORMATS.get(detected_format(source) if name == "auto" else name)
+    takes: frozenset[str] = getattr(member, "takes", frozenset({"describe"}))
+    return "describe" in takes
 
 
 def open_format(name: str, source: DataSource) -> StoredDataset | RowSource:

@@ -135,6 +135,7 @@ class MissingPolicy(Enum):
         weightless: bool = False,
         counting: bool = False,
         remedy: str = REMEDY,
+        only: Mask | None = None,
     ) -> SelectedRows:
         """The rows that count.
 
@@ -148,13 +149,16 @@ class MissingPolicy(Enum):
             Whether rows that are refused are left out and no error: all of them are counted first.
         remedy
             End of the error's message.
+        only : (b,), optional
+            Rows that may count, such as those of one class; all others are left out, as rows of
+            weight 0 are.
 
         Raises
         ------
         DataError
             If the policy refuses a row of positive weight.
         """
-        weighty = _weighty(block)
+        weighty = _both(_weighty(block), only)
         counted = None if weightless else weighty
         if self is MissingPolicy.MARGINALISE and not counting:
             found = _lacking(block, counted)
@@ -209,6 +213,13 @@ def _weighty(block: RowBlock) -> Mask | None:
     if block.weights is None or block.weights.all():
         return None
     return block.weights > 0
+
+
+def _both(one: Mask | None, other: Mask | None) -> Mask | None:
+    """Rows of both masks; None stands for all rows."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 def _incomplete(block: RowBlock, weighty: Mask | None) -> Mask | None:

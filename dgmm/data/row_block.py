@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.row_labels import RowLabels
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 Rows = NDArray[Any]
@@ -33,6 +34,8 @@ class RowBlock:
     residuals : (b, r) float64 or None
         Distances from what components give back of each row, one for each `pca` that the rows have
         behind them; None where nothing reads them.
+    labels : RowLabels or None
+        Classes, groups and folds of the rows; None where they have none.
     """
 
     index: int
@@ -40,6 +43,7 @@ class RowBlock:
     values: Rows
     weights: NDArray[np.float64] | None = None
     residuals: NDArray[np.float64] | None = None
+    labels: RowLabels | None = None
 
     @property
     def complete(self) -> Mask | None:

@@ -29,10 +29,12 @@ def model_of(identity: CandidateId) -> ModelKey:
 def model_fields(identity: CandidateId) -> dict[str, Any]:
     """The model that a candidate is of, as records have it; nothing where the fit has one model.
 
-    With the fold that it does not see, where there is one.
+    With the class that it is of, by its code, and the fold that it does not see, where there are.
     """
     k, family = model_of(identity)
-    own = {} if k is None else {"n_components": k, "covariance_type": family}
+    own: dict[str, Any] = {} if k is None else {"n_components": k, "covariance_type": family}
+    if identity.label is not None:
+        own["class"] = identity.label
     return own if identity.fold is None else own | {"fold": identity.fold}
 
 

@@ -108,7 +108,7 @@ def prepare_models(
         If missing values make passes too slow, and that is not accepted.
     """
     largest = max(models, key=lambda model: model.n_components)
-    steps = _Preparation(dataset, executor, largest, progress, is_alone=len(models) == 1)
+    steps = PreparationSteps(dataset, executor, largest, progress, is_alone=len(models) == 1)
     check_sizes(dataset.n_samples, largest)
     summary = steps.summary(weights)
     check_sizes(summary.n_kept, largest)
@@ -129,7 +129,7 @@ def prepare_models(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Preparation:
+class PreparationSteps:
     """The steps of preparation whose results are saved, or which may refuse the data.
 
     `settings` are those of the largest model, in all but size and family those of every one;
@@ -153,7 +153,7 @@ class _Preparation:
         dataset, settings = self.dataset, self.settings
         units, rows, sample = self._in_units(summary, family)
         regularisation, floored = self.regularisation(summary, family, units, sample)
-        problem = _problem(dataset, settings, summary, units, sample, regularisation)
+        problem = problem_of(dataset, settings, summary, units, sample, regularisation)
         counts_are_rows = weights is not None and weights.kind == "counts"
         own = "" if self.is_alone else backend
         problem = replace(problem, counts_are_rows=counts_are_rows, backend=own)
@@ -172,7 +172,7 @@ class _Preparation:
         )
         if not summary.n_partial:
             return prepared
-        return _filled(prepared, rows, self.executor, self._part(f"{family.name}-{backend}"))
+        return filled(prepared, rows, self.executor, self._part(f"{family.name}-{backend}"))
 
     def _in_units(self, summary: Summary, family: Family) -> tuple[Standardisation, Array, Array]:
         """Units, and the sample in them: as observed, and without gaps."""
@@ -268,7 +268,7 @@ class _Preparation:
         return repeated_values(summary, units.is_constant, value)
 
 
-def _filled(
+def filled(
     prepared: PreparedFit, rows: Array, executor: Executor, progress: SavedProgress
 ) -> PreparedFit:
     """The sample with expected values, under one Gaussian, where rows lack some."""
@@ -287,7 +287,7 @@ def _filled(
     return replace(prepared, sample=sample, problem=problem, observed=rows, fill=fill)
 
 
-def _problem(
+def problem_of(
     dataset: Dataset,
     settings: FitSettings,
     summary: Summary,
@@ -295,6 +295,7 @@ def _problem(
     sample: Array,
     regularisation: Array,
 ) -> EMProblem:
+    """What all candidates have in common, of a sample in standardised units."""
     low = standardisation.means_from_user(summary.minimum)
     high = standardisation.means_from_user(summary.maximum)
     return EMProblem(

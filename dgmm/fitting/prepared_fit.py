@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,9 @@ class PreparedFit:
         What missing values cost; None where none is marginalised over.
     noise
         What starts begin with, and the box of the noise; None without noise.
+    distance_scales
+        What standardised features are multiplied by before distances are taken, (d,), by metric;
+        None measures the sample.
     """
 
     family: Family
@@ -67,6 +71,7 @@ class PreparedFit:
     fill: ConditionalFill | None = None
     missing_cost: MissingCost | None = None
     noise: Noise | None = None
+    distance_scales: Mapping[str, Array] | None = None
 
     @property
     def n_rows(self) -> float:

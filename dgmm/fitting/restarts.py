@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,7 +223,13 @@ def starts_over_all_rows(
     return _sorted_out({key: _or_error(adjusted, key) for key in keys})
 
 
-def _scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
+def _scales(prepared: PreparedFit) -> Mapping[str, NDArray[np.float64]]:
+    known = prepared.distance_scales
+    return measured_scales(prepared) if known is None else known
+
+
+def measured_scales(prepared: PreparedFit) -> dict[str, NDArray[np.float64]]:
+    """The scale of distances in each metric, from the sample."""
     sample, weights = rows_for_starts(prepared, prepared.sample, prepared.summary.sample_weights)
     return {m: distance_scale(m, prepared.standardisation, sample, weights) for m in METRICS}
 

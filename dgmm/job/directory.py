@@ -184,7 +184,8 @@ class RunDirectory:
             *(self.folder, record["warnings"], record["timings"], listener),
             has_objective=job.command == "run" and job.model.inference != "maximum_likelihood",
             several_models=len(job.models) > 1,
-            has_folds=job.selection.criterion == "held_out",
+            has_folds=job.selection.criterion == "held_out" or bool(job.classes.folds),
+            has_classes=job.task == "classify",
         )
 
     def rebuilt(self, differing: Sequence[str]) -> RunResult:

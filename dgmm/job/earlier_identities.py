@@ -36,6 +36,8 @@ ADDED: dict[tuple[str, str], Any] = {
     ("selection", "folds"): 5,
     ("selection", "fold_rows"): 1,
     ("selection", "stability"): False,
+    ("outputs", "class_posteriors"): True,
+    **{("data", key): None for key in ("classes", "groups")},
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
 

@@ -17,6 +17,7 @@ from dgmm.fitting.selection.sweep_result import Sweep
 from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
 from dgmm.job.adapting import adapted_start, as_adapted, without_em
 from dgmm.job.anomalies import list_anomalies
+from dgmm.job.classify_job import classify_job
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_inputs import FitInputs
@@ -75,6 +76,9 @@ def run_job(
     DgmmError
         With the exit code of the command line; run.json records it too.
     """
+    if job.task == "classify":
+        keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
+        return classify_job(job, listener, **keys)
     require_few_models(job, is_accepted=accept_cost)
     work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)
     again = _rebuild if rebuild else None

@@ -11,6 +11,7 @@ from dgmm.delivery.anomaly_table import ANOMALIES, FILES
 from dgmm.ingest.prepared_arrays import PREPARED_ARRAYS
 from dgmm.job.previous_attempts import UNFINISHED
 from dgmm.job.products import MODEL, MODEL_FILES, PREPARED, set_aside
+from dgmm.model.classifier_files import CLASSIFIER_FILE, is_model_folder
 from dgmm.scoring.output_registry import ROW_OUTPUTS
 from dgmm.storage.folders import Folder
 
@@ -36,7 +37,7 @@ def _is_foreign(folder: Folder, name: str) -> bool:
     with folder.folder(name) as held:
         names = {n for n in held.names() if not UNFINISHED.fullmatch(n)}
         if name == MODEL:
-            return not names <= set(MODEL_FILES)
+            return not names <= {*MODEL_FILES, CLASSIFIER_FILE, *filter(is_model_folder, names)}
         if name == ANOMALIES:
             return not names <= set(FILES)
         arrays = PREPARED_ARRAYS if name == PREPARED else ROW_OUTPUTS.names()

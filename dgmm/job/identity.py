@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
 from dgmm.config.earlier_model import LAST
-from dgmm.data.formats import DataSource
+from dgmm.data.formats import DataSource, carries_columns
 from dgmm.terminal_text import listed
 
 #: Keys of a job's identity that are paths: `data.path`, `model.path`, `initialisation.model`,
@@ -37,7 +38,7 @@ def data_source(job: Job, model_features: tuple[str, ...] = ()) -> DataSource:
     data = job.data
     given = data.path if isinstance(data.path, list) else [data.path]
     paths = tuple(str(Path(path).absolute()) for path in given)
-    return DataSource(
+    source = DataSource(
         paths[0],
         data.array,
         data.absent_chunks,
@@ -55,6 +56,20 @@ def data_source(job: Job, model_features: tuple[str, ...] = ()) -> DataSource:
         weight_cosine=data.weights.cos,
         model_features=model_features,
     )
+    return _with_labels(job, source)
+
+
+def _with_labels(job: Job, source: DataSource) -> DataSource:
+    """The source with columns of classes and groups among those that results carry along."""
+    own = [n for n in (job.data.classes, job.data.groups) if n is not None and not is_file(n)]
+    if not own or not carries_columns(job.data.format, source):
+        return source
+    return replace(source, described=tuple(dict.fromkeys((*source.described, *own))))
+
+
+def is_file(name: str) -> bool:
+    """Whether classes or groups are named by the path of a file of their own."""
+    return name.endswith(".npy")
 
 
 def _is_path(key: str, value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,8 @@ _OBJECTIVE = ("objective",)
 _MODEL = ("n_components", "covariance_type")
 #: And behind these where models are fitted without parts of the rows too: the part; else empty.
 _FOLD = ("fold",)
+#: What stands behind these where a job fits classes: the code of the class.
+_CLASS = ("class",)
 
 
 def now() -> str:
@@ -91,6 +94,8 @@ class RecordingListener:
         Whether metrics.csv names the model of each line.
     has_folds
         Whether it names the fold that the line's model does not see.
+    has_classes
+        Whether it names the class of each line.
     """
 
     def __init__(
@@ -103,10 +108,12 @@ class RecordingListener:
         has_objective: bool = False,
         several_models: bool = False,
         has_folds: bool = False,
+        has_classes: bool = False,
     ) -> None:
         self._columns = (
             *(*_METRICS, *(_OBJECTIVE if has_objective else ())),
             *(*(_MODEL if several_models else ()), *(_FOLD if has_folds else ())),
+            *(_CLASS if has_classes else ()),
         )
         self._warnings, self._timings = warnings, timings
         self._running: tuple[str, float] | None = None
@@ -227,10 +234,13 @@ def _stands(line: str, columns: Sequence[str], reached: Mapping[CandidateId, int
     if "n_components" in cell:
         if not cell["n_components"].isdigit():
             return False
-        size, family = int(cell["n_components"]), cell["covariance_type"]
-        fold = cell.get("fold", "")
-        found = CandidateId(
-            *(found.restart, found.start, size, family), int(fold) if fold.isdigit() else None
-        )
+        size = int(cell["n_components"])
+        found = replace(found, n_components=size, covariance_type=cell["covariance_type"])
+    if "class" in cell:
+        if not cell["class"].isdigit():
+            return False
+        found = replace(found, label=int(cell["class"]))
+    if cell.get("fold", "").isdigit():
+        found = replace(found, fold=int(cell["fold"]))
     is_known = found.without_start in {candidate.without_start for candidate in reached}
     return iteration <= reached.get(found, iteration if is_known else 0)

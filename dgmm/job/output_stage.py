@@ -125,10 +125,12 @@ class OutputStage:
 
     def _prepare(self, names: tuple[str, ...], quantile: float | None) -> None:
         """Make the arrays, unless an earlier attempt has made them."""
-        if not names or _holds(self._part, names, lambda group: run_of(group) == self._run):
+        if not names or holds_arrays(self._part, names, lambda group: run_of(group) == self._run):
             return
         needed = self._slots.values() if quantile is not None else (self._slots["walk"],)
-        if _holds(self._final, names, self._is_finished) and all(map(self._state.has, needed)):
+        if holds_arrays(self._final, names, self._is_finished) and all(
+            map(self._state.has, needed)
+        ):
             # Killed after publishing them; what it was going to remove is no part of this run.
             self._part.folder.remove(self._part.name)
             return
@@ -184,7 +186,7 @@ class OutputStage:
         return flags, self._model.with_threshold(threshold, quantile)
 
 
-def _holds(place: Entry, names: tuple[str, ...], is_own: Callable[[Folder], bool]) -> bool:
+def holds_arrays(place: Entry, names: tuple[str, ...], is_own: Callable[[Folder], bool]) -> bool:
     """Whether there is a group of one's own that has the arrays."""
     if not place.folder.holds_folder(place.name):
         return False

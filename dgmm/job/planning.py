@@ -14,19 +14,19 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
-from dgmm.fitting.initialisation import reads_all_rows
-from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES, N_READS
+from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.prior_settings import WORDS
 from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.applied_model import applied_model
-from dgmm.job.earlier_run import monitor_text, n_passes_of_earlier
+from dgmm.job.earlier_run import monitor_text
 from dgmm.job.fit_settings import FIRST_METHOD
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
+from dgmm.job.planned_passes import models_text, reads, reads_of_start
 from dgmm.job.preparing_plan import Preparation
 from dgmm.job.stages import open_data, product_names, residual_products, rows_for_model
 from dgmm.mixture.covariance import family_named
@@ -48,29 +48,34 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     dataset = open_data(job, model)
     if model is not None:
         rows_for_model(job, dataset, model)
-    plan = plan_for(job, dataset, model)
-    return replace(plan, missing=missing_values(job, dataset, look=count_missing))
+    found = missing_values(job, dataset, look=count_missing)
+    return replace(plan_for(job, dataset, model), missing=found)
 
 
-def plan_for(job: Job, dataset: StoredDataset, model: MixtureModel | None = None) -> Plan:
-    """Plan a job whose data are open; `auto` takes the workers or threads that memory allows."""
+def plan_for(
+    job: Job, dataset: StoredDataset, model: MixtureModel | None = None, n_mixtures: int = 1
+) -> Plan:
+    """Plan a job whose data are open; `auto` takes the workers or threads that memory allows.
+
+    `n_mixtures` are fitted, or applied, in the same passes: one for each class, and fold.
+    """
     n_workers, threads = _places(job)
-    plan = _in_groups(job, dataset, model, n_workers, threads)
+    plan = _in_groups(job, dataset, model, (n_workers, threads), n_mixtures)
     while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
         n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
-        plan = _in_groups(job, dataset, model, n_workers, threads)
+        plan = _in_groups(job, dataset, model, (n_workers, threads), n_mixtures)
     return plan
 
 
 def _in_groups(
-    job: Job, dataset: StoredDataset, model: MixtureModel | None, n_workers: int, threads: int
+    job: Job, dataset: StoredDataset, model: MixtureModel | None, places: tuple[int, int], n: int
 ) -> Plan:
     """With as few groups of models as memory allows; no result depends on their number."""
     n_groups, most = 1, max(len(job.models), 1)
-    plan = _plan(job, dataset, model, n_workers, threads, n_groups)
+    plan = _plan(job, dataset, model, *places, n_groups, n)
     while not plan.fits and n_groups < most:
         n_groups = min(2 * n_groups, most)
-        plan = _plan(job, dataset, model, n_workers, threads, n_groups)
+        plan = _plan(job, dataset, model, *places, n_groups, n)
     return plan
 
 
@@ -81,9 +86,11 @@ def _plan(
     n_workers: int,
     threads: int,
     n_groups: int,
+    n_mixtures: int,
 ) -> Plan:
     n_threads = max(n_workers, 1) * threads
     work, n_groups = _all_work(job, dataset, model, n_threads, n_groups)
+    work = replace(work, n_candidates=work.n_candidates * n_mixtures)
     driver = driver_terms(
         work,
         hierarchical=job.initialisation.method == "hierarchical",
@@ -116,11 +123,11 @@ def _plan(
         memory_limit=_memory_limit(job, n_workers),
         cache_limit=_cache_limit(job, n_workers),
         output_bytes=row_bytes * dataset.n_samples,
-        n_passes=1 if model is not None else _reads(job, n_groups),
+        n_passes=1 if model is not None else reads(job, n_groups),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
         has_fewer_features=_is_open(dataset),
-        models=_models_text(job, n_groups),
+        models=models_text(job, n_groups),
         n_groups=n_groups,
         inference=_inference(job, model),
         monitor=monitor_text(job),
@@ -176,32 +183,6 @@ def _cache_limit(job: Job, n_workers: int) -> int | None:
     if job.cluster.memory_limit != "auto":
         return min(limit, available_memory() // max(n_workers, 1))
     return min(limit, free_memory() // max(n_workers, 1))
-
-
-def _reads(job: Job, n_groups: int = 1, n_models: int | None = None) -> int:
-    """Reads of all rows at most: the summary, starts, EM of each group, the scoring pass."""
-    n_models = len(job.models) if n_models is None else n_models
-    held_out = 2 if job.fits_of_a_model > 1 else 0  # rows of the folds counted, and scored
-    others = 2 + held_out + n_passes_of_earlier(job)
-    return job.model.max_iter * n_groups + others + _reads_of_start(job) * n_models
-
-
-def _models_text(job: Job, n_groups: int) -> tuple[str, ...]:
-    """Which models there are, in how many groups, and what reads that saves."""
-    n = len(job.models)
-    if n < 2:
-        return ()
-    sizes, types = job.model.n_components, job.model.covariance_type
-    k = ", ".join(f"{size:,}" for size in (sizes if isinstance(sizes, list) else [sizes or 1]))
-    families = ", ".join(types) if isinstance(types, list) else types
-    groups = "one group" if n_groups == 1 else f"{n_groups:,} groups"
-    alone, together = n * job.fits_of_a_model * _reads(job, 1, 1), _reads(job, n_groups)
-    folds = f", each without {job.selection.folds} folds too" if job.fits_of_a_model > 1 else ""
-    models = f"{n:,}: {families} with {k} components{folds}, in {groups}"
-    return (
-        f"{models}; a read feeds every model of a group",
-        f"one by one they would take {alone:,} passes at most: {alone - together:,} reads saved",
-    )
 
 
 def _all_work(
@@ -265,7 +246,7 @@ def _work(
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
         output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
-        start_candidates=_most(EXPECTED_CANDIDATES * k) if _reads_of_start(job) else 0,
+        start_candidates=_most(EXPECTED_CANDIDATES * k) if reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
         n_most_anomalous=job.anomalies.top or 0,
         n_sample_starts=m.n_init * effort.n_starts,
@@ -293,12 +274,6 @@ def _sizes(job: Job, k: int, covariance_type: str) -> FitSettings:
 def _most(expected: int) -> int:
     """What a sum of independent draws with that mean stays below, by five standard deviations."""
     return expected + 5 * math.isqrt(expected) + 6
-
-
-def _reads_of_start(job: Job) -> int:
-    """Reads of all rows before EM, beside the summary's."""
-    over_all = job.command == "run" and reads_all_rows(job.initialisation.method)
-    return N_READS + (job.data.missing == "marginalise") if over_all else 0
 
 
 def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int, model: MixtureModel | None) -> int:

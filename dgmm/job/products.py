@@ -9,7 +9,9 @@ from typing import Any
 
 from dgmm.errors import DataError, DgmmError, OutputExistsError
 from dgmm.exit_codes import ExitCode
+from dgmm.model.classifier_files import CLASSIFIER_FILE
 from dgmm.storage.array_files import read_sealed
+from dgmm.storage.atomic_files import read_json
 from dgmm.storage.folders import Entry, Folder
 from dgmm.terminal_text import listed
 
@@ -33,7 +35,7 @@ _LOGS = ("metrics.csv", "events.jsonl")
 def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     """What of its results a finished run lacks."""
     return [
-        *missing_model(folder),
+        *missing_model(folder, of_classes="classification" in record),
         *missing_outputs(folder, record),
         *missing_deliveries(folder, record),
     ]
@@ -100,9 +102,16 @@ def refuse_results(folder: Folder) -> None:
         )
 
 
-def missing_model(folder: Folder) -> list[str]:
-    """The files of the model that are absent from a run directory."""
-    return [f"{MODEL}/{n}" for n in MODEL_FILES if not (folder.path / MODEL / n).is_file()]
+def missing_model(folder: Folder, *, of_classes: bool = False) -> list[str]:
+    """The files of the model, or of a classifier, that are absent from a run directory."""
+    place = folder.path / MODEL
+    if not of_classes:
+        return [f"{MODEL}/{n}" for n in MODEL_FILES if not (place / n).is_file()]
+    if not (place / CLASSIFIER_FILE).is_file():
+        return [f"{MODEL}/{CLASSIFIER_FILE}"]
+    folders = [one["path"] for one in read_json(place / CLASSIFIER_FILE)["classes"]]
+    names = [f"{of_class}/{n}" for of_class in folders for n in MODEL_FILES]
+    return [f"{MODEL}/{name}" for name in names if not (place / name).is_file()]
 
 
 def missing_outputs(folder: Folder, record: Mapping[str, Any]) -> list[str]:

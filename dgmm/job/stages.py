@@ -37,7 +37,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model, saved_digest
 from dgmm.reduction.executor import OpenExecutor
 from dgmm.report import NUMBERS, PAGE, write_report
-from dgmm.scoring.output_registry import COMPLETED, ROW_OUTPUTS, SWITCHED
+from dgmm.scoring.output_registry import CLASS_POSTERIORS, CLASSES, COMPLETED, ROW_OUTPUTS, SWITCHED
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Entry
 from dgmm.storage.retry import retry_budget
@@ -199,7 +199,8 @@ def product_names(
     """
     completed = job.data.missing == "marginalise" and job.output.log_density
     own = {"anomaly": anomaly, COMPLETED: completed, "imputed_sd": job.output.imputed}
-    wanted = {**own, **job.output.model_dump(), RESIDUAL: False}
+    never = dict.fromkeys((RESIDUAL, CLASSES, CLASS_POSTERIORS), False)
+    wanted = {**own, **job.output.model_dump(), **never}
     names = (name for name in ROW_OUTPUTS.names() if name not in SWITCHED or wanted[name])
     return (*names, *residual_products(job, steps))
 

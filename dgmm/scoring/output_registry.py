@@ -200,6 +200,8 @@ def _residual_output(name: str, place: int) -> RowOutput:
 
 
 _NAN = float("nan")
+#: What jobs that classify write in place of labels and responsibilities.
+CLASSES, CLASS_POSTERIORS = "classes", "class_posteriors"
 _BUILT_IN = (
     RowOutput(
         *("labels", "int32", -1, attrgetter("labels")),
@@ -247,6 +249,16 @@ _BUILT_IN = (
         is_per_feature=True,
     ),
     _residual_output(RESIDUAL, 0),
+    RowOutput(
+        *(CLASSES, "int32", -1, attrgetter("labels")),
+        "most probable class of the row: a place in the attribute class_names",
+    ),
+    RowOutput(
+        *(CLASS_POSTERIORS, "float32", _NAN, attrgetter("posteriors")),
+        "posterior probability of each class",
+        is_per_component=True,
+        needs_posteriors=True,
+    ),
 )
 #: What anomalies go by where rows lack values.
 COMPLETED = "completed_log_density"

@@ -145,7 +145,7 @@ class RowWriter:
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         marginal = marginal_scorer(self.model.parameters)
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
-        writer = _ChunkWriter(self.products, grid)
+        writer = ChunkWriter(self.products, grid)
         for block in self.dataset.read_blocks(blocks):
             rows = self.missing.select(block, self.dataset, weightless=True)
             dtype = self.products.posterior_dtype
@@ -215,7 +215,7 @@ def scoring_pass(
     )
 
 
-class _ChunkWriter:
+class ChunkWriter:
     """Collects blocks until a chunk is whole, then writes it and syncs it to disk."""
 
     def __init__(self, products: Products, grid: BlockGrid) -> None:

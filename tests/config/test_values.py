@@ -35,6 +35,7 @@ def load(content: str | bytes, *overrides: str, kind: str = "run", **environment
 def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
     assert load(JOB).resolved() == {
         "version": 1,
+        "task": "fit",
         "data": {
             "path": "data/x.zarr",
             "format": "auto",
@@ -49,6 +50,8 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "select": None,
             "concat_dim": None,
             "weights": {"array": None, "column": None, "cos": None, "kind": None},
+            "classes": None,
+            "groups": None,
             "prepare": "auto",
             "missing": "error",
             "absent_chunks": "error",
@@ -79,6 +82,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "stability": False,
             "split_starts": True,
         },
+        "classes": {"priors": "data", "folds": 0, "unknown": None},
         "merging": {"max_entropy": 0.01, "n_clusters": None},
         "anomalies": dict.fromkeys(("quantile", "rate", "log_density", "top")),
         "monitor": {
@@ -117,6 +121,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "map": "auto",
             "responsibilities": False,
             "clusters": False,
+            "class_posteriors": True,
             "imputed": False,
             "residual": True,
             "report": "auto",

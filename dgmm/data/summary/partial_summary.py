@@ -74,10 +74,14 @@ class PartialSummary:
         rule: SampleRule,
         backend: Backend,
         policy: MissingPolicy = MissingPolicy.DROP,
+        only: Mask | None = None,
     ) -> Self:
-        """Measure one block; rows that the policy refuses are counted and left out."""
+        """Measure one block, or those rows of it that `only` (b,) names.
+
+        Rows that the policy refuses are counted and left out.
+        """
         rows, start = block.values, block.start
-        selected = policy.select(block, dataset, counting=True)
+        selected = policy.select(block, dataset, counting=True, only=only)
         fill, weights = dataset.fill_value, block.weights
         faulty = rows[:0] if selected.incomplete is None else rows[selected.incomplete]
         columns = _columns(selected.values, backend)
@@ -85,7 +89,7 @@ class PartialSummary:
         numbers = None if selected.mask is None else np.flatnonzero(selected.mask)
         extremes = Extremes.of_columns(columns, start, numbers, missing)
         return cls(
-            n_read=len(rows),
+            n_read=len(rows) if only is None else int(np.count_nonzero(only)),
             n_nan=np.isnan(faulty).sum(axis=0, dtype=np.int64),
             n_inf=np.isinf(faulty).sum(axis=0, dtype=np.int64),
             n_fill=count_equal(columns, extremes, None if fill is None else fill.value),

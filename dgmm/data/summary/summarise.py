@@ -194,7 +194,7 @@ def summarise(
         rule = _rule(sample_rows, n_kept, seed, weights, part.moments.weight)
         again = _SampleLeaves(dataset, rule, policy)
         candidates = map_reduce(executor, again, n_blocks, progress=of_pass("second sample"))
-    return _finished(
+    return finished(
         part,
         candidates.smallest(
             sample_rows, dataset.n_features, dataset.dtype, rule.least_weight if weights else 0.0
@@ -217,7 +217,8 @@ def _rule(
     return SampleRule.by_weights(n_wanted, n_rows, seed, weights.sums, weights.unit, share)
 
 
-def _finished(part: PartialSummary, sample: Sample) -> Summary:
+def finished(part: PartialSummary, sample: Sample) -> Summary:
+    """What a pass has found, with the sample that was drawn."""
     return Summary(
         n_read=part.n_read,
         n_kept=part.moments.count,

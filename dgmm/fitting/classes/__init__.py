@@ -1,0 +1,1 @@
+"""Classification by mixtures: one mixture per class, all fitted in the same passes."""

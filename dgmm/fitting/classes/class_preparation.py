@@ -1,0 +1,213 @@
+"""Preparation of the mixtures of all classes, from one read: common units, own samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.classed_dataset import ClassedDataset, cell_counts
+from dgmm.data.summary.class_summaries import summarise_classes
+from dgmm.data.summary.summarise import Summary
+from dgmm.errors import DataError
+from dgmm.fitting.choice_of_inference import with_inference
+from dgmm.fitting.em.saved_progress import PartProgress, SavedProgress
+from dgmm.fitting.preparation import PreparationSteps, filled, problem_of, sample_rows
+from dgmm.fitting.prepared_fit import PreparedFit
+from dgmm.fitting.restarts import measured_scales
+from dgmm.fitting.sampled_values import carried
+from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.criteria import n_parameters
+from dgmm.reduction.executor import Executor
+from dgmm.terminal_text import listed
+
+#: Rows of a class's sample, at least, and for each of its components.
+_FEWEST_SAMPLED, _SAMPLED_PER_COMPONENT = 500, 20
+#: With fewer rows for each free parameter a mixture describes its rows and not others.
+ROWS_PER_PARAMETER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One mixture that is fitted: of a class, on all its rows or on those outside a fold."""
+
+    label: int
+    held_out: int | None = None
+
+    @property
+    def name(self) -> str:
+        """In names of states."""
+        fold = "" if self.held_out is None else f"-fold-{self.held_out}"
+        return f"class-{self.label}{fold}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedClasses:
+    """What preparation leaves.
+
+    Attributes
+    ----------
+    whole
+        Of all rows, those of no known class included: it accounts for every row.
+    labelled
+        Of the rows of known classes: their units.
+    parts
+        What each mixture is fitted with.
+    counts : (C + 1, folds)
+        Rows of each class and fold, dropped ones included; the last row: of no known class.
+    """
+
+    whole: Summary
+    labelled: PreparedFit
+    parts: dict[Part, PreparedFit]
+    counts: NDArray[np.int64]
+
+    @property
+    def n_unknown(self) -> int:
+        """Rows of no known class."""
+        return int(self.counts[-1].sum())
+
+    @property
+    def n_rows(self) -> NDArray[np.int64]:
+        """Rows of each class that count, (C,)."""
+        own = (self.parts[Part(label)] for label in range(len(self.counts) - 1))
+        return np.array([one.summary.n_kept for one in own], np.int64)
+
+
+def prepare_classes(
+    dataset: ClassedDataset,
+    executor: Executor,
+    settings: FitSettings,
+    names: Sequence[str],
+    progress: SavedProgress,
+) -> PreparedClasses:
+    """Read all rows once: units of all classes, and sample and problem of each mixture.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be fitted, or a class has too few rows: it is named.
+    """
+    n_classes = len(names)
+    counts = progress.once("class-counts", lambda: cell_counts(dataset, n_classes))
+    for label, name in enumerate(names):
+        _check_rows(int(counts[label].sum()), settings, f"class {name}")
+    summaries = summarise_classes(
+        dataset,
+        executor,
+        counts,
+        missing=settings.missing,
+        sample_rows=_sample_rows(settings, dataset.n_features, n_classes),
+        seed=settings.seed,
+        of_pass=progress.of_pass,
+        saved=lambda read: progress.once("class-summaries", read),
+    )
+    labelled = _labelled(dataset, executor, settings, summaries.labelled, progress)
+    parts = {}
+    for part in _parts(n_classes, dataset.n_folds):
+        summary = summaries.of_class(part.label, part.held_out)
+        _check(summary, dataset, settings, part, names[part.label])
+        if summary is not None:
+            own = PartProgress(progress, part.name)
+            parts[part] = _prepared(dataset, executor, settings, labelled, summary, own)
+    return PreparedClasses(summaries.whole, labelled, parts, counts)
+
+
+def _parts(n_classes: int, n_folds: int) -> list[Part]:
+    """All classes on all their rows, then all of every fold."""
+    folds = (None, *range(n_folds))
+    return [Part(label, fold) for fold in folds for label in range(n_classes)]
+
+
+def _sample_rows(settings: FitSettings, n_features: int, n_classes: int) -> tuple[int, int]:
+    """Rows of the sample of all classes, and of each."""
+    whole = sample_rows(settings, n_features)
+    least = max(_FEWEST_SAMPLED, _SAMPLED_PER_COMPONENT * settings.n_components)
+    return whole, max(whole // n_classes, least)
+
+
+def _labelled(
+    dataset: ClassedDataset,
+    executor: Executor,
+    settings: FitSettings,
+    summary: Summary,
+    progress: SavedProgress,
+) -> PreparedFit:
+    """The rows of all known classes: their units, and what is added to variances in them."""
+    steps = PreparationSteps(dataset, executor, settings, progress)
+    family = family_named(settings.covariance_type)
+    prepared = steps.prepared(summary, family, steps.backend(settings), None)
+    return replace(prepared, distance_scales=measured_scales(prepared))
+
+
+def _prepared(
+    dataset: ClassedDataset,
+    executor: Executor,
+    settings: FitSettings,
+    labelled: PreparedFit,
+    summary: Summary,
+    progress: SavedProgress,
+) -> PreparedFit:
+    """A mixture's data in the units of all classes."""
+    units = labelled.standardisation
+    rows = units.apply_to_sample(summary.sample)
+    sample = carried(rows, summary, units) if summary.n_partial else rows
+    problem = problem_of(dataset, settings, summary, units, sample, labelled.regularisation)
+    prepared = replace(
+        labelled,
+        summary=summary,
+        sample=sample,
+        problem=problem,
+        warnings=(),
+        observed=None,
+        fill=None,
+        missing_cost=None,
+    )
+    if summary.n_partial:
+        prepared = filled(prepared, rows, executor, PartProgress(progress))
+    return with_inference(prepared, settings)
+
+
+def _check(
+    summary: Summary | None, dataset: ClassedDataset, settings: FitSettings, part: Part, name: str
+) -> None:
+    where = "" if part.held_out is None else f" outside fold {part.held_out}"
+    _check_rows(0 if summary is None else summary.n_kept, settings, f"class {name}{where}")
+    if summary is not None and summary.observed is not None and (summary.observed == 0).any():
+        lacking = (dataset.feature_names[i] for i in np.flatnonzero(summary.observed == 0))
+        raise DataError(
+            f"class {name}{where} has no value at all of {listed(lacking, 6)}: leave such features "
+            "out, or the class"
+        )
+
+
+def _check_rows(n_rows: int, settings: FitSettings, which: str) -> None:
+    least = max(settings.n_components, 2)
+    if n_rows < least:
+        raise DataError(
+            f"{which} has {n_rows:,} rows that count; a mixture of {settings.n_components} "
+            f"components needs at least {least}. Lower model.n_components, leave the class out "
+            "(classes.unknown), or give it more rows"
+        )
+
+
+def few_rows_warning(
+    prepared: PreparedClasses, settings: FitSettings, names: Sequence[str]
+) -> str | None:
+    """Which classes have fewer rows than ten for each free parameter, in words."""
+    d = len(prepared.whole.minimum)
+    free = n_parameters(family_named(settings.covariance_type), settings.n_components, d)
+    counts = prepared.n_rows
+    few = [i for i in range(len(names)) if counts[i] < ROWS_PER_PARAMETER * free]
+    if not few:
+        return None
+    each = listed((f"{names[i]} ({counts[i]:,})" for i in few), 12)
+    return (
+        f"{len(few)} of {len(names)} classes have fewer than {ROWS_PER_PARAMETER} rows for each "
+        f"of the {free:,} free parameters of their mixture: {each}. Lower model.n_components, "
+        "choose a covariance_type of fewer parameters, or judge it by rows that were held out "
+        "(classes.folds)"
+    )

@@ -1,0 +1,244 @@
+"""Mixtures of all classes, fitted in the same passes: one read of a block feeds every class.
+
+Those of folds, which leave out a part of the rows, are fitted in these passes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.data.classed_dataset import ClassedDataset
+from dgmm.errors import ComponentError
+from dgmm.events import Listener
+from dgmm.execution.threads import in_this_process
+from dgmm.fitting.classes.class_preparation import (
+    Part,
+    PreparedClasses,
+    few_rows_warning,
+    prepare_classes,
+)
+from dgmm.fitting.classes.class_rows import ClassRows
+from dgmm.fitting.classes.class_settings import ClassSettings
+from dgmm.fitting.classes.part_listener import PartListener
+from dgmm.fitting.classes.starts_together import StartsTogether
+from dgmm.fitting.em import loop as em
+from dgmm.fitting.em.candidate_id import CandidateId
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS, PartProgress, SavedProgress
+from dgmm.fitting.em.state import EMProblem, FitCandidate
+from dgmm.fitting.fit import fitted_model
+from dgmm.fitting.iterate import Iterations
+from dgmm.fitting.model_start import ModelStart, Starter
+from dgmm.fitting.prepared_fit import PreparedFit
+from dgmm.fitting.settings import FitSettings
+from dgmm.model.classifier import Classifier, ClassName
+from dgmm.outcome import Outcome
+from dgmm.reduction.executor import Executor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedClass:
+    """The mixture of one class.
+
+    Attributes
+    ----------
+    n_rows
+        Rows it was fitted to.
+    chosen
+        Where EM ended from the best start.
+    """
+
+    n_rows: int
+    chosen: FitCandidate
+
+    @property
+    def outcome(self) -> Outcome:
+        """How EM ended."""
+        return self.chosen.outcome or Outcome.MAX_ITER_REACHED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedClasses:
+    """What a fit of classes leaves.
+
+    Attributes
+    ----------
+    classifier
+        Fitted to all rows of known classes.
+    folds
+        Fitted to those outside of each fold.
+    classes
+        How the mixtures of `classifier` came about.
+    prepared
+        What they were fitted with.
+    candidates
+        Where EM led, folds included.
+    warnings
+        What a user should know.
+    n_passes
+        Passes of EM over all rows.
+    """
+
+    classifier: Classifier
+    folds: tuple[Classifier, ...]
+    classes: tuple[FittedClass, ...]
+    prepared: PreparedClasses
+    candidates: tuple[FitCandidate, ...]
+    warnings: tuple[str, ...]
+    n_passes: int
+
+    @property
+    def outcome(self) -> Outcome:
+        """The first end without convergence, or how the first class ended."""
+        ends = [one.outcome for one in self.classes]
+        return next((end for end in ends if not end.has_converged), ends[0])
+
+
+def fit_classes(
+    dataset: ClassedDataset,
+    executor: Executor,
+    settings: FitSettings,
+    asked: ClassSettings,
+    names: Sequence[ClassName],
+    listener: Listener,
+    progress: SavedProgress = NO_SAVED_PROGRESS,
+) -> FittedClasses:
+    """Fit a mixture to the rows of each class.
+
+    Parameters
+    ----------
+    dataset, executor
+        The rows with their classes, and where passes over them run.
+    settings
+        What each mixture is.
+    asked
+        Priors and folds.
+    names
+        Of the classes, by code.
+    listener
+        Hears stages, iterations and warnings.
+    progress
+        Keeps what is done, and knows what an earlier attempt at this very fit has done.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be fitted, or a class has too few rows.
+    ComponentError
+        If every start of a class fails.
+    """
+    words = [str(name) for name in names]
+    listener.stage("summary", f"{dataset.n_samples:,} rows of {len(names)} classes")
+    prepared = prepare_classes(dataset, executor, settings, words, progress)
+    priors = asked.of(words, prepared.n_rows)
+    few = few_rows_warning(prepared, settings, words)
+    warnings = [*prepared.labelled.warnings, *([few] if few else [])]
+    for text in warnings:
+        listener.warning(text)
+    listener.stage("initialisation", f"{settings.method} for each of {len(names)} classes")
+    begun = _begun(dataset, executor, settings, prepared, words, listener, progress)
+    several = f" and {dataset.n_folds} folds" if dataset.n_folds else ""
+    listener.stage("em", f"{len(names)} classes{several} in the same passes")
+    whole = _accounting(prepared)
+    starts = tuple(c for one in begun.values() for c in one.candidates)
+    going = Iterations(dataset, executor, whole, listener, progress, starts)
+    problems = {part: _of_own_rows(part, one) for part, one in begun.items()}
+    going.run({c.id: problems[_part(c)] for c in going.candidates})
+    found = _Found(dataset, begun, going.candidates, tuple(names), words)
+    fitted = [found.best(Part(label)) for label in range(len(names))]
+    folds = tuple(found.classifier(priors, fold) for fold in range(dataset.n_folds))
+    for one, name in zip(fitted, words, strict=True):
+        if not one.outcome.has_converged:
+            warnings.append(f"class {name}: {one.outcome.name}: {one.outcome.value}")
+    return FittedClasses(
+        *(found.classifier(priors), folds, tuple(fitted), prepared, going.candidates),
+        warnings=tuple(warnings),
+        n_passes=going.n_passes,
+    )
+
+
+def _accounting(prepared: PreparedClasses) -> PreparedFit:
+    """What passes account for: all rows, those of no known class included."""
+    return replace(prepared.labelled, summary=prepared.whole)
+
+
+def _of_own_rows(part: Part, begun: ModelStart) -> EMProblem:
+    """The problem of a mixture over all rows, of which it sees its own."""
+    return replace(begun.prepared.problem, rows=ClassRows(part.label, part.held_out))
+
+
+def _part(candidate: FitCandidate) -> Part:
+    return Part(candidate.id.label or 0, candidate.id.fold)
+
+
+def _begun(
+    dataset: ClassedDataset,
+    executor: Executor,
+    settings: FitSettings,
+    prepared: PreparedClasses,
+    names: Sequence[str],
+    listener: Listener,
+    progress: SavedProgress,
+) -> dict[Part, ModelStart]:
+    """Starts of every mixture, saved together: a file for each would take longer than they do."""
+    found: dict[Part, ModelStart] = {}
+
+    def begin(saved: StartsTogether) -> dict[str, Any]:
+        with in_this_process(executor) as here:
+            for part, own in prepared.parts.items():
+                name = f"class {names[part.label]}"
+                listening = PartListener(listener, name)
+                state = PartProgress(saved, part.name)
+                starter = Starter(dataset, executor, here, listening, state)
+                identity = CandidateId(fold=part.held_out, label=part.label)
+                try:
+                    found[part] = starter.start(own, settings, identity)
+                except ComponentError as error:
+                    raise ComponentError(f"{name}: {error}") from error
+        return saved.values
+
+    values = progress.once("class-starts", lambda: begin(StartsTogether({})))
+    if not found:
+        begin(StartsTogether(values))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Where EM led, as classifiers."""
+
+    dataset: ClassedDataset
+    begun: Mapping[Part, ModelStart]
+    candidates: tuple[FitCandidate, ...]
+    names: tuple[ClassName, ...]
+    words: Sequence[str]
+
+    def best(self, part: Part) -> FittedClass:
+        """The best candidate of a mixture.
+
+        Raises
+        ------
+        ComponentError
+            If none is usable.
+        """
+        prepared = self.begun[part].prepared
+        own = tuple(c for c in self.candidates if _part(c) == part)
+        chosen = em.best(own, prepared.n_rows_ranked)
+        if chosen.outcome is not None and not chosen.outcome.is_usable:
+            raise ComponentError(
+                f"class {self.words[part.label]}: {chosen.outcome.name}: {chosen.outcome.value}"
+            )
+        return FittedClass(prepared.summary.n_kept, chosen)
+
+    def classifier(self, priors: NDArray[np.float64], fold: int | None = None) -> Classifier:
+        """The classifier of all rows, or of those outside a fold."""
+        parts = [Part(label, fold) for label in range(len(self.names))]
+        mixtures = tuple(
+            fitted_model(self.dataset, self.begun[part].prepared, self.best(part).chosen)
+            for part in parts
+        )
+        return Classifier(self.names, priors, mixtures)

@@ -1,0 +1,278 @@
+"""Jobs that classify: a mixture per class in the same passes, evaluated, with bits as any job's."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from clusters import job
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+from test_run_record import faults
+
+from dgmm.config import Job
+from dgmm.data.row_labels import hashed_folds
+from dgmm.data.zarr.dataset import ZarrDataset
+from dgmm.errors import DataError
+from dgmm.events import SilentListener
+from dgmm.job import run_job
+from dgmm.model.classifier_files import load_classifier
+from dgmm.run_record import json_schema
+
+QUIET = SilentListener()
+N, D = 9000, 3
+NAMES = ["ash", "beech", "oak"]
+
+
+class _DiesAt(SilentListener):
+    """Ends the run at one of its ticks: whatever it tells, and every block that it reads."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at, self.n = at, 0
+
+    def tick(self, *_: Any) -> None:
+        self.n += 1
+        if self.n == self.at:
+            raise RuntimeError("killed")
+
+    stage = trials = iteration = component = warning = note = tick
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_blocks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)  # three blocks
+        yield
+
+
+def _rows() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows, their classes, and 600 groups of 15 rows each of one class."""
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(np.repeat(np.arange(600), 15))
+    classes = groups % 3
+    X = rng.normal(size=(N, D)) * (1.0 + 0.2 * classes[:, None])
+    return X + 0.9 * classes[:, None], classes, groups
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`X`, `code` with 99 for an unknown class in every hundredth row, and `group`."""
+    X, classes, groups = _rows()
+    folder = tmp_path_factory.mktemp("rows")
+    store = zarr.create_group(str(folder / "rows.zarr"))
+    store.create_array("X", data=X, chunks=(2000, D))
+    codes = classes.copy()
+    codes[::100] = 99
+    store.create_array("code", data=codes, chunks=(1000,))
+    store.create_array("group", data=groups, chunks=(777,))
+    store.create_array("X_other_chunks", data=X, chunks=(501, 2))
+    np.save(folder / "names.npy", np.array([*NAMES, ""])[np.where(codes == 99, 3, codes)])
+    return folder
+
+
+def _job(folder: Path, run: Path, /, **sections: Any) -> Job:
+    own = {
+        "task": "classify",
+        "data": {"path": str(folder / "rows.zarr"), "array": "X", "classes": "code"},
+        "model": {"n_components": 1, "reg_covar_relative": 0.0},
+        "classes": {"unknown": [99]},
+        "initialisation": {"n_sample_starts": 1},
+    }
+    for name, section in sections.items():
+        own[name] = {**own.get(name, {}), **section}
+    given = own.pop("data")
+    return job(folder / "rows.zarr", run, data=given, **own)
+
+
+def _record(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "run.json").read_text())
+    return found
+
+
+def _log_posteriors(
+    X: NDArray[Any], train: NDArray[Any], labels: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Of one Gaussian per class, fitted to the rows of `train`, by their definition."""
+    columns = []
+    for c in range(3):
+        own = train[labels == c]
+        density = multivariate_normal(own.mean(axis=0), np.cov(own.T, bias=True))
+        columns.append(density.logpdf(X) + np.log(len(own) / len(train)))
+    joint = np.column_stack(columns)
+    return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+
+
+def test_each_row_gets_the_posteriors_of_mixtures_that_were_fitted_to_the_rows_of_each_class(
+    data: Path, tmp_path: Path
+) -> None:
+    run_job(_job(data, tmp_path / "run"), QUIET)
+    X, classes, _ = _rows()
+    known = np.arange(N) % 100 != 0
+    expected = np.exp(_log_posteriors(X, X[known], classes[known]))
+    outputs: Any = zarr.open_group(str(tmp_path / "run" / "outputs.zarr"), mode="r")
+    np.testing.assert_allclose(outputs["class_posteriors"][:], expected, atol=1e-6)
+    assert np.array_equal(outputs["classes"][:], expected.argmax(axis=1))
+    assert outputs.attrs["class_names"] == [0, 1, 2]
+    assert set(outputs.array_keys()) == {
+        *("classes", "max_posterior", "log_density", "class_posteriors")
+    }
+    record = _record(tmp_path / "run")
+    assert faults(record, json_schema()) == []
+    found = record["classification"]
+    assert found["rows_without_class"] == 90
+    assert [c["rows"] for c in found["classes"]] == np.bincount(classes[known]).tolist()
+    hits = expected.argmax(axis=1)[known] == classes[known]
+    assert found["all_rows"]["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
+    losses = -np.log(expected[known, classes[known]])
+    assert found["all_rows"]["log_loss"] == pytest.approx(losses.mean(), rel=1e-9)
+    assert np.sum(found["all_rows"]["confusion"]) == known.sum()
+    bins = found["all_rows"]["calibration"]
+    inside = (expected.max(axis=1) >= 0.5) & (expected.max(axis=1) < 0.6) & known
+    assert bins[5]["rows"] == inside.sum()
+    own = expected.argmax(axis=1)[inside] == classes[inside]
+    assert bins[5]["accuracy"] == pytest.approx(own.mean(), abs=1e-12)
+    assert bins[5]["mean_posterior"] == pytest.approx(expected.max(axis=1)[inside].mean())
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_rows_are_held_out_by_hashed_rows_or_groups_and_compared_with_what_has_not_seen_them(
+    data: Path, tmp_path: Path, by_group: bool
+) -> None:
+    groups_asked = {"groups": "group"} if by_group else {}
+    asked = _job(data, tmp_path / "run", classes={"folds": 3}, data=groups_asked)
+    run_job(asked, QUIET)
+    X, classes, groups = _rows()
+    known = np.arange(N) % 100 != 0
+    folds = hashed_folds(groups if by_group else np.arange(N), 3, seed=0)
+    assert np.bincount(folds).min() > 2500
+    logs = np.empty((N, 3))
+    for fold in range(3):
+        train = known & (folds != fold)
+        logs[folds == fold] = _log_posteriors(X[folds == fold], X[train], classes[train])
+    # Priors are those of all rows, in every fold.
+    shares = np.bincount(classes[known]) / known.sum()
+    for fold in range(3):
+        train = known & (folds != fold)
+        own = np.bincount(classes[train]) / train.sum()
+        logs[folds == fold] += np.log(shares / own)
+    logs -= np.logaddexp.reduce(logs, axis=1, keepdims=True)
+    found = _record(tmp_path / "run")["classification"]["held_out"]
+    assert found["rows"] == known.sum()
+    hits = logs.argmax(axis=1)[known] == classes[known]
+    assert found["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
+    assert found["log_loss"] == pytest.approx(-logs[known, classes[known]].mean(), rel=1e-9)
+
+
+def test_groups_are_predicted_by_sums_of_log_densities(data: Path, tmp_path: Path) -> None:
+    priors = {"ash": 0.5, "beech": 0.3, "oak": 0.2}
+    own = {"classes": str(data / "names.npy"), "groups": "group"}
+    asked = _job(data, tmp_path / "run", data=own, classes={"priors": priors, "folds": 2})
+    run_job(asked, QUIET)
+    X, _, groups = _rows()
+    classifier = load_classifier(tmp_path / "run")
+    assert classifier.names == ("ash", "beech", "oak")
+    assert classifier.priors.tolist() == [0.5, 0.3, 0.2]
+    sums = np.zeros((600, 3))
+    np.add.at(sums, groups, classifier.log_densities(X))
+    expected = sums + np.log([0.5, 0.3, 0.2])
+    expected = np.exp(expected - np.logaddexp.reduce(expected, axis=1, keepdims=True))
+    with (tmp_path / "run" / "groups.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["group"]) for line in lines] == list(range(600))
+    found = [[float(line[f"posterior_{name}"]) for name in NAMES] for line in lines]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert [line["predicted"] for line in lines] == [NAMES[i] for i in expected.argmax(axis=1)]
+    assert [line["class"] for line in lines] == [NAMES[i % 3] for i in range(600)]
+    record = _record(tmp_path / "run")["classification"]
+    hits = expected.argmax(axis=1) == np.arange(600) % 3
+    assert record["groups"]["all_rows"]["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
+    assert record["groups"]["held_out"]["rows"] == 600
+    assert record["held_out"]["accuracy"] < record["groups"]["held_out"]["accuracy"]
+
+
+def _bits(run: Path) -> tuple[Any, ...]:
+    record = _record(run)
+    outputs = {name: array["sha256"] for name, array in record["outputs"].items()}
+    return record["model_sha256"], outputs, record["classification"], record["log_likelihood"]
+
+
+def test_bits_follow_neither_workers_nor_chunks(data: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"model": {"n_components": 2, "max_iter": 4}, "classes": {"folds": 2}}
+    asked |= {"on_not_converged": "ignore"}
+    sections = {k: v for k, v in asked.items() if isinstance(v, dict)}
+    run_job(_job(data, tmp_path / "two", **sections), QUIET)
+    run_job(_job(data, tmp_path / "one", cluster={"n_workers": 1}, **sections), QUIET)
+    other = {"array": "X_other_chunks"}
+    run_job(_job(data, tmp_path / "other", data=other, **sections), QUIET)
+    assert _bits(tmp_path / "one") == _bits(tmp_path / "two") == _bits(tmp_path / "other")
+
+
+def test_killed_at_20_random_points_it_leaves_the_same_bits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, read = _DiesAt(), ZarrDataset.read_blocks
+
+    def ticking(self: ZarrDataset, run: Any) -> Iterator[Any]:
+        for block in read(self, run):
+            listener.tick()
+            yield block
+
+    monkeypatch.setattr(ZarrDataset, "read_blocks", ticking)
+
+    def asked(run: str) -> Job:
+        sections: Mapping[str, Any] = {"model": {"n_components": 2, "max_iter": 2}}
+        own = {"classes": {"folds": 2}, "cluster": {"n_workers": 1}, "data": {"groups": "group"}}
+        return _job(data, tmp_path / run, **sections, **own)
+
+    run_job(asked("whole"), listener)
+    ticks, expected = listener.n, _bits(tmp_path / "whole")
+    rng, n_killed, n_ended = np.random.default_rng(20), 0, 0
+    while n_killed < 20:  # a run may be killed again and again before it ends
+        listener = _DiesAt(int(rng.integers(1, ticks + 1)))
+        with suppress(RuntimeError):
+            run_job(asked(f"run-{n_ended}"), listener)
+        if listener.n == listener.at:
+            n_killed += 1
+        else:
+            assert _bits(tmp_path / f"run-{n_ended}") == expected
+            n_ended += 1
+    listener = _DiesAt()
+    run_job(asked(f"run-{n_ended}"), listener)
+    assert _bits(tmp_path / f"run-{n_ended}") == expected
+
+
+def test_a_class_of_too_few_rows_is_refused_by_name_and_small_ones_are_warned_of(
+    data: Path, tmp_path: Path
+) -> None:
+    names = np.array(NAMES)[_rows()[1]]
+    names[:3] = ["elm", "ash", "ash"]
+    np.save(tmp_path / "names.npy", names)
+    with pytest.raises(DataError, match="class elm has 1 rows that count; a mixture of 1 comp"):
+        run_job(_job(data, tmp_path / "run", data={"classes": str(tmp_path / "names.npy")}), QUIET)
+    names[1:60] = "elm"
+    np.save(tmp_path / "names.npy", names)
+    run_job(_job(data, tmp_path / "run", data={"classes": str(tmp_path / "names.npy")}), QUIET)
+    warnings = " ".join(_record(tmp_path / "run")["warnings"])
+    assert "1 of 4 classes have fewer than 10 rows for each of the 9 free" in warnings
+    assert "parameters of their mixture: elm (60)" in warnings
+
+
+def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.zeros(10, np.int64))
+    np.save(tmp_path / "many.npy", np.arange(N))
+    for name, words in (
+        ("few.npy", "data.classes has 10 values for 9,000 rows"),
+        ("many.npy", "more than 1,000 different values"),
+    ):
+        own = {"classes": str(tmp_path / name)}
+        with pytest.raises(DataError, match=words):
+            run_job(_job(data, tmp_path / name.removesuffix(".npy"), data=own), QUIET)
+    with pytest.raises(DataError, match=r"classes\.priors lacks 2"):
+        run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
