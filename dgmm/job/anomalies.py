@@ -71,7 +71,13 @@ def results_of(found: MostAnomalous, model: MixtureModel) -> dict[str, list[Any]
     if model.anomaly_threshold is not None:
         flags = is_anomalous(found.log_density, model.anomaly_threshold)
         arrays["anomaly"] = flags.astype(np.int64)
-    return {name: list(values.tolist()) for name, values in (arrays | reasons.columns()).items()}
+    columns = (arrays | reasons.columns()).items()
+    return {name: [_or_none(value) for value in values.tolist()] for name, values in columns}
+
+
+def _or_none(value: Any) -> Any:
+    """A row with fewer values than reasons has no feature there."""
+    return None if value == "" else value
 
 
 def _identities(

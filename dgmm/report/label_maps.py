@@ -236,7 +236,8 @@ def anomaly_maps(
     """Flagged pixels in red over the grey label map."""
     if layout is None or column is None:
         return OmittedFigure(
-            _ANOMALIES, "it needs output.anomaly_quantile and data that declare images"
+            _ANOMALIES,
+            "it needs a rule of anomalies (anomalies.quantile) and data that declare images",
         )
     flags = [np.asarray(image) == 1 for image in layout.read(column)]
     grounds = _greys(layout, components, labels, flags)
