@@ -28,6 +28,7 @@ class Stage(IntEnum):
     SAMPLE_EM = 5
     FOLDS = 6
     STABILITY = 7
+    COMPARISON = 8
 
 
 def stream(stage: Stage, seed: int, *key: int) -> Generator:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from dgmm.anomaly_record import Anomaly, AnomalyTable
 from dgmm.classification_record import Classification
+from dgmm.comparison_record import ComparisonRecord
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
 from dgmm.noise_record import NoiseRecord
@@ -228,6 +229,7 @@ class RunRecord(FirstRecord, total=False):
     model_sha256: str
     missing: Missing
     selection: Selection
+    comparison: ComparisonRecord
     inference: InferenceRecord
     noise: NoiseRecord
     restarts: list[dict[str, Any]]

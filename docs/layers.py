@@ -29,6 +29,7 @@ LAYERS = (
             "drift_record",
             "noise_record",
             "classification_record",
+            "comparison_record",
             "parameter_names",
             "registry",
             "sklearn_classes",

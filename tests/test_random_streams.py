@@ -29,6 +29,7 @@ def test_stages_keep_their_numbers():
         "SAMPLE_EM": 5,
         "FOLDS": 6,
         "STABILITY": 7,
+        "COMPARISON": 8,
     }
 
 

@@ -79,10 +79,10 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     assert {record["schema_version"] for record in records} == {SCHEMA_VERSION}
     assert all(read(record) == record for record in records)
     # What is delivered in the form of a source is tested with tables (tests/delivery), what missing
-    # values cost, and what is recorded of several models, priors and noise, with such jobs
-    # (tests/job).
+    # values cost, and what is recorded of several models, priors, noise and a comparison, with
+    # such jobs (tests/job).
     others = {"delivered", "missing", "preprocess", "selection", "inference", "stability"}
-    others |= {"drift", "earlier_run", "adaptation", "noise", "classification"}
+    others |= {"drift", "earlier_run", "adaptation", "noise", "classification", "comparison"}
     assert set(records[0]) == set(schema["properties"]) - others
 
 

@@ -25,6 +25,7 @@ from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.data.summary.weight_summary import PartialWeights, RowOfWeight, WeightSummary
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.errors import DataError
+from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.drift.drift_pass import DriftStatistics
 from dgmm.fitting.em.acceleration import Cycle
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -61,7 +62,7 @@ RECORDS: dict[str, type] = {
         *(WeightSummary, PartialWeights, WeightSums, RowOfWeight),
         *(PassStatistics, Statistics, ScoringStatistics, Flagged, MostAnomalous, Subtree),
         *(Accounted, PerRestart, SampledStarts, Counts),
-        *(FoldCounts, HeldOutSums, OpenGroup, Stability),
+        *(FoldCounts, HeldOutSums, OpenGroup, Stability, ComparisonSums),
         DriftStatistics,
         *(CellSummaries, ClassStatistics, Evaluation, GroupSums),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dgmm.config.class_checks import class_problems
+from dgmm.config.comparison import comparison_problems
 from dgmm.config.earlier_model_checks import (
     RUNS,
     earlier_model_problems,
@@ -44,6 +45,7 @@ def cross_check_problems(parsed: ParsedYaml, kind: Kind) -> Iterator[Problem]:
         yield from _held_out(parsed)
         yield from _cluster(parsed)
         yield from _anomalies(parsed, kind)
+        yield from comparison_problems(parsed)
         yield from _imputed(parsed)
         yield from _clusters(parsed)
         yield from _kinds_of_input(parsed)

@@ -197,6 +197,10 @@ class Job(Settings):
     """Where the work is done."""
     merging: MergingSettings = MergingSettings()
     """Which components are one cluster."""
+    comparison: Flag = False
+    """Whether k-means and the families full, tied, diag and spherical are compared on these rows:
+    run.json (`comparison`) and the report have time, parameters, held-out log-likelihood, BIC and
+    agreement. They are fitted to a part of the sample; all rows are read once more."""
     anomalies: AnomalySettings = AnomalySettings()
     """Which rows are flagged as anomalies, and listed with their reasons."""
     compute: ComputeSettings = ComputeSettings()
@@ -278,6 +282,8 @@ class Job(Settings):
             fields["anomalies"] = job["anomalies"]
         if self.command == "run":
             fields |= {"initialisation": job["initialisation"], "seed": job["seed"]}
+            if self.comparison:
+                fields["comparison"] = True
             if self.output.clusters or self.merging != MergingSettings():
                 fields["merging"] = job["merging"]
         if self.monitor.against is not None:

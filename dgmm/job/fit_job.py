@@ -14,10 +14,12 @@ from dgmm.fitting.em.saved_progress import EmState
 from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.missing_cost import CostNotAcceptedError
 from dgmm.fitting.selection.sweep_result import Sweep
+from dgmm.fitting.settings import FitSettings
 from dgmm.job.accepted_cost import require_few_models, require_known_cost_accepted
 from dgmm.job.adapting import adapted_start, as_adapted, without_em
 from dgmm.job.anomalies import list_anomalies
 from dgmm.job.classify_job import classify_job
+from dgmm.job.comparison import with_comparison
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.fit_inputs import FitInputs
@@ -123,6 +125,7 @@ def _fitted_and_scored(
         dataset = with_rows(job, dataset, directory, work.executor, recording)
         result = _fitted(job, dataset, inputs, directory, recording, work, accept_cost=accept_cost)
         total, model = _scored(job, dataset, result, directory, recording, work)
+        with_comparison(job, result, _compared(job, result), directory, recording, work)
         deliver(job, dataset, model.n_labels, directory, work.executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, dataset, model, directory, work.executor, recording)
@@ -135,6 +138,13 @@ def _fitted_and_scored(
     if not work.state.may_go_on:
         directory.forget_state()  # else a larger max_iter resumes from it
     return ended
+
+
+def _compared(job: Job, result: Fit) -> FitSettings:
+    """Of the model that was fitted, or chosen, what other methods are compared with."""
+    model = result.model
+    k, family = model.n_components, model.covariance_type
+    return replace(fit_settings(job)[0], n_components=k, covariance_type=family)
 
 
 def _fitted(

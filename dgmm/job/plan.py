@@ -55,6 +55,8 @@ class Plan:
         What is maximised, in words; empty where it is the likelihood.
     monitor
         What a model of an earlier run is read against, in words; empty where none is.
+    comparison
+        What comparing methods takes, in words; empty where none are.
     """
 
     shape: tuple[int, int]
@@ -77,6 +79,7 @@ class Plan:
     n_groups: int = 1
     inference: str = ""
     monitor: str = ""
+    comparison: str = ""
 
     @property
     def n_places(self) -> int:

@@ -45,6 +45,7 @@ def plan_table(plan: Plan) -> str:
     lines += [f"missing   {missing}"] if missing else []
     lines += [f"model     {plan.inference}"] if plan.inference else []
     lines += [f"earlier   {plan.monitor}"] if plan.monitor else []
+    lines += [f"comparing {plan.comparison}"] if plan.comparison else []
     where = f"{plan.n_workers} workers of" if plan.n_workers else "this process with"
     lines.append(f"compute   {where} {plan.threads_per_worker} threads")
     lines.append("memory    MiB")

@@ -12,7 +12,7 @@ def reads(job: Job, n_groups: int = 1, n_models: int | None = None) -> int:
     """Reads of all rows at most: the summary, starts, EM of each group, the scoring pass."""
     n_models = len(job.models) if n_models is None else n_models
     held_out = 2 if job.fits_of_a_model > 1 else 0  # rows of the folds counted, and scored
-    others = 2 + held_out + n_passes_of_earlier(job)
+    others = 2 + held_out + int(job.comparison) + n_passes_of_earlier(job)
     return job.model.max_iter * n_groups + others + reads_of_start(job) * n_models
 
 

@@ -14,6 +14,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
+from dgmm.fitting.comparison.comparing import COST
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.prior_settings import WORDS
@@ -131,6 +132,7 @@ def _plan(
         n_groups=n_groups,
         inference=_inference(job, model),
         monitor=monitor_text(job),
+        comparison=COST if job.comparison else "",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dgmm.data.transforms.asked_step import residual_place
 from dgmm.report.anomalies import anomaly_table, flagging_table
+from dgmm.report.comparison import comparison_section
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
 from dgmm.report.described import described_tables
@@ -169,6 +170,7 @@ _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _maps,
     _drift,
     _selection,
+    comparison_section,
     _fit,
     _components,
     _separation,

@@ -219,6 +219,20 @@ CASES = {
         JOB.replace("runs/x", "runs/x, log_density: false") + "anomalies: {rate: 0.1}\n",
         "4:13: anomalies.rate: contradicts log_density: false; the share is taken from",
     ),
+    "comparison of rows that lack values": (
+        JOB.replace("data/x.zarr", "data/x.zarr, missing: marginalise") + "comparison: true\n",
+        "4:1: comparison: contradicts data.missing: marginalise; k-means takes complete rows",
+    ),
+    "comparison of classes": (
+        JOB.replace("data/x.zarr", "data/x.zarr, classes: c")
+        + "task: classify\ncomparison: true\n",
+        "5:1: comparison: contradicts task: classify, which fits one mixture per class",
+    ),
+    "comparison of weighted rows": (
+        JOB.replace("data/x.zarr", "data/x.zarr, weights: {array: w, kind: counts}")
+        + "comparison: true\n",
+        "4:1: comparison: contradicts data.weights: methods are compared on rows that weigh the",
+    ),
     "no rows listed": (JOB + "anomalies: {top: 0}\n", "4:18: anomalies.top: found 0, expected"),
     "too many rows listed": (
         JOB + "anomalies: {top: 10001}\n",
