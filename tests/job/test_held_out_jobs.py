@@ -22,6 +22,9 @@ from dgmm.job import plan_job, plan_table, run_job
 from dgmm.job.accepted_cost import require_few_models
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.report import write_report
+from dgmm.report.convergence import convergence
+from dgmm.report.figure import ReportFigure
+from dgmm.report.run_data import RunRecord
 from dgmm.run_record import json_schema
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -80,6 +83,11 @@ def test_metrics_name_the_fold_and_the_report_shows_all_rows_and_held_out(held_o
     with (held_out / "metrics.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert {line["fold"] for line in lines} == {"", "0", "1", "2"}
+    drawn = convergence(RunRecord.open(held_out))  # the chosen model's, of all rows
+    assert isinstance(drawn, ReportFigure)
+    chosen = {key: str(value) for key, value in record(held_out)["selection"]["chosen"].items()}
+    own = [line for line in lines if chosen.items() <= line.items() and line["step"] != "tried"]
+    assert len(drawn.table.rows) == len([line for line in own if line["fold"] == ""]) < len(own)
     page = write_report(held_out).read_text(encoding="utf-8")
     assert "Held-out log-likelihood" in page
     assert "every model was fitted without each part" in page

@@ -201,6 +201,8 @@ def _n_rows(prepared: PreparedFit) -> float:
 def _swept(dataset: Dataset, one: ModelStart, best: FitCandidate, n_rows: float) -> SweptModel:
     prepared, outcome = one.prepared, best.outcome or Outcome.MAX_ITER_REACHED
     model = fitted_model(dataset, prepared, best)
+    if one.settings.component_order == "weight":
+        model = model.ordered_by_weight()
     total = best.mean_log_likelihood * n_rows
     share = n_rows / prepared.summary.weight
     entropy = None if best.entropy is None else best.entropy * share

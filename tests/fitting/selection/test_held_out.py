@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -20,8 +21,9 @@ from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.selection import fold_scores
 from dgmm.fitting.selection.choice import HeldOutRule, Scored, choose
+from dgmm.fitting.selection.fold_preparation import CountingTask
 from dgmm.fitting.selection.folds import Folds
-from dgmm.fitting.selection.held_out import FoldModel, HeldOut, held_out
+from dgmm.fitting.selection.held_out import FoldModel, HeldOut, HeldOutTask, held_out
 from dgmm.fitting.selection.held_out_sums import HeldOutRows, HeldOutSums
 from dgmm.fitting.selection.sweep import sweep
 from dgmm.fitting.selection.sweep_result import Sweep
@@ -30,6 +32,7 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.criteria import Criteria
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
+from dgmm.reduction.blocks import BlockRange
 
 Array = NDArray[np.float64]
 QUIET = SilentListener()
@@ -141,6 +144,23 @@ def test_each_row_is_scored_by_the_model_of_its_fold(monkeypatch: pytest.MonkeyP
         expected = [one.model.score_samples(X[fold == f]).mean() for f, one in enumerate(own)]
         assert found.by_fold(key) == pytest.approx(expected, rel=1e-12)
     assert found.sums.n_rows.tolist() == np.bincount(fold).tolist()
+
+
+def sent(task: Any) -> Any:
+    return pickle.loads(pickle.dumps(task))  # noqa: S301 - made here
+
+
+def test_tasks_go_to_other_processes_as_they_are() -> None:
+    X = gaussian_clusters(500)[0]
+    models = ((fold_model(0),), (fold_model(1),))
+    parts = ArrayDataset(X), models, Folds(2, 3), MissingPolicy.ERROR
+    task = HeldOutTask(*parts, counts_are_rows=False)
+    ((_, here),) = task(BlockRange(0, 1))
+    ((_, there),) = sent(task)(BlockRange(0, 1))
+    assert here.log_likelihood.tobytes() == there.log_likelihood.tobytes()
+    counting = sent(CountingTask(ArrayDataset(X), Folds(2, 3), parts[3]))
+    ((_, counts),) = counting(BlockRange(0, 1))
+    assert counts.n_rows.tolist() == here.n_rows.tolist()
 
 
 def test_densities_are_in_the_datas_units_whatever_a_model_was_fitted_in() -> None:

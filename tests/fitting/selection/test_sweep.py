@@ -112,6 +112,15 @@ def test_groups_change_reads_and_no_bit() -> None:
     assert whole.n_passes < parted.n_passes < whole.n_passes_alone
 
 
+def test_components_of_every_model_are_in_the_order_that_is_asked_for() -> None:
+    X = np.concatenate([rows(900), rows(300)[:, ::-1] - 9.0])
+    models = [FitSettings(k, "diag", max_iter=3, component_order="weight") for k in (2, 4)]
+    found = swept(X, models=models)
+    for one in found.models:
+        assert (np.diff(one.model.weights) <= 0.0).all()
+    assert bits(found.chosen) == bits(found.fit)
+
+
 def test_one_read_feeds_every_model_that_still_runs() -> None:
     CountingDataset.reads.clear()
     with ThreadExecutor(1) as executor:
