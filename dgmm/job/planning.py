@@ -233,7 +233,8 @@ def _work(
     n_threads: int,
     model: MixtureModel | None = None,
 ) -> Work:
-    m, k = job.model, settings.n_components
+    has_noise = job.model.noise if model is None else model.noise is not None
+    m, k = job.model, settings.n_components + has_noise
     rows = sample_rows(settings, dataset.n_features)
     grid, family = dataset.grid, family_named(settings.covariance_type)
     m_sampled = max(min(rows, grid.n_samples), 1)
@@ -267,6 +268,7 @@ def _sizes(job: Job, k: int, covariance_type: str) -> FitSettings:
         covariance_type,
         max_iter=m.max_iter,
         n_init=m.n_init,
+        noise=m.noise,
         method=FIRST_METHOD if start.model == LAST else start.method,  # there may be no last run
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),

@@ -212,7 +212,7 @@ class DerivedMixtures:
         0.9
         """
         p, share, n = self.parameters, share_of("mass", mass), count_of("n_samples", n_samples)
-        if self.n_components == 1 and p.expected_log_weights is None:
+        if p.n_labels == 1 and p.expected_log_weights is None:
             return DensityLevel(level_of_gaussian(p, share) - self.log_volume, 0.0)
         source = np.random.default_rng(0) if rng is None else rng
         level, error = level_of_draws(p, share, n, source)
@@ -231,7 +231,10 @@ def _given(parameters: Parameters, observed: NDArray[np.intp], row: Array) -> Pa
     covariances = conditional.covariance
     if covariances is None:  # features are independent within a component
         covariances = p.family.marginal(p.covariances, conditional.missing)
-    return Parameters.of(p.family, posterior / posterior.sum(), means, covariances)
+    weights, noise = posterior / posterior.sum(), p.noise
+    if noise is not None:
+        noise = noise.marginal(conditional.missing).with_weight(float(weights[k]))
+    return Parameters.of(p.family, weights[:k], means, covariances, noise)
 
 
 def _of_features(model: Mixture, features: NDArray[np.intp], parameters: Parameters) -> Mixture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -202,3 +203,36 @@ def test_reasons_of_noise_are_those_of_the_nearest_component() -> None:
     found = fit.explain_anomalies(np.concatenate([row, fit.means_[:1]]))
     assert found.components.tolist() == [near, 0]
     assert found.names[0, 0] == "x1"
+
+
+@pytest.mark.parametrize("family", ["full", "diag"])
+def test_marginals_and_conditionals_have_the_noise_of_their_features(family: str) -> None:
+    """Densities of the mixture, integrated and divided by hand."""
+    X, centres, _ = clusters(2000, 3, 0.2)
+    model = GaussianMixture(3, covariance_type=family, noise=True, random_state=0).fit(X).model_
+    assert model.noise is not None
+    marginal = model.marginal(["x2", "x0"])
+    assert marginal.noise is not None
+    widths = model.noise.high - model.noise.low
+    assert marginal.noise.weight == model.noise.weight
+    assert marginal.noise.log_volume == pytest.approx(float(np.log(widths[[2, 0]]).sum()))
+    far = pd.DataFrame([[1e9, 1e9]], columns=["x2", "x0"])
+    expected = np.log(model.noise.weight / (widths[0] * widths[2]))
+    assert marginal.score_samples(far).iloc[0] == pytest.approx(expected, rel=1e-9)
+    given = model.conditional({"x1": float(centres[0, 1])})
+    rows = np.array([[1.0, 2.0], [8.0, 9.0], [1e9, 0.0]])
+    whole = np.insert(rows, 1, centres[0, 1], axis=1)
+    alone = pd.DataFrame([centres[0, 1]], columns=["x1"])
+    own = float(model.marginal(["x1"]).score_samples(alone).iloc[0])
+    others = given.score_samples(pd.DataFrame(rows, columns=["x0", "x2"])).to_numpy()
+    assert np.allclose(others, model.score_samples(whole) - own, rtol=1e-9)
+    assert given.weights.sum() + given.noise_weight == pytest.approx(1.0, abs=1e-12)
+
+
+def test_one_gaussian_with_noise_has_no_exact_density_level() -> None:
+    X = np.random.default_rng(0).normal(size=(3000, 2))
+    X[:600] = np.random.default_rng(1).uniform(-9, 9, (600, 2))
+    model = GaussianMixture(1, noise=True, random_state=0).fit(X).model_
+    level = model.density_level(0.5)
+    assert level.standard_error > 0.0
+    assert (model.score_samples(X) > level.log_density).mean() == pytest.approx(0.5, abs=0.03)

@@ -163,7 +163,7 @@ def _found_again(
     partner = matched(coefficients)
     found = np.zeros(k)
     for component, a in matched(jaccard(own, first, weights)).items():
-        if a in partner:
+        if a in partner and component < k:  # k is noise
             found[component] = coefficients[a, partner[a]]
     return found
 
