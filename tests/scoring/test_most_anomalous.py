@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgmm.checkpoint.encoding import decode, encode
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.standardisation import Standardisation
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.parameters import Parameters
+from dgmm.model.mixture_model import MixtureModel
 from dgmm.scoring.most_anomalous import MostAnomalous
 from dgmm.scoring.output_registry import ScoredBlock
+from dgmm.scoring.scoring_pass import Products, scoring_pass
 
 
 def scored(density: np.ndarray, labels: np.ndarray) -> ScoredBlock:
@@ -75,3 +83,27 @@ def test_a_checkpoint_keeps_every_bit():
     for name in ("rows", "log_density", "components", "values"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
         assert getattr(again, name).dtype == getattr(found, name).dtype
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_pass_over_several_blocks_finds_the_lowest_rows_of_all(n_threads):
+    X = np.random.default_rng(1).normal(size=(20_000, 64))  # 5 blocks
+    X[[19_999, 3, 9_000]] *= [[9.0], [8.0], [7.0]]
+    weights, means = np.array([0.4, 0.6]), np.array([np.zeros(64), np.full(64, 0.5)])
+    parameters = Parameters.of(family_named("diag"), weights, means, np.ones((2, 64)))
+    names = tuple(f"x{i}" for i in range(64))
+    mixture = MixtureModel(parameters, Standardisation.identity(64), names)
+    dataset, density = ArrayDataset(X), mixture.score_samples(X)
+    assert dataset.grid.n_blocks == 5
+    with ThreadExecutor(n_threads) as executor:
+        total = scoring_pass(
+            *(dataset, executor, mixture, Products("unused", ())),
+            missing=MissingPolicy.ERROR,
+            backend="numpy",
+            n_most_anomalous=50,
+        )
+    found = total.most_anomalous
+    assert found.rows[:3].tolist() == [19_999, 3, 9_000]
+    assert found.rows.tolist() == np.argsort(density, kind="stable")[:50].tolist()
+    np.testing.assert_array_equal(found.values, X[found.rows])
+    np.testing.assert_array_equal(found.components, mixture.predict(X)[found.rows])
