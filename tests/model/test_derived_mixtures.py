@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from dgmm import GaussianMixture, load_model
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
 from dgmm.mixture.covariance import family_named
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import save_model
@@ -115,6 +117,36 @@ def test_a_conditional_is_the_normalised_slice_of_the_joint_density(name):
     )
     mean = (given.weights @ given.means)[0]
     np.testing.assert_allclose(mean, (grid * density).sum() * step, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["full", "tied", "diag"])
+def test_noise_stays_noise_with_its_posterior_as_weight(name):
+    model = model_of(name)
+    noise = Noise(0.3, np.full(D, -6.0), np.full(D, 6.0))
+    parameters = replace(model.parameters, weights=0.7 * model.weights, noise=noise)
+    noisy = replace(model, parameters=parameters)
+    for row in rows_of(noisy, 6):
+        given = noisy.conditional({"b": row[1], "d": row[3]})
+        known = noisy.marginal(["b", "d"])
+        posterior = known.predict_proba(row[None, [1, 3]])[0]
+        np.testing.assert_allclose([*given.weights, given.noise_weight], posterior, rtol=1e-9)
+        both = given.score_samples(row[None, [0, 2]]) + known.score_samples(row[None, [1, 3]])
+        joint = np.logaddexp(
+            log_density(replace(model, parameters=replace(parameters, noise=None)), row[None]),
+            noisy.noise.weighted_log_density,
+        )
+        np.testing.assert_allclose(both, joint, rtol=1e-8)
+
+
+def test_the_level_with_noise_is_that_of_rows_drawn_from_the_mixture():
+    model = model_of("full", k=1)
+    noise = Noise(0.3, np.full(D, -6.0), np.full(D, 6.0))
+    parameters = replace(model.parameters, weights=0.7 * model.weights, noise=noise)
+    noisy = replace(model, parameters=parameters)
+    level = noisy.density_level(0.6, np.random.default_rng(1), n_samples=20_000)
+    assert level.standard_error > 0.0
+    X = noisy.sample(20_000, np.random.default_rng(2))[0]
+    assert abs((noisy.score_samples(X) > level.log_density).mean() - 0.6) < 0.02
 
 
 def test_values_far_out_give_the_nearest_component_all_weight():
