@@ -39,8 +39,8 @@ class ComponentDrift(TypedDict):
 
     `rows` is n_k; `shift` the difference of the means in standard deviations, √(δᵀΛδ);
     `bhattacharyya` B and `hellinger` √(1 − e^−B) their distance; `significance` 8·B·n/p. These are
-    null where the successor has too few rows. `weight_errors` is the difference of the weights in
-    standard errors.
+    null where the successor has too few rows, and of noise, the last. `weight_errors` is the
+    difference of the weights in standard errors.
     """
 
     component: int

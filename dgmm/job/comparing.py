@@ -175,7 +175,7 @@ def _labels(
     if any("labels" not in ((record or {}).get("outputs") or {}) for record in records):
         return None, "not both runs have written labels"
     arrays = [OutputArray(str(Path(place) / OUTPUTS), "labels") for place in (first, second)]
-    return _agreement(arrays, [model.n_components for model in models]), ""
+    return _agreement(arrays, [model.n_labels for model in models]), ""
 
 
 def _record(run: Path) -> dict[str, Any] | None:

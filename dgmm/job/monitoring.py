@@ -174,7 +174,7 @@ def drift_record(
         }
         if is_known
         else None,
-        "alarms": [_words(alarm, drift) for alarm in alarms],
+        "alarms": [_words(alarm, drift, earlier.model.n_components) for alarm in alarms],
     }
     return record
 
@@ -204,7 +204,7 @@ def _without_model(thresholds: Thresholds, reason: str) -> DriftRecord:
     }
 
 
-def _words(alarm: Alarm, drift: Drift) -> str:
+def _words(alarm: Alarm, drift: Drift, k: int) -> str:
     """What has changed, how far, and how sure that is."""
     if alarm.component is None:
         return (
@@ -213,8 +213,9 @@ def _words(alarm: Alarm, drift: Drift) -> str:
         )
     j = alarm.component
     if alarm.kind == "weight":
+        named = "noise" if j == k else f"component {j}"
         return (
-            f"component {j} has the weight {drift.new_weights[j]:.3g}, before "
+            f"{named} has the weight {drift.new_weights[j]:.3g}, before "
             f"{drift.weights[j]:.3g} ({abs(drift.weight_errors[j]):.1f} standard errors)"
         )
     return (

@@ -72,7 +72,8 @@ class Drift:
 
     Notes
     -----
-    Shifts, distances and significances are NaN of a component whose successor has too few rows.
+    Shifts, distances and significances are NaN of a component whose successor has too few rows, and
+    of noise, which is the last component of a model that has it.
     """
 
     n_rows: float
@@ -125,19 +126,26 @@ class Drift:
         rows = n * successor.weights
         is_known = rows >= rows_needed(old.family, old.n_features)
         shifts, distances = _distances(old, successor, is_known)
-        effective = _effective(rows, old.weights, before.n_rows)
         p = parameters_of_component(old.family, old.n_features, successor.weights)
+        weights, new_weights = old.weights, successor.weights
+        if old.noise is not None:
+            weights = np.append(weights, old.noise.weight)
+            new_weights = np.append(new_weights, 1.0 - new_weights.sum())
+            rows = n * new_weights
+            shifts, distances = np.append(shifts, np.nan), np.append(distances, np.nan)
+            p = np.append(p, 1.0)
+        effective = _effective(rows, weights, before.n_rows)
         drift = cls(
             n_rows=n,
             n_rows_before=before.n_rows,
-            weights=old.weights,
-            new_weights=successor.weights,
+            weights=weights,
+            new_weights=new_weights,
             rows=rows,
             shifts=shifts,
             distances=distances,
             significances=8.0 * distances * effective / p,
             n_parameters=p,
-            weight_errors=shares_differ(successor.weights, old.weights, n, before.n_rows),
+            weight_errors=shares_differ(new_weights, weights, n, before.n_rows),
         )
         return drift._with_rate(model, found)
 

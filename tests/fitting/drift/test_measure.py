@@ -23,6 +23,7 @@ from dgmm.fitting.drift.drift_pass import DriftStatistics, drift_pass
 from dgmm.fitting.drift.measure import Drift, FittedRows
 from dgmm.mixture.bhattacharyya import all_distances, hellinger, paired_distances
 from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
 
@@ -197,6 +198,22 @@ def test_a_component_with_too_few_rows_has_no_distance_but_a_weight(family: Fami
         assert np.isfinite(drift.distances[0])
         assert Alarm("weight", 1) in Thresholds().alarms(drift)
         assert Alarm("component", 1) not in Thresholds().alarms(drift)
+
+
+def test_noise_is_the_last_component_with_a_weight_alone() -> None:
+    model = model_of(FAMILIES["full"])
+    noise = Noise(0.05, np.full(2, -10.0), np.full(2, 10.0))
+    p = replace(model.parameters, weights=0.95 * model.parameters.weights, noise=noise)
+    model, rng = replace(model, parameters=p), np.random.default_rng(11)
+    X, _ = model.sample(10_000, rng)
+    same = drift_of(model, X, n_before=1e4)
+    assert same.new_weights.sum() == pytest.approx(1.0)
+    assert same.new_weights[3] == pytest.approx(0.05, abs=0.01)
+    assert np.isnan(same.distances[3])
+    assert not Thresholds().alarms(same)
+    far = model.standardisation.means_to_user(rng.uniform(-10.0, 10.0, size=(1000, 2)))
+    more = np.concatenate([X[: -len(far)], far])
+    assert Alarm("weight", 3) in Thresholds().alarms(drift_of(model, more, n_before=1e4))
 
 
 # --- Bhattacharyya
