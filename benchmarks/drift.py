@@ -160,10 +160,10 @@ def _fit(X: Array, k: int, seed: int, **start: Any) -> MixtureModel:
 def refits(n: int, executor: ThreadExecutor) -> None:
     """Without drift: the largest distance of matched fits, cold and warm, and of one step."""
     print(f"\nWithout drift, largest of 5 draws, full, n = {n:,}\n")
-    print("| components apart by | fitted | cold refits | warm refits | one step |")
-    print("|---|---|---|---|---|")
+    print("| components apart by | fitted | cold refits | warm refits | one step | its alarms |")
+    print("|---|---|---|---|---|---|")
     for separation, k in ((8.0, 5), (2.5, 5), (2.5, 8)):
-        t, rng, found = truth(separation), np.random.default_rng(1), []
+        t, rng, found, n_alarms = truth(separation), np.random.default_rng(1), [], 0
         for seed in range(5):
             X, Y = t.draw(n, rng), t.draw(n, rng)
             old, cold = _fit(X, k, seed), _fit(Y, k, seed + 50)
@@ -173,7 +173,9 @@ def refits(n: int, executor: ThreadExecutor) -> None:
                 "precisions_init": old.precisions,
             }
             warm = _fit(Y, k, seed, **given)
-            step = float(np.nanmax(drift_of(old, Y, n, executor).hellinger))
+            drift = drift_of(old, Y, n, executor)
+            n_alarms += bool(Thresholds().alarms(drift))
+            step = float(np.nanmax(drift.hellinger))
             pairs = [
                 max(pair.hellinger for pair in Matching.of(old, other).pairs)
                 for other in (cold, warm)
@@ -181,7 +183,7 @@ def refits(n: int, executor: ThreadExecutor) -> None:
             found.append((*pairs, step))
         largest = np.max(found, axis=0)
         cells = " | ".join(f"{value:.2f}" for value in largest)
-        print(f"| {separation:g} sd | {k} | {cells} |", flush=True)
+        print(f"| {separation:g} sd | {k} | {cells} | {n_alarms} |", flush=True)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_last_is_the_run_that_ended_last_of_those_with_these_features(
     (tmp_path / "runs" / "broken" / "run.json").write_text("{")
     (tmp_path / "runs" / "latest").symlink_to("other")
     edited = record(tmp_path, "one")
-    (tmp_path / "runs" / "unfinished").mkdir()
+    shutil.copytree(tmp_path / "runs" / "one", tmp_path / "runs" / "unfinished")
     (tmp_path / "runs" / "unfinished" / "run.json").write_text(
         json.dumps(edited | {"status": "running", "ended": "2999-01-01"})
     )
