@@ -11,6 +11,8 @@ from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
 
 _MOST_ROWS, _MOST_IDS, _WIDEST = 50, 4, 80
+#: Of a further reason that is shown.
+_LEAST_LOSS = 9.0
 #: Columns of the table that are no ids; with a prefix where an id is called so.
 _RESULTS = ("log_density", "anomaly", "component", "squared_distance")
 _PREFIX = "dgmm_"
@@ -48,7 +50,8 @@ def anomaly_table(record: RunRecord) -> Table | None:
     note = (
         "The reason is the feature whose value the other features of the row did not expect: its "
         "value, mean and standard deviation given the others, and what the squared distance from "
-        "the row's component loses without it. Further ones are found without those before them."
+        "the row's component loses without it. Further ones, of a loss of 9 or more, are found "
+        "without those before them."
     )
     if isinstance(n := delivered.get("rows"), int) and n > len(rows):
         note = f"The first {len(rows)} of {n:,} in {path.parent.name}/. {note}"
@@ -78,8 +81,7 @@ def _cells(row: dict[str, Any], ids: list[str], named: dict[str, str]) -> tuple[
 
     further = [
         f"{name} {seen}, expected {mean} ± {sd} (loss {loss})"
-        for name, seen, mean, sd, loss in (reason(2), reason(3))
-        if name
+        for name, seen, mean, sd, loss in (reason(i) for i in (2, 3) if _matters(of(f"loss_{i}")))
     ]
     return (
         _number(str(row.get("row") or ""), 15),
@@ -96,8 +98,16 @@ def _bare(name: str) -> str:
     return bare if bare in _RESULTS or bare.rpartition("_")[2].isdigit() else name
 
 
+def _matters(loss: str) -> bool:
+    """Whether a further reason is one: its value is 3 standard deviations off."""
+    try:
+        return float(loss) >= _LEAST_LOSS
+    except ValueError:
+        return False
+
+
 def _number(text: str, digits: int = 4) -> str:
     try:
-        return number(float(text), digits)
+        return number(int(text) if text.isdecimal() else float(text), digits)
     except ValueError:
         return MISSING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,18 @@ def with_table(folder: Path, rows: list[list[Any]]) -> RunRecord:
 
 def row(number: int) -> list[Any]:
     first = [HOSTILE, 7.5, 1.25, 0.5, 156.25]
-    return [number, "A-1", "c9", -33.5, 1, 3, 170.0, *first, *["b", 1, 2, 3, 4], *[""] * 5]
+    return [
+        number,
+        "A-1",
+        "c9",
+        -33.5,
+        1,
+        3,
+        170.0,
+        *first,
+        *["b", 1, 2, 3, 40],
+        *["a", 1, 2, 3, 8.9],
+    ]
 
 
 def test_the_first_rows_are_shown_with_ids_and_reasons(tmp_path):
@@ -47,12 +59,13 @@ def test_the_first_rows_are_shown_with_ids_and_reasons(tmp_path):
     assert len(table.rows) == 50
     assert table.rows[49] == (
         *("49", "A-1", "c9", "−33.5", "3", "170", HOSTILE, "7.5", "1.25", "0.5", "156.2"),
-        "b 1, expected 2 ± 3 (loss 4)",
+        "b 1, expected 2 ± 3 (loss 40)",
     )
     assert table.note.startswith("The first 50 of 80 in anomalies/. ")
     assert table.numeric == frozenset({0, 3, 4, 5, 7, 8, 9, 10})
     # report.json has numbers.
     assert table.record["rows"][0][7:11] == [7.5, 1.25, 0.5, 156.25]
+    assert json.dumps(table.record["rows"][7][0]) == "7"
 
 
 def test_a_density_that_underflows_and_a_row_without_further_reasons_are_shown(tmp_path):
