@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dgmm.report.components import Components
-from dgmm.report.formatting import MISSING, number, percent, shortened, size
+from dgmm.report.formatting import MISSING, Shown, number, percent, shortened, size
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table as Table  # noqa: PLC0414 - sections import it from here
 
@@ -86,6 +86,16 @@ def _model(entry: Mapping[str, Any]) -> str:
     return f"{shortened(named, 40)}, "
 
 
+def _numbered(entry: Mapping[str, Any]) -> Shown:
+    """The restart, and of which model it is where a job has several."""
+    restart = entry.get("restart")
+    return Shown(_model(entry) + number(restart), restart)
+
+
+def _extents(shape: Sequence[int]) -> Shown:
+    return Shown(" × ".join(number(extent) for extent in shape), list(shape))
+
+
 _METRICS = (
     "Metric: in which units the start measured distances. units: the data's own; sd: standard "
     "deviations; iqr: interquartile ranges; pooled: standard deviations within clusters of each "
@@ -101,7 +111,7 @@ def starts_table(record: RunRecord) -> Table | None:
     starts = sorted(record.entries("starts"), key=_rank)
     rows = [
         (
-            _model(start) + number(start.get("restart")),
+            _numbered(start),
             number(start.get("number")) + (" (selected)" if start.get("selected") else ""),
             _words(start.get("metric")),
             number(start.get("n_iter")),
@@ -138,7 +148,7 @@ def component_log_table(record: RunRecord) -> Table | None:
     rows = [
         (
             number(entry.get("iteration")),
-            _model(entry) + number(entry.get("restart")),
+            _numbered(entry),
             number(entry.get("component")),
             _words(entry.get("kind")),
             _words(entry.get("message")),
@@ -212,7 +222,7 @@ def output_table(record: RunRecord) -> Table | None:
         (
             shortened(str(name), 80),
             _words(entry.get("dtype")),
-            " × ".join(number(extent) for extent in entry.get("shape") or ()),
+            _extents(entry.get("shape") or ()),
             size(entry.get("bytes")),
             _words(entry.get("sha256")),
         )

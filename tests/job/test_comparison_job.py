@@ -12,7 +12,9 @@ import pytest
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.config import load_job
+from dgmm.errors import StoppedError
 from dgmm.events import SilentListener
+from dgmm.fitting.comparison import comparing
 from dgmm.fitting.selection.folds import Folds
 from dgmm.job import run_job
 from dgmm.job.plan_table import plan_table
@@ -137,3 +139,33 @@ def test_the_record_is_what_its_schema_says(record: dict[str, Any]) -> None:
     assert set(record) == set(schema["properties"])
     (methods,) = [schema["properties"]["methods"]["items"]]
     assert all(set(one) == set(methods["properties"]) for one in record["methods"])
+
+
+def test_a_run_that_is_stopped_in_the_comparison_ends_with_the_same_figures(
+    folder: Path, tmp_path: Path, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = job(
+        folder / "rows.zarr",
+        tmp_path / "run",
+        model={"n_components": 3},
+        initialisation={"sample_rows": 4000},
+        comparison=True,
+        checkpoint={"every_s": 1e-6},
+    )
+
+    def stopped(*_: Any) -> None:
+        raise StoppedError("stopped by a signal")
+
+    monkeypatch.setattr(comparing, "require_all_rows", stopped)
+    with pytest.raises(StoppedError):
+        run_job(asked, SilentListener())
+    monkeypatch.undo()
+    assert run_job(asked, SilentListener()).exit_code == 0
+    found = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert len(found["attempts"]) == 1
+    assert without_times(found["comparison"]) == without_times(record)
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+    methods = [{k: v for k, v in m.items() if k != "seconds_per_row"} for m in record["methods"]]
+    return {k: v for k, v in record.items() if k != "seconds"} | {"methods": methods}

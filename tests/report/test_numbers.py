@@ -12,6 +12,8 @@ from page_reading import Page
 
 from dgmm.report import write_report
 from dgmm.report.formatting import Shown, duration, number, percent, size, value_of
+from dgmm.report.run_data import RunRecord
+from dgmm.report.sections import sections
 from dgmm.report.table import Table
 from dgmm.storage.atomic_files import read_json
 
@@ -81,3 +83,12 @@ def test_a_long_and_wide_table_is_whole_in_the_numbers_and_cut_on_the_page() -> 
     assert {len(row) for row in one.shown_rows} == {24}
     assert one.shown_note == "Noted. 100 more rows and 6 more columns are in report.json."
     assert [len(row) for row in one.record["rows"]] == [30] * 300
+
+
+def test_columns_of_numbers_hold_numbers(hostile_run: Path, image_run: Path) -> None:
+    for run in (hostile_run, image_run):
+        record = RunRecord.open(run)
+        for section in sections(record):
+            for one in (*(figure.table for figure in section.figures), *section.tables):
+                cells = [value_of(row[i]) for row in one.rows for i in one.numeric]
+                assert all(isinstance(c, int | float | list | None) for c in cells), one.title
