@@ -61,6 +61,17 @@ class GroupsRecord(TypedDict, total=False):
     held_out: EvaluationRecord
 
 
+class ShrinkageRecord(TypedDict):
+    """What is added to variances because classes have few rows: a share of each feature's.
+
+    `held_out`: mean log-likelihood of held-out rows of the sample at each share that was tried,
+    null where a mixture could not be fitted.
+    """
+
+    share: float
+    held_out: dict[str, float | None]
+
+
 class Classification(TypedDict, total=False):
     """A job that classifies, or applies a classifier.
 
@@ -72,6 +83,7 @@ class Classification(TypedDict, total=False):
     rows_without_class: int
     folds: int
     passes: int
+    shrinkage: ShrinkageRecord
     all_rows: EvaluationRecord
     held_out: EvaluationRecord
     groups: GroupsRecord

@@ -25,6 +25,7 @@ from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.data.summary.weight_summary import PartialWeights, RowOfWeight, WeightSummary
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.errors import DataError
+from dgmm.fitting.classes.shrinkage import Shrinkage
 from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.drift.drift_pass import DriftStatistics
 from dgmm.fitting.em.acceleration import Cycle
@@ -64,7 +65,7 @@ RECORDS: dict[str, type] = {
         *(Accounted, PerRestart, SampledStarts, Counts),
         *(FoldCounts, HeldOutSums, OpenGroup, Stability, ComparisonSums),
         DriftStatistics,
-        *(CellSummaries, ClassStatistics, Evaluation, GroupSums),
+        *(CellSummaries, ClassStatistics, Evaluation, GroupSums, Shrinkage),
     )
 }
 

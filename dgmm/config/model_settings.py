@@ -14,6 +14,7 @@ from dgmm.config.values import (
     WHOLE,
     AutoCount,
     AutoNumber,
+    AutoShare,
     Count,
     Flag,
     LocalPath,
@@ -42,8 +43,10 @@ class _MixtureKeys(Settings):
     """Starts; the best one is selected."""
     reg_covar: NotNegative = 0.0
     """Added to the diagonal of every covariance, in the data's units squared."""
-    reg_covar_relative: NotNegative = 1e-6
-    """Share of each feature's robust variance added to the diagonal of every covariance."""
+    reg_covar_relative: AutoShare = "auto"
+    """Share of each feature's robust variance added to the diagonal of every covariance. `auto` is
+    1e-6; for `task: classify`, where a class has fewer than ten rows for each free parameter and
+    neither `reg_covar` nor `inference` is given, it is chosen by held-out rows of the sample."""
     acceleration: Literal["squarem", "none"] = "squarem"
     """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
     on_collapse: Literal["reseed", "drop"] = "reseed"

@@ -249,6 +249,11 @@ class Job(Settings):
         """How rows are flagged as anomalies."""
         return self.anomalies.rule(self.output.anomaly_quantile)
 
+    @property
+    def usual_share(self) -> float:
+        """What `model.reg_covar_relative: auto` is where rows are many for the parameters."""
+        return 1e-6
+
     def resolved(self) -> dict[str, Any]:
         """Every value in force, defaults included; what another section excludes is left out."""
         job = self.model_dump(mode="json")
@@ -268,6 +273,8 @@ class Job(Settings):
         """
         job = self.resolved()
         job["model"].pop("max_iter", None)
+        if self.task == "fit" and job["model"].get("reg_covar_relative") == "auto":
+            job["model"]["reg_covar_relative"] = self.usual_share  # as identities had it
         job["data"]["format"] = format_name(self.data.format)
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}

@@ -22,6 +22,9 @@ from dgmm.mixture.covariance import FAMILIES
 class FitSettings:
     """What a fit is asked for; names and meanings are those of the job file and scikit-learn.
 
+    With `shrinkage` auto, `reg_covar_relative` holds where rows are many for the parameters, and
+    is chosen by held-out rows where they are few.
+
     Raises
     ------
     DataError
@@ -46,6 +49,7 @@ class FitSettings:
     accept_cost: bool = False
     inference: InferenceName = "maximum_likelihood"
     prior: PriorSettings = NO_PRIOR
+    shrinkage: Literal["none", "auto"] = "none"
     component_order: Literal["start", "weight"] = "start"
     noise: bool = False
     freeze: tuple[int, ...] = ()

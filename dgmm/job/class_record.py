@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -73,6 +74,12 @@ def note_fitted(directory: RunDirectory, found: FittedClasses, n_folds: int) -> 
         "folds": n_folds,
         "passes": found.n_passes,
     }
+    if (chosen := found.shrinkage) is not None:
+        held_out = {f"{share:g}": value for share, value in chosen.held_out.items()}
+        directory.record["classification"]["shrinkage"] = {
+            "share": chosen.share,
+            "held_out": {k: v if math.isfinite(v) else None for k, v in held_out.items()},
+        }
     directory.write()
 
 

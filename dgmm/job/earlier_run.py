@@ -172,6 +172,7 @@ def _regularisation(run: Path, model: MixtureModel) -> np.ndarray[Any, np.dtype[
     if asked.get("inference", "maximum_likelihood") == "map":
         return np.zeros(model.n_features)
     absolute, share = asked.get("reg_covar", 0.0), asked.get("reg_covar_relative", 1e-6)
+    share = 1e-6 if share == "auto" else share
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(
             float(absolute) / units.scale**2 + float(share) * units.standardised_variance

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dgmm.data.transforms.asked_step import residual_place
 from dgmm.report.anomalies import anomaly_table, flagging_table
+from dgmm.report.classes import classes_section
 from dgmm.report.comparison import comparison_section
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
@@ -66,7 +67,9 @@ def _fit(record: RunRecord) -> Section:
         restart_table(record),
         component_log_table(record),
     ]
-    return section_of("fit", "The fit", [convergence(record)], tables)
+    # Lines of classes would be told by their starts alone.
+    figures = [] if record.section("classification") else [convergence(record)]
+    return section_of("fit", "The fit", figures, tables)
 
 
 def _selection(record: RunRecord) -> Section:
@@ -84,6 +87,8 @@ def _drift(record: RunRecord) -> Section:
 
 def _components(record: RunRecord) -> Section:
     components = record.components
+    if record.section("classification"):  # a mixture for each class: they are in a table of theirs
+        return Section("components", "Components")
     if components is None:
         return _without_model("components", "Components", "Component weights and profiles")
     figures = [weights(components), profile_heatmap(components), profile_panels(components)]
@@ -103,6 +108,8 @@ def _kept(record: RunRecord) -> int | None:
 
 def _separation(record: RunRecord) -> Section:
     components, model = record.components, record.model
+    if record.section("classification"):
+        return Section("separation", "Separation")
     if components is None or model is None:
         return _without_model("separation", "Separation", "Pair plot and overlap")
     shares = record.sample.get("overlap")
@@ -169,6 +176,7 @@ def _run(record: RunRecord) -> Section:
 _SECTIONS: tuple[Callable[[RunRecord], Section], ...] = (
     _maps,
     _drift,
+    classes_section,
     _selection,
     comparison_section,
     _fit,

@@ -63,7 +63,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "max_iter": 200,
             "n_init": 1,
             "reg_covar": 0.0,
-            "reg_covar_relative": 1e-6,
+            "reg_covar_relative": "auto",
             "acceleration": "squarem",
             "on_collapse": "reseed",
             "component_order": "start",

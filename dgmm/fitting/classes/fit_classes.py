@@ -25,6 +25,12 @@ from dgmm.fitting.classes.class_preparation import (
 from dgmm.fitting.classes.class_rows import ClassRows
 from dgmm.fitting.classes.class_settings import ClassSettings
 from dgmm.fitting.classes.part_listener import PartListener
+from dgmm.fitting.classes.shrinkage import (
+    Shrinkage,
+    chosen_shrinkage,
+    is_due,
+    with_shrinkage,
+)
 from dgmm.fitting.classes.starts_together import StartsTogether
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
@@ -81,6 +87,8 @@ class FittedClasses:
         What a user should know.
     n_passes
         Passes of EM over all rows.
+    shrinkage
+        What is added to variances because classes have few rows; None where that was not chosen.
     """
 
     classifier: Classifier
@@ -90,6 +98,7 @@ class FittedClasses:
     candidates: tuple[FitCandidate, ...]
     warnings: tuple[str, ...]
     n_passes: int
+    shrinkage: Shrinkage | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -135,8 +144,16 @@ def fit_classes(
     listener.stage("summary", f"{dataset.n_samples:,} rows of {len(names)} classes")
     prepared = prepare_classes(dataset, executor, settings, words, progress)
     priors = asked.of(words, prepared.n_rows)
+    shrinkage = None
+    if is_due(prepared, settings):
+        listener.stage("shrinkage", "what is added to variances, by held-out rows of the sample")
+        with in_this_process(executor) as here:
+            own = prepared
+            shrinkage = progress.once("shrinkage", lambda: chosen_shrinkage(own, settings, here))
+        prepared = with_shrinkage(prepared, shrinkage.share)
     few = few_rows_warning(prepared, settings, words)
-    warnings = [*prepared.labelled.warnings, *([few] if few else [])]
+    shrunk = None if shrinkage is None else shrinkage.describe()
+    warnings = [*prepared.labelled.warnings, *(text for text in (few, shrunk) if text)]
     for text in warnings:
         listener.warning(text)
     listener.stage("initialisation", f"{settings.method} for each of {len(names)} classes")
@@ -158,6 +175,7 @@ def fit_classes(
         *(found.classifier(priors), folds, tuple(fitted), prepared, going.candidates),
         warnings=tuple(warnings),
         n_passes=going.n_passes,
+        shrinkage=shrinkage,
     )
 
 
