@@ -264,6 +264,11 @@ class Job(Settings):
                 job["cluster"] = {place: job["cluster"][place]}
         return job
 
+    def _as_recorded(self, model: dict[str, Any]) -> None:
+        """Give a share that is left open the value that identities had before it could be."""
+        if self.task == "fit" and model.get("reg_covar_relative") == "auto":
+            model["reg_covar_relative"] = self.usual_share
+
     def fingerprint_fields(self) -> dict[str, Any]:
         """What makes this job itself: data, model, start, backend, seed and products.
 
@@ -273,8 +278,7 @@ class Job(Settings):
         """
         job = self.resolved()
         job["model"].pop("max_iter", None)
-        if self.task == "fit" and job["model"].get("reg_covar_relative") == "auto":
-            job["model"]["reg_covar_relative"] = self.usual_share  # as identities had it
+        self._as_recorded(job["model"])
         job["data"]["format"] = format_name(self.data.format)
         products = {key: job["output"][key] for key in _PRODUCTS}
         fields = {name: job[name] for name in ("data", "model", "compute")}
