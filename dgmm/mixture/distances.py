@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from dgmm.mixture.covariance.family import LOG_2PI, Array
 from dgmm.mixture.kernels.scorer import Scorer
@@ -32,9 +31,11 @@ def mahalanobis_distances(parameters: Parameters, Y: Array) -> Array:
 
 def level_of_gaussian(parameters: Parameters, mass: float) -> float:
     """The log density of one Gaussian at D² = q, the quantile `mass` of χ² with d degrees."""
+    from scipy.special import gammaincinv  # noqa: PLC0415 - slow to import, rarely needed
+
     p, d = parameters, parameters.n_features
     log_det = float(p.family.half_log_det_precision(p.precisions_cholesky, 1, d)[0])
-    quantile = 2.0 * float(special.gammaincinv(d / 2.0, mass))
+    quantile = 2.0 * float(gammaincinv(d / 2.0, mass))
     return log_det - 0.5 * (d * LOG_2PI + quantile)
 
 
