@@ -249,6 +249,7 @@ class RunRecord(FirstRecord, total=False):
     adaptation: Adaptation
     stability: StabilityRecord
     classification: Classification
+    start_classes: list[str]
 
 
 #: Keys that every record has.

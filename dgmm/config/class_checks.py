@@ -67,7 +67,7 @@ def _of_classify(parsed: ParsedYaml, *, applies_model: bool) -> Iterator[Problem
 
 def _start(parsed: ParsedYaml) -> Iterator[Problem]:
     method = _section(parsed, "initialisation").get("method")
-    if method == "given" or (method in INITIALISERS and reads_all_rows(str(method))):
+    if method in {"given", "labels"} or (method in INITIALISERS and reads_all_rows(str(method))):
         text = (
             "contradicts task: classify, whose starts are drawn on each class's sample; expected "
             "kmeans, k-means++, hierarchical or random_from_data"
@@ -76,12 +76,30 @@ def _start(parsed: ParsedYaml) -> Iterator[Problem]:
 
 
 def _of_others(parsed: ParsedYaml) -> Iterator[Problem]:
-    """Keys of classes in a job that fits one mixture."""
+    """Keys of classes in a job that fits one mixture, which may begin at them."""
     data = _section(parsed, "data")
+    if _section(parsed, "initialisation").get("method") == "labels":
+        yield from _of_labels(parsed, data)
+        return
     for path in (("data", "classes"), ("data", "groups"), ("classes",)):
         if path[1] in data if len(path) > 1 else _differs(_section(parsed, "classes")):
             text = "needs task: classify, which fits a mixture to each class; write it, or remove "
             yield _problem(parsed, path, f"{text}this key")
+
+
+def _of_labels(parsed: ParsedYaml, data: Mapping[str, Any]) -> Iterator[Problem]:
+    """A start at classes: whose, and of one model."""
+    if "classes" not in data:
+        text = "missing; method: labels needs the class of each row, one component begins at each"
+        yield _problem(parsed, ("data", "classes"), text)
+    if "groups" in data:
+        text = "needs task: classify; a start at labels takes each row for itself. Remove this key"
+        yield _problem(parsed, ("data", "groups"), text)
+    model = _section(parsed, "model")
+    for key in _PLURAL:
+        if isinstance(model.get(key), dict | list):
+            text = "several values contradict method: labels, which is a start of one model"
+            yield _problem(parsed, ("model", key), text)
 
 
 def _differs(section: Mapping[str, Any]) -> bool:

@@ -107,7 +107,8 @@ class InitialisationSettings(Settings):
 
     method: Annotated[str, Field(strict=True), Choice(INITIALISERS)] = "kmeans"
     """How the first parameters are found on a sample of the rows; `kmeans_parallel` reads all rows
-    seven times, for clusters too rare for a sample; `given` reads `model`."""
+    seven times, for clusters too rare for a sample; `given` reads `model`; `labels` begins with a
+    component for each class of `data.classes`, as one more read finds it."""
     sample_rows: AutoCount = "auto"
     """Rows in the sample; `auto` takes the larger of 100,000 and 100 a component."""
     n_sample_starts: AutoNumber = "auto"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dgmm.estimator import fitted_attributes as fitted
+from dgmm.estimator.assigned_start import AssignedStart
 from dgmm.estimator.counted_rows import CountedRows
 from dgmm.estimator.fitted_scores import FittedScores
 from dgmm.fitting.settings import whole_number
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 @speaks_python
-class FittedResults(FittedScores):
+class FittedResults(FittedScores, AssignedStart):
     """scikit-learn's methods that need a fitted mixture."""
 
     random_state: RandomState

@@ -10,6 +10,7 @@ from dgmm.config import Job
 from dgmm.config.earlier_model import LAST
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import InputNotFoundError
+from dgmm.job.class_labels import label_fingerprint
 from dgmm.job.earlier_run import EarlierModel, LastRun, last_run, require_same
 from dgmm.job.given_start import given_model
 from dgmm.job.monitoring import rows_of_earlier
@@ -66,7 +67,9 @@ class FitInputs:
                 raise
         if start is not None and last is not None and job.initialisation.model == LAST:
             require_same(last, start)
-        own = {} if start is None else {"start": model_digest(start)}
+        own = label_fingerprint(job, dataset)
+        if start is not None:
+            own = {"start": model_digest(start)}
         if job.initialisation.model == LAST and last is not None and last.digest is not None:
             own = {"start": last.digest}
         return cls(dataset, start, dataset.fingerprint() | own, last, monitored, adapted)

@@ -26,6 +26,7 @@ from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
 from dgmm.job.given_start import given_parameters
+from dgmm.job.labelled_start import labelled_start
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
@@ -173,6 +174,8 @@ def _fitted(
         if len(settings) == 1:
             start = adapted_start(job, rows, inputs, directory, recording, work)
             given, own = given_parameters(start), without_em(settings[0], inputs)
+            if job.initialisation.method == "labels":
+                given = labelled_start(job, dataset, rows, own, directory, work.executor)
             result = fit(rows, work.executor, own, recording, given, progress=state)
         else:
             complete = partial(with_steps, dataset=dataset)

@@ -46,7 +46,7 @@ def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]
         shrinkage="auto" if is_auto and not m.reg_covar else "none",
         acceleration=m.acceleration,
         on_collapse=m.on_collapse,
-        method=method,
+        method="given" if method == "labels" else method,
         sample_rows=None if start.sample_rows == "auto" else int(start.sample_rows),
         n_sample_starts=None if start.n_sample_starts == "auto" else int(start.n_sample_starts),
         missing=job.data.missing,

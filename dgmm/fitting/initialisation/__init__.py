@@ -12,6 +12,7 @@ Which method to choose:
 - `kmeans_parallel`: k-means‖, which reads all rows seven times; for clusters so rare that a sample
   holds next to none of their rows.
 - `given`: parameters as they are, from arrays or a saved model.
+- `labels`: the classes of the rows, where these are known, one component each.
 
 Others are added to `INITIALISERS`, or as entry points of the group `dgmm.initialisers`.
 
@@ -63,6 +64,7 @@ INITIALISERS: Registry[Initialiser] = Registry(
         "hierarchical": Initialiser(hierarchical, one_per_metric=True),
         "kmeans_parallel": Initialiser(draw_all=kmeans_parallel, one_per_metric=True),
         "given": Initialiser(given_parameters, follows_metric=False),
+        "labels": Initialiser(given_parameters, follows_metric=False),
     },
     Initialiser,
 )

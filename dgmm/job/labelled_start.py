@@ -1,0 +1,54 @@
+"""A start at the classes that rows are known to have: `initialisation.method: labels`."""
+
+from __future__ import annotations
+
+from dgmm.config import Job
+from dgmm.data.dataset import Dataset
+from dgmm.data.standardisation import Standardisation
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.errors import DataError
+from dgmm.fitting.initialisation.assigned_rows import ByClass, parameters_of_assigned_rows
+from dgmm.fitting.restarts import UserStart
+from dgmm.fitting.settings import FitSettings
+from dgmm.job.class_labels import labels_of
+from dgmm.job.directory import RunDirectory
+from dgmm.mixture.covariance import family_named
+from dgmm.mixture.parameters import Parameters
+from dgmm.reduction.executor import Executor
+from dgmm.terminal_text import listed
+
+
+def labelled_start(
+    job: Job,
+    dataset: StoredDataset,
+    rows: Dataset,
+    settings: FitSettings,
+    directory: RunDirectory,
+    executor: Executor,
+) -> UserStart:
+    """A component for each class, in the order of the classes' names; recorded.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer classes than components.
+    """
+    labels = labels_of(job, dataset, directory)
+    k = settings.n_components
+    if len(labels.classes) != k:
+        found = listed([str(name) for name in labels.classes], 6)
+        raise DataError(
+            f"data.classes {job.data.classes} has {len(labels.classes)} classes ({found}), and "
+            f"model.n_components is {k}: make them equal, or name in classes.unknown what stands "
+            "where no class is known"
+        )
+    directory.record["start_classes"] = [str(name) for name in labels.classes]
+    beside, family = labels.beside(rows, job), family_named(settings.covariance_type)
+
+    def start(standardisation: Standardisation) -> Parameters:
+        return parameters_of_assigned_rows(
+            *(beside, executor, standardisation, family, ByClass(k), labels.classes),
+            settings.reg_covar_relative,
+        )
+
+    return start
