@@ -47,7 +47,7 @@ def noise_of_sample(sample: Array, weights: Array | None, names: Sequence[str]) 
     low, high = np.array([known_quantiles(column, shares, weights) for column in sample.T]).T
     if len(flat := np.flatnonzero(~(high > low))):
         raise DataError(
-            f"model.noise is true, and the box of the noise has no volume: nearly all of "
+            "the box of the noise has no volume: nearly all of "
             f"{len(sample):,} sampled rows have one value of "
             f"{listed(names[int(i)] for i in flat)}. Leave such features out of the rows, or "
             "set model.noise to false"

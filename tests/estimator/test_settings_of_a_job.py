@@ -97,7 +97,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 def cases() -> Iterator[tuple[str, Any]]:
     for key in SHARED:
         choices = choices_of(tuple(key.split(".")))
-        for value in OTHERS.get(key, tuple(c for c in choices if c not in {BASE[key], "given", "labels"})):
+        others = (c for c in choices if c not in {BASE[key], "given", "labels"})
+        for value in OTHERS.get(key, tuple(others)):
             yield key, value
 
 
