@@ -44,7 +44,8 @@ class EarlierModel:
         if not (folder / "model.json").exists():
             folder = folder / MODEL
         n_rows = _fitted_rows(read_json(folder / "model.json"))
-        return cls(path, model, FittedRows(n_rows, _regularisation(folder.parent, model)))
+        record = _record_beside(folder.parent)
+        return cls(path, model, FittedRows(n_rows, _regularisation(record, model), _rate(record)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +163,28 @@ def _fitted_rows(description: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _regularisation(run: Path, model: MixtureModel) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What the model's fit added to variances (d,), standardised; the usual share if unknown."""
+def _record_beside(run: Path) -> dict[str, Any]:
+    """The record of the run that a model lies in; empty where it lies in none."""
     try:
-        asked = read(read_json(run / "run.json")).get("job", {}).get("model", {})
+        return read(read_json(run / "run.json"))
     except (DataError, InputNotFoundError):
-        asked = {}
+        return {}
+
+
+def _rate(record: Mapping[str, Any]) -> float | None:
+    """The share of a run's rows that it has flagged, whatever the rule of its threshold."""
+    flagged = (record.get("anomaly") or {}).get("n_anomalies")
+    rows = (record.get("rows") or {}).get("read")
+    if isinstance(flagged, int) and isinstance(rows, int) and 0 < flagged <= rows:
+        return flagged / rows
+    return None
+
+
+def _regularisation(
+    record: Mapping[str, Any], model: MixtureModel
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What the model's fit added to variances (d,), standardised; the usual share if unknown."""
+    asked = (record.get("job") or {}).get("model") or {}
     units = model.standardisation
     if asked.get("inference", "maximum_likelihood") == "map":
         return np.zeros(model.n_features)

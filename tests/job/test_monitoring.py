@@ -223,3 +223,14 @@ def test_an_adapted_model_moves_towards_the_rows_by_its_share(
     assert share == pytest.approx(2 / 3, abs=0.02)  # 2000 of 3000
     assert new.means[j, 0] - old.means[j, 0] == pytest.approx(0.5 * share, abs=0.05)
     assert (new.weights == old.weights).all() == (parameters == ["means"])
+
+
+def test_the_expected_rate_of_a_fixed_density_is_that_of_the_earlier_run(tmp_path: Path) -> None:
+    rule = {"output": {}, "anomalies": {"log_density": -6.0}}
+    night(tmp_path, "a", rows(0), **rule)
+    night(tmp_path, "b", rows(1), **rule)
+    flagged = record(tmp_path, "a")["anomaly"]["n_anomalies"]
+    assert flagged > 10
+    found = record(tmp_path, "b")["drift"]["anomalies"]
+    assert found["rate"] == flagged / 6000
+    assert found["new_rate"] == pytest.approx(found["rate"], rel=0.5)

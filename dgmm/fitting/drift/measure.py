@@ -34,10 +34,13 @@ class FittedRows:
         known: the old model is then taken as exact.
     regularisation : (d,)
         What its M-steps added to the variances, standardised units.
+    rate : float or None
+        The share of them below the anomaly threshold, where the model does not know it.
     """
 
     n_rows: float | None
     regularisation: Array
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,13 +150,16 @@ class Drift:
             n_parameters=p,
             weight_errors=shares_differ(new_weights, weights, n, before.n_rows),
         )
-        return drift._with_rate(model, found)
+        expected = before.rate if model.anomaly_quantile is None else model.anomaly_quantile
+        return drift._with_rate(model, found, expected)
 
-    def _with_rate(self, model: MixtureModel, found: DriftStatistics) -> Self:
+    def _with_rate(
+        self, model: MixtureModel, found: DriftStatistics, expected: float | None
+    ) -> Self:
         """The same with the rate of anomalies, where the model has a threshold."""
-        if model.anomaly_quantile is None or model.anomaly_threshold is None:
+        if expected is None or model.anomaly_threshold is None:
             return self
-        rate, expected = found.anomalous / found.statistics.weight, model.anomaly_quantile
+        rate = found.anomalous / found.statistics.weight
         errors = rate_exceeds(rate, expected, self.n_rows, self.n_rows_before)
         return replace(self, rate=expected, new_rate=rate, rate_errors=errors)
 
