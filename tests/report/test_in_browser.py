@@ -102,11 +102,13 @@ def test_figures_are_dark_where_the_reader_wants_that(browser: Browser, page: Pa
 
 
 def test_print_is_black_on_white_with_all_numbers(browser: Browser, page: Path) -> None:
-    browser.open(page, dark=True, media="print")
+    browser.open(page, width=720, dark=True, media="print")
     assert browser.value(f"({LUMINANCE})(document.body, 'backgroundColor')") > 0.9
     assert browser.value("getComputedStyle(document.querySelector('nav')).display") == "none"
     shown = "document.querySelector('details td').getBoundingClientRect().height"
     assert browser.value(shown) > 0
+    # A page of A4 between its margins: what is wider would be cut off.
+    assert browser.value("document.documentElement.scrollWidth") <= 720
 
 
 def test_the_tab_key_reaches_the_skip_link_and_then_every_box_that_scrolls(
