@@ -17,7 +17,10 @@ from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import seed_from
 
 #: Settings of a fit that are no parameters of the estimator, or have another name there.
-_NOT_PARAMETERS = {"method", "seed", "accept_cost", "prior", "component_order", "freeze"}
+_NOT_PARAMETERS = {
+    *("method", "seed", "accept_cost", "prior"),
+    *("component_order", "freeze", "shrinkage"),
+}
 
 
 def settings_of(mixture: Any) -> FitSettings:
