@@ -60,6 +60,17 @@ def test_threads_change_no_bit_and_rows_that_weigh_nothing_count_for_nothing() -
     assert coefficients.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
+def test_rows_of_the_noise_are_matched_with_no_component() -> None:
+    X = separated()
+    X[::10] = np.random.default_rng(0).uniform(X.min(), X.max(), X[::10].shape)
+    with ThreadExecutor(2) as executor:
+        settings = FitSettings(6, n_sample_starts=4, noise=True)
+        model = fit(ArrayDataset(X), executor, settings, QUIET).model
+        one = stability(model, X, None, settings, executor)
+    assert one.jaccard.shape == (3, 6)
+    assert one.is_stable
+
+
 def test_rows_that_lack_values_are_labelled_by_what_they_have() -> None:
     X = separated()
     X[np.random.default_rng(0).random(len(X)) < 0.1, 1] = np.nan
