@@ -35,7 +35,6 @@ _PIXELS = 1.5
 _GREY = 0.72
 #: Radii that hold 68 % and 95 % of a two-dimensional Gaussian: √(−2 ln(1 − p)).
 _RADII = tuple(float(np.sqrt(-2.0 * np.log1p(-p))) for p in (0.68, 0.95))
-_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 73)) for f in (np.cos, np.sin)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +173,11 @@ def _panel(axes: Axes, scene: _Scene, row: int, column: int) -> None:
     axes.image(scattered(x, y, scene.point_colours, size), "points")
     axes.begin()
     for j, covariance in scene.covariances.items():
-        root = _root(covariance[np.ix_(pair, pair)])
+        own = scene.means[j, pair], covariance[np.ix_(pair, pair)]
         for radius, css in zip(_RADII, ("inner", "outer"), strict=True):
-            across, up = scene.means[j, pair][:, None] + radius * root @ _CIRCLE
             # A dark line below keeps light ellipses apart from points of their own colour.
-            axes.outline(across, up, f"line under {css}")
-            axes.outline(across, up, f"own line {css}", scene.colours[j])
+            axes.ellipse(*own, radius, f"line under {css}")
+            axes.ellipse(*own, radius, f"own line {css}", scene.colours[j])
     axes.drawing.end()
     if scene.features.size <= _NUMBERED_FEATURES:
         for j in scene.covariances:
@@ -187,11 +185,6 @@ def _panel(axes: Axes, scene: _Scene, row: int, column: int) -> None:
             inside = (axes.x.low <= at_x <= axes.x.high) and (axes.y.low <= at_y <= axes.y.high)
             if inside:
                 axes.note(str(j), at_x, at_y, dy=4, anchor="middle", css="halo")
-
-
-def _root(covariance: Floats) -> Floats:
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ _FEWEST_FOR_DISCRIMINANT = 3
 #: Added to the pooled covariance, as a share of its mean variance: it may be singular.
 _RIDGE = 1e-9
 _RADIUS = float(np.sqrt(-2.0 * np.log(1.0 - 0.68)))
-_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 65)) for f in (np.cos, np.sin)])
 _SIDE, _LEGEND = 560, 150
 _PIXELS = 1.5
 
@@ -163,11 +162,8 @@ def _drawing(
     axes.image(scattered(left, down, components.colours_of(labels), size), "points")
     axes.begin()
     for j, covariance in spreads.items():
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        across, up = centres[j][:, None] + _RADIUS * root @ _CIRCLE
-        axes.outline(across, up, "line under inner")
-        axes.outline(across, up, "own line inner", components.hexadecimal[j])
+        axes.ellipse(centres[j], covariance, _RADIUS, "line under inner")
+        axes.ellipse(centres[j], covariance, _RADIUS, "own line inner", components.hexadecimal[j])
     for j in list(spreads)[:_MOST_NUMBERED]:
         axes.note(str(j), *centres[j], dy=4, anchor="middle", css="halo")
     drawing.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,23 @@ def test_values_lie_where_the_axes_say() -> None:
     x, y = axes.at([0.0, 10.0, 2.5], [0.0, 1.0, 0.25])
     assert x.tolist() == [50, 150, 75]
     assert y.tolist() == [90, 10, 70]
+
+
+def test_an_ellipse_holds_the_points_at_a_distance() -> None:
+    covariance, mean = np.array([[2.0, 1.2], [1.2, 1.0]]), np.array([3.0, 0.4])
+    drawing = Drawing(200, 100)
+    axes = Axes(drawing, Box(0, 0, 200, 100), Axis(0, 10), Axis(-2, 2), inner=Box(50, 10, 100, 80))
+    axes.ellipse(mean, covariance, 1.5, "line")
+    found = re.search(r'rx="(.+?)" ry="(.+?)" transform="translate\((.+?) (.+?)\) rotate\((.+?)\)',
+                      drawing.body)  # fmt: skip
+    assert found is not None
+    rx, ry, cx, cy, angle = map(float, found.groups())
+    turn = np.linspace(0, 2 * np.pi, 16)
+    points = mean[:, None] + 1.5 * np.linalg.cholesky(covariance) @ [np.cos(turn), np.sin(turn)]
+    x, y = axes.at(*points)
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    along, across = c * (x - cx) + s * (y - cy), c * (y - cy) - s * (x - cx)
+    np.testing.assert_allclose((along / rx) ** 2 + (across / ry) ** 2, 1.0, atol=2e-3)
 
 
 def test_text_in_a_drawing_is_text() -> None:

@@ -99,9 +99,24 @@ class Axes:
         self.drawing.path(edge, css, colour, closed=True)
         self.drawing.end()
 
-    def outline(self, x: Any, y: Any, css: str, colour: str | None = None) -> None:
-        """A closed line."""
-        self.drawing.path(zip(*self.at(x, y), strict=True), css, colour, closed=True)
+    def ellipse(
+        self, mean: Any, covariance: Any, radius: float, css: str, colour: str | None = None
+    ) -> None:
+        """The points at a Mahalanobis distance from a mean (2,); on linear axes alone."""
+        inner = self.inner
+        scale = np.array([
+            inner.width / (self.x.high - self.x.low), -inner.height / (self.y.high - self.y.low)
+        ])  # fmt: skip
+        values, vectors = np.linalg.eigh(np.asarray(covariance) * scale[:, None] * scale)
+        radii = radius * np.sqrt(np.maximum(values, 0.0))
+        cx = inner.x + scale[0] * (float(mean[0]) - self.x.low)
+        cy = inner.y + inner.height + scale[1] * (float(mean[1]) - self.y.low)
+        if not np.isfinite([cx, cy, *radii]).all():
+            return
+        angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
+        turned = f"translate({cx:.2f} {cy:.2f}) rotate({angle:.2f})"
+        self.drawing.put("ellipse", css, colour, rx=float(radii[1]), ry=float(radii[0]),
+                         transform=turned)  # fmt: skip
 
     def rectangles(self, x0: Any, x1: Any, y0: Any, y1: Any, css: str,
                    colours: list[str] | None = None) -> None:  # fmt: skip
