@@ -13,11 +13,19 @@ from dgmm.version import __version__
 
 if TYPE_CHECKING:
     from dgmm.estimator.gaussian_mixture import GaussianMixture
+    from dgmm.estimator.mixture_classifier import GaussianMixtureClassifier
     from dgmm.estimator.selection import select
     from dgmm.job.comparing import compare
     from dgmm.model.model_files import load_model
 
-__all__ = ["GaussianMixture", "__version__", "compare", "load_model", "select"]
+__all__ = [
+    "GaussianMixture",
+    "GaussianMixtureClassifier",
+    "__version__",
+    "compare",
+    "load_model",
+    "select",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +34,7 @@ def __getattr__(name: str) -> Any:
 
     modules = {
         "GaussianMixture": "dgmm.estimator.gaussian_mixture",
+        "GaussianMixtureClassifier": "dgmm.estimator.mixture_classifier",
         "compare": "dgmm.job.comparing",
         "load_model": "dgmm.model.model_files",
         "select": "dgmm.estimator.selection",

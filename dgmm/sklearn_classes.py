@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 from dgmm import errors
 from dgmm.plain_estimator import PlainEstimator
 
-__all__ = ["ConvergenceWarning", "EstimatorBase", "NotFittedError", "sklearn_mixture"]
+__all__ = [
+    "ClassifierBase",
+    "ConvergenceWarning",
+    "EstimatorBase",
+    "NotFittedError",
+    "sklearn_mixture",
+]
 
 if TYPE_CHECKING:
+
+    class ClassifierBase(PlainEstimator):
+        """The same of a classifier."""
 
     class EstimatorBase(PlainEstimator):
         """`BaseEstimator` as the type checker sees it: scikit-learn ships no types."""
@@ -26,17 +35,20 @@ if TYPE_CHECKING:
 
 else:
     try:
-        from sklearn.base import BaseEstimator, DensityMixin
+        from sklearn.base import BaseEstimator, ClassifierMixin, DensityMixin
         from sklearn.exceptions import ConvergenceWarning as PeersConvergenceWarning
         from sklearn.exceptions import NotFittedError as PeersNotFittedError
     except Exception:  # noqa: BLE001 - absent, or too broken to be imported: dgmm works without it
-        EstimatorBase = PlainEstimator
+        EstimatorBase = ClassifierBase = PlainEstimator
         ConvergenceWarning = errors.ConvergenceWarning
         NotFittedError = errors.NotFittedError
     else:
 
         class EstimatorBase(DensityMixin, BaseEstimator):
             """What `isinstance` and scikit-learn's tools look for, with its repr and HTML."""
+
+        class ClassifierBase(ClassifierMixin, BaseEstimator):
+            """The same of a classifier."""
 
         class NotFittedError(errors.NotFittedError, PeersNotFittedError):
             """The estimator was asked for results before `fit`."""

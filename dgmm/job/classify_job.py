@@ -111,7 +111,7 @@ def _fitted_and_scored(
         total = _scored(job, readable, labels, found, directory, recording, work)
         deliver(job, readable, len(labels.classes), directory, work.executor, recording)
     record_evaluation(directory, found.classifier, labels, total, recording)
-    _save(directory, found.classifier, recording, outcome=found.outcome.name)
+    save_run_classifier(directory, found.classifier, recording, outcome=found.outcome.name)
     ended = directory.finish(*class_conclusion(job, directory, found, recording))
     if not work.state.may_go_on:
         directory.forget_state()  # else a larger max_iter resumes from it
@@ -144,7 +144,7 @@ def _fitted(
     mixtures = tuple(with_steps(mixture, dataset) for mixture in found.classifier.mixtures)
     found = replace(found, classifier=replace(found.classifier, mixtures=mixtures))
     note_fitted(directory, found, job.classes.folds)
-    _save(directory, found.classifier, recording, outcome=found.outcome.name)
+    save_run_classifier(directory, found.classifier, recording, outcome=found.outcome.name)
     return found
 
 
@@ -171,7 +171,7 @@ def _scored(
     return total
 
 
-def _save(
+def save_run_classifier(
     directory: RunDirectory, classifier: Classifier, recording: RecordingListener, **about: Any
 ) -> None:
     """Save a run's classifier, and record its checksum; `about` is for people."""

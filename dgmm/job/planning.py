@@ -31,6 +31,7 @@ from dgmm.job.planned_passes import models_text, reads, reads_of_start
 from dgmm.job.preparing_plan import Preparation
 from dgmm.job.stages import open_data, product_names, residual_products, rows_for_model
 from dgmm.mixture.covariance import family_named
+from dgmm.model.classifier_files import classifier_at, load_classifier
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
@@ -45,7 +46,12 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
 
     With `count_missing` some blocks are read, of rows in place, to count what these lack.
     """
-    model = None if job.model.path is None else applied_model(job)
+    path = job.model.path
+    if path is not None and classifier_at(path) is not None:
+        classifier = load_classifier(path)
+        first = classifier.mixtures[0]
+        return plan_for(job, open_data(job, first), first, classifier.n_classes)
+    model = None if path is None else applied_model(job)
     dataset = open_data(job, model)
     if model is not None:
         rows_for_model(job, dataset, model)

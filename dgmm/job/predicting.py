@@ -10,10 +10,12 @@ from typing import Any, Self
 from dgmm.config import Job
 from dgmm.data.missing_rows import empty_rows_warning
 from dgmm.data.stored_dataset import StoredDataset
+from dgmm.errors import JobFileError
 from dgmm.events import Listener
 from dgmm.exit_codes import ExitCode
 from dgmm.job.anomalies import list_anomalies
 from dgmm.job.applied_model import applied_model
+from dgmm.job.class_predicting import predict_classes_job
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
 from dgmm.job.lifecycle import run_recorded
@@ -33,6 +35,7 @@ from dgmm.job.stages import (
     save_run_model,
     warn_of_underflow,
 )
+from dgmm.model.classifier_files import classifier_at
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
 from dgmm.scoring.row_scores import select_scoring_backend
@@ -59,6 +62,13 @@ def predict_job(
     DgmmError
         With the exit code of the command line; run.json records it too.
     """
+    if job.model.path is not None and classifier_at(job.model.path) is not None:
+        return predict_classes_job(job, listener, accept_versions=accept_versions)
+    if job.data.classes is not None or job.data.groups is not None:
+        raise JobFileError(
+            f"data.classes and data.groups need a classifier, and model.path {job.model.path} is "
+            "none: fit one with task: classify, or remove these keys"
+        )
     work = partial(_predict, accept_versions=accept_versions)
     again = _rebuild if rebuild else None
     return run_recorded(

@@ -103,8 +103,11 @@ class Classifier:
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row, (n,), by name."""
-        codes = class_posteriors(self.log_densities(X), self.log_priors).classes
-        return np.asarray(self.names)[codes]
+        return np.asarray(self.names)[self.predict_codes(X)]
+
+    def predict_codes(self, X: Any) -> NDArray[np.int32]:
+        """The most probable class of each row, (n,), by its place among the names."""
+        return class_posteriors(self.log_densities(X), self.log_priors).classes
 
     def score_samples(self, X: Any) -> Array:
         """Logarithm of the density of all classes at each row, (n,), nats."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 from test_run_record import faults
 
+from dgmm import GaussianMixtureClassifier
 from dgmm.config import Job
 from dgmm.data.row_labels import hashed_folds
 from dgmm.data.zarr.dataset import ZarrDataset
-from dgmm.errors import DataError
+from dgmm.errors import DataError, InputNotFoundError, NotFittedError, OutputExistsError
 from dgmm.events import SilentListener
-from dgmm.job import run_job
+from dgmm.job import predict_job, run_job
 from dgmm.model.classifier_files import load_classifier
 from dgmm.run_record import json_schema
 
@@ -276,3 +278,67 @@ def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
             run_job(_job(data, tmp_path / name.removesuffix(".npy"), data=own), QUIET)
     with pytest.raises(DataError, match=r"classes\.priors lacks 2"):
         run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
+
+
+def test_a_saved_classifier_predicts_other_rows_and_compares_where_classes_are_known(
+    data: Path, tmp_path: Path
+) -> None:
+    own = {"classes": str(data / "names.npy"), "groups": "group"}
+    run_job(_job(data, tmp_path / "run", data=own), QUIET)
+    applied = {"path": str(tmp_path / "run")}
+    rows = {"array": "X", **own}
+    predict_job(job(data / "rows.zarr", tmp_path / "again", model=applied, data=rows), QUIET)
+    before, after = _record(tmp_path / "run"), _record(tmp_path / "again")
+    assert faults(after, json_schema()) == []
+    for name, array in before["outputs"].items():
+        assert array["sha256"] == after["outputs"][name]["sha256"], name
+    assert after["classification"]["all_rows"] == before["classification"]["all_rows"]
+    assert (tmp_path / "run" / "groups.csv").read_text() == (
+        tmp_path / "again" / "groups.csv"
+    ).read_text()
+    plain = {"array": "X"}
+    predict_job(job(data / "rows.zarr", tmp_path / "plain", model=applied, data=plain), QUIET)
+    found = _record(tmp_path / "plain")
+    assert found["outputs"]["classes"]["sha256"] == before["outputs"]["classes"]["sha256"]
+    assert "all_rows" not in found["classification"]
+    assert load_classifier(tmp_path / "plain").names == ("ash", "beech", "oak")
+
+
+def test_a_classifier_of_which_a_part_is_gone_or_exchanged_is_refused(
+    data: Path, tmp_path: Path
+) -> None:
+    run_job(_job(data, tmp_path / "run"), QUIET)
+    classes = tmp_path / "run" / "model"
+    (classes / "class-0000").rename(tmp_path / "kept")
+    with pytest.raises(InputNotFoundError, match="no model at"):
+        load_classifier(tmp_path / "run")
+    with pytest.raises(OutputExistsError, match=r"lacks model/class-0000/model\.json"):
+        run_job(_job(data, tmp_path / "run"), QUIET)
+    copytree(classes / "class-0001", classes / "class-0000")
+    with pytest.raises(DataError, match="is not the model that was saved there"):
+        load_classifier(tmp_path / "run")
+
+
+def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:
+    asked = {"n_components": 2, "tol": 1e-3}
+    run_job(_job(data, tmp_path / "run", model=asked, classes={"unknown": None}), QUIET)
+    X, _, _ = _rows()
+    codes = zarr.open_group(str(data / "rows.zarr"), mode="r")["code"][:]
+    own = GaussianMixtureClassifier(
+        2, tol=1e-3, reg_covar_relative=0.0, n_sample_starts=1, random_state=0
+    )
+    with pytest.warns(UserWarning, match=r"fewer than 10 rows for each of the 19 .*: 99 \(90\)"):
+        own.fit(X, codes)
+    saved = load_classifier(tmp_path / "run")
+    for one, other in zip(own.classifier_.mixtures, saved.mixtures, strict=True):
+        assert np.array_equal(one.means, other.means)
+        assert np.array_equal(one.covariances, other.covariances)
+    assert own.classes_.tolist() == [0, 1, 2, 99]
+    assert np.array_equal(own.predict_proba(X), saved.predict_proba(X))
+    outputs: Any = zarr.open_group(str(tmp_path / "run" / "outputs.zarr"), mode="r")
+    assert np.array_equal(own.classes_[outputs["classes"][:]], own.predict(X))
+    assert (
+        own.score(X, codes) == _record(tmp_path / "run")["classification"]["all_rows"]["accuracy"]
+    )
+    with pytest.raises(NotFittedError, match="call fit"):
+        GaussianMixtureClassifier().predict(X)

@@ -1,0 +1,140 @@
+"""`dgmm predict` with a classifier: classes of other rows, compared where known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Self
+
+from dgmm.config import Job
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.events import Listener
+from dgmm.exit_codes import ExitCode
+from dgmm.job.class_labels import JobLabels, label_fingerprint, labels_of
+from dgmm.job.class_outputs import ClassOutputs
+from dgmm.job.class_record import evaluated_words, record_evaluation
+from dgmm.job.classify_job import save_run_classifier
+from dgmm.job.deliveries import deliver
+from dgmm.job.directory import RunDirectory
+from dgmm.job.lifecycle import run_recorded
+from dgmm.job.metrics_and_events import RecordingListener, rows_record
+from dgmm.job.planning import plan_for
+from dgmm.job.prepare_stage import with_repairs, with_rows
+from dgmm.job.result import RunResult
+from dgmm.job.run_resources import run_resources
+from dgmm.job.stages import describe_data, open_data, output_format, rows_for_model
+from dgmm.model.classifier import Classifier
+from dgmm.model.classifier_files import classifier_digest, load_classifier
+from dgmm.scoring.row_scores import select_scoring_backend
+
+
+def predict_classes_job(
+    job: Job, listener: Listener, *, accept_versions: bool = False
+) -> RunResult:
+    """Apply a saved classifier to the job's rows.
+
+    Raises
+    ------
+    DgmmError
+        With the exit code of the command line; run.json records it too.
+    """
+    work = partial(_predict, accept_versions=accept_versions)
+    return run_recorded(job, listener, _Inputs.of, work, accept_versions=accept_versions)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Inputs:
+    """The data, the classifier, and what tells them apart."""
+
+    dataset: StoredDataset
+    classifier: Classifier
+    fingerprint: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job, before: Mapping[str, Any]) -> Self:
+        """Opened; of the data nothing but metadata is read."""
+        del before
+        classifier = load_classifier(str(job.model.path))
+        dataset = open_data(job, classifier.mixtures[0])
+        own = label_fingerprint(job, dataset) | {"model": classifier_digest(classifier)}
+        return cls(dataset, classifier, dataset.fingerprint() | own)
+
+
+def _predict(
+    job: Job,
+    inputs: _Inputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
+) -> RunResult:
+    """Everything but the report."""
+    stored, fingerprint = inputs.dataset, inputs.fingerprint
+    _, note = rows_for_model(job, stored, inputs.classifier.mixtures[0])
+    directory.record["data"] = describe_data(job, stored) | {"fingerprint": fingerprint}
+    directory.record["rows"]["total"] = stored.n_samples
+    for text in (*stored.warnings, *([note] if note else [])):
+        recording.warning(text)
+    work = partial(_scored, job, inputs, directory, recording, accept_versions=accept_versions)
+    return with_repairs(work, directory, recording)
+
+
+def _scored(
+    job: Job,
+    inputs: _Inputs,
+    directory: RunDirectory,
+    recording: RecordingListener,
+    *,
+    accept_versions: bool,
+) -> RunResult:
+    """The same, from rows that are intact."""
+    classifier, stored = inputs.classifier, inputs.dataset
+    model = classifier.mixtures[0]
+    recording.stage("labels", f"{len(classifier.names)} classes of the classifier")
+    labels = labels_of(job, stored, directory, classifier.names)
+    recording.end_stage()
+    plan = plan_for(job, stored, model, n_mixtures=classifier.n_classes)
+    with run_resources(
+        job, directory, recording, plan, inputs.fingerprint, accept_versions=accept_versions
+    ) as work:
+        state, executor, _ = work
+        readable = with_rows(job, stored, directory, executor, recording)
+        dataset, _ = rows_for_model(job, readable, model)
+        recording.stage("scoring", f"{dataset.n_samples:,} rows")
+        backend = state.once(
+            "backend",
+            lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
+        )
+        directory.record["backend"] = backend
+        rows = replace(labels.beside(dataset, job), n_folds=0)
+        outputs = ClassOutputs(
+            *(job, directory, rows, executor, classifier, (), state),
+            zarr_format=output_format(job, stored),
+            backend=backend,
+            warn=recording.warning,
+        )
+        total = outputs.write()
+        recording.end_stage()
+        deliver(job, readable, classifier.n_classes, directory, executor, recording)
+    save_run_classifier(directory, classifier, recording)
+    record_evaluation(directory, classifier, labels, total, recording)
+    directory.record["rows"] = rows_record(total.scoring)
+    _warn_of_strangers(job, labels, total.fitted.n_rows, recording)
+    n_rows = total.n_read - total.scoring.n_dropped
+    how = evaluated_words(directory.record["classification"])
+    ended = directory.finish("PREDICTED", f"predicted {n_rows:,} rows: {how}", ExitCode.DONE)
+    directory.forget_state()
+    return ended
+
+
+def _warn_of_strangers(
+    job: Job, labels: JobLabels, n_compared: int, recording: RecordingListener
+) -> None:
+    """Warn where classes are given, and none of them is one of the classifier's."""
+    if job.data.classes is not None and not n_compared:
+        shown = ", ".join(repr(name) for name in labels.classes[:6])
+        recording.warning(
+            f"no row of data.classes {job.data.classes} has a class of the classifier ({shown}): "
+            "nothing is compared"
+        )
