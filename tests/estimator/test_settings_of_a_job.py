@@ -37,6 +37,7 @@ OF_JOBS = {
     *("data.variables", "data.sample_dims", "data.feature_dims", "data.select", "data.weights"),
     *(f"data.csv.{key}" for key in ("delimiter", "decimal", "null_values", "encoding")),
     *(f"data.weights.{key}" for key in ("array", "column", "cos", "kind")),
+    *("data.classes", "data.groups"),
     *("model.path", "model.component_order", "model.freeze", "initialisation.model"),
 }
 #: Sections that decide what is computed; the others decide where, and what is written.
