@@ -135,3 +135,15 @@ def test_stars_count_with_what_is_known_of_them(tmp_path: Path) -> None:
     dwarfs &= ~stars["color.mask"].to_numpy()
     label = np.bincount(found.label[dwarfs]).argmax()
     assert (found.label[dwarfs] == label).mean() >= 0.9
+
+
+def test_speakers_are_recognised_by_utterances_that_were_not_fitted(tmp_path: Path) -> None:
+    record = run("classify", "speech.parquet", tmp_path)
+    found = record["classification"]
+    assert record["data"]["feature_names"] == ["c1", "c2", "c3", "c4", "c5"]
+    assert found["rows_without_class"] == 50
+    assert found["held_out"]["accuracy"] < found["groups"]["held_out"]["accuracy"]
+    assert found["groups"]["held_out"]["accuracy"] >= 0.99
+    groups = pd.read_csv(tmp_path / "run" / "groups.csv")
+    assert groups.predicted.iloc[-1] == "speaker 6"
+    assert np.isnan(groups["class"].map({"speaker 6": 6}).iloc[-1])
