@@ -7,22 +7,26 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.dataset import Dataset
 from dgmm.data.open_dataset import opened_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
+from dgmm.estimator.start_of_fit import settings_of
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em.regularisation import regularisation_of_start
 from dgmm.fitting.initialisation.assigned_rows import ByRow, parameters_of_assigned_rows
+from dgmm.fitting.settings import whole_number
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.parameter_names import speaks_python
+from dgmm.parameter_names import in_words_of_python
 from dgmm.reduction.blocks import BlockRange
 
 
-@speaks_python
 class AssignedStart:
     """The way from known components of rows to a start."""
 
     @classmethod
+    @in_words_of_python
     def from_labels(cls, X: Any, labels: Any, **parameters: Any) -> Self:
         """An estimator whose EM begins at the components of given labels or responsibilities.
 
@@ -60,21 +64,38 @@ class AssignedStart:
         [9, 0]
         """
         estimator: Any = cls(**parameters)
-        family = family_named(estimator.covariance_type)
-        with opened_rows(X) as rows, ThreadExecutor(estimator.n_threads) as executor:
+        own, n = settings_of(estimator), estimator.n_threads
+        family = family_named(own.covariance_type)
+        n = None if n is None else whole_number("n_threads", n, 1)
+        with opened_rows(X) as rows, ThreadExecutor(n) as executor:
             R = _responsibilities(labels, rows.n_samples)
-            first = next(iter(rows.read_blocks(BlockRange(0, 1)))).values
-            seen = first[np.isfinite(first).all(axis=1)]
-            units = Standardisation.from_sample(seen, common_scale=family.common_scale)
+            units = Standardisation.from_sample(
+                _first_whole_rows(rows), common_scale=family.common_scale
+            )
+            added = regularisation_of_start(units, own.reg_covar, own.reg_covar_relative)
             found = parameters_of_assigned_rows(
-                *(rows, executor, units, family, ByRow(R), range(R.shape[1])),
-                estimator.reg_covar_relative,
+                *(rows, executor, units, family, ByRow(R), range(R.shape[1])), added
             )
             model = MixtureModel(found, units, rows.feature_names)
         estimator.n_components = R.shape[1]
         estimator.weights_init, estimator.means_init = model.weights, model.means
         estimator.precisions_init = model.precisions
         return estimator  # type: ignore[no-any-return] # the estimator mixes this class in
+
+
+def _first_whole_rows(rows: Dataset) -> NDArray[np.float64]:
+    """Rows (b, d) without a missing value of the first block that has one.
+
+    Raises
+    ------
+    DataError
+        If no row is whole.
+    """
+    for block in rows.read_blocks(BlockRange(0, rows.grid.n_blocks)):
+        seen = block.values[np.isfinite(block.values).all(axis=1)]
+        if len(seen):
+            return np.asarray(seen)
+    raise DataError("every row lacks a value; labels make a start of rows that have all")
 
 
 def _responsibilities(labels: Any, n: int) -> NDArray[np.float64]:
@@ -91,6 +112,11 @@ def _responsibilities(labels: Any, n: int) -> NDArray[np.float64]:
             f"labels have the shape {given.shape}; expected ({n},), or ({n}, k) responsibilities"
         )
     if given.ndim == 2:
+        if given.dtype.kind not in "biuf" or not given.shape[1]:
+            raise DataError(
+                f"responsibilities are {given.shape[1]} columns of {given.dtype}; expected numbers "
+                "in at least one"
+            )
         R = np.asarray(given, dtype=np.float64)
         sums = R.sum(axis=1)
         if not (np.isfinite(R).all() and (R >= 0).all() and (sums <= 1 + 1e-9).all()):
@@ -100,7 +126,12 @@ def _responsibilities(labels: Any, n: int) -> NDArray[np.float64]:
         return R
     if given.dtype.kind not in "iu":
         raise DataError(f"labels are {given.dtype}; expected integers, −1 where none is known")
-    k = int(given.max(initial=-1)) + 1
-    if k < 1 or given.min() < -1:
+    k = int(given.max()) + 1 if n else 0
+    if k < 1 or int(given.min()) < -1:
         raise DataError("labels are −1 where none is known, and else from 0; these are not")
+    if k > n:
+        raise DataError(
+            f"the largest label is {k - 1}, of {n:,} rows; expected components numbered from 0 "
+            "without a gap: numpy.unique(labels, return_inverse=True)[1] numbers them"
+        )
     return np.asarray(given[:, None] == np.arange(k), dtype=np.float64)

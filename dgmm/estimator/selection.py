@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
+from numbers import Real
 from typing import Any, Literal
 
 from numpy.typing import ArrayLike
@@ -274,7 +275,7 @@ def _folds(criterion: str, folds: int, fold_rows: int, settings: FitSettings) ->
 
 
 def _tolerance(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not 0 <= value < inf:
         raise DataError(f"tolerance is {value!r}; expected a finite number of at least 0")
     return float(value)

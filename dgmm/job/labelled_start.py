@@ -7,6 +7,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import DataError
+from dgmm.fitting.em.regularisation import regularisation_of_start
 from dgmm.fitting.initialisation.assigned_rows import ByClass, parameters_of_assigned_rows
 from dgmm.fitting.restarts import UserStart
 from dgmm.fitting.settings import FitSettings
@@ -46,9 +47,11 @@ def labelled_start(
     beside, family = labels.beside(rows, job), family_named(settings.covariance_type)
 
     def start(standardisation: Standardisation) -> Parameters:
+        added = regularisation_of_start(
+            standardisation, settings.reg_covar, settings.reg_covar_relative
+        )
         return parameters_of_assigned_rows(
-            *(beside, executor, standardisation, family, ByClass(k), labels.classes),
-            settings.reg_covar_relative,
+            *(beside, executor, standardisation, family, ByClass(k), labels.classes), added
         )
 
     return start

@@ -42,12 +42,7 @@ def regularisation_of(
     Where the data's own covariance is singular, so would be every component's: the floor goes in
     for all.
     """
-    with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        absolute = reg_covar / standardisation.scale / standardisation.scale
-        added = absolute + reg_covar_relative * standardisation.standardised_variance
-    most = np.finfo(np.float64).max ** 0.25
-    # What adds less than 1e-77 adds nothing, but would make a precision that overflows.
-    added = np.where(added < 1.0 / most, 0.0, np.minimum(added, most))
+    added = _asked_for(standardisation, reg_covar, reg_covar_relative)
     if not _is_singular(family, sample, added, weights):
         return added, []
     spread = weighted_variance(sample, weights)
@@ -58,6 +53,29 @@ def regularisation_of(
         "covariance. Remove such features, or raise model.reg_covar_relative"
     )
     return added + floor, [text]
+
+
+def regularisation_of_start(
+    standardisation: Standardisation, reg_covar: float, reg_covar_relative: float
+) -> Array:
+    """What is added to the variances (d,) of a start, for which no sample is drawn.
+
+    The floor goes in where a feature is constant, as it does in EM.
+    """
+    added = _asked_for(standardisation, reg_covar, reg_covar_relative)
+    return np.where(standardisation.is_constant, added + FLOOR, added)
+
+
+def _asked_for(
+    standardisation: Standardisation, reg_covar: float, reg_covar_relative: float
+) -> Array:
+    """What the settings add, (d,), standardised units."""
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        absolute = reg_covar / standardisation.scale / standardisation.scale
+        added = absolute + reg_covar_relative * standardisation.standardised_variance
+    most = np.finfo(np.float64).max ** 0.25
+    # What adds less than 1e-77 adds nothing, but would make a precision that overflows.
+    return np.where(added < 1.0 / most, 0.0, np.minimum(added, most))
 
 
 def overruled(

@@ -57,7 +57,7 @@ def parameters_of_assigned_rows(
     family: Family,
     assigned: Assigned,
     names: Sequence[object],
-    regularisation: float = 0.0,
+    regularisation: Array,
 ) -> Parameters:
     """The M-step of given responsibilities (Bishop, PRML, eq. 9.24-9.26).
 
@@ -73,7 +73,7 @@ def parameters_of_assigned_rows(
         Responsibilities.
     names
         What components are called in messages, (k,).
-    regularisation
+    regularisation : (d,)
         Added to standardised variances.
 
     Raises
@@ -93,7 +93,7 @@ def parameters_of_assigned_rows(
             f"and its {family.name} covariance needs {least}: give it more, or choose a simpler "
             "model.covariance_type"
         )
-    found = estimate.regularised(np.full(d, regularisation))
+    found = estimate.regularised(regularisation)
     singular = np.flatnonzero(found.singular())
     if len(singular):
         raise DataError(

@@ -105,7 +105,7 @@ def stability(
         What each row stands for.
     settings
         Those that the mixture was fitted with; halves have starts of their own, by k-means where
-        that of the mixture was given.
+        that of the mixture was given, and no component of them is frozen.
     here
         Runs tasks in this process, where the rows are.
     n_splits
@@ -137,8 +137,9 @@ def _labels_of_half(
     if weights is not None:
         dataset = WeightedDataset(dataset, ArrayDataset(weights[half][:, None]), "importance")
     method = "kmeans" if settings.method == "given" else settings.method
+    own = replace(settings, method=method, freeze=())  # what is held would be alike in any rows
     try:
-        fitted = fit(dataset, here, replace(settings, method=method), SilentListener())
+        fitted = fit(dataset, here, own, SilentListener())
     except DgmmError:
         return None
     return _labels(fitted.model, rows)

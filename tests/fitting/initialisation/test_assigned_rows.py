@@ -45,7 +45,12 @@ def test_the_start_has_the_moments_of_the_rows(family: str, soft: bool) -> None:
     if soft:
         R = np.random.default_rng(0).dirichlet(np.ones(K), size=N)
     begun = GaussianMixture.from_labels(
-        X, R if soft else truth, covariance_type=family, reg_covar_relative=0.0, max_iter=0
+        X,
+        R if soft else truth,
+        covariance_type=family,
+        reg_covar=0.0,
+        reg_covar_relative=0.0,
+        max_iter=0,
     )
     assert begun.n_components == K
     model = begun.fit(X).model_
@@ -78,13 +83,35 @@ def test_rows_whose_component_is_not_known_are_no_part_of_it_and_are_fitted() ->
         (np.zeros(5, int), r"the shape \(5,\); expected \(900,\), or \(900, k\)"),
         (np.zeros(N), "labels are float64; expected integers"),
         (np.full(N, -2), "labels are −1 where none is known, and else from 0"),
+        (np.where(np.arange(N) < 2, 2**62, 0), "the largest label is 4611686018427387904, of 900"),
+        (np.zeros((N, 0)), "responsibilities are 0 columns of float64"),
+        (np.full((N, 2), "a"), "responsibilities are 2 columns of <U1"),
         (np.full((N, 2), 0.7), "sum to at most 1 in each row"),
-        (np.where(np.arange(N) < 2, 1, 0), "component 1 has 2 rows of its own, and its full"),
+        (
+            np.where(np.arange(N) < 2, 1, 0),
+            "1 has 2 rows of its own, and its full.* simpler covariance_type$",
+        ),
     ],
 )
 def test_what_are_no_labels_is_refused(labels: np.ndarray, told: str) -> None:
     with pytest.raises(DataError, match=told):
         GaussianMixture.from_labels(rows()[0], labels)
+
+
+def test_a_constant_feature_and_a_first_block_without_whole_rows_are_no_obstacle(
+    tmp_path: Path,
+) -> None:
+    X, truth = rows()
+    X = np.column_stack([X, np.ones(N)])
+    begun = GaussianMixture.from_labels(X, truth.astype(np.uint64))
+    with pytest.warns(UserWarning, match="constant in the sample"):
+        fitted = begun.fit(X)
+    assert (fitted.predict(X) == truth).mean() > 0.9
+    X[:200, 0] = np.nan
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=X, chunks=(200, X.shape[1]))
+    begun = GaussianMixture.from_labels(str(tmp_path / "rows.zarr"), truth)
+    _, means, _ = moments(X[200:], np.eye(K)[truth[200:]])
+    np.testing.assert_allclose(begun.means_init, means, rtol=1e-9)
 
 
 def stored(folder: Path) -> tuple[np.ndarray, np.ndarray]:

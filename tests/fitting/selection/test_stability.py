@@ -82,6 +82,15 @@ def test_rows_that_lack_values_are_labelled_by_what_they_have() -> None:
     assert one.is_stable
 
 
+def test_halves_of_a_fit_with_frozen_components_are_fitted_without() -> None:
+    X = separated(600)
+    with ThreadExecutor(1) as executor:
+        settings = FitSettings(6, n_sample_starts=4)
+        model = fit(ArrayDataset(X), executor, settings, QUIET).model
+        frozen = replace(settings, method="given", freeze=(2,))
+        assert stability(model, X, None, frozen, executor).is_stable
+
+
 def test_a_half_that_cannot_be_fitted_leaves_no_component_stable() -> None:
     X = separated(30)
     with ThreadExecutor(1) as executor:
