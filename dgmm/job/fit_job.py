@@ -145,7 +145,8 @@ def _compared(job: Job, result: Fit) -> FitSettings:
     """Of the model that was fitted, or chosen, what other methods are compared with."""
     model = result.model
     k, family = model.n_components, model.covariance_type
-    return replace(fit_settings(job)[0], n_components=k, covariance_type=family)
+    settings = replace(fit_settings(job)[0], freeze=())  # some may be lost: numbers are others
+    return replace(settings, n_components=k, covariance_type=family)
 
 
 def _fitted(

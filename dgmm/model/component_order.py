@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,7 +77,7 @@ class OrderedComponents:
         ----------
         X : array_like, table, str or zarr.Array of shape (n, d)
             Rows, as the estimator takes them; of more than 100,000, or of 2 million posteriors,
-            as many at even distances.
+            as many at even distances. Rows that cannot be scored are left out.
         max_entropy : float
             Merge until the clusters' posteriors have at most so many nats per row.
         n_clusters : int, optional
@@ -105,9 +106,11 @@ class OrderedComponents:
         True
         """
         k = self.parameters.n_components
-        if n_clusters is not None and not 1 <= n_clusters <= k:
-            raise DataError(f"n_clusters is {n_clusters}; expected a number from 1 to {k}")
+        _check_end(n_clusters, max_entropy, k)
         R = scored_rows(X, self, "responsibilities")
+        R = R[np.isfinite(R).all(axis=1)]  # rows that cannot be scored have none
+        if not len(R):
+            raise DataError("X has no row whose posteriors are known: every row lacks values")
         most = max(1, min(MOST_ROWS, MOST_POSTERIORS // k))
         if len(R) > most:
             R = R[np.linspace(0, len(R) - 1, most).astype(np.intp)]
@@ -141,6 +144,15 @@ class OrderedComponents:
                 "merges components"
             )
         return as_given(X, scored_rows(X, self, "clusters"), "clusters")
+
+
+def _check_end(n_clusters: Any, max_entropy: Any, k: int) -> None:
+    """Refuse where merging of k components cannot end."""
+    is_number = isinstance(n_clusters, Integral) and not isinstance(n_clusters, bool)
+    if n_clusters is not None and not (is_number and 1 <= n_clusters <= k):
+        raise DataError(f"n_clusters is {n_clusters!r}; expected a whole number from 1 to {k}")
+    if not (isinstance(max_entropy, Real) and float(max_entropy) >= 0):
+        raise DataError(f"max_entropy is {max_entropy!r}; expected a number of at least 0")
 
 
 def _changed(model: Mixture, **values: Any) -> Mixture:

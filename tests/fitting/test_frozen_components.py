@@ -197,3 +197,17 @@ def test_the_order_by_weight_is_of_all_components() -> None:
     assert (np.diff(found.weights) <= 0).all()
     plain = fitted(start, rows(), freeze=(0, 2)).model
     assert replace(plain).ordered_by_weight().means.tobytes() == found.means.tobytes()
+
+
+def test_a_job_goes_on_where_a_component_that_is_not_frozen_is_lost(tmp_path: Path) -> None:
+    write_zarr(tmp_path / "rows.zarr", rows())
+    start = begun("full", ((500.0, 500.0), (0.0, 0.0), (4.0, 4.0)))
+    save_model(start, tmp_path / "start")
+    asked = job(
+        tmp_path / "rows.zarr", tmp_path / "run", model={"freeze": [2], "on_collapse": "drop"},
+        initialisation={"method": "given", "model": str(tmp_path / "start")},
+    )  # fmt: skip
+    run_job(asked, SilentListener())
+    model = load_model(tmp_path / "run")
+    assert model.n_components == 2
+    assert np.abs(model.means - [4.0, 4.0]).max(axis=1).min() < 1e-12

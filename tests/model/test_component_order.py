@@ -115,7 +115,7 @@ def test_bent_clusters_are_merged_and_told_apart(tmp_path) -> None:
     np.testing.assert_array_equal(again.predict_clusters(X), found)
     three = model.merge_components(X, n_clusters=3)
     assert set(three.predict_clusters(X)) == {0, 1, 2}
-    with pytest.raises(DataError, match="n_clusters is 9; expected a number from 1 to 8"):
+    with pytest.raises(DataError, match="n_clusters is 9; expected a whole number from 1 to 8"):
         model.merge_components(X, n_clusters=9)
 
 
@@ -125,3 +125,23 @@ def test_of_many_rows_some_at_even_distances_decide(monkeypatch) -> None:
     monkeypatch.setattr("dgmm.model.component_order.MOST_ROWS", 500)
     few = model.merge_components(X).clusters
     assert few == model.merge_components(X[np.linspace(0, 3999, 500).astype(int)]).clusters
+
+
+def test_rows_that_cannot_be_scored_merge_nothing_and_what_means_nothing_is_refused() -> None:
+    X, _ = gaussian_clusters(2000)
+    model = GaussianMixture(4, random_state=0).fit(X).model_
+    lacking = np.concatenate([X, np.full((3, X.shape[1]), np.nan)])
+    with pytest.warns(UserWarning, match="have no value at all"):
+        clusters = model.merge_components(lacking).clusters
+    assert clusters == model.merge_components(X).clusters
+    with (
+        pytest.warns(UserWarning, match="have no value at all"),
+        pytest.raises(DataError, match="no row whose posteriors are known"),
+    ):
+        model.merge_components(lacking[-3:])
+    for n in (0, 2.5, True, "2"):
+        with pytest.raises(DataError, match="expected a whole number from 1 to 4"):
+            model.merge_components(X, n_clusters=n)
+    for most in (-1.0, float("nan"), "a"):
+        with pytest.raises(DataError, match="expected a number of at least 0"):
+            model.merge_components(X, max_entropy=most)
