@@ -51,7 +51,7 @@ class Evaluation:
         reliability = np.zeros((N_BINS, 3))
         hits = (predicted == known).astype(np.float64)
         np.add.at(reliability, bins, np.column_stack([np.ones(len(own)), largest, hits]))
-        log_loss = -float(found.log_posteriors[own, known].sum())
+        log_loss = 0.0 - float(found.log_posteriors[own, known].sum())  # never -0.0
         return cls(confusion, log_loss, reliability)
 
     def merge(self, other: Self) -> Self:
