@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,3 +36,20 @@ def _bytecode_for_processes() -> None:
     absent or its source is newer, as where nothing can be written, Python compiles as before.
     """
     compileall.compile_dir(Path(dgmm.__file__).parent, quiet=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """`os.fsync` of this process checks its descriptor and returns: a run waits 70 times for 3 ms.
+
+    Only a failure of the whole machine shows whether rows have reached the disk. What is flushed,
+    and what an error of it does, is tested with calls in its place (tests/storage, tests/job/
+    test_storage.py); processes that tests start, and kill, call the real one.
+    """
+
+    def checked(descriptor: int) -> None:
+        os.fstat(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", checked)
+        yield

@@ -126,7 +126,7 @@ def test_workers_that_cannot_run_this_dgmm_are_refused_in_one_sentence(
     spoilt = {"PYTHONPATH": str(start_up_folder)}
     with (
         scheduler(tmp_path) as found,
-        found.worker(environment=spoilt),
+        found.worker("--no-nanny", environment=spoilt),
         pytest.raises(UnavailableError, match=reason) as caught,
     ):
         existing_cluster(found.address, wait_workers_s=60)
@@ -151,9 +151,9 @@ def test_a_worker_without_what_the_others_have_that_joins_later_is_left_alone_an
     spoilt = {"PYTHONPATH": str(start_up_folder)}
     with ExitStack() as stack:
         found = stack.enter_context(scheduler(tmp_path))
-        stack.enter_context(found.worker())
+        stack.enter_context(found.worker("--no-nanny"))
         executor = stack.enter_context(existing_cluster(found.address))
-        stack.enter_context(found.worker(environment=spoilt))
+        stack.enter_context(found.worker("--no-nanny", environment=spoilt))
         deadline = time.monotonic() + 60
         while not executor.warnings:
             assert time.monotonic() < deadline
@@ -168,7 +168,7 @@ def test_a_scheduler_that_goes_is_unavailable_not_a_traceback_of_dask(tmp_path: 
     with ExitStack() as stack:
         processes = stack.enter_context(ExitStack())
         found = processes.enter_context(scheduler(tmp_path))
-        processes.enter_context(found.worker())
+        processes.enter_context(found.worker("--no-nanny"))
         executor = stack.enter_context(existing_cluster(found.address))
         results = executor.run(lambda blocks: time.sleep(0.2), split_ranges(50, 50))
         next(results)

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -19,7 +21,7 @@ from clusters import gaussian_clusters, write_zarr
 from distributed.security import Security
 
 from dgmm.execution import local_processes
-from dgmm.execution.dask_cluster import local_cluster
+from dgmm.execution.dask_cluster import DaskExecutor, local_cluster
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import split_ranges
 
@@ -43,61 +45,77 @@ CONNECT = """
 import json, sys
 from distributed import Client
 from distributed.security import Security
-own = json.load(sys.stdin)
+own = json.loads(sys.argv[2])
 security = Security(require_encryption=True, **own) if own else None
 print(len(Client(sys.argv[1], security=security, timeout=4).get_versions()["workers"]))
 """
 
 
-def connected(address: str, security: Security | None) -> subprocess.CompletedProcess[str]:
+def connecting(address: str, security: Security | None) -> subprocess.Popen[str]:
     """Another process that asks the cluster for its workers, with a certificate or without."""
     names = ["tls_ca_file", "tls_client_cert", "tls_client_key"]
     own = {} if security is None else {name: getattr(security, name) for name in names}
-    call = [sys.executable, "-c", CONNECT, address]
-    return subprocess.run(
-        call, input=json.dumps(own), capture_output=True, text=True, timeout=60, check=False
-    )
+    call = [sys.executable, "-c", CONNECT, address, json.dumps(own)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_no_process_without_the_certificate_gets_into_a_local_cluster() -> None:
-    with local_cluster(1) as executor:
-        address = executor._client.scheduler.address
-        assert address.startswith("tls://127.0.0.1:")
-        let_in = connected(address, executor._client.security)
-        assert (let_in.returncode, let_in.stdout) == (0, "1\n"), let_in.stderr
-        for target, security, error in (
-            (address, None, "TypeError: TLS expects a `ssl_context` argument"),
-            (address.replace("tls", "tcp"), None, "CommClosedError: in <TCP"),
-            (address, Security.temporary(), "TLS certificate does not match"),
-        ):
-            refused = connected(target, security)
-            assert refused.returncode != 0, f"{target} let a stranger in"
-            assert error in refused.stderr
-        assert [found for _, found in executor.run(answer, split_ranges(1, 1))] == [42]
+class Running(NamedTuple):
+    """A local cluster of one worker, its ports, and the folder for temporary files meanwhile."""
+
+    executor: DaskExecutor
+    ports: set[int]
+    temporary: Path
 
 
-def test_a_client_that_checks_nothing_is_asked_for_the_certificate() -> None:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For the tests that only look at it."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    before = listening_ports()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        with local_cluster(1) as executor:
+            yield Running(executor, listening_ports() - before, temporary)
+
+
+def test_no_process_without_the_certificate_gets_into_a_local_cluster(running: Running) -> None:
+    executor = running.executor
+    address = executor._client.scheduler.address
+    assert address.startswith("tls://127.0.0.1:")
+    strangers = [
+        (address, None, "TypeError: TLS expects a `ssl_context` argument"),
+        (address.replace("tls", "tcp"), None, "CommClosedError: in <TCP"),
+        (address, Security.temporary(), "TLS certificate does not match"),
+    ]
+    owner = connecting(address, executor._client.security)
+    started = [connecting(target, security) for target, security, _ in strangers]
+    out, err = owner.communicate(timeout=60)
+    ended = [stranger.communicate(timeout=60) for stranger in started]  # they wait side by side
+    assert (owner.returncode, out) == (0, "1\n"), err
+    for (target, _, error), stranger, (_, refused) in zip(strangers, started, ended, strict=True):
+        assert stranger.returncode != 0, f"{target} let a stranger in"
+        assert error in refused
+    assert [found for _, found in executor.run(answer, split_ranges(1, 1))] == [42]
+
+
+def test_a_client_that_checks_nothing_is_asked_for_the_certificate(running: Running) -> None:
     careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
-    with local_cluster(1) as executor:
-        port = int(executor._client.scheduler.address.rpartition(":")[2])
-        with (
-            pytest.raises(ssl.SSLError, match=r"(?i)certificate.required|handshake.failure"),
-            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
-            careless.wrap_socket(plain) as stranger,
-        ):
-            assert stranger.recv(1000)
+    port = int(running.executor._client.scheduler.address.rpartition(":")[2])
+    with (
+        pytest.raises(ssl.SSLError, match=r"(?i)certificate.required|handshake.failure"),
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        careless.wrap_socket(plain) as stranger,
+    ):
+        assert stranger.recv(1000)
 
 
-def test_the_key_of_a_local_cluster_stays_in_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with local_cluster(1) as executor:
-        assert executor._client.security.tls_client_key.startswith("-----BEGIN PRIVATE KEY")
-        left = [path for path in tmp_path.rglob("*") if path.is_file()]
-        assert not any(b"PRIVATE KEY" in path.read_bytes() for path in left)
-        assert not list(tmp_path.rglob("dask.pem"))
+def test_the_key_of_a_local_cluster_stays_in_no_file(running: Running) -> None:
+    assert running.executor._client.security.tls_client_key.startswith("-----BEGIN PRIVATE KEY")
+    left = [path for path in running.temporary.rglob("*") if path.is_file()]
+    assert list(running.temporary.iterdir()), "the workers' folder lies elsewhere"
+    assert not any(b"PRIVATE KEY" in path.read_bytes() for path in left)
+    assert not list(running.temporary.rglob("dask.pem"))
 
 
 def answer(blocks: BlockRange) -> int:
@@ -105,13 +123,10 @@ def answer(blocks: BlockRange) -> int:
 
 
 @pytest.mark.skipif(find_spec("bokeh") is not None, reason="Bokeh's dashboard is served")
-def test_no_port_of_a_local_cluster_serves_a_page() -> None:
-    before = listening_ports()
+def test_no_port_of_a_local_cluster_serves_a_page(running: Running) -> None:
     pages = ("info/main/workers.html", "info/logs.html", "health", "json/identity.json", "metrics")
-    with local_cluster(1):
-        ports = listening_ports() - before
-        found = [f"{port}/{page}" for port in ports for page in pages if is_served(port, page)]
-    assert ports
+    found = [f"{port}/{page}" for port in running.ports for page in pages if is_served(port, page)]
+    assert running.ports
     assert found == []
 
 

@@ -20,7 +20,8 @@ from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce, split_ranges
 
 pytestmark = pytest.mark.timeout(120)
-LIMIT = ("--memory-limit", "3GB")
+#: A nanny only restarts its worker: without one half of the processes are started.
+LIMIT = ("--no-nanny", "--memory-limit", "3GB")
 #: Any process is fuller than this, so the worker is paused at once and for ever.
 PAUSED = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.002",
@@ -70,7 +71,7 @@ def test_a_paused_worker_of_two_gets_no_tasks_and_delays_nothing(tmp_path: Path)
     values = awkward_values(30)
     with scheduler(tmp_path) as found, ExitStack() as stack:
         stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
-        stack.enter_context(found.worker("--name", "free"))
+        stack.enter_context(found.worker("--no-nanny", "--name", "free"))
         wait_until_paused(found.address, 1)
         executor = stack.enter_context(existing_cluster(found.address))
         deadline = time.monotonic() + 60
@@ -132,7 +133,7 @@ def test_the_message_tells_whose_memory_it_is(cached: int, is_own: bool, words: 
 def test_limits_of_paused_workers_do_not_count(tmp_path: Path) -> None:
     with scheduler(tmp_path) as found, ExitStack() as stack:
         stack.enter_context(found.worker("--name", "full", *LIMIT, environment=PAUSED))
-        ample = ("--memory-limit", "5GB")
+        ample = ("--no-nanny", "--memory-limit", "5GB")
         stack.enter_context(found.worker("--name", "free", *ample))
         wait_until_paused(found.address, 1)
         executor = stack.enter_context(existing_cluster(found.address))

@@ -77,7 +77,7 @@ def test_workers_of_another_python_are_refused_and_receive_nothing(
     monkeypatch.setattr(Client, "submit", lambda self, *call, **options: sent.append(call))
     with (
         scheduler(tmp_path) as found,
-        found.worker("--name", "old", environment={"PYTHONPATH": str(folder)}),
+        found.worker("--no-nanny", "--name", "old", environment={"PYTHONPATH": str(folder)}),
         pytest.raises(UnavailableError, match=r"Python 3\.9\.1 instead of 3\.") as caught,
     ):
         existing_cluster(found.address, wait_workers_s=60)
