@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
 
@@ -64,7 +66,7 @@ class Registry(MutableMapping[str, T]):
 
     def names(self) -> tuple[str, ...]:
         """All names, those of entry points included; loads none of them."""
-        declared = sorted(entry_points(group=self.group).names)
+        declared = _declared(self.group, tuple(sys.path))
         return tuple(dict.fromkeys([*self._members, *declared]))
 
     def __getitem__(self, name: str) -> T:
@@ -119,6 +121,16 @@ class Registry(MutableMapping[str, T]):
             f"{self.key} {name!r} of {_source(declared)} cannot be loaded: {why}. Install or "
             "repair that package"
         )
+
+
+@lru_cache(maxsize=64)
+def _declared(group: str, _path: tuple[str, ...]) -> tuple[str, ...]:
+    """Sorted names of a group's entry points; files of all installed packages are read for them.
+
+    A job asks three times, which took 26 ms of 480 each. What is installed in a folder of the same
+    search path meanwhile is loaded by its name, and listed in the next process.
+    """
+    return tuple(sorted(entry_points(group=group).names))
 
 
 def _source(declared: EntryPoint) -> str:
