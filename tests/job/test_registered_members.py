@@ -236,13 +236,13 @@ def test_names_reach_schema_and_messages_as_they_are_registered(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: Path
 ) -> None:
     job = written(tmp_path, data, initialisation={"method": "by-rnk"})
-    with pytest.raises(JobFileError, match=r'found "by-rnk", expected one of kmeans, .*, given$'):
+    with pytest.raises(JobFileError, match=r'found "by-rnk", expected one of kmeans, .*, labels$'):
         load_job(job)
     monkeypatch.setitem(INITIALISERS, "by-rank", Initialiser(by_first_feature))
     choices = json_schema()["$defs"]["InitialisationSettings"]["properties"]["method"]["enum"]
     assert choices == list(INITIALISERS)
-    assert choices[-2:] == ["given", "by-rank"]
-    with pytest.raises(JobFileError, match=r"given, by-rank \(did you mean by-rank\?\)$"):
+    assert choices[-2:] == ["labels", "by-rank"]
+    with pytest.raises(JobFileError, match=r"labels, by-rank \(did you mean by-rank\?\)$"):
         load_job(job)
     with pytest.raises(DataError, match=r"^init_params is 'by-rnk'; expected one of .*by-rank$"):
         dgmm.GaussianMixture(3, init_params="by-rnk").fit(np.eye(3))
