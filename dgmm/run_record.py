@@ -250,6 +250,7 @@ class RunRecord(FirstRecord, total=False):
     stability: StabilityRecord
     classification: Classification
     start_classes: list[str]
+    frozen: list[int]
 
 
 #: Keys that every record has.

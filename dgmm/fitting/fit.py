@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from dgmm.data.summary.summarise import Summary
 from dgmm.errors import ComponentError
 from dgmm.events import Listener
 from dgmm.execution.threads import in_this_process
+from dgmm.fitting.component_numbers import in_numbers_of, n_lost, origins
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import ComponentEvent
@@ -25,7 +27,7 @@ from dgmm.fitting.fit_warnings import fit_warnings, spike_warnings
 from dgmm.fitting.frozen_components import (
     frozen_first,
     n_frozen_parameters,
-    own_places,
+    order_within_em,
     with_frozen,
 )
 from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD, Inference
@@ -42,6 +44,7 @@ from dgmm.fitting.restarts import (
 from dgmm.fitting.sample_trials import Trial
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.weighing import weighed
+from dgmm.model.component_order import order_by_weight
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.reduction.executor import Executor
 
@@ -57,7 +60,9 @@ class Fit:
     `sample` is (m, d) in the data's own units and dtype; `backend` names what computed the
     passes, `numpy` or `numba`. `dataset` yields the rows with the weights that EM used, and
     `weights` tells what those of the rows that count were like; None where there are none. Of the
-    model's free parameters `n_frozen_parameters` were not estimated.
+    model's free parameters `n_frozen_parameters` were not estimated. `origins` has the number that
+    each component of the model had at the start, and `frozen` what the components that
+    `settings.freeze` names are called in the model.
     """
 
     model: MixtureModel
@@ -76,6 +81,8 @@ class Fit:
     missing_cost: MissingCost | None = None
     inference: Inference = MAXIMUM_LIKELIHOOD
     n_frozen_parameters: int = 0
+    origins: tuple[int, ...] = ()
+    frozen: tuple[int, ...] = ()
 
 
 def fit(
@@ -132,7 +139,8 @@ def fit(
         begun = replace(begun, prepared=frozen)
     prepared = begun.prepared
     listener.stage("em", f"{settings.n_components} components, {prepared.family.name} covariances")
-    going = Iterations(dataset, executor, prepared, listener, progress, begun.candidates)
+    named = partial(_heard, settings)
+    going = Iterations(dataset, executor, prepared, listener, progress, begun.candidates, named)
     going.run(prepared.problem)
     return concluded(dataset, begun, going.candidates, listener)
 
@@ -154,12 +162,7 @@ def concluded(
     inference = prepared.problem.inference
     chosen = em.best(candidates, prepared.n_rows_ranked)
     _check_outcome(chosen)
-    model = fitted_model(dataset, prepared, chosen)
-    if begun.settings.freeze:
-        places = own_places(begun.settings, model.n_components)
-        model = replace(model, parameters=model.parameters.take(places))
-    if begun.settings.component_order == "weight":
-        model = model.ordered_by_weight()
+    model, own = _numbered(fitted_model(dataset, prepared, chosen), chosen, begun.settings)
     ordered = replace(chosen, parameters=model.parameters)  # numbers of components are the model's
     noted = regularisation_events(ordered, prepared.added)
     for event in noted:
@@ -172,10 +175,10 @@ def concluded(
         trials=begun.trials,
         summary=prepared.summary,
         sample=prepared.summary.sample,
-        events=(*(e for c in candidates for e in c.events), *noted),
+        events=(*(e for c in candidates for e in _heard(begun.settings, c.events)), *noted),
         warnings=(
             *prepared.warnings,
-            *fit_warnings(model, round(prepared.n_rows), chosen.events),
+            *fit_warnings(*(model, round(prepared.n_rows), _heard(begun.settings, chosen.events))),
             *spike_warnings(model, prepared.summary.sample, prepared.repeated_values),
             *regularised_warnings(
                 model,
@@ -196,6 +199,8 @@ def concluded(
         missing_cost=prepared.missing_cost,
         inference=inference,
         n_frozen_parameters=n_frozen_parameters(begun.settings, dataset.n_features),
+        origins=own,
+        frozen=tuple(own.index(j) for j in begun.settings.freeze),
     )
     for text in result.warnings[len(prepared.warnings) :]:
         listener.warning(text)
@@ -209,6 +214,27 @@ def fitted_model(dataset: Dataset, prepared: PreparedFit, candidate: FitCandidat
         *(parameters, prepared.standardisation, dataset.feature_names),
         feature_units=units_of(dataset),
     )
+
+
+def _heard(settings: FitSettings, events: tuple[ComponentEvent, ...]) -> tuple[ComponentEvent, ...]:
+    """Events in the user's numbers of components."""
+    return in_numbers_of(events, order_within_em(settings)) if settings.freeze else events
+
+
+def _numbered(
+    model: MixtureModel, chosen: FitCandidate, settings: FitSettings
+) -> tuple[MixtureModel, tuple[int, ...]]:
+    """The model with its components in the order asked for, and what these were at the start."""
+    n_begun = model.n_components + n_lost(chosen.events)
+    order = order_within_em(settings) if settings.freeze else np.arange(n_begun)
+    own = origins(chosen.events, order)
+    places = np.argsort(own)
+    if settings.freeze:
+        model = replace(model, parameters=model.parameters.take(places))
+    if settings.component_order == "weight":
+        places = places[order_by_weight(model.parameters)]
+        model = model.ordered_by_weight()
+    return model, tuple(own[places].tolist())
 
 
 def _check_outcome(chosen: FitCandidate) -> None:

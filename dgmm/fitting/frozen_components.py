@@ -1,7 +1,7 @@
 """`model.freeze`: components of a given start that a fit leaves as they are.
 
 Within EM they are the first ones, so that their numbers stay whatever becomes of others; the fitted
-model has them in their own places again.
+model, and all that is reported of components, has them in their own places again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dgmm.mixture.parameters import Parameters
 
 def frozen_first(given: UserStart, settings: FitSettings) -> UserStart:
     """The start with its frozen components first, in the order in which they are named."""
-    order = _order(settings)
+    order = order_within_em(settings)
     return lambda standardisation: given(standardisation).take(order)
 
 
@@ -33,20 +33,14 @@ def with_frozen(prepared: PreparedFit, start: Parameters, settings: FitSettings)
     return replace(prepared, problem=replace(problem, inference=inference, collapse=policy))
 
 
-def own_places(settings: FitSettings, n_components: int) -> NDArray[np.intp]:
-    """Where the components of a fit stand in the model: as in the start if all are left."""
-    if n_components != settings.n_components:
-        return np.arange(n_components)
-    return np.argsort(_order(settings), kind="stable")
-
-
 def n_frozen_parameters(settings: FitSettings, n_features: int) -> int:
     """Numbers of means and covariances that are not estimated."""
     family = family_named(settings.covariance_type)
     return len(settings.freeze) * (n_features + family.n_parameters(1, n_features))
 
 
-def _order(settings: FitSettings) -> NDArray[np.intp]:
+def order_within_em(settings: FitSettings) -> NDArray[np.intp]:
+    """The components (k,) of the start in the order in which EM has them."""
     frozen = list(settings.freeze)
     others = [k for k in range(settings.n_components) if k not in set(frozen)]
     return np.array([*frozen, *others], dtype=np.intp)

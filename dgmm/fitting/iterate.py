@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from dgmm.data.dataset import Dataset
 from dgmm.events import Listener
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.candidate_id import CandidateId
+from dgmm.fitting.em.collapse import ComponentEvent
 from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.saved_progress import EmState, SavedProgress
 from dgmm.fitting.em.state import FitCandidate, Iteration
@@ -19,6 +20,8 @@ from dgmm.reduction.executor import Executor
 
 #: Which model a candidate is of: its size and its family; None where the fit has one model.
 ModelKey = tuple[int | None, str | None]
+#: All events of a candidate to what is heard of them.
+Named = Callable[[tuple[ComponentEvent, ...]], tuple[ComponentEvent, ...]]
 
 
 def model_of(identity: CandidateId) -> ModelKey:
@@ -51,6 +54,8 @@ class Iterations:
         Hears iterations; saves where EM is, and knows where an earlier attempt was.
     candidates
         Where EM begins, unless an earlier attempt has come further.
+    named
+        Makes events in EM's numbers of components those that are heard.
     """
 
     def __init__(
@@ -61,12 +66,13 @@ class Iterations:
         listener: Listener,
         progress: SavedProgress,
         candidates: tuple[FitCandidate, ...],
+        named: Named = tuple,
     ) -> None:
         state = progress.em_state() or EmState(candidates, 0)
         if state.n_passes:
             listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
         self.candidates = state.candidates
-        self._progress, self._listen = progress, _listen(listener, state)
+        self._progress, self._listen = progress, _listen(listener, state, named)
         self._pass = EStepRunner(
             dataset,
             executor,
@@ -98,7 +104,7 @@ class Iterations:
         self.candidates = (*others, *own)
 
 
-def _listen(listener: Listener, state: EmState) -> em.Listen:
+def _listen(listener: Listener, state: EmState, named: Named) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
     n_reported = {c.id: len(c.events) for c in state.candidates}
 
@@ -108,7 +114,7 @@ def _listen(listener: Listener, state: EmState) -> em.Listen:
         if iteration.objective is None:
             del record["objective"]
         listener.iteration(record | model)
-        for event in candidate.events[n_reported.get(candidate.id, 0) :]:
+        for event in named(candidate.events)[n_reported.get(candidate.id, 0) :]:
             listener.component(asdict(event) | model)
         n_reported[candidate.id] = len(candidate.events)
 

@@ -26,7 +26,7 @@ from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
 from dgmm.job.given_start import given_parameters
-from dgmm.job.labelled_start import labelled_start
+from dgmm.job.labelled_start import labelled_start, note_start_classes
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
@@ -178,6 +178,8 @@ def _fitted(
             if job.initialisation.method == "labels":
                 given = labelled_start(job, dataset, rows, own, directory, work.executor)
             result = fit(rows, work.executor, own, recording, given, progress=state)
+            if job.initialisation.method == "labels":
+                note_start_classes(directory, result)
         else:
             complete = partial(with_steps, dataset=dataset)
             result, several = fit_several(job, rows, settings, directory, recording, work, complete)

@@ -78,6 +78,8 @@ def note_fit(directory: RunDirectory, result: Fit) -> None:
         "starts": [asdict(trial) for trial in result.trials],
         "component_log": [asdict(e) for e in result.events],
     }
+    if result.frozen:
+        directory.record["frozen"] = list(result.frozen)
     if result.weights is not None:
         directory.record["weights"] = result.weights.record()
     directory.write()

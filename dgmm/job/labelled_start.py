@@ -8,6 +8,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.errors import DataError
 from dgmm.fitting.em.regularisation import regularisation_of_start
+from dgmm.fitting.fit import Fit
 from dgmm.fitting.initialisation.assigned_rows import ByClass, parameters_of_assigned_rows
 from dgmm.fitting.restarts import UserStart
 from dgmm.fitting.settings import FitSettings
@@ -17,6 +18,12 @@ from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.executor import Executor
 from dgmm.terminal_text import listed
+
+
+def note_start_classes(directory: RunDirectory, result: Fit) -> None:
+    """Put the record's classes in the order of the model's components; lost ones are left out."""
+    begun = directory.record["start_classes"]
+    directory.record["start_classes"] = [begun[j] for j in result.origins]
 
 
 def labelled_start(

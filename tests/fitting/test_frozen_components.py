@@ -119,8 +119,12 @@ def test_a_frozen_component_without_rows_is_kept_and_others_are_not() -> None:
     start = begun("full", ((0.0, 0.0), (500.0, 500.0), (30.0, 30.0), (4.0, 4.0)))
     found = fitted(start, X, freeze=(1,), on_collapse="drop", n_sample_starts=0)
     assert found.model.n_components == 3
-    assert [e.kind for e in found.events if e.kind == "dropped"] == ["dropped"]
+    dropped = [e for e in found.events if e.kind == "dropped"]
+    assert [(e.component, e.message[:17]) for e in dropped] == [(2, "component 2 of 4 ")]
+    assert any("component 2 of 4" in text for text in found.warnings)
+    assert (found.origins, found.frozen) == ((0, 1, 3), (1,))
     far = int(np.argmax(found.model.means[:, 0]))
+    assert far == 1
     np.testing.assert_allclose(found.model.means[far], [500.0, 500.0], rtol=1e-12)
     assert found.model.weights[far] < 1e-12
 
@@ -195,6 +199,9 @@ def test_the_order_by_weight_is_of_all_components() -> None:
     start = begun("full")
     found = fitted(start, rows(), freeze=(0, 2), component_order="weight").model
     assert (np.diff(found.weights) <= 0).all()
+    told = fitted(start, rows(), freeze=(2, 0), component_order="weight")
+    held = told.model.means[list(told.frozen)]
+    np.testing.assert_allclose(held, start.means[[2, 0]], rtol=1e-12)
     plain = fitted(start, rows(), freeze=(0, 2)).model
     assert replace(plain).ordered_by_weight().means.tobytes() == found.means.tobytes()
 
@@ -210,4 +217,11 @@ def test_a_job_goes_on_where_a_component_that_is_not_frozen_is_lost(tmp_path: Pa
     run_job(asked, SilentListener())
     model = load_model(tmp_path / "run")
     assert model.n_components == 2
-    assert np.abs(model.means - [4.0, 4.0]).max(axis=1).min() < 1e-12
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["frozen"] == [1]
+    np.testing.assert_allclose(model.means[1], [4.0, 4.0], rtol=1e-12)
+    lost = [e for e in record["component_log"] if e["kind"] == "dropped"]
+    assert [(e["component"], e["message"][:17]) for e in lost] == [(0, "component 0 of 3 ")]
+    lines = (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    heard = [e for e in map(json.loads, lines) if e.get("kind") == "dropped"]
+    assert [e["component"] for e in heard] == [0]

@@ -146,6 +146,23 @@ def test_a_job_begins_at_the_classes_of_its_rows(tmp_path: Path) -> None:
     assert record["start_classes"] == ["0", "1", "2"]
 
 
+def test_classes_of_the_start_follow_the_order_of_the_components(tmp_path: Path) -> None:
+    """Classes of 300, 600 and 900 rows, in the order of their names: by weight it is reversed."""
+    rng = np.random.default_rng(4)
+    truth = np.repeat([0, 1, 2], [300, 600, 900])
+    X = 20.0 * truth[:, None] + rng.normal(size=(len(truth), 2))
+    group = zarr.open_group(str(tmp_path / "data.zarr"), mode="w")
+    for name, values in (("rows", X), ("species", truth)):
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype)
+        array[...] = values
+    keys = options(tmp_path)
+    keys["model"]["component_order"] = "weight"
+    run_job(job(tmp_path / "data.zarr", tmp_path / "run", **keys), SilentListener())
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["start_classes"] == ["2", "1", "0"]
+    assert load_model(tmp_path / "run").means[:, 0].round(-1).tolist() == [40.0, 20.0, 0.0]
+
+
 def test_em_goes_on_from_there_with_the_same_bits_for_any_chunks(tmp_path: Path) -> None:
     stored(tmp_path)
     keys = options(tmp_path)
