@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 from dgmm.data.sources.tables.written_parts import carried_types, write_part
 from dgmm.errors import UnavailableError
 from dgmm.storage.atomic_files import encoded, output_errors, written_aside
+from dgmm.storage.csv_text import csv_text
 from dgmm.storage.folders import Folder
 
 #: The folder in a run directory, and the files in it.
@@ -67,12 +66,9 @@ def _write_parquet(made: Folder, columns: Columns) -> bool:
 
 def _csv(columns: Columns) -> str:
     """RFC 4180 with a header; numbers read back bit-identical, an absent value is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow(["" if _or_none(value) is None else value for value in row])
-    return text.getvalue()
+    rows = zip(*columns.values(), strict=True)
+    shown = (["" if _or_none(value) is None else value for value in row] for row in rows)
+    return csv_text([list(columns), *shown])
 
 
 def _or_none(value: Any) -> Any:

@@ -50,9 +50,9 @@ def list_anomalies(
     recording.stage(ANOMALIES, f"the {len(found.rows):,} most anomalous rows, with reasons")
     results = results_of(found, model)
     ids = _identities(found, dataset, executor)
-    columns: dict[str, Sequence[Any]] = {"row": results.pop("row"), **ids}
-    taken = {"row", *ids}
-    columns |= {_PREFIX + n if n in taken else n: values for n, values in results.items()}
+    named = {_PREFIX + n if n in ids else n: values for n, values in results.items()}
+    number = next(iter(named))
+    columns: dict[str, Sequence[Any]] = {number: named.pop(number), **ids, **named}
     for text in foreign_set_aside(directory.folder, ANOMALIES):
         recording.warning(text)
     written = write_anomaly_table(directory.folder, columns)

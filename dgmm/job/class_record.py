@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -27,6 +25,7 @@ from dgmm.model.classifier import Classifier
 from dgmm.scoring.class_posteriors import class_posteriors
 from dgmm.scoring.class_statistics import ClassStatistics, Evaluation, GroupSums
 from dgmm.storage.atomic_files import write_text
+from dgmm.storage.csv_text import csv_text
 
 #: Predictions of groups in a run directory.
 GROUPS = "groups.csv"
@@ -154,15 +153,13 @@ def _table(sums: GroupSums, classifier: Classifier, names: Sequence[Any]) -> str
     """A line for each group: its rows, class, prediction, and the posterior of each class."""
     found = class_posteriors(sums.log_densities, classifier.log_priors)
     classes = [str(name) for name in classifier.names]
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["group", "rows", "class", "predicted", *(f"posterior_{c}" for c in classes)])
+    lines = [["group", "rows", "class", "predicted", *(f"posterior_{c}" for c in classes)]]
     rows = zip(sums.groups, sums.n_rows, sums.truth, found.classes, found.posteriors, strict=True)
     for code, n_rows, truth, predicted, posteriors in rows:
         known = classes[truth] if truth >= 0 else ""
         values = [repr(float(value)) for value in np.asarray(posteriors)]
-        lines.writerow([names[code], n_rows, known, classes[predicted], *values])
-    return text.getvalue()
+        lines.append([names[code], n_rows, known, classes[predicted], *values])
+    return csv_text(lines)
 
 
 def class_conclusion(

@@ -172,10 +172,10 @@ def _record_beside(run: Path) -> dict[str, Any]:
 
 
 def _rate(record: Mapping[str, Any]) -> float | None:
-    """The share of a run's rows that it has flagged, whatever the rule of its threshold."""
+    """The share of a run's rows that it has flagged, whatever the rule of its threshold; or 0."""
     flagged = (record.get("anomaly") or {}).get("n_anomalies")
     rows = (record.get("rows") or {}).get("read")
-    if isinstance(flagged, int) and isinstance(rows, int) and 0 < flagged <= rows:
+    if isinstance(flagged, int) and isinstance(rows, int) and 0 <= flagged <= rows > 0:
         return flagged / rows
     return None
 

@@ -40,11 +40,12 @@ def anomaly_table(record: RunRecord) -> Table | None:
         reader = csv.DictReader(lines)
         columns = list(reader.fieldnames or ())
         rows = list(islice(reader, _MOST_ROWS))
-    first = next((i for i, name in enumerate(columns) if _bare(name) == "log_density"), 1)
+    # The last one: an id may be called so, too.
+    first = max((i for i, name in enumerate(columns) if _bare(name) == "log_density"), default=1)
     ids = columns[1:first][:_MOST_IDS]
     named = {_bare(name): name for name in columns[first:]}
     header = ("row", *ids, *_SHOWN)
-    cells = [_cells(row, ids, named) for row in rows]
+    cells = [(_number(str(row[columns[0]]), 15), *_cells(row, ids, named)) for row in rows]
     text = {*range(1, len(ids) + 1), len(ids) + 4, len(header) - 1}
     numeric = frozenset(range(len(header))) - text
     note = (
@@ -84,7 +85,6 @@ def _cells(row: dict[str, Any], ids: list[str], named: dict[str, str]) -> tuple[
         for name, seen, mean, sd, loss in (reason(i) for i in (2, 3) if _matters(of(f"loss_{i}")))
     ]
     return (
-        _number(str(row.get("row") or ""), 15),
         *(shortened(str(row.get(name) or ""), _WIDEST) for name in ids),
         *(_number(of("log_density"), 6), _number(of("component")), _number(of("squared_distance"))),
         *reason(1),

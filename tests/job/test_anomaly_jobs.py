@@ -281,6 +281,24 @@ def test_ids_of_a_table_stand_beside_its_rows(rows, tmp_path):
     assert found.row.max() > 5000 > found.row.min()
 
 
+def test_a_column_called_row_does_not_replace_the_number_of_the_row(rows, tmp_path):
+    table = pd.DataFrame(rows[:2000], columns=NAMES)
+    table["row"] = [f"row-{i:05d}" for i in range(len(table))]
+    table.to_parquet(tmp_path / "rows.parquet", index=False)
+    asked = job(
+        tmp_path / "rows.parquet",
+        tmp_path / "run",
+        data={"missing": "drop", "columns": NAMES, "describe": ["row"]},
+        model=MODEL,
+        anomalies={"top": 5},
+        **NOT_CONVERGED,
+    )
+    run_job(asked, QUIET)
+    found = listed(tmp_path / "run")
+    assert list(found)[:3] == ["dgmm_row", "row", "log_density"]
+    assert found.row.tolist() == [f"row-{i:05d}" for i in found.dgmm_row]
+
+
 def test_coordinates_of_labelled_arrays_stand_beside_their_rows(tmp_path):
     rng = np.random.default_rng(0)
     lat, lon = np.linspace(-60, 60, 7), np.linspace(0, 340, 11)

@@ -234,3 +234,15 @@ def test_the_expected_rate_of_a_fixed_density_is_that_of_the_earlier_run(tmp_pat
     found = record(tmp_path, "b")["drift"]["anomalies"]
     assert found["rate"] == flagged / 6000
     assert found["new_rate"] == pytest.approx(found["rate"], rel=0.5)
+
+
+def test_rows_below_a_fixed_density_alarm_where_the_earlier_run_had_none(tmp_path: Path) -> None:
+    rule = {"output": {}, "anomalies": {"log_density": -40.0}}
+    night(tmp_path, "a", rows(0), **rule)
+    assert record(tmp_path, "a")["anomaly"]["n_anomalies"] == 0
+    far = rows(1)
+    far[:60] += 60.0
+    night(tmp_path, "b", far, **rule)
+    found = record(tmp_path, "b")["drift"]["anomalies"]
+    assert (found["rate"], found["new_rate"]) == (0.0, 0.01)
+    assert found["is_alarm"]

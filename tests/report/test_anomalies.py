@@ -68,6 +68,17 @@ def test_the_first_rows_are_shown_with_ids_and_reasons(tmp_path):
     assert json.dumps(table.record["rows"][7][0]) == "7"
 
 
+def test_ids_that_are_called_as_results_are_shown_as_ids(tmp_path):
+    record = with_table(tmp_path / "run", [])
+    columns = ["dgmm_row", "row", "log_density", "dgmm_log_density", *COLUMNS[4:]]
+    with (tmp_path / "run" / "anomalies" / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, [7, "A", "B", -33.5, *row(0)[4:]]])
+    table = anomaly_table(record)
+    assert table is not None
+    assert table.header[:4] == ("row", "row", "log_density", "log density")
+    assert table.rows[0][:4] == ("7", "A", "B", "−33.5")
+
+
 def test_a_density_that_underflows_and_a_row_without_further_reasons_are_shown(tmp_path):
     only = [5, "", "", "-inf", 1, 0, "inf", "a", 1e200, 0.0, 1.0, "inf", *[""] * 10]
     table = anomaly_table(with_table(tmp_path / "run", [only]))

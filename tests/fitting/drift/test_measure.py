@@ -260,7 +260,37 @@ def test_the_rate_of_anomalies_is_tested_by_the_binomial_distribution() -> None:
         exact = stats.binom(400, q).sf(rare - 1)
         assert rate_exceeds(rare / n, q, n, None) == pytest.approx(stats.norm.isf(exact))
     assert rate_exceeds(0.0, q, n, n_before) == -38.0
-    assert rate_exceeds(0.9, q, 1e7, 1e7) == 38.0
+
+
+def test_a_rate_exceeds_the_expected_one_by_more_than_float64_has_probabilities_for() -> None:
+    # 10^7 rows twice, one in 100 and twice that: 10^5/√(3·10^5) by the normal distribution.
+    found = rate_exceeds(0.02, 0.01, 1e7, 1e7)
+    assert found == pytest.approx(1e5 / np.sqrt(3e5), rel=0.02)
+    assert found == pytest.approx(10 * rate_exceeds(0.02, 0.01, 1e5, 1e5), rel=0.01)
+    assert rate_exceeds(0.3, 0.01, 1e6, None) > rate_exceeds(0.2, 0.01, 1e6, None) > 500
+    assert rate_exceeds(0.001, 0.0, 1e5, 1e5) == pytest.approx(stats.norm.isf(0.5**100))
+
+
+def test_significance_for_long_runs_of_correlated_rows_still_admits_alarms() -> None:
+    # Runs of 1,000 rows: 4 standard errors become 126.
+    thresholds = Thresholds(significance=3000.0)
+    assert 126 < thresholds.standard_errors < 127
+    drift = Drift(
+        n_rows=1e8,
+        n_rows_before=1e8,
+        weights=np.array([0.5, 0.5]),
+        new_weights=np.array([0.7, 0.3]),
+        rows=np.array([7e7, 3e7]),
+        shifts=np.zeros(2),
+        distances=np.zeros(2),
+        significances=np.zeros(2),
+        n_parameters=np.array([5.0, 5.0]),
+        weight_errors=shares_differ(np.array([0.7, 0.3]), np.array([0.5, 0.5]), 1e8, 1e8),
+        rate=0.01,
+        new_rate=0.03,
+        rate_errors=rate_exceeds(0.03, 0.01, 1e8, 1e8),
+    )
+    assert thresholds.alarms(drift) == (Alarm("weight", 0), Alarm("weight", 1), Alarm("anomalies"))
 
 
 def test_weights_are_tested_with_the_error_of_two_shares() -> None:
