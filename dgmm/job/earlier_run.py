@@ -119,8 +119,9 @@ def _newest(own: Path, features: Sequence[str]) -> LastRun:
     found: list[tuple[str, str, Path]] = []
     n_others = 0
     for path, record in _finished(own):
-        names = (record.get("data") or {}).get("feature_names") or ()
-        if {*names} == {*features}:
+        data = record.get("data")
+        names = data.get("feature_names") if isinstance(data, Mapping) else None
+        if isinstance(names, list) and {*map(str, names)} == {*features}:
             found.append((str(record.get("ended")), path.name, path))
         else:
             n_others += 1

@@ -50,7 +50,7 @@ class FitInputs:
     def of(cls, job: Job, before: Mapping[str, Any]) -> Self:
         """Opened; of the data nothing but metadata is read.
 
-        `before` is the record of an earlier attempt. A finished one needs no earlier run any more.
+        `before` is the record of an earlier attempt. A finished one does not need its earlier run.
         """
         dataset = open_data(job)
         last = last_run(job, dataset.feature_names, before)

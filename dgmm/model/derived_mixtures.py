@@ -112,6 +112,11 @@ class DerivedMixtures:
         ([[6.6]], [[[0.4]]])
         """
         _refuse_variational(self.parameters, "conditional")
+        if not isinstance(values, Mapping) or not values:
+            raise DataError(
+                f"values are {values!r}; expected a value for each of some features, by name: "
+                "{'x0': 1.5}"
+            )
         known = np.array(numbers_of(self.feature_names, list(values)), dtype=np.intp)
         if len(known) == self.parameters.n_features:
             raise DataError("values of all features are given; leave out those that are asked for")

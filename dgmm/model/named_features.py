@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,9 +23,10 @@ def numbers_of(names: Sequence[str], features: Any) -> list[int]:
     DataError
         If one is unknown or comes twice, or there is none.
     """
-    if isinstance(features, str) or not len(features):
+    is_list = isinstance(features, Iterable) and not isinstance(features, str)
+    found = [_number(names, feature) for feature in features] if is_list else []
+    if not found:
         raise DataError(f"features are {features!r}; expected a list of names or numbers")
-    found = [_number(names, feature) for feature in features]
     twice = [names[i] for n, i in enumerate(found) if i in found[:n]]
     if twice:
         raise DataError(f"feature {twice[0]!r} is given twice; give each once")
@@ -69,7 +70,7 @@ def share_of(name: str, value: Any) -> float:
     """
     if _is_number(value) and 0.0 < float(value) < 1.0:
         return float(value)
-    raise DataError(f"{name} is {value!r}; expected a number between 0 and 1")
+    raise DataError(f"{name} is {value!r}; expected a number above 0 and below 1")
 
 
 def count_of(name: str, value: Any) -> int:

@@ -145,11 +145,13 @@ def test_last_is_the_run_that_ended_last_of_those_with_these_features(
     (tmp_path / "runs" / "unfinished" / "run.json").write_text(
         json.dumps(edited | {"status": "running", "ended": "2999-01-01"})
     )
+    shutil.copytree(tmp_path / "runs" / "one", tmp_path / "runs" / "damaged")
+    (tmp_path / "runs" / "damaged" / "run.json").write_text(json.dumps(edited | {"data": 3}))
     night(tmp_path, "two", rows(1))
     assert record(tmp_path, "two")["earlier_run"]["path"] == str(tmp_path / "runs" / "one")
     night(tmp_path, "third", rows(1), attributes={"feature_names": ["a", "b"]})
     reason = record(tmp_path, "third")["drift"]["reason"]
-    assert reason.endswith("; 3 there have other features")
+    assert reason.endswith("; 4 there have other features")
 
 
 def test_features_of_the_earlier_model_are_taken_by_name(
