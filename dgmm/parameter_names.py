@@ -69,6 +69,8 @@ PHRASES = {
 }
 #: What a message may begin with, where it names the setting that is at fault.
 BEGINNINGS = {
+    "classes.priors ": "priors ",
+    "classes.priors: ": "priors: ",
     "data.path /": "X: /",
     "initialisation.method is": "init_params is",
     "compute.backend is": "backend is",

@@ -26,6 +26,7 @@ from dgmm.sklearn_classes import ClassifierBase, ConvergenceWarning, NotFittedEr
 Array = NDArray[np.float64]
 #: What `auto` is where rows are many for the parameters.
 _USUAL_SHARE = 1e-6
+_FEWEST_CLASSES = 2
 
 
 @speaks_python
@@ -151,15 +152,15 @@ class GaussianMixtureClassifier(ClassifierBase):
                     f"y has shape {labels.shape}; expected ({dataset.n_samples},): a class per row"
                 )
             warn(dataset.warnings)
-            classes, codes = np.unique(labels, return_inverse=True)
-            if len(classes) < 2:
-                raise DataError(f"y has {len(classes)} class; expected at least 2")
+            classes, codes = _classes(labels)
             rows = ClassedDataset(
                 with_cached_rows(dataset, executor.n_threads),
                 ArrayDataset(codes.astype(np.int32).reshape(-1, 1)),
             )
             priors = self.priors
-            given = priors if isinstance(priors, str) else {str(k): v for k, v in priors.items()}
+            given = (
+                {str(k): v for k, v in priors.items()} if isinstance(priors, Mapping) else priors
+            )
             found = fit_classes(
                 *(rows, executor, settings, ClassSettings(given), classes.tolist()),
                 WarningListener(),
@@ -234,7 +235,7 @@ class GaussianMixtureClassifier(ClassifierBase):
         codes = self._fitted().predict_codes(X)
         return np.asarray(self.classes_)[codes]
 
-    def score(self, X: Any, y: ArrayLike) -> float:
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of rows whose class is predicted.
 
         Parameters
@@ -243,6 +244,8 @@ class GaussianMixtureClassifier(ClassifierBase):
             Rows, as `GaussianMixture` takes them.
         y : array_like of shape (n,)
             Their classes.
+        sample_weight : array_like of shape (n,), optional
+            What each row counts.
 
         Returns
         -------
@@ -265,7 +268,9 @@ class GaussianMixtureClassifier(ClassifierBase):
         >>> own.score(X, np.repeat([3, 4], 50))
         1.0
         """
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        is_right = self.predict(X) == np.asarray(y)
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return float(np.average(is_right, weights=weights))
 
     def _fitted(self) -> Classifier:
         found: Classifier | None = getattr(self, "classifier_", None)
@@ -288,3 +293,13 @@ class GaussianMixtureClassifier(ClassifierBase):
             backend=self.backend,
             seed=seed_from(self.random_state),
         )
+
+
+def _classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Distinct classes, and which of them each row has."""
+    if any(one is None or one != one for one in labels.tolist()):  # noqa: PLR0124 - NaN
+        raise DataError("y has rows without a class (NaN or None): leave such rows out")
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < _FEWEST_CLASSES:
+        raise DataError(f"y has {len(classes)} class; expected at least {_FEWEST_CLASSES}")
+    return classes, codes

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 #: one row: the box of all rows is as large as one far row makes it, so that rows close to the
 #: Gaussians are none of the noise, and the far one is all of it.
 BOX_SHARE = 0.001
+#: With fewer rows nothing is left between the least value and the largest.
+_FEWEST_ROWS = 4
 #: Weight of the noise at a start, where no earlier fit gives one.
 START_WEIGHT = 0.05
 
@@ -40,8 +42,14 @@ def noise_of_sample(sample: Array, weights: Array | None, names: Sequence[str]) 
     Raises
     ------
     DataError
-        If the box has no volume.
+        If the rows are fewer than four, or the box has no volume.
     """
+    if len(sample) < _FEWEST_ROWS:
+        raise DataError(
+            f"noise needs a sample of at least {_FEWEST_ROWS} rows, as its box leaves out the "
+            f"least and the largest value of each feature; there are {len(sample):,}. Set "
+            "model.noise to false"
+        )
     share = max(BOX_SHARE, 1.0 / max(len(sample) - 1, 1))
     shares = (min(share, 0.5), max(1.0 - share, 0.5))
     low, high = np.array([known_quantiles(column, shares, weights) for column in sample.T]).T

@@ -100,15 +100,16 @@ def _method(found: Comparison, place: int, k: int, d: int) -> ComparedMethod:
         return record
     n = sums.n_read - sums.n_dropped
     p = method.fitted.n_parameters
-    mean = float(sums.log_likelihood[place]) / max(n, 1)
+    mean, n_held = float(sums.log_likelihood[place]) / max(n, 1), sums.n_held_out
+    held_out = float(sums.held_out[place]) / n_held if n_held else math.nan
     below, error = _below_best(found, place)
     record |= {
         "n_parameters": p,
-        "mean_log_likelihood": mean,
-        "held_out": float(sums.held_out[place]) / max(sums.n_held_out, 1),
-        "below_best": below,
+        "mean_log_likelihood": _finite(mean),
+        "held_out": _finite(held_out),
+        "below_best": _finite(below) if n_held else None,
         "standard_error": error,
-        "bic_per_row": p * math.log(max(n, 1)) / max(n, 1) - 2.0 * mean,
+        "bic_per_row": _finite(p * math.log(max(n, 1)) / max(n, 1) - 2.0 * mean),
     }
     return record
 

@@ -236,3 +236,10 @@ def test_one_gaussian_with_noise_has_no_exact_density_level() -> None:
     level = model.density_level(0.5)
     assert level.standard_error > 0.0
     assert (model.score_samples(X) > level.log_density).mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_sample_of_three_rows_is_refused_as_too_few_for_a_box() -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 2))
+    with pytest.raises(DataError, match=r"^noise needs a sample of at least 4 rows.* there are 3"):
+        noise_of_sample(rows[:3], None, ("a", "b"))
+    assert (noise_of_sample(rows, None, ("a", "b")).high > rows.min(axis=0)).all()

@@ -276,6 +276,10 @@ def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
         own = {"classes": str(tmp_path / name)}
         with pytest.raises(DataError, match=words):
             run_job(_job(data, tmp_path / name.removesuffix(".npy"), data=own), QUIET)
+    np.save(tmp_path / "one.npy", np.full(N, "oak"))
+    own = {"classes": str(tmp_path / "one.npy")}
+    with pytest.raises(DataError, match=r"the rows have 1 class \(oak\); expected at least 2"):
+        run_job(_job(data, tmp_path / "one", data=own), QUIET)
     with pytest.raises(DataError, match=r"classes\.priors lacks 2"):
         run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
 
@@ -342,3 +346,34 @@ def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(NotFittedError, match="call fit"):
         GaussianMixtureClassifier().predict(X)
+
+
+@pytest.mark.parametrize(
+    ("priors", "words"),
+    [
+        ("bogus", "^priors is 'bogus'; expected data, uniform, or a number for each class"),
+        (None, "^priors is None; expected data"),
+        ([0.5, 0.5], "^priors is .0.5, 0.5.; expected data"),
+        ({"a": "x", "b": 0.5}, "^priors is .'a': 'x', 'b': 0.5.; expected data"),
+        ({"a": float("nan"), "b": 0.5}, "^priors: expected numbers above 0 that sum to 1"),
+        ({"a": 0.5}, "^priors lacks b; expected a number for each class"),
+    ],
+)
+def test_an_estimator_refuses_priors_that_are_none(priors: Any, words: str) -> None:
+    X = np.linspace(-1, 1, 100)[:, None] + np.repeat([[0.0], [9.0]], 50, axis=0)
+    with pytest.raises(DataError, match=words):
+        GaussianMixtureClassifier(priors=priors).fit(X, np.repeat(["a", "b"], 50))
+
+
+def test_an_estimator_takes_no_row_without_a_class_and_scores_by_weight() -> None:
+    X = np.linspace(-1, 1, 100)[:, None] + np.repeat([[0.0], [9.0]], 50, axis=0)
+    y = np.repeat([3.0, 4.0], 50)
+    own = GaussianMixtureClassifier(random_state=0).fit(X, y)
+    wrong = np.where(np.arange(100) < 10, 4.0, y)
+    weights = np.where(np.arange(100) < 10, 9.0, 1.0)
+    assert own.score(X, wrong) == pytest.approx(0.9, rel=1e-15)
+    assert own.score(X, wrong, sample_weight=weights) == pytest.approx(0.5, rel=1e-15)
+    for lacking in (np.nan, None):
+        given = np.array([lacking, *y[1:]], object if lacking is None else float)
+        with pytest.raises(DataError, match="y has rows without a class"):
+            GaussianMixtureClassifier().fit(X, given)

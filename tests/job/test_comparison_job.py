@@ -169,3 +169,16 @@ def test_a_run_that_is_stopped_in_the_comparison_ends_with_the_same_figures(
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
     methods = [{k: v for k, v in m.items() if k != "seconds_per_row"} for m in record["methods"]]
     return {k: v for k, v in record.items() if k != "seconds"} | {"methods": methods}
+
+
+def test_without_a_row_that_is_held_out_there_is_no_held_out_likelihood(tmp_path: Path) -> None:
+    X, _ = gaussian_clusters(12, 2, 2, seed=2, spread=4.0)
+    write_zarr(tmp_path / "rows.zarr", X)
+    rows = Folds(5, 100, 1).of_rows(np.arange(12))
+    assert rows.all()  # no row is in fold 0, which is held out
+    keys = {"model": {"n_components": 2}, "comparison": True, "selection": {"fold_rows": 100}}
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", seed=1, **keys), SilentListener())
+    found = json.loads((tmp_path / "run" / "run.json").read_text())["comparison"]
+    assert found["held_out_rows"] == 0
+    for one in found["methods"]:
+        assert (one["held_out"], one["below_best"], one["standard_error"]) == (None, None, None)

@@ -26,6 +26,7 @@ from dgmm.terminal_text import listed
 
 #: Rows of a class's sample, at least, and for each of its components.
 _FEWEST_SAMPLED, _SAMPLED_PER_COMPONENT = 500, 20
+_FEWEST_CLASSES = 2
 #: With fewer rows for each free parameter a mixture describes its rows and not others.
 ROWS_PER_PARAMETER = 10
 
@@ -89,9 +90,14 @@ def prepare_classes(
     Raises
     ------
     DataError
-        If the data cannot be fitted, or a class has too few rows: it is named.
+        If the data cannot be fitted, there are fewer than two classes, or one has too few rows: it
+        is named.
     """
-    n_classes = len(names)
+    if (n_classes := len(names)) < _FEWEST_CLASSES:
+        raise DataError(
+            f"the rows have {n_classes} class ({listed(names, 1)}); expected at least "
+            f"{_FEWEST_CLASSES} that classes.unknown does not list"
+        )
     counts = progress.once("class-counts", lambda: cell_counts(dataset, n_classes))
     for label, name in enumerate(names):
         _check_rows(int(counts[label].sum()), settings, f"class {name}")

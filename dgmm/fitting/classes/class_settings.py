@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.feature_names import safe_text
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
 
@@ -41,9 +43,14 @@ class ClassSettings:
         DataError
             If given ones are not of these classes, are not positive, or do not sum to 1.
         """
-        if isinstance(self.priors, str):
+        if self.priors in ("data", "uniform"):
             shares = counts if self.priors == "data" else np.ones(len(names))
             return np.asarray(shares / shares.sum(), dtype=np.float64)
+        if not isinstance(self.priors, Mapping) or not all(map(_is_number, self.priors.values())):
+            raise DataError(
+                f"classes.priors is {safe_text(repr(self.priors))}; expected data, uniform, or a "
+                "number for each class"
+            )
         given = {str(name): float(value) for name, value in self.priors.items()}
         lacking = [name for name in names if name not in given]
         unknown = [name for name in given if name not in names]
@@ -54,9 +61,13 @@ class ClassSettings:
                 f"{listed(names, 12)}"
             )
         total = math.fsum(given.values())
-        if min(given.values()) <= 0 or abs(total - 1.0) > _SUM:
+        if not (min(given.values()) > 0 and abs(total - 1.0) <= _SUM):  # NaN is refused too
             raise DataError(
                 f"classes.priors: expected numbers above 0 that sum to 1; they sum to {total:.9g} "
                 f"and the smallest is {min(given.values()):g}"
             )
         return np.array([given[name] for name in names]) / total
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
