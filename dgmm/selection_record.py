@@ -104,7 +104,13 @@ class Selection(_HeldOutKeys):
     fallen: list[ModelName]
 
 
-class StabilityRecord(TypedDict):
+class _StabilityOfHalves(TypedDict, total=False):
+    """Why halves could not be fitted, each reason once; earlier records have no such key."""
+
+    failed: list[str]
+
+
+class StabilityRecord(_StabilityOfHalves):
     """How alike the components of fits to two halves of the sample are, at random, over `splits`.
 
     `jaccard` has the mean coefficient of each component of the model, `by_split` those of each

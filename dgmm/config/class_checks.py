@@ -16,6 +16,7 @@ _OF_ONE_MIXTURE = ("anomaly_quantile", "responsibilities", "clusters", "imputed"
 _OF_OTHER_TASKS = (
     *(("anomalies", key) for key in ("quantile", "rate", "log_density", "top")),
     ("model", "noise"),
+    ("selection", "stability"),
     *(("monitor", "against"), ("adapt", "relevance"), ("initialisation", "model")),
 )
 _PLURAL = ("n_components", "covariance_type")

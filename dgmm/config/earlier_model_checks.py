@@ -113,11 +113,13 @@ def _adapt(parsed: ParsedYaml) -> Iterator[tuple[KeyPath, str]]:
 def _freeze(parsed: ParsedYaml) -> Iterator[tuple[KeyPath, str]]:
     """Components that stay as they are: of which model, which of them, and what they may share."""
     model, path = _section(parsed, "model"), ("model", "freeze")
-    frozen, k = model.get("freeze"), model.get("n_components")
+    frozen, k = model.get("freeze"), _one_size(model.get("n_components"))
     if not isinstance(frozen, list) or not frozen:
         return
     if _section(parsed, "initialisation").get("model") is None:
         yield path, "needs the model they are of; write initialisation: {model: PATH}"
+    if _section(parsed, "adapt").get("relevance") is not None:
+        yield path, "contradicts adapt, which moves every component; remove one of them"
     if isinstance(k, int) and any(isinstance(j, int) and j >= k for j in frozen):
         yield path, f"expected numbers of components, from 0 to {k - 1}"
     if len({str(j) for j in frozen}) < len(frozen):
@@ -130,3 +132,12 @@ def _freeze(parsed: ParsedYaml) -> Iterator[tuple[KeyPath, str]]:
         )
     if model.get("inference") == "variational":
         yield path, "contradicts inference: variational, whose parameters are distributions"
+
+
+def _one_size(given: Any) -> Any:
+    """The number of components that a list or range of one number stands for."""
+    if isinstance(given, list) and len(given) == 1:
+        return given[0]
+    if isinstance(given, dict) and given.get("from") == given.get("to"):
+        return given.get("from")
+    return given

@@ -19,7 +19,6 @@ from dgmm.config.values import (
     Flag,
     LocalPath,
     NotNegative,
-    Number,
 )
 from dgmm.fitting.initialisation import INITIALISERS
 
@@ -59,7 +58,9 @@ class _MixtureKeys(Settings):
     the sample's quantiles of 0.1 % and 99.9 %, and as high outside it. Its label is the one behind
     the last component's, and it has one posterior more. Not with `inference: variational` or
     `data.missing: marginalise`."""
-    freeze: Annotated[tuple[Number, ...], Field(strict=False)] = ()
+    freeze: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=0, le=1_000_000)], ...], Field(strict=False)
+    ] = ()
     """Components of `initialisation.model`, by number from 0, whose means and covariances stay as
     they are; their weights are fitted like the others'."""
     path: LocalPath | None = None

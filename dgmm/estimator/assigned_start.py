@@ -5,21 +5,27 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.open_dataset import opened_rows
+from dgmm.data.sample_weight import with_sample_weight
 from dgmm.data.standardisation import Standardisation
+from dgmm.data.summary.summarise import summarise
 from dgmm.errors import DataError
 from dgmm.estimator.start_of_fit import settings_of
+from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.regularisation import regularisation_of_start
+from dgmm.fitting.em.saved_progress import NO_SAVED_PROGRESS
 from dgmm.fitting.initialisation.assigned_rows import ByRow, parameters_of_assigned_rows
-from dgmm.fitting.settings import whole_number
+from dgmm.fitting.preparation import sample_rows
+from dgmm.fitting.settings import FitSettings, whole_number
+from dgmm.fitting.weighing import weighed
 from dgmm.mixture.covariance import family_named
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.parameter_names import in_words_of_python
-from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.executor import Executor
 
 
 class AssignedStart:
@@ -27,7 +33,9 @@ class AssignedStart:
 
     @classmethod
     @in_words_of_python
-    def from_labels(cls, X: Any, labels: Any, **parameters: Any) -> Self:
+    def from_labels(
+        cls, X: Any, labels: Any, *, sample_weight: ArrayLike | None = None, **parameters: Any
+    ) -> Self:
         """An estimator whose EM begins at the components of given labels or responsibilities.
 
         Its `weights_init`, `means_init` and `precisions_init` come of one M-step over all rows.
@@ -39,6 +47,8 @@ class AssignedStart:
         labels : array_like of shape (n,) or (n, k)
             The component of each row, numbered from 0, −1 where none is known; or responsibilities,
             at least 0 and at most 1 in a row's sum.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows, as `fit` takes them.
         **parameters
             Of the estimator (`covariance_type`, `random_state`, ...).
 
@@ -67,11 +77,10 @@ class AssignedStart:
         own, n = settings_of(estimator), estimator.n_threads
         family = family_named(own.covariance_type)
         n = None if n is None else whole_number("n_threads", n, 1)
-        with opened_rows(X) as rows, ThreadExecutor(n) as executor:
-            R = _responsibilities(labels, rows.n_samples)
-            units = Standardisation.from_sample(
-                _first_whole_rows(rows), common_scale=family.common_scale
-            )
+        with opened_rows(X) as unweighted, ThreadExecutor(n) as executor:
+            R = _responsibilities(labels, unweighted.n_samples)
+            rows = with_sample_weight(unweighted, sample_weight, estimator.weight_kind)
+            rows, units = _in_units_of_a_fit(rows, executor, own)
             added = regularisation_of_start(units, own.reg_covar, own.reg_covar_relative)
             found = parameters_of_assigned_rows(
                 *(rows, executor, units, family, ByRow(R), range(R.shape[1])), added
@@ -83,19 +92,32 @@ class AssignedStart:
         return estimator  # type: ignore[no-any-return] # the estimator mixes this class in
 
 
-def _first_whole_rows(rows: Dataset) -> NDArray[np.float64]:
-    """Rows (b, d) without a missing value of the first block that has one.
+def _in_units_of_a_fit(
+    given: Dataset, executor: Executor, settings: FitSettings
+) -> tuple[Dataset, Standardisation]:
+    """Rows with their weights as EM has them, and the units of a sample of all of them.
+
+    Of the first rows alone the units, and what `reg_covar_relative` adds, would be those of one
+    component where rows are sorted.
 
     Raises
     ------
     DataError
-        If no row is whole.
+        If every row lacks a value, or weights are none.
     """
-    for block in rows.read_blocks(BlockRange(0, rows.grid.n_blocks)):
-        seen = block.values[np.isfinite(block.values).all(axis=1)]
-        if len(seen):
-            return np.asarray(seen)
-    raise DataError("every row lacks a value; labels make a start of rows that have all")
+    rows, weights = weighed(given, executor, settings, SilentListener(), NO_SAVED_PROGRESS)
+    summary = summarise(
+        *(rows, executor),
+        missing="drop",
+        sample_rows=sample_rows(settings, rows.n_features),
+        seed=settings.seed,
+        weights=weights,
+    )
+    common = family_named(settings.covariance_type).common_scale
+    units = Standardisation.from_sample(
+        summary.sample, common_scale=common, weights=summary.sample_weights
+    )
+    return rows, units
 
 
 def _responsibilities(labels: Any, n: int) -> NDArray[np.float64]:

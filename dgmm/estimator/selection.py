@@ -8,6 +8,7 @@ from math import inf
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from dgmm.data.cache_budget import with_cached_rows
@@ -58,7 +59,7 @@ class Selection:
         held-out rows their mean log-likelihood, how much it is below the highest, and the standard
         error of that. `pandas.DataFrame(found.criteria)` makes a table of it.
     failed : dict of str to str
-        Why other models could not be fitted.
+        Why other models could not be fitted, or not without one of the folds.
     stability : Stability or None
         Whether the components of the chosen model are found again in halves of the sample.
     """
@@ -151,7 +152,9 @@ def select(
     """
     template = GaussianMixture(**parameters)
     settings = _models(template, _values(n_components), _values(covariance_type))
-    seen = _folds(criterion, folds, fold_rows, settings[0])
+    seen = _folds(criterion, folds, fold_rows, settings)
+    split_starts = _truth("split_starts", split_starts)
+    stability = _truth("stability", stability)
     n = template.n_threads
     executor = ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))
     with opened_rows(X) as unweighted, executor:
@@ -169,7 +172,10 @@ def select(
             with in_this_process(executor) as here:
                 fit = found.fit
                 rows, weights = fit.sample, fit.summary.sample_weights
-                halves = stability_of(fit.model, rows, weights, found.chosen.settings, here)
+                kind = "importance" if fit.weights is None else fit.weights.kind
+                halves = stability_of(
+                    *(fit.model, rows, weights, found.chosen.settings, here), kind=kind
+                )
     return _selection(found, parameters, halves)
 
 
@@ -225,9 +231,8 @@ def _row(found: Sweep, one: SweptModel) -> dict[str, Any]:
 
 def _values(given: Any) -> list[Any]:
     """One value, or several."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        return [given]
-    return list(given)
+    values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    return [str(value) if isinstance(value, str) else value for value in values]
 
 
 def _models(
@@ -260,11 +265,19 @@ def _models(
     return sorted(models, key=lambda m: (order.index(m.covariance_type), m.n_components))
 
 
-def _folds(criterion: str, folds: int, fold_rows: int, settings: FitSettings) -> Folds | None:
+def _folds(
+    criterion: str, folds: int, fold_rows: int, models: Sequence[FitSettings]
+) -> Folds | None:
     if criterion == "bic":
         return None
     if criterion != "held_out":
         raise DataError(f"criterion is {criterion!r}; expected bic or held_out")
+    if len(models) == 1:
+        raise DataError(
+            'criterion is "held_out", which compares models; give several values of n_components '
+            "or covariance_type"
+        )
+    settings = models[0]
     if reads_all_rows(settings.method):
         raise DataError(
             f"init_params is {settings.method!r}, which reads all rows; expected one that reads a "
@@ -272,6 +285,12 @@ def _folds(criterion: str, folds: int, fold_rows: int, settings: FitSettings) ->
         )
     n_folds = whole_number("folds", folds, 2)
     return Folds(n_folds, whole_number("fold_rows", fold_rows, 1), settings.seed)
+
+
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise DataError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
 
 
 def _tolerance(value: Any) -> float:

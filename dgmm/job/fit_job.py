@@ -26,7 +26,7 @@ from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
 from dgmm.job.given_start import given_parameters
-from dgmm.job.labelled_start import labelled_start, note_start_classes
+from dgmm.job.labelled_start import labelled_start, note_start_classes, require_one_model
 from dgmm.job.lifecycle import run_recorded
 from dgmm.job.merging import with_clusters
 from dgmm.job.metrics_and_events import RecordingListener
@@ -82,6 +82,7 @@ def run_job(
     if job.task == "classify":
         keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
         return classify_job(job, listener, **keys)
+    require_one_model(job)
     require_few_models(job, is_accepted=accept_cost)
     work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)
     again = _rebuild if rebuild else None

@@ -20,6 +20,21 @@ from dgmm.reduction.executor import Executor
 from dgmm.terminal_text import listed
 
 
+def require_one_model(job: Job) -> None:
+    """Refuse several models of one start; a job file is refused when it is read.
+
+    Raises
+    ------
+    DataError
+        If there are several.
+    """
+    if job.initialisation.method == "labels" and len(job.models) > 1:
+        raise DataError(
+            f"initialisation.method is labels, a start of one model, and there are "
+            f"{len(job.models)}: give one value of model.n_components and model.covariance_type"
+        )
+
+
 def note_start_classes(directory: RunDirectory, result: Fit) -> None:
     """Put the record's classes in the order of the model's components; lost ones are left out."""
     begun = directory.record["start_classes"]

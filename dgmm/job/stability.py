@@ -29,8 +29,9 @@ def note_stability(
 
     def found() -> Stability:
         sample, weights = result.sample, result.summary.sample_weights
+        kind = "importance" if result.weights is None else result.weights.kind
         with in_this_process(work.executor) as here:
-            return stability(result.model, sample, weights, settings, here)
+            return stability(result.model, sample, weights, settings, here, kind=kind)
 
     one = work.state.once(f"stability-{model_digest(result.model)[:16]}", found)
     directory.record["stability"] = {
@@ -41,6 +42,7 @@ def note_stability(
         "worst_component": one.worst,
         "jaccard": one.means.tolist(),
         "by_split": one.jaccard.tolist(),
+        "failed": list(one.failed),
     }
     (listener.note if one.is_stable else listener.warning)(f"stability: {one.describe()}")
     directory.write()

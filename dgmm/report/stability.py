@@ -38,6 +38,8 @@ def stability_table(record: RunRecord) -> Table | None:
         f"below {number(threshold)} on average a component is not found again in other rows "
         "(Hennig 2007).",
     )
+    if failed := found.get("failed"):
+        note += f" A half could not be fitted: {'; '.join(map(str, failed))}"
     header = ("component", "mean Jaccard coefficient", *names, "stable")
     return Table("Stability of components", header, rows, frozenset(range(len(by_split) + 2)), note)
 

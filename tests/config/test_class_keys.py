@@ -42,6 +42,7 @@ def test_a_job_that_classifies_is_read(tmp_path: Path) -> None:
             "method: contradicts task: classify",
         ),
         ({"more": "classes: {priors: {a: 0.5, b: 0.6}}"}, "sum to 1; they sum to 1.1"),
+        ({"more": "selection: {stability: true}"}, "stability: contradicts task: classify"),
         ({"more": "classes: {priors: equal}"}, "data, uniform, or a number for each class"),
         ({"more": "classes: {unknown: []}"}, "a class, or a list of classes"),
     ],

@@ -95,6 +95,9 @@ def test_one_number_one_family_and_weights_will_do() -> None:
             {"criterion": "held_out", "init_params": "kmeans_parallel"},
             "init_params is 'kmeans_parallel', which reads all rows",
         ),
+        ({"criterion": "held_out", "n_components": 2}, "held_out.*, which compares models"),
+        ({"split_starts": "no"}, "split_starts is 'no'; expected True or False"),
+        ({"stability": 1}, "stability is 1; expected True or False"),
         ({"tolerance": -1.0}, "tolerance is -1.0; expected a finite number"),
         ({"inference": "variational"}, "no likelihood to compare"),
         ({"max_iter": 0}, "models are compared after EM"),
@@ -108,6 +111,24 @@ def test_one_number_one_family_and_weights_will_do() -> None:
 def test_what_means_nothing_is_refused_in_pythons_words(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         dgmm.select(rows(60), **({"n_components": [1, 2], "random_state": 0} | keys))
+
+
+def test_covariance_types_are_strings_of_python_whatever_was_given() -> None:
+    types = np.array(["diag", "spherical"])
+    found = dgmm.select(rows(200), n_components=2, covariance_type=types, random_state=0)
+    assert {type(family) for _, family in found.models} == {str}
+    assert type(found.mixture.covariance_type) is str
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_fails_without_a_fold_has_its_reason() -> None:
+    """25 components of 30 rows have a start; of the 20 or so outside a fold they have none."""
+    keys = {"criterion": "held_out", "folds": 3, "covariance_type": "spherical"}
+    found = dgmm.select(rows(30), n_components=[1, 25], random_state=0, **keys)
+    assert found.chosen == (1, "spherical")
+    assert list(found.failed) == ["spherical-25"]
+    assert found.failed["spherical-25"].startswith("without fold 0: ")
+    assert "25" in found.failed["spherical-25"][16:]
 
 
 def test_the_edge_of_the_range_is_warned_of_in_pythons_words() -> None:

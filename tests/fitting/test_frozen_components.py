@@ -173,6 +173,8 @@ def test_a_job_freezes_components_of_the_model_it_starts_from(tmp_path: Path) ->
             "initialisation: {model: m}",
             "numbers of components, from 0 to 2",
         ),
+        ("freeze: [1.0]", "initialisation: {model: m}", "freeze"),
+        ("freeze: [1]", "initialisation: {model: m}\nadapt: {relevance: 9}", "contradicts adapt"),
         ("freeze: [1, 1]", "initialisation: {model: m}", "more than once"),
         (
             "freeze: [1], covariance_type: tied",
@@ -192,6 +194,17 @@ def test_a_job_file_that_freezes_what_it_cannot_is_refused(
         "output: {path: run}\n"
     )
     with pytest.raises(JobFileError, match=told):
+        load_job(path)
+
+
+@pytest.mark.parametrize("k", ["[3]", "{from: 3, to: 3}"])
+def test_a_list_of_one_number_is_that_number(tmp_path: Path, k: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        f"data: {{path: rows.zarr}}\nmodel: {{n_components: {k}, freeze: [3]}}\n"
+        "initialisation: {model: m}\noutput: {path: run}\n"
+    )
+    with pytest.raises(JobFileError, match=r"model.freeze.*from 0 to 2"):
         load_job(path)
 
 

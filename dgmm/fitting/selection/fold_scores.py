@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.errors import ComponentError
@@ -30,14 +31,17 @@ def scored_folds(
     """
     whole, *others = parts
     models: dict[ModelKey, list[FoldModel]] = {}
+    failed: dict[str, str] = {}
     for model in whole.begun:
         found = [_fold_model(maker, part, model, candidates) for part in others]
-        known = [one for one in found if one is not None]
+        known = [one for one in found if isinstance(one, FoldModel)]
         if len(known) == len(found):
             models[key_of(model.settings)] = known
             continue
+        fold, reason = next((i, one) for i, one in enumerate(found) if isinstance(one, str))
+        failed[model.settings.name] = f"without fold {fold}: {reason}"
         maker.listener.warning(
-            f"{model.settings.name} could not be fitted without fold {found.index(None)}: its "
+            f"{model.settings.name} could not be fitted without fold {fold}: its "
             "held-out log-likelihood is not known, and it is not compared"
         )
     if not models:
@@ -48,24 +52,25 @@ def scored_folds(
     prepared = whole.begun[0].prepared
     summary = prepared.summary
     maker.listener.stage("held out", f"{len(models)} models on the rows of {folds.n_folds} folds")
-    return held_out(
+    scored = held_out(
         *(maker.dataset, maker.executor, models, folds),
         missing=MissingPolicy.after_summary(summary.n_dropped, summary.n_partial),
         n_dropped=summary.n_dropped,
         counts_are_rows=prepared.problem.counts_are_rows,
         of_pass=maker.progress.of_pass,
     )
+    return replace(scored, failed=failed)
 
 
 def _fold_model(
     maker: Starter, part: Part, model: ModelStart, candidates: Sequence[FitCandidate]
-) -> FoldModel | None:
-    """A model without one fold; None where it could not be fitted."""
+) -> FoldModel | str:
+    """A model without one fold, or why it could not be fitted."""
     own = next((b for b in part.begun if b.settings.name == model.settings.name), None)
     if own is None:
-        return None
+        return part.failed[model.settings.name]
     best = part.best(own, candidates)
     if best.outcome is not None and not best.outcome.is_usable:
-        return None
+        return f"{best.outcome.name}: {best.outcome.value}"
     fitted = fitted_model(maker.dataset, own.prepared, best)
     return FoldModel(fitted, own.prepared.backend)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,10 +62,13 @@ class HeldOut:
         What tells them apart, in the order of the sums.
     sums
         Over all rows.
+    failed
+        Why models that could not be fitted without one of the folds are not among them, by name.
     """
 
     models: tuple[ModelKey, ...]
     sums: HeldOutSums
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     def mean(self, model: ModelKey) -> float:
         """Log-likelihood of a row that a model has not seen, nats; NaN where it is not known."""

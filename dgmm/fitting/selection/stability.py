@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import SelectedRows
+from dgmm.data.weight_kind import WeightKind
 from dgmm.data.weighted_dataset import WeightedDataset
 from dgmm.errors import DgmmError
 from dgmm.events import SilentListener
@@ -52,10 +53,13 @@ class Stability:
         no such component, or could not be fitted.
     n_rows
         Rows that were labelled.
+    failed
+        Why halves could not be fitted, each reason once.
     """
 
     jaccard: Array
     n_rows: int
+    failed: tuple[str, ...] = ()
 
     @property
     def means(self) -> Array:
@@ -78,6 +82,8 @@ class Stability:
         found = f"component {j} has a Jaccard coefficient of {value:.2f} between halves of the rows"
         if self.is_stable:
             return f"stable: the least stable {found}"
+        if self.failed:
+            return f"a half could not be fitted: {'; '.join(self.failed)}"
         n = int((self.means < STABLE).sum())
         return (
             f"{n} of {len(self.means)} components are not found again in other rows: {found}, "
@@ -92,6 +98,7 @@ def stability(
     settings: FitSettings,
     here: Executor,
     n_splits: int = SPLITS,
+    kind: WeightKind = "importance",
 ) -> Stability:
     """Fit halves of the rows, and compare their components.
 
@@ -110,39 +117,45 @@ def stability(
         Runs tasks in this process, where the rows are.
     n_splits
         Splits into halves, at least 1.
+    kind
+        What weights mean; counts stay counts in the halves.
     """
     if len(rows) > _MOST_ROWS:
         places = np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.intp)
         rows, weights = rows[places], None if weights is None else weights[places]
     w = np.ones(len(rows)) if weights is None else weights
     own = _labels(model, rows)
-    found = np.zeros((n_splits, model.n_components))
+    found, failed = np.zeros((n_splits, model.n_components)), dict[str, None]()
     for split in range(n_splits):
         order = stream(Stage.STABILITY, settings.seed, split).permutation(len(rows))
         halves = order[: len(rows) // 2], order[len(rows) // 2 :]
-        labels = [_labels_of_half(np.sort(half), rows, weights, settings, here) for half in halves]
-        found[split] = _found_again(own, labels, w, model.n_components)
-    return Stability(found, len(rows))
+        labels = list[NDArray[np.int32]]()
+        for half in halves:
+            part = _part(np.sort(half), rows, weights, kind)
+            try:
+                labels.append(_labels(_fitted(part, settings, here), rows))
+            except DgmmError as error:
+                failed[str(error)] = None
+        if len(labels) == len(halves):
+            found[split] = _found_again(own, labels, w, model.n_components)
+    return Stability(found, len(rows), tuple(failed))
 
 
-def _labels_of_half(
-    half: NDArray[np.intp],
-    rows: NDArray[Any],
-    weights: Array | None,
-    settings: FitSettings,
-    here: Executor,
-) -> NDArray[np.int32] | None:
-    """Labels of all rows by a mixture that was fitted to a half of them; None where it fails."""
-    dataset: Dataset = ArrayDataset(rows[half])
-    if weights is not None:
-        dataset = WeightedDataset(dataset, ArrayDataset(weights[half][:, None]), "importance")
+def _part(
+    half: NDArray[np.intp], rows: NDArray[Any], weights: Array | None, kind: WeightKind
+) -> Dataset:
+    """Some of the rows, with their weights."""
+    dataset = ArrayDataset(rows[half])
+    if weights is None:
+        return dataset
+    return WeightedDataset(dataset, ArrayDataset(weights[half][:, None]), kind)
+
+
+def _fitted(part: Dataset, settings: FitSettings, here: Executor) -> MixtureModel:
+    """A mixture of half of the rows; raises what `fit` raises."""
     method = "kmeans" if settings.method == "given" else settings.method
     own = replace(settings, method=method, freeze=())  # what is held would be alike in any rows
-    try:
-        fitted = fit(dataset, here, own, SilentListener())
-    except DgmmError:
-        return None
-    return _labels(fitted.model, rows)
+    return fit(part, here, own, SilentListener()).model
 
 
 def _labels(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.int32]:
@@ -154,12 +167,10 @@ def _labels(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _found_again(
-    own: NDArray[np.int32], labels: Sequence[NDArray[np.int32] | None], weights: Array, k: int
+    own: NDArray[np.int32], labels: Sequence[NDArray[np.int32]], weights: Array, k: int
 ) -> Array:
     """The Jaccard coefficient (k,) of the pair that each component of the mixture is matched to."""
     first, second = labels
-    if first is None or second is None:
-        return np.zeros(k)
     coefficients = jaccard(first, second, weights)
     partner = matched(coefficients)
     found = np.zeros(k)

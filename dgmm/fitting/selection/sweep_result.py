@@ -79,7 +79,7 @@ class Sweep:
     begun, candidates
         Starts of all models, and where EM led from them.
     failed
-        Why the others could not, by name.
+        Why the others could not, or not without one of the folds, by name.
     choice
         Which was chosen, and why.
     n_rows
@@ -142,6 +142,8 @@ def conclude(
             listener.warning(f"{one.settings.name} cannot be fitted: {best.outcome.value}")
             continue
         swept.append(_swept(dataset, one, best, n_rows))
+        if held_out is not None and (reason := held_out.failed.get(one.settings.name)):
+            failed[one.settings.name] = reason
         if (n_left := swept[-1].scored.n_left) is not None:
             listener.warning(
                 f"{one.settings.name} has lost components, {n_left} are left: it is compared as a "

@@ -114,6 +114,35 @@ def test_a_constant_feature_and_a_first_block_without_whole_rows_are_no_obstacle
     np.testing.assert_allclose(begun.means_init, means, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("kind", "factor"), [("counts", 1.0), ("importance", 1e-3)])
+def test_weights_of_rows_count_in_the_start(kind: str, factor: float) -> None:
+    X, truth = rows()
+    w = np.random.default_rng(1).integers(0, 4, N)
+    begun = GaussianMixture.from_labels(
+        X, truth, sample_weight=factor * w, weight_kind=kind, reg_covar=0.0, reg_covar_relative=0.0
+    )
+    weights, means, covariances = moments(np.repeat(X, w, axis=0), np.eye(K)[np.repeat(truth, w)])
+    np.testing.assert_allclose(begun.weights_init, weights, rtol=1e-10)
+    np.testing.assert_allclose(begun.means_init, means, rtol=1e-10)
+    np.testing.assert_allclose(np.linalg.inv(begun.precisions_init), covariances, rtol=1e-8)
+    with pytest.raises(DataError, match="sample_weight has shape"):
+        GaussianMixture.from_labels(X, truth, sample_weight=w[:5])
+
+
+def test_sorted_rows_have_the_regularisation_of_all(tmp_path: Path) -> None:
+    """Blocks of one class each, the first of least spread: the share is of all rows' variance."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(K), 300)
+    X = (truth[:, None] - 1) * 50.0 + rng.normal(size=(900, 2)) * 10.0 ** (truth[:, None] - 2)
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=X, chunks=(300, 2))
+    mixed = rng.permutation(900)
+    found = [
+        GaussianMixture.from_labels(rows, labels, reg_covar_relative=1e-3).precisions_init
+        for rows, labels in ((str(tmp_path / "rows.zarr"), truth), (X[mixed], truth[mixed]))
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-9 * np.abs(found[0]).max())
+
+
 def stored(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     X, truth = rows()
     group = zarr.open_group(str(folder / "data.zarr"), mode="w")
@@ -192,6 +221,13 @@ def test_more_classes_than_components_are_named(tmp_path: Path) -> None:
     stored(tmp_path)
     with pytest.raises(DataError, match=r"has 3 classes \(0, 1, 2\), and model.n_components is 2"):
         run_job(job(tmp_path / "d", tmp_path / "run", **options(tmp_path, 2)), SilentListener())
+
+
+def test_several_models_have_no_start_at_labels(tmp_path: Path) -> None:
+    keys = options(tmp_path)
+    keys["model"]["n_components"] = [2, 3]
+    with pytest.raises(DataError, match=r"initialisation.method is labels.* there are 2"):
+        run_job(job(tmp_path / "d", tmp_path / "run", **keys), SilentListener())
 
 
 @pytest.mark.parametrize(

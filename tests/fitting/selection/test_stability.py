@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.fit import fit
+from dgmm.fitting.fit import Fit, fit
 from dgmm.fitting.selection.stability import Stability, jaccard, matched, stability
 from dgmm.fitting.settings import FitSettings
 
@@ -99,6 +99,27 @@ def test_a_half_that_cannot_be_fitted_leaves_no_component_stable() -> None:
         one = stability(model, X, None, settings, executor)
     assert (one.jaccard == 0.0).all()
     assert not one.is_stable
+    assert len(one.failed) == 1
+    assert one.describe() == f"a half could not be fitted: {one.failed[0]}"
+    assert "15 rows" in one.failed[0]
+
+
+def test_counts_stay_counts_in_the_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that stand for 3 each are 3 rows each: as importances they would be 1."""
+    X, seen = separated(600), list[object]()
+    settings = FitSettings(6, n_sample_starts=4)
+    with ThreadExecutor(1) as executor:
+        model = fit(ArrayDataset(X), executor, settings, QUIET).model
+
+        def watched(dataset: object, *others: object) -> Fit:
+            one: Fit = fit(dataset, *others)  # type: ignore[arg-type]
+            seen.append((one.weights.kind, one.weights.rows_represented))  # type: ignore[union-attr]
+            return one
+
+        monkeypatch.setattr("dgmm.fitting.selection.stability.fit", watched)
+        weights = np.full(len(X), 3.0)
+        assert stability(model, X, weights, settings, executor, 1, "counts").is_stable
+    assert seen == [("counts", 900.0)] * 2
 
 
 def test_components_are_matched_so_that_the_sum_is_largest() -> None:
