@@ -377,3 +377,83 @@ def test_an_estimator_takes_no_row_without_a_class_and_scores_by_weight() -> Non
         given = np.array([lacking, *y[1:]], object if lacking is None else float)
         with pytest.raises(DataError, match="y has rows without a class"):
             GaussianMixtureClassifier().fit(X, given)
+
+
+@pytest.fixture(scope="module")
+def lacking(data: Path) -> NDArray[np.float64]:
+    """Rows that lack a tenth of their values, and a few that lack all; beside the whole ones."""
+    X = _rows()[0]
+    X[np.random.default_rng(1).random(X.shape) < 0.1] = np.nan
+    X[5] = np.nan
+    store = zarr.open_group(str(data / "rows.zarr"), mode="a")
+    store.create_array("lacking", data=X, chunks=(2000, D))
+    return X
+
+
+def test_incomplete_rows_that_are_dropped_are_neither_fitted_nor_compared(
+    data: Path, lacking: NDArray[np.float64], tmp_path: Path
+) -> None:
+    own = {"array": "lacking", "missing": "drop", "groups": "group"}
+    run_job(_job(data, tmp_path / "run", data=own, classes={"folds": 2}), QUIET)
+    _, classes, groups = _rows()
+    complete, known = ~np.isnan(lacking).any(axis=1), np.arange(N) % 100 != 0
+    fitted = complete & known
+    outputs: Any = zarr.open_group(str(tmp_path / "run" / "outputs.zarr"), mode="r")
+    posteriors = outputs["class_posteriors"][:]
+    expected = _log_posteriors(lacking[complete], lacking[fitted], classes[fitted])
+    np.testing.assert_allclose(posteriors[complete], np.exp(expected), atol=1e-6)
+    assert (outputs["classes"][:] == -1).tolist() == (~complete).tolist()
+    assert np.isnan(posteriors[~complete]).all()
+    found = _record(tmp_path / "run")["classification"]
+    assert [c["rows"] for c in found["classes"]] == np.bincount(classes[fitted]).tolist()
+    assert found["all_rows"]["rows"] == found["held_out"]["rows"] == fitted.sum()
+    with (tmp_path / "run" / "groups.csv").open() as file:
+        counted = {int(line["group"]): int(line["rows"]) for line in csv.DictReader(file)}
+    assert counted == dict(enumerate(np.bincount(groups[complete], minlength=600).tolist()))
+
+
+def test_incomplete_rows_are_predicted_by_the_marginal_densities_of_what_they_have(
+    data: Path, lacking: NDArray[np.float64], tmp_path: Path
+) -> None:
+    own = {"array": "lacking", "missing": "marginalise"}
+    sections: dict[str, Any] = {"data": own, "model": {"tol": 1e-3}, "classes": {"folds": 2}}
+    run_job(_job(data, tmp_path / "run", **sections), QUIET)
+    classifier, has = load_classifier(tmp_path / "run"), ~np.isnan(lacking)
+    joint = np.full((N, 3), np.nan)
+    for pattern in np.unique(has[has.any(axis=1)], axis=0):
+        rows = (has == pattern).all(axis=1)
+        for c, one in enumerate(classifier.mixtures):
+            covariance = one.covariances[0][np.ix_(pattern, pattern)]
+            density = multivariate_normal(one.means[0][pattern], covariance)
+            joint[rows, c] = density.logpdf(lacking[np.ix_(rows, pattern)])
+    joint += classifier.log_priors
+    some = has.any(axis=1)
+    expected = np.exp(joint[some] - np.logaddexp.reduce(joint[some], axis=1, keepdims=True))
+    outputs: Any = zarr.open_group(str(tmp_path / "run" / "outputs.zarr"), mode="r")
+    np.testing.assert_allclose(outputs["class_posteriors"][:][some], expected, atol=1e-6)
+    assert (outputs["classes"][:] >= 0).tolist() == some.tolist()
+    _, classes, _ = _rows()
+    counted = (np.arange(N) % 100 != 0) & some
+    found = _record(tmp_path / "run")["classification"]
+    assert [c["rows"] for c in found["classes"]] == np.bincount(classes[counted]).tolist()
+    assert found["all_rows"]["rows"] == found["held_out"]["rows"] == counted.sum()
+    hits = joint[counted].argmax(axis=1) == classes[counted]
+    assert found["all_rows"]["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
+    # The fit is that of all values: EM's fixed point, the mean of expected values.
+    for c, one in enumerate(classifier.mixtures):
+        mine = lacking[counted & (classes == c)]
+        filled = np.array([_expected(row, one.means[0], one.covariances[0]) for row in mine])
+        np.testing.assert_allclose(filled.mean(axis=0), one.means[0], atol=0.005)
+
+
+def _expected(
+    row: NDArray[np.float64], mean: NDArray[Any], covariance: NDArray[Any]
+) -> NDArray[np.float64]:
+    """A row with the expected values of what it lacks, given the rest."""
+    gap, has = np.isnan(row), ~np.isnan(row)
+    if not gap.any():
+        return row
+    found = row.copy()
+    given = np.linalg.solve(covariance[np.ix_(has, has)], row[has] - mean[has])
+    found[gap] = mean[gap] + covariance[np.ix_(gap, has)] @ given
+    return found
