@@ -24,6 +24,7 @@ from dgmm.ingest.label_vectors import CODES, write_codes, written_names
 from dgmm.job.deliveries import source_of
 from dgmm.job.directory import RunDirectory
 from dgmm.job.identity import is_file
+from dgmm.job.planned_classes import PlannedClasses
 from dgmm.storage.retry import retry_budget
 
 #: Codes of classes and groups in a run directory.
@@ -52,6 +53,11 @@ class JobLabels:
     path: str
     classes: tuple[Name, ...]
     groups: tuple[Name, ...] | None
+
+    def planned(self, n_folds: int = 0) -> PlannedClasses:
+        """Their numbers, for a plan."""
+        n_groups = 0 if self.groups is None else len(self.groups)
+        return PlannedClasses(len(self.classes), n_folds, n_groups)
 
     def beside(self, rows: Dataset, job: Job) -> ClassedDataset:
         """The rows with their codes."""

@@ -94,7 +94,7 @@ def _scored(
     recording.stage("labels", f"{len(classifier.names)} classes of the classifier")
     labels = labels_of(job, stored, directory, classifier.names)
     recording.end_stage()
-    plan = plan_for(job, stored, model, n_mixtures=classifier.n_classes)
+    plan = plan_for(job, stored, model, labels.planned())
     with run_resources(
         job, directory, recording, plan, inputs.fingerprint, accept_versions=accept_versions
     ) as work:

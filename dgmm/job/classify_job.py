@@ -102,7 +102,7 @@ def _fitted_and_scored(
     recording.stage("labels", f"data.classes {job.data.classes}")
     labels = labels_of(job, dataset, directory)
     recording.end_stage()
-    plan = plan_for(job, dataset, n_mixtures=len(labels.classes) * (job.classes.folds + 1))
+    plan = plan_for(job, dataset, classes=labels.planned(job.classes.folds))
     with run_resources(
         job, directory, recording, plan, inputs.fingerprint, accept_versions=accept_versions
     ) as work:

@@ -57,6 +57,8 @@ class Plan:
         What a model of an earlier run is read against, in words; empty where none is.
     comparison
         What comparing methods takes, in words; empty where none are.
+    classes
+        Of a job that classifies how many classes are counted, in words; empty for others.
     """
 
     shape: tuple[int, int]
@@ -80,6 +82,7 @@ class Plan:
     inference: str = ""
     monitor: str = ""
     comparison: str = ""
+    classes: str = ""
 
     @property
     def n_places(self) -> int:

@@ -40,6 +40,7 @@ def plan_table(plan: Plan) -> str:
         f"{plan.n_passes:,} passes at most"
     )
     lines += [f"{'' if i else 'models':<10}{text}" for i, text in enumerate(plan.models)]
+    lines += [f"classes   {plan.classes}"] if plan.classes else []
     lines += _prepared(plan)
     missing = plan.missing.replace("\n", f"\n{'':<10}")
     lines += [f"missing   {missing}"] if missing else []

@@ -11,7 +11,6 @@ from dgmm.config.earlier_model import LAST
 from dgmm.data.source_dataset import SourceDataset
 from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
-from dgmm.data.transforms.asked_step import RESIDUAL
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
 from dgmm.fitting.comparison.comparing import COST
@@ -27,17 +26,16 @@ from dgmm.job.fit_settings import FIRST_METHOD
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
 from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
+from dgmm.job.planned_classes import PlannedClasses
+from dgmm.job.planned_outputs import output_chunk_bytes, output_row_bytes
 from dgmm.job.planned_passes import models_text, reads, reads_of_start
 from dgmm.job.preparing_plan import Preparation
-from dgmm.job.stages import open_data, product_names, residual_products, rows_for_model
+from dgmm.job.stages import open_data, rows_for_model
 from dgmm.mixture.covariance import family_named
 from dgmm.model.classifier_files import classifier_at, load_classifier
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.reduction.blocks import BlockGrid
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.runtime.machine import available_memory, free_memory
-from dgmm.scoring.output_registry import ROW_OUTPUTS, row_output
-from dgmm.scoring.scoring_pass import chunk_blocks, responsibilities_chunk_rows
 
 
 @limited_thread()
@@ -50,39 +48,49 @@ def plan_job(job: Job, *, count_missing: bool = False) -> Plan:
     if path is not None and classifier_at(path) is not None:
         classifier = load_classifier(path)
         first = classifier.mixtures[0]
-        return plan_for(job, open_data(job, first), first, classifier.n_classes)
+        groups = None if job.data.groups else 0
+        classes = PlannedClasses(classifier.n_classes, n_groups=groups)
+        return plan_for(job, open_data(job, first), first, classes)
     model = None if path is None else applied_model(job)
     dataset = open_data(job, model)
     if model is not None:
         rows_for_model(job, dataset, model)
     found = missing_values(job, dataset, look=count_missing)
-    return replace(plan_for(job, dataset, model), missing=found)
+    unread = PlannedClasses.unread(job) if job.task == "classify" else None
+    return replace(plan_for(job, dataset, model, unread), missing=found)
 
 
 def plan_for(
-    job: Job, dataset: StoredDataset, model: MixtureModel | None = None, n_mixtures: int = 1
+    job: Job,
+    dataset: StoredDataset,
+    model: MixtureModel | None = None,
+    classes: PlannedClasses | None = None,
 ) -> Plan:
     """Plan a job whose data are open; `auto` takes the workers or threads that memory allows.
 
-    `n_mixtures` are fitted, or applied, in the same passes: one for each class, and fold.
+    Mixtures of `classes` are fitted, or applied, in the same passes: one for each class, and fold.
     """
     n_workers, threads = _places(job)
-    plan = _in_groups(job, dataset, model, (n_workers, threads), n_mixtures)
+    plan = _in_groups(job, dataset, model, (n_workers, threads), classes)
     while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
         n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
-        plan = _in_groups(job, dataset, model, (n_workers, threads), n_mixtures)
+        plan = _in_groups(job, dataset, model, (n_workers, threads), classes)
     return plan
 
 
 def _in_groups(
-    job: Job, dataset: StoredDataset, model: MixtureModel | None, places: tuple[int, int], n: int
+    job: Job,
+    dataset: StoredDataset,
+    model: MixtureModel | None,
+    places: tuple[int, int],
+    classes: PlannedClasses | None,
 ) -> Plan:
     """With as few groups of models as memory allows; no result depends on their number."""
     n_groups, most = 1, max(len(job.models), 1)
-    plan = _plan(job, dataset, model, *places, n_groups, n)
+    plan = _plan(job, dataset, model, *places, n_groups, classes)
     while not plan.fits and n_groups < most:
         n_groups = min(2 * n_groups, most)
-        plan = _plan(job, dataset, model, *places, n_groups, n)
+        plan = _plan(job, dataset, model, *places, n_groups, classes)
     return plan
 
 
@@ -93,11 +101,14 @@ def _plan(
     n_workers: int,
     threads: int,
     n_groups: int,
-    n_mixtures: int,
+    classes: PlannedClasses | None,
 ) -> Plan:
     n_threads = max(n_workers, 1) * threads
     work, n_groups = _all_work(job, dataset, model, n_threads, n_groups)
-    work = replace(work, n_candidates=work.n_candidates * n_mixtures)
+    if classes is not None:
+        n_candidates = work.n_candidates * classes.n_mixtures
+        chunk = classes.output_chunk_bytes(job, dataset.grid)
+        work = replace(work, n_candidates=n_candidates, output_chunk_bytes=chunk)
     driver = driver_terms(
         work,
         hierarchical=job.initialisation.method == "hierarchical",
@@ -114,11 +125,9 @@ def _plan(
         preparation = replace(preparation, task=larger)
     if preparation is not None:
         driver.append(preparation.driver)
-    steps = None if model is None else model.preprocess
-    flagged = job.anomaly_rule.value is not None
-    names = product_names(job, anomaly=flagged, steps=steps)
-    sizes = work.n_components, dataset.n_features
-    row_bytes = sum(row_output(name).row_bytes(*sizes) for name in names)
+    if classes is not None:
+        task = (*task, *classes.task_terms(work))
+        driver += classes.driver_terms()
     return Plan(
         shape=(dataset.n_samples, dataset.n_features),
         dtype=str(dataset.dtype),
@@ -129,7 +138,7 @@ def _plan(
         driver=tuple(driver),
         memory_limit=_memory_limit(job, n_workers),
         cache_limit=_cache_limit(job, n_workers),
-        output_bytes=row_bytes * dataset.n_samples,
+        output_bytes=output_row_bytes(job, dataset, work, model, classes) * dataset.n_samples,
         n_passes=1 if model is not None else reads(job, n_groups),
         is_elsewhere=_is_elsewhere(job),
         preparation=preparation,
@@ -139,6 +148,7 @@ def _plan(
         inference=_inference(job, model),
         monitor=monitor_text(job),
         comparison=COST if job.comparison else "",
+        classes="" if classes is None else classes.text,
     )
 
 
@@ -254,7 +264,7 @@ def _work(
         n_candidates=m.n_init * effort.n_begun * job.fits_of_a_model,
         n_tasks=tasks_of_a_pass(n_threads, grid),
         sample_rows=min(rows, dataset.n_samples),
-        output_chunk_bytes=_output_chunk_bytes(job, grid, k, model),
+        output_chunk_bytes=output_chunk_bytes(job, grid, k, model),
         start_candidates=_most(EXPECTED_CANDIDATES * k) if reads_of_start(job) else 0,
         marginalises=job.data.missing == "marginalise",
         n_most_anomalous=job.anomalies.top or 0,
@@ -284,22 +294,3 @@ def _sizes(job: Job, k: int, covariance_type: str) -> FitSettings:
 def _most(expected: int) -> int:
     """What a sum of independent draws with that mean stays below, by five standard deviations."""
     return expected + 5 * math.isqrt(expected) + 6
-
-
-def _output_chunk_bytes(job: Job, grid: BlockGrid, k: int, model: MixtureModel | None) -> int:
-    """A chunk of every array with one value per row; of posteriors a block and what is written."""
-    steps = None if model is None else model.preprocess
-    outputs = [row_output(name) for name in product_names(job, anomaly=True, steps=steps)]
-    sizes, residuals = (k, grid.n_features), residual_products(job, steps)
-    flat = sum(
-        o.row_bytes(*sizes) for n, o in ROW_OUTPUTS.items() if not o.is_wide and n != RESIDUAL
-    )
-    flat += sum(row_output(name).row_bytes(*sizes) for name in residuals)
-    chunk = chunk_blocks(grid) * grid.rows_per_block * flat
-    chunk += 2 * grid.rows_per_block * 8 * len(residuals)  # of a block, read and beside its rows
-    if any(output.needs_posteriors for output in outputs):
-        chunk += grid.rows_per_block * k * 4
-    imputed = sum(output.row_bytes(*sizes) for output in outputs if output.is_per_feature)
-    chunk += grid.rows_per_block * 2 * imputed  # a block, and what is written of it
-    wide = sum(output.row_bytes(*sizes) for output in outputs if output.is_per_component)
-    return chunk + responsibilities_chunk_rows(grid, k) * wide

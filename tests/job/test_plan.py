@@ -16,7 +16,9 @@ from dgmm.fitting.initialisation.hierarchical import MAX_ROWS
 from dgmm.job import plan_job, plan_table
 from dgmm.job.memory_plan import WARD_ROWS, WORKER_BASE
 from dgmm.job.plan_table import require_memory
-from dgmm.job.stages import cluster_settings
+from dgmm.job.planned_classes import PlannedClasses
+from dgmm.job.planning import plan_for
+from dgmm.job.stages import cluster_settings, open_data
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +232,50 @@ def test_wards_distances_are_planned_for_as_many_rows_as_there_are_components(tm
     m = min(max(MAX_ROWS, k), 20_000)
     assert term(plan, "Ward's distances") >= 2 * 8 * m * (m - 1) // 2  # SciPy's, and its copy
     assert WARD_ROWS == MAX_ROWS
+
+
+def test_a_plan_of_classes_tells_that_their_number_is_not_known_yet(tmp_path, data):
+    own = {"task": "classify", "data": {"classes": "y.npy", "groups": "g.npy"}}
+    text = plan_table(plan_job(job(data, tmp_path / "run", classes={"folds": 3}, **own)))
+    assert (
+        "classes   their number is known once labels are read: counted are 2, each without 3 "
+        in text
+    )
+    assert "outputs grow with classes and groups; memory is checked again" in text
+    assert "responsibilities" not in text
+    plain = plan_job(job(data, tmp_path / "run"))
+    fewest = plan_job(job(data, tmp_path / "run", task="classify", data={"classes": "y.npy"}))
+    assert term(fewest, "statistics") == 2 * term(plain, "statistics")
+
+
+def test_statistics_posteriors_chunks_and_outputs_grow_with_classes_that_are_known(tmp_path, data):
+    def planned(n_classes: int, **output):
+        own = {"task": "classify", "data": {"classes": "y.npy"}, "output": output}
+        asked = job(data, tmp_path / "run", **own)
+        return plan_for(asked, open_data(asked), classes=PlannedClasses(n_classes))
+
+    few, many = planned(10), planned(100)
+    for name in ("statistics", "posteriors of classes"):
+        assert term(many, name) == 10 * term(few, name)
+    # int32, float32, float64 and a float32 for each class.
+    assert few.output_bytes == 40_000 * (16 + 4 * 10)
+    assert many.output_bytes == 40_000 * (16 + 4 * 100)
+    assert planned(100, class_posteriors=False).output_bytes == 40_000 * 16
+    grown = term(many, "output chunk") - term(few, "output chunk")
+    assert grown >= 2 * 4 * 90 * few.shape[0] // few.n_blocks
+    assert "classes   100: 100 mixtures in every pass" in plan_table(many)
+
+
+def test_sums_of_groups_are_in_the_plan_twice_with_folds(tmp_path, data):
+    def sums(n_classes: int, n_folds: int, n_groups: int) -> int:
+        own = {"task": "classify", "data": {"classes": "y.npy", "groups": "g.npy"}}
+        asked = job(data, tmp_path / "run", **own)
+        classes = PlannedClasses(n_classes, n_folds, n_groups)
+        plan = plan_for(asked, open_data(asked), classes=classes)
+        found = [t.n_bytes for t in plan.driver if t.name == "sums of groups"]
+        return sum(found)
+
+    assert sums(20, 0, 0) == 0
+    assert sums(20, 0, 5000) >= 5000 * 20 * 8
+    assert sums(20, 0, 10_000) == 2 * sums(20, 0, 5000)
+    assert sums(20, 3, 5000) == 2 * sums(20, 0, 5000)
