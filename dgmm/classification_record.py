@@ -62,7 +62,7 @@ class GroupsRecord(TypedDict, total=False):
 
 
 class ShrinkageRecord(TypedDict):
-    """What is added to variances because classes have few rows: a share of each feature's.
+    """A share of each feature's variance, added to all because classes or components have few rows.
 
     `held_out`: mean log-likelihood of held-out rows of the sample at each share that was tried,
     null where a mixture could not be fitted.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
 from dgmm.anomaly_record import Anomaly, AnomalyTable
-from dgmm.classification_record import Classification
+from dgmm.classification_record import Classification, ShrinkageRecord
 from dgmm.comparison_record import ComparisonRecord
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
@@ -232,6 +232,7 @@ class RunRecord(FirstRecord, total=False):
     comparison: ComparisonRecord
     inference: InferenceRecord
     noise: NoiseRecord
+    shrinkage: ShrinkageRecord
     restarts: list[dict[str, Any]]
     starts: list[dict[str, Any]]
     repeated_values: list[dict[str, Any]]

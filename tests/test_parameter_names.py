@@ -315,7 +315,7 @@ def test_storage_that_fails_tells_to_call_again(tmp_path, monkeypatch):
     ("parameters", "rows", "words"),
     [
         ({"max_iter": 1, "tol": 0}, X, "raise max_iter or tol"),
-        ({}, X[280:320], "Lower n_components, or choose a simpler covariance_type"),
+        ({}, X[280:320], 'covariance_type, or set reg_covar_relative="held_out"'),
         ({}, np.where(X > 7, 7, X), 'write NaN there and set missing="drop"'),
     ],
 )

@@ -25,7 +25,6 @@ from dgmm.data.summary.uniform_sample import Candidates, SamplePart
 from dgmm.data.summary.weight_summary import PartialWeights, RowOfWeight, WeightSummary
 from dgmm.data.summary.weight_sums import WeightSums
 from dgmm.errors import DataError
-from dgmm.fitting.classes.shrinkage import Shrinkage
 from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.drift.drift_pass import DriftStatistics
 from dgmm.fitting.em.acceleration import Cycle
@@ -40,6 +39,7 @@ from dgmm.fitting.sample_trials import Selection, Trial
 from dgmm.fitting.selection.fold_preparation import FoldCounts
 from dgmm.fitting.selection.held_out_sums import HeldOutSums, OpenGroup
 from dgmm.fitting.selection.stability import Stability
+from dgmm.fitting.shrinkage import Shrinkage
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.noise import Noise

@@ -1,4 +1,4 @@
-"""Checks of what is estimated: priors, and noise beside the Gaussians."""
+"""Checks of what is estimated: priors, noise beside the Gaussians, and what variances gain."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def inference_problems(parsed: ParsedYaml) -> Iterator[Problem]:
     """Yield what contradicts the inference that a job asks for."""
     yield from _prior(parsed)
     yield from _noise(parsed)
+    yield from _share(parsed)
 
 
 def _section(parsed: ParsedYaml, name: str) -> Mapping[str, Any]:
@@ -52,3 +53,23 @@ def _noise(parsed: ParsedYaml) -> Iterator[Problem]:
     faults += ["data.missing: marginalise; write missing: drop"] * (missing == "marginalise")
     for text in faults * (model.get("noise") is True):
         yield _problem(parsed, ("model", "noise"), f"contradicts {text}, or remove this key")
+
+
+def _share(parsed: ParsedYaml) -> Iterator[Problem]:
+    """A share by held-out rows beside what is not part of their mixtures, or several models."""
+    model, selection = _section(parsed, "model"), _section(parsed, "selection")
+    if model.get("reg_covar_relative") != "held_out":
+        return
+    inference = model.get("inference", "maximum_likelihood")
+    faults = [f"model.inference: {inference}"] * (inference != "maximum_likelihood")
+    faults += ["model.noise: true"] * (model.get("noise") is True)
+    faults += ["model.freeze"] * bool(model.get("freeze"))
+    faults += [
+        f"several values of model.{key}"
+        for key in ("n_components", "covariance_type")
+        if isinstance(model.get(key), list | dict)
+    ]
+    faults += ["selection.stability: true"] * (selection.get("stability") is True)
+    for text in faults:
+        message = f"contradicts {text}; write a number, or remove this key"
+        yield _problem(parsed, ("model", "reg_covar_relative"), message)

@@ -43,9 +43,11 @@ class _MixtureKeys(Settings):
     reg_covar: NotNegative = 0.0
     """Added to the diagonal of every covariance, in the data's units squared."""
     reg_covar_relative: AutoShare = "auto"
-    """Share of each feature's robust variance added to the diagonal of every covariance. `auto` is
-    1e-6; for `task: classify`, where a class has fewer than ten rows for each free parameter and
-    neither `reg_covar` nor `inference` is given, it is chosen by held-out rows of the sample."""
+    """Share of each feature's robust variance added to the diagonal of every covariance. `held_out`
+    is the share, 1e-6 to 0.3, that held-out rows of the sample prefer, where there are fewer than
+    ten for each free parameter and the sample is all of them, and 1e-6 elsewhere. `auto` is 1e-6;
+    for `task: classify`, where a class has so few rows and neither `reg_covar` nor `inference` is
+    given, it is `held_out`."""
     acceleration: Literal["squarem", "none"] = "squarem"
     """Fewer EM passes: `squarem` tries longer steps and takes back what does not help."""
     on_collapse: Literal["reseed", "drop"] = "reseed"

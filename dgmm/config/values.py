@@ -120,7 +120,7 @@ WHOLE = BeforeValidator(_whole)
 
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
-AutoShare = Literal["auto"] | NotNegative
+AutoShare = Literal["auto", "held_out"] | NotNegative
 Flag = Annotated[bool, Field(strict=True)]
 LocalPath = Annotated[
     str, Field(min_length=1, json_schema_extra={"format": "path"}), AfterValidator(_local_path)

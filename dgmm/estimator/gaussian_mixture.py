@@ -51,10 +51,8 @@ class GaussianMixture(FittedResults, EstimatorBase):
         acceleration the gain still to come is estimated to be less too.
     reg_covar : float
         Added to every variance, in the units of the data squared.
-    max_iter : int
-        Most EM iterations of one start; 0 only initialises.
-    n_init : int
-        Starts; the best one is selected.
+    max_iter, n_init : int
+        Most EM iterations of one start (0 only initialises), and starts; the best is selected.
     init_params : {"kmeans", "k-means++", "random", "random_from_data", "hierarchical", \
 "kmeans_parallel"}
         How the first parameters are found; k-means‖ reads all rows, the others a sample of them.
@@ -72,8 +70,9 @@ class GaussianMixture(FittedResults, EstimatorBase):
         calls of `fit` with a small `max_iter` converge; with other rows it is not.
     verbose, verbose_interval : int
         Without effect; accepted for scikit-learn's sake.
-    reg_covar_relative : float
-        The same as `reg_covar`, as a share of each feature's robust variance.
+    reg_covar_relative : float or "held_out"
+        The same, as a share of each feature's robust variance. "held_out": what held-out rows
+        prefer where there are fewer than ten for each free parameter, else 1e-6.
     acceleration : {"squarem", "none"}
         `squarem` tries longer steps and takes back what does not help; `none` takes EM's own.
     on_collapse : {"reseed", "drop"}
@@ -167,7 +166,7 @@ weight_concentration_prior, weight_concentration_prior_type : optional
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        reg_covar_relative: float = 0.0,
+        reg_covar_relative: float | Literal["held_out"] = 0.0,
         acceleration: Acceleration = "squarem",
         on_collapse: Literal["reseed", "drop"] = "reseed",
         missing: Literal["error", "drop", "marginalise"] = "error",

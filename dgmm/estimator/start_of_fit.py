@@ -11,6 +11,7 @@ from dgmm.estimator import fitted_attributes as fitted
 from dgmm.fitting.fit import StartTransform, UserStart
 from dgmm.fitting.prior_settings import PRIOR_KEYS, TYPE_KEY, PriorSettings
 from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.shrinkage import USUAL_SHARE
 from dgmm.fitting.start_arrays import with_arrays
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
@@ -19,7 +20,7 @@ from dgmm.random_streams import seed_from
 #: Settings of a fit that are no parameters of the estimator, or have another name there.
 _NOT_PARAMETERS = {
     *("method", "seed", "accept_cost", "prior"),
-    *("component_order", "freeze", "shrinkage"),
+    *("component_order", "freeze", "shrinkage", "reg_covar_relative"),
 }
 
 
@@ -32,13 +33,22 @@ def settings_of(mixture: Any) -> FitSettings:
         If one means nothing.
     """
     same = {f.name for f in fields(FitSettings)} - _NOT_PARAMETERS
+    share, is_open = share_of(mixture.reg_covar_relative)
     return FitSettings(
         **{name: getattr(mixture, name) for name in same},
+        reg_covar_relative=share,
+        shrinkage="auto" if is_open else "none",
         method=mixture.init_params,
         seed=seed_from(mixture.random_state),
         accept_cost=True,
         prior=PriorSettings(**{key: getattr(mixture, key) for key in (*PRIOR_KEYS, TYPE_KEY)}),
     )
+
+
+def share_of(asked: Any) -> tuple[Any, bool]:
+    """The number that `reg_covar_relative` is where rows are many, and whether it is left open."""
+    is_open = isinstance(asked, str) and asked == "held_out"
+    return (USUAL_SHARE if is_open else asked), is_open
 
 
 def start_of_fit(

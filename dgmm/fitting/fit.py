@@ -43,6 +43,14 @@ from dgmm.fitting.restarts import (
 )
 from dgmm.fitting.sample_trials import Trial
 from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.shrinkage import (
+    Shrinkage,
+    added_by,
+    can_be_chosen,
+    is_due,
+    shrinkage_of,
+    with_added,
+)
 from dgmm.fitting.weighing import weighed
 from dgmm.model.component_order import order_by_weight
 from dgmm.model.mixture_model import MixtureModel
@@ -62,7 +70,8 @@ class Fit:
     `weights` tells what those of the rows that count were like; None where there are none. Of the
     model's free parameters `n_frozen_parameters` were not estimated. `origins` has the number that
     each component of the model had at the start, and `frozen` what the components that
-    `settings.freeze` names are called in the model.
+    `settings.freeze` names are called in the model. `shrinkage` is what
+    is added to variances because rows are few; None where that was not chosen.
     """
 
     model: MixtureModel
@@ -83,6 +92,7 @@ class Fit:
     n_frozen_parameters: int = 0
     origins: tuple[int, ...] = ()
     frozen: tuple[int, ...] = ()
+    shrinkage: Shrinkage | None = None
 
 
 def fit(
@@ -127,6 +137,9 @@ def fit(
     if (cost := prepared.missing_cost) is not None:
         (listener.warning if cost.is_warned_of else listener.note)(cost.describe())
 
+    shrinkage = None
+    if is_due(prepared, settings):
+        prepared, shrinkage = _shrunk(prepared, settings, executor, listener, progress)
     if settings.freeze and given is not None:
         given = frozen_first(given, settings)
     with in_this_process(executor) as here:
@@ -142,7 +155,27 @@ def fit(
     named = partial(_heard, settings)
     going = Iterations(dataset, executor, prepared, listener, progress, begun.candidates, named)
     going.run(prepared.problem)
-    return concluded(dataset, begun, going.candidates, listener)
+    may_shrink = shrinkage is None and can_be_chosen(prepared, settings)
+    found = concluded(dataset, begun, going.candidates, listener, may_shrink=may_shrink)
+    return replace(found, shrinkage=shrinkage)
+
+
+def _shrunk(
+    prepared: PreparedFit,
+    settings: FitSettings,
+    executor: Executor,
+    listener: Listener,
+    progress: SavedProgress,
+) -> tuple[PreparedFit, Shrinkage]:
+    """The same with what held-out rows prefer added to variances, and warned of."""
+    listener.stage("shrinkage", "what is added to variances, by held-out rows of the sample")
+    with in_this_process(executor) as here:
+        chosen = progress.once("shrinkage", lambda: shrinkage_of(prepared, settings, here))
+    text = chosen.describe("components have")
+    listener.warning(text)
+    added = added_by(prepared, chosen.share, settings.reg_covar)
+    found = with_added(prepared, added)
+    return replace(found, warnings=(*prepared.warnings, text)), chosen
 
 
 def concluded(
@@ -150,8 +183,12 @@ def concluded(
     begun: ModelStart,
     candidates: tuple[FitCandidate, ...],
     listener: Listener,
+    *,
+    may_shrink: bool = False,
 ) -> Fit:
     """The best candidate of a model as its fit; what is noted and warned of is heard.
+
+    `may_shrink` says whether regularisation could have been chosen by held-out rows, and was not.
 
     Raises
     ------
@@ -178,7 +215,10 @@ def concluded(
         events=(*(e for c in candidates for e in _heard(begun.settings, c.events)), *noted),
         warnings=(
             *prepared.warnings,
-            *fit_warnings(*(model, round(prepared.n_rows), _heard(begun.settings, chosen.events))),
+            *fit_warnings(
+                *(model, round(prepared.n_rows), _heard(begun.settings, chosen.events)),
+                may_shrink=may_shrink,
+            ),
             *spike_warnings(model, prepared.summary.sample, prepared.repeated_values),
             *regularised_warnings(
                 model,

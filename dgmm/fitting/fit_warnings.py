@@ -34,7 +34,11 @@ _CHANGES = {
 
 
 def fit_warnings(
-    model: MixtureModel, n_rows: int, events: Iterable[ComponentEvent] = ()
+    model: MixtureModel,
+    n_rows: int,
+    events: Iterable[ComponentEvent] = (),
+    *,
+    may_shrink: bool = False,
 ) -> Iterator[str]:
     """Too few rows, lost components, components of one row, variances beyond float64, in words.
 
@@ -46,8 +50,10 @@ def fit_warnings(
         Rows it was fitted to.
     events
         What happened to its components.
+    may_shrink
+        Whether what is added to variances could be chosen by held-out rows, and was not.
     """
-    yield from _too_few_rows(model, n_rows)
+    yield from _too_few_rows(model, n_rows, may_shrink=may_shrink)
     yield from _lost_components(model, [event for event in events if event.kind in _CHANGES])
     yield from _single_rows(model, n_rows)
     yield from _beyond_float64(model)
@@ -119,7 +125,7 @@ def most_probable(model: MixtureModel, rows: NDArray[Any]) -> NDArray[np.intp]:
     return labels
 
 
-def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
+def _too_few_rows(model: MixtureModel, n_rows: int, *, may_shrink: bool) -> Iterator[str]:
     free = model.n_parameters
     if n_rows >= ROWS_PER_PARAMETER * free:
         return
@@ -127,12 +133,15 @@ def _too_few_rows(model: MixtureModel, n_rows: int) -> Iterator[str]:
     least = model.parameters.family.least_rows(k, d)
     singular = n_rows < least
     alone = f"; below {least:,} regularisation alone makes covariances usable" if singular else ""
+    family = "choose a simpler model.covariance_type"
+    remedies = ["Lower model.n_components", f"or {family}"]
+    if may_shrink:
+        remedies[1:] = [family, "or set model.reg_covar_relative to held_out"]
     yield (
         f"{n_rows:,} rows are too few for the {free:,} free parameters of a mixture of {k} "
         f"{model.covariance_type} covariances of {d} features: expected at least "
         f"{ROWS_PER_PARAMETER * free:,}, {ROWS_PER_PARAMETER} for each{alone}. Its likelihood says "
-        "little of other rows. Lower model.n_components, or choose a simpler "
-        "model.covariance_type"
+        f"little of other rows. {', '.join(remedies)}"
     )
 
 

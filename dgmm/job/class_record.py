@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from dgmm.classification_record import (
     ClassRecord,
     EvaluationRecord,
     GroupsRecord,
+    ShrinkageRecord,
 )
 from dgmm.config import Job
 from dgmm.exit_codes import ExitCode
@@ -74,11 +74,8 @@ def note_fitted(directory: RunDirectory, found: FittedClasses, n_folds: int) -> 
         "passes": found.n_passes,
     }
     if (chosen := found.shrinkage) is not None:
-        held_out = {f"{share:g}": value for share, value in chosen.held_out.items()}
-        directory.record["classification"]["shrinkage"] = {
-            "share": chosen.share,
-            "held_out": {k: v if math.isfinite(v) else None for k, v in held_out.items()},
-        }
+        shrinkage = cast("ShrinkageRecord", chosen.record())
+        directory.record["classification"]["shrinkage"] = shrinkage
     directory.write()
 
 

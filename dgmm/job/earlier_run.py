@@ -190,7 +190,8 @@ def _regularisation(
     if asked.get("inference", "maximum_likelihood") == "map":
         return np.zeros(model.n_features)
     absolute, share = asked.get("reg_covar", 0.0), asked.get("reg_covar_relative", 1e-6)
-    share = 1e-6 if share == "auto" else share
+    if isinstance(share, str):
+        share = (record.get("shrinkage") or {}).get("share", 1e-6)
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(
             float(absolute) / units.scale**2 + float(share) * units.standardised_variance

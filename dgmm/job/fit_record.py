@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from dgmm.classification_record import ShrinkageRecord
 from dgmm.config import Job
 from dgmm.exit_codes import ExitCode
 from dgmm.fitting.em.state import FitCandidate
@@ -63,6 +64,8 @@ def note_fit(directory: RunDirectory, result: Fit) -> None:
         }
     if (noise := result.model.noise) is not None:
         directory.record["noise"] = cast("NoiseRecord", noise.record())
+    if result.shrinkage is not None:
+        directory.record["shrinkage"] = cast("ShrinkageRecord", result.shrinkage.record())
     if (cost := result.missing_cost) is not None:
         directory.record["missing"] = cost.record()
     directory.record |= {

@@ -33,7 +33,10 @@ def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]
     if not job.models:
         raise JobFileError("model.n_components is missing")
     first, *_ = job.models
-    is_auto = m.reg_covar_relative == "auto"
+    is_number = not isinstance(m.reg_covar_relative, str)
+    is_open = m.reg_covar_relative == "held_out" or (
+        m.reg_covar_relative == "auto" and job.task == "classify" and not m.reg_covar
+    )
     method = start.method if has_start or start.model != LAST else FIRST_METHOD
     settings = FitSettings(
         n_components=first[0],
@@ -42,8 +45,8 @@ def fit_settings(job: Job, *, has_start: bool = True) -> tuple[FitSettings, ...]
         max_iter=m.max_iter,
         n_init=m.n_init,
         reg_covar=m.reg_covar,
-        reg_covar_relative=job.usual_share if is_auto else float(m.reg_covar_relative),
-        shrinkage="auto" if is_auto and not m.reg_covar else "none",
+        reg_covar_relative=float(m.reg_covar_relative) if is_number else job.usual_share,
+        shrinkage="auto" if is_open else "none",
         acceleration=m.acceleration,
         on_collapse=m.on_collapse,
         method="given" if method == "labels" else method,

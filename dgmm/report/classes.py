@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dgmm.report.formatting import MISSING, number, percent, shortened
+from dgmm.report.regularisation import shrinkage_table
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
 from dgmm.report.table import Table
@@ -27,7 +28,7 @@ def classes_section(record: RunRecord) -> Section:
         return Section("classes", "Classes")
     tables = [
         *(_evaluation(own), _classes(own), *_confusion(own), *_calibration(own)),
-        _shrinkage(own),
+        shrinkage_table(own.get("shrinkage"), "Classes have"),
     ]
     return section_of("classes", "Classes", [], tables)
 
@@ -130,24 +131,6 @@ def _calibration(own: Mapping[str, Any]) -> Iterator[Table]:
         note = "Of a calibrated classifier mean posterior and accuracy agree in each line."
         header = ("posterior of the predicted class", "compared", "mean posterior", "accuracy")
         yield Table(f"Calibration, {words}", header, rows, frozenset({1, 2, 3}), note)
-
-
-def _shrinkage(own: Mapping[str, Any]) -> Table | None:
-    """What was added to variances because classes have few rows, and why."""
-    chosen = own.get("shrinkage")
-    if not isinstance(chosen, Mapping):
-        return None
-    share = number(chosen.get("share"), 3)
-    rows = [
-        (number(float(each), 3), number(mean, 6))
-        for each, mean in (chosen.get("held_out") or {}).items()
-    ]
-    note = (
-        f"Classes have few rows for their parameters: {share} of each feature's robust variance is "
-        "added to all covariances, the share that held-out rows of the sample prefer."
-    )
-    header = ("share", "mean log-likelihood of held-out rows")
-    return Table("Regularisation", header, rows, frozenset({0, 1}), note)
 
 
 def _first_of_each(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -25,6 +25,7 @@ from dgmm.report.overlap import overlap
 from dgmm.report.pair_plot import pair_plot
 from dgmm.report.profiles import profile_heatmap, profile_panels
 from dgmm.report.projection import loadings_table, projection
+from dgmm.report.regularisation import shrinkage_table
 from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
@@ -66,6 +67,7 @@ def _fit(record: RunRecord) -> Section:
         starts_table(record),
         restart_table(record),
         component_log_table(record),
+        shrinkage_table(record.section("shrinkage"), "Components have"),
     ]
     # Lines of classes would be told by their starts alone.
     figures = [] if record.section("classification") else [convergence(record)]

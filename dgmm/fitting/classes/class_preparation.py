@@ -19,6 +19,7 @@ from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.restarts import measured_scales
 from dgmm.fitting.sampled_values import carried
 from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.shrinkage import ROWS_PER_PARAMETER
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.criteria import n_parameters
 from dgmm.reduction.executor import Executor
@@ -27,8 +28,6 @@ from dgmm.terminal_text import listed
 #: Rows of a class's sample, at least, and for each of its components.
 _FEWEST_SAMPLED, _SAMPLED_PER_COMPONENT = 500, 20
 _FEWEST_CLASSES = 2
-#: With fewer rows for each free parameter a mixture describes its rows and not others.
-ROWS_PER_PARAMETER = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ from dgmm.fitting.classes.class_rows import ClassRows
 from dgmm.fitting.classes.class_settings import ClassSettings
 from dgmm.fitting.classes.part_listener import PartListener
 from dgmm.fitting.classes.shrinkage import (
-    Shrinkage,
     chosen_shrinkage,
     is_due,
     with_shrinkage,
@@ -41,6 +40,7 @@ from dgmm.fitting.iterate import Iterations
 from dgmm.fitting.model_start import ModelStart, Starter
 from dgmm.fitting.prepared_fit import PreparedFit
 from dgmm.fitting.settings import FitSettings
+from dgmm.fitting.shrinkage import Shrinkage
 from dgmm.model.classifier import Classifier, ClassName
 from dgmm.outcome import Outcome
 from dgmm.reduction.executor import Executor
@@ -150,9 +150,9 @@ def fit_classes(
         with in_this_process(executor) as here:
             own = prepared
             shrinkage = progress.once("shrinkage", lambda: chosen_shrinkage(own, settings, here))
-        prepared = with_shrinkage(prepared, shrinkage.share)
+        prepared = with_shrinkage(prepared, shrinkage.share, settings.reg_covar)
     few = few_rows_warning(prepared, settings, words)
-    shrunk = None if shrinkage is None else shrinkage.describe()
+    shrunk = None if shrinkage is None else shrinkage.describe("classes have")
     warnings = [*prepared.labelled.warnings, *(text for text in (few, shrunk) if text)]
     for text in warnings:
         listener.warning(text)

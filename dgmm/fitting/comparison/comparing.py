@@ -207,7 +207,7 @@ def _one(name: str, rows: Array, settings: FitSettings, here: Executor) -> Metho
 
 def _k_means(rows: Array, settings: FitSettings, here: Executor) -> Method:
     """k-means in the units of the spherical family, which are the user's but for one scale."""
-    start = replace(_own(settings, "spherical"), n_components=1, max_iter=0)
+    start = replace(_own(settings, "spherical"), n_components=1, max_iter=0, shrinkage="none")
     units = fit(ArrayDataset(rows), here, start, SilentListener()).model.standardisation
     found = k_means(rows, settings.n_components, units, settings.seed)
     return Method(K_MEANS, found, found.passes, found.seconds_per_row, None)
@@ -222,6 +222,7 @@ def _own(settings: FitSettings, family: str) -> FitSettings:
         max_iter=settings.max_iter,
         reg_covar=settings.reg_covar,
         reg_covar_relative=settings.reg_covar_relative,
+        shrinkage=settings.shrinkage,
         backend=settings.backend,
         seed=settings.seed,
     )
