@@ -22,11 +22,12 @@ _CORNERS = 30.0 * np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 class ChoiceData:
     """Rows (n, d) and, where they are known, the clusters (n,) that they come from.
 
-    `sizes` are the numbers of components that a job is offered; `n_clusters` is how many clusters
-    there are.
+    `n` is the number of rows; `sizes` are the numbers of components that a job is offered;
+    `n_clusters` is how many clusters there are.
     """
 
     name: str
+    n: int
     rows: Callable[[], tuple[Array, Labels | None]]
     sizes: tuple[int, ...]
     n_clusters: int | None = None
@@ -42,22 +43,22 @@ def data_sets(*, is_trial: bool) -> Iterator[ChoiceData]:
     sizes = (1_000, 10_000, 100_000) if not is_trial else (500,)
     many = (3_000, 30_000, 300_000, 1_000_000) if not is_trial else (500,)
     for n in sizes:
-        yield ChoiceData(f"6 separated, {n:,} × 4", partial(_separated, n), UP_TO_12, 6)
+        yield ChoiceData(f"6 separated, {n:,} × 4", n, partial(_separated, n), UP_TO_12, 6)
     for n in sizes:
-        yield ChoiceData(f"6 overlapping, {n:,} × 4", partial(_overlapping, n), UP_TO_12, 6)
+        yield ChoiceData(f"6 overlapping, {n:,} × 4", n, partial(_overlapping, n), UP_TO_12, 6)
     for n in many:
-        yield ChoiceData(f"4 heavy-tailed, {n:,} × 2", partial(heavy_tailed, n), UP_TO_28, 4)
+        yield ChoiceData(f"4 heavy-tailed, {n:,} × 2", n, partial(heavy_tailed, n), UP_TO_28, 4)
     for n in many[:3]:
-        yield ChoiceData(f"4 curved, {n:,} × 2", partial(curved, n), UP_TO_28, 4)
+        yield ChoiceData(f"4 curved, {n:,} × 2", n, partial(curved, n), UP_TO_28, 4)
     for n in sizes:
-        yield ChoiceData(f"one Gaussian, {n:,} × 4", partial(_gaussian, n), UP_TO_12, 1)
-        yield ChoiceData(f"uniform, {n:,} × 4", partial(_uniform, n), UP_TO_12, 1)
+        yield ChoiceData(f"one Gaussian, {n:,} × 4", n, partial(_gaussian, n), UP_TO_12, 1)
+        yield ChoiceData(f"uniform, {n:,} × 4", n, partial(_uniform, n), UP_TO_12, 1)
     if is_trial:
         return
-    yield ChoiceData("faithful, 272 × 2", lambda: (faithful(), None), UP_TO_12)
-    yield ChoiceData("iris, 150 × 4", _iris, UP_TO_12[:6], 3)
-    yield ChoiceData("digits, 10 principal components", _digits, UP_TO_28, 10)
-    yield ChoiceData("photographs, 10,846 × 27", _photographs, UP_TO_12)
+    yield ChoiceData("faithful, 272 × 2", 272, lambda: (faithful(), None), UP_TO_12)
+    yield ChoiceData("iris, 150 × 4", 150, _iris, UP_TO_12[:6], 3)
+    yield ChoiceData("digits, 10 principal components", 1_797, _digits, UP_TO_28, 10)
+    yield ChoiceData("photographs, 10,846 × 27", 10_846, _photographs, UP_TO_12)
 
 
 def heavy_tailed(n: int) -> tuple[Array, Labels]:

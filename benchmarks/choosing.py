@@ -34,19 +34,16 @@ _LEAST_INDEX = 0.98
 
 def run(results: Results) -> None:
     """Every data set."""
-    chosen: dict[str, int] = {}
+    large = list[int]()
     for data in data_sets(is_trial=results.is_trial):
-        chosen[data.name] = _choose(data, results)
-    large = [k for name, k in chosen.items() if name.startswith("4 heavy") and _n_rows(name)]
+        k = _choose(data, results)
+        if data.name.startswith("4 heavy") and data.n >= _MANY_ROWS:
+            large.append(k)
     if len(large) > 1:
         results.measured(
             "4 heavy-tailed", "largest less smallest choice from 300,000 rows on",
             max(large) - min(large), "components", goal=0.0, at_least=False,
         )  # fmt: skip
-
-
-def _n_rows(name: str) -> bool:
-    return int(name.split(", ", 1)[1].split(" ", 1)[0].replace(",", "")) >= _MANY_ROWS
 
 
 def _choose(data: ChoiceData, results: Results) -> int:
@@ -62,12 +59,17 @@ def _choose(data: ChoiceData, results: Results) -> int:
     part = data.name.split(",", 1)[0]
     note = f"plain BIC {of_bic}; {n_clusters} clusters once merged; {seconds:.1f} s"
     detail: dict[str, Any] = {"bic": of_bic, "clusters": n_clusters, "seconds": seconds}
-    goal, at_least = _goal_of_size(data, len(X))
+    goal, at_least = _goal_of_size(data)
     results.measured(
         part, f"{data.name}: components chosen", k, "", goal=goal, at_least=at_least, note=note,
         detail=detail,
     )  # fmt: skip
-    if part.startswith("4 heavy") and len(X) >= _MANY_ROWS:
+    if part == "6 separated":
+        results.measured(
+            part, f"{data.name}: as many components as there are", float(k == data.n_clusters), "",
+            goal=1.0,
+        )  # fmt: skip
+    if part.startswith("4 heavy") and data.n >= _MANY_ROWS:
         results.measured(part, f"{data.name}: plain BIC's", of_bic, "", goal=_LEAST_OF_BIC)
     if part in {"4 heavy-tailed", "4 curved", "uniform"}:
         is_wanted = float(n_clusters == data.n_clusters)
@@ -79,11 +81,11 @@ def _choose(data: ChoiceData, results: Results) -> int:
     return int(k)
 
 
-def _goal_of_size(data: ChoiceData, n: int) -> tuple[float | None, bool]:
+def _goal_of_size(data: ChoiceData) -> tuple[float | None, bool]:
     """What the number of components is to be, and whether at least that."""
     if data.name.startswith("one Gaussian"):
         return 1.0, False
-    if data.name.startswith("4 heavy") and n >= _MANY_ROWS:
+    if data.name.startswith("4 heavy") and data.n >= _MANY_ROWS:
         return float(_MOST), False
     return None, True
 

@@ -89,7 +89,7 @@ def parameters_of_assigned_rows(
     few = np.flatnonzero(estimate.counts < least)
     if len(few):
         raise DataError(
-            f"component {names[int(few[0])]!s} has {estimate.counts[few[0]]:.6g} rows of its own, "
+            f"component {names[int(few[0])]!s} has {_rows(estimate.counts[few[0]])} of its own, "
             f"and its {family.name} covariance needs {least}: give it more, or choose a simpler "
             "model.covariance_type"
         )
@@ -101,6 +101,10 @@ def parameters_of_assigned_rows(
             "raise model.reg_covar_relative, or choose a simpler model.covariance_type"
         )
     return found
+
+
+def _rows(count: float) -> str:
+    return "1 row" if count == 1 else f"{count:.6g} rows"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -88,6 +88,10 @@ def test_rows_whose_component_is_not_known_are_no_part_of_it_and_are_fitted() ->
         (np.full((N, 2), "a"), "responsibilities are 2 columns of <U1"),
         (np.full((N, 2), 0.7), "sum to at most 1 in each row"),
         (
+            np.where(np.arange(N) < 1, 1, 0),
+            "1 has 1 row of its own, and its full covariance needs 3",
+        ),
+        (
             np.where(np.arange(N) < 2, 1, 0),
             "1 has 2 rows of its own, and its full.* simpler covariance_type$",
         ),
