@@ -38,18 +38,27 @@ def convergence(record: RunRecord) -> ReportFigure | OmittedFigure:
     chosen = _selected(record, lines)
     tol = record.section("job").get("model", {}).get("tol")
     last, name = lines[chosen][-1], _name(chosen, lines).capitalize()
-    caption = sentence(
-        f"Left: {_SHOWN[what]} (higher is better).",
-        "Right: how much it changed from one iteration to the next, on a logarithmic scale"
-        + (f", with model.tol = {number(tol)} as a dashed line." if _positive(tol) else "."),
-        f"{name} was selected; it is drawn in colour, the others in grey."
-        if len(lines) > 1
-        else "",
-        "Iterations without a change, or without a finite value, have no point on the right.",
-    )
+    caption = _caption(lines, what, name, tol if _positive(tol) else None)
     alt = f"{name} ends at {number(last[1], 6)} nats per row in iteration {last[0]}."
     drawing = _drawing(lines, chosen, what, float(tol) if _positive(tol) else None)
     return ReportFigure("convergence", title, caption, alt, drawing, _table(lines, chosen, what))
+
+
+def _caption(lines: dict[Key, Line], what: str, name: str, tol: float | None) -> str:
+    """What is drawn: the right side is there where an iteration changed the value."""
+    several = f"{name} was selected; it is drawn in colour, the others in grey."
+    several = several if len(lines) > 1 else ""
+    if not any(map(_steps, lines.values())):
+        alone = f"{_SHOWN[what].capitalize()} (higher is better)."
+        return sentence(alone, "No iteration after the first changed it.", several)
+    dashed = "" if tol is None else f", with model.tol = {number(tol)} as a dashed line"
+    return sentence(
+        f"Left: {_SHOWN[what]} (higher is better).",
+        "Right: how much it changed from one iteration to the next, on a logarithmic scale"
+        f"{dashed}.",
+        several,
+        "Iterations without a change, or without a finite value, have no point on the right.",
+    )
 
 
 def _maximised(metrics: list[dict[str, str]]) -> str:
@@ -98,15 +107,16 @@ def _positive(value: Any) -> bool:
 
 def _drawing(lines: dict[Key, Line], chosen: Key, what: str, tol: float | None) -> Drawing:
     drawing = Drawing(PAGE_WIDTH, 330)
-    half = drawing.width / 2
     steps = {key: _steps(line) for key, line in lines.items()}
+    changes = [value for line in steps.values() for _, value in line]
+    half = drawing.width / 2 if changes else drawing.width
     last = max(i for line in lines.values() for i, _ in line)
     first = min(i for line in lines.values() for i, _ in line)
     x = Axis(first - 0.4, max(last, first + 1) + 0.4, "iteration",
              ticks=integers(first, max(last, first + 1)))  # fmt: skip
-    y = Axis.around([v for line in lines.values() for _, v in line], f"{what} [nats per row]")
+    y = Axis.around([v for line in lines.values() for _, v in line],
+                    f"{what} [nats per row]", least=tol or 0.0)  # fmt: skip
     level = Axes(drawing, Box(0, 0, half, 330), x, y)
-    changes = [value for line in steps.values() for _, value in line]
     change = None
     if changes:
         known = [*changes, tol] if tol else changes

@@ -59,6 +59,26 @@ def test_what_a_run_directory_lacks_is_left_out_and_named(
     assert reason in page.text
 
 
+@pytest.mark.parametrize("values", [["-2.5"], ["-2.5", "-2.5"]])
+def test_convergence_without_a_change_has_one_panel_and_speaks_of_one(
+    tmp_path: Path, values: list[str]
+) -> None:
+    rows = [f"0,{i},{value}\n" for i, value in enumerate(values)]
+    text = "restart,iteration,mean_log_likelihood\n" + "".join(rows)
+    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
+    figure = convergence(RunRecord(tmp_path, facts()))
+    assert isinstance(figure, ReportFigure)
+    assert "Left" not in figure.caption
+    assert "ight" not in figure.caption.replace("higher", "")
+    assert "No iteration after the first changed it." in figure.caption
+    assert "|change|" not in figure.drawing.body
+    (tmp_path / "metrics.csv").write_text(text + "0,7,-2.4\n", encoding="utf-8")
+    changed = convergence(RunRecord(tmp_path, facts()))
+    assert isinstance(changed, ReportFigure)
+    assert "Right: how much it changed" in changed.caption
+    assert "|change|" in changed.drawing.body
+
+
 def test_convergence_is_that_of_the_objective_where_the_run_had_one(tmp_path: Path) -> None:
     run = run_directory(tmp_path / "run", mixture(3, 2), 500, 100)
     plain = convergence(RunRecord.open(run))

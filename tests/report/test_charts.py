@@ -38,6 +38,17 @@ def test_a_logarithmic_axis_has_powers_of_ten_and_a_root_axis_square_roots() -> 
     np.testing.assert_allclose(Axis(0.0, 4.0, scale="root").places([0, 1, 4]), [0, 0.5, 1])
 
 
+def test_values_that_differ_by_rounding_lie_in_the_middle_of_an_axis_with_ticks() -> None:
+    values = -15.3 - 2e-15 * np.array([0, 1, 0, 2])
+    for least in (0.0, 1e-4):
+        axis = Axis.around(values, least=least)
+        texts = [text for _, text in axis.shown]
+        assert len(set(texts)) == len(texts) >= 3
+        np.testing.assert_allclose(axis.places(values), 0.5, atol=1e-3)
+    far = Axis.around([0.0, 10.0], least=1e-4)
+    assert (far.low, far.high) == (-0.5, 10.5)
+
+
 def test_places_of_any_value_are_numbers() -> None:
     values = [np.nan, np.inf, -np.inf, 1e308, -1e308]
     for axis in (Axis(0.0, 1.0), Axis(-1.7e308, 1.7e308), Axis(1e-3, 1.0, scale="log")):

@@ -15,6 +15,8 @@ from dgmm.report.formatting import number
 Tick = tuple[float, str]
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _MOST_DIGITS = 14
+#: Of the largest value; within a shorter range values differ by their rounding.
+_LEAST_RANGE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,20 @@ class Axis:
     count: int = 5
 
     @classmethod
-    def around(cls, values: Any, label: str = "", margin: float = 0.05, **how: Any) -> Axis:
-        """A linear axis that holds all finite values, with a margin."""
+    def around(
+        cls, values: Any, label: str = "", margin: float = 0.05, least: float = 0.0, **how: Any
+    ) -> Axis:
+        """A linear axis that holds all finite values, with a margin.
+
+        Values that differ lie on a range of at least `least`, and of 1e-12 of the largest.
+        """
         found = np.asarray(values, dtype=np.float64)
         finite = found[np.isfinite(found)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         # Halves: the whole range may be longer than float64 can say.
-        space = 2 * margin * (high / 2 - low / 2) or 0.5 * max(abs(high), 1e-12)
+        half, largest = high / 2 - low / 2, max(abs(low), abs(high))
+        short = max(least, _LEAST_RANGE * largest) / 2 - half if half else 0.0
+        space = 2 * margin * half + max(short, 0.0) or 0.5 * max(abs(high), 1e-12)
         return cls(low - space, high + space, label, **how)
 
     def places(self, values: Any) -> NDArray[np.float64]:
