@@ -44,6 +44,11 @@ class ArrayDataset:
     units : str or mapping, optional
         Unit of all features, or of each by name.
 
+    Attributes
+    ----------
+    has_names : bool
+        Whether features have names of their own; where not, they are called x0, x1, … by position.
+
     Raises
     ------
     DataError
@@ -61,6 +66,7 @@ class ArrayDataset:
     fill_value: FillValue | None = None
     valid_range: ValidRange | None = None
     weights: NDArray[np.float64] | None = None
+    has_names: bool = True
 
     def __init__(
         self,
@@ -80,6 +86,7 @@ class ArrayDataset:
         object.__setattr__(self, "attributes", {} if units is None else {"units": units})
         object.__setattr__(self, "fill_value", fill_value)
         object.__setattr__(self, "valid_range", valid_range)
+        object.__setattr__(self, "has_names", feature_names is not None)
         checked = None if weights is None else row_weights(weights, len(values))
         object.__setattr__(self, "weights", checked)
 

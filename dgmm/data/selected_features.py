@@ -78,7 +78,8 @@ def in_model_order(
     """The data set with its columns as the model has them, and a warning if they were moved.
 
     Columns are found by name. Where the data or the model have no names of their own (x0, x1, … in
-    this order, and the other side has none of these) they are taken by position.
+    this order, and the other side has none of these) they are taken by position; so are those of an
+    array without names that has as many columns as the model, whatever the model's are called.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def in_model_order(
         one side has no names, and the other has some of x0, x1, … among its own.
     """
     own = dataset.feature_names
-    if own == names or _is_unnamed(own, names):
+    if own == names or _is_bare(dataset, names) or _is_unnamed(own, names):
         columns = tuple(range(len(names)))
     else:
         columns = _columns(own, names, may_have_more=may_have_more)
@@ -123,6 +124,16 @@ def position_note(own: tuple[str, ...], names: tuple[str, ...]) -> str | None:
         return None
     whose = "data's" if are_positions(own) else "model's"
     return f"features are taken by position: the {whose} have no names"
+
+
+def _is_bare(dataset: Dataset, names: tuple[str, ...]) -> bool:
+    """Whether the rows are an array without names, of as many columns as the model has features.
+
+    A marginal of a model without names has some of x0, x1, … in another order: these are no names
+    that such an array could have.
+    """
+    has_names: bool = getattr(dataset, "has_names", True)  # stored rows may be called x0, x1, …
+    return not has_names and dataset.n_features == len(names)
 
 
 def _is_unnamed(own: tuple[str, ...], names: tuple[str, ...]) -> bool:

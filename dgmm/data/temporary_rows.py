@@ -56,6 +56,7 @@ def temporary_rows(lazy: LazyRows, valid_range: ValidRange | None) -> Iterator[Z
         yield replace(
             open_zarr(path),
             feature_names=feature_names_from(lazy.names, lazy.shape[1], "feature names"),
+            has_names=lazy.names is not None,
             fill_value=None,
             valid_range=valid_range,
             warnings=(_note(lazy, parent),),

@@ -120,6 +120,7 @@ def as_model_takes(
     *,
     is_transformed: bool = False,
     may_have_more: bool = False,
+    notes_positions: bool = True,
 ) -> tuple[Dataset, str | None]:
     """A user's rows as a model scores them, and a warning if columns were moved, or had no names.
 
@@ -133,6 +134,8 @@ def as_model_takes(
         Whether the rows have the model's steps behind them already.
     may_have_more
         Whether features that the model has not are left out; else they are an error.
+    notes_positions
+        Whether there is a warning of features without names, where none had to be moved.
 
     Raises
     ------
@@ -144,7 +147,8 @@ def as_model_takes(
         return in_model_order(dataset, model.feature_names)
     names = model.feature_names if steps is None else steps.input_names
     ordered, note = in_model_order(dataset, names, units, may_have_more=may_have_more)
-    note = note or position_note(dataset.feature_names, names)
+    if notes_positions:
+        note = note or position_note(dataset.feature_names, names)
     if steps is None:
         return ordered, note
     if isinstance(ordered, StoredDataset):

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from dgmm.data.open_dataset import opened_rows
 from dgmm.data.result_forms import as_given
-from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.errors import DataError
 from dgmm.mixture.distances import level_of_draws, level_of_gaussian, mahalanobis_distances
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.marginal.kernel_parts import conditional_of
 from dgmm.mixture.parameters import Parameters
 from dgmm.model.named_features import Feature, count_of, numbers_of, share_of, value_of
-from dgmm.model.scored_rows import NamedMixture
+from dgmm.model.scored_rows import NamedMixture, taken_rows
 from dgmm.parameter_names import speaks_python
 from dgmm.reduction.blocks import BlockRange
 from dgmm.runtime.blas_threads import limited_thread
@@ -161,7 +160,7 @@ class DerivedMixtures:
         [[0.0], [2.0], [3.0]]
         """
         with opened_rows(X) as rows:
-            dataset = as_model_takes(rows, self)[0]
+            dataset = taken_rows(rows, self)
             found = np.empty((dataset.n_samples, self.n_components))
             for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks)):
                 if not np.isfinite(block.values).all():

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from dgmm.data.dataset import Dataset
+from dgmm.data.feature_names import are_positions
 from dgmm.data.open_dataset import opened_rows
 from dgmm.data.transformed_dataset import as_model_takes
 from dgmm.data.transforms.preprocessing import Preprocessing
@@ -46,6 +48,22 @@ def _further(model: NamedMixture) -> str:
     return _MARGINALISE if model.parameters.expected_log_weights is None else ""
 
 
+def taken_rows(rows: Dataset, model: NamedMixture) -> Dataset:
+    """Rows as the model scores them.
+
+    There is a warning if stored columns without names were moved, since x0, x1, … may be names.
+
+    Raises
+    ------
+    DataError
+        As `as_model_takes`.
+    """
+    dataset, note = as_model_takes(rows, model, notes_positions=False)
+    if note is not None and are_positions(rows.feature_names):
+        warn([note])
+    return dataset
+
+
 def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
     """One array of scores of rows X, on all CPUs of this process.
 
@@ -55,7 +73,7 @@ def scored_rows(X: Any, model: NamedMixture, name: str) -> NDArray[Any]:
         If the rows cannot be used, or hold NaN or infinity.
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
-        dataset = as_model_takes(rows, model)[0]
+        dataset = taken_rows(rows, model)
         further = _further(model)
         return scores(
             *(dataset, executor, model, (name,)),
@@ -74,7 +92,7 @@ def explained(X: Any, model: NamedMixture, n_features: int) -> AnomalyReasons:
     """
     with opened_rows(X) as rows, ThreadExecutor() as executor:
         return explained_rows(
-            *(as_model_takes(rows, model)[0], executor, model, n_features),
+            *(taken_rows(rows, model), executor, model, n_features),
             steps=model.preprocess,
             remedy=f"Drop such rows first{_further(model)}",
             warn=lambda text: warn([text]),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import zarr
 from scipy import stats
 
 from dgmm import GaussianMixture, load_model
@@ -251,3 +254,55 @@ def test_a_variational_mixture_has_no_marginal_and_no_conditional():
     for call in (lambda: model.marginal([0]), lambda: model.conditional({0: 1.0})):
         with pytest.raises(DataError, match="a variational mixture has no"):
             call()
+
+
+def unnamed_model() -> MixtureModel:
+    return replace(model_of("full", d=3), feature_names=("x0", "x1", "x2"), feature_units={})
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3), 2)) + list(permutations(range(3))))
+@pytest.mark.parametrize("by_name", [True, False])
+def test_an_array_without_names_goes_by_position_into_a_marginal_without_names(order, by_name):
+    model = unnamed_model()
+    marginal = model.marginal([f"x{i}" for i in order] if by_name else order)
+    X = rows_of(model)[:, order]
+    parts = [
+        np.log(w)
+        + stats.multivariate_normal(
+            mean[list(order)], model.component_covariance(j)[np.ix_(order, order)]
+        ).logpdf(X)
+        for j, (w, mean) in enumerate(zip(model.weights, model.means, strict=True))
+    ]
+    expected = np.logaddexp.reduce(parts, axis=0)
+    # SciPy inverts covariances in user units, by their eigenvalues.
+    condition = max(np.linalg.cond(model.component_covariance(j)) for j in range(K))
+    rtol = np.finfo(np.float64).eps * condition
+    assert rtol < 1e-6
+    np.testing.assert_allclose(marginal.score_samples(X), expected, rtol=rtol)
+    np.testing.assert_allclose(marginal.score_samples(X.tolist()), expected, rtol=rtol)
+    again = GaussianMixture.from_model(marginal)
+    np.testing.assert_allclose(again.score_samples(X), expected, rtol=rtol)
+
+
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_the_chain_rule_holds_for_arrays_without_names(known):
+    model = unnamed_model()
+    others = [i for i in range(3) if i != known]
+    for row in rows_of(model, 5):
+        first = model.marginal([known]).score_samples(row[None, [known]])
+        given = model.conditional({f"x{known}": row[known]}).score_samples(row[None, others])
+        np.testing.assert_allclose(first + given, model.score_samples(row[None]), rtol=1e-9)
+
+
+def test_names_of_tables_and_of_stored_rows_move_columns_and_stored_ones_with_a_warning(tmp_path):
+    model = unnamed_model()
+    X = rows_of(model)
+    table = pd.DataFrame(X[:, [1, 0]], columns=["x1", "x0"])
+    marginal = model.marginal(["x0", "x1"])
+    np.testing.assert_array_equal(marginal.score_samples(table), marginal.score_samples(X[:, :2]))
+    zarr.create_array(str(tmp_path / "rows.zarr"), data=np.ascontiguousarray(X[:, :2]))
+    turned = model.marginal(["x1", "x0"])
+    for asked in (turned.score_samples, turned.mahalanobis):
+        with pytest.warns(UserWarning, match="taking x0, x1, … for names that the data have"):
+            found = asked(str(tmp_path / "rows.zarr"))
+        np.testing.assert_array_equal(found, asked(X[:, [1, 0]]))

@@ -58,6 +58,8 @@ class ZarrDataset:
         Outside of which values stand for missing ones.
     decoding : Decoding, optional
         How the values follow from the stored numbers, where they are others.
+    has_names : bool
+        False of rows that an array without names was written to: features go by position.
     """
 
     reader: RowReader
@@ -69,6 +71,7 @@ class ZarrDataset:
     fill_value: FillValue | None = None
     valid_range: ValidRange | None = None
     decoding: Decoding | None = None
+    has_names: bool = True
 
     @property
     def n_samples(self) -> int:
