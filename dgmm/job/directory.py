@@ -33,7 +33,7 @@ from dgmm.job.previous_attempts import (
     standing_warnings,
 )
 from dgmm.job.products import CHECKPOINT, REBUILD_STATE, can_make_model, refuse_results
-from dgmm.job.result import RunResult, exit_code_of
+from dgmm.job.result import RunResult, alarm_message, exit_code_of
 from dgmm.run_record import RunRecord
 from dgmm.storage.atomic_files import write_json, write_text
 from dgmm.storage.folders import Folder
@@ -131,11 +131,12 @@ class RunDirectory:
                 f"has changed since {previous.get('ended')}. Choose another output.path"
             )
         self.record = cast("RunRecord", previous)
+        drift = alarm_message(self.record.get("drift"))
         return RunResult(
             int(exit_code_of(previous, self._job)),
             "done",
             str(previous.get("outcome")),
-            f"finished before ({previous.get('ended')}), nothing to do",
+            f"finished before ({previous.get('ended')}), nothing to do{drift}",
             self.shown,
             was_finished=True,
         )

@@ -14,8 +14,7 @@ from dgmm.fitting.em.state import FitCandidate
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
-from dgmm.job.monitoring import alarm_message
-from dgmm.job.result import exit_code_of
+from dgmm.job.result import alarm_message, exit_code_of
 from dgmm.job.stages import warn_of_underflow
 from dgmm.mixture.criteria import criteria
 from dgmm.model.mixture_model import MixtureModel

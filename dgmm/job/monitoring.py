@@ -27,9 +27,6 @@ from dgmm.scoring.row_scores import select_scoring_backend
 from dgmm.storage.atomic_files import plain
 from dgmm.terminal_text import printable
 
-#: Alarms that a run's last message names.
-_SHOWN = 3
-
 
 def rows_of_earlier(
     job: Job, dataset: Dataset, earlier: EarlierModel, key: str
@@ -222,12 +219,3 @@ def _words(alarm: Alarm, drift: Drift, k: int) -> str:
         f"component {j} is at a Hellinger distance of {drift.hellinger[j]:.3g} from where it was, "
         f"its mean moved by {drift.shifts[j]:.3g} sd (8·B·n/p {drift.significances[j]:.3g})"
     )
-
-
-def alarm_message(record: DriftRecord | None) -> str:
-    """What a run's last message says of its alarms; empty without any."""
-    alarms = [] if record is None else record["alarms"]
-    if not alarms:
-        return ""
-    more = f"; and {len(alarms) - _SHOWN} more" if len(alarms) > _SHOWN else ""
-    return f"; drift: {'; '.join(alarms[:_SHOWN])}{more}"

@@ -51,6 +51,12 @@ def max_iter_of(record: Mapping[str, Any]) -> int:
     return value if isinstance(value, int) else 0
 
 
+def stopped_at_max_iter(record: Mapping[str, Any]) -> bool:
+    """Whether a run, or a candidate of it, ended without convergence at its max_iter."""
+    ends = {record.get("outcome"), *(r.get("outcome") for r in record.get("restarts") or [])}
+    return Outcome.MAX_ITER_REACHED.name in ends
+
+
 def refuse_lost_state(folder: Folder, previous: Mapping[str, Any] | None, max_iter: int) -> None:
     """Refuse a larger max_iter where the state of the run that stopped at its own is gone.
 
@@ -61,9 +67,8 @@ def refuse_lost_state(folder: Folder, previous: Mapping[str, Any] | None, max_it
     """
     if previous is None or previous.get("status") != "done" or holds_em_state(folder):
         return
-    ends = {previous.get("outcome"), *(r.get("outcome") for r in previous.get("restarts") or [])}
     then = max_iter_of(previous)
-    if then < max_iter and Outcome.MAX_ITER_REACHED.name in ends:
+    if then < max_iter and stopped_at_max_iter(previous):
         raise OutputExistsError(
             f"{folder} holds this job, which stopped at model.max_iter {then}, and {CHECKPOINT}/ "
             f"has no state of EM, from which it could go on to {max_iter}. Put {CHECKPOINT}/ back, "

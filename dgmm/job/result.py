@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dgmm.config import Job
+from dgmm.drift_record import Drift as DriftRecord
 from dgmm.exit_codes import ExitCode
 from dgmm.outcome import Outcome
+
+#: Alarms that a run's last message names.
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,12 @@ def exit_code_of(record: Mapping[str, Any], job: Job) -> ExitCode:
     if ends and job.on_not_converged == "error":
         return ExitCode.NOT_CONVERGED
     return ExitCode.DONE
+
+
+def alarm_message(record: DriftRecord | None) -> str:
+    """What a run's last message says of its alarms; empty without any."""
+    alarms = [] if record is None else record["alarms"]
+    if not alarms:
+        return ""
+    more = f"; and {len(alarms) - _SHOWN} more" if len(alarms) > _SHOWN else ""
+    return f"; drift: {'; '.join(alarms[:_SHOWN])}{more}"

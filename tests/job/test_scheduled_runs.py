@@ -17,7 +17,7 @@ import zarr
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.cli.entry_point import run
-from dgmm.errors import OutputExistsError
+from dgmm.errors import InputNotFoundError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import RunResult, run_job
 from dgmm.job import fit_job as fitting
@@ -152,9 +152,36 @@ def test_a_finished_run_needs_its_earlier_run_no_more(tmp_path: Path) -> None:
         return run_job(job(moved, tmp_path / "runs" / "second", **how), QUIET)
 
     assert once().exit_code == 20
+    model = load_model(tmp_path / "runs" / "first")
+    save_model(model.with_threshold(-5.0, 0.1), tmp_path / "runs" / "first" / "model")
+    again = once()  # another model lies there
+    assert (again.exit_code, again.was_finished) == (20, True)
     shutil.rmtree(tmp_path / "runs" / "first")
     again = once()
     assert (again.exit_code, again.was_finished) == (20, True)
+    assert "nothing to do; drift: component " in again.message
+
+
+@pytest.mark.parametrize("asked", ["monitor", "initialisation", "both"])
+def test_a_finished_run_does_not_need_the_path_of_an_earlier_model(
+    tmp_path: Path, asked: str
+) -> None:
+    data = write_zarr(tmp_path / "x.zarr", gaussian_clusters(2000, 2, 3)[0])
+    first, second = tmp_path / "first", tmp_path / "second"
+    run_job(job(data, first), QUIET)
+    how: dict[str, Any] = {"monitor": {"against": str(first)}}
+    if asked != "monitor":
+        how |= {"initialisation": {"model": str(first)}}
+    if asked == "initialisation":
+        del how["monitor"]
+    assert not run_job(job(data, second, **how), QUIET).was_finished
+    shutil.rmtree(first)
+    again = run_job(job(data, second, **how), QUIET)
+    assert (again.exit_code, again.was_finished) == (0, True)
+    assert again.message.endswith("nothing to do")
+    shutil.rmtree(second)
+    with pytest.raises(InputNotFoundError):
+        run_job(job(data, second, **how), QUIET)
 
 
 # --- weights, missing values, regularisation
