@@ -61,7 +61,7 @@ def smallest_eigenvalue(family: Family, counts: list[int], d: int) -> float:
 def test_one_row_less_than_the_least_makes_a_covariance_singular(name):
     family, k, d = family_named(name), 3, 4
     least = family.least_rows(k, d)
-    counts = [d + 1, 1, least - d - 2] if family.is_shared else [least // k] * k
+    counts = [least - 2, 1, 1] if family.is_shared else [least // k] * k
     assert sum(counts) == least
     assert smallest_eigenvalue(family, counts, d) > 1e-6
     counts[0] -= 1
