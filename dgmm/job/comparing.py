@@ -107,7 +107,7 @@ def _numbered(matrix: Sequence[Sequence[int]]) -> list[list[str]]:
     return [[str(i), *(f"{n:,}" for n in row)] for i, row in enumerate(matrix)]
 
 
-def compare(first: str | Path | MixtureModel, second: str | Path | MixtureModel) -> Comparison:
+def compare(first: Any, second: Any) -> Comparison:
     """Match the components of two runs or models, and compare the labels of the same rows.
 
     Two fits of the same rows may differ as much as two fits of different ones: this is no measure
@@ -115,7 +115,7 @@ def compare(first: str | Path | MixtureModel, second: str | Path | MixtureModel)
 
     Parameters
     ----------
-    first, second : str, Path or MixtureModel
+    first, second : str, Path, MixtureModel or fitted estimator
         A run directory, a model directory, or a model.
 
     Returns
@@ -130,7 +130,7 @@ def compare(first: str | Path | MixtureModel, second: str | Path | MixtureModel)
     InputNotFoundError
         If there is no model.
     DataError
-        (a ValueError) If features, units or steps of the models differ.
+        (a ValueError) If features, units or steps of the models differ, or something else is given.
 
     Examples
     --------
@@ -141,6 +141,13 @@ def compare(first: str | Path | MixtureModel, second: str | Path | MixtureModel)
     >>> len(found.pairs), len(found.only_second)
     (2, 1)
     """
+    first, second = (getattr(place, "model_", place) for place in (first, second))
+    for place in (first, second):
+        if not isinstance(place, str | Path | MixtureModel):
+            raise DataError(
+                f"compare takes the path of a run or of a model, or a MixtureModel, such as "
+                f"`model_` of a fitted estimator; found {type(place).__name__}"
+            )
     models = [m if isinstance(m, MixtureModel) else load_model(m) for m in (first, second)]
     try:
         matching = Matching.of(*models)

@@ -81,7 +81,7 @@ def last_run(job: Job, features: Sequence[str], before: Mapping[str, Any]) -> La
     pinned = before.get("earlier_run")
     if isinstance(pinned, Mapping):
         return LastRun(pinned["path"], pinned["model_digest"], pinned["reason"])
-    return _newest(Path(job.output.path), features)
+    return _newest(job, features)
 
 
 def n_passes_of_earlier(job: Job) -> int:
@@ -115,7 +115,15 @@ def require_same(last: LastRun, model: MixtureModel) -> None:
         )
 
 
-def _newest(own: Path, features: Sequence[str]) -> LastRun:
+def _newest(job: Job, features: Sequence[str]) -> LastRun:
+    """The newest finished run of these features beside the job's own.
+
+    Raises
+    ------
+    DataError
+        If its model is damaged.
+    """
+    own = Path(job.output.path)
     found: list[tuple[str, str, Path]] = []
     n_others = 0
     for path, record in _finished(own):
@@ -130,7 +138,24 @@ def _newest(own: Path, features: Sequence[str]) -> LastRun:
         others = f"; {n_others} there have other features" if n_others else ""
         return LastRun(None, None, f"no finished run of these features lies in {place}{others}")
     path = max(found)[2]
-    return LastRun(str(path), model_digest(load_model(path)))
+    try:
+        digest = model_digest(load_model(path))
+    except (DataError, InputNotFoundError) as error:
+        raise DataError(
+            f"{error}. It is the newest finished run of these features in {place}, for which "
+            f"`last` stands in {_keys_of_last(job)}: put its model back, move {path} elsewhere, so "
+            "that `last` is the run before it, or name another run by its path"
+        ) from error
+    return LastRun(str(path), digest)
+
+
+def _keys_of_last(job: Job) -> str:
+    """The keys of a job that name `last`."""
+    named = {
+        "initialisation.model": job.initialisation.model,
+        "monitor.against": job.monitor.against,
+    }
+    return " and ".join(key for key, value in named.items() if value == LAST)
 
 
 def _finished(own: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

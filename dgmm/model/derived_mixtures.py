@@ -16,7 +16,14 @@ from dgmm.mixture.distances import level_of_draws, level_of_gaussian, mahalanobi
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.marginal.kernel_parts import conditional_of
 from dgmm.mixture.parameters import Parameters
-from dgmm.model.named_features import Feature, count_of, numbers_of, share_of, value_of
+from dgmm.model.named_features import (
+    Feature,
+    count_of,
+    generator_of,
+    numbers_of,
+    share_of,
+    value_of,
+)
 from dgmm.model.scored_rows import NamedMixture, taken_rows
 from dgmm.parameter_names import speaks_python
 from dgmm.reduction.blocks import BlockRange
@@ -176,7 +183,7 @@ class DerivedMixtures:
     def density_level(
         self: NamedMixture,
         mass: float,
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | int | None = None,
         n_samples: int = 100_000,
     ) -> DensityLevel:
         """The log density above which so much of the mixture's mass lies.
@@ -189,8 +196,8 @@ class DerivedMixtures:
         ----------
         mass : float
             Between 0 and 1: 0.99 leaves one row in a hundred below the level.
-        rng : numpy.random.Generator, optional
-            Source of randomness; None takes one with seed 0, so that the level is always the same.
+        rng : numpy.random.Generator or int, optional
+            Source of randomness, or its seed; None is seed 0, so that the level is always the same.
         n_samples : int
             How many rows are drawn.
 
@@ -218,8 +225,7 @@ class DerivedMixtures:
         p, share, n = self.parameters, share_of("mass", mass), count_of("n_samples", n_samples)
         if p.n_labels == 1 and p.expected_log_weights is None:
             return DensityLevel(level_of_gaussian(p, share) - self.log_volume, 0.0)
-        source = np.random.default_rng(0) if rng is None else rng
-        level, error = level_of_draws(p, share, n, source)
+        level, error = level_of_draws(p, share, n, generator_of("rng", 0 if rng is None else rng))
         return DensityLevel(level - self.log_volume, error)
 
 

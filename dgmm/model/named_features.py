@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from dgmm.errors import DataError
 
 Feature = str | int
@@ -88,3 +90,21 @@ def count_of(name: str, value: Any) -> int:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def generator_of(name: str, value: Any) -> np.random.Generator:
+    """A source of randomness, as it is or by its seed.
+
+    Raises
+    ------
+    DataError
+        If it is neither a generator of NumPy nor an integer of at least 0.
+    """
+    if isinstance(value, np.random.Generator):
+        return value
+    if not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 0:
+        return np.random.default_rng(int(value))
+    raise DataError(
+        f"{name} is {value!r}; expected a numpy.random.Generator, or an integer of at least 0 as "
+        "its seed"
+    )

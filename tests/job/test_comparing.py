@@ -200,3 +200,18 @@ def test_a_path_without_a_model_has_its_exit_code(
     assert "no model at" in capsys.readouterr().err
     with pytest.raises(InputNotFoundError):
         dgmm.compare(runs / "three", runs)
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_what_is_neither_a_path_nor_a_model_is_refused_in_words(wrong):
+    with pytest.raises(DataError, match=f"a MixtureModel, .* found {type(wrong).__name__}"):
+        dgmm.compare(wrong, wrong)
+
+
+def test_fitted_estimators_are_compared_as_their_models():
+    X = gaussian_clusters(300, 2, 2)[0]
+    estimator = dgmm.GaussianMixture(2, random_state=0).fit(X)
+    found = dgmm.compare(estimator, estimator.model_)
+    assert found.record() == dgmm.compare(estimator.model_, estimator.model_).record()
+    with pytest.raises(DataError, match="found GaussianMixture"):
+        dgmm.compare(dgmm.GaussianMixture(2), estimator)

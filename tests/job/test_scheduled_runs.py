@@ -17,7 +17,7 @@ import zarr
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm.cli.entry_point import run
-from dgmm.errors import InputNotFoundError, OutputExistsError
+from dgmm.errors import DataError, InputNotFoundError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import RunResult, run_job
 from dgmm.job import fit_job as fitting
@@ -182,6 +182,19 @@ def test_a_finished_run_does_not_need_the_path_of_an_earlier_model(
     shutil.rmtree(second)
     with pytest.raises(InputNotFoundError):
         run_job(job(data, second, **how), QUIET)
+
+
+def test_a_damaged_last_model_is_named_with_its_keys_and_the_remedy(tmp_path: Path) -> None:
+    data = write_zarr(tmp_path / "x.zarr", gaussian_clusters(500, 2, 3)[0])
+    first = tmp_path / "runs" / "first"
+    run_job(job(data, first), QUIET)
+    (first / "model" / "arrays.npz").write_bytes(b"damaged")
+    how = {"monitor": {"against": "last"}, "initialisation": {"model": "last"}}
+    said = "`last` stands in initialisation.model and monitor.against: .* move .*first elsewhere"
+    with pytest.raises(DataError, match=said):
+        run_job(job(data, tmp_path / "runs" / "second", **how), QUIET)
+    first.rename(tmp_path / "aside")
+    assert run_job(job(data, tmp_path / "runs" / "second", **how), QUIET).exit_code == 0
 
 
 # --- weights, missing values, regularisation

@@ -306,3 +306,13 @@ def test_names_of_tables_and_of_stored_rows_move_columns_and_stored_ones_with_a_
         with pytest.warns(UserWarning, match="taking x0, x1, … for names that the data have"):
             found = asked(str(tmp_path / "rows.zarr"))
         np.testing.assert_array_equal(found, asked(X[:, [1, 0]]))
+
+
+def test_the_source_of_a_density_level_may_be_a_seed():
+    model = model_of("full")
+    level = model.density_level(0.9, 3, 1000)
+    assert level == model.density_level(0.9, np.random.default_rng(3), 1000)
+    assert level != model.density_level(0.9, n_samples=1000)
+    for wrong in ("3", -1, True, 0.5):
+        with pytest.raises(DataError, match=r"rng is .* expected a numpy\.random\.Gen"):
+            model.density_level(0.9, wrong)
