@@ -63,6 +63,10 @@ PHRASES = {
         f"add {size} numbers to model.n_components": f"add {size} numbers to n_components"
         for size in ("larger", "smaller")
     },
+    " that classes.unknown does not list": "",
+    " (classes.unknown)": "",
+    " (classes.folds)": "",
+    "A number for model.reg_covar_relative": "A number for reg_covar_relative",
     "Run the same command again": "Call the method again",
     "run the same command again": "call the method again",
     "Run again when": "Fit again when",

@@ -22,6 +22,19 @@ def printable(text: str, replacement: str | None = None) -> str:
     return "".join(c if _is_safe(c) else replacement or ascii(c)[1:-1] for c in text)
 
 
+def quoted(name: int | str, most: int = 60) -> str:
+    """A name from the data as messages show it: text in quotes, cut where it is long.
+
+    Examples
+    --------
+    >>> quoted("  "), quoted(7), quoted("abcdef", most=4)
+    ("'  '", '7', "'abc…'")
+    """
+    if not isinstance(name, str):
+        return str(name)
+    return repr(name if len(name) <= most else name[: most - 1] + "…")
+
+
 def _is_safe(character: str) -> bool:
     return character.isprintable() or unicodedata.category(character) == "Zs"
 

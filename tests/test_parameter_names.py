@@ -43,7 +43,13 @@ OF_JOBS_ALONE = {
 def reachable() -> set[str]:
     """Names of the modules that the estimator imports, those that these import, and so on."""
     every = {module.name: module for module in modules()}
-    found, waiting = set(), ["dgmm.estimator.gaussian_mixture", "dgmm.estimator.selection"]
+    found, waiting = (
+        set(),
+        [
+            f"dgmm.estimator.{name}"
+            for name in ("gaussian_mixture", "selection", "mixture_classifier")
+        ],
+    )
     while waiting:
         name = waiting.pop()
         if name in found:

@@ -17,6 +17,12 @@ def comparison_problems(parsed: ParsedYaml) -> Iterator[Problem]:
     if parsed.value.get("comparison") is not True:
         return
     data, model = _section(parsed.value, "data"), _section(parsed.value, "model")
+    if model.get("n_components") in (1, [1]):
+        yield _problem(
+            parsed,
+            "model.n_components: 1, under which every row is in the same cluster; write 2 or more, "
+            "or remove this key",
+        )
     if model.get("path") is not None:
         yield _problem(
             parsed, "model.path: methods are compared where a mixture is fitted; remove this key"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from dgmm.data.cache_budget import with_cached_rows
 from dgmm.data.classed_dataset import ClassedDataset
 from dgmm.data.open_dataset import opened_rows
 from dgmm.errors import DataError
+from dgmm.estimator.class_names import classes_of, names_of, whole
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_settings import ClassSettings
 from dgmm.fitting.classes.fit_classes import fit_classes
@@ -26,7 +28,6 @@ from dgmm.sklearn_classes import ClassifierBase, ConvergenceWarning, NotFittedEr
 Array = NDArray[np.float64]
 #: What `auto` is where rows are many for the parameters.
 _USUAL_SHARE = 1e-6
-_FEWEST_CLASSES = 2
 
 
 @speaks_python
@@ -152,17 +153,17 @@ class GaussianMixtureClassifier(ClassifierBase):
                     f"y has shape {labels.shape}; expected ({dataset.n_samples},): a class per row"
                 )
             warn(dataset.warnings)
-            classes, codes = _classes(labels)
+            classes, codes = classes_of(labels)
+            names = names_of(classes)
             rows = ClassedDataset(
                 with_cached_rows(dataset, executor.n_threads),
                 ArrayDataset(codes.astype(np.int32).reshape(-1, 1)),
             )
             priors = self.priors
-            given = (
-                {str(k): v for k, v in priors.items()} if isinstance(priors, Mapping) else priors
-            )
+            if isinstance(priors, Mapping):
+                priors = {str(whole(k)): v for k, v in priors.items()}
             found = fit_classes(
-                *(rows, executor, settings, ClassSettings(given), classes.tolist()),
+                *(rows, executor, settings, ClassSettings(priors), names),
                 WarningListener(),
             )
             dataset.check_unchanged()
@@ -279,7 +280,12 @@ class GaussianMixtureClassifier(ClassifierBase):
         return found
 
     def _settings(self) -> FitSettings:
-        is_auto = self.reg_covar_relative == "auto"
+        share = self.reg_covar_relative
+        is_auto = isinstance(share, str) and share == "auto"
+        if not is_auto and (not isinstance(share, Real) or isinstance(share, bool)):
+            raise DataError(
+                f"reg_covar_relative is {share!r}; expected auto or a finite number of at least 0"
+            )
         return FitSettings(
             self.n_components,
             self.covariance_type,
@@ -287,19 +293,9 @@ class GaussianMixtureClassifier(ClassifierBase):
             max_iter=self.max_iter,
             n_init=self.n_init,
             reg_covar=self.reg_covar,
-            reg_covar_relative=_USUAL_SHARE if is_auto else float(self.reg_covar_relative),
+            reg_covar_relative=_USUAL_SHARE if is_auto else float(share),
             shrinkage="auto" if is_auto and not self.reg_covar else "none",
             n_sample_starts=self.n_sample_starts,
             backend=self.backend,
             seed=seed_from(self.random_state),
         )
-
-
-def _classes(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Distinct classes, and which of them each row has."""
-    if any(one is None or one != one for one in labels.tolist()):  # noqa: PLR0124 - NaN
-        raise DataError("y has rows without a class (NaN or None): leave such rows out")
-    classes, codes = np.unique(labels, return_inverse=True)
-    if len(classes) < _FEWEST_CLASSES:
-        raise DataError(f"y has {len(classes)} class; expected at least {_FEWEST_CLASSES}")
-    return classes, codes

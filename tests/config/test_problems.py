@@ -223,6 +223,10 @@ CASES = {
         JOB.replace("data/x.zarr", "data/x.zarr, missing: marginalise") + "comparison: true\n",
         "4:1: comparison: contradicts data.missing: marginalise; k-means takes complete rows",
     ),
+    "comparison of one component": (
+        re.sub("n_components: [0-9]+", "n_components: 1", JOB) + "comparison: true\n",
+        "4:1: comparison: contradicts model.n_components: 1, under which every row is in the same",
+    ),
     "comparison of classes": (
         JOB.replace("data/x.zarr", "data/x.zarr, classes: c")
         + "task: classify\ncomparison: true\n",

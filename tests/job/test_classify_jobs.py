@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import DataError, InputNotFoundError, NotFittedError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
-from dgmm.model.classifier_files import load_classifier
+from dgmm.model.classifier_files import load_classifier, save_classifier
 from dgmm.run_record import json_schema
 
 QUIET = SilentListener()
@@ -256,14 +257,24 @@ def test_a_class_of_too_few_rows_is_refused_by_name_and_small_ones_are_warned_of
     names = np.array(NAMES)[_rows()[1]]
     names[:3] = ["elm", "ash", "ash"]
     np.save(tmp_path / "names.npy", names)
-    with pytest.raises(DataError, match="class elm has 1 rows that count; a mixture of 1 comp"):
+    with pytest.raises(DataError, match="class 'elm' has 1 rows that count; a mixture of 1 comp"):
         run_job(_job(data, tmp_path / "run", data={"classes": str(tmp_path / "names.npy")}), QUIET)
     names[1:60] = "elm"
     np.save(tmp_path / "names.npy", names)
     run_job(_job(data, tmp_path / "run", data={"classes": str(tmp_path / "names.npy")}), QUIET)
     warnings = " ".join(_record(tmp_path / "run")["warnings"])
     assert "1 of 4 classes have fewer than 10 rows for each of the 9 free" in warnings
-    assert "parameters of their mixture: elm (60)" in warnings
+    assert "parameters of their mixture: 'elm' (60)" in warnings
+
+
+def test_a_class_that_lies_in_one_fold_names_the_folds(data: Path, tmp_path: Path) -> None:
+    names, groups = np.array(NAMES)[_rows()[1]], _rows()[2]
+    names[groups == groups[0]] = "elm"
+    np.save(tmp_path / "names.npy", names)
+    own = {"classes": str(tmp_path / "names.npy"), "groups": "group"}
+    said = r"^class 'elm' outside fold [01] has 0 rows .*, hold out no fold or smaller ones "
+    with pytest.raises(DataError, match=said):
+        run_job(_job(data, tmp_path / "run", data=own, classes={"folds": 2}), QUIET)
 
 
 def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
@@ -278,7 +289,7 @@ def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
             run_job(_job(data, tmp_path / name.removesuffix(".npy"), data=own), QUIET)
     np.save(tmp_path / "one.npy", np.full(N, "oak"))
     own = {"classes": str(tmp_path / "one.npy")}
-    with pytest.raises(DataError, match=r"the rows have 1 class \(oak\); expected at least 2"):
+    with pytest.raises(DataError, match=r"the rows have 1 class \('oak'\); expected at least 2"):
         run_job(_job(data, tmp_path / "one", data=own), QUIET)
     with pytest.raises(DataError, match=r"classes\.priors lacks 2"):
         run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
@@ -363,6 +374,49 @@ def test_an_estimator_refuses_priors_that_are_none(priors: Any, words: str) -> N
     X = np.linspace(-1, 1, 100)[:, None] + np.repeat([[0.0], [9.0]], 50, axis=0)
     with pytest.raises(DataError, match=words):
         GaussianMixtureClassifier(priors=priors).fit(X, np.repeat(["a", "b"], 50))
+
+
+@pytest.mark.parametrize("share", [None, "bogus", True])
+def test_an_estimator_refuses_a_share_that_is_none(share: Any) -> None:
+    X = np.linspace(-1, 1, 100)[:, None] + np.repeat([[0.0], [9.0]], 50, axis=0)
+    with pytest.raises(DataError, match=r"^reg_covar_relative is .*; expected auto or a finite"):
+        GaussianMixtureClassifier(reg_covar_relative=share).fit(X, np.repeat([0, 1], 50))
+
+
+def test_classes_are_quoted_and_cut_in_messages_that_name_no_keys() -> None:
+    X = np.linspace(-1, 1, 51)[:, None]
+    for name, shown in (("  ", "'  '"), ("x" * 300, f"'{'x' * 59}…'")):
+        with pytest.raises(DataError) as caught:
+            GaussianMixtureClassifier().fit(X, np.array(["b"] * 50 + [name]))
+        said = str(caught.value)
+        assert said.startswith(f"class {shown} has 1 rows that count;")
+        assert said.endswith("Lower n_components, leave the class out, or give it more rows")
+
+
+def test_classes_that_are_whole_floats_are_saved_as_integers(tmp_path: Path) -> None:
+    X = np.linspace(-1, 1, 100)[:, None] + np.repeat([[0.0], [9.0]], 50, axis=0)
+    for values in ([3.0, 4.0], [False, True]):
+        y = np.repeat(values, 50)
+        priors = {values[0]: 0.25, values[1]: 0.75}
+        own = GaussianMixtureClassifier(priors=priors, random_state=0).fit(X, y)
+        save_classifier(own.classifier_, tmp_path / "saved")
+        assert load_classifier(tmp_path / "saved").names == tuple(map(int, values))
+        assert own.predict(X).dtype == y.dtype
+        assert np.array_equal(own.predict(X), y)
+    for wrong in (np.repeat([0.5, 1.0], 50), np.repeat(np.array(["a", 1], object), 50)):
+        with pytest.raises(DataError, match=r"^y holds .*expected integers, whole numbers or text"):
+            GaussianMixtureClassifier().fit(X, wrong)
+
+
+def test_a_class_whose_components_became_equal_is_told_to_have_fewer() -> None:
+    X = np.random.default_rng(0).normal(size=(300, 2)) + np.repeat([[0], [5], [10]], 100, 0)
+    own = GaussianMixtureClassifier(2, reg_covar=1e4, random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        own.fit(X, np.repeat(["a", "b", "c"], 100))
+    said = [str(one.message) for one in caught if "DEGENERATE" in str(one.message)]
+    end = "DEGENERATE_START: its components are equal: lower n_components"
+    assert said == [f"class {name!r}: {end}" for name in "abc"]
 
 
 def test_an_estimator_takes_no_row_without_a_class_and_scores_by_weight() -> None:

@@ -180,7 +180,8 @@ def _check(
     summary: Summary | None, dataset: ClassedDataset, settings: FitSettings, part: Part, name: str
 ) -> None:
     where = "" if part.held_out is None else f" outside fold {part.held_out}"
-    _check_rows(0 if summary is None else summary.n_kept, settings, f"class {name}{where}")
+    n_rows = 0 if summary is None else summary.n_kept
+    _check_rows(n_rows, settings, f"class {name}{where}", of_fold=bool(where))
     if summary is not None and summary.observed is not None and (summary.observed == 0).any():
         lacking = (dataset.feature_names[i] for i in np.flatnonzero(summary.observed == 0))
         raise DataError(
@@ -189,13 +190,14 @@ def _check(
         )
 
 
-def _check_rows(n_rows: int, settings: FitSettings, which: str) -> None:
+def _check_rows(n_rows: int, settings: FitSettings, which: str, *, of_fold: bool = False) -> None:
     least = max(settings.n_components, 2)
     if n_rows < least:
+        folds = ", hold out no fold or smaller ones (classes.folds)" if of_fold else ""
         raise DataError(
             f"{which} has {n_rows:,} rows that count; a mixture of {settings.n_components} "
-            f"components needs at least {least}. Lower model.n_components, leave the class out "
-            "(classes.unknown), or give it more rows"
+            f"components needs at least {least}. Lower model.n_components{folds}, leave the class "
+            "out (classes.unknown), or give it more rows"
         )
 
 

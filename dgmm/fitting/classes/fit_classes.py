@@ -44,6 +44,7 @@ from dgmm.fitting.shrinkage import Shrinkage
 from dgmm.model.classifier import Classifier, ClassName
 from dgmm.outcome import Outcome
 from dgmm.reduction.executor import Executor
+from dgmm.terminal_text import quoted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,9 +141,9 @@ def fit_classes(
     ComponentError
         If every start of a class fails.
     """
-    words = [str(name) for name in names]
+    words, shown = [str(name) for name in names], [quoted(name) for name in names]
     listener.stage("summary", f"{dataset.n_samples:,} rows of {len(names)} classes")
-    prepared = prepare_classes(dataset, executor, settings, words, progress)
+    prepared = prepare_classes(dataset, executor, settings, shown, progress)
     priors = asked.of(words, prepared.n_rows)
     shrinkage = None
     if is_due(prepared, settings):
@@ -151,13 +152,13 @@ def fit_classes(
             own = prepared
             shrinkage = progress.once("shrinkage", lambda: chosen_shrinkage(own, settings, here))
         prepared = with_shrinkage(prepared, shrinkage.share, settings.reg_covar)
-    few = few_rows_warning(prepared, settings, words)
+    few = few_rows_warning(prepared, settings, shown)
     shrunk = None if shrinkage is None else shrinkage.describe("classes have")
     warnings = [*prepared.labelled.warnings, *(text for text in (few, shrunk) if text)]
     for text in warnings:
         listener.warning(text)
     listener.stage("initialisation", f"{settings.method} for each of {len(names)} classes")
-    begun = _begun(dataset, executor, settings, prepared, words, listener, progress)
+    begun = _begun(dataset, executor, settings, prepared, shown, listener, progress)
     several = f" and {dataset.n_folds} folds" if dataset.n_folds else ""
     listener.stage("em", f"{len(names)} classes{several} in the same passes")
     whole = _accounting(prepared)
@@ -165,18 +166,25 @@ def fit_classes(
     going = Iterations(dataset, executor, whole, listener, progress, starts)
     problems = {part: _of_own_rows(part, one) for part, one in begun.items()}
     going.run({c.id: problems[_part(c)] for c in going.candidates})
-    found = _Found(dataset, begun, going.candidates, tuple(names), words)
+    found = _Found(dataset, begun, going.candidates, tuple(names), shown)
     fitted = [found.best(Part(label)) for label in range(len(names))]
     folds = tuple(found.classifier(priors, fold) for fold in range(dataset.n_folds))
-    for one, name in zip(fitted, words, strict=True):
+    for one, name in zip(fitted, shown, strict=True):
         if not one.outcome.has_converged:
-            warnings.append(f"class {name}: {one.outcome.name}: {one.outcome.value}")
+            warnings.append(f"class {name}: {one.outcome.name}: {_remedy(one.outcome)}")
     return FittedClasses(
         *(found.classifier(priors), folds, tuple(fitted), prepared, going.candidates),
         warnings=tuple(warnings),
         n_passes=going.n_passes,
         shrinkage=shrinkage,
     )
+
+
+def _remedy(outcome: Outcome) -> str:
+    """What to do about an end; another start parts no components that shrinkage made equal."""
+    if outcome is Outcome.DEGENERATE_START:
+        return "its components are equal: lower model.n_components"
+    return outcome.value
 
 
 def _accounting(prepared: PreparedClasses) -> PreparedFit:
