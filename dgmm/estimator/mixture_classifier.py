@@ -280,9 +280,9 @@ class GaussianMixtureClassifier(ClassifierBase):
         return found
 
     def _settings(self) -> FitSettings:
-        share = self.reg_covar_relative
+        share: Any = self.reg_covar_relative  # what a user gave, of any type
         is_auto = isinstance(share, str) and share == "auto"
-        if not is_auto and (not isinstance(share, Real) or isinstance(share, bool)):
+        if not is_auto and (isinstance(share, bool) or not isinstance(share, Real)):
             raise DataError(
                 f"reg_covar_relative is {share!r}; expected auto or a finite number of at least 0"
             )

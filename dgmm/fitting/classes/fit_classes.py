@@ -184,7 +184,7 @@ def _remedy(outcome: Outcome) -> str:
     """What to do about an end; another start parts no components that shrinkage made equal."""
     if outcome is Outcome.DEGENERATE_START:
         return "its components are equal: lower model.n_components"
-    return outcome.value
+    return str(outcome.value)
 
 
 def _accounting(prepared: PreparedClasses) -> PreparedFit:
