@@ -83,7 +83,7 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     # such jobs (tests/job).
     others = {"delivered", "missing", "preprocess", "selection", "inference", "stability"}
     others |= {"drift", "earlier_run", "adaptation", "noise", "classification", "comparison"}
-    others |= {"start_classes", "frozen"}
+    others |= {"start_classes", "frozen", "shrinkage"}
     assert set(records[0]) == set(schema["properties"]) - others
 
 
