@@ -67,8 +67,8 @@ def _of_classify(parsed: ParsedYaml, *, applies_model: bool) -> Iterator[Problem
 
 
 def _start(parsed: ParsedYaml) -> Iterator[Problem]:
-    method = _section(parsed, "initialisation").get("method")
-    if method in {"given", "labels"} or (method in INITIALISERS and reads_all_rows(str(method))):
+    method = str(_section(parsed, "initialisation").get("method"))
+    if method in INITIALISERS and (INITIALISERS[method].is_given or reads_all_rows(method)):
         text = (
             "contradicts task: classify, whose starts are drawn on each class's sample; expected "
             "kmeans, k-means++, hierarchical or random_from_data"

@@ -17,12 +17,6 @@ from dgmm.mixture.covariance import family_named
 from dgmm.mixture.parameters import Parameters
 from dgmm.random_streams import seed_from
 
-#: Settings of a fit that are no parameters of the estimator, or have another name there.
-_NOT_PARAMETERS = {
-    *("method", "seed", "accept_cost", "prior"),
-    *("component_order", "freeze", "shrinkage", "reg_covar_relative"),
-}
-
 
 def settings_of(mixture: Any) -> FitSettings:
     """What the estimator's parameters ask for.
@@ -32,10 +26,11 @@ def settings_of(mixture: Any) -> FitSettings:
     DataError
         If one means nothing.
     """
-    same = {f.name for f in fields(FitSettings)} - _NOT_PARAMETERS
+    parameters = mixture.get_params(deep=False)
+    same = {f.name for f in fields(FitSettings)} & set(parameters) - {"reg_covar_relative"}
     share, is_open = share_of(mixture.reg_covar_relative)
     return FitSettings(
-        **{name: getattr(mixture, name) for name in same},
+        **{name: parameters[name] for name in same},
         reg_covar_relative=share,
         shrinkage="auto" if is_open else "none",
         method=mixture.init_params,

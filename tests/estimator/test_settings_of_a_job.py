@@ -18,6 +18,7 @@ from dgmm.config import Job
 from dgmm.config.expected_values import choices_of
 from dgmm.errors import DataError
 from dgmm.events import SilentListener
+from dgmm.fitting.initialisation import INITIALISERS
 from dgmm.fitting.prior_settings import PRIOR_KEYS
 from dgmm.job import run_job
 from dgmm.model.model_files import save_model
@@ -92,6 +93,8 @@ NEEDED = {
     "model.weight_concentration_prior_type": {"model.inference": "variational"},
     "model.n_init": {"model.max_iter": 3, "initialisation.method": "random_from_data"},
 }
+#: Starts that come from the user.
+NOT_DRAWN = {name for name, one in INITIALISERS.items() if one.is_given}
 #: Values that give the model of BASE: where passes run, and what `auto` selects for few rows.
 WITHOUT_EFFECT = {"cluster.n_workers": (2,), "compute.backend": ("auto",)}
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -100,7 +103,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 def cases() -> Iterator[tuple[str, Any]]:
     for key in SHARED:
         choices = choices_of(tuple(key.split(".")))
-        others = (c for c in choices if c not in {BASE[key], "given", "labels"})
+        others = (c for c in choices if c != BASE[key] and c not in NOT_DRAWN)
         for value in OTHERS.get(key, tuple(others)):
             yield key, value
 

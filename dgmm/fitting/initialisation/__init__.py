@@ -48,6 +48,7 @@ from dgmm.fitting.initialisation.random_from_data import random_from_data
 from dgmm.fitting.initialisation.random_responsibilities import random_responsibilities
 from dgmm.fitting.initialisation.sample_rows import clipped
 from dgmm.fitting.initialisation.start_request import StartRequest
+from dgmm.fitting.initialisation.user_start import at_labels
 from dgmm.fitting.initialisation.user_start import given as given_parameters
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters
@@ -63,8 +64,8 @@ INITIALISERS: Registry[Initialiser] = Registry(
         "random": Initialiser(random_responsibilities, follows_metric=False),
         "hierarchical": Initialiser(hierarchical, one_per_metric=True),
         "kmeans_parallel": Initialiser(draw_all=kmeans_parallel, one_per_metric=True),
-        "given": Initialiser(given_parameters, follows_metric=False),
-        "labels": Initialiser(given_parameters, follows_metric=False),
+        "given": Initialiser(given_parameters, follows_metric=False, is_given=True),
+        "labels": Initialiser(at_labels, follows_metric=False, is_given=True),
     },
     Initialiser,
 )
@@ -135,13 +136,13 @@ def start(
     ComponentError
         If the sample has fewer rows than components.
     """
-    draw = INITIALISERS.named(method).draw
-    if method != "given":
+    initialiser = INITIALISERS.named(method)
+    if not initialiser.is_given:
         sample = _checked(sample, n_components)
     request = StartRequest(
         sample, family, n_components, regularisation, rng, given, scale, weights, observed
     )
-    return draw(request)
+    return initialiser.draw(request)
 
 
 def start_over_all_rows(

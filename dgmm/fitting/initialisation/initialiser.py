@@ -34,9 +34,13 @@ class Initialiser:
         Whether `request.scale` changes what is drawn: starts then take the metrics in turn.
     one_per_metric : bool
         Whether one start in each metric is enough, because others would be equal or too slow.
+    is_given : bool
+        Whether a start comes from the user and nothing is drawn: `draw` takes `request.given`, or
+        says where such a start is asked for.
     """
 
     draw: Method = _reads_all_rows
     draw_all: AllRowsMethod | None = None
     follows_metric: bool = True
     one_per_metric: bool = False
+    is_given: bool = False

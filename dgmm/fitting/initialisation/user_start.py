@@ -34,6 +34,21 @@ def given(request: StartRequest) -> Parameters:
     return parameters
 
 
+def at_labels(request: StartRequest) -> Parameters:
+    """Never any: jobs, which know the classes of their rows, make the start of it that is given.
+
+    Raises
+    ------
+    DataError
+        Always: a fit that is asked for this method has no labels.
+    """
+    del request
+    raise DataError(
+        "initialisation.method is labels, and the rows of this fit have none: a job has them where "
+        "it names classes, and GaussianMixture.from_labels(X, labels) takes them in Python"
+    )
+
+
 def _check_values(parameters: Parameters) -> None:
     if not (np.isfinite(parameters.weights).all() and np.isfinite(parameters.means).all()):
         raise DataError("the given weights or means have values that are not finite")

@@ -147,6 +147,11 @@ def test_sorted_rows_have_the_regularisation_of_all(tmp_path: Path) -> None:
     np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-9 * np.abs(found[0]).max())
 
 
+def test_an_estimator_that_has_no_labels_says_where_they_are_given() -> None:
+    with pytest.raises(DataError, match=r"init_params is labels.*from_labels\(X, labels\)"):
+        GaussianMixture(K, init_params="labels").fit(rows()[0])
+
+
 def stored(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     X, truth = rows()
     group = zarr.open_group(str(folder / "data.zarr"), mode="w")
