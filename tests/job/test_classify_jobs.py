@@ -6,7 +6,6 @@ import csv
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import zarr
 from clusters import job
+from killed_anywhere import check_killed_anywhere
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 from test_run_record import faults
@@ -22,7 +22,6 @@ from test_run_record import faults
 from dgmm import GaussianMixtureClassifier
 from dgmm.config import Job
 from dgmm.data.row_labels import hashed_folds
-from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import DataError, InputNotFoundError, NotFittedError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
@@ -32,20 +31,6 @@ from dgmm.run_record import json_schema
 QUIET = SilentListener()
 N, D = 9000, 3
 NAMES = ["ash", "beech", "oak"]
-
-
-class _DiesAt(SilentListener):
-    """Ends the run at one of its ticks: whatever it tells, and every block that it reads."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.n = at, 0
-
-    def tick(self, *_: Any) -> None:
-        self.n += 1
-        if self.n == self.at:
-            raise RuntimeError("killed")
-
-    stage = trials = iteration = component = warning = note = tick
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -220,35 +205,12 @@ def test_bits_follow_neither_workers_nor_chunks(data: Path, tmp_path: Path) -> N
 def test_killed_at_20_random_points_it_leaves_the_same_bits(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener, read = _DiesAt(), ZarrDataset.read_blocks
-
-    def ticking(self: ZarrDataset, run: Any) -> Iterator[Any]:
-        for block in read(self, run):
-            listener.tick()
-            yield block
-
-    monkeypatch.setattr(ZarrDataset, "read_blocks", ticking)
-
     def asked(run: str) -> Job:
         sections: Mapping[str, Any] = {"model": {"n_components": 2, "max_iter": 2}}
         own = {"classes": {"folds": 2}, "cluster": {"n_workers": 1}, "data": {"groups": "group"}}
         return _job(data, tmp_path / run, **sections, **own)
 
-    run_job(asked("whole"), listener)
-    ticks, expected = listener.n, _bits(tmp_path / "whole")
-    rng, n_killed, n_ended = np.random.default_rng(20), 0, 0
-    while n_killed < 20:  # a run may be killed again and again before it ends
-        listener = _DiesAt(int(rng.integers(1, ticks + 1)))
-        with suppress(RuntimeError):
-            run_job(asked(f"run-{n_ended}"), listener)
-        if listener.n == listener.at:
-            n_killed += 1
-        else:
-            assert _bits(tmp_path / f"run-{n_ended}") == expected
-            n_ended += 1
-    listener = _DiesAt()
-    run_job(asked(f"run-{n_ended}"), listener)
-    assert _bits(tmp_path / f"run-{n_ended}") == expected
+    check_killed_anywhere(monkeypatch, asked, _bits, tmp_path, 20)
 
 
 def test_a_class_of_too_few_rows_is_refused_by_name_and_small_ones_are_warned_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import gaussian_clusters, job, write_zarr
+from killed_anywhere import check_killed_anywhere
 from numpy.typing import NDArray
 
 from dgmm import GaussianMixture
 from dgmm.config import Job
-from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import DataError
 from dgmm.events import SilentListener
 from dgmm.job import plan_job, plan_table, predict_job, run_job
@@ -36,20 +35,6 @@ class _Dies(SilentListener):
     def iteration(self, record: Mapping[str, Any]) -> None:
         if record["iteration"] == 4:
             raise RuntimeError("killed")
-
-
-class _DiesAt(SilentListener):
-    """Ends the run at one of its ticks: whatever it tells, and every block that it reads."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.n = at, 0
-
-    def tick(self, *_: Any) -> None:
-        self.n += 1
-        if self.n == self.at:
-            raise RuntimeError("killed")
-
-    stage = trials = iteration = component = warning = note = tick
 
 
 class _Hears(SilentListener):
@@ -131,15 +116,6 @@ def test_killed_and_resumed_it_leaves_the_same_bits_with_any_workers(
 def test_killed_at_ten_random_points_it_leaves_the_same_bits(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inference: str, family: str
 ) -> None:
-    listener, read = _DiesAt(), ZarrDataset.read_blocks
-
-    def ticking(self: ZarrDataset, run: Any) -> Iterator[Any]:
-        for block in read(self, run):
-            listener.tick()
-            yield block
-
-    monkeypatch.setattr(ZarrDataset, "read_blocks", ticking)
-
     def asked(run: str) -> Job:
         own = _job(
             data, tmp_path / run, n_workers=1, inference=inference, covariance_type=family,
@@ -147,21 +123,7 @@ def test_killed_at_ten_random_points_it_leaves_the_same_bits(
         )  # fmt: skip
         return own.model_copy(update={"output": own.output.model_copy(update={"report": False})})
 
-    run_job(asked("whole"), listener)
-    ticks, expected = listener.n, _bits(tmp_path / "whole")
-    rng, n_killed, n_ended = np.random.default_rng(20), 0, 0
-    while n_killed < 10:  # a run may be killed again and again before it ends
-        listener = _DiesAt(int(rng.integers(1, ticks + 1)))
-        with suppress(RuntimeError):
-            run_job(asked(f"run-{n_ended}"), listener)
-        if listener.n == listener.at:
-            n_killed += 1
-        else:
-            assert _bits(tmp_path / f"run-{n_ended}") == expected
-            n_ended += 1
-    listener = _DiesAt()
-    run_job(asked(f"run-{n_ended}"), listener)
-    assert _bits(tmp_path / f"run-{n_ended}") == expected
+    check_killed_anywhere(monkeypatch, asked, _bits, tmp_path, 10)
 
 
 def test_the_record_names_it_and_its_objective_and_the_plan_too(data: Path, tmp_path: Path) -> None:

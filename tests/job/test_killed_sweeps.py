@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import gaussian_clusters, job, write_zarr
+from killed_anywhere import Killed, check_killed_anywhere
 
 from dgmm.checkpoint.run_state import RunState
 from dgmm.config import Job
-from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.events import SilentListener
 from dgmm.fitting import model_start
 from dgmm.fitting.model_start import Starter
@@ -23,24 +23,6 @@ from dgmm.job import run_job
 from dgmm.mixture.parameters import Parameters
 
 N_KILLS = 20
-
-
-class Killed(Exception):  # noqa: N818 - what it stands for is no error
-    """Ends a run where a process would be killed."""
-
-
-class DiesAt(SilentListener):
-    """Ends the run at one of its ticks: whatever it tells, and every block that it reads."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.n = at, 0
-
-    def tick(self, *_: Any) -> None:
-        self.n += 1
-        if self.n == self.at:
-            raise Killed
-
-    stage = trials = iteration = component = warning = note = tick
 
 
 class DiesInRefit(SilentListener):
@@ -98,37 +80,10 @@ def bits(run: Path) -> dict[str, Any]:
 def test_with_folds_it_is_killed_at_twenty_random_points(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a process is killed: what waits to be saved is lost, in half of the attempts a pass."""
-    listener, read = DiesAt(), ZarrDataset.read_blocks
-    rng = np.random.default_rng(14)
-
-    def ticking(self: ZarrDataset, run: Any) -> Iterator[Any]:
-        for block in read(self, run):
-            listener.tick()
-            yield block
-
-    monkeypatch.setattr(ZarrDataset, "read_blocks", ticking)
-    monkeypatch.setattr(RunState, "__exit__", lambda *_: None)
-
     def own(run: str) -> Job:
-        monkeypatch.setattr("dgmm.checkpoint.run_state.EM_EVERY_S", float(rng.integers(2)))
         return asked(data, tmp_path / run, criterion="held_out", folds=2)
 
-    run_job(own("whole"), listener)
-    ticks, expected = listener.n, bits(tmp_path / "whole")
-    n_killed, n_ended = 0, 0
-    while n_killed < N_KILLS:  # a run may be killed again and again before it ends
-        listener = DiesAt(int(rng.integers(1, ticks + 1)))
-        try:
-            run_job(own(f"run-{n_ended}"), listener)
-        except Killed:
-            n_killed += 1
-            continue
-        assert bits(tmp_path / f"run-{n_ended}") == expected
-        n_ended += 1
-    listener = DiesAt()
-    run_job(own(f"run-{n_ended}"), listener)
-    assert bits(tmp_path / f"run-{n_ended}") == expected
+    check_killed_anywhere(monkeypatch, own, bits, tmp_path, N_KILLS)
 
 
 def alike(monkeypatch: pytest.MonkeyPatch) -> None:

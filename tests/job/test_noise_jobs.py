@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ import numpy as np
 import pytest
 import zarr
 from clusters import gaussian_clusters, job, write_zarr
+from killed_anywhere import check_killed_anywhere
 from numpy.typing import NDArray
 from test_run_record import faults
 
 from dgmm import GaussianMixture
 from dgmm.config import Job, load_job
-from dgmm.data.zarr.dataset import ZarrDataset
 from dgmm.errors import DataError, JobFileError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
@@ -33,20 +32,6 @@ QUIET = SilentListener()
 N, D, K = 9000, 2, 3
 CONFIG = Path(__file__).resolve().parent.parent.parent / "config"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-class _DiesAt(SilentListener):
-    """Ends the run at one of its ticks: whatever it tells, and every block that it reads."""
-
-    def __init__(self, at: int | None = None) -> None:
-        self.at, self.n = at, 0
-
-    def tick(self, *_: Any) -> None:
-        self.n += 1
-        if self.n == self.at:
-            raise RuntimeError("killed")
-
-    stage = trials = iteration = component = warning = note = tick
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -208,34 +193,11 @@ def test_bits_are_those_of_any_workers_and_any_chunks(
 def test_killed_at_ten_random_points_it_leaves_the_same_bits(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
-    listener, read = _DiesAt(), ZarrDataset.read_blocks
-
-    def ticking(self: ZarrDataset, run: Any) -> Iterator[Any]:
-        for block in read(self, run):
-            listener.tick()
-            yield block
-
-    monkeypatch.setattr(ZarrDataset, "read_blocks", ticking)
-
     def asked(run: str) -> Job:
         model = {"covariance_type": family, "max_iter": 4}
         return _job(data, tmp_path / run, n_workers=1, model=model)
 
-    run_job(asked("whole"), listener)
-    ticks, expected = listener.n, _bits(tmp_path / "whole")
-    rng, n_killed, n_ended = np.random.default_rng(20), 0, 0
-    while n_killed < 10:  # a run may be killed again and again before it ends
-        listener = _DiesAt(int(rng.integers(1, ticks + 1)))
-        with suppress(RuntimeError):
-            run_job(asked(f"run-{n_ended}"), listener)
-        if listener.n == listener.at:
-            n_killed += 1
-        else:
-            assert _bits(tmp_path / f"run-{n_ended}") == expected
-            n_ended += 1
-    listener = _DiesAt()
-    run_job(asked(f"run-{n_ended}"), listener)
-    assert _bits(tmp_path / f"run-{n_ended}") == expected
+    check_killed_anywhere(monkeypatch, asked, _bits, tmp_path, 10)
 
 
 def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:
