@@ -206,7 +206,7 @@ def test_killed_at_20_random_points_it_leaves_the_same_bits(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked(run: str) -> Job:
-        sections: Mapping[str, Any] = {"model": {"n_components": 2, "max_iter": 2}}
+        sections: Mapping[str, Any] = {"model": {"n_components": 2, "max_iter": 8, "tol": 0.0}}
         own = {"classes": {"folds": 2}, "cluster": {"n_workers": 1}, "data": {"groups": "group"}}
         return _job(data, tmp_path / run, **sections, **own)
 

@@ -119,7 +119,7 @@ def test_killed_at_ten_random_points_it_leaves_the_same_bits(
     def asked(run: str) -> Job:
         own = _job(
             data, tmp_path / run, n_workers=1, inference=inference, covariance_type=family,
-            max_iter=4,
+            max_iter=9,
         )  # fmt: skip
         return own.model_copy(update={"output": own.output.model_copy(update={"report": False})})
 

@@ -55,8 +55,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_zarr(tmp_path_factory.mktemp("rows") / "rows.zarr", rows)
 
 
-def asked(data: Path, run: Path, **selection: Any) -> Job:
-    model = {"n_components": [2, 3], "covariance_type": "diag", "max_iter": 3, "tol": 0.0}
+def asked(data: Path, run: Path, max_iter: int = 3, **selection: Any) -> Job:
+    model = {"n_components": [2, 3], "covariance_type": "diag", "max_iter": max_iter, "tol": 0.0}
     start = {"n_sample_starts": 1, "sample_rows": 400}
     return job(
         data, run, model=model, selection=selection, initialisation=start,
@@ -81,7 +81,7 @@ def test_with_folds_it_is_killed_at_twenty_random_points(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def own(run: str) -> Job:
-        return asked(data, tmp_path / run, criterion="held_out", folds=2)
+        return asked(data, tmp_path / run, max_iter=8, criterion="held_out", folds=2)
 
     check_killed_anywhere(monkeypatch, own, bits, tmp_path, N_KILLS)
 

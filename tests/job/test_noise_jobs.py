@@ -194,7 +194,7 @@ def test_killed_at_ten_random_points_it_leaves_the_same_bits(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     def asked(run: str) -> Job:
-        model = {"covariance_type": family, "max_iter": 4}
+        model = {"covariance_type": family, "max_iter": 9}
         return _job(data, tmp_path / run, n_workers=1, model=model)
 
     check_killed_anywhere(monkeypatch, asked, _bits, tmp_path, 10)
