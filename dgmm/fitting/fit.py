@@ -204,6 +204,8 @@ def concluded(
     noted = regularisation_events(ordered, prepared.added)
     for event in noted:
         listener.component(asdict(event))
+    heard = _heard(begun.settings, chosen.events)
+    told = _warnings(model, prepared, heard, may_shrink=may_shrink)
     result = Fit(
         model=model,
         chosen=chosen,
@@ -213,25 +215,7 @@ def concluded(
         summary=prepared.summary,
         sample=prepared.summary.sample,
         events=(*(e for c in candidates for e in _heard(begun.settings, c.events)), *noted),
-        warnings=(
-            *prepared.warnings,
-            *fit_warnings(
-                *(model, round(prepared.n_rows), _heard(begun.settings, chosen.events)),
-                may_shrink=may_shrink,
-            ),
-            *spike_warnings(model, prepared.summary.sample, prepared.repeated_values),
-            *regularised_warnings(
-                model,
-                FittedSample(
-                    prepared.summary.sample,
-                    prepared.sample,
-                    prepared.added,
-                    round(prepared.n_rows),
-                    prepared.repeated_values,
-                    prepared.summary.sample_weights,
-                ),
-            ),
-        ),
+        warnings=(*prepared.warnings, *told),
         backend=prepared.backend,
         repeated_values=prepared.repeated_values,
         dataset=dataset,
@@ -242,9 +226,33 @@ def concluded(
         origins=own,
         frozen=tuple(own.index(j) for j in begun.settings.freeze),
     )
-    for text in result.warnings[len(prepared.warnings) :]:
+    for text in told:
         listener.warning(text)
     return result
+
+
+def _warnings(
+    model: MixtureModel,
+    prepared: PreparedFit,
+    events: tuple[ComponentEvent, ...],
+    *,
+    may_shrink: bool,
+) -> tuple[str, ...]:
+    """What a user should know of a fitted model, beside what its data gave reason for."""
+    n_rows, summary = round(prepared.n_rows), prepared.summary
+    sample = FittedSample(
+        summary.sample,
+        prepared.sample,
+        prepared.added,
+        n_rows,
+        prepared.repeated_values,
+        summary.sample_weights,
+    )
+    return (
+        *fit_warnings(model, n_rows, events, may_shrink=may_shrink),
+        *spike_warnings(model, summary.sample, prepared.repeated_values),
+        *regularised_warnings(model, sample),
+    )
 
 
 def fitted_model(dataset: Dataset, prepared: PreparedFit, candidate: FitCandidate) -> MixtureModel:

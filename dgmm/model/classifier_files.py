@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from dgmm.errors import DataError, InputNotFoundError, OutputFailedError
+from dgmm.errors import DataError, InputNotFoundError
 from dgmm.model.classifier import Classifier
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.model.model_files import load_model, model_digest, save_model
+from dgmm.model.model_files import load_model, model_digest, save_model, written_whole
 from dgmm.storage.atomic_files import read_json, write_json
-from dgmm.storage.folders import Entry, Target, entry_of
+from dgmm.storage.folders import Target
 
 CLASSIFIER_FILE = "classifier.json"
 _VERSION = 1
@@ -36,15 +36,10 @@ def save_classifier(classifier: Classifier, path: Target, **about: Any) -> None:
     OutputFailedError
         If it cannot be written.
     """
-    try:
-        if not isinstance(path, Entry):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with entry_of(path) as place, place.folder_aside() as aside:
-            for code, mixture in enumerate(classifier.mixtures):
-                save_model(mixture, aside / model_folder(code))
-            write_json(aside / CLASSIFIER_FILE, _description(classifier) | about)
-    except OSError as error:
-        raise OutputFailedError(f"cannot write the classifier to {path}: {error}") from error
+    with written_whole(path, "the classifier") as aside:
+        for code, mixture in enumerate(classifier.mixtures):
+            save_model(mixture, aside / model_folder(code))
+        write_json(aside / CLASSIFIER_FILE, _description(classifier) | about)
 
 
 def load_classifier(path: str | Path) -> Classifier:

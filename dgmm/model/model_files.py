@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.runtime.blas_threads import limited_thread
 from dgmm.storage.array_files import Admit, read_arrays, write_arrays
 from dgmm.storage.atomic_files import read_json, write_json
-from dgmm.storage.folders import Entry, Target, entry_of
+from dgmm.storage.folders import Entry, Folder, Target, entry_of
 
 _ARRAYS = ("weights", "means", "covariances", "shift", "scale", "variance", "is_constant")
 
@@ -55,15 +57,28 @@ def save_model(model: MixtureModel, path: Target, **about: Any) -> None:
     OutputFailedError
         If it cannot be written.
     """
+    with written_whole(path, "the model") as aside:
+        arrays = _arrays(model)
+        write_arrays(aside / "arrays.npz", **arrays)
+        write_json(aside / "model.json", _description(model, arrays) | about)
+
+
+@contextmanager
+def written_whole(path: Target, what: str) -> Iterator[Folder]:
+    """A folder that takes the place of `path` once the body has filled it, whole or not at all.
+
+    Raises
+    ------
+    OutputFailedError
+        If it cannot be written.
+    """
     try:
         if not isinstance(path, Entry):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         with entry_of(path) as place, place.folder_aside() as aside:
-            arrays = _arrays(model)
-            write_arrays(aside / "arrays.npz", **arrays)
-            write_json(aside / "model.json", _description(model, arrays) | about)
+            yield aside
     except OSError as error:
-        raise OutputFailedError(f"cannot write the model to {path}: {error}") from error
+        raise OutputFailedError(f"cannot write {what} to {path}: {error}") from error
 
 
 @limited_thread()  # factors depend on the threads of BLAS from 128 features on

@@ -28,7 +28,7 @@ _LEGEND_ROWS = 14
 #: CSS pixels: a panel's side by the number of features, and what labels and the legend take.
 _SIDES = (420.0, 320.0, 215.0, 200.0, 164.0, 138.0)
 _LEFT, _BELOW, _LEGEND = 66.0, 40.0, 150.0
-#: From this many features on the legend has room in the corner.
+#: From this many features on the upper corner is empty and takes the legend.
 _WIDE_PANELS = 4
 #: Image pixels of a CSS pixel.
 _PIXELS = 1.5

@@ -71,8 +71,8 @@ def _heatmap(
 ) -> Drawing:
     names = _names(components, columns, _MOST_COLUMN_LABELS)
     is_turned = _are_long(names)
-    room = max(text_width(text) for _, text in names) if is_turned else 0
-    height = float(np.clip(110 + 20 * rows.size, 180, 780)) + room
+    margin = max(text_width(text) for _, text in names) if is_turned else 0
+    height = float(np.clip(110 + 20 * rows.size, 180, 780)) + margin
     drawing = Drawing(PAGE_WIDTH, height)
     limit = float(np.clip(np.abs(shown).max(), 0.5, _COLOUR_LIMIT))
     labels = [(float(i), str(rows[i])) for i in tick_positions(rows.size, _MOST_ROW_LABELS)]
@@ -87,7 +87,7 @@ def _heatmap(
     colours = coloured(DIVERGING, 0.5 + 0.5 * shown / limit)
     axes.image(of_colours(np.rint(255 * colours).astype(np.uint8)))
     ticks = [-limit, -limit / 2, 0.0, limit / 2, limit]
-    colour_bar(drawing, Box(PAGE_WIDTH - 80, 0, 80, height - room), DIVERGING, ticks, "linear",
+    colour_bar(drawing, Box(PAGE_WIDTH - 80, 0, 80, height - margin), DIVERGING, ticks, "linear",
                "deviation [sd]")  # fmt: skip
     return drawing
 
@@ -142,15 +142,15 @@ def _panels(
     across, down = min(across, shown.size), -(-shown.size // across)
     ticks = _names(components, columns, names)
     is_turned = _are_long(ticks)
-    room = 10 + (max(text_width(text) for _, text in ticks) if is_turned else 14)
-    drawing = Drawing(PAGE_WIDTH, down * 150 + room)
+    margin = 10 + (max(text_width(text) for _, text in ticks) if is_turned else 14)
+    drawing = Drawing(PAGE_WIDTH, down * 150 + margin)
     y = _range(means[shown], spreads[shown], label)
     width = PAGE_WIDTH / across
     for place, j in enumerate(shown):
         row, column = divmod(place, across)
         # The lowest panel of its column carries the names, be it in the last row or not.
         is_lowest = place + across >= shown.size
-        box = Box(column * width, row * 150, width, 150 + (room if is_lowest else 0))
+        box = Box(column * width, row * 150, width, 150 + (margin if is_lowest else 0))
         labelled = y if column == 0 else replace(y, label="")
         axes = Axes(drawing, box, Axis(-0.7, columns.size - 0.3, ticks=ticks), labelled,
                     title=f"component {j} · {100 * components.weights[j]:.3g} %",
@@ -189,7 +189,7 @@ def _names(
 
 
 def _are_long(names: list[tuple[float, str]]) -> bool:
-    """Whether names have no room side by side."""
+    """Whether names side by side would overlap."""
     return len(names) > 8 or max(len(name) for _, name in names) > 8
 
 

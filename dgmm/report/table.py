@@ -45,12 +45,12 @@ class Table:
 
     @property
     def shown_columns(self) -> range:
-        """The columns that the page has room for."""
+        """The columns that the page shows."""
         return range(min(len(self.header), _MOST_COLUMNS))
 
     @property
     def shown_rows(self) -> Sequence[tuple[str, ...]]:
-        """The rows that the page has room for, with the columns that it has room for."""
+        """The rows that the page shows, with their columns that it shows."""
         columns = self.shown_columns
         return [tuple(row[i] for i in columns if i < len(row)) for row in self.rows[:_MOST_ROWS]]
 
