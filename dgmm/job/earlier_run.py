@@ -20,6 +20,7 @@ from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import load_model, model_digest
 from dgmm.run_record import read
 from dgmm.storage.atomic_files import read_json
+from dgmm.terminal_text import listed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +51,15 @@ class EarlierModel:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The run that `last` stands for; `path` is None where there is none, `reason` says why."""
+    """The run that `last` stands for; `path` is None where there is none, `reason` says why.
+
+    `warning` tells of runs beside it whose records cannot be read; empty without any.
+    """
 
     path: str | None
     digest: str | None = None
     reason: str = ""
+    warning: str = ""
 
     def record(self) -> EarlierRun:
         """As run.json has it."""
@@ -111,7 +116,7 @@ def require_same(last: LastRun, model: MixtureModel) -> None:
     if last.digest is not None and model_digest(model) != last.digest:
         raise OutputExistsError(
             f"the model of {last.path} is another than the one that this run began with: put it "
-            "back, or remove this run directory to begin anew"
+            "back, or remove this run directory and run again"
         )
 
 
@@ -125,18 +130,27 @@ def _newest(job: Job, features: Sequence[str]) -> LastRun:
     """
     own = Path(job.output.path)
     found: list[tuple[str, str, Path]] = []
-    n_others = 0
+    n_others, unread = 0, []
     for path, record in _finished(own):
+        if record is None:
+            unread.append(path.name)
+            continue
         data = record.get("data")
         names = data.get("feature_names") if isinstance(data, Mapping) else None
         if isinstance(names, list) and {*map(str, names)} == {*features}:
             found.append((str(record.get("ended")), path.name, path))
         else:
             n_others += 1
-    place = own.parent
+    place, warning = own.parent, ""
+    if unread:
+        warning = (
+            f"run.json of {listed(unread)} in {place} cannot be read, or is of a newer version: "
+            f"{_keys_of_last(job)} does not mean such a run, however new it is"
+        )
     if not found:
         others = f"; {n_others} there have other features" if n_others else ""
-        return LastRun(None, None, f"no finished run of these features lies in {place}{others}")
+        reason = f"no finished run of these features lies in {place}{others}"
+        return LastRun(None, None, reason, warning)
     path = max(found)[2]
     try:
         digest = model_digest(load_model(path))
@@ -146,7 +160,7 @@ def _newest(job: Job, features: Sequence[str]) -> LastRun:
             f"`last` stands in {_keys_of_last(job)}: put its model back, move {path} elsewhere, so "
             "that `last` is the run before it, or name another run by its path"
         ) from error
-    return LastRun(str(path), digest)
+    return LastRun(str(path), digest, warning=warning)
 
 
 def _keys_of_last(job: Job) -> str:
@@ -158,8 +172,8 @@ def _keys_of_last(job: Job) -> str:
     return " and ".join(key for key, value in named.items() if value == LAST)
 
 
-def _finished(own: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Finished fits beside a run directory, with their records."""
+def _finished(own: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """Finished fits beside a run directory, with their records; None where one is unreadable."""
     try:
         beside = sorted(own.parent.iterdir())
     except OSError:
@@ -173,7 +187,10 @@ def _finished(own: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
         try:
             record = read(read_json(path / "run.json"))
-        except (DataError, InputNotFoundError):
+        except InputNotFoundError:
+            continue  # a model directory of another making
+        except DataError:
+            yield path, None
             continue
         if record.get("command") == "run" and record.get("status") == "done":
             yield path, record

@@ -103,6 +103,8 @@ def _run(
     """Everything but the report."""
     if inputs.last is not None:
         directory.record["earlier_run"] = inputs.last.record()
+        if inputs.last.warning:
+            recording.warning(inputs.last.warning)
     _note_data(job, inputs.dataset, inputs.fingerprint, directory, recording)
     keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
     work = partial(_fitted_and_scored, job, inputs, directory, recording, **keys)

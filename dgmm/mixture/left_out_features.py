@@ -19,6 +19,10 @@ from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.parameters import Parameters
 
 Features = NDArray[np.intp]
+#: Roundings that may stand in a part of Λδ.
+_ROUNDINGS = 64.0
+#: Squared standard deviations that no reason depends on.
+_NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,8 +32,10 @@ class LeftOut:
     Attributes
     ----------
     features : (b, m)
+        −1 where what is left of D² is rounding: a value so far away hides all others.
     losses : (b, m)
-        What D² loses, with those before left out already; infinite where float64 ends.
+        What D² loses, with those before left out already; infinite where float64 ends, NaN where
+        there is no feature.
     expected, deviations : (b, m)
         Mean and standard deviation of the feature given those that are not left out.
     squared_distance : (b,)
@@ -70,14 +76,30 @@ def left_out(parameters: Parameters, k: int, Y: Array, most: int) -> LeftOut:
     features, losses, expected, deviations = (
         np.stack(part, axis=1) for part in zip(*steps, strict=True)
     )
+    squared = np.einsum("ij,ij->j", Z, Z)
     with np.errstate(over="ignore"):
+        known = _is_known(losses, squared, exponents)
         return LeftOut(
-            features,
-            np.ldexp(losses, 2 * exponents[:, None]),
-            mean[features] + np.ldexp(expected, exponents[:, None]),
-            deviations,
-            np.ldexp(np.einsum("ij,ij->j", Z, Z), 2 * exponents),
+            np.where(known, features, -1),
+            np.where(known, np.ldexp(losses, 2 * exponents[:, None]), np.nan),
+            np.where(known, mean[features] + np.ldexp(expected, exponents[:, None]), np.nan),
+            np.where(known, deviations, np.nan),
+            np.ldexp(squared, 2 * exponents),
         )
+
+
+def _is_known(losses: Array, squared: Array, exponents: NDArray[np.intc]) -> NDArray[np.bool_]:
+    """Losses (b, m) that are not the rounding of D²; the first is what D² itself is made of.
+
+    g = Λδ is right but for its rounding, and Λ_ij² is at most Λ_ii Λ_jj: the error of a loss is a
+    share of D², which matters where it is no longer far below a standard deviation.
+    """
+    eps = np.finfo(np.float64).eps
+    errors = (_ROUNDINGS * eps) ** 2 * squared
+    matters = np.ldexp(errors, 2 * exponents) > _NEGLIGIBLE
+    known: NDArray[np.bool_] = (losses > errors[:, None]) | ~matters[:, None]
+    known[:, 0] = True
+    return known
 
 
 def _least(parameters: Parameters, k: int) -> Array:

@@ -60,7 +60,7 @@ class AnomalyReasons:
     squared_distances : (n,)
         Squared Mahalanobis distance from it, over the values that a row has.
     features : (n, m)
-        Numbers of the features; −1 where a row has fewer values.
+        Numbers of the features; −1 where a row has fewer values, or one hides the others.
     losses : (n, m)
         What the squared distance loses without the feature: its squared distance, in standard
         deviations, from what the others say of it.
@@ -237,6 +237,7 @@ def _explain(
     parameters = model.parameters if observed.all() else model.parameters.marginal(features)
     found: LeftOut = left_out(parameters, k, Y[np.ix_(features, rows)], result.features.shape[1])
     own, scale = features[found.features], model.standardisation.scale
+    own = np.where(found.features >= 0, own, -1)
     at: Any = np.ix_(rows, np.arange(own.shape[1]))
     result.squared_distances[rows] = found.squared_distance
     result.features[at], result.losses[at] = own, found.losses

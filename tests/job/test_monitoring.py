@@ -154,6 +154,20 @@ def test_last_is_the_run_that_ended_last_of_those_with_these_features(
     assert reason.endswith("; 4 there have other features")
 
 
+@pytest.mark.parametrize("text", ["{", '{"schema_version": 999}'])
+def test_a_newer_run_whose_record_cannot_be_read_is_named_in_a_warning(
+    tmp_path: Path, text: str
+) -> None:
+    night(tmp_path, "one", rows(0))
+    assert not any("cannot be read" in w for w in record(tmp_path, "one")["warnings"])
+    shutil.copytree(tmp_path / "runs" / "one", tmp_path / "runs" / "newer")
+    (tmp_path / "runs" / "newer" / "run.json").write_text(text)
+    night(tmp_path, "two", rows(1))
+    told = record(tmp_path, "two")
+    assert told["earlier_run"]["path"] == str(tmp_path / "runs" / "one")
+    assert any("run.json of newer in" in w and "cannot be read" in w for w in told["warnings"])
+
+
 def test_features_of_the_earlier_model_are_taken_by_name(
     nights: tuple[Path, list[RunResult]], tmp_path: Path
 ) -> None:

@@ -110,3 +110,17 @@ def test_all_features_may_be_left_out_and_no_more():
     # The last one is left alone: its mean and variance are those of the component.
     last = found.features[:, -1]
     np.testing.assert_allclose(found.expected[:, -1], p.means[0, last], rtol=1e-9)
+
+
+def test_what_is_left_beside_a_value_far_out_is_rounding_and_no_reason() -> None:
+    """float64 holds nothing of the other features' part of D² beside 1e200."""
+    covariance = np.array([[1.0, 0.8, 0.3], [0.8, 1.0, 0.2], [0.3, 0.2, 1.0]])
+    p = Parameters.of(family_named("full"), np.ones(1), np.zeros((1, 3)), covariance[None])
+    Y = np.array([[1e200, 1e3, 0.0], [0.5, 0.5, 9.0], [-2.0, -2.0, 0.1]])
+    found = left_out(p, 0, Y, 3)
+    assert found.features[0].tolist() == [0, -1, -1]
+    for part in (found.losses, found.expected, found.deviations):
+        assert np.isnan(part[0, 1:]).all()
+    assert (found.features[1:] >= 0).all()  # a loss of 0 is one
+    total = [y @ np.linalg.solve(covariance, y) for y in Y.T[1:]]
+    np.testing.assert_allclose(found.losses[1:].sum(axis=1), total, rtol=1e-9)
