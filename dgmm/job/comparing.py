@@ -67,6 +67,8 @@ class Comparison:
         Where both runs have labelled the same rows.
     why_no_labels : str
         Why there is no such agreement.
+    noise : tuple
+        Weight of each one's noise, which no component is matched with; None without.
     """
 
     first: str
@@ -76,6 +78,7 @@ class Comparison:
     only_second: tuple[int, ...]
     labels: LabelAgreement | None
     why_no_labels: str = ""
+    noise: tuple[float | None, float | None] = (None, None)
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -159,12 +162,20 @@ def compare(first: Any, second: Any) -> Comparison:
         _named(first, models[0]),
         _named(second, models[1]),
         *(matching.pairs, matching.only_first, matching.only_second, labels, why),
+        noise=(_noise_of(models[0]), _noise_of(models[1])),
     )
 
 
 def _named(place: str | Path | MixtureModel, model: MixtureModel) -> str:
     where = "a model" if isinstance(place, MixtureModel) else str(place)
-    return f"{where}: {model.n_components} components, {model.covariance_type}"
+    noise = _noise_of(model)
+    beside = "" if noise is None else f", and noise of weight {noise:.4f}"
+    return f"{where}: {model.n_components} components, {model.covariance_type}{beside}"
+
+
+def _noise_of(model: MixtureModel) -> float | None:
+    noise = model.parameters.noise
+    return None if noise is None else noise.weight
 
 
 def _labels(

@@ -34,7 +34,7 @@ class MatchedPair:
     weights : tuple of float
         π of both.
     bhattacharyya, hellinger : float
-        Their distance, and √(1 − e^−B).
+        Their distance, infinite where a covariance cannot be inverted, and √(1 − e^−B).
     means_apart : float
         Distance of the means in standard deviations, of the average of both covariances.
     """
@@ -81,7 +81,7 @@ class Matching:
         distances = np.nan_to_num(all_distances(one, other), nan=_FARTHEST, posinf=_FARTHEST)
         rows, columns = linear_sum_assignment(distances)
         pairs = [
-            _pair(one, other, int(i), int(j), float(distances[i, j]))
+            _pair(one, other, int(i), int(j), _known(distances[i, j]))
             for i, j in zip(rows, columns, strict=True)
         ]
         return cls(
@@ -89,6 +89,10 @@ class Matching:
             tuple(sorted({*range(first.n_components)} - {*rows.tolist()})),
             tuple(sorted({*range(second.n_components)} - {*columns.tolist()})),
         )
+
+
+def _known(distance: float) -> float:
+    return float(distance) if distance < _FARTHEST else float("inf")
 
 
 def _pair(one: Parameters, other: Parameters, i: int, j: int, distance: float) -> MatchedPair:

@@ -215,3 +215,25 @@ def test_fitted_estimators_are_compared_as_their_models():
     assert found.record() == dgmm.compare(estimator.model_, estimator.model_).record()
     with pytest.raises(DataError, match="found GaussianMixture"):
         dgmm.compare(dgmm.GaussianMixture(2), estimator)
+
+
+def test_the_weight_of_noise_is_told_beside_the_pairs() -> None:
+    X, _ = gaussian_clusters(900, 2, 2)
+    X[::50] = np.random.default_rng(0).uniform(-30, 30, size=(18, 2))
+    noisy = dgmm.GaussianMixture(2, noise=True, random_state=0).fit(X).model_
+    plain = dgmm.GaussianMixture(2, random_state=0).fit(X).model_
+    found = dgmm.compare(noisy, plain)
+    assert noisy.noise is not None
+    assert found.record()["noise"] == [noisy.noise_weight, None]
+    assert f"and noise of weight {noisy.noise_weight:.4f}" in found.table().splitlines()[0]
+    assert "noise" not in found.table().splitlines()[1]
+
+
+def test_a_component_that_cannot_be_inverted_has_no_number_for_its_distance() -> None:
+    one = model_of("diag", 2, 2)
+    p = one.parameters
+    flat = Parameters.of(p.family, p.weights, p.means, np.array([[0.0, 1.0], [1.0, 1.0]]))
+    found = dgmm.compare(one, replace(one, parameters=flat))
+    distances = [pair["bhattacharyya"] for pair in found.record()["pairs"]]
+    assert sum(not isinstance(d, float) for d in distances) == 1
+    json.dumps(found.record(), allow_nan=False)
