@@ -1,4 +1,4 @@
-"""Cross tables of described columns: of each value's rows, how many are in each component."""
+"""Cross tables of described columns: of each value's rows, how many have each label."""
 
 from __future__ import annotations
 
@@ -15,21 +15,39 @@ _WIDEST_VALUE = 60
 
 
 def described_tables(record: RunRecord) -> list[Table]:
-    """A table for each column of `data.describe`, from the counts in run.json."""
+    """A table for each column of `data.describe`, from the counts in run.json.
+
+    Labels are components, or classes where the job classifies; the column that classes, or groups,
+    come from has tables of its own (`dgmm.report.classes`).
+    """
     table = record.section("delivered").get("table")
     described = table.get("described") if isinstance(table, dict) else None
     if not isinstance(described, dict):
         return []
-    has_noise = record.model is not None and record.model.noise is not None
+    data = record.section("job").get("data") or {}
+    has_own = {data.get("classes"), data.get("groups")}
     return [
-        _table(name, found, has_noise=has_noise)
+        _table(name, found, record)
         for name, found in described.items()
-        if isinstance(found, dict)
+        if isinstance(found, dict) and name not in has_own
     ]
 
 
-def _table(name: str, found: dict[str, Any], *, has_noise: bool) -> Table:
-    title = f"{shortened(name, _WIDEST_VALUE)} by component"
+def _names(record: RunRecord, n: int) -> tuple[str, list[str]]:
+    """What n labels stand for: the word for one of them, and the name of each."""
+    classes = record.section("classification").get("classes")
+    if isinstance(classes, list):
+        return "class", [shortened(str(one.get("name")), _WIDEST_VALUE) for one in classes][:n]
+    names = [f"component {k}" for k in range(n)]
+    if record.model is not None and record.model.noise is not None:
+        names[-1] = "noise"
+    return "component", names
+
+
+def _table(name: str, found: dict[str, Any], record: RunRecord) -> Table:
+    n_labels = len(found["counts"][0]) - 1 if found.get("counts") else 1
+    word, names = _names(record, n_labels)
+    title = f"{shortened(name, _WIDEST_VALUE)} by {word}"
     if "too_many_values" in found:
         many = f"more than {number(found['too_many_values'])} different values: not counted"
         return Table(title, (shortened(name, _WIDEST_VALUE),), [(many,)])
@@ -40,11 +58,16 @@ def _table(name: str, found: dict[str, Any], *, has_noise: bool) -> Table:
     totals = [sum(column) for column in zip(*counts, strict=True)]
     shown = _shown(totals[:-1])
     rows = [_row(v, c, shown) for v, c in zip(values, counts, strict=True)]
-    noise = len(totals) - 2 if has_noise else None
-    names = ["noise" if k == noise else f"component {k}" for k in shown]
-    others = ["other components"] if len(shown) < len(totals) - 1 else []
-    header = (shortened(name, _WIDEST_VALUE), "rows", *names, *others, "no label")
-    note = "Rows of each value, and which share of them is in each component."
+    plural = {"class": "classes", "component": "components"}[word]
+    others = [f"other {plural}"] if len(shown) < n_labels else []
+    header = (
+        shortened(name, _WIDEST_VALUE),
+        "rows",
+        *(names[k] for k in shown),
+        *others,
+        "no label",
+    )
+    note = f"Rows of each value, and which share of them is in each {word}."
     return Table(title, header, rows, frozenset(range(1, len(header))), note)
 
 

@@ -61,3 +61,19 @@ def test_a_run_without_described_columns_has_no_such_section(tmp_path):
     directory = run_directory(tmp_path / "run", mixture(3, 2))
     write_report(directory)
     assert "Described columns" not in Page(directory / "report.html").text
+
+
+def test_of_a_job_that_classifies_labels_are_classes_and_theirs_is_no_table():
+    one = {"values": ["wet"], "counts": [[3, 1, 0]], "other_values": 0, "other_counts": []}
+    described = {"weather": one, "species": one, "plot": one}
+    data = {"classes": "species", "groups": "plot"}
+    classes = [{"name": "<ash>"}, {"name": 7}]
+    record = {
+        "job": {"data": data},
+        "delivered": {"table": {"described": described}},
+        "classification": {"classes": classes},
+    }
+    (table,) = described_tables(RunRecord(Path(), record))
+    assert table.title == "weather by class"
+    assert table.header == ("weather", "rows", "<ash>", "7", "no label")
+    assert table.rows == [("wet", "4", "3 (75 %)", "1 (25 %)", "0")]
