@@ -239,6 +239,21 @@ def test_an_extrapolated_weight_of_noise_stays_above_0() -> None:
     assert point.weights.sum() + point.noise.weight == pytest.approx(1.0, rel=1e-12)
 
 
+def test_no_extrapolation_leaves_noise_less_than_a_hundredth_of_its_weight() -> None:
+    """Steps that halve it would lead to a 128th of it, or below 0."""
+    p = noisy(FAMILIES["full"]).parameters
+    assert p.noise is not None
+    steps = [
+        replace(p, weights=p.weights / p.weights.sum() * (1 - w), noise=p.noise.with_weight(w))
+        for w in (0.0029, 0.0014, 0.00065)
+    ]
+    cycle = Cycle(start=steps[0], bound=4.0)
+    _, point = next_point(cycle, steps[1], steps[2], 1.0, lambda _: True)
+    assert point.noise is not None
+    assert point is not steps[2]
+    assert point.noise.weight == pytest.approx(0.01 * 0.00065, rel=1e-2)
+
+
 def test_noise_is_one_free_parameter_and_marginals_have_their_own_volume() -> None:
     family = FAMILIES["full"]
     assert n_parameters(family, 3, 4, noise=True) == n_parameters(family, 3, 4) + 1

@@ -113,6 +113,7 @@ def test_bent_clusters_are_merged_and_told_apart(tmp_path) -> None:
     save_model(merged, tmp_path / "model")
     again = load_model(tmp_path / "model")
     np.testing.assert_array_equal(again.predict_clusters(X), found)
+    assert len({*(model.merge_components(X, max_entropy=9.0).clusters or ())}) == 8
     three = model.merge_components(X, n_clusters=3)
     assert set(three.predict_clusters(X)) == {0, 1, 2}
     with pytest.raises(DataError, match="n_clusters is 9; expected a whole number from 1 to 8"):
