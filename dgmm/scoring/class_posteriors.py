@@ -53,9 +53,10 @@ def class_posteriors(log_densities: Array, log_priors: Array) -> ClassPosteriors
 
     Examples
     --------
-    >>> found = class_posteriors(np.log([[0.1, 0.3], [0.2, 0.0]]) - 800.0, np.log([0.5, 0.5]))
+    >>> log_densities = np.log([[0.1, 0.3], [0.8, 0.2]]) - 800.0  # densities below any float64
+    >>> found = class_posteriors(log_densities, np.log([0.5, 0.5]))
     >>> found.posteriors.round(2).tolist(), found.classes.tolist()
-    ([[0.25, 0.75], [1.0, 0.0]], [1, 0])
+    ([[0.25, 0.75], [0.8, 0.2]], [1, 0])
     """
     joint = log_densities + log_priors
     known = ~np.isnan(joint).any(axis=1)

@@ -204,7 +204,7 @@ def test_only_the_model_of_a_prediction_is_saved_again(
     [
         (("model_sha256",), (), "its sha256 is"),
         ((), ("zarr.json",), "its digest in outputs.zarr is"),
-        (("label_counts",), (), "its number of components is 3, that of the run 2"),
+        (("label_counts",), (), "its number of labels is 3, that of the run 2"),
     ],
 )
 def test_outputs_are_not_written_again_from_the_model_of_another_run(

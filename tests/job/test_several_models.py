@@ -159,7 +159,7 @@ def test_metrics_name_the_model_of_each_line(swept: Path) -> None:
 def test_a_sweep_that_is_killed_anywhere_goes_on_with_the_same_bits(
     tmp_path: Path, data: Path, swept: Path
 ) -> None:
-    tree = json.loads(job(data, tmp_path / "run", **SECTIONS).model_dump_json(exclude_none=True))
+    tree = json.loads(job(data, tmp_path / "run", **SECTIONS).model_dump_json(exclude_unset=True))
     tree["checkpoint"] = {"every_s": 1e-6}
     path = tmp_path / "job.yaml"
     path.write_text(json.dumps(tree))
