@@ -99,7 +99,8 @@ def _request(family_name: str, k: int) -> EStepRequest:
     """Some parameters; which ones does not matter to time. In float64, as EM ends."""
     family, rng = family_named(family_name), np.random.default_rng(k)
     shape = family.covariance_shape(k, N_FEATURES)
-    is_matrix = shape[-2:] == (N_FEATURES, N_FEATURES)
+    # Of one component: the variances of k = 16 have a matrix's shape as well.
+    is_matrix = family.covariance_shape(1, N_FEATURES)[-2:] == (N_FEATURES, N_FEATURES)
     one = np.eye(N_FEATURES) if is_matrix else np.ones(shape[-1:])
     covariances = np.array(np.broadcast_to(one, shape))
     means = rng.normal(size=(k, N_FEATURES))
