@@ -16,6 +16,7 @@ from dgmm.plain_estimator import PlainEstimator
 __all__ = [
     "ClassifierBase",
     "ConvergenceWarning",
+    "DataConversionWarning",
     "EstimatorBase",
     "NotFittedError",
     "sklearn_mixture",
@@ -31,16 +32,21 @@ if TYPE_CHECKING:
 
         def __sklearn_tags__(self) -> Any: ...
 
+    class DataConversionWarning(UserWarning):
+        """The same of scikit-learn."""
+
     from dgmm.errors import ConvergenceWarning, NotFittedError
 
 else:
     try:
         from sklearn.base import BaseEstimator, ClassifierMixin, DensityMixin
         from sklearn.exceptions import ConvergenceWarning as PeersConvergenceWarning
+        from sklearn.exceptions import DataConversionWarning
         from sklearn.exceptions import NotFittedError as PeersNotFittedError
     except Exception:  # noqa: BLE001 - absent, or too broken to be imported: dgmm works without it
         EstimatorBase = ClassifierBase = PlainEstimator
         ConvergenceWarning = errors.ConvergenceWarning
+        DataConversionWarning = UserWarning
         NotFittedError = errors.NotFittedError
     else:
 

@@ -9,19 +9,45 @@ from numpy.typing import NDArray
 
 from dgmm.errors import DataError
 from dgmm.model.classifier import ClassName
+from dgmm.python_warnings import warn
+from dgmm.sklearn_classes import DataConversionWarning
 
 _FEWEST_CLASSES = 2
 _EXPECTED = "integers, whole numbers or text, of one kind"
 
 
+def labels_of(y: Any, n_samples: int) -> NDArray[Any]:
+    """Labels as one array (n,); a column of them is taken with a warning, as by scikit-learn."""
+    if y is None:
+        raise DataError("requires y to be passed, but the target y is None: give a class per row")
+    labels = np.asarray(y)
+    if labels.shape == (n_samples, 1):
+        text = "A column-vector y was passed when a 1d array was expected: its column is taken"
+        warn([text], DataConversionWarning)
+        labels = labels[:, 0]
+    if labels.shape != (n_samples,):
+        raise DataError(f"y has shape {labels.shape}; expected ({n_samples},): a class per row")
+    return labels
+
+
 def classes_of(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Distinct classes, and which of them each row has."""
+    """Distinct classes, and which of them each row has.
+
+    Raises
+    ------
+    DataError
+        If a row has none, there is one class, or they are numbers that are no classes.
+    """
     if any(one is None or one != one for one in labels.tolist()):  # noqa: PLR0124 - NaN
         raise DataError("y has rows without a class (NaN or None): leave such rows out")
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:
         raise DataError(f"y holds classes that have no order: expected {_EXPECTED}") from error
+    if classes.dtype.kind in "fc" and (wrong := classes[classes != np.round(classes)]).size:
+        raise DataError(
+            f"Unknown label type: y holds {wrong[0]}, a continuous value; expected {_EXPECTED}"
+        )
     if len(classes) < _FEWEST_CLASSES:
         raise DataError(f"y has {len(classes)} class; expected at least {_FEWEST_CLASSES}")
     return classes, codes

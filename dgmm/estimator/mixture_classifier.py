@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.cache_budget import with_cached_rows
 from dgmm.data.classed_dataset import ClassedDataset
+from dgmm.data.feature_names import feature_names_from
 from dgmm.data.open_dataset import opened_rows
 from dgmm.errors import DataError
-from dgmm.estimator.class_names import classes_of, names_of, whole
+from dgmm.estimator.class_names import classes_of, labels_of, names_of, whole
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_settings import ClassSettings
-from dgmm.fitting.classes.fit_classes import fit_classes
+from dgmm.fitting.classes.fit_classes import FittedClasses, fit_classes
 from dgmm.fitting.settings import FitSettings
 from dgmm.model.classifier import Classifier
 from dgmm.parameter_names import speaks_python
@@ -72,6 +73,10 @@ class GaussianMixtureClassifier(ClassifierBase):
         Priors, and the mixture of each class.
     n_features_in_ : int
         Features of the rows.
+    feature_names_in_ : ndarray of shape (d,)
+        Their names, where the data name them.
+    converged_, n_iter_ : bool, int
+        Whether the mixtures of all classes converged, and the most EM iterations of one.
 
     Raises
     ------
@@ -146,12 +151,8 @@ class GaussianMixtureClassifier(ClassifierBase):
         [3, 4]
         """
         settings = self._settings()
-        labels = np.asarray(y)
         with opened_rows(X) as dataset, ThreadExecutor() as executor:
-            if labels.shape != (dataset.n_samples,):
-                raise DataError(
-                    f"y has shape {labels.shape}; expected ({dataset.n_samples},): a class per row"
-                )
+            labels = labels_of(y, dataset.n_samples)
             warn(dataset.warnings)
             classes, codes = classes_of(labels)
             names = names_of(classes)
@@ -167,8 +168,7 @@ class GaussianMixtureClassifier(ClassifierBase):
                 WarningListener(),
             )
             dataset.check_unchanged()
-        self.classes_, self.classifier_ = classes, found.classifier
-        self.n_features_in_ = dataset.n_features
+        self._set_fitted(classes, found)
         ends = [text for text in found.warnings if text.startswith("class ")]
         warn(ends, ConvergenceWarning)
         return self
@@ -272,6 +272,17 @@ class GaussianMixtureClassifier(ClassifierBase):
         is_right = self.predict(X) == np.asarray(y)
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
         return float(np.average(is_right, weights=weights))
+
+    def _set_fitted(self, classes: NDArray[Any], found: FittedClasses) -> None:
+        """Set the fitted attributes."""
+        self.classes_, self.classifier_ = classes, found.classifier
+        names = found.classifier.feature_names
+        self.n_features_in_ = len(names)
+        vars(self).pop("feature_names_in_", None)
+        if names != feature_names_from(None, len(names), "classifier"):
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self.converged_ = found.outcome.has_converged
+        self.n_iter_ = max(one.chosen.n_iter for one in found.classes)
 
     def _fitted(self) -> Classifier:
         found: Classifier | None = getattr(self, "classifier_", None)

@@ -6,32 +6,50 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone, is_classifier
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dgmm import GaussianMixtureClassifier
 
-#: The quick ones.
-CHECKS = [
-    "check_no_attributes_set_in_init",
-    "check_parameters_default_constructible",
-    "check_get_params_invariance",
-    "check_set_params",
-    "check_estimators_unfitted",
-    "check_estimators_overwrite_params",
-    "check_dict_unchanged",
-    "check_fit_check_is_fitted",
+# What fails and does no harm; xfail is strict, so that a check that passes has to be taken out.
+# `test_what_checks_ask_for…` here and of the mixture hold what is left of each.
+EXPECTED_FAILURES = {
+    "check_n_features_in_after_fitting": "wording: names both numbers of features in other words",
+    "check_complex_data": "wording: complex rows are refused in other words",
+    "check_estimators_empty_data_messages": "wording: names the shape and what it lacks",
+    "check_fit2d_predict1d": "wording: gives the two shapes that would do",
+}
+# scikit-learn runs these in its own test suite alone.
+FURTHER_CHECKS = [
+    "check_non_transformer_estimators_n_iter",
+    "check_inplace_ensure_writeable",
+    pytest.param(
+        "check_dataframe_column_names_consistency",
+        marks=pytest.mark.xfail(
+            reason="design: columns in another order are put in order by name", strict=True
+        ),
+    ),
 ]
 
 
 @pytest.mark.filterwarnings("ignore")  # checks fit what nobody would
-@pytest.mark.parametrize("name", CHECKS)
-def test_checks_of_scikit_learn_pass(name):
+@parametrize_with_checks(
+    [GaussianMixtureClassifier()], expected_failed_checks=lambda _: EXPECTED_FAILURES
+)
+def test_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FURTHER_CHECKS)
+def test_further_checks_of_scikit_learn_pass(name):
     getattr(estimator_checks, name)("GaussianMixtureClassifier", GaussianMixtureClassifier())
 
 
@@ -81,3 +99,34 @@ def test_cross_validation_and_searches_run(rows):
     chain = make_pipeline(StandardScaler(), own)
     names = {"gaussianmixtureclassifier__covariance_type": ["full", "spherical"]}
     assert GridSearchCV(chain, names, cv=2).fit(*rows).best_score_ >= 0.95
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_what_checks_ask_for_of_other_shapes_holds(fitted, rows, method):
+    with pytest.raises(ValueError, match="data have 1 features, the model has 2"):
+        getattr(fitted, method)(rows[0][:, :1])
+    with pytest.raises(ValueError, match=r"\(2,\).*\(2, 1\).*\(1, 2\)"):
+        getattr(fitted, method)(rows[0][0])
+
+
+def test_continuous_labels_a_column_and_none_are_told_from_classes(rows):
+    X, y = rows
+    own = GaussianMixtureClassifier(random_state=0)
+    with pytest.raises(ValueError, match=r"^Unknown label type: y holds .*, a continuous value"):
+        own.fit(X, X[:, 0])
+    with pytest.raises(ValueError, match=r"^requires y to be passed, but the target y is None"):
+        own.fit(X, None)
+    with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):
+        own.fit(X, y[:, None])
+    assert own.predict(X).shape == (900,)
+    assert (own.converged_, own.n_iter_ >= 1) == (True, True)
+
+
+def test_names_of_columns_are_kept_and_columns_are_put_in_their_order(rows):
+    X, y = rows
+    table = pd.DataFrame(X, columns=["length", "width"])
+    own = GaussianMixtureClassifier(random_state=0).fit(table, pd.Series(y, dtype="category"))
+    assert own.feature_names_in_.tolist() == ["length", "width"]
+    found = own.predict_proba(table[["width", "length"]])
+    assert np.array_equal(found, own.predict_proba(X))
+    assert not hasattr(own.fit(X, y), "feature_names_in_")
