@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dgmm.report.class_figures import calibration_figure, confusion_figure
 from dgmm.report.formatting import MISSING, number, percent, shortened
 from dgmm.report.regularisation import shrinkage_table
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
 from dgmm.report.table import Table
 
-#: Classes of the confusion matrix, and of the table of classes.
-_MOST_CONFUSED, _MOST_ROWS = 30, 200
+_MOST_ROWS = 200
 _EVALUATIONS = (
     ("held_out", "held-out rows", ()),
     ("all_rows", "all rows, fitted ones included", ()),
@@ -22,15 +22,19 @@ _EVALUATIONS = (
 
 
 def classes_section(record: RunRecord) -> Section:
-    """Tables of a run that classifies; empty for others."""
+    """Figures and tables of a run that classifies; empty for others."""
     own = record.section("classification")
     if not own:
         return Section("classes", "Classes")
+    drawn = _first_of_each(own)
+    figures = [confusion_figure(*one) for one in drawn] + [
+        calibration_figure(*one) for one in drawn
+    ]
     tables = [
-        *(_evaluation(own), _classes(own), *_confusion(own), *_calibration(own)),
+        *(_evaluation(own), _classes(own)),
         shrinkage_table(own.get("shrinkage"), "Classes have"),
     ]
-    return section_of("classes", "Classes", [], tables)
+    return section_of("classes", "Classes", figures, tables)
 
 
 def _found(own: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -57,7 +61,7 @@ def _evaluation(own: Mapping[str, Any]) -> Table | None:
     unknown = own.get("rows_without_class")
     note = (
         "Log loss is −log posterior of the right class, nats; the calibration error is the mean "
-        "gap between posterior and accuracy in the table of calibration. "
+        "gap between posterior and accuracy in the figure of calibration. "
     )
     if "held_out" not in own:
         note += "Rows that were fitted are predicted too well: classes.folds holds rows out. "
@@ -97,40 +101,6 @@ def _classes(own: Mapping[str, Any]) -> Table | None:
 def _recall(evaluation: Mapping[str, Any]) -> list[str]:
     shares = evaluation.get("recall") or ()
     return [MISSING if share is None else percent(float(share)) for share in shares]
-
-
-def _confusion(own: Mapping[str, Any]) -> Iterator[Table]:
-    """Rows by their class and the predicted one, of the first evaluation of rows and of groups."""
-    for words, one in _first_of_each(own):
-        names = [shortened(str(name), 24) for name in one.get("names") or ()]
-        counts = one.get("confusion") or []
-        shown = names[:_MOST_CONFUSED]
-        rows = [
-            (name, *(number(count) for count in line[: len(shown)]))
-            for name, line in zip(shown, counts, strict=False)
-        ]
-        more = len(names) - len(shown)
-        note = "A line for each class, a column for each predicted one. "
-        note += f"{more:,} more classes are in run.json." if more > 0 else ""
-        columns = frozenset(range(1, len(shown) + 1))
-        yield Table(f"Confusion matrix of {words}", ("class", *shown), rows, columns, note)
-
-
-def _calibration(own: Mapping[str, Any]) -> Iterator[Table]:
-    for words, one in _first_of_each(own):
-        rows = [
-            (
-                f"{number(each.get('low'))} to {number(each.get('high'))}",
-                number(each.get("rows")),
-                number(each.get("mean_posterior"), 4),
-                number(each.get("accuracy"), 4),
-            )
-            for each in one.get("calibration") or ()
-            if each.get("rows")
-        ]
-        note = "Of a calibrated classifier mean posterior and accuracy agree in each line."
-        header = ("posterior of the predicted class", "compared", "mean posterior", "accuracy")
-        yield Table(f"Calibration, {words}", header, rows, frozenset({1, 2, 3}), note)
 
 
 def _first_of_each(own: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -9,9 +9,7 @@ import numpy as np
 
 from dgmm.report.charts.axes import Axes, Box
 from dgmm.report.charts.axis import Axis
-from dgmm.report.charts.colour_bar import colour_bar
-from dgmm.report.charts.colour_maps import BLUES, coloured
-from dgmm.report.charts.pixels import of_colours
+from dgmm.report.charts.heat_map import heat_map
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.figure import PAGE_WIDTH, ReportFigure, sentence
 from dgmm.report.formatting import Shown, number, percent, shortened
@@ -145,7 +143,8 @@ def _agreement_figure(found: Mapping[str, Any]) -> ReportFigure | None:
         f"Heat map. {names[first]} and {names[second]} agree least, with "
         f"{number(float(off[first, second]), 3)}."
     )
-    drawing = _heatmap(names, values)
+    texts = [[f"{value:.2f}" for value in own] for own in values]
+    drawing = heat_map(values, names, names, texts=texts)
     return ReportFigure("agreement", "Agreement of the labels", caption, alt, drawing, table)
 
 
@@ -154,19 +153,3 @@ def _against_spherical(names: list[str], values: np.ndarray) -> str:
         return ""
     value = float(values[names.index("k-means"), names.index("spherical")])
     return f"k-means and the spherical mixture, which it is a limit of, agree with {value:.3g}."
-
-
-def _heatmap(names: list[str], values: np.ndarray) -> Drawing:
-    side = 120.0 + 62 * len(names)
-    drawing = Drawing(side + 80, side)
-    ticks = [(float(i), name) for i, name in enumerate(names)]
-    low, high = -0.5, len(names) - 0.5
-    axes = Axes(drawing, Box(0, 0, side, side), Axis(low, high, ticks=ticks),
-                Axis(high, low, ticks=ticks), grid="")  # fmt: skip
-    shades = np.rint(255 * coloured(BLUES, np.clip(values, 0.0, 1.0))).astype(np.uint8)
-    axes.image(of_colours(shades))
-    for (row, column), value in np.ndenumerate(values):
-        ink = "on-dark" if value > 0.55 else "on-light"
-        axes.note(f"{value:.2f}", column, row, dy=4, anchor="middle", css=ink)
-    colour_bar(drawing, Box(side, 0, 80, side), BLUES, [0, 0.25, 0.5, 0.75, 1])
-    return drawing

@@ -10,7 +10,7 @@ from dgmm.report.formatting import MISSING, number, percent, shortened
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
 
-_MOST_ROWS, _MOST_TEXTS = 200, 20
+_MOST_ROWS = 200
 _KINDS = {"component": "place or shape", "weight": "weight"}
 
 
@@ -37,8 +37,14 @@ def drift_table(record: RunRecord) -> Table | None:
         for one in components[:_MOST_ROWS]
     ]
     header = (
-        *("component", "weight before", "weight now", "difference, standard errors", "rows now"),
-        *("mean moved, sd", "Hellinger distance", "8·B·n/p", "has to exceed", "alarm"),
+        *(
+            "component",
+            "weight before",
+            "weight now",
+            "change of weight, standard errors",
+            "rows now",
+        ),
+        *("mean moved, sd", "Hellinger distance", "significance", "significance needed", "alarm"),
     )
     return Table("Drift by component", header, rows, frozenset(range(9)), _note(drift, components))
 
@@ -71,7 +77,7 @@ def _note(drift: Mapping[str, Any], components: list[dict[str, Any]]) -> str:
     if drift.get("against") is None:
         return f"Drift was not measured: {shortened(str(drift.get('reason')), 300)}."
     alarms = drift.get("alarms")
-    texts = [str(text) for text in alarms] if isinstance(alarms, list) else []
+    n_alarms = len(alarms) if isinstance(alarms, list) else 0
     limits = drift.get("thresholds")
     limits = limits if isinstance(limits, dict) else {}
     more = len(components) - _MOST_ROWS
@@ -79,11 +85,9 @@ def _note(drift: Mapping[str, Any], components: list[dict[str, Any]]) -> str:
         f"The model of {shortened(str(drift.get('against')), 200)}, fitted to "
         f"{number(drift.get('fitted_rows'))} rows, and one step of EM from it on "
         f"{number(drift.get('rows'))} rows of this run.",
-        f"Alarms: {'; '.join(shortened(text, 200) for text in texts[:_MOST_TEXTS])}."
-        if texts
-        else "No alarm.",
-        f"An alarm has a Hellinger distance above {number(limits.get('hellinger'))} and 8·B·n/p "
-        "above what it has to exceed, or a change of weight above "
+        ("1 alarm." if n_alarms == 1 else f"{n_alarms} alarms.") if n_alarms else "No alarm.",
+        f"An alarm has a Hellinger distance above {number(limits.get('hellinger'))} and a "
+        "significance, 8·B·n/p, above the one needed, or a change of weight above "
         f"{number(limits.get('weight'))} and {number(limits.get('standard_errors'), 3)} standard "
         f"errors, or {number(limits.get('anomaly_ratio'))} times the rate of anomalies and as many "
         "standard errors.",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dgmm.report.charts.axes import Axes, Box, transposed
-from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.axes import Box
+from dgmm.report.charts.series import series_legend
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, shortened
+from dgmm.report.model_curves import Curves, Level, distances, draw_distances, draw_levels
 from dgmm.report.run_data import RunRecord
-from dgmm.report.selection import LINES, finite, key_of, name_of
+from dgmm.report.selection import finite, key_of, name_of
 from dgmm.report.table import Table
 
 _TITLE = "Held-out log-likelihood"
@@ -22,18 +23,19 @@ def held_out_figures(record: RunRecord) -> list[ReportFigure | OmittedFigure]:
     selection, models = record.section("selection"), _models(record)
     if not models:
         return []
-    lines = _lines(models)
-    if not lines:
+    curves = _curves(models)
+    if not curves:
         return [OmittedFigure(_TITLE, "no model has a finite one")]
     chosen, best = name_of(selection.get("chosen")), name_of(_section(selection).get("best"))
     caption = sentence(
         "Mean log-likelihood of the rows that a model was not fitted to, nats per row, higher is "
         f"better. The ring marks the chosen model, {chosen}; {best} has the highest.",
-        "Bars are one standard error of the difference to that one, of the same rows.",
+        "Bars are one standard error of the difference to that one, of the same rows. Right: how "
+        "far models are below it, on a logarithmic scale, 0 at its lower end.",
     )
     alt = f"Held-out log-likelihood against the number of components; {chosen} was chosen."
-    drawing = _drawing(lines, selection)
-    return [ReportFigure("held-out", _TITLE, caption, alt, drawing, _numbers(lines))]
+    drawing = _drawing(curves, selection)
+    return [ReportFigure("held-out", _TITLE, caption, alt, drawing, _numbers(curves))]
 
 
 def held_out_table(record: RunRecord) -> Table | None:
@@ -67,48 +69,37 @@ def held_out_table(record: RunRecord) -> Table | None:
     return Table(_TITLE, header, rows, frozenset(range(1, 6)), note)
 
 
-def _drawing(
-    lines: Mapping[str, list[tuple[int, float, float]]], selection: Mapping[str, Any]
-) -> Drawing:
+def _drawing(curves: Curves, selection: Mapping[str, Any]) -> Drawing:
     drawing = Drawing(PAGE_WIDTH, 330)
-    points = [point for line in lines.values() for point in line]
-    first, last = min(k for k, _, _ in points) - 0.5, max(k for k, _, _ in points) + 0.5
-    y = Axis.around(
-        [level + sign * error for _, level, error in points for sign in (-1, 1)],
-        "held-out log-likelihood [nats per row]",
-    )
-    x = Axis(first, last, "components", ticks=integers(first, last, 10))
-    axes = Axes(drawing, Box(0, 0, drawing.width, 300), x, y, grid="xy")
-    chosen = selection.get("chosen") or {}
-    for i, (family, line) in enumerate(lines.items()):
-        css = LINES[i % len(LINES)]
-        for k, level, error in line:
-            axes.line([k, k], [level - error, level + error], f"line {css}")
-            if (k, family) == (chosen.get("n_components"), chosen.get("covariance_type")):
-                axes.dots([k], [level], "ring accent", radius=7)
-        axes.line(*transposed((k, level) for k, level, _ in line), f"line {css}", dots=2.5)
-        drawing.legend([(shortened(family, 18), f"area {css}", None)], 70 + 150 * i, 310)
+    half, chosen = drawing.width / 2, selection.get("chosen") or {}
+    titles = ("Held-out log-likelihood", "Below the highest")
+    draw_levels(drawing, Box(0, 0, half, 295), curves, "nats per row", titles[0], chosen)
+    below, tolerance = distances(curves, max, -1.0), finite(selection.get("tolerance")) or 0.0
+    draw_distances(drawing, Box(half, 0, half, 295), below, "nats per row", titles[1], chosen,
+                   tolerance)  # fmt: skip
+    series_legend(drawing, [shortened(name, 18) for name in curves], 40, 318)
     return drawing
 
 
-def _numbers(lines: Mapping[str, list[tuple[int, float, float]]]) -> Table:
+def _numbers(curves: Curves) -> Table:
     rows = [
-        (shortened(family, 40), number(k), number(level, 8), number(error, 3))
-        for family, line in lines.items()
-        for k, level, error in line
+        (shortened(family, 40), number(k), number(level, 8), number(high - level, 3))
+        for family, line in curves.items()
+        for k, level, _, high in line
     ]
     header = ("family", "components", "held-out log-likelihood", "standard error of the difference")
     return Table("Held-out log-likelihood per row", header, rows, frozenset({1, 2, 3}))
 
 
-def _lines(models: list[dict[str, Any]]) -> dict[str, list[tuple[int, float, float]]]:
-    """Components, level and standard error by family."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
+def _curves(models: list[dict[str, Any]]) -> Curves:
+    """Levels by family, each with one standard error of the difference to the highest."""
+    found: dict[str, list[Level]] = {}
     for one in models:
         k, level = one.get("n_components"), finite(one.get("mean_log_likelihood"))
-        error = finite(one.get("standard_error")) or 0.0
         if isinstance(k, int) and level is not None:
-            found.setdefault(str(one.get("covariance_type")), []).append((k, level, error))
+            error = finite(one.get("standard_error")) or 0.0
+            family = str(one.get("covariance_type"))
+            found.setdefault(family, []).append(Level(k, level, level - error, level + error))
     return {family: sorted(line) for family, line in found.items()}
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.report.charts.axes import Axes, Box
-from dgmm.report.charts.axis import Axis
-from dgmm.report.charts.colour_bar import colour_bar
-from dgmm.report.charts.colour_maps import BLUES, coloured
-from dgmm.report.charts.pixels import of_colours
+from dgmm.report.charts.heat_map import heat_map
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.components import Components, Floats
 from dgmm.report.figure import (
@@ -24,9 +20,6 @@ from dgmm.report.table import Table
 _TITLE = "Overlap between components"
 _MOST_CELLS_A_SIDE = 256
 _MOST_LABELS = 64
-_MOST_NUMBERS = 14
-#: Grey of rows that the sample lacks.
-_NO_ROWS = 210.0
 
 
 def overlap(components: Components, shares: Floats | None) -> ReportFigure | OmittedFigure:
@@ -63,28 +56,15 @@ def overlap(components: Components, shares: Floats | None) -> ReportFigure | Omi
 
 
 def _heatmap(shown: Floats, labels: list[str]) -> Drawing:
-    count = len(labels)
-    side = float(np.clip(120 + 34 * count, 260, 660))
-    drawing = Drawing(side + 90, side)
-    ticks = [(float(i), labels[i]) for i in tick_positions(count, _MOST_LABELS)]
-    axes = Axes(
-        drawing,
-        Box(0, 0, side, side),
-        Axis(-0.5, count - 0.5, "posterior of component", ticks=ticks),
-        Axis(count - 0.5, -0.5, "rows labelled", ticks=ticks),
-        grid="",
-        is_turned=count > 24,
+    texts = [[f"{v:.2f}" if np.isfinite(v) and v >= 0.005 else "" for v in own] for own in shown]
+    return heat_map(
+        *(shown, labels, labels),
+        row_label="rows labelled",
+        column_label="posterior of component",
+        texts=texts,
+        scale="root",
+        every=tick_positions(len(labels), _MOST_LABELS).step,
     )
-    colours = 255 * coloured(BLUES, np.sqrt(np.nan_to_num(shown)))
-    colours[np.isnan(shown)] = _NO_ROWS
-    axes.image(of_colours(np.rint(colours).astype(np.uint8)))
-    if count <= _MOST_NUMBERS:
-        for (row, column), value in np.ndenumerate(shown):
-            if np.isfinite(value) and value >= 0.005:
-                ink = "on-dark" if value > 0.35 else "on-light"
-                axes.note(f"{value:.2f}", column, row, dy=3.5, anchor="middle", css=ink, size=10)
-    colour_bar(drawing, Box(side, 0, 90, side), BLUES, [0, 0.01, 0.1, 0.25, 0.5, 1], "root")
-    return drawing
 
 
 def _table(shown: Floats, order: np.ndarray) -> Table:

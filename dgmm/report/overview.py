@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dgmm.outcome import Outcome
-from dgmm.report.formatting import MISSING, duration, number, percent, shortened
+from dgmm.report.formatting import MISSING, Shown, duration, number, percent, shortened
 from dgmm.report.run_data import RunRecord
 
 _STATUS_WORDS = {
@@ -60,7 +60,7 @@ class Overview:
 def overview(record: RunRecord) -> Overview:
     """The overview of a run; every value may be missing."""
     verdict, remedy, tone = _verdict(record)
-    message = shortened(str(record.facts.get("message") or ""), _LONGEST_MESSAGE)
+    message = shortened(_message(record), _LONGEST_MESSAGE)
     return Overview(
         title=_title(record),
         verdict=verdict,
@@ -71,6 +71,16 @@ def overview(record: RunRecord) -> Overview:
         facts=_facts(record),
         warnings=[shortened(str(text), _LONGEST_MESSAGE) for text in record.entries("warnings")],
     )
+
+
+def _message(record: RunRecord) -> str:
+    """The run's last words; alarms of drift, which are among the warnings, are left out."""
+    message = str(record.facts.get("message") or "")
+    return message.partition("; drift: ")[0] if _has_drifted(record) else message
+
+
+def _has_drifted(record: RunRecord) -> bool:
+    return bool(record.section("drift").get("alarms"))
 
 
 def _title(record: RunRecord) -> str:
@@ -93,6 +103,8 @@ def _verdict(record: RunRecord) -> tuple[str, str, str]:
         return words, "", "caution"
     end = Outcome[outcome]
     tone = "good" if end.has_converged else "caution" if end.is_usable else "bad"
+    if _has_drifted(record):
+        return f"{words}; the rows have changed", end.value, "caution" if tone == "good" else tone
     return words, end.value, tone
 
 
@@ -111,6 +123,8 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("components", number(k)),
         ("noise", _noise(record)),
         ("covariance", shortened(str(family or MISSING), 20)),
+        ("accuracy", number(_evaluation(record).get("accuracy"), 4)),
+        ("log loss", number(_evaluation(record).get("log_loss"), 4)),
         ("mean log-likelihood", number(record.facts.get("mean_log_likelihood"), 6)),
         ("inference", _words_of(record.section("inference").get("name"))),
         ("iterations", number(record.facts.get("n_iter"))),
@@ -118,6 +132,13 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("time", _elapsed(record.facts)),
     ]
     return [(label, value) for label, value in found if value != MISSING]
+
+
+def _evaluation(record: RunRecord) -> dict[str, Any]:
+    """Of a run that classifies: of the rows that were held out, where there are any."""
+    own = record.section("classification")
+    found = own.get("held_out") or own.get("all_rows")
+    return found if isinstance(found, dict) else {}
 
 
 def _noise(record: RunRecord) -> str:
@@ -193,4 +214,5 @@ def _elapsed(facts: dict[str, Any]) -> str:
     start, end = _parsed(facts.get("started")), _parsed(facts.get("ended"))
     if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
         return MISSING
-    return duration((end - start).total_seconds())
+    seconds = (end - start).total_seconds()
+    return duration(seconds) if seconds else Shown("under 1 s", seconds)

@@ -10,9 +10,11 @@ from dgmm.report.classes import classes_section
 from dgmm.report.comparison import comparison_section
 from dgmm.report.component_means import means_table
 from dgmm.report.convergence import convergence
+from dgmm.report.criteria_curves import selection_figure
 from dgmm.report.described import described_tables
 from dgmm.report.drawn_rows import drawn_rows
 from dgmm.report.drift import anomaly_drift_table, drift_table
+from dgmm.report.drift_figure import drift_figures
 from dgmm.report.figure import OmittedFigure
 from dgmm.report.formatting import yaml_text
 from dgmm.report.held_out import held_out_figures, held_out_table
@@ -29,7 +31,7 @@ from dgmm.report.regularisation import shrinkage_table
 from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
-from dgmm.report.selection import selection_figure, selection_table
+from dgmm.report.selection import selection_table
 from dgmm.report.stability import stability_table
 from dgmm.report.tables import (
     component_log_table,
@@ -84,7 +86,7 @@ def _selection(record: RunRecord) -> Section:
 
 def _drift(record: RunRecord) -> Section:
     tables = [drift_table(record), anomaly_drift_table(record)]
-    return section_of("drift", "Drift", [], tables)
+    return section_of("drift", "Drift", drift_figures(record), tables)
 
 
 def _components(record: RunRecord) -> Section:

@@ -1,4 +1,4 @@
-"""Several models: criteria against the number of components, and which model was chosen."""
+"""Several models: their criteria, and which model was chosen, by which rule."""
 
 from __future__ import annotations
 
@@ -6,102 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dgmm.report.charts.axes import Axes, Box, transposed
-from dgmm.report.charts.axis import Axis, integers
-from dgmm.report.charts.svg import Drawing
-from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
+from dgmm.report.figure import sentence
 from dgmm.report.formatting import number, shortened
 from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
 
-_TITLE = "Criteria of all models"
-_CRITERIA = ("bic", "icl", "aic")
-#: Classes of figure.css, one a family.
-LINES = ("one", "two", "three", "four", "five")
 _MOST_ROWS = 200
 
 #: Size and family, as run.json names a model.
 Key = tuple[Any, Any]
 
 
-def selection_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
-    """BIC, ICL and AIC per row against the number of components, a line for each family."""
-    selection, models = record.section("selection"), _models(record)
-    lines = {name: _lines(models, name, _rows(selection)) for name in _CRITERIA}
-    if not lines["bic"]:
-        return OmittedFigure(_TITLE, "no model has a finite BIC")
-    chosen = name_of(selection.get("chosen"))
-    caption = sentence(
-        "BIC, ICL and AIC divided by twice the number of rows: nats per row, lower is better.",
-        f"The ring marks the chosen model, {chosen}: {selection.get('rule', 'lowest BIC')}.",
-        ""
-        if "held_out" in selection
-        else "The shaded band of BIC is the tolerance above its lowest value.",
-    )
-    alt = f"Criteria against the number of components; {chosen} was chosen."
-    drawing = _drawing(lines, selection)
-    return ReportFigure("selection", _TITLE, caption, alt, drawing, _numbers(lines))
-
-
-def _drawing(
-    lines: Mapping[str, Mapping[str, list[tuple[int, float]]]], selection: Mapping[str, Any]
-) -> Drawing:
-    drawing = Drawing(PAGE_WIDTH, 320)
-    width = drawing.width / len(_CRITERIA)
-    for i, name in enumerate(_CRITERIA):
-        if lines[name]:
-            _criterion(drawing, Box(i * width, 0, width, 290), name, lines[name], selection)
-    for i, family in enumerate(lines["bic"]):
-        x = 60 + 150 * i
-        drawing.put("rect", f"area {LINES[i % len(LINES)]}", x=x, y=300, width=11, height=11)
-        drawing.text(shortened(family, 18), x + 16, 309.5)
-    return drawing
-
-
-def _criterion(
-    drawing: Drawing,
-    box: Box,
-    name: str,
-    lines: Mapping[str, list[tuple[int, float]]],
-    selection: Mapping[str, Any],
-) -> None:
-    points = [point for line in lines.values() for point in line]
-    first, last = min(k for k, _ in points) - 0.5, max(k for k, _ in points) + 0.5
-    label = "criterion / (2 n) [nats per row]" if name == _CRITERIA[0] else ""
-    x = Axis(first, last, "components", ticks=integers(first, last))
-    axes = Axes(
-        drawing, box, x, Axis.around([v for _, v in points], label), title=name.upper(), grid="xy"
-    )
-    tolerance = selection.get("tolerance")
-    by_bic = name == "bic" and "held_out" not in selection
-    if by_bic and isinstance(tolerance, int | float) and tolerance > 0:
-        lowest = min(value for _, value in points)
-        axes.rectangles([first], [last], [lowest], [lowest + tolerance], "band accent")
-    for i, line in enumerate(lines.values()):
-        axes.line(*transposed(line), f"line {LINES[i % len(LINES)]}", dots=2.5)
-    chosen = selection.get("chosen") or {}
-    for k, value in lines.get(str(chosen.get("covariance_type")), ()):
-        if k == chosen.get("n_components"):
-            axes.dots([k], [value], "ring accent", radius=7)
-
-
-def _numbers(lines: Mapping[str, Mapping[str, list[tuple[int, float]]]]) -> Table:
-    found: dict[tuple[str, int], dict[str, float]] = {}
-    for name, families in lines.items():
-        for family, line in families.items():
-            for k, value in line:
-                found.setdefault((family, k), {})[name] = value
-    rows = [
-        (shortened(family, 40), number(k), *(number(own.get(name), 8) for name in _CRITERIA))
-        for (family, k), own in found.items()
-    ]
-    header = ("family", "components", *(f"{name.upper()} / (2 n)" for name in _CRITERIA))
-    return Table("Criteria per row", header, rows, frozenset({1, 2, 3, 4}))
-
-
 def selection_table(record: RunRecord) -> Table | None:
     """Every model with its criteria, what was chosen, by which rule, and what that may hide."""
-    selection, models = record.section("selection"), _models(record)
+    selection, models = record.section("selection"), selected_models(record)
     if not models:
         return None
     n, bics = _rows(selection), [finite(one.get("bic")) for one in models]
@@ -166,22 +84,10 @@ def _reason(one: Mapping[str, Any]) -> str:
     return f" ({shortened(str(one['reason']), 40)})" if "reason" in one else ""
 
 
-def _models(record: RunRecord) -> list[dict[str, Any]]:
+def selected_models(record: RunRecord) -> list[dict[str, Any]]:
+    """The models of run.json's selection."""
     found = record.section("selection").get("models")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _lines(
-    models: list[dict[str, Any]], criterion: str, n_rows: float | None
-) -> dict[str, list[tuple[int, float]]]:
-    """A criterion per row by number of components, for each family."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for one in models:
-        value, k = finite(one.get(criterion)), one.get("n_components")
-        if value is not None and isinstance(k, int) and n_rows and one.get("is_sound"):
-            family = str(one.get("covariance_type"))
-            found.setdefault(family, []).append((k, value / (2.0 * n_rows)))
-    return {family: sorted(line) for family, line in found.items()}
 
 
 def _marks(selection: Mapping[str, Any]) -> dict[Key, str]:

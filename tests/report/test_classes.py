@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from fabricated_runs import facts
 from page_reading import Page
 
 from dgmm.report import write_report
+from dgmm.report.class_figures import wilson
 from dgmm.report.classes import classes_section
+from dgmm.report.figure import ReportFigure
+from dgmm.report.overview import overview
 from dgmm.report.run_data import RunRecord
 from dgmm.scoring.class_posteriors import class_posteriors
 from dgmm.scoring.class_statistics import Evaluation
@@ -56,7 +60,8 @@ def tables(run: Path) -> dict[str, dict[str, Any]]:
     """Those of the section in report.json, by title."""
     sections: Any = read_json(run / "report.json")["sections"]
     (own,) = [one for one in sections if one["anchor"] == "classes"]
-    return {table["title"]: table for table in own["tables"]}
+    drawn = [figure["table"] for figure in own["figures"]]
+    return {table["title"]: table for table in (*drawn, *own["tables"])}
 
 
 def test_accuracy_and_log_loss_stand_unrounded_in_the_numbers_held_out_ones_first(
@@ -134,6 +139,58 @@ def test_a_matrix_of_many_classes_is_cut_and_what_is_left_out_is_counted() -> No
     names = [f"class {i}" for i in range(n)]
     own = {"held_out": Evaluation.of(found, np.arange(n)).record(names)}
     section = classes_section(RunRecord(Path("run"), {"classification": own}))
-    (confusion,) = [t for t in section.tables if t.title.startswith("Confusion")]
-    assert (len(confusion.rows), len(confusion.header)) == (30, 31)
-    assert "10 more classes are in run.json" in confusion.note
+    (confusion,) = [f for f in section.figures if f.name == "confusion"]
+    assert (len(confusion.table.rows), len(confusion.table.header)) == (30, 31)
+    assert "10 more classes are in run.json" in confusion.caption
+
+
+def figures(own: dict[str, Any]) -> dict[str, ReportFigure]:
+    section = classes_section(RunRecord(Path("run"), {"classification": own}))
+    return {figure.name: figure for figure in section.figures}
+
+
+def test_the_confusion_matrix_is_drawn_as_shares_of_each_class() -> None:
+    counts = [[30, 10, 0], [0, 50, 0], [0, 0, 0]]
+    own = {"rows": 90, "names": ["a", "b", "c"], "confusion": counts}
+    figure = figures({"held_out": own})["confusion"]
+    cells = re.findall(r'class="on-(dark|light)"[^>]*>(\d*)<', figure.drawing.body)
+    shares = [("dark", "75"), ("light", "25"), ("light", "0"),
+              ("light", "0"), ("dark", "100"), ("light", "0")]  # fmt: skip
+    assert cells == [*shares, *[("light", "")] * 3]
+    assert "A grey line has nothing to compare." in figure.caption
+    assert figure.alt == "Heat map. Most confused: 25 % of a are predicted as b."
+
+
+def test_calibration_is_drawn_as_accuracy_against_posterior_with_its_interval() -> None:
+    bins = [
+        {"low": 0.4, "high": 0.5, "rows": 400, "mean_posterior": 0.45, "accuracy": 0.5},
+        {"low": 0.9, "high": 1.0, "rows": 100, "mean_posterior": 0.95, "accuracy": 0.9},
+        {"low": 0.0, "high": 0.1, "rows": 0, "mean_posterior": None, "accuracy": None},
+    ]
+    own = {"rows": 500, "names": ["a"], "confusion": [[1]], "calibration": bins}
+    figure = figures({"held_out": own})["calibration"]
+    body = figure.drawing.body
+    points = [tuple(map(float, found)) for found in
+              re.findall(r'<circle class="dot one" cx="([\d.]+)" cy="([\d.]+)"', body)]  # fmt: skip
+    (diagonal,) = re.findall(r'class="line dashed soft" d="M(\S+) (\S+)L(\S+) (\S+)"', body)
+    x0, y0, x1, y1 = map(float, diagonal)  # from (0, 0) to (1, 1)
+    shares = [((x - x0) / (x1 - x0), (y - y0) / (y1 - y0)) for x, y in points]
+    np.testing.assert_allclose(shares, [[0.45, 0.5], [0.95, 0.9]], atol=1e-3)
+    ends = [float(y) for line in re.findall(r'class="line one" d="M(\S+) (\S+)L\1 (\S+)"', body)
+            for y in line[1:]]  # fmt: skip
+    intervals = [(y - y0) / (y1 - y0) for y in ends]
+    np.testing.assert_allclose(intervals, [*wilson(0.5, 400), *wilson(0.9, 100)], atol=1e-3)
+    assert body.count('class="bar"') == 2
+
+
+def test_intervals_of_shares_are_those_of_wilson() -> None:
+    # Newcombe, Stat. Med. 17, 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for right, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605),
+                                (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)):  # fmt: skip
+        np.testing.assert_allclose(wilson(right / n, n), (low, high), atol=5e-5)
+
+
+def test_accuracy_and_log_loss_of_held_out_rows_stand_at_the_top() -> None:
+    own = {"held_out": {"accuracy": 0.75, "log_loss": 0.5}, "all_rows": {"accuracy": 1.0}}
+    shown = dict(overview(RunRecord(Path("run"), {"classification": own})).figures)
+    assert (shown["accuracy"], shown["log loss"]) == ("0.75", "0.5")

@@ -54,7 +54,7 @@ class Axes:
                  grid: str = "y", is_turned: bool = False, shows_x: bool = True,
                  shows_y: bool = True, inner: Box | None = None) -> None:  # fmt: skip
         self.drawing, self.x, self.y = drawing, x, y
-        left, bottom = _room(x, y, is_turned=is_turned, shows_x=shows_x, shows_y=shows_y)
+        left, bottom = label_room(x, y, is_turned=is_turned, shows_x=shows_x, shows_y=shows_y)
         top = 22.0 if title else 6.0
         self.inner = inner or Box(
             box.x + left, box.y + top, max(box.width - left - 8, 1),
@@ -89,6 +89,17 @@ class Axes:
             inside_x = inner.x - 1 <= cx <= inner.x + inner.width + 1
             if inside_x and inner.y - 1 <= cy <= inner.y + inner.height + 1:
                 self.drawing.put("circle", css, colour, cx=cx, cy=cy, r=radius)
+
+    def whisker(self, x: float, low: float, high: float, css: str, *, cap: float = 4.0,
+                moved: float = 0.0) -> None:  # fmt: skip
+        """A range of y at a value of x, with caps; all of it moved by pixels to the right."""
+        at, ends = self.at([x, x], [low, high])
+        left = float(at[0]) + moved
+        self._begin()
+        self.drawing.path([(left, float(y)) for y in ends], css)
+        for y in ends:
+            self.drawing.path([(left - cap, float(y)), (left + cap, float(y))], css)
+        self.drawing.end()
 
     def band(self, x: Any, low: Any, high: Any, css: str, colour: str | None = None) -> None:
         """The area between two lines."""
@@ -192,9 +203,9 @@ class Axes:
                       anchor="middle", angle=-_TURNED)  # fmt: skip
 
 
-def _room(x: Axis, y: Axis, *, is_turned: bool, shows_x: bool,
-          shows_y: bool) -> tuple[float, float]:  # fmt: skip
-    """What labels take at the left and below."""
+def label_room(x: Axis, y: Axis, *, is_turned: bool = False, shows_x: bool = True,
+               shows_y: bool = True) -> tuple[float, float]:  # fmt: skip
+    """What labels take at the left and below, CSS pixels."""
     left = 9.0 + 18.0 * bool(y.label)
     if shows_y:
         left += max((text_width(text) for _, text in y.shown), default=0.0)
