@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, Self, TypeVar
 from dgmm.errors import UsageError
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
-from dgmm.runtime.blas_threads import limit_this_thread, single_blas_thread
+from dgmm.runtime.blas_threads import limit_this_thread, limited_thread, single_blas_thread
 from dgmm.runtime.environment import process_environment
 from dgmm.runtime.row_cache import process_cache, read_for
 
@@ -109,8 +110,12 @@ class ThreadExecutor:
         """Yield (range, task(range)) as they complete.
 
         The first exception of a task is raised at once. Then, and when the iterator is closed
-        early, ranges that have not begun are cancelled.
+        early, ranges that have not begun are cancelled. A single range is run by the calling
+        thread: starting another takes longer than the work of a small call.
         """
+        if len(ranges) == 1:
+            yield ranges[0], self._run_here(task, ranges[0])
+            return
         waiting = deque(ranges)
         in_flight: dict[Future[T], BlockRange] = {}
         try:
@@ -124,6 +129,20 @@ class ThreadExecutor:
         finally:
             for future in in_flight:
                 future.cancel()
+
+    def _run_here(self, task: Callable[[BlockRange], T], blocks: BlockRange) -> T:
+        """What the task returns on this thread, which afterwards is as it was.
+
+        It runs in a context of its own, as in a thread of the pool: NumPy's error state is the
+        caller's, who may have asked for exceptions where EM divides by 0 on purpose.
+        """
+
+        def on_loan() -> T:
+            read_for(self._reader)
+            return task(blocks)
+
+        with limited_thread():
+            return Context().run(on_loan)
 
     def close(self) -> None:
         """Cancel what has not begun, wait for what has; drop cached rows, give BLAS its threads."""

@@ -7,9 +7,11 @@ limit per task would not do: it is process-wide and races between threads.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -136,6 +138,16 @@ def _let_go() -> None:
 
 
 def _blas_libraries() -> ThreadpoolController:
+    """The BLAS libraries of this process, looked for again once more modules are imported.
+
+    Looking takes 1 ms: it reads the list of everything that is mapped into the process. A library
+    comes with the module that needs it.
+    """
+    return _blas_libraries_of(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _blas_libraries_of(n_modules: int) -> ThreadpoolController:  # noqa: ARG001 - a key of the cache
     return ThreadpoolController().select(user_api="blas")
 
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -58,6 +59,11 @@ def _compiled() -> str | None:
 def _version(package: str) -> str | None:
     if package == "dgmm":  # metadata is absent where the package lies on PYTHONPATH
         return __version__
+    return _installed_version(package)
+
+
+@cache  # reading a package's metadata takes 2 ms, and every call of an estimator asks
+def _installed_version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -66,12 +72,17 @@ def _version(package: str) -> str | None:
 
 def cpu_features() -> list[str]:
     """Names of the CPU features NumPy dispatches on, sorted; empty where it reports none."""
+    return list(_cpu_features())
+
+
+@cache  # a processor does not change
+def _cpu_features() -> tuple[str, ...]:
     try:
         umath = importlib.import_module("numpy._core._multiarray_umath")  # private: may go away
         features: dict[str, bool] = umath.__cpu_features__
     except (ImportError, AttributeError):
-        return []
-    return sorted(name for name, is_present in features.items() if is_present)
+        return ()
+    return tuple(sorted(name for name, is_present in features.items() if is_present))
 
 
 def compare_environments(

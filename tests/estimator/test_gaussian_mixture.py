@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 
 import numpy as np
 import pytest
@@ -348,3 +349,16 @@ def test_results_before_fit_are_refused_as_scikit_learn_does(clusters):
     assert issubclass(NotFittedError, ValueError)
     with pytest.raises(DataError, match="2 features"):
         fitted(clusters[0]).predict(clusters[0][:, :2])
+
+
+def test_results_of_few_rows_start_no_thread(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(1000, 4))
+    mixture = fitted(X, tol=1.0)
+    expected = mixture.predict_proba(X)
+
+    def refuse(thread):
+        raise AssertionError(f"{thread.name} is started")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert np.array_equal(mixture.predict(X), expected.argmax(axis=1))
+    assert np.array_equal(mixture.predict_proba(X), expected)

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reduction_examples import Leaves, awkward_values, plain_tree
 
@@ -15,6 +16,7 @@ from dgmm.errors import DataError, UsageError
 from dgmm.execution.threads import ThreadExecutor, available_cpus
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.map_reduce import map_reduce, split_ranges
+from dgmm.runtime.row_cache import process_cache
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -126,3 +128,40 @@ def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=20)
     assert "KeyboardInterrupt" in errors
     assert process.returncode != 0
+
+
+def test_a_single_range_is_run_by_the_calling_thread_and_several_are_not() -> None:
+    def task(blocks: BlockRange) -> int:
+        return threading.get_ident()
+
+    with ThreadExecutor(2) as executor:
+        ((_, alone),) = executor.run(task, [BlockRange(0, 3)])
+        several = {ident for _, ident in executor.run(task, split_ranges(4, 4))}
+    assert alone == threading.get_ident()
+    assert threading.get_ident() not in several
+
+
+def test_the_callers_numpy_error_state_does_not_reach_a_task() -> None:
+    def task(blocks: BlockRange) -> dict[str, str]:
+        return dict(np.geterr())
+
+    default = np.geterr()
+    with np.errstate(all="raise"), ThreadExecutor(2) as executor:
+        alone, several = ([BlockRange(0, 1)], split_ranges(2, 2))
+        assert [found for _, found in executor.run(task, alone)] == [default]
+        assert [found for _, found in executor.run(task, several)] == [default, default]
+
+
+def test_rows_that_the_calling_thread_reads_are_released_with_the_executor() -> None:
+    rows = np.arange(6.0).reshape(3, 2)
+    source = "rows of the calling thread"
+
+    def task(blocks: BlockRange) -> None:
+        process_cache.find(source, 0, 0, 3)
+        process_cache.add(source, 0, 0, rows, 2**20)
+
+    before = process_cache.n_bytes
+    with ThreadExecutor(2) as executor:
+        list(executor.run(task, [BlockRange(0, 1)]))
+        assert process_cache.n_bytes == before + rows.nbytes
+    assert process_cache.n_bytes == before

@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from dgmm.runtime import blas_threads
 from dgmm.runtime.blas_threads import blas_report, single_blas_thread
 
 pytestmark = pytest.mark.timeout(60)
@@ -68,3 +70,23 @@ def test_the_report_names_numpys_library_without_a_path() -> None:
     assert all(library["num_threads"] == 1 for library in report)
     assert all(os.sep not in str(value) for library in report for value in library.values())
     assert any(library["package"] != "scipy" for library in report)
+
+
+def test_libraries_are_looked_for_again_only_once_modules_are_imported(monkeypatch):
+    with single_blas_thread():
+        before, looked = blas_report(), []
+    found = blas_threads.ThreadpoolController
+
+    def counted() -> Any:
+        looked.append(len(looked))
+        return found()
+
+    monkeypatch.setattr(blas_threads, "ThreadpoolController", counted)
+    blas_threads._blas_libraries_of.cache_clear()
+    with single_blas_thread():
+        assert [library["file"] for library in blas_report()] == [b["file"] for b in before]
+    assert len(looked) == 1
+    monkeypatch.setitem(sys.modules, "a_module_that_brings_a_blas", sys)
+    with single_blas_thread():
+        blas_report()
+    assert len(looked) == 2

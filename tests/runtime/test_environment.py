@@ -102,3 +102,16 @@ def test_nobody_compiles_alike_where_nobody_can(monkeypatch: pytest.MonkeyPatch)
     driver = process_environment()
     assert driver["compiled"] is None
     assert not all_compile_alike({"driver": driver, "workers": []})
+
+
+def test_what_does_not_change_in_a_process_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = process_environment()
+
+    def refuse(name: str) -> str:
+        raise AssertionError(f"the metadata of {name} is read again")
+
+    monkeypatch.setattr(environment_module.metadata, "version", refuse)
+    again = process_environment()
+    assert again == first
+    again["cpu_features"].append("none")  # a report is the caller's own
+    assert process_environment() == first
