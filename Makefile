@@ -26,7 +26,7 @@ endif
 
 help:
 	@echo 'make run    fit a mixture to the sample photographs: runs/photos/report.html'
-	@echo 'make test   the whole test suite (ARGS="-k photos" goes to pytest)'
+	@echo 'make test   the whole test suite in two processes (ARGS="-k photos" goes to pytest)'
 	@echo 'make lint   style, format and types'
 	@echo 'make bench  measure against other libraries: docs/benchmarks.md (WHAT=pass, fit, disk, overhead, scale, scoring, starts, methods, high_dimensions, missing, weights, prepare, sweep or choose)'
 	@echo 'make docs   build the documentation as a site: build/docs/index.html'
@@ -38,7 +38,7 @@ run:
 
 test:
 	@sh .ci/setup test
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint:
 	@sh .ci/setup lint

@@ -6,7 +6,7 @@ Writers fill a `RunRecord`, so that the type checker knows every key; readers ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from dgmm.anomaly_record import Anomaly, AnomalyTable
 from dgmm.classification_record import Classification, ShrinkageRecord
@@ -145,13 +145,15 @@ class Merging(TypedDict):
 
     `clusters` has the cluster of each component. `entropies` are those of k, k − 1, …, 1 clusters,
     nats per row; `entropy` is that of `n_clusters` over all rows, null where the job writes no
-    clusters. Each of `merges` has `left` and `right` components, `gain` with `standard_error`, and
-    `rivals`: the pair that could not be told from this one.
+    clusters. Each of `merges` has `left` and `right` components, `gain` with `standard_error`,
+    `overlap`: the gain per row of the smaller of the two, and `rivals`: the pair that could not be
+    told from this one. `max_entropy` and `min_overlap` are null where `n_clusters` was asked for.
     """
 
     n_clusters: int
     clusters: list[int]
     max_entropy: float | None
+    min_overlap: NotRequired[float | None]
     sample_rows: int
     entropy: float | None
     entropies: list[float]

@@ -96,7 +96,13 @@ def _command(name: str, command: click.Command) -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, terminal_width=80, max_content_width=80)
+    context = click.Context(
+        command,
+        info_name=name,
+        terminal_width=80,
+        max_content_width=80,
+        **commands.context_settings,
+    )
     return command.get_help(context).rstrip()
 
 

@@ -172,7 +172,7 @@ def test_another_python_makes_another_venv(machine: Machine) -> None:
     ("target", "extra", "last"),
     [
         ("run", "demo", "jobs/photos.py"),
-        ("test", "test", "-m pytest"),
+        ("test", "test", "-m pytest --numprocesses=2 --dist=loadfile"),
         ("lint", "lint", "-m mypy"),
         ("docs", "docs", "-m sphinx -W --keep-going -q -b html docs build/docs"),
     ],
@@ -324,7 +324,9 @@ def test_what_the_users_shell_says_about_python_does_not_reach_the_venv(machine:
 def test_args_reach_pytest_as_they_were_quoted(machine: Machine) -> None:
     machine.has("python3", "3.11")
     assert machine.make("test", "ARGS=-k 'photos or packaging' -x").returncode == 0
-    assert machine.calls("pytest") == ["python -m pytest -k photos or packaging -x"]
+    assert machine.calls("pytest") == [
+        "python -m pytest --numprocesses=2 --dist=loadfile -k photos or packaging -x"
+    ]
 
 
 def test_clean_keeps_the_users_runs_and_data(machine: Machine) -> None:

@@ -19,5 +19,10 @@ class MergingSettings(Settings):
     max_entropy: Annotated[float, Field(strict=False, ge=0.0, allow_inf_nan=False)] = 0.01
     """Components are merged until the entropy of the clusters' posteriors is at most so many nats
     per row of the sample."""
+    min_overlap: Annotated[float, Field(strict=False, ge=0.0, allow_inf_nan=False)] = 0.05
+    """Merging stops before that where the two clusters that would be next hardly overlap: where
+    merging them takes less than so many nats of entropy away per row of the smaller one. 0 leaves
+    it to `max_entropy` alone."""
     n_clusters: Count | None = None
-    """The number of clusters, whatever their entropy; null leaves it to `max_entropy`."""
+    """The number of clusters, whatever their entropy; null leaves it to `max_entropy` and
+    `min_overlap`."""

@@ -32,6 +32,7 @@ ADDED: dict[tuple[str, str], Any] = {
     ("model", "noise"): False,
     ("model", "freeze"): [],
     ("outputs", "clusters"): False,
+    ("merging", "min_overlap"): 0.0,
     ("selection", "criterion"): "bic",
     ("selection", "folds"): 5,
     ("selection", "fold_rows"): 1,
@@ -60,9 +61,9 @@ def is_of_same_data(data: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
 def _has(identity: Mapping[str, Any], section: str) -> bool:
     """Whether keys may be added to a section: a fitted model has none but its path.
 
-    Nor has a job of one model a section that chooses among several.
+    Nor has a job of one model a section that chooses among several, or every job one of clusters.
     """
-    if section == "selection":
+    if section in {"selection", "merging"}:
         return section in identity
     return section != "model" or "n_components" in identity.get("model", {})
 

@@ -36,12 +36,14 @@ def with_clusters(
     listener.stage("merging", f"{k} components into clusters, on the sample")
     tree, n_rows = _tree(result)
     asked = job.merging.n_clusters
-    n = tree.n_clusters(job.merging.max_entropy) if asked is None else min(asked, k)
+    most, least = job.merging.max_entropy, job.merging.min_overlap
+    n = tree.n_clusters(most, least) if asked is None else min(asked, k)
     clusters = tuple(tree.clusters(n).tolist())
     directory.record["merging"] = {
         "n_clusters": n,
         "clusters": list(clusters),
-        "max_entropy": job.merging.max_entropy if asked is None else None,
+        "max_entropy": most if asked is None else None,
+        "min_overlap": least if asked is None else None,
         "sample_rows": n_rows,
         "entropy": None,
         "entropies": list(tree.entropies),
@@ -50,8 +52,14 @@ def with_clusters(
     if asked is not None and asked > k:
         listener.warning(f"merging.n_clusters is {asked}, and the mixture has {k} components")
     if n < k:
-        left = f"with {tree.entropies[k - n]:.2g} nats of entropy per row"
-        listener.note(f"{k} components make {n} cluster{'s' * (n > 1)}, {left}")
+        left = tree.entropies[k - n]
+        also = ""
+        if asked is None and left > most:
+            also = "; the next two to merge overlap by less than merging.min_overlap"
+        listener.note(
+            f"{k} components make {n} cluster{'s' * (n > 1)}, "
+            f"with {left:.2g} nats of entropy per row{also}"
+        )
     if not job.output.clusters:
         return result
     return replace(result, model=replace(result.model, clusters=clusters))

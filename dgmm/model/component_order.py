@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -66,7 +67,12 @@ class OrderedComponents:
         return _changed(self, parameters=self.parameters.take(order), clusters=clusters)
 
     def merge_components(  # noqa: PYI019 - Self is no protocol
-        self: Mixture, X: Any, *, max_entropy: float = 0.01, n_clusters: int | None = None
+        self: Mixture,
+        X: Any,
+        *,
+        max_entropy: float = 0.01,
+        min_overlap: float = 0.05,
+        n_clusters: int | None = None,
     ) -> Mixture:
         """The same mixture with its components merged into clusters, which need not be Gaussian.
 
@@ -80,6 +86,9 @@ class OrderedComponents:
             as many at even distances. Rows that cannot be scored are left out.
         max_entropy : float
             Merge until the clusters' posteriors have at most so many nats per row.
+        min_overlap : float
+            Or until the two that would be merged next hardly overlap: until merging them takes less
+            than so many nats of entropy away per row of the smaller one.
         n_clusters : int, optional
             Or until there are so many clusters.
 
@@ -106,7 +115,7 @@ class OrderedComponents:
         True
         """
         k = self.parameters.n_components
-        _check_end(n_clusters, max_entropy, k)
+        _check_end(n_clusters, {"max_entropy": max_entropy, "min_overlap": min_overlap}, k)
         R = scored_rows(X, self, "responsibilities")
         R = R[np.isfinite(R).all(axis=1)]  # rows that cannot be scored have none
         if not len(R):
@@ -116,7 +125,7 @@ class OrderedComponents:
             R = R[np.linspace(0, len(R) - 1, most).astype(np.intp)]
         merge = merge_tree if self.parameters.noise is None else merge_tree_without_noise
         tree = merge(np.ascontiguousarray(R.T))
-        n = tree.n_clusters(max_entropy) if n_clusters is None else n_clusters
+        n = tree.n_clusters(max_entropy, min_overlap) if n_clusters is None else n_clusters
         return _changed(self, clusters=tuple(tree.clusters(n).tolist()))
 
     def predict_clusters(self: NamedMixture, X: Any) -> Any:
@@ -146,13 +155,14 @@ class OrderedComponents:
         return as_given(X, scored_rows(X, self, "clusters"), "clusters")
 
 
-def _check_end(n_clusters: Any, max_entropy: Any, k: int) -> None:
+def _check_end(n_clusters: Any, ends: Mapping[str, Any], k: int) -> None:
     """Refuse where merging of k components cannot end."""
     is_number = isinstance(n_clusters, Integral) and not isinstance(n_clusters, bool)
     if n_clusters is not None and not (is_number and 1 <= n_clusters <= k):
         raise DataError(f"n_clusters is {n_clusters!r}; expected a whole number from 1 to {k}")
-    if not (isinstance(max_entropy, Real) and float(max_entropy) >= 0):
-        raise DataError(f"max_entropy is {max_entropy!r}; expected a number of at least 0")
+    for name, value in ends.items():
+        if not (isinstance(value, Real) and float(value) >= 0):
+            raise DataError(f"{name} is {value!r}; expected a number of at least 0")
 
 
 def _changed(model: Mixture, **values: Any) -> Mixture:

@@ -29,9 +29,7 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
         "How uncertain the cluster of a row is on average: 0 where each row is surely in one. "
         "From the right, each step merges the two clusters whose merging takes most of it away.",
         f"Chosen: {chosen} of {k} components' clusters, drawn in colour.",
-        f"Dashed: merging.max_entropy = {number(limit)}."
-        if isinstance(limit, int | float)
-        else "The number of clusters is that of merging.n_clusters.",
+        _rule(merging, entropies[k - chosen]),
     )
     value = number(entropies[k - chosen], 3)
     alt = f"Entropy falls from {number(entropies[0], 3)} to {value} nats at {chosen} clusters."
@@ -40,6 +38,19 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     table = Table("Entropy at each number of clusters", header, rows, frozenset({0, 1}))
     drawing = _drawing(entropies, chosen, limit if isinstance(limit, int | float) else None)
     return ReportFigure("merging", _TITLE, caption, alt, drawing, table)
+
+
+def _rule(merging: dict[str, Any], entropy: float) -> str:
+    limit, least = merging.get("max_entropy"), merging.get("min_overlap")
+    if not isinstance(limit, int | float):
+        return "The number of clusters is that of merging.n_clusters."
+    dashed = f"Dashed: merging.max_entropy = {number(limit)}."
+    if entropy <= limit or not isinstance(least, int | float):
+        return dashed
+    return (
+        f"{dashed} More is left, for the pair that would be merged next overlaps by less than "
+        f"merging.min_overlap = {number(least)}."
+    )
 
 
 def _drawing(entropies: list[float], chosen: int, limit: float | None) -> Drawing:
@@ -81,18 +92,23 @@ def merges_table(record: RunRecord) -> Table | None:
             f"{_named(merge['left'])} + {_named(merge['right'])}",
             number(merge["gain"], 3),
             number(merge["standard_error"], 2),
+            number(merge.get("overlap"), 3),
             number(entropies[step], 3),
             _tie(merge.get("rivals")),
         )
         for step, merge in enumerate(merges, 1)
     ]
-    header = ("clusters", "merged components", "gain", "standard error", "entropy left", "tie with")
+    header = (
+        "clusters", "merged components", "gain", "standard error", "overlap", "entropy left",
+        "tie with",
+    )  # fmt: skip
     note = (
-        f"Nats per row of {number(merging.get('sample_rows'))} sampled rows. A tie is a merge "
+        f"Nats per row of {number(merging.get('sample_rows'))} sampled rows; an overlap is "
+        "the gain per row of the smaller of the two. A tie is a merge "
         "whose gain is within two standard errors: other rows might have chosen it."
     )
     kept = rows[-_MOST_ROWS:]
-    return Table("Merges of components", header, kept, frozenset({0, 2, 3, 4}), note)
+    return Table("Merges of components", header, kept, frozenset({0, 2, 3, 4, 5}), note)
 
 
 def _named(components: list[int]) -> str:

@@ -3,7 +3,9 @@
 A cluster need not be Gaussian: a mixture fits one with several components. Baudry, Raftery, Celeux,
 Lo and Gottardo, "Combining mixture components for clustering", J. Comput. Graph. Statist. 19 (2010)
 332-353: the posterior of a merged cluster is the sum of its components', and each step merges the
-pair that lowers −Σ r log r most.
+pair that lowers −Σ r log r most. Two clusters that hardly overlap are not merged, however much
+entropy all pairs have together: Hennig, "Methods for merging Gaussian mixture components", Adv.
+Data Anal. Classif. 4 (2010) 3-34, asks the same of pairs, by their misclassification probabilities.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ Components = tuple[int, ...]
 ACTIVE = 1e-12
 #: Gains closer than so many standard errors of their difference are a tie.
 TIE_ERRORS = 2.0
+#: Share of a cluster that no row of the sample is in; its gain is 0.
+TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,9 @@ class Merge:
         Entropy that goes, nats per row.
     standard_error
         Of the gain.
+    overlap
+        The gain per row of the smaller of the two: near 0 where its rows are surely not of the
+        other; a component that lies inside another's rows has about 1.
     rivals
         The pair of the second largest gain where that cannot be told from this one on these rows.
     """
@@ -45,6 +52,7 @@ class Merge:
     right: Components
     gain: float
     standard_error: float
+    overlap: float
     rivals: tuple[Components, Components] | None = None
 
     def record(self) -> dict[str, Any]:
@@ -55,6 +63,7 @@ class Merge:
             "right": list(self.right),
             "gain": self.gain,
             "standard_error": self.standard_error,
+            "overlap": self.overlap,
             "rivals": rivals,
         }
 
@@ -77,11 +86,16 @@ class MergeTree:
     merges: tuple[Merge, ...]
     entropies: tuple[float, ...]
 
-    def n_clusters(self, max_entropy: float) -> int:
-        """The most clusters whose entropy is at most so many nats per row."""
-        sizes = range(self.n_components, 0, -1)
-        found = (n for n, e in zip(sizes, self.entropies, strict=True) if e <= max_entropy)
-        return next(found, 1)
+    def n_clusters(self, max_entropy: float, min_overlap: float = 0.0) -> int:
+        """The most clusters whose entropy is at most so many nats per row.
+
+        More than these where the two that are to be merged next overlap by less than `min_overlap`.
+        """
+        sizes = range(self.n_components, 1, -1)
+        for n, entropy, merge in zip(sizes, self.entropies[:-1], self.merges, strict=True):
+            if entropy <= max_entropy or merge.overlap < min_overlap:
+                return n
+        return 1
 
     def clusters(self, n_clusters: int) -> NDArray[np.intp]:
         """The cluster (k,) of each component, numbered by its lowest component."""
@@ -170,7 +184,9 @@ class _Clusters:
             if mean <= TIE_ERRORS * self._error(difference, mean):
                 rivals = self.members[c], self.members[d]
         gain = float(best @ self.share)
-        return Merge(self.members[a], self.members[b], gain, self._error(best, gain), rivals)
+        smaller = max(min(float(self.R[j] @ self.share) for j in (a, b)), TINY)
+        error = self._error(best, gain)
+        return Merge(self.members[a], self.members[b], gain, error, gain / smaller, rivals)
 
     def _unite(self, a: int, b: int) -> None:
         """b becomes part of a; the gains of all pairs with a are found again."""

@@ -105,7 +105,9 @@ class Stranger:
     number: int
 
 
-@pytest.mark.parametrize("value", [Stranger(1), {1, 2}, b"bytes", object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [Stranger(1), {1, 2}, b"bytes", object()], ids=lambda value: type(value).__name__
+)
 def test_what_a_checkpoint_has_no_place_for_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="has no place in a checkpoint"):
         encode({"value": value})

@@ -83,7 +83,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "split_starts": True,
         },
         "classes": {"priors": "data", "folds": 0, "unknown": None},
-        "merging": {"max_entropy": 0.01, "n_clusters": None},
+        "merging": {"max_entropy": 0.01, "min_overlap": 0.05, "n_clusters": None},
         "comparison": False,
         "anomalies": dict.fromkeys(("quantile", "rate", "log_density", "top")),
         "monitor": {

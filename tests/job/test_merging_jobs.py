@@ -14,6 +14,8 @@ from dgmm.config import load_job
 from dgmm.errors import DataError, JobFileError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
+from dgmm.job.earlier_identities import in_former_names, in_todays_names
+from dgmm.job.identity import identity
 from dgmm.mixture.marginal import MarginalScorer
 from dgmm.model.model_files import load_model
 from dgmm.report import write_report
@@ -118,7 +120,25 @@ def test_the_number_of_clusters_can_be_given(tmp_path):
         QUIET,
     )
     assert set(outputs(tmp_path / "run")["clusters"]) == {0, 1}
-    assert record(tmp_path / "run")["merging"]["max_entropy"] is None
+    merging = record(tmp_path / "run")["merging"]
+    assert merging["max_entropy"] is None
+    assert merging["min_overlap"] is None
+
+
+def test_clusters_that_hardly_overlap_are_not_merged_and_it_is_said(tmp_path):
+    """Two Gaussians 4.9 standard deviations apart: 0.02 nats of entropy."""
+    X = np.random.default_rng(0).normal(size=(4000, 2))
+    X[::2, 0] += 4.9
+    write_zarr(tmp_path / "rows.zarr", X)
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(2)), QUIET)
+    merging = record(tmp_path / "run")["merging"]
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "overlaps by less than merging.min_overlap = 0.05" in page
+    assert merging["entropies"][0] > 0.01
+    assert merging["n_clusters"] == 2
+    wanted = {"min_overlap": 0.0}
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "all", **options(2, merging=wanted)), QUIET)
+    assert record(tmp_path / "all")["merging"]["n_clusters"] == 1
 
 
 def test_rows_that_weigh_more_count_as_their_copies_in_several_blocks(tmp_path, monkeypatch):
@@ -152,6 +172,22 @@ def test_one_component_is_one_cluster(tmp_path):
     assert set(outputs(tmp_path / "run")["clusters"]) == {0}
     told = record(tmp_path / "run")["merging"]
     assert (told["n_clusters"], told["entropy"], told["merges"]) == (1, 0.0, [])
+
+
+def test_a_run_of_before_there_was_a_least_overlap_is_of_the_job_that_asks_for_none(tmp_path):
+    write_zarr(tmp_path / "rows.zarr", np.zeros((9, 2)))
+    plain, clusters, former = (
+        identity(job(tmp_path / "rows.zarr", tmp_path / "run", **options(3, **own)))
+        for own in (
+            {"output": {}},
+            {},
+            {"merging": {"min_overlap": 0.0}},
+        )
+    )
+    assert "merging" not in plain
+    assert "min_overlap" not in in_former_names(former)["merging"]
+    for one in (plain, clusters, former):
+        assert in_todays_names(in_former_names(one)) == one
 
 
 def test_a_finished_run_is_not_of_a_job_that_merges_otherwise(tmp_path):

@@ -114,6 +114,7 @@ def test_bent_clusters_are_merged_and_told_apart(tmp_path) -> None:
     again = load_model(tmp_path / "model")
     np.testing.assert_array_equal(again.predict_clusters(X), found)
     assert len({*(model.merge_components(X, max_entropy=9.0).clusters or ())}) == 8
+    assert len({*(model.merge_components(X, min_overlap=9.0).clusters or ())}) == 8
     three = model.merge_components(X, n_clusters=3)
     assert set(three.predict_clusters(X)) == {0, 1, 2}
     with pytest.raises(DataError, match="n_clusters is 9; expected a whole number from 1 to 8"):
@@ -146,3 +147,5 @@ def test_rows_that_cannot_be_scored_merge_nothing_and_what_means_nothing_is_refu
     for most in (-1.0, float("nan"), "a"):
         with pytest.raises(DataError, match="expected a number of at least 0"):
             model.merge_components(X, max_entropy=most)
+        with pytest.raises(DataError, match=r"min_overlap is .*expected a number of at least 0"):
+            model.merge_components(X, min_overlap=most)

@@ -80,6 +80,30 @@ def test_two_halves_of_each_cluster_are_merged_and_no_more():
     assert tree.clusters(1).tolist() == [0, 0, 0, 0]
 
 
+def test_two_clusters_that_hardly_overlap_stay_however_much_entropy_all_have():
+    """Components 0 and 1 share 20 rows of 1,020; 2 lies among the rows of 0."""
+    R = np.zeros((3, 1020))
+    R[0, :400] = R[1, 500:1000] = 1.0
+    R[0, 400:500] = R[2, 400:500] = 0.5
+    R[0, 1000:] = R[1, 1000:] = 0.5
+    tree = merge_tree(R)
+    first, second = tree.merges
+    assert (first.left, first.right) == ((0,), (2,))
+    assert first.overlap == pytest.approx(100 * np.log(2) / 50)
+    assert second.overlap == pytest.approx(20 * np.log(2) / 510)
+    assert tree.entropies[1] > 0.01
+    assert tree.n_clusters(0.01) == 1
+    assert tree.n_clusters(0.01, 0.05) == 2
+    assert tree.n_clusters(0.01, 0.02) == 1
+    assert tree.n_clusters(0.02, 0.05) == 2
+    assert tree.n_clusters(1.0, 0.0) == 3
+
+
+def test_a_component_without_rows_overlaps_none():
+    R = np.concatenate([posteriors(2, 50, 0), np.zeros((1, 50))])
+    assert merge_tree(R).merges[-1].overlap == 0.0
+
+
 def test_clusters_are_numbered_by_their_lowest_component():
     R = posteriors(6, 400, 3)
     for n in range(1, 7):
