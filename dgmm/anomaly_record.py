@@ -7,13 +7,15 @@ from typing import Literal, TypedDict
 
 class _AnomalyRule(TypedDict, total=False):
     rule: Literal["quantile", "rate", "log_density", "model"]
+    share: float
 
 
 class Anomaly(_AnomalyRule):
     """Which rows are flagged: those with a log density below the threshold.
 
     `rule`: where that comes from (`anomalies` of the job); `quantile`: the share of the rows that
-    it was found on, null of a log density that was given.
+    it was found on, null of a log density that was given. `share`: of rows that have weights and a
+    log density that was given, the share of all weight that is flagged.
     """
 
     quantile: float | str | None

@@ -9,7 +9,7 @@ _Number = float | str | None
 
 
 class ComparedMethod(TypedDict):
-    """One method: `k-means`, or a covariance family.
+    """One method: `k-means`, a covariance family, or the job's own `with noise`.
 
     `passes`, `seconds_per_row`: passes over the sample until it converged, and the fastest of them;
     `agreement_of_halves`: share of unseen rows that fits to two halves label alike. Likelihoods are

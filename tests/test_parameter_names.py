@@ -34,7 +34,9 @@ X = np.concatenate([RNG.normal(size=(300, 2)), RNG.normal(size=(300, 2)) + 7])
 #: Texts that no method of the estimator says, though their modules belong to it.
 OF_JOBS_ALONE = {
     "is itself an array; remove data.array": "an array's name is given by jobs alone",
-    "a job with output.anomaly_quantile saves one": "a model has a threshold from a job alone",
+    "a job with anomalies.quantile, anomalies.rate or anomalies.log_density saves one": (
+        "a model has a threshold from a job alone"
+    ),
     "Expected workers to survive every block": "the estimator has threads, which no block ends",
     "cannot compute the compiled passes that this run": "a run goes on with jobs alone",
 }

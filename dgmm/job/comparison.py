@@ -10,13 +10,15 @@ import numpy as np
 from dgmm.comparison_record import ComparedMethod, ComparisonRecord
 from dgmm.config import Job
 from dgmm.fitting.comparison.centres import Centres
-from dgmm.fitting.comparison.comparing import Comparison, compare
+from dgmm.fitting.comparison.comparing import Comparison, Method, compare
 from dgmm.fitting.comparison.label_agreement import adjusted_rand_index, moved_share
 from dgmm.fitting.fit import Fit
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.directory import RunDirectory
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.run_resources import RunResources
+from dgmm.model.mixture_model import MixtureModel
+from dgmm.scoring.row_scores import select_scoring_backend
 
 #: Tables of labels grow with the square of their number.
 MOST_COMPONENTS = 128
@@ -40,11 +42,23 @@ def with_comparison(
             "out"
         )
         return
-    listener.stage("comparison", f"k-means and 4 families of {k} components")
+    listener.stage("comparison", f"k-means and mixtures of {k} components")
     begun = time.monotonic()
+
+    def backend_of(method: Method) -> str:
+        if not isinstance(model := method.fitted, MixtureModel):
+            return method.backend
+        return work.state.once(
+            f"comparison-backend-{method.name.replace(' ', '-')}",
+            lambda: select_scoring_backend(
+                job.compute.backend, model, result.dataset, work.executor
+            ),
+        )
+
     found = compare(
         *(result.dataset, work.executor, result.summary, settings),
         fold_rows=job.selection.fold_rows,
+        backend_of=backend_of,
         of_pass=work.state.of_pass,
     )
     seconds = time.monotonic() - begun

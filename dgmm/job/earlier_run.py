@@ -215,8 +215,11 @@ def _record_beside(run: Path) -> dict[str, Any]:
 
 
 def _rate(record: Mapping[str, Any]) -> float | None:
-    """The share of a run's rows that it has flagged, whatever the rule of its threshold; or 0."""
-    flagged = (record.get("anomaly") or {}).get("n_anomalies")
+    """The share of a run's rows, by weight, that it has flagged; None where that is not known."""
+    own = record.get("anomaly") or {}
+    if isinstance(share := own.get("share"), float) and 0.0 <= share <= 1.0:
+        return share
+    flagged = own.get("n_anomalies")
     rows = (record.get("rows") or {}).get("read")
     if isinstance(flagged, int) and isinstance(rows, int) and 0 <= flagged <= rows > 0:
         return flagged / rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dgmm.anomaly_record import Anomaly
 from dgmm.checkpoint import RunState
 from dgmm.config import Job
 from dgmm.config.anomaly_settings import AnomalyRule
@@ -110,12 +111,17 @@ class OutputStage:
             flags, model = self._flagged(quantile, name)
             digests, n_anomalies = {**digests, **flags.digests}, flags.n_anomalies
         if model.anomaly_threshold is not None:
-            self._directory.record["anomaly"] = {
+            record: Anomaly = {
                 "quantile": model.anomaly_quantile,
                 "threshold": model.anomaly_threshold,
                 "n_anomalies": n_anomalies,
                 "rule": rule.kind,
             }
+            if rule.threshold is not None and total.sum_of_weights:
+                # Of a threshold that is a quantile the share is known: it is the quantile.
+                share = min(total.anomalous_weight / total.weight, 1.0)
+                record["share"] = share
+            self._directory.record["anomaly"] = record
         self._dataset.check_unchanged()
         for text in publish_outputs(self._part, self._final, self._run):
             self._warn(text)

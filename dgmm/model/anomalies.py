@@ -38,7 +38,8 @@ class AnomalousRows:
         """
         if self.anomaly_threshold is None:
             raise DataError(
-                "the model has no anomaly threshold: a job with output.anomaly_quantile saves one"
+                "the model has no anomaly threshold: a job with anomalies.quantile, anomalies.rate "
+                "or anomalies.log_density saves one"
             )
         log_density = scored_rows(X, self, "log_density")
         return as_given(X, is_anomalous(log_density, self.anomaly_threshold), "anomaly")

@@ -51,13 +51,18 @@ def _methods_table(found: Mapping[str, Any]) -> Table:
         "agreement of halves",
     )
     note = sentence(
-        f"All have {number(found['n_components'])} clusters and are fitted to the same "
-        f"{number(found['fitted_rows'])} rows of the sample; one read of all "
-        f"{number(found['rows'])} rows scores and labels them. Likelihoods are nats per row; the "
-        f"held-out one is that of {number(found['held_out_rows'])} rows that no method has seen.",
+        f"All have {number(found['n_components'])} clusters and are fitted, mixtures by maximum "
+        f"likelihood, to the same {number(found['fitted_rows'])} rows of the sample; one read of "
+        f"all {number(found['rows'])} rows scores and labels them. Likelihoods are nats per row; "
+        f"the held-out one is that of {number(found['held_out_rows'])} rows that no method has "
+        "seen.",
         "k-means has no likelihood: compare it with the spherical mixture by their labels.",
         "Agreement of halves: share of unseen rows of the sample that fits to two halves of it "
         "label alike, once clusters are matched.",
+        "Noise has the same density everywhere, and is held out at it: it pays where rows lie far "
+        "from all clusters. Its rows are a cluster of their own."
+        if any(str(one["name"]).endswith(" with noise") for one in found["methods"])
+        else "",
         "Times are those of the fastest pass over the sample, on this machine.",
         *(f"{name} could not be fitted." for name in found.get("failed") or {}),
     )

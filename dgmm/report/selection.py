@@ -31,7 +31,8 @@ def selection_table(record: RunRecord) -> Table | None:
             number(one.get("n_parameters")),
             number(one.get("mean_log_likelihood"), 7),
             _above(bic, lowest, n),
-            *(number(one.get(name), 7) for name in ("bic", "aic", "icl", "entropy")),
+            *(number(one.get(name), 7) for name in ("bic", "aic", "icl")),
+            number(one.get("entropy"), 5),
             number(one.get("n_iter")),
             shortened(str(one.get("outcome")), 40)
             + ("" if one.get("is_sound") else ", not compared"),

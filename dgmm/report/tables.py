@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dgmm.outcome import Outcome
 from dgmm.report.components import Components
 from dgmm.report.formatting import MISSING, Shown, number, percent, shortened, size
 from dgmm.report.run_data import RunRecord
@@ -69,13 +70,20 @@ def restart_table(record: RunRecord) -> Table | None:
             _words(restart.get("outcome")),
             number(restart.get("n_iter")),
             number(restart.get("mean_log_likelihood"), 7),
-            _words(restart.get("message")),
+            _own_message(restart),
         )
         for restart in restarts[:_MOST_ROWS]
     ]
     header = ("restart", "start", "outcome", "iterations", "mean log-likelihood", "message")
     note = _left_out(len(restarts), "restarts")
     return Table("Restarts", header, rows, frozenset({3, 4}), note) if rows else None
+
+
+def _own_message(restart: Mapping[str, Any]) -> str:
+    """What a restart said beyond its converging: that is explained at the top of the page."""
+    message = restart.get("message")
+    is_usual = restart.get("outcome") == Outcome.CONVERGED.name
+    return MISSING if is_usual and message == Outcome.CONVERGED.value else _words(message)
 
 
 def _model(entry: Mapping[str, Any]) -> str:

@@ -184,6 +184,9 @@ def _statistics(
         sum_of_weights=None if weights is None else float(weights.sum()),
         n_empty=rows.n_empty,
         n_incomplete=rows.n_incomplete,
+        anomalous_weight=0.0
+        if flags is None
+        else _weighted_sum(flags.astype(np.float64), rows.weights),
     )
 
 

@@ -41,6 +41,8 @@ class ScoringStatistics:
         Rows without any value, and rows that lack some.
     most_anomalous : MostAnomalous or None
         The rows of lowest log density; None where they are not asked for.
+    anomalous_weight
+        Sum of the weights of rows below the threshold.
     """
 
     n_read: int
@@ -57,6 +59,7 @@ class ScoringStatistics:
     n_incomplete: int = 0
     cluster_entropy: float | None = None
     most_anomalous: MostAnomalous | None = None
+    anomalous_weight: float = 0.0
 
     @property
     def n_scored(self) -> int:
@@ -89,4 +92,5 @@ class ScoringStatistics:
             None
             if self.most_anomalous is None or other.most_anomalous is None
             else self.most_anomalous.merge(other.most_anomalous),
+            self.anomalous_weight + other.anomalous_weight,
         )

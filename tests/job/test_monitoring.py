@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from clusters import job, write_zarr
 
 from dgmm.errors import DataError, InputNotFoundError, JobFileError, OutputExistsError
@@ -250,6 +251,23 @@ def test_the_expected_rate_of_a_fixed_density_is_that_of_the_earlier_run(tmp_pat
     found = record(tmp_path, "b")["drift"]["anomalies"]
     assert found["rate"] == flagged / 6000
     assert found["new_rate"] == pytest.approx(found["rate"], rel=0.5)
+
+
+@pytest.mark.parametrize("rule", [{"log_density": -6.0}, {"quantile": 0.02}])
+def test_rates_of_both_runs_are_shares_of_the_weight(tmp_path: Path, rule: dict[str, Any]) -> None:
+    X = rows(0)
+    weights = np.where(X[:, 0] > X[:, 1], 5.0, 1.0)
+    zarr.save_array(str(tmp_path / "w.zarr"), weights)
+    for name in "ab":
+        data = {"path": str(tmp_path / f"{name}.zarr"),
+                "weights": {"array": "w.zarr", "kind": "importance"}}  # fmt: skip
+        night(tmp_path, name, X, data=data, output={}, anomalies=rule)
+    flags = zarr.open_array(str(tmp_path / "runs" / "a" / "outputs.zarr" / "anomaly"))[:] == 1
+    share = weights[flags].sum() / weights.sum()
+    assert abs(share - flags.mean()) > 1e-3  # by rows it is another
+    found = record(tmp_path, "b")["drift"]["anomalies"]
+    assert found["rate"] == pytest.approx(share, abs=5.1 / weights.sum())  # of a row
+    assert found["new_rate"] == pytest.approx(share, rel=1e-9)
 
 
 def test_rows_below_a_fixed_density_alarm_where_the_earlier_run_had_none(tmp_path: Path) -> None:

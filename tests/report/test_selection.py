@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dgmm.outcome import Outcome
 from dgmm.report.run_data import RunRecord
 from dgmm.report.selection import selection_table
-from dgmm.report.tables import starts_table
+from dgmm.report.tables import restart_table, starts_table
 
 
 def note(**selection: Any) -> str:
@@ -57,3 +58,12 @@ def test_starts_that_were_not_selected_are_folded_and_none_is_left_out() -> None
     few = starts_table(RunRecord(Path("run"), {"starts": starts[:10]}))
     assert few is not None
     assert (len(few.open_rows), len(few.folded_rows)) == (10, 0)
+
+
+def test_restarts_say_what_is_beyond_their_converging() -> None:
+    usual, other = Outcome.CONVERGED.value, "2 components were re-seeded"
+    restarts = [{"restart": i, "outcome": "CONVERGED", "message": text}
+                for i, text in enumerate((usual, other))]  # fmt: skip
+    table = restart_table(RunRecord(Path("run"), {"restarts": restarts}))
+    assert table is not None
+    assert [row[-1] for row in table.rows] == ["—", other]

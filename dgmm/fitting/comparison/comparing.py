@@ -37,9 +37,12 @@ from dgmm.scoring.row_scores import score_block
 
 Array = NDArray[np.float64]
 
-#: The families that every user asks about; the job's own is added where it is another.
+#: The families that every user asks about; the job's own is added where it is another, and where
+#: it has noise.
 FAMILIES = ("full", "tied", "diag", "spherical")
 K_MEANS = "k-means"
+#: What the name of the job's own family ends in where it is fitted with noise.
+WITH_NOISE = " with noise"
 #: Rows that methods are fitted to, and those of the sample that halves are compared on, at most.
 MOST_ROWS = 20_000
 #: Parts of the rows, of which one is held out, and the halves of the others.
@@ -65,6 +68,8 @@ class Method:
         Passes over the sample until it converged, and the time of the fastest by row.
     agreement
         Share of unseen rows of the sample that fits to two halves of it label alike.
+    backend
+        What scores rows by it; k-means has none.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Method:
     passes: int
     seconds_per_row: float
     agreement: float | None
+    backend: str = "numpy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +110,7 @@ def compare(
     settings: FitSettings,
     *,
     fold_rows: int = 1,
+    backend_of: Callable[[Method], str] = lambda _: "numpy",
     of_pass: Callable[[str], PassProgress[ComparisonSums] | None] = lambda _: None,
 ) -> Comparison:
     """Fit k-means and every family to the sample, and score all rows by each in one read.
@@ -121,6 +128,8 @@ def compare(
         Of the fit that was made: size, regularisation, tolerance, seed.
     fold_rows
         Consecutive rows that are held out together.
+    backend_of
+        Gives the name of what scores rows by a mixture, the same on all workers.
     of_pass
         Gives who saves the finished parts of the read, by its name.
     """
@@ -135,10 +144,15 @@ def compare(
         halves,
         np.asarray(summary.sample[unseen], np.float64),
     )
-    methods, failed = _fitted(sample, settings, executor)
+    found, failed = _fitted(sample, settings, executor)
+    methods = [
+        replace(one, backend=backend_of(one)) if isinstance(one.fitted, MixtureModel) else one
+        for one in found
+    ]
     missing = MissingPolicy.after_summary(summary.n_dropped, 0)
-    task = ComparingTask(dataset, tuple(methods), folds, missing, settings.n_components)
-    grid, k = dataset.grid, settings.n_components
+    k = settings.n_components + settings.noise  # labels: noise has the last
+    task = ComparingTask(dataset, tuple(methods), folds, missing, k)
+    grid = dataset.grid
     width = sum(m.parameters.family.width(grid.n_features) for m in task.mixtures)
     total = map_reduce(
         executor,
@@ -171,7 +185,8 @@ def _fitted(
     sample: _Sample, settings: FitSettings, executor: Executor
 ) -> tuple[list[Method], dict[str, str]]:
     """Every method that can be fitted, and why the others cannot; mixtures first."""
-    families = dict.fromkeys((*FAMILIES, settings.covariance_type))
+    own = settings.covariance_type
+    families = dict.fromkeys((*FAMILIES, own, *[own + WITH_NOISE] * settings.noise))
     methods, failed = list[Method](), dict[str, str]()
     with in_this_process(executor) as here:
         for name in (*families, K_MEANS):
@@ -192,7 +207,7 @@ def _method(name: str, sample: _Sample, settings: FitSettings, here: Executor) -
     if not len(sample.unseen):
         return whole
     own, other = (_labels(fitted, sample.unseen) for fitted in (first, second))
-    table = contingency(own, other, settings.n_components)
+    table = contingency(own, other, settings.n_components + settings.noise)
     return replace(whole, agreement=1.0 - moved_share(table))
 
 
@@ -200,7 +215,8 @@ def _one(name: str, rows: Array, settings: FitSettings, here: Executor) -> Metho
     """A method fitted to some rows."""
     if name == K_MEANS:
         return _k_means(rows, settings, here)
-    own, timing = _own(settings, name), _Timing()
+    family = name.removesuffix(WITH_NOISE)
+    own, timing = replace(_own(settings, family), noise=family != name), _Timing()
     found = fit(ArrayDataset(rows), here, own, timing)
     return Method(name, found.model, found.chosen.n_iter, timing.fastest, None)
 
@@ -240,7 +256,7 @@ class ComparingTask:
     methods: tuple[Method, ...]
     folds: Folds
     missing: MissingPolicy
-    n_components: int
+    n_labels: int
 
     @property
     def mixtures(self) -> tuple[MixtureModel, ...]:
@@ -250,18 +266,22 @@ class ComparingTask:
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, ComparisonSums]]:
         """Yield (block, its sums)."""
-        workspace = Workspace(get("numpy"))
-        scorers = [(one, Scorer(one.parameters)) for one in self.mixtures]
+        workspaces = {m.backend: Workspace(get(m.backend)) for m in self.methods}
+        scorers = [
+            (m.fitted, Scorer(m.fitted.parameters), workspaces[m.backend])
+            for m in self.methods
+            if isinstance(m.fitted, MixtureModel)
+        ]
         for block in self.dataset.read_blocks(blocks):
-            yield block.index, self._of_block(block, scorers, workspace)
+            yield block.index, self._of_block(block, scorers)
 
     def _of_block(
-        self, block: RowBlock, scorers: list[tuple[MixtureModel, Scorer]], workspace: Workspace
+        self, block: RowBlock, scorers: list[tuple[MixtureModel, Scorer, Workspace]]
     ) -> ComparisonSums:
         rows = self.missing.select(block, self.dataset)
         is_held_out = self.folds.of_block(block) == 0
         whole = SelectedRows(rows.values, None, None, None, len(rows.values))
-        scored = [score_block(whole, s, workspace, model, None).block for model, s in scorers]
+        scored = [score_block(whole, s, space, model, None).block for model, s, space in scorers]
         labels = [one.labels.astype(np.int64) for one in scored]
         labels += [
             method.fitted.labels(rows.values).astype(np.int64)
@@ -272,6 +292,6 @@ class ComparingTask:
             np.array([one.log_density for one in scored]).reshape(len(scored), -1),
             np.array(labels),
             is_held_out if rows.mask is None else is_held_out[rows.mask],
-            self.n_components,
+            self.n_labels,
             rows.n_dropped,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.fit import fit
 from dgmm.fitting.selection.folds import Folds
 from dgmm.fitting.settings import FitSettings
+from dgmm.mixture.backends import get
 from dgmm.model.mixture_model import MixtureModel
 
 SETTINGS = FitSettings(n_components=3, covariance_type="full", backend="numpy", seed=4)
@@ -33,11 +35,13 @@ def rows(n: int = 12_000) -> NDArray[np.float64]:
     return X * np.where(labels == 1, 0.3, 1.0)[:, None]
 
 
-def compared(X: NDArray[np.float64], threads: int = 2, **own: Any) -> Comparison:
+def compared(
+    X: NDArray[np.float64], threads: int = 2, settings: FitSettings = SETTINGS, **own: Any
+) -> Comparison:
     dataset = ArrayDataset(X)
     with ThreadExecutor(threads) as executor:
         found = summarise(dataset, executor, missing="error", sample_rows=5000, seed=4)
-        return compare(dataset, executor, found, SETTINGS, **own)
+        return compare(dataset, executor, found, settings, **own)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,35 @@ def test_a_method_that_cannot_be_fitted_is_named_and_the_others_are_compared(
     found = compared(rows(4000))
     assert [method.name for method in found.methods] == ["full", "diag", "spherical", "k-means"]
     assert found.failed == {"tied": "every start fails"}
+
+
+def test_a_job_with_noise_has_its_own_model_beside_the_families() -> None:
+    X = rows(4000)
+    X[::20] = np.random.default_rng(1).uniform(-40.0, 60.0, (200, 3))
+    found = compared(X, settings=replace(SETTINGS, noise=True, covariance_type="diag"))
+    names = [method.name for method in found.methods]
+    assert names == [*FAMILIES, "diag with noise", "k-means"]
+    place = names.index("diag with noise")
+    noisy, plain = (found.methods[i].fitted for i in (place, names.index("diag")))
+    assert isinstance(noisy, MixtureModel)
+    assert isinstance(plain, MixtureModel)
+    assert (noisy.parameters.noise is None, plain.parameters.noise is None) == (False, True)
+    total = noisy.score_samples(X).sum()
+    np.testing.assert_allclose(found.sums.log_likelihood[place], total, rtol=1e-10)
+    labels = noisy.predict(X)
+    assert (labels == 3).sum() > 100
+    expected = np.zeros((4, 4), dtype=int)
+    np.add.at(expected, (labels, plain.predict(X)), 1)
+    np.testing.assert_array_equal(found.sums.table(place, names.index("diag")), expected)
+
+
+def test_rows_are_scored_by_the_backend_that_each_method_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = list[str]()
+    monkeypatch.setattr(comparing, "get", lambda name: used.append(name) or get("numpy"))
+    compared(rows(4000), threads=1, backend_of=lambda method: f"of {method.name}")
+    assert {*FAMILIES} == {name.removeprefix("of ") for name in used if name != "numpy"}
 
 
 def test_k_means_is_as_good_as_that_of_scikit_learn() -> None:
