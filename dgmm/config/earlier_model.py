@@ -27,7 +27,7 @@ class MonitorSettings(Settings):
     look."""
     on_drift: Literal["warn", "error"] = "warn"
     """An alarm: `warn` warns and exits 0, `error` exits 20 once everything is written."""
-    hellinger: Share = 0.1
+    hellinger: Share = 0.07
     """Hellinger distance between a component and its successor, one step of EM on the new rows,
     above which there is an alarm."""
     weight: Share = 0.02

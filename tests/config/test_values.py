@@ -89,7 +89,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
         "monitor": {
             "against": None,
             "on_drift": "warn",
-            "hellinger": 0.1,
+            "hellinger": 0.07,
             "weight": 0.02,
             "anomaly_ratio": 2.0,
             "significance": 3.0,

@@ -47,7 +47,7 @@ class Thresholds:
         tests of weights and rates follow it: 4 standard errors at 3, twice as many at 12.
     """
 
-    hellinger: float = 0.1
+    hellinger: float = 0.07
     weight: float = 0.02
     anomaly_ratio: float = 2.0
     significance: float = USUAL_SIGNIFICANCE

@@ -310,7 +310,7 @@ def test_an_alarm_needs_size_and_significance() -> None:
         new_weights=np.array([0.53, 0.47]),
         rows=np.array([5300.0, 4700.0]),
         shifts=np.zeros(2),
-        distances=np.array([0.02, 0.005]),
+        distances=np.array([0.02, 0.004]),
         significances=np.array([20.0, 20.0]),
         n_parameters=np.array([5.0, 5.0]),
         weight_errors=np.array([4.1, -3.9]),
@@ -371,12 +371,15 @@ def test_every_draw_with_drift_alarms(seed: int) -> None:
     moved[2, 0] += 0.5
     weights[[1, 4]] += (0.05, -0.05)
     wide[3] *= 1.2
+    one_wide = ROOTS.copy()
+    one_wide[3, 0] *= 1.2  # the standard deviation of one feature
     kinds = {"component": {"m": moved}, "weight": {"w": weights}}
     for kind, change in kinds.items():
         for _ in range(10):
             assert kind in {alarm.kind for alarm in alarms(model, rows(rng, **change))}
-    for _ in range(10):
-        assert "component" in {alarm.kind for alarm in alarms(model, rows(rng, L=wide))}
+    for L in (wide, one_wide):
+        for _ in range(10):
+            assert "component" in {alarm.kind for alarm in alarms(model, rows(rng, L=L))}
 
 
 def test_a_new_cluster_of_half_a_percent_is_found_among_a_hundred_thousand_rows() -> None:
