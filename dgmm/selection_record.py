@@ -104,10 +104,23 @@ class Selection(_HeldOutKeys):
     fallen: list[ModelName]
 
 
+class RunnerUpStability(ModelName):
+    """The same of the model that the rule would choose without the chosen one."""
+
+    is_stable: bool
+    worst_component: int
+    jaccard: list[float]
+    by_split: list[list[float]]
+    failed: list[str]
+
+
 class _StabilityOfHalves(TypedDict, total=False):
-    """Why halves could not be fitted, each reason once; earlier records have no such key."""
+    """Why halves could not be fitted, each reason once, and the runner-up of several models;
+    earlier records have no such keys.
+    """
 
     failed: list[str]
+    runner_up: RunnerUpStability
 
 
 class StabilityRecord(_StabilityOfHalves):

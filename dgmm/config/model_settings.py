@@ -96,9 +96,9 @@ class SelectionSettings(Settings):
     with a share p of the rows that gains g nats per row of its own counts p·g. Without effect on a
     job with one model."""
     stability: Flag = False
-    """Whether the components of the model, or of the chosen one, are looked for in halves of the
-    sample: six fits to half of it, without a read of the data. A component that is not found again
-    is warned of."""
+    """Whether the components of the model, or of the chosen one and the runner-up, are looked for
+    in halves of the sample: six fits to half of it for each, without a read of the data. A
+    component of the model or the chosen one that is not found again is warned of."""
     split_starts: Flag = True
     """Of several models those of one family begin at splits of smaller ones too, where that is
     likelier on the sample, and are fitted again from one where the likelihood falls with k. `false`

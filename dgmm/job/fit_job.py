@@ -196,7 +196,7 @@ def _fitted(
     if several is not None:
         note_sweep(directory, several)
     fitted = settings[0] if several is None else several.chosen.settings
-    note_stability(job, result, fitted, directory, recording, work)
+    note_stability(job, result, fitted, several, directory, recording, work)
     _save(directory, result.model, result, recording)
     return result
 

@@ -32,7 +32,7 @@ from dgmm.report.residuals import residual_histogram
 from dgmm.report.run_data import RunRecord
 from dgmm.report.section import Section, section_of
 from dgmm.report.selection import selection_table
-from dgmm.report.stability import stability_table
+from dgmm.report.stability import stability_tables
 from dgmm.report.tables import (
     component_log_table,
     component_table,
@@ -128,7 +128,7 @@ def _separation(record: RunRecord) -> Section:
     loadings = None if isinstance(drawn, str) else loadings_table(components, model)
     tables = [
         loadings,
-        stability_table(record),
+        *stability_tables(record),
         clusters_table(record),
         merges_table(record),
     ]

@@ -244,6 +244,14 @@ def test_the_job_file_for_choosing_runs_and_its_models_predict(
     told = record(tmp_path / "runs" / "choose")
     merging = told["merging"]
     assert len(told["stability"]["jaccard"]) == told["selection"]["chosen"]["n_components"]
+    second, runner_up = told["stability"]["runner_up"], told["selection"]["runner_up"]
+    assert {key: second[key] for key in runner_up} == runner_up
+    assert len(second["jaccard"]) == runner_up["n_components"]
+    assert second["jaccard"] != told["stability"]["jaccard"]
+    assert faults(told, json_schema()) == []
+    page = write_report(tmp_path / "runs" / "choose").read_text(encoding="utf-8")
+    name = f"{runner_up['covariance_type']} {runner_up['n_components']}"
+    assert f"Stability of components of the runner-up, {name}" in page
     clusters = zarr.open_array(str(tmp_path / "runs" / "choose" / "outputs.zarr" / "clusters"))
     assert set(clusters[...].tolist()) <= set(merging["clusters"])
     assert merging["entropy"] is not None

@@ -112,6 +112,11 @@ class Sweep:
         return next(m for m in self.models if m.scored == self.choice.chosen)
 
     @property
+    def runner_up(self) -> SweptModel | None:
+        """What the rule would choose without the chosen model; None of one model."""
+        return next((m for m in self.models if m.scored == self.choice.runner_up), None)
+
+    @property
     def refitted(self) -> list[Refit]:
         """Models that were fitted again from a split of a smaller one."""
         return refits(self.begun, self.candidates)
