@@ -53,7 +53,7 @@ def main(job_file: str) -> None:
     plan = plan_for(job, dataset)
     plan.check(plan.memory_limit)
     dataset = dataset.with_cache(plan.cache_budget)
-    with open_executor(cluster_settings(job)) as executor:
+    with open_executor(cluster_settings(job, plan)) as executor:
         _say(
             {"kept": plan.cached_rows.n_bytes, "task": plan.task_bytes, "planned": plan.total_bytes}
         )

@@ -66,10 +66,9 @@ class RowWeights(TypedDict):
 
 
 class Missing(TypedDict):
-    """Missing values that are marginalised over.
+    """Missing values that are marginalised over; `cost` of a pass over that of complete rows.
 
-    `patterns`: different sets of features that rows lack, null where they are more than 4,096;
-    `cost`: time of a pass over that of one over complete rows, estimated.
+    `patterns`: different sets of features that rows lack, null where they are more than 4,096.
     """
 
     patterns: int | None
@@ -222,8 +221,9 @@ class FirstRecord(TypedDict):
 
 
 class RunRecord(FirstRecord, total=False):
-    """Everything that run.json holds."""
+    """Everything that run.json holds; `cluster`: the `kind` that `auto` has become, and `why`."""
 
+    cluster: dict[str, str]
     prepared: Prepared
     delivered: Delivered
     n_iter: int

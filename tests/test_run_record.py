@@ -79,11 +79,11 @@ def test_what_runs_write_is_what_the_schema_says(records: list[dict[str, Any]]) 
     assert {record["schema_version"] for record in records} == {SCHEMA_VERSION}
     assert all(read(record) == record for record in records)
     # What is delivered in the form of a source is tested with tables (tests/delivery), what missing
-    # values cost, and what is recorded of several models, priors, noise and a comparison, with
-    # such jobs (tests/job).
+    # values cost, and what is recorded of several models, priors, noise, a comparison and a kind of
+    # cluster that is left open, with such jobs (tests/job).
     others = {"delivered", "missing", "preprocess", "selection", "inference", "stability"}
     others |= {"drift", "earlier_run", "adaptation", "noise", "classification", "comparison"}
-    others |= {"start_classes", "frozen", "shrinkage"}
+    others |= {"start_classes", "frozen", "shrinkage", "cluster"}
     assert set(records[0]) == set(schema["properties"]) - others
 
 

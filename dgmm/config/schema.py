@@ -94,8 +94,8 @@ class DataSettings(Settings):
 class ClusterSettings(Settings):
     """Where the work is done: here (`kind`), or on a cluster that runs already."""
 
-    kind: Annotated[str, Field(strict=True), Choice(CLUSTERS)] = "local"
-    """`local` starts worker processes on this machine, `threads` stays in this process."""
+    kind: Literal["auto"] | Annotated[str, Field(strict=True), Choice(CLUSTERS)] = "auto"
+    """`local`: worker processes here, `threads`: this process; `auto`: threads for little work."""
     n_workers: AutoCount = "auto"
     """Worker processes (`local`) or threads (`threads`); `auto` uses every CPU granted."""
     threads_per_worker: Count = 1

@@ -110,7 +110,7 @@ def _prepare(
 ) -> None:
     plan = plan_for(job, dataset, model)
     require_memory(plan, plan.memory_limit)
-    with open_executor(cluster_settings(job, plan.n_places)) as executor:
+    with open_executor(cluster_settings(job, plan)) as executor:
         fitted_to(executor, plan)
         dataset = with_fitted_steps(job, dataset, executor, listener)
         listener.stage("prepare", prepared_words(dataset))

@@ -59,6 +59,9 @@ class Plan:
         What comparing methods takes, in words; empty where none are.
     classes
         Of a job that classifies how many classes are counted, in words; empty for others.
+    kind, why
+        The `cluster.kind` that it runs on, None on a cluster that runs already; and why it is this
+        one where the job has `auto`, else empty.
     """
 
     shape: tuple[int, int]
@@ -83,6 +86,8 @@ class Plan:
     monitor: str = ""
     comparison: str = ""
     classes: str = ""
+    kind: str | None = None
+    why: str = ""
 
     @property
     def n_places(self) -> int:

@@ -49,6 +49,7 @@ def plan_table(plan: Plan) -> str:
     lines += [f"comparing {plan.comparison}"] if plan.comparison else []
     where = f"{plan.n_workers} workers of" if plan.n_workers else "this process with"
     lines.append(f"compute   {where} {plan.threads_per_worker} threads")
+    lines += [f"          cluster.kind auto: {plan.kind}, {plan.why}"] if plan.why else []
     lines.append("memory    MiB")
     if plan.n_workers:
         lines += _table("one worker", WORKER_BASE, plan.task, plan.threads_per_worker)

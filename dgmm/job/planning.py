@@ -21,6 +21,7 @@ from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.applied_model import applied_model
+from dgmm.job.chosen_kind import chosen_kind, is_left_to_us, of_kind
 from dgmm.job.earlier_run import monitor_text
 from dgmm.job.fit_settings import FIRST_METHOD
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
@@ -70,12 +71,28 @@ def plan_for(
 
     Mixtures of `classes` are fitted, or applied, in the same passes: one for each class, and fold.
     """
+    job, why = _where_it_runs(job, dataset, model, classes)
     n_workers, threads = _places(job)
     plan = _in_groups(job, dataset, model, (n_workers, threads), classes)
     while job.cluster.n_workers == "auto" and plan.n_places > 1 and not plan.fits:
         n_workers, threads = (n_workers - 1, threads) if n_workers else (0, threads - 1)
         plan = _in_groups(job, dataset, model, (n_workers, threads), classes)
-    return plan
+    return replace(plan, kind=None if _is_elsewhere(job) else job.cluster.kind, why=why)
+
+
+def _where_it_runs(
+    job: Job,
+    dataset: StoredDataset,
+    model: MixtureModel | None,
+    classes: PlannedClasses | None,
+) -> tuple[Job, str]:
+    """The job with a kind of cluster that is not `auto`, and why it is this one."""
+    if not is_left_to_us(job):
+        return job, ""
+    work, _ = _all_work(of_kind(job, "threads"), dataset, model, 1, 1)
+    n_mixtures = 1 if classes is None else classes.n_mixtures
+    kind, why = chosen_kind(job, dataset, work, n_mixtures)
+    return of_kind(job, kind), why
 
 
 def _in_groups(
@@ -271,7 +288,7 @@ def _work(
         n_sample_starts=m.n_init * effort.n_starts,
         n_folds=job.fits_of_a_model - 1,
         n_threads_here=n_threads
-        if CLUSTERS.named(job.cluster.kind).is_this_process
+        if not _is_elsewhere(job) and CLUSTERS.named(job.cluster.kind).is_this_process
         else available_cpus(),
     )
 

@@ -71,7 +71,7 @@ def rebuild_outputs(
         recording.warning(text)
     with (
         run_state(job, directory, again.fingerprint, recording, REBUILD_STATE) as state,
-        open_executor(cluster_settings(job, plan.n_places)) as executor,
+        open_executor(cluster_settings(job, plan)) as executor,
     ):
         fitted_to(executor, plan)
         readable = with_rows(job, again.stored, directory, executor, recording)

@@ -48,7 +48,7 @@ def run_resources(
     with (
         run_state(job, directory, data, recording) as state,
         opened_executor(
-            job, directory, recording, plan.n_places, accept_versions=accept_versions
+            job, directory, recording, plan, accept_versions=accept_versions
         ) as executor,
     ):
         yield RunResources(state, executor, fitted_to(executor, plan))

@@ -30,6 +30,7 @@ from dgmm.job.directory import RunDirectory
 from dgmm.job.foreign_files import foreign_set_aside
 from dgmm.job.identity import data_source
 from dgmm.job.metrics_and_events import RecordingListener
+from dgmm.job.plan import Plan
 from dgmm.job.products import MODEL
 from dgmm.job.resume_check import accepted_workers
 from dgmm.job.row_weights import beside_plain_rows
@@ -124,13 +125,12 @@ def describe_data(job: Job, dataset: StoredDataset) -> dict[str, Any]:
     }
 
 
-def cluster_settings(job: Job, n_workers: int | None = None) -> ClusterSettings:
-    """The job's cluster section as `open_executor` takes it."""
+def cluster_settings(job: Job, plan: Plan) -> ClusterSettings:
+    """The job's cluster section as `open_executor` takes it, `auto` as its plan has it."""
     c = job.cluster
-    elsewhere = c.address is not None or c.scheduler_file is not None
     return ClusterSettings(
-        kind=None if elsewhere else c.kind,
-        n_workers=n_workers if c.n_workers == "auto" else int(c.n_workers),
+        kind=plan.kind,
+        n_workers=plan.n_places if c.n_workers == "auto" else int(c.n_workers),
         threads_per_worker=c.threads_per_worker,
         memory_limit=c.memory_limit,
         address=c.address,
@@ -143,25 +143,27 @@ def opened_executor(
     job: Job,
     directory: RunDirectory,
     listener: RecordingListener,
-    n_workers: int,
+    plan: Plan,
     *,
     accept_versions: bool = False,
 ) -> Iterator[OpenExecutor]:
     """The job's executor; what it runs on stands in run.json before work starts.
 
-    `n_workers` are the workers of the plan, or its threads, for a job that leaves their number to
-    it. Workers that join while the job runs are compared with the driver too; what differs is
-    recorded at its end.
+    The plan has the kind of cluster and its workers, or threads, for a job that leaves these to
+    it; what they became is in run.json. Workers that join while the job runs are compared with
+    the driver too; what differs is recorded at its end.
 
     Raises
     ------
     OutputExistsError
         If it has workers whose bits are not those of an earlier attempt, unless that is accepted.
     """
-    listener.stage("cluster", _where(job))
+    listener.stage("cluster", _where(job, plan))
+    if plan.why and plan.kind is not None:
+        directory.record["cluster"] = {"kind": plan.kind, "why": plan.why}
     if job.cluster.address is not None and (text := exposure(job.cluster.address)) is not None:
         listener.warning(text)
-    with open_executor(cluster_settings(job, n_workers)) as executor:
+    with open_executor(cluster_settings(job, plan)) as executor:
         environment = executor.environment()
         for text in accepted_workers(directory, environment, accept_versions=accept_versions):
             listener.warning(text)
@@ -181,13 +183,14 @@ def opened_executor(
                     listener.warning(text)
 
 
-def _where(job: Job) -> str:
+def _where(job: Job, plan: Plan) -> str:
     c = job.cluster
     if c.address is not None:
         return f"scheduler at {c.address}"
     if c.scheduler_file is not None:
         return f"scheduler of {c.scheduler_file}"
-    return CLUSTERS.named(c.kind).where
+    where = CLUSTERS.named(plan.kind or c.kind).where
+    return f"{where} (auto: {plan.why})" if plan.why else where
 
 
 def product_names(

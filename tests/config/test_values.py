@@ -102,7 +102,7 @@ def test_three_keys_are_enough_and_the_rest_has_the_documented_defaults():
             "model": None,
         },
         "cluster": {
-            "kind": "local",
+            "kind": "auto",
             "n_workers": "auto",
             "threads_per_worker": 1,
             "memory_limit": "auto",

@@ -145,9 +145,9 @@ def test_auto_starts_no_more_workers_than_memory_allows(tmp_path, data, monkeypa
     assert many.fits
     assert 1 < many.n_workers < 90
     assert many.needed_bytes <= PAUSE_SHARE * many.memory_limit
-    assert cluster_settings(job(data, tmp_path / "run"), many.n_workers).n_workers == 2
+    assert cluster_settings(job(data, tmp_path / "run"), many).n_workers == 2
     auto = job(data, tmp_path / "run", cluster={"kind": "local", "n_workers": "auto"})
-    assert cluster_settings(auto, many.n_workers).n_workers == many.n_workers
+    assert cluster_settings(auto, many).n_workers == many.n_workers
     asked = plan_job(job(data, tmp_path / "run", cluster={"kind": "local", "n_workers": 90}))
     assert not asked.fits
     assert "(auto: lower n_workers)" in plan_table(asked)

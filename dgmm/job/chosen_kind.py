@@ -1,0 +1,62 @@
+"""What `cluster.kind: auto` becomes: threads for little work, worker processes for much.
+
+Worker processes take 1 to 2 s to start and 10 ms of messages a pass, while threads share Python's
+lock and one process's memory. Whole jobs on two cores, seconds with processes and with threads: 4.6
+and 1.7 of 1,000 x 4 rows, 17.1 and 10.9 of 2,000,000 x 16 with k = 8, 47.5 and 35.2 of 4,000,000 x
+16 with k = 16, which is where the limits below lie. No result depends on it, so that the rule may
+be about time alone; it follows from the job and the sizes of its data, never from the machine.
+"""
+
+from __future__ import annotations
+
+from dgmm.config import Job
+from dgmm.data.stored_dataset import StoredDataset
+from dgmm.job.memory_plan import MIB, Work
+
+#: Rows of at most so many bytes, before compression, are threads' work ...
+MOST_BYTES = 256 * MIB
+#: ... where a pass makes at most so many products: rows x components x products of a row.
+MOST_PRODUCTS = 10**10
+
+
+def is_left_to_us(job: Job) -> bool:
+    """Whether the job leaves it to dgmm where tasks run."""
+    c = job.cluster
+    return c.kind == "auto" and c.address is None and c.scheduler_file is None
+
+
+def of_kind(job: Job, kind: str) -> Job:
+    """The same job with that `cluster.kind`."""
+    return job.model_copy(update={"cluster": job.cluster.model_copy(update={"kind": kind})})
+
+
+def chosen_kind(job: Job, dataset: StoredDataset, work: Work, n_mixtures: int) -> tuple[str, str]:
+    """The kind of cluster that `auto` stands for, and why, in words.
+
+    Parameters
+    ----------
+    job, dataset
+        What is asked for, and the rows.
+    work
+        Its models, all those of other groups too.
+    n_mixtures
+        Mixtures that each of them is fitted as: one for each class, and fold.
+    """
+    for key, value in (("threads_per_worker", 1), ("memory_limit", "auto")):
+        if getattr(job.cluster, key) != value:
+            return "local", f"cluster.{key} is of worker processes"
+    n_bytes = dataset.n_samples * dataset.n_features * dataset.dtype.itemsize
+    n_products = dataset.n_samples * n_mixtures * _products_of_a_row(work)
+    rows, products = f"{n_bytes / MIB:,.0f} MiB of rows", f"{n_products:,} products a pass"
+    if n_bytes > MOST_BYTES:
+        return "local", f"{rows}, more than {MOST_BYTES // MIB:,}"
+    if n_products > MOST_PRODUCTS:
+        return "local", f"{products}, more than {MOST_PRODUCTS:,}"
+    limits = f"at most {MOST_BYTES // MIB:,} and {MOST_PRODUCTS:,}"
+    return "threads", f"{rows} and {products}, {limits}"
+
+
+def _products_of_a_row(work: Work) -> int:
+    models = (*work.together, *work.waiting)
+    d = work.grid.n_features
+    return sum(one.n_candidates * one.n_components * one.family.width(d) for one in models)
