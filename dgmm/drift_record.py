@@ -34,7 +34,23 @@ class DriftThresholds(TypedDict):
     standard_errors: float
 
 
-class ComponentDrift(TypedDict):
+class FeatureDrift(TypedDict):
+    """A feature of a component: how far its mean moved, in standard deviations, and its new
+    standard deviation over the old one.
+    """
+
+    feature: str
+    shift: float
+    scale: float
+
+
+class _FeaturesOfComponent(TypedDict, total=False):
+    """The features that changed most, at most three; earlier records have no such key."""
+
+    features: list[FeatureDrift]
+
+
+class ComponentDrift(_FeaturesOfComponent):
     """A component and its successor, one step of EM on the new rows.
 
     `rows` is n_k; `shift` the difference of the means in standard deviations, √(δᵀΛδ);

@@ -10,7 +10,7 @@ from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.transformed_dataset import as_model_takes
-from dgmm.drift_record import ComponentDrift, DriftThresholds
+from dgmm.drift_record import ComponentDrift, DriftThresholds, FeatureDrift
 from dgmm.drift_record import Drift as DriftRecord
 from dgmm.errors import DataError, JobFileError
 from dgmm.fitting.drift.alarms import Alarm, Thresholds
@@ -26,6 +26,9 @@ from dgmm.model.model_files import saved_digest
 from dgmm.scoring.row_scores import select_scoring_backend
 from dgmm.storage.atomic_files import plain
 from dgmm.terminal_text import printable
+
+#: Features of a component that are recorded.
+_MOST_FEATURES = 3
 
 
 def rows_of_earlier(
@@ -152,6 +155,7 @@ def drift_record(
             "significance_needed": float(needed[j]),
             "weight_errors": float(drift.weight_errors[j]),
             "alarms": [a.kind for a in alarms if a.component == j and a.kind != "anomalies"],
+            "features": _features(drift, j, earlier.model.feature_names),
         }
         for j in range(len(drift.weights))
     ]
@@ -174,6 +178,17 @@ def drift_record(
         "alarms": [_words(alarm, drift, earlier.model.n_components) for alarm in alarms],
     }
     return record
+
+
+def _features(drift: Drift, j: int, names: Sequence[str]) -> list[FeatureDrift]:
+    """Those that have changed most in a component."""
+    shifts, scales = drift.feature_shifts, drift.feature_scales
+    if shifts is None or scales is None:
+        return []
+    return [
+        {"feature": names[f], "shift": float(shifts[j, f]), "scale": float(scales[j, f])}
+        for f in drift.features(j, _MOST_FEATURES)
+    ]
 
 
 def _known(value: float) -> float | None:

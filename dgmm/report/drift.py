@@ -8,6 +8,7 @@ from typing import Any
 from dgmm.report.figure import sentence
 from dgmm.report.formatting import MISSING, number, percent, shortened
 from dgmm.report.run_data import RunRecord
+from dgmm.report.selection import finite
 from dgmm.report.table import Table
 
 _MOST_ROWS = 200
@@ -33,18 +34,14 @@ def drift_table(record: RunRecord) -> Table | None:
             number(one.get("significance"), 3),
             number(one.get("significance_needed"), 3),
             _alarms(one.get("alarms")),
+            _features(one),
         )
         for one in components[:_MOST_ROWS]
     ]
     header = (
-        *(
-            "component",
-            "weight before",
-            "weight now",
-            "change of weight, standard errors",
-            "rows now",
-        ),
-        *("mean moved, sd", "Hellinger distance", "significance", "significance needed", "alarm"),
+        *("component", "weight before", "weight now", "change of weight, standard errors"),
+        *("rows now", "mean moved, sd", "Hellinger distance", "significance"),
+        *("significance needed", "alarm", "features that changed most"),
     )
     return Table("Drift by component", header, rows, frozenset(range(9)), _note(drift, components))
 
@@ -71,6 +68,22 @@ def _share(value: Any) -> str:
 def _alarms(kinds: Any) -> str:
     known = [_KINDS[kind] for kind in kinds if kind in _KINDS] if isinstance(kinds, list) else []
     return " and ".join(known) or "no"
+
+
+def _features(one: Mapping[str, Any]) -> str:
+    """What has changed in a component with an alarm; in others it is mostly chance."""
+    found = one.get("features")
+    if not one.get("alarms") or not isinstance(found, list):
+        return MISSING
+    known = [each for each in found if isinstance(each, dict)]
+    return "; ".join(map(_feature, known)) or MISSING
+
+
+def _feature(each: Mapping[str, Any]) -> str:
+    shift = finite(each.get("shift"))
+    sign = "+" if shift is not None and shift > 0 else ""
+    name = shortened(str(each.get("feature")), 40)
+    return f"{name}: mean {sign}{number(shift, 2)} sd, sd × {number(each.get('scale'), 3)}"
 
 
 def _note(drift: Mapping[str, Any], components: list[dict[str, Any]]) -> str:

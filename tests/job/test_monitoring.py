@@ -16,6 +16,8 @@ from dgmm.errors import DataError, InputNotFoundError, JobFileError, OutputExist
 from dgmm.events import SilentListener
 from dgmm.job import RunResult, plan_job, plan_table, run_job
 from dgmm.model.model_files import load_model
+from dgmm.report.drift import drift_table
+from dgmm.report.run_data import RunRecord
 
 QUIET = SilentListener()
 CENTRES = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
@@ -251,6 +253,24 @@ def test_the_expected_rate_of_a_fixed_density_is_that_of_the_earlier_run(tmp_pat
     found = record(tmp_path, "b")["drift"]["anomalies"]
     assert found["rate"] == flagged / 6000
     assert found["new_rate"] == pytest.approx(found["rate"], rel=0.5)
+
+
+def test_a_component_that_moved_names_the_feature(nights: tuple[Path, list[RunResult]]) -> None:
+    folder, _ = nights
+    drift = record(folder, "2026-01-03")["drift"]
+    (alarmed,) = [one for one in drift["components"] if one["alarms"]]
+    first, second = alarmed["features"]
+    assert (first["feature"], second["feature"]) == ("width", "height")
+    assert (
+        first["shift"] == pytest.approx(alarmed["shift"], abs=0.02) == pytest.approx(0.5, abs=0.1)
+    )
+    assert abs(second["shift"]) < 0.1
+    assert [one["scale"] for one in (first, second)] == pytest.approx([1.0, 1.0], abs=0.1)
+    table = drift_table(RunRecord.open(folder / "runs" / "2026-01-03"))
+    assert table is not None
+    cells = [row[-1] for row in table.rows]
+    assert cells.count("—") == 2
+    assert any(cell.startswith("width: mean +0.") for cell in cells)
 
 
 @pytest.mark.parametrize("rule", [{"log_density": -6.0}, {"quantile": 0.02}])

@@ -72,6 +72,9 @@ class Drift:
         Shares of rows below the anomaly threshold; None without one.
     rate_errors : float or None
         How far the new one exceeds chance, in standard errors of a normal deviate.
+    feature_shifts, feature_scales : (k, d) or None
+        Of each feature the difference of the means in the component's own standard deviations, and
+        the successor's standard deviation over that one; noise has none.
 
     Notes
     -----
@@ -92,11 +95,25 @@ class Drift:
     rate: float | None = None
     new_rate: float | None = None
     rate_errors: float | None = None
+    feature_shifts: Array | None = None
+    feature_scales: Array | None = None
 
     @property
     def hellinger(self) -> Array:
         """√(1 − e^−B), (k,)."""
         return hellinger(self.distances)
+
+    def features(self, component: int, n: int) -> list[int]:
+        """The n features that have changed most in a component, by their own Bhattacharyya."""
+        if self.feature_shifts is None or self.feature_scales is None:
+            return []
+        if component >= len(self.feature_shifts) or np.isnan(self.shifts[component]):
+            return []
+        shift, scale = self.feature_shifts[component], self.feature_scales[component]
+        sums = 1.0 + scale**2
+        with np.errstate(divide="ignore"):  # a feature that has become constant
+            distances = shift**2 / (4.0 * sums) + np.log(sums / (2.0 * scale)) / 2.0
+        return [int(j) for j in np.argsort(-distances, kind="stable")[:n]]
 
     @property
     def weight_changes(self) -> Array:
@@ -149,6 +166,8 @@ class Drift:
             significances=8.0 * distances * effective / p,
             n_parameters=p,
             weight_errors=shares_differ(new_weights, weights, n, before.n_rows),
+            feature_shifts=(successor.means - old.means) / _deviations(old),
+            feature_scales=_deviations(successor) / _deviations(old),
         )
         expected = before.rate if model.anomaly_quantile is None else model.anomaly_quantile
         return drift._with_rate(model, found, expected)
@@ -220,6 +239,12 @@ def _distances(
     )
     distances = paired_distances(old, successor)
     return np.where(is_known, shifts, np.nan), np.where(is_known, distances, np.nan)
+
+
+def _deviations(parameters: Parameters) -> Array:
+    """Standard deviations of each feature in each component, (k, d)."""
+    p = parameters
+    return np.sqrt(p.family.variances(p.covariances, p.n_components, p.n_features))
 
 
 def _effective(rows: Array, weights: Array, n_before: float | None) -> Array:

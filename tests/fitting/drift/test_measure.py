@@ -390,3 +390,17 @@ def test_a_new_cluster_of_half_a_percent_is_found_among_a_hundred_thousand_rows(
         X[:500] = place + rng.normal(size=(500, 2)) / 2.0
         assert alarms(model, X), place
     assert not alarms(model, rows(rng, 100_000))
+
+
+def test_features_are_ranked_by_what_changed_in_mean_or_width() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 3))
+    model = GaussianMixture(1, random_state=0).fit(X).model_
+    moved = X * [1.0, 1.0, 1.6] + [0.0, 0.3, 0.0]
+    drift = drift_of(model, moved)
+    assert drift.features(0, 2) == [2, 1]
+    assert drift.feature_shifts is not None
+    assert drift.feature_scales is not None
+    sd = np.sqrt(np.diag(np.cov(X.T, bias=True)))
+    np.testing.assert_allclose(drift.feature_shifts[0], (moved - X).mean(axis=0) / sd, atol=1e-4)
+    np.testing.assert_allclose(drift.feature_scales[0], [1.0, 1.0, 1.6], rtol=1e-4)
