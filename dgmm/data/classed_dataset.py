@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dgmm.data.dataset import Dataset
 from dgmm.data.forwarding_dataset import ForwardingDataset, read_in_grid
 from dgmm.data.row_block import RowBlock
-from dgmm.data.row_labels import RowLabels, hashed_folds
+from dgmm.data.row_labels import RowLabels
 from dgmm.reduction.blocks import BlockRange
 
 
@@ -27,37 +27,28 @@ class ClassedDataset(ForwardingDataset):
         Of one feature: codes, −1 where the class is not known.
     groups : Dataset or None
         Of one feature: codes of groups, −1 where none is known.
+    folds : Dataset or None
+        Of one feature: the fold that each row is held out in (`dgmm.data.stratified_folds`).
     n_folds : int
-        Folds that rows are held out in; 0 for none. Rows of one group are in one fold.
-    seed : int
-        Of the folds.
+        How many; 0 for none.
     """
 
     classes: Dataset
     groups: Dataset | None = None
+    folds: Dataset | None = None
     n_folds: int = 0
-    seed: int = 0
 
     def read_labels(self, blocks: BlockRange) -> Iterator[RowLabels]:
         """Yield the codes of the rows of a range of blocks; no row is read."""
-        numbers = range(blocks.start, blocks.stop)
-        groups = None if self.groups is None else read_in_grid(self.groups, self.grid, blocks)
-        for index, own in zip(numbers, read_in_grid(self.classes, self.grid, blocks), strict=True):
-            codes = own.values[:, 0].astype(np.int32)
+        groups, folds = self._read(self.groups, blocks), self._read(self.folds, blocks)
+        for classes in read_in_grid(self.classes, self.grid, blocks):
+            codes = classes.values[:, 0].astype(np.int32)
             group = None if groups is None else next(groups).values[:, 0].astype(np.int64)
-            yield RowLabels(codes, group, self._folds(self.grid.rows(index)[0], len(codes), group))
+            fold = None if folds is None else next(folds).values[:, 0].astype(np.int32)
+            yield RowLabels(codes, group, fold)
 
-    def _folds(
-        self, start: int, n: int, groups: NDArray[np.int64] | None
-    ) -> NDArray[np.int32] | None:
-        """Of the rows from `start` on; a row without a group is one of its own."""
-        if not self.n_folds:
-            return None
-        numbers: NDArray[Any] = np.arange(start, start + n, dtype=np.int64)
-        found = hashed_folds(numbers, self.n_folds, self.seed)
-        if groups is None:
-            return found
-        return np.where(groups >= 0, hashed_folds(groups, self.n_folds, self.seed), found)
+    def _read(self, codes: Dataset | None, blocks: BlockRange) -> Iterator[RowBlock] | None:
+        return None if codes is None else read_in_grid(codes, self.grid, blocks)
 
     def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
         """Yield blocks with their labels."""
@@ -67,17 +58,18 @@ class ClassedDataset(ForwardingDataset):
 
     def fingerprint(self) -> dict[str, Any]:
         """Of the rows and of the codes."""
-        own = {"classes": self.classes.fingerprint()}
-        if self.groups is not None:
-            own["groups"] = self.groups.fingerprint()
+        own = {name: codes.fingerprint() for name, codes in self._codes().items()}
         return self.rows.fingerprint() | own
 
     def check_unchanged(self) -> None:
         """Ask the rows and the codes."""
         self.rows.check_unchanged()
-        self.classes.check_unchanged()
-        if self.groups is not None:
-            self.groups.check_unchanged()
+        for codes in self._codes().values():
+            codes.check_unchanged()
+
+    def _codes(self) -> dict[str, Dataset]:
+        found = {"classes": self.classes, "groups": self.groups, "folds": self.folds}
+        return {name: codes for name, codes in found.items() if codes is not None}
 
 
 def cell_counts(dataset: ClassedDataset, n_classes: int) -> NDArray[np.int64]:

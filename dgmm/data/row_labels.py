@@ -42,12 +42,12 @@ def hashed_folds(numbers: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.i
     >>> np.bincount(folds).tolist()
     [3063, 2996, 2941]
     """
-    with np.errstate(over="ignore"):
-        z = _mixed(numbers.astype(np.uint64) + _mixed(np.array([seed], np.uint64)))
+    z = mixed(numbers.astype(np.uint64) + mixed(np.array([seed], np.uint64)))
     return np.asarray((z >> np.uint64(11)) % np.uint64(n_folds)).astype(np.int32)
 
 
-def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's function of numbers, elementwise: one to one, modulo 2^64."""
     z = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -18,6 +18,7 @@ _CHUNK_ROWS = 262_144
 CODES: Mapping[str, np.dtype[Any]] = {
     "classes": np.dtype(np.int32),
     "groups": np.dtype(np.int64),
+    "folds": np.dtype(np.int8),
 }
 
 
@@ -38,7 +39,7 @@ def write_codes(
     names: Mapping[str, Sequence[Any]],
     source: str,
 ) -> None:
-    """Write the codes of classes, and of groups if there are any.
+    """Write the codes of classes, and of groups if there are any, or of folds.
 
     Parameters
     ----------

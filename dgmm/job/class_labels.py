@@ -20,7 +20,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.zarr.label_array import LabelArray
 from dgmm.data.zarr.vector import open_zarr_vector
 from dgmm.errors import DataError, InputNotFoundError
-from dgmm.ingest.label_vectors import CODES, write_codes, written_names
+from dgmm.ingest.label_vectors import write_codes, written_names
 from dgmm.job.deliveries import source_of
 from dgmm.job.directory import RunDirectory
 from dgmm.job.identity import is_file
@@ -29,6 +29,8 @@ from dgmm.storage.retry import retry_budget
 
 #: Codes of classes and groups in a run directory.
 LABELS = "labels.zarr"
+#: What a job names labels of, in `data`.
+LABEL_KEYS = ("classes", "groups")
 #: Different classes at most: the confusion matrix grows with their square.
 MOST_CLASSES = 1000
 #: Groups at most: the driver holds a sum for each of them and each class.
@@ -48,32 +50,45 @@ class JobLabels:
         Names of the classes, by code.
     groups : tuple or None
         Names of the groups, by code; None without groups.
+    n_rows : int
+        Rows that have codes.
+    source : str
+        What tells these labels from others.
+    folds_path : str or None
+        The Zarr group of folds; None without folds.
+    n_folds : int
+        How many.
     """
 
     path: str
     classes: tuple[Name, ...]
     groups: tuple[Name, ...] | None
+    n_rows: int
+    source: str
+    folds_path: str | None = None
+    n_folds: int = 0
 
-    def planned(self, n_folds: int = 0) -> PlannedClasses:
+    def planned(self) -> PlannedClasses:
         """Their numbers, for a plan."""
         n_groups = 0 if self.groups is None else len(self.groups)
-        return PlannedClasses(len(self.classes), n_folds, n_groups)
+        return PlannedClasses(len(self.classes), self.n_folds, n_groups)
+
+    def vector(self, job: Job, name: str) -> Dataset:
+        """Codes of one kind, as rows of one feature."""
+        path = self.path if name in LABEL_KEYS else str(self.folds_path)
+        return open_zarr_vector(path, name).with_retries(job.storage.retry_s)
 
     def beside(self, rows: Dataset, job: Job) -> ClassedDataset:
         """The rows with their codes."""
-        found = {
-            name: open_zarr_vector(self.path, name).with_retries(job.storage.retry_s)
-            for name in CODES
-            if name == "classes" or self.groups is not None
-        }
-        folds, seed = job.classes.folds, job.seed
-        return ClassedDataset(rows, found["classes"], found.get("groups"), folds, seed)
+        groups = None if self.groups is None else self.vector(job, "groups")
+        folds = None if self.folds_path is None else self.vector(job, "folds")
+        return ClassedDataset(rows, self.vector(job, "classes"), groups, folds, self.n_folds)
 
 
 def label_fingerprint(job: Job, dataset: StoredDataset) -> dict[str, Any]:
     """What tells a job's labels from others: files with sizes and times, no content."""
     found = {}
-    for key in CODES:
+    for key in LABEL_KEYS:
         name = getattr(job.data, key)
         if name is not None:
             found[key] = _digest(job, dataset, name)
@@ -109,7 +124,8 @@ def labels_of(
     if found is None:
         found = _written(job, dataset, directory, names, source)
     groups = found.get("groups")
-    return JobLabels(path, tuple(found["classes"]), None if groups is None else tuple(groups))
+    own = None if groups is None else tuple(groups)
+    return JobLabels(path, tuple(found["classes"]), own, dataset.n_samples, source)
 
 
 def _written(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -107,7 +107,7 @@ def _scored(
             lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
         )
         directory.record["backend"] = backend
-        rows = replace(labels.beside(dataset, job), n_folds=0)
+        rows = labels.beside(dataset, job)
         outputs = ClassOutputs(
             *(job, directory, rows, executor, classifier, (), state),
             zarr_format=output_format(job, stored),

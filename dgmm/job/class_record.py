@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.classification_record import (
     Classification,
@@ -27,6 +28,7 @@ from dgmm.scoring.class_statistics import ClassStatistics, Evaluation, GroupSums
 from dgmm.storage.atomic_files import write_text
 from dgmm.storage.csv_text import csv_text
 
+Array = NDArray[np.float64]
 #: Predictions of groups in a run directory.
 GROUPS = "groups.csv"
 
@@ -133,8 +135,19 @@ def _groups(
     held_out = total.held_out_groups
     if held_out is not None and (own := _evaluated(held_out, classifier)).n_rows:
         found["held_out"] = _record(own, classifier.names)
-    write_text(directory.folder / GROUPS, _table(sums, classifier, labels.groups or ()))
+    table = _table(_unseen(sums, held_out), sums, classifier, labels.groups or ())
+    write_text(directory.folder / GROUPS, table)
     return found
+
+
+def _unseen(sums: GroupSums, held_out: GroupSums | None) -> Array:
+    """Log densities of groups (g, C) under classifiers that have not seen them, if there are any.
+
+    The saved classifier has seen no group whose rows have no class.
+    """
+    if held_out is None:
+        return sums.log_densities
+    return np.where((sums.highest < 0)[:, None], sums.log_densities, held_out.log_densities)
 
 
 def _record(evaluation: Evaluation, names: Sequence[Any]) -> EvaluationRecord:
@@ -146,9 +159,11 @@ def _evaluated(sums: GroupSums, classifier: Classifier) -> Evaluation:
     return Evaluation.of(posteriors, sums.truth)
 
 
-def _table(sums: GroupSums, classifier: Classifier, names: Sequence[Any]) -> str:
+def _table(
+    log_densities: Array, sums: GroupSums, classifier: Classifier, names: Sequence[Any]
+) -> str:
     """A line for each group: its rows, class, prediction, and the posterior of each class."""
-    found = class_posteriors(sums.log_densities, classifier.log_priors)
+    found = class_posteriors(log_densities, classifier.log_priors)
     classes = [str(name) for name in classifier.names]
     lines = [["group", "rows", "class", "predicted", *(f"posterior_{c}" for c in classes)]]
     rows = zip(sums.groups, sums.n_rows, sums.truth, found.classes, found.posteriors, strict=True)

@@ -12,6 +12,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.events import Listener
 from dgmm.fitting.classes.class_settings import ClassSettings, Priors
 from dgmm.fitting.classes.fit_classes import FittedClasses, fit_classes
+from dgmm.job.class_folds import with_folds
 from dgmm.job.class_labels import JobLabels, label_fingerprint, labels_of
 from dgmm.job.class_outputs import ClassOutputs
 from dgmm.job.class_record import class_conclusion, note_fitted, record_evaluation
@@ -100,9 +101,9 @@ def _fitted_and_scored(
     """The same, from rows that are intact."""
     dataset = inputs.dataset
     recording.stage("labels", f"data.classes {job.data.classes}")
-    labels = labels_of(job, dataset, directory)
+    labels = with_folds(job, labels_of(job, dataset, directory), directory)
     recording.end_stage()
-    plan = plan_for(job, dataset, classes=labels.planned(job.classes.folds))
+    plan = plan_for(job, dataset, classes=labels.planned())
     with run_resources(
         job, directory, recording, plan, inputs.fingerprint, accept_versions=accept_versions
     ) as work:

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.classed_dataset import ClassedDataset
-from dgmm.data.row_labels import hashed_folds
+from dgmm.data.stratified_folds import stratified_folds
 from dgmm.events import SilentListener
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_settings import ClassSettings
@@ -27,7 +27,7 @@ N_FOLDS = 9
 class _Digits(NamedTuple):
     X: NDArray[np.float64]
     y: NDArray[np.int64]
-    folds: NDArray[np.int32]
+    folds: NDArray[np.int64]
 
 
 class _Score(NamedTuple):
@@ -38,7 +38,7 @@ class _Score(NamedTuple):
 @pytest.fixture(scope="module")
 def digits() -> _Digits:
     X, y = load_digits(return_X_y=True)
-    folds = hashed_folds(np.arange(len(X)), N_FOLDS, seed=0)
+    (folds,) = stratified_folds(lambda: iter([(y, None)]), 10, 0, N_FOLDS, seed=0)
     return _Digits(PCA(30, random_state=0).fit_transform(X), y, folds)
 
 
@@ -62,7 +62,8 @@ def scikit_learn(digits: _Digits) -> _Score:
 
 def _fitted(digits: _Digits, **settings: Any) -> FittedClasses:
     codes = ArrayDataset(digits.y[:, None].astype(np.int32))
-    rows = ClassedDataset(ArrayDataset(digits.X), codes, None, N_FOLDS, 0)
+    folds = ArrayDataset(digits.folds[:, None].astype(np.int8))
+    rows = ClassedDataset(ArrayDataset(digits.X), codes, None, folds, N_FOLDS)
     asked = FitSettings(2, tol=1e-3, n_sample_starts=2, backend="numpy", **settings)
     with ThreadExecutor(2) as executor:
         own = ClassSettings("data", N_FOLDS)

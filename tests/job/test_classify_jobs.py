@@ -21,7 +21,7 @@ from test_run_record import faults
 
 from dgmm import GaussianMixtureClassifier
 from dgmm.config import Job
-from dgmm.data.row_labels import hashed_folds
+from dgmm.data.stratified_folds import stratified_folds
 from dgmm.errors import DataError, InputNotFoundError, NotFittedError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import predict_job, run_job
@@ -79,6 +79,15 @@ def _job(folder: Path, run: Path, /, **sections: Any) -> Job:
     return job(folder / "rows.zarr", run, data=given, **own)
 
 
+def _folds(n_folds: int, *, by_group: bool) -> NDArray[np.int64]:
+    """Of the rows, as the job deals them."""
+    _, classes, groups = _rows()
+    codes = np.where(np.arange(N) % 100 == 0, -1, classes)
+    read = lambda: iter([(codes, groups if by_group else None)])  # noqa: E731 - of this line
+    (folds,) = stratified_folds(read, 3, 600 if by_group else 0, n_folds, 0)
+    return folds
+
+
 def _record(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / "run.json").read_text())
     return found
@@ -130,16 +139,15 @@ def test_each_row_gets_the_posteriors_of_mixtures_that_were_fitted_to_the_rows_o
 
 
 @pytest.mark.parametrize("by_group", [False, True])
-def test_rows_are_held_out_by_hashed_rows_or_groups_and_compared_with_what_has_not_seen_them(
+def test_rows_are_held_out_by_class_or_group_and_compared_with_what_has_not_seen_them(
     data: Path, tmp_path: Path, by_group: bool
 ) -> None:
     groups_asked = {"groups": "group"} if by_group else {}
     asked = _job(data, tmp_path / "run", classes={"folds": 3}, data=groups_asked)
     run_job(asked, QUIET)
-    X, classes, groups = _rows()
+    X, classes, _ = _rows()
     known = np.arange(N) % 100 != 0
-    folds = hashed_folds(groups if by_group else np.arange(N), 3, seed=0)
-    assert np.bincount(folds).min() > 2500
+    folds = _folds(3, by_group=by_group)
     logs = np.empty((N, 3))
     for fold in range(3):
         train = known & (folds != fold)
@@ -158,21 +166,29 @@ def test_rows_are_held_out_by_hashed_rows_or_groups_and_compared_with_what_has_n
     assert found["log_loss"] == pytest.approx(-logs[known, classes[known]].mean(), rel=1e-9)
 
 
-def test_groups_are_predicted_by_sums_of_log_densities(data: Path, tmp_path: Path) -> None:
-    priors = {"ash": 0.5, "beech": 0.3, "oak": 0.2}
+PRIORS = {"ash": 0.5, "beech": 0.3, "oak": 0.2}
+
+
+def _by_groups(data: Path, run: Path, n_folds: int) -> list[dict[str, str]]:
     own = {"classes": str(data / "names.npy"), "groups": "group"}
-    asked = _job(data, tmp_path / "run", data=own, classes={"priors": priors, "folds": 2})
-    run_job(asked, QUIET)
-    X, _, groups = _rows()
+    run_job(_job(data, run, data=own, classes={"priors": PRIORS, "folds": n_folds}), QUIET)
+    with (run / "groups.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def _group_posteriors(log_densities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the 600 groups, from log densities of the rows (n, 3)."""
+    joint = np.tile(np.log([0.5, 0.3, 0.2]), (600, 1))
+    np.add.at(joint, _rows()[2], log_densities)
+    return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
+
+
+def test_groups_are_predicted_by_sums_of_log_densities(data: Path, tmp_path: Path) -> None:
+    lines = _by_groups(data, tmp_path / "run", 0)
     classifier = load_classifier(tmp_path / "run")
     assert classifier.names == ("ash", "beech", "oak")
     assert classifier.priors.tolist() == [0.5, 0.3, 0.2]
-    sums = np.zeros((600, 3))
-    np.add.at(sums, groups, classifier.log_densities(X))
-    expected = sums + np.log([0.5, 0.3, 0.2])
-    expected = np.exp(expected - np.logaddexp.reduce(expected, axis=1, keepdims=True))
-    with (tmp_path / "run" / "groups.csv").open() as file:
-        lines = list(csv.DictReader(file))
+    expected = _group_posteriors(classifier.log_densities(_rows()[0]))
     assert [int(line["group"]) for line in lines] == list(range(600))
     found = [[float(line[f"posterior_{name}"]) for name in NAMES] for line in lines]
     np.testing.assert_allclose(found, expected, atol=1e-9)
@@ -181,7 +197,41 @@ def test_groups_are_predicted_by_sums_of_log_densities(data: Path, tmp_path: Pat
     record = _record(tmp_path / "run")["classification"]
     hits = expected.argmax(axis=1) == np.arange(600) % 3
     assert record["groups"]["all_rows"]["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
-    assert record["groups"]["held_out"]["rows"] == 600
+
+
+def test_with_folds_groups_are_predicted_by_what_has_not_seen_them(
+    data: Path, tmp_path: Path
+) -> None:
+    """But for groups of no class, which the saved classifier has not seen."""
+    X, classes, groups = _rows()
+    names = np.where(groups == 4, "", np.array(NAMES)[classes])
+    np.save(tmp_path / "names.npy", names)
+    asked = {"data": {"classes": str(tmp_path / "names.npy"), "groups": "group"}}
+    asked["classes"] = {"priors": PRIORS, "folds": 2, "unknown": None}
+    run_job(_job(data, tmp_path / "run", **asked), QUIET)
+    with (tmp_path / "run" / "groups.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    codes = np.where(names == "", -1, classes)
+    (folds,) = stratified_folds(lambda: iter([(codes, groups)]), 3, 600, 2, 0)
+    logs = np.empty((N, 3))
+    for part in (0, 1, -1):
+        train = (codes >= 0) & (folds != part)
+        test = folds == part if part >= 0 else codes < 0
+        for c in range(3):
+            own = X[train & (codes == c)]
+            density = multivariate_normal(own.mean(axis=0), np.cov(own.T, bias=True))
+            logs[test, c] = density.logpdf(X[test])
+    expected = _group_posteriors(logs)
+    found = [[float(line[f"posterior_{name}"]) for name in NAMES] for line in lines]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    seen = _group_posteriors(load_classifier(tmp_path / "run").log_densities(X))
+    assert np.abs(np.delete(seen - expected, 4, axis=0)).max(axis=1).max() > 1e-3
+    assert lines[4]["class"] == ""
+    known = np.arange(600) != 4
+    hits = np.array([line["predicted"] == line["class"] for line in lines])[known]
+    record = _record(tmp_path / "run")["classification"]
+    assert record["groups"]["held_out"]["accuracy"] == pytest.approx(hits.mean(), abs=1e-12)
+    assert record["groups"]["held_out"]["rows"] == 599
     assert record["held_out"]["accuracy"] < record["groups"]["held_out"]["accuracy"]
 
 
