@@ -71,8 +71,8 @@ class ClassSettings(Settings):
     the same for all; or a number for each, `{a: 0.9, b: 0.1}`."""
     folds: Annotated[int, Field(strict=True, ge=0, le=100), WHOLE] = 0
     """Parts that are held out one after the other to evaluate on rows that were not fitted, in the
-    same passes: by hashed rows, or by hashed groups where `data.groups` is given. 0 holds out
-    none."""
+    same passes: each with its share of every class's rows, or groups where `data.groups` is
+    given. 0 holds out none."""
     unknown: ClassNames = None
     """Classes that stand for an unknown one: such rows, as those without any class, are not fitted,
     and are predicted."""

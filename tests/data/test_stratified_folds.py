@@ -33,7 +33,7 @@ def _folds(
 def test_every_fold_has_its_share_of_every_class_to_a_row() -> None:
     folds = _folds(CLASSES)
     for c in (-1, 0, 1, 2):
-        counts = np.bincount(folds[CLASSES == c], minlength=N_FOLDS)
+        counts = np.bincount(folds[np.equal(CLASSES, c)], minlength=N_FOLDS)
         assert counts.max() - counts.min() <= 1, c
     assert np.bincount(folds[CLASSES == 2], minlength=N_FOLDS).min() >= 15
 
