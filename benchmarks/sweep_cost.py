@@ -96,7 +96,14 @@ def _compare(case: Case, dataset: Dataset, executor: ThreadExecutor, results: Re
 
 
 def _request(family_name: str, k: int) -> EStepRequest:
-    """Some parameters; which ones does not matter to time. In float64, as EM ends."""
+    """In float64, as EM ends."""
+    guard = Guard.of_range(np.full(N_FEATURES, -8.0), np.full(N_FEATURES, 8.0))
+    kernel = choose(parameters(family_name, k), guard, with_scatter=False)
+    return EStepRequest(kernel, Standardisation.identity(N_FEATURES))
+
+
+def parameters(family_name: str, k: int) -> Parameters:
+    """Components of unit size; where they lie does not matter to time."""
     family, rng = family_named(family_name), np.random.default_rng(k)
     shape = family.covariance_shape(k, N_FEATURES)
     # Of one component: the variances of k = 16 have a matrix's shape as well.
@@ -104,7 +111,4 @@ def _request(family_name: str, k: int) -> EStepRequest:
     one = np.eye(N_FEATURES) if is_matrix else np.ones(shape[-1:])
     covariances = np.array(np.broadcast_to(one, shape))
     means = rng.normal(size=(k, N_FEATURES))
-    p = Parameters.of(family, np.full(k, 1.0 / k), means, covariances)
-    guard = Guard.of_range(np.full(N_FEATURES, -8.0), np.full(N_FEATURES, 8.0))
-    kernel = choose(p, guard, with_scatter=False)
-    return EStepRequest(kernel, Standardisation.identity(N_FEATURES))
+    return Parameters.of(family, np.full(k, 1.0 / k), means, covariances)

@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ParamSpec, TypeVar
 
 from dgmm.errors import DgmmError
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 #: Parameters of `GaussianMixture` by the job-file key of the same meaning.
 PARAMETERS = {
@@ -92,8 +95,8 @@ _ADVICE = re.compile(
 )
 
 
-def in_python(text: str) -> str:
-    """The message with its advice in Python's words.
+def in_python(text: str, own: Mapping[str, str] = _NONE) -> str:
+    """The message with its advice in Python's words, and `own` ones instead of some of these.
 
     Examples
     --------
@@ -106,21 +109,31 @@ def in_python(text: str) -> str:
     text = _PRIOR.sub(r"\1", text)
     for said, instead in PHRASES.items():
         text = text.replace(said, instead)
-    return _ADVICE.sub(_with_parameters, text)
+    text = _ADVICE.sub(_with_parameters, text)
+    for said, instead in own.items():
+        text = text.replace(said, instead)
+    return text
 
 
-def speaks_python(kind: type[T]) -> type[T]:
+def speaks_python(kind: type[T], own: Mapping[str, str] = _NONE) -> type[T]:
     """A class whose public methods raise errors that advise in Python's words.
 
     Parameters
     ----------
     kind
         The class; its own methods are replaced, those it inherits are not.
+    own
+        Advice, in Python's words, that the class cannot follow, and what it says instead.
     """
     for name, method in list(vars(kind).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
-            setattr(kind, name, in_words_of_python(method))
+            setattr(kind, name, in_words_of_python(method, own))
     return kind
+
+
+def speaks_python_with(own: Mapping[str, str]) -> Callable[[type[T]], type[T]]:
+    """`speaks_python` for a class that cannot follow some of the advice."""
+    return functools.partial(speaks_python, own=own)
 
 
 def _with_parameters(advice: re.Match[str]) -> str:
@@ -132,15 +145,15 @@ def _with_parameters(advice: re.Match[str]) -> str:
     return f"{verb} {names}={shown}"
 
 
-def in_words_of_python(method: Callable[P, T]) -> Callable[P, T]:
-    """A function whose errors advise in Python's words."""
+def in_words_of_python(method: Callable[P, T], own: Mapping[str, str] = _NONE) -> Callable[P, T]:
+    """A function whose errors advise in Python's words, and `own` ones instead of some."""
 
     @functools.wraps(method)
     def speaking(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
         except DgmmError as error:
-            error.args = tuple(in_python(a) if isinstance(a, str) else a for a in error.args)
+            error.args = tuple(in_python(a, own) if isinstance(a, str) else a for a in error.args)
             raise
 
     return speaking

@@ -21,7 +21,7 @@ from dgmm.fitting.classes.class_settings import ClassSettings
 from dgmm.fitting.classes.fit_classes import FittedClasses, fit_classes
 from dgmm.fitting.settings import FitSettings
 from dgmm.model.classifier import Classifier
-from dgmm.parameter_names import speaks_python
+from dgmm.parameter_names import speaks_python_with
 from dgmm.python_warnings import WarningListener, warn
 from dgmm.random_streams import RandomState, seed_from
 from dgmm.sklearn_classes import ClassifierBase, ConvergenceWarning, NotFittedError
@@ -29,9 +29,15 @@ from dgmm.sklearn_classes import ClassifierBase, ConvergenceWarning, NotFittedEr
 Array = NDArray[np.float64]
 #: What `auto` is where rows are many for the parameters.
 _USUAL_SHARE = 1e-6
+#: Advice of `GaussianMixture` for rows that lack values; a classifier takes complete rows alone.
+_OWN_ADVICE = {
+    'Set missing="drop", or': "Leave such rows out first, or",
+    ", or score what rows with NaN have: "
+    'GaussianMixture.from_model(model, missing="marginalise")': "",
+}
 
 
-@speaks_python
+@speaks_python_with(_OWN_ADVICE)
 class GaussianMixtureClassifier(ClassifierBase):
     """Classification by Bayes' rule: a Gaussian mixture is fitted to the rows of each class.
 

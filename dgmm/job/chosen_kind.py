@@ -3,8 +3,9 @@
 Worker processes take 1 to 2 s to start and 10 ms of messages a pass, while threads share Python's
 lock and one process's memory. Whole jobs on two cores, seconds with processes and with threads: 4.6
 and 1.7 of 1,000 x 4 rows, 17.1 and 10.9 of 2,000,000 x 16 with k = 8, 47.5 and 35.2 of 4,000,000 x
-16 with k = 16, which is where the limits below lie. No result depends on it, so that the rule may
-be about time alone; it follows from the job and the sizes of its data, never from the machine.
+16 with k = 16, which is where the limits below lie. They are not settled: 75.1 and 92.1 of
+400,000 x 32 with k = 32, 48 of them on the sample. No result depends on it, so that the rule may be
+about time alone; it follows from the job and the sizes of its data, never from the machine.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ MOST_BYTES = 256 * MIB
 MOST_PRODUCTS = 10**10
 
 
-def is_left_to_us(job: Job) -> bool:
-    """Whether the job leaves it to dgmm where tasks run."""
+def is_automatic(job: Job) -> bool:
+    """Whether the plan chooses where tasks run."""
     c = job.cluster
     return c.kind == "auto" and c.address is None and c.scheduler_file is None
 

@@ -55,7 +55,10 @@ def with_clusters(
         left = tree.entropies[k - n]
         also = ""
         if asked is None and left > most:
-            also = "; the next two to merge overlap by less than merging.min_overlap"
+            also = (
+                f"; the next two to merge overlap by {tree.merges[k - n].overlap:.2g} nats per row "
+                f"of the smaller one, less than merging.min_overlap = {least:g}"
+            )
         listener.note(
             f"{k} components make {n} cluster{'s' * (n > 1)}, "
             f"with {left:.2g} nats of entropy per row{also}"

@@ -21,7 +21,7 @@ from dgmm.fitting.sample_effort import Effort
 from dgmm.fitting.selection.groups import grouped
 from dgmm.fitting.settings import FitSettings
 from dgmm.job.applied_model import applied_model
-from dgmm.job.chosen_kind import chosen_kind, is_left_to_us, of_kind
+from dgmm.job.chosen_kind import chosen_kind, is_automatic, of_kind
 from dgmm.job.earlier_run import monitor_text
 from dgmm.job.fit_settings import FIRST_METHOD
 from dgmm.job.memory_plan import Term, Work, driver_terms, task_terms, tasks_of_a_pass
@@ -87,7 +87,7 @@ def _where_it_runs(
     classes: PlannedClasses | None,
 ) -> tuple[Job, str]:
     """The job with a kind of cluster that is not `auto`, and why it is this one."""
-    if not is_left_to_us(job):
+    if not is_automatic(job):
         return job, ""
     work, _ = _all_work(of_kind(job, "threads"), dataset, model, 1, 1)
     n_mixtures = 1 if classes is None else classes.n_mixtures

@@ -43,10 +43,13 @@ def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
 
 def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]) -> DgmmError:
     """Why a finished run that lacks something is refused, and what to do."""
+    again = " write the outputs again from the model with --rebuild-outputs,"
+    if "classification" in record:  # fitted to all rows: it cannot say again what folds said
+        again = " let dgmm predict write predictions of its classifier to another output.path,"
     return OutputExistsError(
         f"{folder} holds this job, which was finished {record.get('ended')}, and lacks "
-        f"{listed(missing, 6)}. Nothing there is removed or fitted again: put it back, write the "
-        "outputs again from the model with --rebuild-outputs, or choose another output.path"
+        f"{listed(missing, 6)}. Nothing there is removed or fitted again: put it back,{again} "
+        "or choose another output.path"
     )
 
 

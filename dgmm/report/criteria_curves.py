@@ -11,7 +11,15 @@ from dgmm.report.charts.series import series_legend
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, shortened
-from dgmm.report.model_curves import Curves, Level, distances, draw_distances, draw_levels, every
+from dgmm.report.model_curves import (
+    Curves,
+    Level,
+    Panel,
+    distances,
+    draw_distances,
+    draw_levels,
+    every,
+)
 from dgmm.report.run_data import RunRecord
 from dgmm.report.selection import finite, name_of, selected_models
 from dgmm.report.table import Table
@@ -60,12 +68,13 @@ def _drawing(curves: Mapping[str, Curves], selection: Mapping[str, Any]) -> Draw
     places = {"bic": (0.0, 0.0), "icl": (0.0, _PANEL), "aic": (half, _PANEL)}
     for name, (x, y) in places.items():
         if curves[name]:
-            box = Box(x, y, half, _PANEL)
-            draw_levels(drawing, box, curves[name], "nats per row", f"{name.upper()} / (2 n)",
-                        chosen)  # fmt: skip
+            title = f"{name.upper()} / (2 n)"
+            panel = Panel(drawing, Box(x, y, half, _PANEL), "nats per row", title)
+            draw_levels(panel, curves[name], chosen)
     above = distances(curves["bic"], min, 1.0)
-    draw_distances(drawing, Box(half, 0, half, _PANEL), above, "nats per row",
-                   "BIC / (2 n) above the lowest", chosen, tolerance)  # fmt: skip
+    title = "BIC / (2 n) above the lowest"
+    panel = Panel(drawing, Box(half, 0, half, _PANEL), "nats per row", title)
+    draw_distances(panel, above, chosen, tolerance)
     series_legend(drawing, [shortened(name, 18) for name in curves["bic"]], 40, _HEIGHT - 24)
     return drawing
 

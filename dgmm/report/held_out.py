@@ -10,7 +10,7 @@ from dgmm.report.charts.series import series_legend
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.figure import PAGE_WIDTH, OmittedFigure, ReportFigure, sentence
 from dgmm.report.formatting import number, shortened
-from dgmm.report.model_curves import Curves, Level, distances, draw_distances, draw_levels
+from dgmm.report.model_curves import Curves, Level, Panel, distances, draw_distances, draw_levels
 from dgmm.report.run_data import RunRecord
 from dgmm.report.selection import finite, key_of, name_of
 from dgmm.report.table import Table
@@ -73,10 +73,13 @@ def _drawing(curves: Curves, selection: Mapping[str, Any]) -> Drawing:
     drawing = Drawing(PAGE_WIDTH, 330)
     half, chosen = drawing.width / 2, selection.get("chosen") or {}
     titles = ("Held-out log-likelihood", "Below the highest")
-    draw_levels(drawing, Box(0, 0, half, 295), curves, "nats per row", titles[0], chosen)
+    left, right = (
+        Panel(drawing, Box(x, 0, half, 295), "nats per row", title)
+        for x, title in zip((0, half), titles, strict=True)
+    )
+    draw_levels(left, curves, chosen)
     below, tolerance = distances(curves, max, -1.0), finite(selection.get("tolerance")) or 0.0
-    draw_distances(drawing, Box(half, 0, half, 295), below, "nats per row", titles[1], chosen,
-                   tolerance)  # fmt: skip
+    draw_distances(right, below, chosen, tolerance)
     series_legend(drawing, [shortened(name, 18) for name in curves], 40, 318)
     return drawing
 

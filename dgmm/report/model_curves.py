@@ -43,6 +43,19 @@ class Level(NamedTuple):
 Curves = Mapping[str, Sequence[Level]]
 
 
+class Panel(NamedTuple):
+    """A part of a drawing that curves are drawn into; the label is that of the vertical axis."""
+
+    drawing: Drawing
+    box: Box
+    label: str
+    title: str
+
+    def axes(self, x: Axis, y: Axis) -> Axes:
+        """Its axes, with lines of a grid."""
+        return Axes(self.drawing, self.box, x, y, title=self.title, grid="xy")
+
+
 def every(curves: Curves) -> list[Level]:
     """The levels of all families."""
     return [level for line in curves.values() for level in line]
@@ -63,44 +76,34 @@ def size_axis(sizes: Iterable[int]) -> Axis:
 
 
 def draw_levels(
-    drawing: Drawing,
-    box: Box,
+    panel: Panel,
     curves: Curves,
-    label: str,
-    title: str,
     chosen: Mapping[str, Any],
     tolerance: tuple[float, float] | None = None,
 ) -> None:
     """Values on a linear axis; the chosen model has a ring, what the tolerance allows a band."""
     levels = every(curves)
-    y = Axis.around([end for _, value, low, high in levels for end in (value, low, high)], label)
-    axes = Axes(drawing, box, size_axis(one.size for one in levels), y, title=title, grid="xy")
+    ends = [end for _, value, low, high in levels for end in (value, low, high)]
+    axes = panel.axes(size_axis(one.size for one in levels), Axis.around(ends, panel.label))
     if tolerance is not None:
         axes.rectangles([axes.x.low], [axes.x.high], [tolerance[0]], [tolerance[1]], "band accent")
     _draw(axes, curves, chosen)
 
 
 def draw_distances(
-    drawing: Drawing,
-    box: Box,
-    curves: Curves,
-    label: str,
-    title: str,
-    chosen: Mapping[str, Any],
-    tolerance: float = 0.0,
+    panel: Panel, curves: Curves, chosen: Mapping[str, Any], tolerance: float = 0.0
 ) -> None:
     """Distances to the best model on a logarithmic axis, whose own, 0, lies at the lower end."""
-    y, zero = _distance_axis(curves, label, tolerance)
+    y, zero = _distance_axis(curves, panel.label, tolerance)
     shown = {
         family: [Level(k, *(max(each, zero) for each in rest)) for k, *rest in line]
         for family, line in curves.items()
     }
-    x = size_axis(one.size for one in every(curves))
-    axes = Axes(drawing, box, x, y, title=title, grid="xy")
+    axes = panel.axes(size_axis(one.size for one in every(curves)), y)
     if tolerance > 0:
         axes.across(tolerance, "line dashed soft")
         text = f"tolerance {number(tolerance)}"
-        axes.note(text, x.high, tolerance, dx=-2, dy=-4, anchor="end", css="halo")
+        axes.note(text, axes.x.high, tolerance, dx=-2, dy=-4, anchor="end", css="halo")
     _draw(axes, shown, chosen)
 
 

@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from benchmarks import __main__ as command
-from benchmarks import goals, passes, start_methods
+from benchmarks import goals, passes, start_methods, sweep_cost
 from benchmarks.fit_data import FitData
 from benchmarks.fits import Race
 from benchmarks.kept_fits import KeptFits, ScikitLearnFit
@@ -528,3 +528,12 @@ def test_a_start_is_told_with_its_cost_and_where_em_ends(method: str) -> None:
     assert 0.0 < found.sum_of_squares < 4.0
     assert found.log_likelihood > -6.0
     assert found.n_iterations > 0
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_components_of_a_sweep_are_as_wide_in_every_feature(family: str) -> None:
+    """Also where k variances of d features have the shape of a matrix."""
+    for k in (1, 4, sweep_cost.N_FEATURES):
+        p = sweep_cost.parameters(family, k)
+        spread = p.family.variances(p.covariances, k, sweep_cost.N_FEATURES)
+        np.testing.assert_array_equal(spread, np.ones((k, sweep_cost.N_FEATURES)))

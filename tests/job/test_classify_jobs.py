@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
@@ -307,6 +307,18 @@ def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
         run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_outputs_that_a_finished_run_lacks_are_not_promised_to_be_written_again(
+    data: Path, tmp_path: Path, rebuild: bool
+) -> None:
+    run_job(_job(data, tmp_path / "run"), QUIET)
+    rmtree(tmp_path / "run" / "outputs.zarr" / "log_density")
+    lacks = r"lacks outputs\.zarr/log_density.*: put it back, let dgmm predict write"
+    with pytest.raises(OutputExistsError, match=lacks) as refused:
+        run_job(_job(data, tmp_path / "run"), QUIET, rebuild=rebuild)
+    assert "--rebuild-outputs" not in str(refused.value)
+
+
 def test_a_saved_classifier_predicts_other_rows_and_compares_where_classes_are_known(
     data: Path, tmp_path: Path
 ) -> None:
@@ -429,6 +441,17 @@ def test_a_class_whose_components_became_equal_is_told_to_have_fewer() -> None:
     said = [str(one.message) for one in caught if "DEGENERATE" in str(one.message)]
     end = "DEGENERATE_START: its components are equal: lower n_components"
     assert said == [f"class {name!r}: {end}" for name in "abc"]
+
+
+def test_rows_that_lack_values_are_refused_with_advice_that_a_classifier_can_follow() -> None:
+    X, y = np.random.default_rng(0).normal(size=(200, 2)), np.repeat([0, 1], 100)
+    own = GaussianMixtureClassifier(random_state=0).fit(X, y)
+    X[3, 1] = np.nan
+    for method, words in ((own.predict, "Drop such rows first"), (own.score, "Drop such rows")):
+        with pytest.raises(DataError, match=rf"{words}[^,]*$"):
+            method(X) if method == own.predict else method(X, y)
+    with pytest.raises(DataError, match=r"feature x1\. Leave such rows out first, or repair the"):
+        own.fit(X, y)
 
 
 def test_an_estimator_takes_no_row_without_a_class_and_scores_by_weight() -> None:

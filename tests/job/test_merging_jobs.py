@@ -52,6 +52,10 @@ def outputs(run):
     return {name: np.asarray(array[...]) for name, array in group.arrays()}
 
 
+def events(run):
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
 def record(run):
     return json.loads((run / "run.json").read_text())
 
@@ -130,14 +134,17 @@ def test_clusters_that_hardly_overlap_are_not_merged_and_it_is_said(tmp_path):
     X = np.random.default_rng(0).normal(size=(4000, 2))
     X[::2, 0] += 4.9
     write_zarr(tmp_path / "rows.zarr", X)
-    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(2)), QUIET)
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "run", **options(4)), QUIET)
     merging = record(tmp_path / "run")["merging"]
+    (said,) = [e["text"] for e in events(tmp_path / "run") if "overlap" in e.get("text", "")]
+    overlap = merging["merges"][-1]["overlap"]
+    assert f"overlap by {overlap:.2g} nats per row of the smaller one, less than merging" in said
     page = write_report(tmp_path / "run").read_text(encoding="utf-8")
     assert "overlaps by less than merging.min_overlap = 0.05" in page
-    assert merging["entropies"][0] > 0.01
+    assert merging["entropies"][-2] > 0.01
     assert merging["n_clusters"] == 2
     wanted = {"min_overlap": 0.0}
-    run_job(job(tmp_path / "rows.zarr", tmp_path / "all", **options(2, merging=wanted)), QUIET)
+    run_job(job(tmp_path / "rows.zarr", tmp_path / "all", **options(4, merging=wanted)), QUIET)
     assert record(tmp_path / "all")["merging"]["n_clusters"] == 1
 
 

@@ -223,34 +223,32 @@ def test_noise_without_rows_ends_near_weight_0_and_the_fit_converges(family: Fam
     assert done.objective == pytest.approx(plain.objective, abs=1e-4)
 
 
-def test_an_extrapolated_weight_of_noise_stays_above_0() -> None:
-    """Steps that shrink it lead beyond 0, where it would be for ever."""
+def extrapolated(weights: tuple[float, float, float], bound: float) -> Parameters:
+    """Where acceleration goes from three steps that differ in the weight of noise."""
     p = noisy(FAMILIES["full"]).parameters
     assert p.noise is not None
     steps = [
         replace(p, weights=p.weights / p.weights.sum() * (1 - w), noise=p.noise.with_weight(w))
-        for w in (0.03, 0.02, 0.0101)
+        for w in weights
     ]
-    cycle = Cycle(start=steps[0], bound=64.0)
+    cycle = Cycle(start=steps[0], bound=bound)
     _, point = next_point(cycle, steps[1], steps[2], 1.0, lambda _: True)
-    assert point.noise is not None
     assert point is not steps[2]
+    return point
+
+
+def test_an_extrapolated_weight_of_noise_stays_above_0() -> None:
+    """Steps that shrink it lead beyond 0, where it would be for ever."""
+    point = extrapolated((0.03, 0.02, 0.0101), bound=64.0)
+    assert point.noise is not None
     assert 0.0 < point.noise.weight < 0.0101
     assert point.weights.sum() + point.noise.weight == pytest.approx(1.0, rel=1e-12)
 
 
 def test_no_extrapolation_leaves_noise_less_than_a_hundredth_of_its_weight() -> None:
     """Steps that halve it would lead to a 128th of it, or below 0."""
-    p = noisy(FAMILIES["full"]).parameters
-    assert p.noise is not None
-    steps = [
-        replace(p, weights=p.weights / p.weights.sum() * (1 - w), noise=p.noise.with_weight(w))
-        for w in (0.0029, 0.0014, 0.00065)
-    ]
-    cycle = Cycle(start=steps[0], bound=4.0)
-    _, point = next_point(cycle, steps[1], steps[2], 1.0, lambda _: True)
+    point = extrapolated((0.0029, 0.0014, 0.00065), bound=4.0)
     assert point.noise is not None
-    assert point is not steps[2]
     assert point.noise.weight == pytest.approx(0.01 * 0.00065, rel=1e-2)
 
 

@@ -17,7 +17,7 @@ from dgmm.report.charts.svg import Drawing
 from dgmm.report.criteria_curves import selection_figure
 from dgmm.report.figure import ReportFigure
 from dgmm.report.held_out import held_out_figures
-from dgmm.report.model_curves import Level, draw_distances, draw_levels, size_axis
+from dgmm.report.model_curves import Level, Panel, draw_distances, draw_levels, size_axis
 from dgmm.report.run_data import RunRecord
 
 FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
@@ -91,7 +91,7 @@ def test_the_best_model_lies_at_zero_and_the_tolerance_is_a_line() -> None:
     curves = {"full": [Level(2, 0.5, 0.5, 0.5), Level(4, 0.0, 0.0, 0.0)]}
     drawing = Drawing(400, 300)
     chosen = {"n_components": 4, "covariance_type": "full"}
-    draw_distances(drawing, Box(0, 0, 400, 300), curves, "nats", "", chosen, 0.01)
+    draw_distances(Panel(drawing, Box(0, 0, 400, 300), "nats", ""), curves, chosen, 0.01)
     heights = {text: float(y) for y, text in
                re.findall(r'y="([\d.]+)" font-size="11" text-anchor="end"[^>]*>([^<]+)<',
                           drawing.body)}  # fmt: skip
@@ -108,7 +108,7 @@ def test_the_best_model_lies_at_zero_and_the_tolerance_is_a_line() -> None:
 def test_a_model_that_ties_with_the_best_is_drawn_and_equal_models_make_an_axis() -> None:
     same = [Level(k, 0.0, 0.0, 0.0) for k in (1, 2)]
     drawing = Drawing(400, 300)
-    draw_distances(drawing, Box(0, 0, 400, 300), {"full": same}, "nats", "", {})
+    draw_distances(Panel(drawing, Box(0, 0, 400, 300), "nats", ""), {"full": same}, {})
     assert drawing.body.count('class="dot one"') == 2
 
 
@@ -128,7 +128,7 @@ def test_held_out_models_have_one_standard_error_each_on_both_axes() -> None:
 def test_families_of_one_size_stand_beside_each_other() -> None:
     level = Level(4, 1.0, 0.5, 1.5)
     drawing = Drawing(400, 300)
-    draw_levels(drawing, Box(0, 0, 400, 300), {"full": [level], "tied": [level]}, "", "", {})
+    draw_levels(Panel(drawing, Box(0, 0, 400, 300), "", ""), {"full": [level], "tied": [level]}, {})
     bars = re.findall(r'class="line (?:one|two)" d="M(\S+) (\S+)L(\S+) (\S+)"', drawing.body)
     upright = [float(x0) for x0, _, x1, _ in bars if x0 == x1]
     assert len(upright) == 2

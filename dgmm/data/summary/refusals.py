@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import INFINITY, MissingPolicy
+from dgmm.data.missing_rows import INFINITY, REMEDY, MissingPolicy
 from dgmm.data.summary.partial_summary import PartialSummary
 from dgmm.errors import DataError
 from dgmm.terminal_text import listed
@@ -20,8 +20,7 @@ def refuse_missing(part: PartialSummary, dataset: Dataset, policy: MissingPolicy
     if part.n_refused:
         if policy is MissingPolicy.MARGINALISE:
             raise DataError(_infinite(part, dataset) + INFINITY)
-        remedy = "Set data.missing to drop, or repair the array"
-        raise DataError(_faults(part, part.n_refused, dataset) + (without or remedy))
+        raise DataError(_faults(part, part.n_refused, dataset) + (without or REMEDY))
     if part.moments.count == 0:
         each = _faults(part, part.n_incomplete + part.n_empty, dataset)
         none = f"None of {part.n_read} rows is free of them, so none is left"
