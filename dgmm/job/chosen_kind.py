@@ -39,7 +39,7 @@ def chosen_kind(job: Job, dataset: StoredDataset, work: Work, n_mixtures: int) -
     job, dataset
         What is asked for, and the rows.
     work
-        Its models, all those of other groups too.
+        Its models, as one group.
     n_mixtures
         Mixtures that each of them is fitted as: one for each class, and fold.
     """
@@ -58,6 +58,5 @@ def chosen_kind(job: Job, dataset: StoredDataset, work: Work, n_mixtures: int) -
 
 
 def _products_of_a_row(work: Work) -> int:
-    models = (*work.together, *work.waiting)
     d = work.grid.n_features
-    return sum(one.n_candidates * one.n_components * one.family.width(d) for one in models)
+    return sum(one.n_candidates * one.n_components * one.family.width(d) for one in work.together)
