@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +14,19 @@ from dgmm.data.stratified_folds import Codes, stratified_folds
 from dgmm.ingest.label_vectors import write_codes, written_names
 from dgmm.job.class_labels import JobLabels
 from dgmm.job.directory import RunDirectory
+from dgmm.job.earlier_identities import FOLD_KEY
 from dgmm.reduction.blocks import BlockRange
 from dgmm.storage.retry import retry_budget
 
 #: The fold of each row in a run directory.
 FOLDS = "folds.zarr"
+#: How `dgmm.data.stratified_folds` deals rows to folds; another number where it deals otherwise.
+FOLD_RULE = "stratified-1"
+
+
+def fold_fingerprint(job: Job) -> dict[str, Any]:
+    """By which rule a job's folds are made: what another rule has begun cannot go on with them."""
+    return {FOLD_KEY: FOLD_RULE} if job.classes.folds else {}
 
 
 def with_folds(job: Job, labels: JobLabels, directory: RunDirectory) -> JobLabels:
@@ -32,7 +41,7 @@ def with_folds(job: Job, labels: JobLabels, directory: RunDirectory) -> JobLabel
     if not n_folds:
         return labels
     place, path = directory.folder / FOLDS, str(directory.path / FOLDS)
-    asked = (labels.source, n_folds, job.seed)
+    asked = (labels.source, n_folds, job.seed, FOLD_RULE)
     source = hashlib.sha256(repr(asked).encode()).hexdigest()
     if written_names(place, source) is None:
         n_groups = 0 if labels.groups is None else len(labels.groups)

@@ -13,6 +13,7 @@ from dgmm.events import Listener
 from dgmm.exit_codes import ExitCode
 from dgmm.job.class_labels import JobLabels, label_fingerprint, labels_of
 from dgmm.job.class_outputs import ClassOutputs
+from dgmm.job.class_rebuilding import ClassRescoring, rebuild_class_outputs
 from dgmm.job.class_record import evaluated_words, record_evaluation
 from dgmm.job.classify_job import save_run_classifier
 from dgmm.job.deliveries import deliver
@@ -21,6 +22,8 @@ from dgmm.job.lifecycle import run_recorded
 from dgmm.job.metrics_and_events import RecordingListener, rows_record
 from dgmm.job.planning import plan_for
 from dgmm.job.prepare_stage import with_repairs, with_rows
+from dgmm.job.products import MODEL, missing_model, missing_products
+from dgmm.job.rebuilding import completed_again
 from dgmm.job.result import RunResult
 from dgmm.job.run_resources import run_resources
 from dgmm.job.stages import describe_data, open_data, output_format, rows_for_model
@@ -30,9 +33,9 @@ from dgmm.scoring.row_scores import select_scoring_backend
 
 
 def predict_classes_job(
-    job: Job, listener: Listener, *, accept_versions: bool = False
+    job: Job, listener: Listener, *, accept_versions: bool = False, rebuild: bool = False
 ) -> RunResult:
-    """Apply a saved classifier to the job's rows.
+    """Apply a saved classifier to the job's rows; parameters as of `predict_job`.
 
     Raises
     ------
@@ -40,7 +43,9 @@ def predict_classes_job(
         With the exit code of the command line; run.json records it too.
     """
     work = partial(_predict, accept_versions=accept_versions)
-    return run_recorded(job, listener, _Inputs.of, work, accept_versions=accept_versions)
+    again = _rebuild if rebuild else None
+    keys = {"accept_versions": accept_versions}
+    return run_recorded(job, listener, _Inputs.of, work, rebuild=again, **keys)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +131,17 @@ def _scored(
     ended = directory.finish("PREDICTED", f"predicted {n_rows:,} rows: {how}", ExitCode.DONE)
     directory.forget_state()
     return ended
+
+
+def _rebuild(
+    job: Job, inputs: _Inputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
+    if missing_model(directory.folder, of_classes=True):
+        save_run_classifier(directory, inputs.classifier, recording)
+        if not missing_products(directory.folder, directory.record):
+            return completed_again(job, directory, f"{MODEL} was saved again")
+    again = ClassRescoring(inputs.dataset, inputs.classifier, inputs.fingerprint)
+    return rebuild_class_outputs(job, again, directory, recording)
 
 
 def _warn_of_strangers(

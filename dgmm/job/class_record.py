@@ -135,9 +135,20 @@ def _groups(
     held_out = total.held_out_groups
     if held_out is not None and (own := _evaluated(held_out, classifier)).n_rows:
         found["held_out"] = _record(own, classifier.names)
+    write_groups(directory, classifier, labels, sums, held_out)
+    return found
+
+
+def write_groups(
+    directory: RunDirectory,
+    classifier: Classifier,
+    labels: JobLabels,
+    sums: GroupSums,
+    held_out: GroupSums | None = None,
+) -> None:
+    """Write the table of groups, by classifiers that have not seen them, if there are any."""
     table = _table(_unseen(sums, held_out), sums, classifier, labels.groups or ())
     write_text(directory.folder / GROUPS, table)
-    return found
 
 
 def _unseen(sums: GroupSums, held_out: GroupSums | None) -> Array:

@@ -12,9 +12,14 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.events import Listener
 from dgmm.fitting.classes.class_settings import ClassSettings, Priors
 from dgmm.fitting.classes.fit_classes import FittedClasses, fit_classes
-from dgmm.job.class_folds import with_folds
+from dgmm.job.class_folds import fold_fingerprint, with_folds
 from dgmm.job.class_labels import JobLabels, label_fingerprint, labels_of
 from dgmm.job.class_outputs import ClassOutputs
+from dgmm.job.class_rebuilding import (
+    ClassRescoring,
+    rebuild_class_outputs,
+    saved_classifier,
+)
 from dgmm.job.class_record import class_conclusion, note_fitted, record_evaluation
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
@@ -33,7 +38,12 @@ from dgmm.model.classifier_files import classifier_digest, save_classifier
 
 
 def classify_job(
-    job: Job, listener: Listener, *, accept_versions: bool = False, accept_cost: bool = False
+    job: Job,
+    listener: Listener,
+    *,
+    accept_versions: bool = False,
+    accept_cost: bool = False,
+    rebuild: bool = False,
 ) -> RunResult:
     """Fit a mixture to the rows of each class and leave everything in the run directory.
 
@@ -41,7 +51,7 @@ def classify_job(
     ----------
     job, listener
         What to do, and who hears of it.
-    accept_versions, accept_cost
+    accept_versions, accept_cost, rebuild
         As of `run_job`.
 
     Raises
@@ -50,7 +60,9 @@ def classify_job(
         With the exit code of the command line; run.json records it too.
     """
     work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)
-    return run_recorded(job, listener, ClassifyInputs.of, work, accept_versions=accept_versions)
+    again = _rebuild if rebuild else None
+    keys = {"accept_versions": accept_versions}
+    return run_recorded(job, listener, ClassifyInputs.of, work, rebuild=again, **keys)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +77,8 @@ class ClassifyInputs:
         """Opened; of the data nothing but metadata is read."""
         del before
         dataset = open_data(job)
-        return cls(dataset, dataset.fingerprint() | label_fingerprint(job, dataset))
+        own = label_fingerprint(job, dataset) | fold_fingerprint(job)
+        return cls(dataset, dataset.fingerprint() | own)
 
 
 def _run(
@@ -170,6 +183,14 @@ def _scored(
     total = outputs.write()
     recording.end_stage()
     return total
+
+
+def _rebuild(
+    job: Job, inputs: ClassifyInputs, directory: RunDirectory, recording: RecordingListener
+) -> RunResult:
+    classifier = saved_classifier(directory)
+    again = ClassRescoring(inputs.dataset, classifier, inputs.fingerprint)
+    return rebuild_class_outputs(job, again, directory, recording)
 
 
 def save_run_classifier(

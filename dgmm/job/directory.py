@@ -113,7 +113,7 @@ class RunDirectory:
     @property
     def can_save_model_again(self) -> bool:
         """Whether a finished run that lacks its model has the state of EM that it was made from."""
-        return self.is_resumed and can_make_model(self.folder)
+        return self.is_resumed and can_make_model(self.folder, self.previous or {})
 
     def finished_before(self, data_fingerprint: Mapping[str, Any]) -> RunResult:
         """The result of a run that has nothing to do.

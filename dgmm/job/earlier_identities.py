@@ -41,6 +41,8 @@ ADDED: dict[tuple[str, str], Any] = {
     **{("data", key): None for key in ("classes", "groups")},
     ("data", "weights"): dict.fromkeys(("array", "column", "cos", "kind")),
 }
+#: Of a data fingerprint, by which rule folds of `task: classify` were made; earlier ones lack it.
+FOLD_KEY = "folds"
 
 
 def computed_from(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +56,17 @@ def as_recorded(data: Mapping[str, Any], seen: Mapping[str, Any]) -> Mapping[str
 
 
 def is_of_same_data(data: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Whether a data fingerprint of today is of the data that run.json has recorded as `seen`."""
-    return bool(seen == json.loads(json.dumps(as_recorded(data, seen))))
+    """Whether a data fingerprint of today is of the data that run.json has recorded as `seen`.
+
+    By which rule the folds of a finished run were made is no matter: they are not made again.
+    """
+    now = json.loads(json.dumps(as_recorded(data, seen)))
+    return without_folds(seen) == without_folds(now)
+
+
+def without_folds(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A data fingerprint but for the rule of folds."""
+    return {key: value for key, value in data.items() if key != FOLD_KEY}
 
 
 def _has(identity: Mapping[str, Any], section: str) -> bool:

@@ -81,7 +81,7 @@ def run_job(
     """
     if job.task == "classify":
         keys = {"accept_versions": accept_versions, "accept_cost": accept_cost}
-        return classify_job(job, listener, **keys)
+        return classify_job(job, listener, rebuild=rebuild, **keys)
     require_one_model(job)
     require_few_models(job, is_accepted=accept_cost)
     work = partial(_run, accept_versions=accept_versions, accept_cost=accept_cost)

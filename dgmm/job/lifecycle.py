@@ -113,7 +113,7 @@ def _finished(
     missing = missing_products(directory.folder, directory.record)
     if missing and rebuild is None:
         raise incomplete(directory.folder, directory.record, missing)
-    for name in missing_logs(directory.folder):
+    for name in missing_logs(directory.folder, directory.record):
         listener.warning(f"{directory.shown} lacks {name}, which cannot be written again")
     if not missing or rebuild is None:
         return result

@@ -63,7 +63,8 @@ def predict_job(
         With the exit code of the command line; run.json records it too.
     """
     if job.model.path is not None and classifier_at(job.model.path) is not None:
-        return predict_classes_job(job, listener, accept_versions=accept_versions)
+        keys = {"accept_versions": accept_versions, "rebuild": rebuild}
+        return predict_classes_job(job, listener, **keys)
     if job.data.classes is not None or job.data.groups is not None:
         raise JobFileError(
             f"data.classes and data.groups need a classifier, and model.path {job.model.path} is "

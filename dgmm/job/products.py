@@ -38,14 +38,13 @@ def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
         *missing_model(folder, of_classes="classification" in record),
         *missing_outputs(folder, record),
         *missing_deliveries(folder, record),
+        *(name for name in _missing_groups(folder, record) if not _folds(record)),
     ]
 
 
 def incomplete(folder: Folder, record: Mapping[str, Any], missing: Sequence[str]) -> DgmmError:
     """Why a finished run that lacks something is refused, and what to do."""
     again = " write the outputs again from the model with --rebuild-outputs,"
-    if "classification" in record:  # fitted to all rows: it cannot say again what folds said
-        again = " let dgmm predict write predictions of its classifier to another output.path,"
     return OutputExistsError(
         f"{folder} holds this job, which was finished {record.get('ended')}, and lacks "
         f"{listed(missing, 6)}. Nothing there is removed or fitted again: put it back,{again} "
@@ -61,9 +60,10 @@ def holds_em_state(folder: Folder) -> bool:
         return any(map(_EM_STATE.fullmatch, state.names()))
 
 
-def can_make_model(folder: Folder) -> bool:
+def can_make_model(folder: Folder, record: Mapping[str, Any]) -> bool:
     """Whether a run directory lacks its model and has a state of EM that is not damaged."""
-    if not missing_model(folder) or not folder.holds_folder(CHECKPOINT):
+    is_whole = not missing_model(folder, of_classes="classification" in record)
+    if is_whole or not folder.holds_folder(CHECKPOINT):
         return False
     with folder.folder(CHECKPOINT) as state:
         return any(_is_whole(state / name) for name in state.names() if _EM_WHOLE.fullmatch(name))
@@ -135,9 +135,25 @@ def missing_deliveries(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def missing_logs(folder: Folder) -> list[str]:
-    """The logs that are absent from a run directory."""
-    return [name for name in _LOGS if not folder.holds(name)]
+def missing_logs(folder: Folder, record: Mapping[str, Any]) -> list[str]:
+    """The logs that are absent from a run directory, and what folds have predicted of groups."""
+    groups = _missing_groups(folder, record) if _folds(record) else []
+    return [name for name in (*_LOGS, *groups) if not folder.holds(name)]
+
+
+def _missing_groups(folder: Folder, record: Mapping[str, Any]) -> list[str]:
+    """The table of groups of a record, where it is absent."""
+    path = (_classification(record).get("groups") or {}).get("path")
+    return [path] if path and not folder.holds(path) else []
+
+
+def _folds(record: Mapping[str, Any]) -> int:
+    """How many classifiers of folds there were, which are not kept."""
+    return _classification(record).get("folds") or 0
+
+
+def _classification(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return record.get("classification") or {}
 
 
 def set_aside(folder: Folder, name: str) -> str:

@@ -87,7 +87,7 @@ def rebuild_outputs(
         written = output_format(job, again.stored)
         stage = OutputStage(
             *(job, directory, dataset, executor, again.model, state, written),
-            backend=_backend_of(before),
+            backend=backend_of(before),
             warn=recording.warning,
         )
         total, model = stage.write(again.rule)
@@ -95,7 +95,7 @@ def rebuild_outputs(
         deliver(job, readable, model.n_labels, directory, executor, recording)
         listed = total.most_anomalous
         list_anomalies(listed, readable, model, directory, executor, recording)
-    return directory.rebuilt(_differing(before, directory.record["outputs"]))
+    return directory.rebuilt(differing(before, directory.record["outputs"]))
 
 
 def saved_model(directory: RunDirectory) -> MixtureModel:
@@ -111,11 +111,16 @@ def saved_model(directory: RunDirectory) -> MixtureModel:
         model = replace(model, anomaly_threshold=None, anomaly_quantile=None)
         _require_own(model, directory)
     except (DataError, InputNotFoundError) as error:
-        raise OutputExistsError(
-            f"the outputs of {directory.shown} cannot be written again: {error}. Put {MODEL}/ "
-            "back, or choose another output.path to fit anew"
-        ) from error
+        raise not_written_again(directory, error) from error
     return model
+
+
+def not_written_again(directory: RunDirectory, error: Exception | str) -> OutputExistsError:
+    """Why outputs cannot be written again, and what to do."""
+    return OutputExistsError(
+        f"the outputs of {directory.shown} cannot be written again: {error}. Put {MODEL}/ "
+        "back, or choose another output.path to fit anew"
+    )
 
 
 def completed_again(job: Job, directory: RunDirectory, text: str) -> RunResult:
@@ -175,11 +180,11 @@ def _model_of_outputs(directory: RunDirectory) -> str | None:
         return group_attributes(group).get(MODEL_ATTRIBUTE)
 
 
-def _backend_of(outputs: Mapping[str, Any]) -> str:
+def backend_of(outputs: Mapping[str, Any]) -> str:
     """What scored the rows of recorded outputs; NumPy before that was recorded."""
     return next((str(array.get("backend", "numpy")) for array in outputs.values()), "numpy")
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The arrays whose values are not those that the run had written."""
     return [n for n in now if before.get(n, now[n]).get("sha256") != now[n]["sha256"]]

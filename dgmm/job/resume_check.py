@@ -11,7 +11,13 @@ from dgmm.config import Job
 from dgmm.errors import OutputExistsError
 from dgmm.exit_codes import ExitCode
 from dgmm.job.directory import RunDirectory
-from dgmm.job.earlier_identities import as_recorded, computed_from, in_former_names
+from dgmm.job.earlier_identities import (
+    FOLD_KEY,
+    as_recorded,
+    computed_from,
+    in_former_names,
+    without_folds,
+)
 from dgmm.job.identity import difference, fingerprint
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.products import CHECKPOINT, OUTPUTS, holds_results, results_set_aside
@@ -58,6 +64,8 @@ def accepted_changes(
                 "the data have changed since a run found them invalid: this one starts over"
                 + _without_state(directory)
             ]
+        if without_folds(seen) == plain(without_folds(data)):
+            raise _other_folds(directory, seen.get(FOLD_KEY), data.get(FOLD_KEY))
         raise OutputExistsError(
             f"{directory.shown} holds the state of a run on other data: {difference(seen, data)}. "
             "Choose another output.path, or remove that directory to start over"
@@ -67,6 +75,16 @@ def accepted_changes(
         return []
     return _accepted(
         directory, environment_difference(then, process_environment()), accept_versions
+    )
+
+
+def _other_folds(directory: RunDirectory, then: str | None, now: str | None) -> OutputExistsError:
+    """Why a state is refused whose folds are not those that this version makes."""
+    rule = "a rule that it does not name" if then is None else f"the rule {then}"
+    return OutputExistsError(
+        f"{directory.shown} holds the state of a run whose folds (classes.folds) another version "
+        f"of dgmm has made, by {rule}; this one makes other folds, by the rule {now}. Go on with "
+        "that version, choose another output.path, or remove that directory to start over"
     )
 
 

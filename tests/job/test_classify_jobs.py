@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from shutil import copytree, rmtree
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -305,18 +305,6 @@ def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
         run_job(_job(data, tmp_path / "one", data=own), QUIET)
     with pytest.raises(DataError, match=r"classes\.priors lacks 2"):
         run_job(_job(data, tmp_path / "run", classes={"priors": {0: 0.5, 1: 0.5}}), QUIET)
-
-
-@pytest.mark.parametrize("rebuild", [False, True])
-def test_outputs_that_a_finished_run_lacks_are_not_promised_to_be_written_again(
-    data: Path, tmp_path: Path, rebuild: bool
-) -> None:
-    run_job(_job(data, tmp_path / "run"), QUIET)
-    rmtree(tmp_path / "run" / "outputs.zarr" / "log_density")
-    lacks = r"lacks outputs\.zarr/log_density.*: put it back, let dgmm predict write"
-    with pytest.raises(OutputExistsError, match=lacks) as refused:
-        run_job(_job(data, tmp_path / "run"), QUIET, rebuild=rebuild)
-    assert "--rebuild-outputs" not in str(refused.value)
 
 
 def test_a_saved_classifier_predicts_other_rows_and_compares_where_classes_are_known(
