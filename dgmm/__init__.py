@@ -42,3 +42,8 @@ def __getattr__(name: str) -> Any:
     if name not in modules:
         raise AttributeError(f"module 'dgmm' has no attribute {name!r}")
     return getattr(importlib.import_module(modules[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, imported or not: what a shell completes."""
+    return sorted(__all__)

@@ -105,3 +105,7 @@ def resolved(name: str) -> Any:
     for part in name.split(".")[1:]:
         value = getattr(value, part)
     return value
+
+
+def test_a_shell_completes_the_public_names():
+    assert dir(dgmm) == sorted(dgmm.__all__)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.number_words import exact
+
 
 @dataclass(frozen=True, slots=True)
 class FillValue:
@@ -32,6 +34,6 @@ class FillValue:
         """What to say of rows with such cells that were scored."""
         return (
             f"{n_with_it:,} of {n_rows:,} rows have cells equal to the array's own fill value, "
-            f"{self.value:.6g}, and were scored as if those were values. If they stand for missing "
-            "data, write NaN there and set data.missing to drop"
+            f"{exact(self.value)}, and were scored as if those were values. If they stand for "
+            "missing data, write NaN there and set data.missing to drop"
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dgmm.data.feature_names import safe_text
+from dgmm.data.number_words import exact
 
 
 def numbers_in(stored: Any) -> list[float | None]:
@@ -40,7 +41,7 @@ def number_of(stored: Any) -> float | None:
 def shown(stored: Any) -> str:
     """A value as its attribute means it."""
     number = number_of(stored)
-    return safe_text(str(stored)) if number is None else f"{number:.6g}"
+    return safe_text(str(stored)) if number is None else exact(number)
 
 
 def _of_real(stored: Any) -> float | None:

@@ -63,7 +63,8 @@ class Shrinkage:
     def describe(self, whose: str) -> str:
         """In words; `whose` are the few rows: "classes have"."""
         gain = self.held_out[self.share] - self.held_out[SHARES[-1]]
-        more = f", {gain:.3g} nats per row more than {SHARES[-1]:g}" if math.isfinite(gain) else ""
+        differs = math.isfinite(gain) and gain > 0.0
+        more = f", {gain:.3g} nats per row more than {SHARES[-1]:g}" if differs else ""
         return (
             f"{whose} few rows for their parameters: {self.share:g} of each feature's robust "
             f"variance is added to all covariances, chosen by held-out rows of the sample{more}. "

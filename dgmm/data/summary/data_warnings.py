@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import empty_rows_warning
+from dgmm.data.number_words import exact
 from dgmm.data.standardisation import NORMAL_QUARTILE_RANGE, Standardisation
 from dgmm.data.summary.summarise import Summary
 from dgmm.terminal_text import listed
@@ -103,7 +104,7 @@ def _farthest(feature: int, summary: Summary, dataset: Dataset) -> str:
     is_high = high / 2 - middle / 2 >= middle / 2 - low / 2
     value, row = (high, summary.maximum_row) if is_high else (low, summary.minimum_row)
     place = dataset.locate(int(row[feature]))
-    return f"{value:.6g} in {place}"
+    return f"{exact(value)} in {place}"
 
 
 def _repeated(sample: NDArray[Any], standardisation: Standardisation) -> Iterator[tuple[int, int]]:

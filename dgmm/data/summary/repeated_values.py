@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.number_words import exact
 from dgmm.data.summary.summarise import Summary
 from dgmm.terminal_text import listed
 
@@ -102,13 +103,15 @@ def repetition_warnings(values: Sequence[RepeatedValue], names: Sequence[str]) -
     fills = [v for v in values if v.kind == "fill"]
     if fills:
         yield (
-            f"cells equal to the array's own fill value, {fills[0].value:.6g}, are fitted as "
+            f"cells equal to the array's own fill value, {exact(fills[0].value)}, are fitted as "
             f"values: {listed(_fill_words(v, names) for v in fills)}. If they stand for "
             "missing data, write NaN there and set data.missing to drop"
         )
     spikes = [v for v in values if v.kind == "spike"]
     if spikes:
-        each = listed(f"{names[v.feature]} = {v.value:.6g} ({_percent(v.share)})" for v in spikes)
+        each = listed(
+            f"{names[v.feature]} = {exact(v.value)} ({_percent(v.share)})" for v in spikes
+        )
         yield (
             f"one value is shared by more than {SHARE:.0%} of the rows of a feature: {each}"
             f"{_basis(spikes)}. Such values may take components of their own. Where they are no "
@@ -137,7 +140,7 @@ def _level_words(levels: Sequence[RepeatedValue], names: Sequence[str]) -> Itera
     """One entry a feature, with its most frequent values."""
     features: dict[int, list[str]] = {}
     for v in sorted(levels, key=lambda v: (v.feature, -v.share)):
-        features.setdefault(v.feature, []).append(f"{v.value:.6g}: {_percent(v.share)}")
+        features.setdefault(v.feature, []).append(f"{exact(v.value)}: {_percent(v.share)}")
     for feature, shares in features.items():
         yield f"{names[feature]} ({listed(shares, 2)})"
 

@@ -65,7 +65,8 @@ class Scored:
     def name(self) -> str:
         """In words."""
         left = "" if self.n_left is None else f" ({self.n_left} left)"
-        return f"{self.n_components} {self.covariance_type} components{left}"
+        noun = "component" if self.n_components == 1 else "components"
+        return f"{self.n_components} {self.covariance_type} {noun}{left}"
 
 
 class Rule(Protocol):
