@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from numbers import Real
 from typing import Any, Literal
@@ -70,8 +70,8 @@ class Selection:
     lowest_bic: Key
     rule: str
     described: str
-    models: dict[Key, MixtureModel]
-    criteria: list[dict[str, Any]]
+    models: dict[Key, MixtureModel] = field(repr=False)
+    criteria: list[dict[str, Any]] = field(repr=False)
     failed: dict[str, str]
     stability: Stability | None = None
 

@@ -27,14 +27,13 @@ Array = NDArray[np.float64]
 
 
 @speaks_python
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     """A mixture with the standardisation it was fitted under.
 
     Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results
     go back as from it; only those are whole in memory. A value that is not finite is a DataError.
-    Rows are scored on all CPUs of the process, and every task multiplies and factors matrices with
-    one thread of BLAS, so that bits do not depend on the number of CPUs.
+    Rows are scored on all CPUs of the process, BLAS with one thread each: bits depend on neither.
 
     Attributes
     ----------
@@ -76,6 +75,10 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     feature_units: Mapping[str, str] = field(default_factory=dict)
     clusters: tuple[int, ...] | None = None
 
+    def __repr__(self) -> str:
+        size = f"{self.n_components} components, {self.n_features} features"
+        return f"<MixtureModel: {size}, {self.covariance_type}>"
+
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the user's features: before `preprocess`."""
@@ -104,8 +107,8 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     @property
     def n_parameters(self) -> int:
         """Free numbers."""
-        p = self.parameters
-        return n_parameters(p.family, p.n_components, p.n_features, noise=p.noise is not None)
+        noise = self.parameters.noise is not None
+        return n_parameters(self.parameters.family, self.n_components, self.n_features, noise=noise)
 
     @property
     def weights(self) -> Array:
@@ -115,8 +118,8 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     @property
     def noise(self) -> Noise | None:
         """Weight and box of the noise in the user's units; None without."""
-        noise, units = self.parameters.noise, self.standardisation
-        return None if noise is None else noise.rescaled(units.shift, units.scale)
+        own, units = self.parameters.noise, self.standardisation
+        return None if own is None else own.rescaled(units.shift, units.scale)
 
     @property
     def noise_weight(self) -> float:

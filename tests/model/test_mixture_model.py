@@ -250,3 +250,9 @@ def test_an_estimator_compares_the_units_of_labelled_arrays():
     assert len(mixture.predict(X.values)) == 300
     with pytest.raises(DataError, match="x0 is in degC, and in the model in K"):
         mixture.predict(X.assign_attrs(units="degC"))
+
+
+def test_a_model_shows_its_size_in_one_line():
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    model = dgmm.GaussianMixture(2, covariance_type="tied").fit(X).model_
+    assert repr(model) == "<MixtureModel: 2 components, 3 features, tied>"
