@@ -86,8 +86,10 @@ class MarginalKernel:
 
     @property
     def sharing(self) -> tuple[Any, ...]:
-        """Kernels with equal `sharing` take rows pattern by pattern alike."""
-        return ("marginal", self.takes_rows, *self.complete.sharing)
+        """Kernels with equal `sharing` take rows pattern by pattern alike, in the same tiles."""
+        p = self.parameters
+        alike = p.family.name, p.n_components, p.noise is not None
+        return ("marginal", alike, self.takes_rows, *self.complete.sharing)
 
     @property
     def takes_rows(self) -> bool:
