@@ -1,4 +1,4 @@
-"""What run.json has of k-means and covariance families, fitted to the same rows."""
+"""What run.json has of comparisons: of methods on the same rows, and of two mixtures' labels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,30 @@ from typing import TypedDict
 
 #: A number, or how JSON spells one that it has no word for.
 _Number = float | str | None
+
+
+class LabelMatrixRecord(TypedDict):
+    """Labels that two mixtures give to the same rows.
+
+    `moved`: share of the rows that are in another cluster once clusters are matched. `first` and
+    `second` are labels of both mixtures, at most 128 of each: `n_pairs` matched ones beside each
+    other, those with the most rows first, then the others. `matrix` has the rows by label of the
+    first (down) and of the second (across), in this order; `first_rows` and `second_rows` those
+    with each label, whatever the other mixture says. `noise` is the label of each one's noise,
+    null without, and `n_labels` how many labels each has.
+    """
+
+    rows: int
+    adjusted_rand_index: float
+    moved: float
+    n_labels: list[int]
+    noise: list[int | None]
+    n_pairs: int
+    first: list[int]
+    second: list[int]
+    first_rows: list[int]
+    second_rows: list[int]
+    matrix: list[list[int]]
 
 
 class ComparedMethod(TypedDict):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from dgmm.comparison_record import LabelMatrixRecord
+
 
 class EarlierRun(TypedDict):
     """The run that `last` stands for, found once: `path` is null where there was none, and `reason`
@@ -81,7 +83,13 @@ class AnomalyDrift(TypedDict):
     is_alarm: bool
 
 
-class Drift(TypedDict):
+class _LabelsOfDrift(TypedDict, total=False):
+    """How the earlier model and this run's label rows of the sample; earlier records have none."""
+
+    labels: LabelMatrixRecord
+
+
+class Drift(_LabelsOfDrift):
     """Drift of the new rows from an earlier model; `against` is null where there was none.
 
     `rows` are the new rows that count, `fitted_rows` those that the model was fitted to (null where

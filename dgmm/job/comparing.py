@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError, InputNotFoundError
+from dgmm.fitting.comparison.label_matrix import LabelMatrix, contingency_table, noise_label
 from dgmm.job.products import OUTPUTS
 from dgmm.model.matching import MatchedPair, Matching
 from dgmm.model.mixture_model import MixtureModel
@@ -44,11 +44,15 @@ class LabelAgreement:
         1 where both parts are the same, about 0 by chance (Hubert & Arabie 1985).
     matrix : tuple of tuple of int
         Rows by label of the first run (down) and of the second (across).
+    moved : float
+        Share of the rows that are in another cluster once clusters are matched so that most rows
+        agree, noise with noise alone.
     """
 
     n_rows: int
     adjusted_rand_index: float
     matrix: tuple[tuple[int, ...], ...]
+    moved: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,9 @@ class Comparison:
         if self.labels is None:
             return [f"labels are not compared: {self.why_no_labels}"]
         own = self.labels
-        head = f"{own.n_rows:,} rows labelled by both: adjusted Rand index "
-        lines = [f"{head}{own.adjusted_rand_index:.4f}"]
+        agreement = f"adjusted Rand index {own.adjusted_rand_index:.4f}"
+        moved = f"{100 * own.moved:.3g} % of them in another cluster"
+        lines = [f"{own.n_rows:,} rows labelled by both: {agreement}, {moved}"]
         if max(len(own.matrix), len(own.matrix[0])) <= _WIDEST:
             lines.append("rows by label of A (down) and B (across):")
             columns = ["", *map(str, range(len(own.matrix[0])))]
@@ -193,7 +198,7 @@ def _labels(
     if any("labels" not in ((record or {}).get("outputs") or {}) for record in records):
         return None, "not both runs have written labels"
     arrays = [OutputArray(str(Path(place) / OUTPUTS), "labels") for place in (first, second)]
-    return _agreement(arrays, [model.n_labels for model in models]), ""
+    return _agreement(arrays, models), ""
 
 
 def _record(run: Path) -> dict[str, Any] | None:
@@ -209,35 +214,18 @@ def _rows(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in _OF_MODELS}
 
 
-def _agreement(arrays: list[OutputArray], sizes: list[int]) -> LabelAgreement:
-    n = arrays[0].shape[0]
+def _agreement(arrays: list[OutputArray], models: list[MixtureModel]) -> LabelAgreement:
+    n, sizes = arrays[0].shape[0], (models[0].n_labels, models[1].n_labels)
     if arrays[1].shape[0] != n:
         raise DataError(f"the runs have {n:,} and {arrays[1].shape[0]:,} labels of the same rows")
-    matrix = np.zeros(sizes, np.int64)
+    counts = np.zeros(sizes, np.int64)
     for start in range(0, n, _ROWS):
         one, other = (array.read(start, min(start + _ROWS, n)) for array in arrays)
-        both = (one >= 0) & (other >= 0)
-        places = one[both].astype(np.int64) * sizes[1] + other[both]
-        matrix += np.bincount(places, minlength=matrix.size).reshape(sizes)
+        counts += contingency_table(one, other, sizes)
+    found = LabelMatrix.of(counts, (noise_label(models[0]), noise_label(models[1])))
     return LabelAgreement(
-        int(matrix.sum()), adjusted_rand_index(matrix), tuple(map(tuple, matrix.tolist()))
+        found.n_rows, found.adjusted_rand_index, tuple(map(tuple, counts.tolist())), found.moved
     )
-
-
-def adjusted_rand_index(matrix: NDArray[np.int64]) -> float:
-    """Of a contingency table (Hubert & Arabie 1985); 1 where both sides are one class.
-
-    Pairs are counted in Python's integers: 10¹¹ rows have 5·10²¹ of them.
-    """
-
-    def pairs(counts: NDArray[np.int64]) -> int:
-        return sum(n * (n - 1) // 2 for n in map(int, counts.ravel()))
-
-    together, total = pairs(matrix), pairs(np.array([matrix.sum()]))
-    down, across = pairs(matrix.sum(axis=1)), pairs(matrix.sum(axis=0))
-    expected = down * across / total if total else 0.0
-    most = (down + across) / 2
-    return 1.0 if most == expected else float((together - expected) / (most - expected))
 
 
 def _pairs_table(pairs: Sequence[MatchedPair]) -> list[str]:

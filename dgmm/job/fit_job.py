@@ -22,6 +22,7 @@ from dgmm.job.classify_job import classify_job
 from dgmm.job.comparison import with_comparison
 from dgmm.job.deliveries import deliver
 from dgmm.job.directory import RunDirectory
+from dgmm.job.earlier_labels import note_earlier_labels
 from dgmm.job.fit_inputs import FitInputs
 from dgmm.job.fit_record import about_rows, conclusion, note_fit, record_scoring, write_sample
 from dgmm.job.fit_settings import fit_settings
@@ -192,6 +193,7 @@ def _fitted(
     result = replace(result, model=with_steps(result.model, dataset))
     result = as_adapted(result, inputs)
     result = with_clusters(job, result, directory, recording)
+    note_earlier_labels(job, rows, result, inputs.monitored, directory, recording)
     note_fit(directory, result)
     if several is not None:
         note_sweep(directory, several)

@@ -20,6 +20,7 @@ from dgmm.report.formatting import yaml_text
 from dgmm.report.held_out import held_out_figures, held_out_table
 from dgmm.report.histograms import density_histogram, posterior_histogram
 from dgmm.report.label_maps import Layout, anomaly_maps, label_maps
+from dgmm.report.label_matrix import label_matrix_figure, matched_labels_table
 from dgmm.report.merge_tree import merge_tree
 from dgmm.report.merging import clusters_table, merges_table, merging_figure
 from dgmm.report.noise import noise_table
@@ -85,8 +86,11 @@ def _selection(record: RunRecord) -> Section:
 
 
 def _drift(record: RunRecord) -> Section:
-    tables = [drift_table(record), anomaly_drift_table(record)]
-    return section_of("drift", "Drift", drift_figures(record), tables)
+    labels = record.section("drift").get("labels") or {}
+    matrix = label_matrix_figure(labels)
+    figures = [*drift_figures(record), *([] if matrix is None else [matrix])]
+    tables = [drift_table(record), anomaly_drift_table(record), matched_labels_table(labels)]
+    return section_of("drift", "Drift", figures, tables)
 
 
 def _components(record: RunRecord) -> Section:

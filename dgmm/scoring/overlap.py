@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 
 #: Components up to which (k, k) numbers are computed and saved: 8 MiB.
 MOST_COMPONENTS = 1024
+_MOST_POSTERIORS = 2 * 1024 * 1024
 
 
 def _posteriors(parameters: Parameters, sample: Array) -> Iterator[Array]:
@@ -33,6 +34,19 @@ def sample_posteriors(parameters: Parameters, sample: Array) -> Array:
     if np.isnan(sample).any():
         return MarginalScorer(parameters).responsibilities(sample.T)
     return Scorer(parameters).responsibilities(sample.T)
+
+
+def sample_labels(parameters: Parameters, sample: Array) -> NDArray[np.int64]:
+    """Labels (m,) of a standardised sample (m, d), NaN where a value is missing.
+
+    Posteriors are held of so many rows at a time that they take 16 MiB.
+    """
+    step = max(_MOST_POSTERIORS // parameters.n_labels, 1)
+    parts = [
+        sample_posteriors(parameters, sample[start : start + step]).argmax(axis=0)
+        for start in range(0, len(sample), step)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def overlap(parameters: Parameters, sample: Array) -> Array:

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 import zarr
 from clusters import job, write_zarr
+from sklearn.metrics import adjusted_rand_score, confusion_matrix
+from test_run_record import faults
 
 from dgmm.errors import DataError, InputNotFoundError, JobFileError, OutputExistsError
 from dgmm.events import SilentListener
 from dgmm.job import RunResult, plan_job, plan_table, run_job
 from dgmm.model.model_files import load_model
+from dgmm.report import write_report
 from dgmm.report.drift import drift_table
 from dgmm.report.run_data import RunRecord
+from dgmm.run_record import json_schema
 
 QUIET = SilentListener()
 CENTRES = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
@@ -78,6 +82,51 @@ def test_the_second_night_is_compared_with_the_first_without_alarm(
     assert found["rows"] == found["fitted_rows"] == 6000
     assert max(c["hellinger"] for c in found["components"]) < 0.06
     assert found["anomalies"]["rate"] == 0.01
+
+
+def labels_by(model: Path, X: np.ndarray) -> np.ndarray:
+    return load_model(model).predict(X)
+
+
+def test_the_second_night_has_the_label_matrix_of_both_models(
+    nights: tuple[Path, list[RunResult]],
+) -> None:
+    folder, _ = nights
+    found, X = record(folder, "2026-01-02")["drift"]["labels"], rows(1)
+    runs = [folder / "runs" / f"2026-01-0{i}" for i in (1, 2)]
+    one, other = (labels_by(run, X) for run in runs)
+    assert found["rows"] == len(X)  # the sample is all of them
+    cells = confusion_matrix(one, other)[np.ix_(found["first"], found["second"])]
+    assert found["matrix"] == cells.tolist()
+    assert found["n_pairs"] == 3
+    assert found["moved"] == pytest.approx(1 - np.trace(cells) / len(X))
+    assert found["adjusted_rand_index"] == pytest.approx(adjusted_rand_score(one, other))
+    assert faults(record(folder, "2026-01-02"), json_schema()) == []
+    write_report(runs[1])
+    report = json.loads((runs[1] / "report.json").read_text("utf-8"))
+    (drift,) = [s for s in report["sections"] if s["anchor"] == "drift"]
+    (figure,) = [f for f in drift["figures"] if f["name"] == "label-matrix"]
+    assert [row[1:] for row in figure["table"]["rows"]] == found["matrix"]
+
+
+def test_the_earlier_model_may_have_noise_other_sizes_and_another_order_of_features(
+    tmp_path: Path,
+) -> None:
+    X, Y = rows(0, 3000), rows(1, 3000)
+    X[:60] = np.random.default_rng(2).uniform(-30.0, 40.0, size=(60, 2))
+    Y[:60] = np.random.default_rng(3).uniform(-30.0, 40.0, size=(60, 2))
+    night(tmp_path, "a", X, model={"n_components": 3, "noise": True})
+    turned = {"feature_names": ["height", "width"]}
+    night(tmp_path, "b", Y[:, ::-1], attributes=turned, model={"n_components": 5})
+    found = record(tmp_path, "b")["drift"]["labels"]
+    assert (found["n_labels"], found["noise"]) == ([4, 5], [3, None])
+    one = labels_by(tmp_path / "runs" / "a", Y)
+    assert (one == 3).sum() > 20
+    assert dict(zip(found["first"], found["first_rows"], strict=True)) == {
+        j: int((one == j).sum()) for j in range(4)
+    }
+    assert found["n_pairs"] == 3
+    assert 3 not in found["first"][:3]  # noise is no cluster to be matched with
 
 
 def test_the_third_night_alarms_once_everything_is_written(

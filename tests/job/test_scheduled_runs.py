@@ -245,6 +245,9 @@ def test_rows_that_lack_values_are_compared_by_what_they_have(tmp_path: Path) ->
     assert found["alarms"] == []
     assert found["rows"] == np.isfinite(X).any(axis=1).sum()
     assert len(found["components"]) == 3
+    assert found["labels"]["rows"] == found["rows"]
+    counts = record(tmp_path / "second")["label_counts"]
+    assert found["labels"]["second_rows"] == [counts[j] for j in found["labels"]["second"]]
 
 
 def test_what_the_earlier_fit_added_to_variances_is_no_drift(tmp_path: Path) -> None:

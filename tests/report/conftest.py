@@ -9,6 +9,7 @@ import pytest
 from fabricated_runs import CHANNELS_OF_3X3, facts, mixture, run_directory
 from page_reading import Page
 
+from dgmm.fitting.comparison.label_matrix import LabelMatrix
 from dgmm.report import write_report
 
 HOSTILE_NAMES = (
@@ -24,9 +25,16 @@ HOSTILE_NAMES = (
 @pytest.fixture(scope="session")
 def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose names, messages and warnings are markup; its report is written."""
+    counts = np.diag(np.arange(26, 0, -1))[:, :24] + 1
+    drift = {
+        "against": "runs/<b>last</b>",
+        "components": [],
+        "labels": LabelMatrix.of(counts, (25, None)).record(),
+    }
     directory = run_directory(
         tmp_path_factory.mktemp("hostile") / "run",
         mixture(3, 6, names=HOSTILE_NAMES),
+        drift=drift,
         warnings=["<script>alert('warning')</script>"],
         message="<img src=http://example.com/x.png>",
         component_log=[
