@@ -36,6 +36,16 @@ class Listener(Protocol):
             changed, where it is not the likelihood.
         """
 
+    def mixtures(self, record: Mapping[str, Any]) -> None:
+        """Take note of how far the mixtures of many classes and folds have come together.
+
+        Parameters
+        ----------
+        record
+            Keys of (mixtures), and begun (those that have starts), or pass, running (mixtures
+            that go on), change (the largest of one), seconds, rows.
+        """
+
     def component(self, record: Mapping[str, Any]) -> None:
         """Take note of what happened to a component (reseeded, dropped, variance_floored,
         regularised).
@@ -64,6 +74,9 @@ class SilentListener:
         """Say nothing."""
 
     def iteration(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def mixtures(self, record: Mapping[str, Any]) -> None:
         """Say nothing."""
 
     def component(self, record: Mapping[str, Any]) -> None:

@@ -49,6 +49,9 @@ class QuietLines:
     def iteration(self, record: Mapping[str, Any]) -> None:
         """Not printed."""
 
+    def mixtures(self, record: Mapping[str, Any]) -> None:
+        """Not printed."""
+
     def component(self, record: Mapping[str, Any]) -> None:
         """Not printed: run.json has it."""
 
@@ -83,6 +86,10 @@ class PlainLines(QuietLines):
         """Print the iteration, its likelihood and rate."""
         self._line(iteration_words(record, self._n_init))
 
+    def mixtures(self, record: Mapping[str, Any]) -> None:
+        """Print how far all mixtures have come."""
+        self._line(mixtures_words(record))
+
     def component(self, record: Mapping[str, Any]) -> None:
         """Print what happened to a component."""
         self._line(str(record["message"]))
@@ -116,6 +123,10 @@ class LiveProgress(PlainLines):
     def iteration(self, record: Mapping[str, Any]) -> None:
         """Show the iteration in the live line."""
         self._display.update(self._task, description=iteration_words(record, self._n_init))
+
+    def mixtures(self, record: Mapping[str, Any]) -> None:
+        """Show in the live line how far all mixtures have come."""
+        self._display.update(self._task, description=mixtures_words(record))
 
     def _line(self, text: str) -> None:
         from rich.text import Text  # noqa: PLC0415 - only on a terminal
@@ -153,13 +164,26 @@ def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
         model = f"{record['n_components']} {record['covariance_type']} components{fold}"
         restart = f"{model}, {restart}"
     begun = f" (from {record['start']})" if record.get("start") else ""
-    change = record.get("change")
+    change, rate = record.get("change"), _rate(record)
     moved = f"change {change:.2g}, " if change is not None and change == change else ""  # noqa: PLR0124 - NaN
-    seconds = record.get("seconds") or 0.0
-    rate = f"{record['rows'] / seconds:,.0f} rows/s" if seconds > 0 else "rate unknown"
     words = f"mean log-likelihood {record['mean_log_likelihood']:.6f}, "
     if (objective := record.get("objective")) is None:
         words += moved
     else:  # what the change is of
         words = f"objective {objective:.6f}, {moved}{words}"
     return f"{restart}iteration {record['iteration']}: {words}{rate}{begun}"
+
+
+def mixtures_words(record: Mapping[str, Any]) -> str:
+    """`pass 12: 138 of 550 mixtures go on, largest change 0.0012, 3,490 rows/s`."""
+    if "pass" not in record:
+        return f"{record['begun']:,} of {record['of']:,} mixtures have starts"
+    change = record["change"]
+    moved = f"largest change {change:.2g}, " if change is not None else ""
+    going = f"{record['running']:,} of {record['of']:,} mixtures go on"
+    return f"pass {record['pass']}: {going}, {moved}{_rate(record)}"
+
+
+def _rate(record: Mapping[str, Any]) -> str:
+    seconds = record.get("seconds") or 0.0
+    return f"{record['rows'] / seconds:,.0f} rows/s" if seconds > 0 else "rate unknown"

@@ -175,8 +175,7 @@ class GaussianMixtureClassifier(ClassifierBase):
             )
             dataset.check_unchanged()
         self._set_fitted(classes, found)
-        ends = [text for text in found.warnings if text.startswith("class ")]
-        warn(ends, ConvergenceWarning)
+        warn(found.ends, ConvergenceWarning)
         return self
 
     def predict_proba(self, X: Any) -> Array:

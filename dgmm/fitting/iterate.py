@@ -22,6 +22,8 @@ from dgmm.reduction.executor import Executor
 ModelKey = tuple[int | None, str | None]
 #: All events of a candidate to what is heard of them.
 Named = Callable[[tuple[ComponentEvent, ...]], tuple[ComponentEvent, ...]]
+#: Passes that were made, and where they led.
+Passed = Callable[[int, tuple[FitCandidate, ...]], None]
 
 
 def model_of(identity: CandidateId) -> ModelKey:
@@ -56,6 +58,8 @@ class Iterations:
         Where EM begins, unless an earlier attempt has come further.
     named
         Makes events in EM's numbers of components those that are heard.
+    passed
+        Called after every pass, with the number of passes and all candidates.
     """
 
     def __init__(
@@ -67,12 +71,14 @@ class Iterations:
         progress: SavedProgress,
         candidates: tuple[FitCandidate, ...],
         named: Named = tuple,
+        passed: Passed = lambda _passes, _candidates: None,
     ) -> None:
         state = progress.em_state() or EmState(candidates, 0)
         if state.n_passes:
             listener.note(f"EM goes on after {state.n_passes} passes of an earlier attempt")
         self.candidates = state.candidates
         self._progress, self._listen = progress, _listen(listener, state, named)
+        self._passed = passed
         self._pass = EStepRunner(
             dataset,
             executor,
@@ -99,6 +105,7 @@ class Iterations:
 
         def save(candidates: tuple[FitCandidate, ...]) -> None:
             self._progress.save_em_state(EmState((*others, *candidates), self.n_passes))
+            self._passed(self.n_passes, candidates)
 
         own = em.run(tuple(going), self._pass, problems, self._listen, save, likelier)
         self.candidates = (*others, *own)

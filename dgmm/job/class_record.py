@@ -193,8 +193,8 @@ def class_conclusion(
     ended = sum(one.outcome.has_converged for one in found.classes)
     how = evaluated_words(directory.record.get("classification") or {})
     text = f"{ended} of {n} classes converged: {how}"
-    if not outcome.has_converged and job.on_not_converged == "warn":
-        for warning in found.warnings:
+    if job.on_not_converged == "warn":
+        for warning in found.ends:
             listener.warning(warning)
     return outcome.name, text, exit_code_of({"outcome": outcome.name}, job)
 

@@ -95,7 +95,7 @@ class RecordingListener:
     has_folds
         Whether it names the fold that the line's model does not see.
     has_classes
-        Whether it names the class of each line.
+        Whether it names the class of each line; listeners hear then of all mixtures together.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class RecordingListener:
             *(*(_MODEL if several_models else ()), *(_FOLD if has_folds else ())),
             *(_CLASS if has_classes else ()),
         )
-        self._warnings, self._timings = warnings, timings
+        self._warnings, self._timings, self._has_classes = warnings, timings, has_classes
         self._running: tuple[str, float] | None = None
         self._listener = listener
         self._check = directory.guard if isinstance(directory, Folder) else _nothing
@@ -175,15 +175,22 @@ class RecordingListener:
         self._listener.trials(records)
 
     def iteration(self, record: Mapping[str, Any]) -> None:
-        """A pass has ended."""
-        self._log("iteration", **record)
+        """A pass has ended; of each class's mixture metrics.csv has it alone."""
         self._metrics.append({key: record[key] for key in record if key in self._columns})
-        self._listener.iteration(record)
+        if not self._has_classes:
+            self._log("iteration", **record)
+            self._listener.iteration(record)
+
+    def mixtures(self, record: Mapping[str, Any]) -> None:
+        """How far the mixtures of all classes have come."""
+        self._log("mixtures", **record)
+        self._listener.mixtures(record)
 
     def component(self, record: Mapping[str, Any]) -> None:
         """A component was re-seeded, dropped, or its variances were raised."""
         self._log("component", **record)
-        self._listener.component(record)
+        if not self._has_classes:
+            self._listener.component(record)
 
     def drift(self, record: Mapping[str, Any]) -> None:
         """An earlier model was compared with the rows: how far each component has moved."""

@@ -212,9 +212,10 @@ def few_rows_warning(
     if not few:
         return None
     each = listed((f"{names[i]} ({counts[i]:,})" for i in few), 12)
+    has_folds = any(part.held_out is not None for part in prepared.parts)
+    judge = "" if has_folds else ", or judge it by rows that were held out (classes.folds)"
     return (
         f"{len(few)} of {len(names)} classes have fewer than {ROWS_PER_PARAMETER} rows for each "
         f"of the {free:,} free parameters of their mixture: {each}. Lower model.n_components, "
-        "choose a covariance_type of fewer parameters, or judge it by rows that were held out "
-        "(classes.folds)"
+        f"choose a covariance_type of fewer parameters{judge}"
     )

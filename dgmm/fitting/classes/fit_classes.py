@@ -24,7 +24,8 @@ from dgmm.fitting.classes.class_preparation import (
 )
 from dgmm.fitting.classes.class_rows import ClassRows
 from dgmm.fitting.classes.class_settings import ClassSettings
-from dgmm.fitting.classes.part_listener import PartListener
+from dgmm.fitting.classes.mixtures_listener import PassListener, StartsListener, part_of
+from dgmm.fitting.classes.part_words import together, which
 from dgmm.fitting.classes.shrinkage import (
     chosen_shrinkage,
     is_due,
@@ -85,7 +86,9 @@ class FittedClasses:
     candidates
         Where EM led, folds included.
     warnings
-        What a user should know.
+        What a user was told before EM.
+    ends
+        How mixtures ended that did not converge, those of folds too, in words.
     n_passes
         Passes of EM over all rows.
     shrinkage
@@ -98,6 +101,7 @@ class FittedClasses:
     prepared: PreparedClasses
     candidates: tuple[FitCandidate, ...]
     warnings: tuple[str, ...]
+    ends: tuple[str, ...]
     n_passes: int
     shrinkage: Shrinkage | None = None
 
@@ -152,29 +156,22 @@ def fit_classes(
             own = prepared
             shrinkage = progress.once("shrinkage", lambda: chosen_shrinkage(own, settings, here))
         prepared = with_shrinkage(prepared, shrinkage.share, settings.reg_covar)
-    few = few_rows_warning(prepared, settings, shown)
-    shrunk = None if shrinkage is None else shrinkage.describe("classes have")
-    warnings = [*prepared.labelled.warnings, *(text for text in (few, shrunk) if text)]
+    warnings = _warnings(prepared, settings, shown, shrinkage)
     for text in warnings:
         listener.warning(text)
-    listener.stage("initialisation", f"{settings.method} for each of {len(names)} classes")
+    folds = f" and {dataset.n_folds} folds" if dataset.n_folds else ""
+    many = f"{len(names)} classes{folds}: {len(prepared.parts):,} mixtures"
+    listener.stage("initialisation", f"{settings.method} for {many}")
     begun = _begun(dataset, executor, settings, prepared, shown, listener, progress)
-    several = f" and {dataset.n_folds} folds" if dataset.n_folds else ""
-    listener.stage("em", f"{len(names)} classes{several} in the same passes")
-    whole = _accounting(prepared)
-    starts = tuple(c for one in begun.values() for c in one.candidates)
-    going = Iterations(dataset, executor, whole, listener, progress, starts)
-    problems = {part: _of_own_rows(part, one) for part, one in begun.items()}
-    going.run({c.id: problems[_part(c)] for c in going.candidates})
-    found = _Found(dataset, begun, going.candidates, tuple(names), shown)
+    listener.stage("em", f"{many} in the same passes")
+    going = _fitted(dataset, executor, prepared, begun, shown, listener, progress)
+    found = _Found(dataset, begun, _by_part(going.candidates), tuple(names), shown)
     fitted = [found.best(Part(label)) for label in range(len(names))]
-    folds = tuple(found.classifier(priors, fold) for fold in range(dataset.n_folds))
-    for one, name in zip(fitted, shown, strict=True):
-        if not one.outcome.has_converged:
-            warnings.append(f"class {name}: {one.outcome.name}: {_remedy(one.outcome)}")
+    of_folds = tuple(found.classifier(priors, fold) for fold in range(dataset.n_folds))
     return FittedClasses(
-        *(found.classifier(priors), folds, tuple(fitted), prepared, going.candidates),
-        warnings=tuple(warnings),
+        *(found.classifier(priors), of_folds, tuple(fitted), prepared, going.candidates),
+        warnings=warnings,
+        ends=tuple(found.ends()),
         n_passes=going.n_passes,
         shrinkage=shrinkage,
     )
@@ -183,8 +180,47 @@ def fit_classes(
 def _remedy(outcome: Outcome) -> str:
     """What to do about an end; another start parts no components that shrinkage made equal."""
     if outcome is Outcome.DEGENERATE_START:
-        return "its components are equal: lower model.n_components"
+        return "components are equal: lower model.n_components"
     return str(outcome.value)
+
+
+def _warnings(
+    prepared: PreparedClasses,
+    settings: FitSettings,
+    names: Sequence[str],
+    shrinkage: Shrinkage | None,
+) -> tuple[str, ...]:
+    """What is said of the data and of classes of few rows."""
+    few = few_rows_warning(prepared, settings, names)
+    shrunk = None if shrinkage is None else shrinkage.describe("classes have")
+    return (*prepared.labelled.warnings, *(text for text in (few, shrunk) if text))
+
+
+def _fitted(
+    dataset: ClassedDataset,
+    executor: Executor,
+    prepared: PreparedClasses,
+    begun: Mapping[Part, ModelStart],
+    names: Sequence[str],
+    listener: Listener,
+    progress: SavedProgress,
+) -> Iterations:
+    """EM of all mixtures, to its end."""
+    whole = _accounting(prepared)
+    starts = tuple(c for one in begun.values() for c in one.candidates)
+    heard = PassListener(listener, names, dataset.n_samples)
+    going = Iterations(dataset, executor, whole, heard, progress, starts, passed=heard.passed)
+    problems = {part: _of_own_rows(part, one) for part, one in begun.items()}
+    going.run({c.id: problems[part_of(c.id)] for c in going.candidates})
+    heard.end()
+    return going
+
+
+def _by_part(candidates: Sequence[FitCandidate]) -> dict[Part, list[FitCandidate]]:
+    found: dict[Part, list[FitCandidate]] = {}
+    for candidate in candidates:
+        found.setdefault(part_of(candidate.id), []).append(candidate)
+    return found
 
 
 def _accounting(prepared: PreparedClasses) -> PreparedFit:
@@ -195,10 +231,6 @@ def _accounting(prepared: PreparedClasses) -> PreparedFit:
 def _of_own_rows(part: Part, begun: ModelStart) -> EMProblem:
     """The problem of a mixture over all rows, of which it sees its own."""
     return replace(begun.prepared.problem, rows=ClassRows(part.label, part.held_out))
-
-
-def _part(candidate: FitCandidate) -> Part:
-    return Part(candidate.id.label or 0, candidate.id.fold)
 
 
 def _begun(
@@ -214,17 +246,18 @@ def _begun(
     found: dict[Part, ModelStart] = {}
 
     def begin(saved: StartsTogether) -> dict[str, Any]:
+        heard = StartsListener(listener, names, len(prepared.parts))
         with in_this_process(executor) as here:
             for part, own in prepared.parts.items():
-                name = f"class {names[part.label]}"
-                listening = PartListener(listener, name)
+                heard.begins(part)
                 state = PartProgress(saved, part.name)
-                starter = Starter(dataset, executor, here, listening, state)
+                starter = Starter(dataset, executor, here, heard, state)
                 identity = CandidateId(fold=part.held_out, label=part.label)
                 try:
                     found[part] = starter.start(own, settings, identity)
                 except ComponentError as error:
-                    raise ComponentError(f"{name}: {error}") from error
+                    raise ComponentError(f"{which([part], names)}: {error}") from error
+        heard.end()
         return saved.values
 
     values = progress.once("class-starts", lambda: begin(StartsTogether({})))
@@ -239,7 +272,7 @@ class _Found:
 
     dataset: ClassedDataset
     begun: Mapping[Part, ModelStart]
-    candidates: tuple[FitCandidate, ...]
+    candidates: Mapping[Part, Sequence[FitCandidate]]
     names: tuple[ClassName, ...]
     words: Sequence[str]
 
@@ -252,13 +285,18 @@ class _Found:
             If none is usable.
         """
         prepared = self.begun[part].prepared
-        own = tuple(c for c in self.candidates if _part(c) == part)
-        chosen = em.best(own, prepared.n_rows_ranked)
+        chosen = em.best(tuple(self.candidates[part]), prepared.n_rows_ranked)
         if chosen.outcome is not None and not chosen.outcome.is_usable:
             raise ComponentError(
-                f"class {self.words[part.label]}: {chosen.outcome.name}: {chosen.outcome.value}"
+                f"{which([part], self.words)}: {chosen.outcome.name}: {chosen.outcome.value}"
             )
         return FittedClass(prepared.summary.n_kept, chosen)
+
+    def ends(self) -> list[str]:
+        """How mixtures ended that did not converge: a line for each outcome."""
+        every = ((part, self.best(part).outcome) for part in self.begun)
+        said = [(p, f"{end.name}: {_remedy(end)}") for p, end in every if not end.has_converged]
+        return together(said, self.words)
 
     def classifier(self, priors: NDArray[np.float64], fold: int | None = None) -> Classifier:
         """The classifier of all rows, or of those outside a fold."""
