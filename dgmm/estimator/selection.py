@@ -30,6 +30,7 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.parameter_names import in_words_of_python
 from dgmm.python_warnings import WarningListener, warn
+from dgmm.reduction.executor import Executor
 
 #: A model: its number of components and its covariance type, as asked for.
 Key = tuple[int, str]
@@ -62,6 +63,9 @@ class Selection:
         Why other models could not be fitted, or not without one of the folds.
     stability : Stability or None
         Whether the components of the chosen model are found again in halves of the sample.
+    runner_up_stability : Stability or None
+        The same of the runner-up: where the two are near, the one whose components are found again
+        is the safer answer. None of one model.
     """
 
     mixture: GaussianMixture
@@ -74,6 +78,7 @@ class Selection:
     criteria: list[dict[str, Any]] = field(repr=False)
     failed: dict[str, str]
     stability: Stability | None = None
+    runner_up_stability: Stability | None = None
 
 
 @in_words_of_python
@@ -117,7 +122,8 @@ def select(
         Whether models begin at splits of smaller ones too, and are fitted again from one where the
         likelihood falls with the number of components.
     stability : bool
-        Whether the components of the chosen model are looked for in halves of the sample.
+        Whether the components of the chosen model, and of the runner-up, are looked for in halves
+        of the sample.
     sample_weight : array_like of shape (n,), optional
         Weights of the rows, as `GaussianMixture.fit` takes them.
     **parameters
@@ -167,19 +173,27 @@ def select(
             folds=seen,
         )
         dataset.check_unchanged()
-        halves = None
-        if stability:
-            with in_this_process(executor) as here:
-                fit = found.fit
-                rows, weights = fit.sample, fit.summary.sample_weights
-                kind = "importance" if fit.weights is None else fit.weights.kind
-                halves = stability_of(
-                    *(fit.model, rows, weights, found.chosen.settings, here), kind=kind
-                )
+        halves = _halves(found, executor) if stability else (None, None)
     return _selection(found, parameters, halves)
 
 
-def _selection(found: Sweep, parameters: dict[str, Any], halves: Stability | None) -> Selection:
+def _halves(found: Sweep, executor: Executor) -> tuple[Stability, Stability | None]:
+    """How stable the components of the chosen model are, and those of the runner-up."""
+    fit, second = found.fit, found.runner_up
+    rows, weights = fit.sample, fit.summary.sample_weights
+    kind = "importance" if fit.weights is None else fit.weights.kind
+    with in_this_process(executor) as here:
+
+        def of(model: MixtureModel, settings: FitSettings) -> Stability:
+            return stability_of(model, rows, weights, settings, here, kind=kind)
+
+        own = of(fit.model, found.chosen.settings)
+        return own, None if second is None else of(second.model, second.settings)
+
+
+def _selection(
+    found: Sweep, parameters: dict[str, Any], halves: tuple[Stability | None, Stability | None]
+) -> Selection:
     choice, second = found.choice, found.choice.runner_up
     mixture: Any = GaussianMixture.from_model(found.fit.model, **parameters)
     chosen = found.fit.chosen
@@ -196,7 +210,8 @@ def _selection(found: Sweep, parameters: dict[str, Any], halves: Stability | Non
         models={_key(one.settings): one.model for one in found.models},
         criteria=[_row(found, one) for one in found.models],
         failed=found.failed,
-        stability=halves,
+        stability=halves[0],
+        runner_up_stability=halves[1],
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dgmm.config import Job
+from dgmm.fitting.comparison.comparing import MOST_ROWS, N_HALVES
+from dgmm.fitting.comparison.method_names import WITH_NOISE, method_names
 from dgmm.fitting.initialisation import reads_all_rows
 from dgmm.fitting.initialisation.kmeans_parallel import N_READS
 from dgmm.job.earlier_run import n_passes_of_earlier
@@ -31,6 +33,24 @@ def models_text(job: Job, n_groups: int) -> tuple[str, ...]:
     return (
         f"{models}; a read feeds every model of a group",
         f"one by one they would take {alone:,} passes at most: {alone - together:,} reads saved",
+    )
+
+
+def comparison_text(job: Job) -> str:
+    """What `comparison` takes, in words; empty where the job does not ask for it."""
+    if not job.comparison:
+        return ""
+    types = job.model.covariance_type
+    asked = types if isinstance(types, list) else [types]
+    found = [method_names(family, noise=job.model.noise) for family in asked]
+    shared = [name for name in found[0] if all(name in names for names in found)]
+    sizes = {len(names) for names in found}
+    own = f" and the chosen family{WITH_NOISE * job.model.noise}" if {len(shared)} != sizes else ""
+    n_fits = max(sizes) * (1 + N_HALVES)
+    at_most = " at most" * (len(sizes) > 1)
+    return (
+        f"{', '.join(shared)}{own}: {n_fits} fits{at_most}, of each method 1 to {MOST_ROWS:,} rows "
+        f"of the sample at most and {N_HALVES} to halves of these; 1 more read of all rows"
     )
 
 

@@ -13,7 +13,6 @@ from dgmm.data.sources.transformed_rows import TransformedRows
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.execution.open_cluster import CLUSTERS
 from dgmm.execution.threads import available_cpus
-from dgmm.fitting.comparison.comparing import COST
 from dgmm.fitting.initialisation.kmeans_parallel import EXPECTED_CANDIDATES
 from dgmm.fitting.preparation import sample_rows
 from dgmm.fitting.prior_settings import WORDS
@@ -29,7 +28,7 @@ from dgmm.job.missing_plan import missing_values
 from dgmm.job.plan import Plan
 from dgmm.job.planned_classes import PlannedClasses
 from dgmm.job.planned_outputs import output_chunk_bytes, output_row_bytes
-from dgmm.job.planned_passes import models_text, reads, reads_of_start
+from dgmm.job.planned_passes import comparison_text, models_text, reads, reads_of_start
 from dgmm.job.preparing_plan import Preparation
 from dgmm.job.stages import open_data, rows_for_model
 from dgmm.mixture.covariance import family_named
@@ -164,7 +163,7 @@ def _plan(
         n_groups=n_groups,
         inference=_inference(job, model),
         monitor=monitor_text(job),
-        comparison=COST if job.comparison else "",
+        comparison=comparison_text(job),
         classes="" if classes is None else classes.text,
     )
 

@@ -73,10 +73,17 @@ def _finite(value: float, digits: int) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         if "." in mantissa:
             mantissa = mantissa.rstrip("0").rstrip(".")
-        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+        return f"{mantissa}×{power_of_ten(int(exponent))}"
     if size >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{value:,.{digits}g}"
+
+
+def power_of_ten(exponent: int) -> str:
+    """10ⁿ in letters: 10⁻⁵, 10², and 1 and 10 as they are."""
+    if exponent in {0, 1}:
+        return str(10**exponent)
+    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def percent(share: float) -> Shown:

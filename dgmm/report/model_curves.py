@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dgmm.report.charts.axes import Axes, Box
-from dgmm.report.charts.axis import Axis, integers
+from dgmm.report.charts.axis import Axis, integers, power_ticks
 from dgmm.report.charts.series import series
 from dgmm.report.charts.svg import Drawing
 from dgmm.report.formatting import number
@@ -114,7 +114,7 @@ def _distance_axis(curves: Curves, label: str, tolerance: float) -> tuple[Axis, 
     first = math.floor(math.log10(min(known, default=0.1)) + 1e-9)
     last = max(math.ceil(math.log10(max(known, default=1.0))), first + 1)
     zero, step = 10.0 ** (first - 1), -(-(last - first + 1) // _MOST_POWERS)
-    ticks = [(10.0**e, number(10.0**e, 3)) for e in range(first, last + 1, step)]
+    ticks = power_ticks(range(first, last + 1, step))
     return Axis(zero / 1.8, 10.0**last, label, "log", ticks=[(zero, "0"), *ticks]), zero
 
 

@@ -64,6 +64,9 @@ def test_models_criteria_and_choice_are_those_of_the_job(tmp_path: Path, criteri
         ]
     assert found.stability is not None
     assert found.stability.means.tolist() == told["stability"]["jaccard"]
+    second = found.runner_up_stability
+    assert second is not None
+    assert second.jaccard.tolist() == told["stability"]["runner_up"]["by_split"]
     labels = found.mixture.predict(X)
     np.testing.assert_array_equal(labels, found.models[found.chosen].predict(X))
     assert found.mixture.n_components == found.chosen[0]
@@ -78,6 +81,7 @@ def test_one_number_one_family_and_weights_will_do() -> None:
     assert found.chosen == (3, "full")
     assert found.runner_up is None
     assert found.stability is None
+    assert found.runner_up_stability is None
     assert np.abs(found.mixture.means_).max() < 100.0
 
 

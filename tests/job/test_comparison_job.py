@@ -18,6 +18,7 @@ from dgmm.fitting.comparison import comparing
 from dgmm.fitting.selection.folds import Folds
 from dgmm.job import run_job
 from dgmm.job.plan_table import plan_table
+from dgmm.job.planned_passes import comparison_text
 from dgmm.job.planning import plan_job
 from dgmm.mixture.covariance import family_named
 from dgmm.mixture.criteria import n_parameters
@@ -121,9 +122,39 @@ def test_results_are_those_of_the_job_without_it_and_the_plan_says_what_it_takes
     text = plan_table(plan_job(asked))
     compared = plan_table(plan_job(asked.model_copy(update={"comparison": True})))
     assert "comparing" not in text
-    assert "comparing 4 families and k-means, fitted to 20,000 rows of the sample at mo" in compared
+    assert (
+        "comparing full, tied, diag, spherical, k-means: 15 fits, of each method 1 to" in compared
+    )
     assert "203 passes at most" in compared
     assert "202 passes at most" in text
+
+
+@pytest.mark.parametrize(
+    ("family", "noise", "expected"),
+    [
+        ("full", False, "full, tied, diag, spherical, k-means: 15 fits,"),
+        ("tied_diag", False, "full, tied, diag, spherical, tied_diag, k-means: 18 fits,"),
+        ("diag", True, "full, tied, diag, spherical, diag with noise, k-means: 18 fits,"),
+        (["full", "diag"], False, "full, tied, diag, spherical, k-means: 15 fits,"),
+        (
+            ["full", "tied_diag"],
+            False,
+            "full, tied, diag, spherical, k-means and the chosen family: 18 fits at most,",
+        ),
+        (
+            ["full", "diag"],
+            True,
+            "full, tied, diag, spherical, k-means and the chosen family with noise: 18 fits,",
+        ),
+    ],
+)
+def test_the_plan_counts_the_fits_of_the_job(
+    tmp_path: Path, family: str | list[str], noise: bool, expected: str
+) -> None:
+    model = {"n_components": 3, "covariance_type": family, "noise": noise}
+    asked = job(tmp_path / "rows.zarr", tmp_path / "run", model=model, comparison=True)
+    assert comparison_text(asked).startswith(expected)
+    assert comparison_text(asked.model_copy(update={"comparison": False})) == ""
 
 
 def test_one_component_is_compared_with_nothing(folder: Path, tmp_path: Path) -> None:

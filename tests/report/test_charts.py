@@ -31,6 +31,24 @@ def test_ticks_are_round_values_that_differ(low: float, high: float, shown: list
     assert [text for _, text in Axis(low, high).shown] == shown
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (2e-3, 2e3, ["0.01", "0.1", "1", "10", "100", "1,000"]),
+        (2e-8, 2.0, ["10⁻⁷", "10⁻⁵", "10⁻³", "10⁻¹"]),
+        (0.5e-5, 2e-3, ["10⁻⁵", "10⁻⁴", "10⁻³"]),
+        (0.5, 2e5, ["1", "10", "10²", "10³", "10⁴", "10⁵"]),
+        (0.3, 4.0, ["0.5", "1", "2"]),
+        (20.0, 300.0, ["20", "50", "100", "200"]),
+        (6.1, 7.9, ["6.5", "7", "7.5"]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_written_alike_and_are_more_than_one(
+    low: float, high: float, shown: list[str]
+) -> None:
+    assert [text for _, text in Axis(low, high, scale="log").shown] == shown
+
+
 def test_a_logarithmic_axis_has_powers_of_ten_and_a_root_axis_square_roots() -> None:
     assert [text for _, text in Axis(0.02, 200.0, scale="log").shown] == ["0.1", "1", "10", "100"]
     np.testing.assert_allclose(Axis(0.01, 100.0, scale="log").places([0.01, 1.0, 100.0]),

@@ -20,6 +20,7 @@ from dgmm.events import SilentListener
 from dgmm.execution.threads import in_this_process
 from dgmm.fitting.comparison.centres import Centres, k_means
 from dgmm.fitting.comparison.label_agreement import contingency, moved_share
+from dgmm.fitting.comparison.method_names import K_MEANS, WITH_NOISE, method_names
 from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.fit import fit
 from dgmm.fitting.selection.folds import Folds
@@ -37,21 +38,10 @@ from dgmm.scoring.row_scores import score_block
 
 Array = NDArray[np.float64]
 
-#: The families that every user asks about; the job's own is added where it is another, and where
-#: it has noise.
-FAMILIES = ("full", "tied", "diag", "spherical")
-K_MEANS = "k-means"
-#: What the name of the job's own family ends in where it is fitted with noise.
-WITH_NOISE = " with noise"
 #: Rows that methods are fitted to, and those of the sample that halves are compared on, at most.
 MOST_ROWS = 20_000
 #: Parts of the rows, of which one is held out, and the halves of the others.
 N_FOLDS, N_HALVES = 5, 2
-#: What it takes, in words.
-COST = (
-    f"{len(FAMILIES)} families and k-means, fitted to {MOST_ROWS:,} rows of the sample at most and "
-    "to two halves of these; 1 more read of all rows"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,11 +175,10 @@ def _fitted(
     sample: _Sample, settings: FitSettings, executor: Executor
 ) -> tuple[list[Method], dict[str, str]]:
     """Every method that can be fitted, and why the others cannot; mixtures first."""
-    own = settings.covariance_type
-    families = dict.fromkeys((*FAMILIES, own, *[own + WITH_NOISE] * settings.noise))
+    names = method_names(settings.covariance_type, noise=settings.noise)
     methods, failed = list[Method](), dict[str, str]()
     with in_this_process(executor) as here:
-        for name in (*families, K_MEANS):
+        for name in names:
             try:
                 methods.append(_method(name, sample, settings, here))
             except DgmmError as error:

@@ -10,11 +10,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.report.formatting import number
+from dgmm.report.formatting import number, power_of_ten
 
 Tick = tuple[float, str]
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 _MOST_DIGITS = 14
+#: Powers of ten on an axis that are too few to read values by.
+_FEW_POWERS = 2
+#: Zeros that a power of ten is written out with at most.
+_LONG_POWER = 3
 #: Of the largest value; within a shorter range values differ by their rounding.
 _LEAST_RANGE = 1e-12
 
@@ -87,8 +91,18 @@ class Axis:
 
     def _powers(self) -> list[Tick]:
         first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
+        if last - first + 1 < _FEW_POWERS:
+            return self._parts_of_powers(first - 1, last)
         step = max(1, -(-(last - first + 1) // max(self.count + 1, 2)))
-        return [(10.0**e, number(10.0**e, 3)) for e in range(first, last + 1, step)]
+        return power_ticks(range(first, last + 1, step))
+
+    def _parts_of_powers(self, first: int, last: int) -> list[Tick]:
+        """1, 2 and 5 times powers of ten; of a range that has none of them round values."""
+        values = [part * 10.0**e for e in range(first, last + 1) for part in _STEPS[:3]]
+        inside = [value for value in values if self.low <= value <= self.high]
+        if len(inside) < _FEW_POWERS:
+            return self._round_values()
+        return [(value, number(value, 3)) for value in inside]
 
     def _round_values(self) -> list[Tick]:
         low, high = sorted((self.low, self.high))
@@ -99,6 +113,12 @@ class Axis:
         values = [step * i for i in range(first, min(last, first + 4 * self.count) + 1)]
         digits = _digits(max(abs(low), abs(high)), step)
         return [(value, number(float(f"{value:.15g}"), digits)) for value in values]
+
+
+def power_ticks(exponents: Sequence[int]) -> list[Tick]:
+    """Ticks at powers of ten, written alike: 0.01, 1, 100, or 10⁻⁵, 1, 10⁵ if one is long."""
+    is_long = any(e < -_LONG_POWER or e > _LONG_POWER for e in exponents)
+    return [(10.0**e, power_of_ten(e) if is_long else number(10.0**e, 3)) for e in exponents]
 
 
 def integers(low: float, high: float, count: int = 6) -> list[Tick]:

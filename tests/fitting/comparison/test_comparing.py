@@ -18,7 +18,8 @@ from dgmm.errors import ComponentError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.comparison import comparing
 from dgmm.fitting.comparison.centres import Centres, k_means
-from dgmm.fitting.comparison.comparing import FAMILIES, Comparison, compare
+from dgmm.fitting.comparison.comparing import Comparison, compare
+from dgmm.fitting.comparison.method_names import FAMILIES
 from dgmm.fitting.comparison.sums import ComparisonSums
 from dgmm.fitting.fit import fit
 from dgmm.fitting.selection.folds import Folds
@@ -125,12 +126,23 @@ def test_a_method_that_cannot_be_fitted_is_named_and_the_others_are_compared(
     assert found.failed == {"tied": "every start fails"}
 
 
-def test_a_job_with_noise_has_its_own_model_beside_the_families() -> None:
+def test_a_job_with_noise_has_its_own_model_beside_the_families(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     X = rows(4000)
     X[::20] = np.random.default_rng(1).uniform(-40.0, 60.0, (200, 3))
+    fitted: list[str] = []
+
+    def counted(name: str, *rest: Any) -> Any:
+        fitted.append(name)
+        return one(name, *rest)
+
+    one = comparing._one
+    monkeypatch.setattr(comparing, "_one", counted)
     found = compared(X, settings=replace(SETTINGS, noise=True, covariance_type="diag"))
     names = [method.name for method in found.methods]
     assert names == [*FAMILIES, "diag with noise", "k-means"]
+    assert len(fitted) == 3 * len(names) == 18  # as the plan has it
     place = names.index("diag with noise")
     noisy, plain = (found.methods[i].fitted for i in (place, names.index("diag")))
     assert isinstance(noisy, MixtureModel)
