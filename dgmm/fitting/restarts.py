@@ -16,6 +16,7 @@ from dgmm.fitting.initialisation import (
     INITIALISERS,
     METRICS,
     AllRows,
+    StartCompute,
     StartRequest,
     distance_scale,
     start,
@@ -165,6 +166,7 @@ def starts_on_sample(
             scale=scales.get(key.metric),
             weights=weights,
             observed=observed,
+            compute=compute,
         )
         if adjust is not None:
             begun = adjust(begun, prepared.standardisation)
@@ -172,6 +174,7 @@ def starts_on_sample(
 
     is_light = not INITIALISERS.named(settings.method).one_per_metric
     several = is_share and is_light
+    compute = StartCompute(prepared.backend, None if several else here)
     return _sorted_out(_attempts(draw, _keys(settings, n_wanted), here, side_by_side=several))
 
 

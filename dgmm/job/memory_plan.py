@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
+from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -241,6 +242,13 @@ def _subtrees(work: Work) -> int:
     return math.ceil(math.log2(work.grid.n_blocks + 1)) + 2 * work.n_tasks + 4
 
 
+def _starts_term(work: Work) -> Term:
+    """Distances a tile at a time, and those of the rows that the next seed is one of, twice."""
+    each = 2 * (n_trials(work.n_components) + _GROUP)
+    n_bytes = 64 * MIB + work.sample_rows * 8 * (4 + each)
+    return Term("starts", n_bytes, f"distances of a tile; {each} for each row of the sample")
+
+
 def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
     d, k = work.grid.n_features, work.n_components
     sample = work.sample_rows * d * (2 * work.itemsize + 4 * 8)
@@ -248,7 +256,7 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
     numbers = math.prod(work.family.covariance_shape(k, d))
     terms = [
         Term("sample", sample, f"{work.sample_rows:,} rows x {d} features, four copies"),
-        Term("starts", 64 * MIB + work.sample_rows * 8 * 4, "distances, a tile at a time"),
+        _starts_term(work),
         Term(
             "statistics of a pass",
             tree * work.shared_bytes,

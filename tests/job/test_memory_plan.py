@@ -115,7 +115,7 @@ def test_the_driver_holds_the_sample_the_starts_a_tree_and_an_m_step(family: str
     held = found.grid.n_blocks.bit_length() + 46 + 4
     assert of_driver(found) == {
         "sample": 104_729 * 7 * 5 * 2 + 104_729 * 7 * 32,
-        "starts": 67_108_864 + 104_729 * 32,
+        "starts": 67_108_864 + 104_729 * 8 * (4 + 2 * (4 + 16)),  # a seed of 11 is the best of 4
         "statistics of a pass": held * STATISTICS[family] * 3,
         "M-step": (336 + 80) * numbers + 7 * 11 * (96 + 128) + 128 * 49,
         "candidates of k-means||": 503 * 7 * 8 * 3 * 3 + 503 * 256 * 8 + 1_048_576,

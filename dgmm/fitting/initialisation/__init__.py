@@ -47,6 +47,7 @@ from dgmm.fitting.initialisation.metrics import METRICS, distance_scale
 from dgmm.fitting.initialisation.random_from_data import random_from_data
 from dgmm.fitting.initialisation.random_responsibilities import random_responsibilities
 from dgmm.fitting.initialisation.sample_rows import clipped
+from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.user_start import at_labels
 from dgmm.fitting.initialisation.user_start import given as given_parameters
@@ -75,6 +76,7 @@ __all__ = [
     "METRICS",
     "AllRows",
     "Initialiser",
+    "StartCompute",
     "StartRequest",
     "distance_scale",
     "parameters_from_labels",
@@ -102,6 +104,7 @@ def start(
     scale: Array | None = None,
     weights: Array | None = None,
     observed: Array | None = None,
+    compute: StartCompute | None = None,
 ) -> Parameters:
     """Parameters to begin EM with; equal arguments give equal bits.
 
@@ -127,6 +130,8 @@ def start(
         What each row of the sample stands for; the same of all by default.
     observed : (m, d), optional
         The same rows with NaN where a value is missing, if any is; `sample` has expected ones.
+    compute
+        What computes distances where they are many; NumPy by default.
 
     Raises
     ------
@@ -140,7 +145,8 @@ def start(
     if not initialiser.is_given:
         sample = _checked(sample, n_components)
     request = StartRequest(
-        sample, family, n_components, regularisation, rng, given, scale, weights, observed
+        *(sample, family, n_components, regularisation, rng, given, scale, weights, observed),
+        StartCompute() if compute is None else compute,
     )
     return initialiser.draw(request)
 

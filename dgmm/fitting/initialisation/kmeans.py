@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
-from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels
+from dgmm.fitting.initialisation.kmeans_plus_plus import seeded
+from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows, Labels
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.mixture.covariance.family import Array
@@ -23,7 +23,7 @@ MOVED_SHARE = 1e-3
 FEW_ROWS_PER_CLUSTER = 200
 
 
-def lloyd(rows: CentredRows, points: Array, weights: Array | None = None) -> Labels:
+def lloyd(rows: DistanceRows, points: Array, weights: Array | None = None) -> Labels:
     """Labels (m,) of Lloyd's iterations from points (k, d) about the centre of the rows.
 
     A cluster that runs empty moves to the row farthest from its own point. A row of weight w > 0
@@ -40,7 +40,7 @@ def lloyd(rows: CentredRows, points: Array, weights: Array | None = None) -> Lab
     return labels
 
 
-def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> bool:
+def _revive(rows: DistanceRows, points: Array, labels: Labels, empty: Labels) -> bool:
     """Move points of empty clusters to the farthest rows, in place; False where none was moved.
 
     Rows at distance 0 are left alone: there are fewer distinct rows than clusters.
@@ -57,13 +57,16 @@ def _revive(rows: CentredRows, points: Array, labels: Labels, empty: Labels) -> 
 def kmeans(request: StartRequest) -> Parameters:
     """Clusters of k-means as components; many rows begin where a share of them has converged."""
     rows, k = request.distance_rows(), request.n_components
+    compute = request.compute_for(rows)
     few, weights = _share(rows, k, request.rng, request.weights)
-    points = few.take(seeds(few, k, request.rng, weights))
+    own, chosen = seeded(request, few, weights, compute)
+    points = few.take(chosen)
     if few.n_rows < rows.n_rows:
-        labels = lloyd(few, points, weights)
+        labels = lloyd(own, points, weights)
         counts = np.bincount(labels, minlength=k)
-        points = few.means(labels, counts, otherwise=points, weights=weights)
-    return request.from_labels(lloyd(rows, points, request.weights))
+        points = own.means(labels, counts, otherwise=points, weights=weights)
+        own = compute.over(rows, is_single=own.is_single)
+    return request.from_labels(lloyd(own, points, request.weights))
 
 
 def _share(

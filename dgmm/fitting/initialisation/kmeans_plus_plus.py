@@ -9,54 +9,77 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels
+from dgmm.fitting.initialisation.sample_rows import (
+    Array,
+    CentredRows,
+    DistanceRows,
+    Labels,
+    Seeding,
+    drawn,
+)
+from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
-from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.parameters import Parameters
 
 
 def seeds(
-    rows: CentredRows, k: int, rng: np.random.Generator, weights: Array | None = None
+    rows: DistanceRows, k: int, rng: np.random.Generator, weights: Array | None = None
 ) -> Labels:
     """Indices of k seeds, all different; a row of weight w stands for w equal rows."""
-    n_trials = 2 + int(np.log(k))
+    return grown(rows.seeding(n_trials(k), weights), k, rng, weights)
+
+
+def n_trials(k: int) -> int:
+    """Rows that a seed is the best of."""
+    return 2 + int(np.log(k))
+
+
+def grown(
+    seeding: Seeding, k: int, rng: np.random.Generator, weights: Array | None = None
+) -> Labels:
+    """The k seeds that a seeding without any grows to; `weights` draw the first."""
     chosen = np.empty(k, dtype=np.intp)
-    chosen[:1] = (
-        rng.integers(rows.n_rows) if weights is None else _draw(weights, chosen[:0], 1, rng)
-    )
-    closest = _weighted(rows.squared_distances(rows.take(chosen[:1])), weights)[0]
-    for i in range(1, k):
-        trials = _draw(closest, chosen[:i], n_trials, rng)
-        distances = _weighted(rows.squared_distances(rows.take(trials)), weights)
-        np.minimum(distances, closest, out=distances)
-        best = int(distances.sum(axis=1).argmin())
-        chosen[i] = trials[best]
-        closest = distances[best].copy()
-        closest[chosen[: i + 1]] = 0.0
+    first = rng.integers(seeding.n_rows) if weights is None else drawn(weights, 1, rng)[0]
+    for i in range(k):
+        trials = np.array([first]) if i == 0 else seeding.draw(n_trials(k), rng)
+        if len(trials) == 0:
+            trials = _anyone(seeding.n_rows, chosen[:i], rng)
+        chosen[i] = trials[seeding.add(trials)]
     return chosen
 
 
-def _weighted(distances: Array, weights: Array | None) -> Array:
-    if weights is not None:
-        distances *= weights
-    return distances
+def _anyone(n_rows: int, taken: Labels, rng: np.random.Generator) -> Labels:
+    """Any row that is none of the taken ones."""
+    left: Labels = np.setdiff1d(np.arange(n_rows), taken, assume_unique=True)
+    found: Labels = left[rng.integers(len(left), size=1)]
+    return found
 
 
-def _draw(weights: Array, taken: Labels, n_trials: int, rng: np.random.Generator) -> Labels:
-    """Rows drawn in proportion to weights; any row not yet taken where all weights are 0."""
-    cumulative = weights.cumsum()
-    total = cumulative[-1]
-    if total > 0:
-        # `right` steps over rows of weight 0, and a draw is always below the total.
-        drawn: Labels = cumulative.searchsorted(rng.random(n_trials) * total, side="right")
-        return drawn.clip(max=np.flatnonzero(weights)[-1])
-    left: Labels = np.setdiff1d(np.arange(len(weights)), taken, assume_unique=True)
-    anyone: Labels = left[rng.integers(len(left), size=1)]
-    return anyone
+def seeded(
+    request: StartRequest, rows: CentredRows, weights: Array | None, compute: StartCompute
+) -> tuple[DistanceRows, Labels]:
+    """Seeds, and the rows as they were found with: in float32 where that tells distances apart."""
+    state = request.rng.bit_generator.state
+    found = _grown_over(compute.over(rows, is_single=True), request, weights)
+    if found is None:
+        request.rng.bit_generator.state = state
+        found = _grown_over(compute.over(rows, is_single=False), request, weights)
+    if found is None:
+        raise ValueError("float64 is precise by definition")
+    return found
+
+
+def _grown_over(
+    rows: DistanceRows, request: StartRequest, weights: Array | None
+) -> tuple[DistanceRows, Labels] | None:
+    """Seeds among the rows; None where rounding decides between them."""
+    seeding = rows.seeding(n_trials(request.n_components), weights)
+    chosen = grown(seeding, request.n_components, request.rng, weights)
+    return (rows, chosen) if seeding.is_precise else None
 
 
 def kmeans_plus_plus(request: StartRequest) -> Parameters:
     """Seeds, and every row given to its nearest."""
     rows = request.distance_rows()
-    chosen = seeds(rows, request.n_components, request.rng, request.weights)
-    return request.from_labels(rows.nearest(rows.take(chosen)))
+    found, chosen = seeded(request, rows, request.weights, request.compute_for(rows))
+    return request.from_labels(found.nearest(found.take(chosen)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,11 @@ class CentredRows:
     squares: Array
     centre: Array
 
+    @property
+    def is_single(self) -> bool:
+        """Distances are of float64."""
+        return False
+
     @classmethod
     def of(cls, sample: Array) -> Self:
         """Copy a sample (m, d)."""
@@ -92,6 +97,11 @@ class CentredRows:
     def take(self, rows: Labels) -> Array:
         """Some rows as points about the centre, (len(rows), d)."""
         return np.ascontiguousarray(self.values[:, rows].T)
+
+    def seeding(self, n_trials: int, weights: Array | None = None) -> Seeding:
+        """No seed yet; each later one is the best of so many."""
+        del n_trials
+        return PlainSeeding(self, weights)
 
     def nearest(self, points: Array) -> Labels:
         """Index of the nearest of points (k, d), given about the centre, for every row, (m,).
@@ -142,3 +152,95 @@ class CentredRows:
         sums = np.stack([np.bincount(labels, row, minlength=k) for row in values], axis=1)
         means = sums / np.where(has_rows, sizes, 1.0)[:, None]
         return np.where(has_rows[:, None], means, otherwise)
+
+
+class Seeding(Protocol):
+    """Seeds so far, by what each row is worth: w·‖x − c‖² to the nearest of them."""
+
+    @property
+    def n_rows(self) -> int:
+        """m."""
+
+    @property
+    def is_precise(self) -> bool:
+        """Whether rounding is small beside the distances that are left."""
+
+    def add(self, trials: Labels) -> int:
+        """Add the one of some rows that lowers the sum most; which of them that is."""
+
+    def draw(self, n_trials: int, rng: np.random.Generator) -> Labels:
+        """Rows in proportion to what they are worth; none where all rows are seeds."""
+
+
+class DistanceRows(Protocol):
+    """What k-means asks of rows."""
+
+    @property
+    def n_rows(self) -> int:
+        """m."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether distances are of float32."""
+
+    def take(self, rows: Labels) -> Array:
+        """Some rows as points about the centre, (len(rows), d)."""
+
+    def seeding(self, n_trials: int, weights: Array | None = None) -> Seeding:
+        """No seed yet; each later one is the best of so many."""
+
+    def nearest(self, points: Array) -> Labels:
+        """Index of the nearest of points (k, d) for every row, (m,), the lowest of equal ones."""
+
+    def deviations(self, points: Array, labels: Labels) -> Array:
+        """‖x − c‖² from each row to its own point, (m,), by differences."""
+
+    def means(
+        self, labels: Labels, counts: Labels, otherwise: Array, weights: Array | None = None
+    ) -> Array:
+        """Mean of each label's rows about the centre, (k, d); `otherwise` where it has none."""
+
+
+class PlainSeeding:
+    """Seeds by NumPy's products."""
+
+    is_precise = True
+
+    def __init__(self, rows: CentredRows, weights: Array | None) -> None:
+        self._rows, self._weights = rows, weights
+        self._closest = np.full(rows.n_rows, np.inf)
+
+    @property
+    def n_rows(self) -> int:
+        """m."""
+        return self._rows.n_rows
+
+    def add(self, trials: Labels) -> int:
+        """Take all distances of the trials at once."""
+        distances = self._rows.squared_distances(self._rows.take(trials))
+        if self._weights is not None:
+            distances *= self._weights
+        np.minimum(distances, self._closest, out=distances)
+        best = int(distances.sum(axis=1).argmin())
+        self._closest = distances[best].copy()
+        self._closest[trials[best]] = 0.0
+        return best
+
+    def draw(self, n_trials: int, rng: np.random.Generator) -> Labels:
+        """By the cumulative sum."""
+        return drawn(self._closest, n_trials, rng)
+
+
+def drawn(worth: Array, n_trials: int, rng: np.random.Generator) -> Labels:
+    """Rows in proportion to what they are worth; none where that is 0 of all."""
+    if not worth.sum() > 0:
+        return np.empty(0, dtype=np.intp)
+    return at_shares(worth, rng.random(n_trials))
+
+
+def at_shares(worth: Array, shares: Array) -> Labels:
+    """The rows at shares, from 0 to 1, of the cumulative sum of what rows are worth."""
+    cumulative = worth.cumsum()
+    # `right` steps over rows worth 0.
+    found: Labels = cumulative.searchsorted(shares * cumulative[-1], side="right")
+    return found.clip(max=np.flatnonzero(worth)[-1])

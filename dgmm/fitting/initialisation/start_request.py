@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
 from dgmm.fitting.initialisation.lifted_labels import lifted
 from dgmm.fitting.initialisation.observed_variances import ObservedMoments
 from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, clipped
+from dgmm.fitting.initialisation.start_compute import WORTH_COMPILING, StartCompute
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters
 
@@ -40,6 +41,8 @@ class StartRequest:
         What each row of the sample stands for; None where that is the same of all.
     observed : (m, d), optional
         The same rows with NaN where a value is missing, if any is; `sample` has expected ones.
+    compute
+        What computes distances, where they are many.
     """
 
     sample: Array
@@ -51,6 +54,7 @@ class StartRequest:
     scale: Array | None = None
     weights: Array | None = None
     observed: Array | None = None
+    compute: StartCompute = field(default_factory=StartCompute)
 
     def in_metric(self, rows: Array) -> Array:
         """Standardised rows (·, d) in the units that distances are taken in."""
@@ -59,6 +63,11 @@ class StartRequest:
     def distance_rows(self) -> CentredRows:
         """The sample, laid out for distances."""
         return CentredRows.of(self.in_metric(self.sample))
+
+    def compute_for(self, rows: CentredRows) -> StartCompute:
+        """What computes the distances of k points to those rows."""
+        numbers = rows.n_rows * rows.n_features * self.n_components
+        return self.compute if numbers >= WORTH_COMPILING else StartCompute()
 
     def from_labels(self, labels: Labels) -> Parameters:
         """Parameters of hard labels on all rows of the sample.

@@ -1,0 +1,210 @@
+"""Squared distances of rows to few points, and the nearest of many, compiled.
+
+Rows lie in panels as the products of `fused_products` read them: (n_panels, d, `panel_rows`), each
+panel one stretch of memory. Nothing of the size rows × points is ever written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.simd_intrinsics import lanes_of, multiplication, registers_hold_many
+
+Numbers = NDArray[Any]
+
+#: Vectors of a panel: so many rows of float64 are 24, of float32 48.
+PANEL_VECTORS = 3
+#: Rows whose distances are summed before others: a multiple of both.
+TILE_ROWS = 960
+#: Points multiplied at a time; numbers of points are multiples of it.
+POINTS = 8
+
+_STEP = PANEL_VECTORS if registers_hold_many() else 1
+_multiply = multiplication(POINTS if registers_hold_many() else POINTS // 2, _STEP)
+_HALVES = 1 if registers_hold_many() else 2
+
+
+def panel_rows(itemsize: int) -> int:
+    """Rows of a panel, for numbers of so many bytes."""
+    return PANEL_VECTORS * lanes_of(itemsize)
+
+
+def in_whole_groups(n: int) -> int:
+    """The number of points, in whole groups of those that are multiplied together."""
+    return -(-n // POINTS) * POINTS
+
+
+def closer_buffers(n_points: int, dtype: np.dtype[Any]) -> tuple[Numbers, Numbers]:
+    """What `closer` works with."""
+    b = panel_rows(dtype.itemsize)
+    return np.empty((POINTS, b), dtype), np.empty((n_points, b), dtype)
+
+
+def nearest_buffers(dtype: np.dtype[Any]) -> tuple[Numbers, Numbers]:
+    """What `nearest` works with."""
+    b = panel_rows(dtype.itemsize)
+    return np.empty((POINTS, b), dtype), np.empty(b, dtype)
+
+
+@compiled
+def _product(one: Any, A: Any, row: int, panel: Any, C: Any) -> None:
+    """Add the products of eight points, from `row` on, with a panel to C (8, b)."""
+    n, b = panel.shape
+    size = panel.itemsize
+    half = POINTS // _HALVES
+    for h in range(_HALVES):
+        a = A.ctypes.data + (row + h * half) * n * size
+        for offset in range(0, b * size, 64 * _STEP):
+            c = C.ctypes.data + h * half * b * size + offset
+            _multiply(
+                one, a, n * size, panel.ctypes.data + offset, b * size, c, b * size, n, 0, 0, 0, 0
+            )
+
+
+@compiled
+def closer(
+    one: Any,
+    panels: Any,
+    squares: Any,
+    weights: Any,
+    closest: Any,
+    points: Any,
+    own: Any,
+    rounding: Any,
+    first: int,
+    stop: int,
+    buffers: Any,
+    out: Any,
+    sums: Any,
+) -> None:
+    """min(closest, w ‖x − c‖²) of the panels of tiles [first, stop), and its sums over each tile.
+
+    `points` (t, d) are −2 c, `own` (t,) ‖c‖²; what is below `rounding` of ‖x‖² + ‖c‖² is 0.
+    """
+    C, total = buffers
+    b = panels.shape[2]
+    per_tile = TILE_ROWS // b
+    for tile in range(first, stop):
+        for t in range(points.shape[0]):
+            for c in range(b):
+                total[t, c] = 0.0
+        for p in range(tile * per_tile, min((tile + 1) * per_tile, panels.shape[0])):
+            x, w = squares[p * b : (p + 1) * b], weights[p * b : (p + 1) * b]
+            before = closest[p * b : (p + 1) * b]
+            for row in range(0, points.shape[0], POINTS):
+                sizes = own[row : row + POINTS]
+                _add(x, sizes, C)
+                _product(one, points, row, panels[p], C)
+                _lower((x, sizes, rounding), w, before, C)
+                _keep(C, out[row : row + POINTS, p * b : (p + 1) * b], total[row : row + POINTS])
+        for t in range(points.shape[0]):
+            s = 0.0
+            for c in range(b):
+                s += total[t, c]
+            sums[tile, t] = s
+
+
+@compiled
+def _add(x: Any, own: Any, C: Any) -> None:
+    """‖x‖² + ‖c‖²."""
+    for t in range(C.shape[0]):
+        for c in range(x.size):
+            C[t, c] = x[c] + own[t]
+
+
+@compiled
+def _lower(size: Any, w: Any, before: Any, C: Any) -> None:
+    """Turn distances into the lower of what rows were worth before and are with a point.
+
+    Loops are short, and over views that begin at 0: else LLVM makes no vectors of them (18 against
+    6 ns a row for eight points).
+    """
+    x, own, rounding = size
+    for t in range(C.shape[0]):
+        of = own[t]
+        for c in range(x.size):
+            distance = C[t, c] * w[c]
+            C[t, c] = distance * 0 if C[t, c] <= rounding * (x[c] + of) else distance
+        for c in range(x.size):
+            C[t, c] = before[c] if before[c] < C[t, c] else C[t, c]  # noqa: FURB136 - min() minds NaN: no vectors
+
+
+@compiled
+def _keep(C: Any, out: Any, total: Any) -> None:
+    """Write what rows are worth, and add it to the total."""
+    for t in range(C.shape[0]):
+        for c in range(C.shape[1]):
+            total[t, c] += C[t, c]
+        for c in range(C.shape[1]):
+            out[t, c] = C[t, c]
+
+
+@compiled
+def draw(worth: Any, sums: Any, places: Any, rows: Any) -> None:
+    """Rows at places of the cumulative sum of what they are worth: tiles by their sums, then rows.
+
+    Those worth 0 are never drawn. A tile's sum may be rounded: in it a row is found by its share.
+    """
+    for i in range(places.size):
+        tile, before = 0, 0.0
+        for t in range(sums.size):
+            if sums[t] > 0.0:
+                if tile < t:
+                    before += sums[tile]
+                tile = t
+                if before + sums[t] > places[i]:
+                    break
+        own = worth[tile * TILE_ROWS : (tile + 1) * TILE_ROWS]
+        total = 0.0
+        for c in range(own.size):
+            total += own[c]
+        place, reached = (places[i] - before) / sums[tile] * total, 0.0
+        for c in range(own.size):
+            if own[c] > 0.0:
+                rows[i] = tile * TILE_ROWS + c
+                reached += own[c]
+                if reached > place:
+                    break
+
+
+@compiled
+def nearest(
+    one: Any, panels: Any, points: Any, half: Any, first: int, stop: int, buffers: Any, labels: Any
+) -> None:
+    """The nearest of points (k, d), `half` with ½ ‖c‖², for the rows of panels [first, stop)."""
+    C, best = buffers
+    b = panels.shape[2]
+    for p in range(first, stop):
+        found = labels[p * b : (p + 1) * b]
+        for c in range(b):
+            best[c] = -np.inf
+            found[c] = 0
+        for row in range(0, points.shape[0], POINTS):
+            for t in range(POINTS):
+                closeness = C[t]
+                for c in range(b):
+                    closeness[c] = -half[row + t]
+            _product(one, points, row, panels[p], C)
+            for t in range(POINTS):
+                closeness = C[t]
+                for c in range(b):
+                    is_nearer = closeness[c] > best[c]
+                    best[c] = closeness[c] if is_nearer else best[c]
+                    found[c] = row + t if is_nearer else found[c]
+
+
+@compiled
+def add_by_label(values: Any, labels: Any, weights: Any, first: int, stop: int, sums: Any) -> None:
+    """Add the values (d, m) of features [first, stop) to the sums (d, k) of their labels."""
+    for i in range(first, stop):
+        row, total = values[i], sums[i]
+        if weights.size:
+            for c in range(row.size):
+                total[labels[c]] += row[c] * weights[c]
+        else:
+            for c in range(row.size):
+                total[labels[c]] += row[c]
