@@ -37,8 +37,8 @@ _accept_versions = click.option(
 _accept_cost = click.option(
     "--accept-cost",
     is_flag=True,
-    help="Fit also where missing values make passes take more than 50 times as long, and more than "
-    "100 models.",
+    help="Fit also where missing values make passes take more than 50 times as long and more "
+    "than a second each, and more than 100 models.",
 )
 _rebuild_outputs = click.option(
     "--rebuild-outputs",

@@ -135,7 +135,7 @@ def fit(
     for text in prepared.warnings:
         listener.warning(text)
     if (cost := prepared.missing_cost) is not None:
-        (listener.warning if cost.is_warned_of else listener.note)(cost.describe())
+        (listener.warning if cost.is_high else listener.note)(cost.describe())
 
     shrinkage = None
     if is_due(prepared, settings):

@@ -22,9 +22,10 @@ from dgmm.mixture.marginal.patterns import fewest_rows
 from dgmm.reduction.blocks import BlockGrid
 from dgmm.run_record import Missing
 
-#: A job whose passes take longer by more than this has to accept it.
+#: A job whose passes take longer by more than this, and more seconds of one CPU than these, has to
+#: accept it.
 MOST_COST: Final = 50.0
-_FEW_ROWS = 20_000
+LONG_PASS_S: Final = 1.0
 #: Nanoseconds of a row: for each flop, for each component, and beside them.
 _FLOP, _COMPONENT, _ROW = 0.05, 8.0, 40.0
 #: The same of a row that lacks values: taking its values apart, for each feature and beside them.
@@ -53,12 +54,15 @@ class MissingCost:
         Rows that lack values, and rows that are fitted.
     factor : float
         Time of a pass over that of a pass over as many complete rows, estimated.
+    seconds : float
+        CPU time of a pass, estimated likewise.
     """
 
     n_patterns: int | None
     n_partial: int
     n_rows: int
     factor: float
+    seconds: float
 
     @classmethod
     def of(
@@ -87,10 +91,12 @@ class MissingCost:
         n_rows, n_partial = patterns.n_rows, patterns.n_partial
         d, n_blocks = grid.n_features, grid.n_blocks
         whole = _FLOP * 4 * k * family.width(d) + _COMPONENT * k + _ROW
-        share = n_partial / n_rows
+        share, complete_s = n_partial / n_rows, whole * n_rows / 1e9
         if family.masks_features:
             factor = 1.0 + share * (_MASKED - 1.0)
-            return cls(patterns.n_patterns, n_partial, n_rows, factor)
+            return cls(
+                patterns.n_patterns, n_partial, n_rows, factor, factor * whole * n_rows / 1e9
+            )
         partial = _FEATURE * d + _PARTIAL_ROW + _FLOP * 2 * family.scatter_width(d)
         lift = (_PATTERN + _LIFT * k * float(d) ** 3) * (1.0 if by_row is None else _COMPILED_LIFT)
         if by_row is None or not family.takes_rows:
@@ -100,12 +106,12 @@ class MissingCost:
             row = k * (_OF_ROW + _OF_PAIR * d * d + powers)
             lifts = _lifts_or_rows(patterns, n_partial, n_blocks, lift, row, by_row)
         factor = 1.0 + (share * partial + lifts / n_rows) / whole
-        return cls(patterns.n_patterns, n_partial, n_rows, factor)
+        return cls(patterns.n_patterns, n_partial, n_rows, factor, factor * complete_s)
 
     @property
-    def is_warned_of(self) -> bool:
-        """Whether it is above `MOST_COST`, and rows are too many for passes to be short anyway."""
-        return self.factor > MOST_COST and self.n_rows > _FEW_ROWS
+    def is_high(self) -> bool:
+        """Whether it is above `MOST_COST`, and passes are not short all the same."""
+        return self.factor > MOST_COST and self.seconds > LONG_PASS_S
 
     @property
     def counted(self) -> str:
@@ -120,9 +126,14 @@ class MissingCost:
         """In words, for people."""
         return (
             f"{self.n_partial:,} of {self.n_rows:,} rows lack some values, in {self.counted} "
-            f"patterns: a pass takes about {self.factor:.2g} times as long as one over complete "
-            "rows"
+            f"patterns: {describe_factor(self.factor)}"
         )
+
+
+def describe_factor(factor: float) -> str:
+    """How much longer a pass takes, in words."""
+    times = f"{factor:.2g}" if factor < 10 else f"{factor:,.0f}"
+    return f"a pass takes about {times} times as long as one over complete rows"
 
 
 class CostNotAcceptedError(JobFileError):
@@ -160,9 +171,10 @@ def require_accepted(cost: MissingCost, *, is_accepted: bool) -> None:
     Raises
     ------
     CostNotAcceptedError
-        If they take more than `MOST_COST` times as long as complete ones, unless that is accepted.
+        If they take more than `MOST_COST` times as long as complete ones, and longer than
+        `LONG_PASS_S`, unless that is accepted.
     """
-    if cost.factor <= MOST_COST or is_accepted:
+    if is_accepted or not cost.is_high:
         return
     remedies = (
         "run the job with --accept-cost",

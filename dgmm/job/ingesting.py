@@ -13,7 +13,6 @@ from dgmm.errors import JobFileError, OutputExistsError
 from dgmm.events import Listener
 from dgmm.execution.open_cluster import open_executor
 from dgmm.exit_codes import ExitCode
-from dgmm.fitting.missing_cost import MOST_COST
 from dgmm.ingest.prepare import PreparedTarget, counted_missing, is_prepared, opened, prepare
 from dgmm.job.accepted_cost import known_cost
 from dgmm.job.directory import RunDirectory
@@ -143,7 +142,7 @@ def _ingest(
         cost = known_cost(job, rows, work.executor)
     if cost is not None:
         directory.record["missing"] = cost.record()
-    if cost is not None and cost.factor > MOST_COST:
+    if cost is not None and cost.is_high:
         recording.warning(f"{cost.describe()}: dgmm run will ask for --accept-cost")
     message = f"{dataset.n_samples:,} rows are prepared{_missing(rows)}"
     return directory.pause(f"{message}; dgmm {job.command} goes on")

@@ -98,6 +98,7 @@ def test_patterns_of_many_rows_cost_more_of_a_faster_pass_with_compiled_code():
 
 def test_of_several_models_the_highest_cost_is_refused_whatever_their_order(monkeypatch):
     monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     rng = np.random.default_rng(0)
     rows = ArrayDataset(np.where(rng.random((2000, 3)) < 0.2, np.nan, rng.normal(size=(2000, 3))))
     full, diag = (FitSettings(3, covariance_type=t, missing="marginalise") for t in FAMILIES)
@@ -111,9 +112,16 @@ def test_of_several_models_the_highest_cost_is_refused_whatever_their_order(monk
     assert found[0] == found[2] == found[3]
 
 
-def test_of_few_rows_nobody_is_warned():
-    assert cost("full", 500, n_rows=2000).factor > 50
-    assert not cost("full", 500, n_rows=2000).is_warned_of
+def test_passes_over_few_rows_are_short_and_need_no_acceptance():
+    few = cost("full", 500, n_rows=2000)
+    assert few.factor > 50
+    assert not few.is_high
+    require_accepted(few, is_accepted=False)
     rng = np.random.default_rng(0)
     many = MissingPatterns.of_rows(np.where(rng.random((N, D)) < 0.3, np.nan, 0.0))
-    assert MissingCost.of(family_named("full"), K, many, BlockGrid(N, D)).is_warned_of
+    assert MissingCost.of(family_named("full"), K, many, BlockGrid(N, D)).is_high
+
+
+def test_a_factor_reads_as_a_number():
+    assert "about 2.3 times" in MissingCost(3, 10, 100, 2.345, 0.1).describe()
+    assert "about 1,235 times" in MissingCost(3, 10, 100, 1234.6, 0.1).describe()

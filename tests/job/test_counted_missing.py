@@ -10,6 +10,7 @@ from formula_source import FORMULA, FormulaSource
 
 from dgmm.cli.entry_point import run
 from dgmm.data.formats import FORMATS
+from dgmm.fitting.missing_cost import describe_factor
 
 N = sum(SIZES)
 MARGINALISE = {"missing": "marginalise"}
@@ -55,7 +56,7 @@ def test_ingest_prints_the_patterns_and_the_plan_knows_them_before_any_fit(
     assert f"marginalised over: {said()} (counted when the rows were written)" in text
     assert f"{counts()[1]:,} rows lack feature 0\n" in text
     assert "  and 1 more\n" in text
-    cost = f"a pass takes about {record(tmp_path / 'run')['missing']['cost']:.2g} times as long"
+    cost = describe_factor(record(tmp_path / "run")["missing"]["cost"])
     assert cost in text
     other = planned(capsys, job, "--set", "model.covariance_type=diag")
     assert said() in other
@@ -68,6 +69,7 @@ def test_ingest_prints_the_patterns_and_the_plan_knows_them_before_any_fit(
 
 def test_the_cost_is_asked_for_as_soon_as_rows_are_prepared(tmp_path, source, capsys, monkeypatch):
     monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
     assert run(["run", "--quiet", job]) == 78
     assert "Either run the job with --accept-cost, or" in capsys.readouterr().err
@@ -80,7 +82,8 @@ def test_the_cost_is_asked_for_as_soon_as_rows_are_prepared(tmp_path, source, ca
 
 
 def test_ingest_warns_of_a_cost_that_the_run_will_ask_for(tmp_path, source, capsys, monkeypatch):
-    monkeypatch.setattr("dgmm.job.ingesting.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     job = str(job_of(tmp_path, source.save(tmp_path / "rows.json"), data=MARGINALISE))
     assert run(["ingest", "--quiet", job]) == 0
     assert "dgmm run will ask for --accept-cost" in capsys.readouterr().err
@@ -121,6 +124,7 @@ def test_gaps_that_were_filled_in_place_are_not_refused_by_the_record(
     tmp_path, source, capsys, monkeypatch
 ):
     monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     group, job = ingested(tmp_path, source)
     gaps = group["rows"][:]
     group["rows"][:] = np.nan_to_num(gaps)
@@ -207,15 +211,14 @@ def test_of_several_models_the_highest_cost_is_asked_for(
         alone.append(record(tmp_path / name)["missing"]["cost"])
     assert len(set(alone)) == 3
     monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
-    monkeypatch.setattr("dgmm.job.missing_plan.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     kinds = ["diag", "full"]
     short |= {"model": {"n_components": [2, 4], "covariance_type": kinds, "max_iter": 1}}
     job = str(job_of(tmp_path, data, data=MARGINALISE, selection={"split_starts": False}, **short))
     assert "marginalised over" in planned(capsys, job)
     assert run(["run", "--quiet", job]) == 78
-    assert f"about {max(alone):.2g} times as long" in capsys.readouterr().err
+    assert describe_factor(max(alone)) in capsys.readouterr().err
     assert record(tmp_path / "run")["missing"]["cost"] == max(alone)
-    asked = f"about {max(alone):.2g} times as long as one over complete rows (--accept-cost)"
-    assert asked in planned(capsys, job)
+    assert f"{describe_factor(max(alone))} (--accept-cost)" in planned(capsys, job)
     assert run(["run", "--quiet", "--accept-cost", job]) == 0
     assert len(record(tmp_path / "run")["selection"]["models"]) == 4

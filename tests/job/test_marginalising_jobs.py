@@ -87,6 +87,7 @@ def test_the_record_has_patterns_and_what_they_cost(finished):
 
 def test_a_job_that_takes_too_long_asks_before_em(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("dgmm.fitting.missing_cost.MOST_COST", 1.0)
+    monkeypatch.setattr("dgmm.fitting.missing_cost.LONG_PASS_S", 0.0)
     own = job(finished / "rows.zarr", tmp_path / "run", **options())
     assert "patterns are not counted yet: --count-missing" in plan_table(plan_job(own))
     with pytest.raises(JobFileError, match=r"in 15 patterns: a pass takes about .*--accept-cost"):

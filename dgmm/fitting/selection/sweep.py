@@ -129,4 +129,4 @@ def _warn(prepared: Sequence[PreparedFit], listener: Listener) -> None:
     costs = [one.missing_cost for one in prepared if one.missing_cost is not None]
     if costs:
         worst = max(costs, key=lambda cost: cost.factor)
-        (listener.warning if worst.is_warned_of else listener.note)(worst.describe())
+        (listener.warning if worst.is_high else listener.note)(worst.describe())
