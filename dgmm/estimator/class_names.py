@@ -38,8 +38,12 @@ def classes_of(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     DataError
         If a row has none, there is one class, or they are numbers that are no classes.
     """
-    if any(one is None or one != one for one in labels.tolist()):  # noqa: PLR0124 - NaN
-        raise DataError("y has rows without a class (NaN or None): leave such rows out")
+    lacking = [i for i, one in enumerate(labels.tolist()) if _is_missing(one)]
+    if lacking:
+        raise DataError(
+            f"y has {len(lacking):,} of {len(labels):,} rows without a class (NaN, NA or None), "
+            f"the first in row {lacking[0]}: leave such rows out"
+        )
     try:
         classes, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:
@@ -57,8 +61,17 @@ def names_of(classes: NDArray[Any]) -> list[ClassName]:
     """Classes as files hold them: whole numbers as integers."""
     names = [whole(one) for one in classes.tolist()]
     if wrong := [one for one in names if type(one) not in (int, str)]:
-        raise DataError(f"y holds the class {wrong[0]!r}; expected {_EXPECTED}")
+        text = ": y.astype(str) makes text of bytes" if isinstance(wrong[0], bytes) else ""
+        raise DataError(f"y holds the class {wrong[0]!r}; expected {_EXPECTED}{text}")
     return names
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a label is None, NaN or the NA of pandas, which is neither equal nor unequal."""
+    if value is None:
+        return True
+    differs = value != value  # noqa: PLR0124 - NaN
+    return not isinstance(differs, bool | np.bool_) or bool(differs)
 
 
 def whole(value: Any) -> Any:

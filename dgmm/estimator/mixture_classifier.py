@@ -274,7 +274,8 @@ class GaussianMixtureClassifier(ClassifierBase):
         >>> own.score(X, np.repeat([3, 4], 50))
         1.0
         """
-        is_right = self.predict(X) == np.asarray(y)
+        predicted = self.predict(X)
+        is_right = predicted == labels_of(y, len(predicted))
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
         return float(np.average(is_right, weights=weights))
 

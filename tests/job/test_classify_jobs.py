@@ -11,6 +11,7 @@ from shutil import copytree
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from clusters import job
@@ -24,6 +25,7 @@ from dgmm.config import Job
 from dgmm.data.stratified_folds import stratified_folds
 from dgmm.errors import DataError, InputNotFoundError, NotFittedError, OutputExistsError
 from dgmm.events import SilentListener
+from dgmm.fitting import shrinkage
 from dgmm.job import predict_job, run_job
 from dgmm.model.classifier_files import load_classifier, save_classifier
 from dgmm.run_record import json_schema
@@ -269,7 +271,7 @@ def test_a_class_of_too_few_rows_is_refused_by_name_and_small_ones_are_warned_of
     names = np.array(NAMES)[_rows()[1]]
     names[:3] = ["elm", "ash", "ash"]
     np.save(tmp_path / "names.npy", names)
-    with pytest.raises(DataError, match="class 'elm' has 1 rows that count; a mixture of 1 comp"):
+    with pytest.raises(DataError, match=r"class 'elm' \(1\) has too few rows; expected at least 2"):
         run_job(_job(data, tmp_path / "run", data={"classes": str(tmp_path / "names.npy")}), QUIET)
     names[1:60] = "elm"
     np.save(tmp_path / "names.npy", names)
@@ -284,7 +286,9 @@ def test_a_class_that_lies_in_one_fold_names_the_folds(data: Path, tmp_path: Pat
     names[groups == groups[0]] = "elm"
     np.save(tmp_path / "names.npy", names)
     own = {"classes": str(tmp_path / "names.npy"), "groups": "group"}
-    said = r"^class 'elm' outside fold [01] has 0 rows .*, hold out no fold or smaller ones "
+    said = (
+        r"^class 'elm' \(0\) has too few rows outside fold [01]; .*, hold out no fold or smaller "
+    )
     with pytest.raises(DataError, match=said):
         run_job(_job(data, tmp_path / "run", data=own, classes={"folds": 2}), QUIET)
 
@@ -401,8 +405,8 @@ def test_classes_are_quoted_and_cut_in_messages_that_name_no_keys() -> None:
         with pytest.raises(DataError) as caught:
             GaussianMixtureClassifier().fit(X, np.array(["b"] * 50 + [name]))
         said = str(caught.value)
-        assert said.startswith(f"class {shown} has 1 rows that count;")
-        assert said.endswith("Lower n_components, leave the class out, or give it more rows")
+        assert said.startswith(f"class {shown} (1) has too few rows; expected at least 2 rows that")
+        assert said.endswith("as a covariance needs. Leave the class out, or give it more rows")
 
 
 def test_classes_that_are_whole_floats_are_saved_as_integers(tmp_path: Path) -> None:
@@ -452,8 +456,43 @@ def test_an_estimator_takes_no_row_without_a_class_and_scores_by_weight() -> Non
     assert own.score(X, wrong, sample_weight=weights) == pytest.approx(0.5, rel=1e-15)
     for lacking in (np.nan, None):
         given = np.array([lacking, *y[1:]], object if lacking is None else float)
-        with pytest.raises(DataError, match="y has rows without a class"):
+        with pytest.raises(DataError, match=r"y has 1 of 100 rows without a class .* in row 0: "):
             GaussianMixtureClassifier().fit(X, given)
+    with pytest.raises(DataError, match="1 of 100 rows without a class"):
+        GaussianMixtureClassifier().fit(X, pd.Series(["a", None, *"ab" * 49], dtype="string"))
+    with pytest.raises(DataError, match=r"the class b'a'; .* y\.astype\(str\) makes text of bytes"):
+        GaussianMixtureClassifier().fit(X, np.array([b"a", b"b"] * 50))
+    with pytest.raises(DataError, match=r"y has shape \(4,\); expected \(100,\)"):
+        own.score(X, y[:4])
+
+
+def test_all_classes_of_too_few_rows_are_named_at_once() -> None:
+    X, y = np.random.default_rng(0).normal(size=(100, 2)), np.repeat(["a", "b"], 50)
+    y[:3], y[3:5], y[5] = "c", "d", "e"
+    said = (
+        r"^3 classes have too few rows: 'c' \(3\), 'd' \(2\), 'e' \(1\); expected at least 4 rows "
+    )
+    with pytest.raises(DataError, match=said + "that count, one for each of 4 comp.*Lower n_comp"):
+        GaussianMixtureClassifier(4).fit(X, y)
+
+
+def test_the_share_for_few_rows_is_chosen_by_some_of_many_classes() -> None:
+    """200 classes of which every seventh one is asked."""
+    asked: list[tuple[int, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+
+        def held_out(
+            part: Any, settings: Any, number: tuple[int, ...], *_: Any
+        ) -> shrinkage.HeldOut:
+            asked.append(number)
+            return shrinkage.HeldOut(np.zeros(7), 1.0)
+
+        patch.setattr("dgmm.fitting.classes.shrinkage.held_out_of_folds", held_out)
+        X, y = np.random.default_rng(0).normal(size=(800, 1)), np.arange(800) % 200
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            GaussianMixtureClassifier(random_state=0, n_sample_starts=1).fit(X, y)
+    assert asked == [(label,) for label in range(0, 200, 7)]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,8 @@ from dgmm.terminal_text import listed
 #: Rows of a class's sample, at least, and for each of its components.
 _FEWEST_SAMPLED, _SAMPLED_PER_COMPONENT = 500, 20
 _FEWEST_CLASSES = 2
+#: Rows of a class, at least.
+_FEWEST_ROWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,7 @@ def prepare_classes(
             f"{_FEWEST_CLASSES} that classes.unknown does not list"
         )
     counts = progress.once("class-counts", lambda: cell_counts(dataset, n_classes))
-    for label, name in enumerate(names):
-        _check_rows(int(counts[label].sum()), settings, f"class {name}")
+    _require_rows(dict(zip(names, counts[:-1].sum(axis=1).tolist(), strict=True)), settings)
     summaries = summarise_classes(
         dataset,
         executor,
@@ -111,11 +112,15 @@ def prepare_classes(
         saved=lambda read: progress.once("class-summaries", read),
     )
     labelled = _labelled(dataset, executor, settings, summaries.labelled, progress)
+    found = {
+        part: summaries.of_class(part.label, part.held_out)
+        for part in _parts(n_classes, dataset.n_folds)
+    }
+    _require_rows_outside_folds(found, settings, names)
     parts = {}
-    for part in _parts(n_classes, dataset.n_folds):
-        summary = summaries.of_class(part.label, part.held_out)
-        _check(summary, dataset, settings, part, names[part.label])
+    for part, summary in found.items():
         if summary is not None:
+            _check_values(summary, dataset, part, names[part.label])
             own = PartProgress(progress, part.name)
             parts[part] = _prepared(dataset, executor, settings, labelled, summary, own)
     return PreparedClasses(summaries.whole, labelled, parts, counts)
@@ -176,13 +181,10 @@ def _prepared(
     return with_inference(prepared, settings)
 
 
-def _check(
-    summary: Summary | None, dataset: ClassedDataset, settings: FitSettings, part: Part, name: str
-) -> None:
+def _check_values(summary: Summary, dataset: ClassedDataset, part: Part, name: str) -> None:
+    """Refuse a class that has no value of a feature."""
     where = "" if part.held_out is None else f" outside fold {part.held_out}"
-    n_rows = 0 if summary is None else summary.n_kept
-    _check_rows(n_rows, settings, f"class {name}{where}", of_fold=bool(where))
-    if summary is not None and summary.observed is not None and (summary.observed == 0).any():
+    if summary.observed is not None and (summary.observed == 0).any():
         lacking = (dataset.feature_names[i] for i in np.flatnonzero(summary.observed == 0))
         raise DataError(
             f"class {name}{where} has no value at all of {listed(lacking, 6)}: leave such features "
@@ -190,15 +192,40 @@ def _check(
         )
 
 
-def _check_rows(n_rows: int, settings: FitSettings, which: str, *, of_fold: bool = False) -> None:
-    least = max(settings.n_components, 2)
-    if n_rows < least:
-        folds = ", hold out no fold or smaller ones (classes.folds)" if of_fold else ""
-        raise DataError(
-            f"{which} has {n_rows:,} rows that count; a mixture of {settings.n_components} "
-            f"components needs at least {least}. Lower model.n_components{folds}, leave the class "
-            "out (classes.unknown), or give it more rows"
-        )
+def _require_rows_outside_folds(
+    found: Mapping[Part, Summary | None], settings: FitSettings, names: Sequence[str]
+) -> None:
+    """Refuse classes with too few rows that count, of all folds, or outside of one."""
+    for fold in dict.fromkeys(part.held_out for part in found):
+        rows = {
+            names[part.label]: 0 if summary is None else summary.n_kept
+            for part, summary in found.items()
+            if part.held_out == fold
+        }
+        _require_rows(rows, settings, fold)
+
+
+def _require_rows(
+    n_rows: Mapping[str, int], settings: FitSettings, fold: int | None = None
+) -> None:
+    """Refuse classes with fewer rows than components, or than a covariance needs: all at once."""
+    k = settings.n_components
+    few = {name: n for name, n in n_rows.items() if n < max(k, _FEWEST_ROWS)}
+    if not few:
+        return
+    where = "" if fold is None else f" outside fold {fold}"
+    named = listed((f"{name} ({n:,})" for name, n in few.items()), 12)
+    have = f"class {named} has" if len(few) == 1 else f"{len(few):,} classes have"
+    which = "" if len(few) == 1 else f": {named}"
+    needed = f"{max(k, _FEWEST_ROWS)} rows that count, "
+    needed += f"one for each of {k} components" if k > 1 else "as a covariance needs"
+    lower = "Lower model.n_components, leave" if k > _FEWEST_ROWS else "Leave"
+    folds = "" if fold is None else ", hold out no fold or smaller ones (classes.folds)"
+    them = "the class" if len(few) == 1 else "such classes"
+    raise DataError(
+        f"{have} too few rows{where}{which}; expected at least {needed}. {lower} {them} out "
+        f"(classes.unknown){folds}, or give {'it' if len(few) == 1 else 'them'} more rows"
+    )
 
 
 def few_rows_warning(
