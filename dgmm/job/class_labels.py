@@ -36,6 +36,7 @@ MOST_CLASSES = 1000
 #: Groups at most: the driver holds a sum for each of them and each class.
 MOST_GROUPS = 5_000_000
 _ROWS = 65_536
+_STRANGERS = "strangers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class JobLabels:
         The Zarr group of folds; None without folds.
     n_folds : int
         How many.
+    strangers : tuple
+        Classes of the data that a saved classifier has not.
     """
 
     path: str
@@ -67,6 +70,7 @@ class JobLabels:
     source: str
     folds_path: str | None = None
     n_folds: int = 0
+    strangers: tuple[Name, ...] = ()
 
     def planned(self) -> PlannedClasses:
         """Their numbers, for a plan."""
@@ -125,7 +129,9 @@ def labels_of(
         found = _written(job, dataset, directory, names, source)
     groups = found.get("groups")
     own = None if groups is None else tuple(groups)
-    return JobLabels(path, tuple(found["classes"]), own, dataset.n_samples, source)
+    others = tuple(found.get(_STRANGERS, ()))
+    classes = tuple(found["classes"])
+    return JobLabels(path, classes, own, dataset.n_samples, source, strangers=others)
 
 
 def _written(
@@ -136,7 +142,8 @@ def _written(
     source: str,
 ) -> dict[str, Sequence[Name]]:
     place, path = directory.folder / LABELS, str(directory.path / LABELS)
-    found, codes = {}, {}
+    found: dict[str, Sequence[Name]] = {}
+    codes = {}
     with retry_budget(job.storage.retry_s):
         for key, most in (("classes", MOST_CLASSES), ("groups", MOST_GROUPS)):
             name = getattr(job.data, key)
@@ -145,15 +152,13 @@ def _written(
             what = f"data.{key} {name}"
             read = _no_labels(dataset) if name is None else _reader(job, dataset, name)
             unknown = (job.classes.unknown or ()) if key == "classes" else ()
-            of_classifier = key == "classes" and names is not None
-            own = (
-                Codes(tuple(names or ()))
-                if of_classifier
-                else Codes.found(read, what, most, unknown)
-            )
+            own = Codes.found(read, what, most, unknown)
+            if key == "classes" and names is not None:
+                found[_STRANGERS] = [one for one in own.names if one not in names]
+                own = Codes(tuple(names))
             found[key], codes[key] = own.names, coded(read, own, what)
         write_codes(place, path, dataset.n_samples, codes, found, source)
-    return dict(found)
+    return found
 
 
 def _no_labels(dataset: StoredDataset) -> ReadLabels:

@@ -30,6 +30,7 @@ from dgmm.job.stages import describe_data, open_data, output_format, rows_for_mo
 from dgmm.model.classifier import Classifier
 from dgmm.model.classifier_files import classifier_digest, load_classifier
 from dgmm.scoring.row_scores import select_scoring_backend
+from dgmm.terminal_text import listed, quoted
 
 
 def predict_classes_job(
@@ -147,10 +148,16 @@ def _rebuild(
 def _warn_of_strangers(
     job: Job, labels: JobLabels, n_compared: int, recording: RecordingListener
 ) -> None:
-    """Warn where classes are given, and none of them is one of the classifier's."""
+    """Warn where classes are given that are none of the classifier's."""
+    what, others = f"data.classes {job.data.classes}", listed(map(quoted, labels.strangers), 6)
     if job.data.classes is not None and not n_compared:
-        shown = ", ".join(repr(name) for name in labels.classes[:6])
+        shown = listed(map(quoted, labels.classes), 6)
         recording.warning(
-            f"no row of data.classes {job.data.classes} has a class of the classifier ({shown}): "
+            f"no row of {what} has a class of the classifier ({shown}), but {others or 'none'}: "
             "nothing is compared"
+        )
+    elif others:
+        recording.warning(
+            f"{what} has classes that the classifier has not ({others}): rows of these are "
+            "predicted, and not compared"
         )

@@ -327,6 +327,18 @@ def test_a_saved_classifier_predicts_other_rows_and_compares_where_classes_are_k
     assert (tmp_path / "run" / "groups.csv").read_text() == (
         tmp_path / "again" / "groups.csv"
     ).read_text()
+    for others, said in (
+        (
+            np.where(_rows()[1] == 2, "elm", NAMES[0]),
+            r"has not ('elm'): rows of these are predicted",
+        ),
+        (np.arange(N) % 2, "has a class of the classifier ('ash', 'beech', 'oak'), but 0, 1: noth"),
+    ):
+        np.save(tmp_path / "others.npy", others)
+        own = {"array": "X", "classes": str(tmp_path / "others.npy")}
+        run = tmp_path / f"others-{others.dtype.kind}"
+        predict_job(job(data / "rows.zarr", run, model=applied, data=own), QUIET)
+        assert said in " ".join(_record(run)["warnings"])
     plain = {"array": "X"}
     predict_job(job(data / "rows.zarr", tmp_path / "plain", model=applied, data=plain), QUIET)
     found = _record(tmp_path / "plain")

@@ -37,7 +37,7 @@ def is_due(prepared: PreparedClasses, settings: FitSettings) -> bool:
 def chosen_shrinkage(prepared: PreparedClasses, settings: FitSettings, here: Executor) -> Shrinkage:
     """The share that held-out rows of the sample prefer; the largest of equals.
 
-    Of many classes every so manieth is asked: 200 of 20 rows took 70 % of a fit's time.
+    Of many classes some are asked, evenly spaced: 200 of 20 rows took 70 % of a fit's time.
     """
     n_classes = len(prepared.n_rows)
     labels = range(0, n_classes, -(-n_classes // _CLASSES))
