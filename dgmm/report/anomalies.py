@@ -11,6 +11,8 @@ from dgmm.report.run_data import RunRecord
 from dgmm.report.table import Table
 
 _MOST_ROWS, _MOST_IDS, _WIDEST = 50, 4, 80
+#: Rows that the page shows at once.
+_OPEN = 10
 #: Of a further reason that is shown.
 _LEAST_LOSS = 9.0
 #: Columns of the table that are no ids; with a prefix where an id is called so.
@@ -56,7 +58,7 @@ def anomaly_table(record: RunRecord) -> Table | None:
     )
     if isinstance(n := delivered.get("rows"), int) and n > len(rows):
         note = f"The first {len(rows)} of {n:,} in {path.parent.name}/. {note}"
-    return Table("Most anomalous rows", header, cells, numeric, note)
+    return Table("Most anomalous rows", header, cells, numeric, note, n_open=_OPEN)
 
 
 def flagging_table(record: RunRecord) -> Table | None:

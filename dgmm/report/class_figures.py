@@ -79,7 +79,8 @@ def calibration_figure(words: str, evaluation: Mapping[str, Any]) -> ReportFigur
         f"How often predictions are right (upwards) of {what} whose predicted class has a "
         "posterior in a tenth of its range. Points on the dashed line are calibrated; below it "
         "posteriors are too high, above it too low. Bars are 95 % intervals of the accuracy "
-        f"(Wilson 1927), as of independent {what}; those of one group are not.",
+        f"(Wilson 1927), as of independent {what}"
+        f"{'; those of one group are not' * (what == 'rows')}.",
         f"Below: how many {what} have such a posterior.",
     )
     rows = [

@@ -54,7 +54,7 @@ def means_table(record: RunRecord) -> Table | None:
     header = ("feature", "shown", *(f"component {k}" for k in shown))
     numeric = frozenset(range(2, len(header)))
     note = " ".join(_notes(model, components, locations, len(names)))
-    return Table("Components in the data's units", header, rows, numeric, note)
+    return Table("Components in the data's units", header, rows, numeric, note, n_open=12)
 
 
 def _features(model: MixtureModel) -> tuple[tuple[str, ...], tuple[Location, ...]]:

@@ -15,6 +15,8 @@ from dgmm.terminal_text import listed
 
 _TITLE = "Entropy by number of clusters"
 _MOST_ROWS, _MOST_NAMED = 64, 12
+#: Nats per row below which an entropy is rounding.
+_ROUNDING = 1e-12
 
 
 def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
@@ -28,7 +30,7 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     caption = sentence(
         "How uncertain the cluster of a row is on average: 0 where each row is surely in one. "
         "From the right, each step merges the two clusters whose merging takes most of it away.",
-        f"Chosen: {chosen} of {k} components' clusters, drawn in colour.",
+        f"Chosen: {chosen} clusters of {k} components, drawn in colour.",
         _rule(merging, entropies[k - chosen]),
     )
     value = number(entropies[k - chosen], 3)
@@ -86,27 +88,29 @@ def merges_table(record: RunRecord) -> Table | None:
     if not isinstance(merges, list) or not isinstance(entropies, list) or not merges:
         return None
     k = len(entropies)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             number(k - step),
             f"{_named(merge['left'])} + {_named(merge['right'])}",
             number(merge["gain"], 3),
             number(merge["standard_error"], 2),
             number(merge.get("overlap"), 3),
-            number(entropies[step], 3),
+            number(0.0 if abs(entropies[step]) < _ROUNDING else entropies[step], 3),
             _tie(merge.get("rivals")),
         )
         for step, merge in enumerate(merges, 1)
     ]
-    header = (
+    header: tuple[str, ...] = (
         "clusters", "merged components", "gain", "standard error", "overlap", "entropy left",
         "tie with",
     )  # fmt: skip
     note = (
         f"Nats per row of {number(merging.get('sample_rows'))} sampled rows; an overlap is "
-        "the gain per row of the smaller of the two. A tie is a merge "
-        "whose gain is within two standard errors: other rows might have chosen it."
+        "the gain per row of the smaller of the two. A tie is a merge whose gain is within two "
+        "standard errors: other rows might have chosen it."
     )
+    if not any(merge.get("rivals") for merge in merges):
+        header, rows = header[:-1], [row[:-1] for row in rows]
     kept = rows[-_MOST_ROWS:]
     return Table("Merges of components", header, kept, frozenset({0, 2, 3, 4, 5}), note)
 

@@ -113,6 +113,7 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
     model = record.model
     k = model.n_components if model else job.get("model", {}).get("n_components")
     family = model.covariance_type if model else job.get("model", {}).get("covariance_type")
+    of_each = " of each class" * bool(record.section("classification"))
     found = [
         ("rows", number(rows.get("total", data.get("n_samples")))),
         ("rows dropped", _dropped(rows)),
@@ -120,7 +121,7 @@ def _figures(record: RunRecord) -> list[tuple[str, str]]:
         ("incomplete rows", number(rows.get("incomplete") or None)),
         ("effective rows", number(record.section("weights").get("n_eff"))),
         ("features", number(data.get("n_features"))),
-        ("components", number(k)),
+        (f"components{of_each}", number(k)),
         ("noise", _noise(record)),
         ("covariance", shortened(str(family or MISSING), 20)),
         ("accuracy", number(_evaluation(record).get("accuracy"), 4)),

@@ -127,7 +127,7 @@ def loadings_table(components: Components, model: MixtureModel) -> Table | None:
     ]
     header = ("feature", "first direction", "second direction")
     note = "What a direction gains where a feature grows by one standard deviation of all rows."
-    return Table("Directions of the projection", header, rows, frozenset({1, 2}), note)
+    return Table("Directions of the projection", header, rows, frozenset({1, 2}), note, n_open=10)
 
 
 def _projected_covariances(

@@ -22,5 +22,5 @@ def shrinkage_table(chosen: Any, whose: str) -> Table | None:
         f"{whose} few rows for their parameters: {share} of each feature's robust variance is "
         "added to all covariances, the share that held-out rows of the sample prefer."
     )
-    header = ("share", "mean log-likelihood of held-out rows")
+    header = ("share that is added", "mean log-likelihood of held-out rows")
     return Table("Regularisation", header, rows, frozenset({0, 1}), note)

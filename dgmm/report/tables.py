@@ -179,7 +179,7 @@ def criteria_table(record: RunRecord) -> Table | None:
             "per row, what was maximised: log L and the log prior density",
         ),
         ("log-likelihood", facts.get("log_likelihood"), "log L, the sum over all fitted rows"),
-        ("free parameters", facts.get("n_parameters"), "p"),
+        ("free parameters", facts.get("n_parameters"), "p, the numbers that a fit estimates"),
         ("entropy", facts.get("entropy"), "E, of the posteriors, summed; 0: every row is certain"),
         ("AIC", criteria.get("aic"), "2 p − 2 log L; lower is better"),
         (
@@ -190,7 +190,7 @@ def criteria_table(record: RunRecord) -> Table | None:
         ("ICL", criteria.get("icl"), "BIC + 2 E; lower is better; prefers separated components"),
     )
     rows = [(name, number(value, 7), words) for name, value, words in lines if value is not None]
-    note = "Criteria compare fits of the same rows only."
+    note = "Criteria compare fits of the same rows only, n of them."
     if (weights := record.section("weights")).get("criteria_are_approximate"):
         note += (
             f" They are approximate: the rows have importance weights, which are worth "

@@ -57,6 +57,7 @@ def test_the_first_rows_are_shown_with_ids_and_reasons(tmp_path):
         *("reason", "observed", "expected", "sd", "loss", "further reasons"),
     )
     assert len(table.rows) == 50
+    assert (len(table.open_rows), len(table.folded_rows)) == (10, 40)
     assert table.rows[49] == (
         *("49", "A-1", "c9", "−33.5", "3", "170", HOSTILE, "7.5", "1.25", "0.5", "156.2"),
         "b 1, expected 2 ± 3 (loss 40)",

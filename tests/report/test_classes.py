@@ -12,7 +12,7 @@ from fabricated_runs import facts
 from page_reading import Page
 
 from dgmm.report import write_report
-from dgmm.report.class_figures import wilson
+from dgmm.report.class_figures import calibration_figure, wilson
 from dgmm.report.classes import classes_section
 from dgmm.report.figure import ReportFigure
 from dgmm.report.overview import overview
@@ -194,3 +194,16 @@ def test_accuracy_and_log_loss_of_held_out_rows_stand_at_the_top() -> None:
     own = {"held_out": {"accuracy": 0.75, "log_loss": 0.5}, "all_rows": {"accuracy": 1.0}}
     shown = dict(overview(RunRecord(Path("run"), {"classification": own})).figures)
     assert (shown["accuracy"], shown["log loss"]) == ("0.75", "0.5")
+    job = {"model": {"n_components": 4}}
+    of_classes = overview(RunRecord(Path("run"), {"classification": own, "job": job})).figures
+    assert dict(of_classes)["components of each class"] == "4"
+    assert dict(overview(RunRecord(Path("run"), {"job": job})).figures)["components"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_said"), [("held-out rows", True), ("held-out groups", False)]
+)
+def test_rows_of_one_group_are_not_independent_and_groups_are(words: str, is_said: bool) -> None:
+    figure = calibration_figure(words, evaluation())
+    assert isinstance(figure, ReportFigure)
+    assert ("those of one group are not" in figure.caption) is is_said

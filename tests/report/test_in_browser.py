@@ -79,6 +79,20 @@ def test_a_page_does_not_scroll_sideways(browser: Browser, page: Path, width: in
     assert browser.value("document.querySelector('.card').scrollWidth") >= width / 2
 
 
+def test_long_texts_have_room_on_a_phone(browser: Browser, hostile_run: Path) -> None:
+    """The last column of texts: its box scrolls, so that lines need not be of a few letters."""
+    browser.open(hostile_run / "report.html", width=360)
+    sums = "[...document.querySelectorAll('td')].find(e => /^[0-9a-f]{64}$/.test(e.textContent))"
+    width, height = browser.value(f"(e => [e.offsetWidth, e.offsetHeight])({sums})")
+    assert width > 250
+    assert height < 100
+
+
+def test_the_job_is_closed_until_it_is_asked_for(browser: Browser, hostile_run: Path) -> None:
+    browser.open(hostile_run / "report.html")
+    assert browser.value("document.querySelectorAll('details[open]').length") == 0
+
+
 def test_figures_are_dark_where_the_reader_wants_that(browser: Browser, page: Path) -> None:
     found = {}
     for dark in (False, True):

@@ -14,6 +14,7 @@ from dgmm.report.components import Components
 from dgmm.report.drawn_rows import drawn_rows
 from dgmm.report.figure import OmittedFigure, ReportFigure
 from dgmm.report.merge_tree import merge_tree
+from dgmm.report.merging import merges_table
 from dgmm.report.projection import loadings_table, plane_of, projection
 from dgmm.report.run_data import RunRecord
 
@@ -116,6 +117,20 @@ def test_the_tree_has_a_bracket_for_each_merge_and_those_made_are_marked(
     ]
     places = [body.index(f">{label}<") for label in (0, 2, 1, 3)]
     assert places == sorted(places)  # components that are merged stand beside each other
+
+
+def test_merges_name_ties_where_there_are_any_and_an_entropy_that_is_rounding_is_0() -> None:
+    own = merging(2)
+    own["merges"] = [one | {"standard_error": 0.01} for one in own["merges"]]
+    own["entropies"][-1] = 1.3e-17
+    table = merges_table(RunRecord(Path("run"), {"merging": own}))
+    assert table is not None
+    assert table.header[-1] == "entropy left"
+    assert table.record["rows"][-1][-1] == 0.0
+    own["merges"][1]["rivals"] = [[0], [1]]
+    tied = merges_table(RunRecord(Path("run"), {"merging": own}))
+    assert tied is not None
+    assert [row[-1] for row in tied.rows] == ["", "0 + 1", ""]
 
 
 def test_a_run_without_merges_has_no_tree(tmp_path: Path) -> None:
