@@ -36,6 +36,8 @@ _COLOUR_LIMIT = 3.0
 #: More features have bands in place of boxes.
 _MOST_BOXES = 40
 _WIDEST_NAME = 60
+#: CSS pixels at the left of an axis, for its label and ticks, and between two names below it.
+_AXIS_ROOM, _GAP = 60.0, 8.0
 #: Standard deviations on each side of a mean that hold half, and nine tenths, of a Gaussian.
 _HALF, _NINETY = 0.6744897501960817, 1.6448536269514722
 #: Features whose spreads and centres are this close share an axis in the user's units.
@@ -70,7 +72,7 @@ def _heatmap(
     components: Components, rows: NDArray[np.int64], columns: NDArray[np.int64], shown: Floats
 ) -> Drawing:
     names = _names(components, columns, _MOST_COLUMN_LABELS)
-    is_turned = _are_long(names)
+    is_turned = _are_long(names, PAGE_WIDTH - 80 - _AXIS_ROOM)
     margin = max(text_width(text) for _, text in names) if is_turned else 0
     height = float(np.clip(110 + 20 * rows.size, 180, 780)) + margin
     drawing = Drawing(PAGE_WIDTH, height)
@@ -100,6 +102,10 @@ def profile_panels(components: Components) -> ReportFigure:
     caption = sentence(
         "Mean of each feature (line); the bands hold the middle 50 % and 90 % of a component's "
         "values, ± 0.674 and ± 1.645 standard deviations.",
+        ""
+        if _share_units(components)
+        else "Values are deviations from the mixture's mean, in the mixture's standard deviations, "
+        "as features have units of their own.",
         _background_words(components.n_components),
         _omitted(components, shown.size, columns),
         labelled_every_note(columns.size, names, "drawn feature"),
@@ -141,7 +147,7 @@ def _panels(
     means, spreads, label = _values(components, columns)
     across, down = min(across, shown.size), -(-shown.size // across)
     ticks = _names(components, columns, names)
-    is_turned = _are_long(ticks)
+    is_turned = _are_long(ticks, PAGE_WIDTH / across - _AXIS_ROOM)
     margin = 10 + (max(text_width(text) for _, text in ticks) if is_turned else 14)
     drawing = Drawing(PAGE_WIDTH, down * 150 + margin)
     y = _range(means[shown], spreads[shown], label)
@@ -188,9 +194,9 @@ def _names(
     ]
 
 
-def _are_long(names: list[tuple[float, str]]) -> bool:
-    """Whether names side by side would overlap."""
-    return len(names) > 8 or max(len(name) for _, name in names) > 8
+def _are_long(names: list[tuple[float, str]], width: float) -> bool:
+    """Whether names side by side in so many CSS pixels would overlap."""
+    return max(text_width(name) for _, name in names) > width / len(names) - _GAP
 
 
 def _values(components: Components, columns: NDArray[np.int64]) -> tuple[Floats, Floats, str]:
@@ -203,8 +209,7 @@ def _values(components: Components, columns: NDArray[np.int64]) -> tuple[Floats,
             return unit.apply(means), unit.apply(spreads), f"value{unit.label}"
         scale = components.spread[columns]
         standardised = components.standardised_means[:, columns]
-        label = "deviation from the mixture's mean [sd]"
-        return standardised, spreads / scale, label
+        return standardised, spreads / scale, "deviation [sd]"
 
 
 def _share_units(components: Components) -> bool:

@@ -76,7 +76,8 @@ def restart_table(record: RunRecord) -> Table | None:
     ]
     header = ("restart", "start", "outcome", "iterations", "mean log-likelihood", "message")
     note = _left_out(len(restarts), "restarts")
-    return Table("Restarts", header, rows, frozenset({3, 4}), note) if rows else None
+    table = Table("Restarts", header, rows, frozenset({3, 4}), note, n_open=12)
+    return table if rows else None
 
 
 def _own_message(restart: Mapping[str, Any]) -> str:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fabricated_runs import CHANNELS_OF_3X3, mixture, run_directory
 
+from dgmm.report.charts.svg import PLAIN, text_width
 from dgmm.report.component_colours import centre_pixel, component_colours
 from dgmm.report.components import Components
 from dgmm.report.feature_choice import chosen_features
+from dgmm.report.profiles import profile_heatmap, profile_panels
 from dgmm.report.run_data import RunRecord
 from dgmm.report.sections import sections
 
@@ -28,6 +31,23 @@ def test_components_are_ordered_along_the_first_principal_axis_of_their_means(
     means = scale * (places[:, None] * [1.0, 2.0, 0.5] + [[0.1, 0.0, -0.1]])
     components = made(means, scale)
     assert components.along_axis.tolist() == [1, 2, 4, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("names", "is_turned"), [(("width", "height", "u"), False), (("a long name",) * 40, True)]
+)
+def test_names_of_features_stand_upright_only_where_they_would_overlap(
+    names: tuple[str, ...], is_turned: bool
+) -> None:
+    units = np.geomspace(1.0, 1e6, len(names))
+    components = made(np.arange(4.0)[:, None] * units, units, names)
+    for figure in (profile_heatmap(components), profile_panels(components)):
+        upright = re.findall(r"rotate\(-90[^>]*>([^<]*)<", figure.drawing.body)
+        assert (names[0] in upright) is is_turned
+    # The panels' own label fits one of them, 128 px high.
+    assert "deviation [sd]" in upright
+    assert text_width("deviation [sd]", PLAIN) < 128
+    assert "standard deviations, as features have units of their own" in figure.caption
 
 
 def test_the_order_does_not_depend_on_units() -> None:

@@ -153,6 +153,8 @@ class HeldOutRule:
 
     def distance(self, chosen: Scored, best: Scored) -> str:
         """By how much the chosen model is worse than the best, in words."""
+        if chosen.key == best.key:
+            return "held-out log-likelihood is the highest"
         below = self.held_out.below(chosen.key, best.key)
         return (
             f"held-out log-likelihood is {below.mean:.3g} nats per row below the highest, with a "

@@ -279,6 +279,13 @@ def test_the_smallest_within_tolerance_or_one_standard_error_is_chosen(
         assert "0.005 nats per row below the highest, with a standard error" in found.hidden
 
 
+def test_the_best_model_that_is_chosen_is_not_compared_with_itself() -> None:
+    rule = HeldOutRule(held({A: -5.0, B: -5.1}, 0.01), 0.01)
+    found = choose([model(key) for key in (A, B)], rule, 1000.0)
+    assert found.chosen == found.best
+    assert found.hidden.startswith("The chosen model's held-out log-likelihood is the highest. ")
+
+
 def test_a_model_without_held_out_rows_is_not_chosen_and_none_at_all_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
