@@ -51,8 +51,10 @@ class Codes:
             If values are neither integers nor text, both, or too many.
         """
         names: set[Name] = set()
+        start = 0
         for values in read():
-            names.update(_distinct(values, what))
+            names.update(_distinct(values, what, start))
+            start += len(values)
             if len(names) > most:
                 raise DataError(
                     f"{what} has more than {most:,} different values; expected a column of "
@@ -82,10 +84,12 @@ def coded(read: ReadLabels, codes: Codes, what: str) -> Iterator[NDArray[np.int6
         yield codes.of(values, what)
 
 
-def _distinct(values: Any, what: str) -> set[Name]:
+def _distinct(values: Any, what: str, start: int) -> set[Name]:
+    """Of rows from `start` on."""
     plain = _plain(values, what)
     if plain.dtype.kind == "O":
-        return {name for v in plain if (name := _name(v, what)) is not None}
+        own = (_name(v, what, row) for row, v in enumerate(plain, start))
+        return {name for name in own if name is not None}
     return {v for v in np.unique(plain).tolist() if v != ""}
 
 
@@ -101,8 +105,8 @@ def _plain(values: Any, what: str) -> NDArray[Any]:
     return found if found.dtype.kind == "U" else found.astype(object)
 
 
-def _name(value: Any, what: str) -> Name | None:
-    """A class or group as it is called; None where it is missing."""
+def _name(value: Any, what: str, row: int | None = None) -> Name | None:
+    """A class or group as it is called, in a row; None where it is missing."""
     if value is None or value != value or value == "":  # noqa: PLR0124 - NaN
         return None
     if isinstance(value, bool | np.bool_):
@@ -113,7 +117,11 @@ def _name(value: Any, what: str) -> Name | None:
         return str(value)
     if isinstance(value, int | float | np.number) and float(value).is_integer():
         return int(value)
-    raise DataError(f"{what} is {safe_text(repr(value))} in a row; expected an integer or text")
+    where = "a row" if row is None else f"row {row}"
+    raise DataError(
+        f"{what} is {safe_text(str(value))} in {where}; expected whole numbers or text. Name a "
+        "column of labels, or write them as text"
+    )
 
 
 def _shown(names: Collection[Name]) -> str:

@@ -27,6 +27,7 @@ from dgmm.scoring.class_posteriors import class_posteriors
 from dgmm.scoring.class_statistics import ClassStatistics, Evaluation, GroupSums
 from dgmm.storage.atomic_files import write_text
 from dgmm.storage.csv_text import csv_text
+from dgmm.terminal_text import listed, quoted
 
 Array = NDArray[np.float64]
 #: Predictions of groups in a run directory.
@@ -126,9 +127,10 @@ def _groups(
         return {}
     found: GroupsRecord = {"n_groups": len(sums.groups), "mixed": sums.n_mixed, "path": GROUPS}
     if sums.n_mixed:
+        mixed = (quoted((labels.groups or ())[code]) for code in sums.groups[sums.is_mixed])
         listener.warning(
-            f"{sums.n_mixed:,} of {len(sums.groups):,} groups have rows of several classes: they "
-            "are predicted, and left out of the evaluation of groups"
+            f"{sums.n_mixed:,} of {len(sums.groups):,} groups have rows of several classes "
+            f"({listed(mixed, 6)}): they are predicted, and left out of the evaluation of groups"
         )
     if (own := _evaluated(sums, classifier)).n_rows:
         found["all_rows"] = _record(own, classifier.names)

@@ -160,7 +160,12 @@ class GroupSums:
     @property
     def n_mixed(self) -> int:
         """Groups whose rows have several classes."""
-        return int(np.count_nonzero((self.highest >= 0) & (self.lowest != self.highest)))
+        return int(np.count_nonzero(self.is_mixed))
+
+    @property
+    def is_mixed(self) -> NDArray[np.bool_]:
+        """Which groups these are, (g,)."""
+        return np.asarray((self.highest >= 0) & (self.lowest != self.highest))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

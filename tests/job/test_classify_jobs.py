@@ -296,9 +296,11 @@ def test_a_class_that_lies_in_one_fold_names_the_folds(data: Path, tmp_path: Pat
 def test_labels_that_do_not_fit_are_refused(data: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "few.npy", np.zeros(10, np.int64))
     np.save(tmp_path / "many.npy", np.arange(N))
+    np.save(tmp_path / "half.npy", np.append(np.arange(N - 1) % 2, 2.5))
     for name, words in (
         ("few.npy", "data.classes has 10 values for 9,000 rows"),
         ("many.npy", "more than 1,000 different values"),
+        ("half.npy", r"half\.npy is 2\.5 in row 8999; expected whole numbers or text\. Name a"),
     ):
         own = {"classes": str(tmp_path / name)}
         with pytest.raises(DataError, match=words):
@@ -360,6 +362,22 @@ def test_a_classifier_of_which_a_part_is_gone_or_exchanged_is_refused(
     copytree(classes / "class-0001", classes / "class-0000")
     with pytest.raises(DataError, match="is not the model that was saved there"):
         load_classifier(tmp_path / "run")
+
+
+def test_groups_of_several_classes_are_named_predicted_and_not_evaluated(
+    data: Path, tmp_path: Path
+) -> None:
+    _, classes, groups = _rows()
+    for group in (7, 5):
+        classes[np.flatnonzero(groups == group)[0]] = (group + 1) % 3
+    np.save(tmp_path / "classes.npy", classes)
+    own = {"classes": str(tmp_path / "classes.npy"), "groups": "group"}
+    run_job(_job(data, tmp_path / "run", data=own), QUIET)
+    record = _record(tmp_path / "run")
+    said = "2 of 600 groups have rows of several classes (5, 7): they are predicted, and left out"
+    assert said in " ".join(record["warnings"])
+    found = record["classification"]["groups"]
+    assert (found["mixed"], found["all_rows"]["rows"]) == (2, 598)
 
 
 def test_an_estimator_is_the_job(data: Path, tmp_path: Path) -> None:
