@@ -161,7 +161,8 @@ def iteration_words(record: Mapping[str, Any], n_init: int = 1) -> str:
     restart = f"restart {record['restart']}, " if n_init > 1 else ""
     if "n_components" in record:
         fold = f" without fold {record['fold']}" if record.get("fold") is not None else ""
-        model = f"{record['n_components']} {record['covariance_type']} components{fold}"
+        k = record["n_components"]
+        model = f"{k} {record['covariance_type']} component{'s' * (k > 1)}{fold}"
         restart = f"{model}, {restart}"
     begun = f" (from {record['start']})" if record.get("start") else ""
     change, rate = record.get("change"), _rate(record)

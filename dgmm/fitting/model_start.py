@@ -86,15 +86,16 @@ class Starter:
         `identity` tells the model's candidates from those of other models.
         """
         listener, progress = self.listener, self.progress
+        which = _which(settings, identity)
         sample_em = SampleEM.of(prepared, settings, is_adjusted=self.adjust is not None)
-        drawn = progress.once("starts", partial(self._drawn, sample_em, prepared, settings))
+        drawn = progress.once("starts", partial(self._drawn, sample_em, prepared, settings, which))
         for restart, reason in drawn.failed.items():
-            listener.warning(f"start {restart} failed: {reason}")
+            listener.warning(f"{which}start {restart} failed: {reason}")
         selection = Selection(drawn.drawn, ())
         if sample_em.n_starts or (settings.max_iter == 0 and self.given is None):
             # How far starts are followed depends on max_iter where that is small.
             name = f"selected-starts-{sample_em.n_iterations}"
-            selection = progress.once(name, partial(self._selected, sample_em, drawn))
+            selection = progress.once(name, partial(self._selected, sample_em, drawn, which))
         few_rows = sample_em.is_over_all_rows(prepared.summary.n_kept)
         problem = replace(prepared.problem, needs_confirmation=few_rows)
         prepared = replace(prepared, problem=problem)
@@ -123,11 +124,13 @@ class Starter:
             for begun in selection.begun
         )
 
-    def _drawn(self, sample_em: SampleEM, prepared: PreparedFit, settings: FitSettings) -> Starts:
+    def _drawn(
+        self, sample_em: SampleEM, prepared: PreparedFit, settings: FitSettings, which: str
+    ) -> Starts:
         """The method's starts of every restart."""
         n_wanted = sample_em.n_starts
         if reads_all_rows(settings.method):
-            self.listener.stage("initialisation", f"{settings.method} on all rows")
+            self.listener.stage("initialisation", f"{which}{settings.method} on all rows")
             return starts_over_all_rows(
                 *(self.dataset, self.executor, prepared, settings, n_wanted, self.adjust),
                 self.progress,
@@ -135,21 +138,29 @@ class Starter:
         rows = sample_em.few if n_wanted else sample_em.sample
         n = n_starts(settings, n_wanted)
         times = f"{n} times " if n > 1 else ""
-        detail = f"{settings.method} {times}on {len(rows):,} sampled rows"
+        detail = f"{which}{settings.method} {times}on {len(rows):,} sampled rows"
         self.listener.stage("initialisation", detail)
         return starts_on_sample(
             *(prepared, settings, rows.values, n_wanted, self.here, self.given, self.adjust),
             rows.weights,
         )
 
-    def _selected(self, sample_em: SampleEM, drawn: Starts) -> Selection:
+    def _selected(self, sample_em: SampleEM, drawn: Starts, which: str) -> Selection:
         """Where each restart begins on all rows, once EM has run on the sample."""
         n = len(drawn.drawn)
         rows = len(sample_em.sample if sample_em.is_followed else sample_em.few)
-        self.listener.stage("sample", f"EM from {n} starts on up to {rows:,} sampled rows")
+        self.listener.stage("sample", f"{which}EM from {n} starts on up to {rows:,} sampled rows")
         selection = sample_em.refine(drawn, self.here)
         for trial in selection.trials:
             if trial.selected:
                 n_starts = len(drawn.of(trial.restart))
-                self.listener.note(f"restart {trial.restart}: {trial.describe(n_starts)}")
+                self.listener.note(f"{which}restart {trial.restart}: {trial.describe(n_starts)}")
         return selection
+
+
+def _which(settings: FitSettings, identity: CandidateId) -> str:
+    """The model that a line is about, where there are several: "full-4, without fold 2: "."""
+    if identity.n_components is None:
+        return ""
+    fold = "" if identity.fold is None else f", without fold {identity.fold}"
+    return f"{settings.name}{fold}: "

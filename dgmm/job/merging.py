@@ -33,7 +33,7 @@ def with_clusters(
     k = result.model.n_components
     if k > MOST_MERGED:
         return result
-    listener.stage("merging", f"{k} components into clusters, on the sample")
+    listener.stage("merging", f"{k} component{'s' * (k > 1)} into clusters, on the sample")
     tree, n_rows = _tree(result)
     asked = job.merging.n_clusters
     most, least = job.merging.max_entropy, job.merging.min_overlap

@@ -243,6 +243,9 @@ def test_the_job_file_for_choosing_runs_and_its_models_predict(
     assert (tmp_path / "runs" / "choose" / "models" / "tied-8" / "model.json").is_file()
     told = record(tmp_path / "runs" / "choose")
     merging = told["merging"]
+    events = (tmp_path / "runs" / "choose" / "events.jsonl").read_text(encoding="utf-8")
+    for k, kind in fitted.models:  # each line on the starts says of which model
+        assert f'"detail": "{kind}-{k}: kmeans ' in events
     assert len(told["stability"]["jaccard"]) == told["selection"]["chosen"]["n_components"]
     second, runner_up = told["stability"]["runner_up"], told["selection"]["runner_up"]
     assert {key: second[key] for key in runner_up} == runner_up
@@ -264,3 +267,5 @@ def test_the_command_line_names_the_model_of_an_iteration() -> None:
     line = {"iteration": 2, "mean_log_likelihood": -1.5, "rows": 10, "n_components": 4}
     words = iteration_words({**line, "covariance_type": "tied", "restart": 0})
     assert words.startswith("4 tied components, iteration 2: mean log-likelihood -1.5")
+    words = iteration_words({**line, "n_components": 1, "covariance_type": "tied", "restart": 0})
+    assert words.startswith("1 tied component, iteration 2: ")
