@@ -44,6 +44,10 @@ def test_names_of_features_stand_upright_only_where_they_would_overlap(
     for figure in (profile_heatmap(components), profile_panels(components)):
         upright = re.findall(r"rotate\(-90[^>]*>([^<]*)<", figure.drawing.body)
         assert (names[0] in upright) is is_turned
+    # A map is wider than a panel: there long names of few features fit.
+    wide = profile_heatmap(made(np.arange(8.0).reshape(4, 2), 1.0, ("oxygen saturation", "v")))
+    assert ">oxygen saturation<" in wide.drawing.body
+    assert "oxygen" not in "".join(re.findall(r"rotate\(-90[^>]*>([^<]*)<", wide.drawing.body))
     # The panels' own label fits one of them, 128 px high.
     assert "deviation [sd]" in upright
     assert text_width("deviation [sd]", PLAIN) < 128
