@@ -62,9 +62,9 @@ def fit(
     parameters: Parameters, Y: Array, settings: em.EMProblem, *, centred: bool = False
 ) -> em.FitCandidate:
     """One candidate's run to its outcome."""
-    candidate = em.EMSolver(settings).init(em.CandidateId(), parameters)
     if centred:
-        candidate = replace(candidate, stage="centred")
+        settings = replace(settings, guard=Guard(float("inf")))
+    candidate = em.EMSolver(settings).init(em.CandidateId(), parameters)
     return em.run((candidate,), InMemory(Y), settings)[0]
 
 

@@ -88,8 +88,8 @@ def fit(
     p: Parameters, Y: Array, settings: em.EMProblem, *, centred: bool = False, **passes: Any
 ) -> em.FitCandidate:
     """One candidate's run to its outcome."""
-    candidate = em.EMSolver(settings).init(em.CandidateId(), p)
     if centred:
-        candidate = replace(candidate, stage="centred")
+        settings = replace(settings, guard=Guard(float("inf")))
+    candidate = em.EMSolver(settings).init(em.CandidateId(), p)
     with ThreadExecutor(1) as executor:
         return em.run((candidate,), Passes(Y, executor, **passes), settings)[0]

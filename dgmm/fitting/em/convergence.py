@@ -112,5 +112,6 @@ def _rounding(
     eps = float(np.finfo(np.float64).eps)
     rounding = 1e-12 * max(1.0, abs(found)) + 4.0 * eps * candidate.parameters.condition_bound
     if not kernel.is_exact:
-        rounding += 2.0 * problem.guard.log_prob_error(candidate.parameters, kernel.dtype)
+        guard = problem.guard.of_kernel(kernel)
+        rounding += 2.0 * guard.log_prob_error(candidate.parameters, kernel.dtype)
     return rounding

@@ -18,7 +18,7 @@ from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em.e_step_request import EStepRequest, SeenRows, seen
 from dgmm.mixture.backends import Backend, get
-from dgmm.mixture.kernels import Kernel, Workspace, e_step
+from dgmm.mixture.kernels import BlockKernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -102,7 +102,7 @@ def statistics_of(
     """Statistics of the rows that requests which share them see."""
     first, (values, weights, lacks) = requests[0], rows
     columns = StandardisedRows.of(values, first.standardisation, first.kernel.dtype, workspace)
-    marginal, plain = list[MarginalKernel](), list[Kernel]()
+    marginal, plain = list[MarginalKernel](), list[BlockKernel]()
     for request in requests:
         kernel = request.kernel
         if isinstance(kernel, MarginalKernel):
@@ -145,6 +145,13 @@ class StandardisedRows:
         elif features is not None:
             units = units.of_features(features)
         return type(self)(rows, units, affine, self.backend)
+
+    def take(self, rows: NDArray[np.intp], workspace: Workspace) -> StandardisedRows:
+        """Some rows (m,), copied one behind the other."""
+        # Memory that is asked for anew takes as long again to be written to.
+        buffer = workspace.array("some rows", self.rows.shape, self.rows.dtype)
+        own = np.take(self.rows, rows, axis=0, out=buffer[: len(rows)], mode="clip")
+        return self.some(own, None)
 
     @property
     def shape(self) -> tuple[int, int]:

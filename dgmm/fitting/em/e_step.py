@@ -14,6 +14,9 @@ from dgmm.mixture.kernels import PassKernel
 from dgmm.mixture.posterior_entropy import posterior_entropy
 from dgmm.mixture.sufficient_statistics import Statistics
 
+#: Kernels whose log densities have one error bound: EM goes on from one to the other.
+_SAME_BOUND = {"product-float64", "split-float64"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EStepResult:
@@ -98,15 +101,11 @@ def _with_kernel(
     With noise the scatter is the Gaussians', another one in every pass.
     """
     label = f"{kernel.name}-{kernel.dtype}"
-    stage = candidate.stage
-    if kernel.is_exact:
-        stage = "centred"
-    elif kernel.dtype == np.float64:
-        stage = "double"
+    stage = "double" if kernel.dtype == np.float64 else candidate.stage
     scatter = candidate.scatter
     if kernel.reference is None and statistics.noise is None and statistics.scatter is not None:
         scatter = statistics.scatter
-    same = label == candidate.kernel
+    same = label == candidate.kernel or {label, candidate.kernel} == _SAME_BOUND
     return replace(
         candidate,
         kernel=label,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dgmm.data.missing_rows import SelectedRows
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
-from dgmm.mixture.kernels import Kernel
+from dgmm.mixture.kernels import BlockKernel
 from dgmm.mixture.marginal import MarginalKernel
 
 
@@ -42,7 +42,7 @@ class EStepRequest:
         What computes it, by its name; empty is that of the pass.
     """
 
-    kernel: Kernel | MarginalKernel
+    kernel: BlockKernel | MarginalKernel
     standardisation: Standardisation
     rows: RowFilter | None = None
     backend: str = ""

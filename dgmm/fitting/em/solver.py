@@ -17,7 +17,7 @@ from dgmm.fitting.em.convergence import is_degenerate
 from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.state import EMProblem, FitCandidate
-from dgmm.mixture.kernels import Guard, Kernel, PassKernel, choose
+from dgmm.mixture.kernels import BlockKernel, Guard, PassKernel, choose
 from dgmm.mixture.marginal import MarginalKernel
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -57,7 +57,7 @@ class EMSolver:
             self.kernel(candidate), problem.standardisation, problem.rows, problem.backend
         )
 
-    def kernel(self, candidate: FitCandidate) -> Kernel | MarginalKernel:
+    def kernel(self, candidate: FitCandidate) -> BlockKernel | MarginalKernel:
         """The fastest kernel that guard and stage allow; the last iteration is never single."""
         guard = self.problem.guard
         parameters = self.problem.inference.scored(candidate.parameters)
@@ -77,8 +77,8 @@ class EMSolver:
     ) -> FitCandidate:
         """One iteration: the E-step is accepted, the M-step taken, the next step extrapolated.
 
-        Where the guard refuses the new parameters, the old ones come back for a pass of the centred
-        kernel: `n_iter` has then not moved.
+        Where the guard refuses the new parameters, the old ones come back for one pass of the
+        centred kernel: `n_iter` has then not moved.
         """
         found = EStepResult.of(candidate, kernel, statistics, self.problem)
         if (without_step := self._without_m_step(found)) is not None:
@@ -86,7 +86,7 @@ class EMSolver:
         after = self._m_step(found)
         if found.is_extrapolated and len(after.events) > len(candidate.events):
             return _rejected(candidate)  # components are to be lost by EM itself, or not at all
-        if not kernel.is_exact and not self.problem.guard.allows(after.parameters):
+        if not self.problem.guard.allows_moments(kernel, after.parameters):
             return _to_centred(found)
         return self._extrapolated(found, self.terminate(found, after))
 
@@ -158,7 +158,9 @@ class EMSolver:
             by_weight = self.problem.counts_are_rows
             n_rows = statistics.weight if by_weight else statistics.n_rows
             counts = n_rows * parameters.weights
-            allowed = kernel.is_exact or self.problem.guard.allows(parameters, kernel.dtype)
+            allowed = self.problem.guard.allows_moments(kernel, parameters)
+            if kernel.dtype == np.float32:
+                allowed = self.problem.guard.allows(parameters, np.float32)
             return allowed and not self.problem.collapse.lost(parameters, counts).any()
 
         at, to = found.before.parameters, after.parameters
@@ -203,7 +205,7 @@ def _rolled_back(candidate: FitCandidate) -> FitCandidate:
 
 
 def _to_centred(found: EStepResult) -> FitCandidate:
-    """The same parameters for a pass of the centred kernel.
+    """The same parameters for one pass of the centred kernel.
 
     A component has tightened beyond what products can hold: its covariance is rounding.
     """

@@ -96,7 +96,8 @@ class FitCandidate:
     cycle
         Where the acceleration stands.
     stage
-        Candidates go down this ladder and never up: single, double, centred.
+        What the next pass may use: float32 (`single`) and, once that is over, `double`; `centred`
+        for one pass, where moments of products did not hold an M-step.
     scatter
         Total scatter about the origin once known, for families that have one.
     reseeds, used_rows, is_variance_floored

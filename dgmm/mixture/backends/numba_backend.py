@@ -30,7 +30,7 @@ from dgmm.mixture.backends.numba_conditional import condition, places_of
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
 from dgmm.mixture.backends.numba_lift import lift_sums
 from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
-from dgmm.mixture.backends.numba_scatter import scatter, scatter_buffers
+from dgmm.mixture.backends.numba_scatter import norm_buffer, norms, scatter, scatter_buffers
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
     apply_ufunc,
@@ -295,6 +295,14 @@ class NumbaBackend(NumpyBackend):
         if rows.dtype not in FLOATS or factor.dtype != np.float64:
             return False
         scatter(np.ascontiguousarray(rows), factor, offset, *scatter_buffers(rows.shape[1]), out)
+        return True
+
+    def squared_norms(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """By row panels."""
+        rows, factor, offset = stored
+        if rows.dtype not in FLOATS or factor.dtype != np.float64:
+            return False
+        norms(np.ascontiguousarray(rows), factor, offset, norm_buffer(rows.shape[1]), out)
         return True
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:

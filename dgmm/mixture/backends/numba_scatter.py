@@ -1,4 +1,7 @@
-"""The scatter of rows about the origin, compiled: by the product that moments are made by."""
+"""Sums of squares of rows about the origin, compiled: their scatter, and their norms.
+
+The scatter is the product that moments are made by.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,24 @@ def scatter(
     for i in range(d):
         for j in range(d):
             out[i, j] = sums[i, j]
+
+
+def norm_buffer(d: int) -> Array:
+    """What `norms` works with: Y."""
+    return np.zeros((d, ROW_PANEL + _LANES))
+
+
+@compiled
+def norms(rows: Any, factor: Any, offset: Any, Y: Any, out: Any) -> None:
+    """‖y‖² of standardised rows (n, d) into out (n,), of the values that are no NaN."""
+    n, d = rows.shape
+    for start in range(0, n, ROW_PANEL):
+        b = min(ROW_PANEL, n - start)
+        standardise(rows[start : start + b], factor, offset, Y)
+        total = out[start : start + b]
+        for c in range(total.size):
+            total[c] = 0.0
+        for i in range(d):
+            row = Y[i, :b]
+            for c in range(row.size):
+                total[c] += 0.0 if np.isnan(row[c]) else row[c] * row[c]

@@ -162,6 +162,12 @@ class Backend(Protocol):
         `stored` are the rows, factor and offset. False where that cannot be: tile by tile then.
         """
 
+    def squared_norms(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """Write ‖y‖² of rows (n, d), standardised in float64, into out (n,); NaN counts as 0.
+
+        `stored` as for `scatter`. False where that cannot be: tile by tile then.
+        """
+
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """Label a block at once: entropy and a mask (n,) of rows that are left to do.
 
@@ -293,6 +299,11 @@ class NumpyBackend:
         np.copyto(out, values[rows[:, None], features])
 
     def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+        """Never: tile by tile."""
+        del stored, out
+        return False
+
+    def squared_norms(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
         """Never: tile by tile."""
         del stored, out
         return False

@@ -20,6 +20,7 @@ class Diag(UncorrelatedFamily):
 
     name = scikit_learn_type = "diag"
     form = "squares"
+    moves_moments = True
 
     def quadratic_width(self, d: int) -> int:
         """The number of features, d."""
@@ -80,6 +81,11 @@ class Diag(UncorrelatedFamily):
         first = moments.first - observed * points
         second = moments.second - points * (moments.first + first)
         return Moments(moments.counts, first, second)
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """`recentred`, of rows that have a value of each feature."""
+        observed = np.repeat(moments.counts[:, None], moments.first.shape[1], axis=1)
+        return self.recentred(moments, observed, points)
 
     def completed(
         self, moments: Moments, observed: Array, seen: NDArray[np.bool_], covariances: Array

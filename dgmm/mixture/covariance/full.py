@@ -26,7 +26,7 @@ class Full(Family):
 
     name = scikit_learn_type = "full"
     form = "pairs"
-    takes_rows = lifts_pairs = True
+    takes_rows = lifts_pairs = moves_moments = True
 
     def quadratic_width(self, d: int) -> int:
         """d(d + 1)/2."""
@@ -147,13 +147,15 @@ class Full(Family):
         n, first = moments.counts, moments.first
         second = unpack(moments.second, first.shape[1])
         if points is not None:
-            half = first - 0.5 * n[:, None] * points
-            across = points[:, :, None] * half[:, None, :]
-            second -= across
-            second -= np.swapaxes(across, 1, 2)
-            first = first - n[:, None] * points
+            first = _move(second, first, n, points)
         lifted = lifted_second(second, n, conditional)
         return Moments(n, lifted_first(first, conditional), lifted)
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """M₂ − c M₁ᵀ − M₁ cᵀ + n c cᵀ."""
+        second = unpack(moments.second, moments.first.shape[1])
+        first = _move(second, moments.first, moments.counts, points)
+        return Moments(moments.counts, first, pack(second))
 
     def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
         """n_k Σ̂_k + g_k g_kᵀ."""
@@ -197,3 +199,12 @@ class Full(Family):
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d, d)."""
         return (k, d, d)
+
+
+def _move(second: Array, first: Array, n: Array, points: Array) -> Array:
+    """Second moments (k, d, d) about the origin, in place, to those about points; the first."""
+    half = first - 0.5 * n[:, None] * points
+    across = points[:, :, None] * half[:, None, :]
+    second -= across
+    second -= np.swapaxes(across, 1, 2)
+    return np.asarray(first - n[:, None] * points)

@@ -77,6 +77,9 @@ class Marginals:
     #: Σ is (k, d, d) and φ has all pairs of features: rows of patterns that few have can be taken
     #: one by one.
     takes_rows: ClassVar[bool] = False
+    #: `about` is defined. Where it is not, one row too far from the origin has all rows of a pass
+    #: take the centred kernel.
+    moves_moments: ClassVar[bool] = False
 
     def marginal(self, covariances: Array, features: Features) -> Array:
         """Covariances of some of the features, of the family's shape for so many."""
@@ -109,6 +112,11 @@ class Marginals:
         """
         del moments, conditional, points
         self._refuse("lifted")
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """Moments of complete rows about points (k, d), from moments about the origin."""
+        del moments, points
+        raise NotImplementedError(f"the covariance family {self.name!r} does not define `about`")
 
     def recentred(self, moments: Moments, observed: Array, points: Array) -> Moments:
         """Moments about points (k, d), from moments about the origin.

@@ -20,7 +20,7 @@ class Spherical(UncorrelatedFamily):
 
     name = scikit_learn_type = "spherical"
     form = "norm"
-    common_scale = True
+    common_scale = moves_moments = True
 
     def quadratic_width(self, d: int) -> int:
         """One."""
@@ -84,6 +84,11 @@ class Spherical(UncorrelatedFamily):
         first = moments.first - observed * points
         moved = (points * (moments.first + first)).sum(axis=1, keepdims=True)
         return Moments(moments.counts, first, moments.second - moved)
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """`recentred`, of rows that have a value of each feature."""
+        observed = np.repeat(moments.counts[:, None], moments.first.shape[1], axis=1)
+        return self.recentred(moments, observed, points)
 
     def completed(
         self, moments: Moments, observed: Array, seen: NDArray[np.bool_], covariances: Array

@@ -30,7 +30,7 @@ class Tied(SharedFamily):
     """φ(y) = [y, 1]; the quadratic term is summed as one scatter."""
 
     name = scikit_learn_type = "tied"
-    lifts_pairs = True
+    lifts_pairs = moves_moments = True
 
     def quadratic_width(self, d: int) -> int:
         """None."""
@@ -156,11 +156,17 @@ class Tied(SharedFamily):
         n, first = moments.counts, moments.first
         scatter = unpack(moments.scatter, first.shape[1])
         if points is not None:
-            across = points.T @ (first - 0.5 * n[:, None] * points)
-            scatter -= across + across.T
-            first = first - n[:, None] * points
+            first = _move(scatter, first, n, points)
         lifted = lifted_second(scatter, n.sum(), conditional)
         return Moments(n, lifted_first(first, conditional), moments.second, lifted)
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """T − Σ_k (c M₁ᵀ + M₁ cᵀ − n c cᵀ)."""
+        if moments.scatter is None:
+            raise ValueError("tied covariance needs the scatter")
+        scatter = unpack(moments.scatter, moments.first.shape[1])
+        first = _move(scatter, moments.first, moments.counts, points)
+        return Moments(moments.counts, first, moments.second, pack(scatter))
 
     def scatter_about(self, covariances: Array, counts: Array, shift: Array) -> Array:
         """N Σ̂ + Σ_k g_k g_kᵀ."""
@@ -203,3 +209,10 @@ class Tied(SharedFamily):
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(d, d)."""
         return (d, d)
+
+
+def _move(scatter: Array, first: Array, n: Array, points: Array) -> Array:
+    """A scatter (d, d) about the origin, in place, to that about points; the first moments."""
+    across = points.T @ (first - 0.5 * n[:, None] * points)
+    scatter -= across + across.T
+    return np.asarray(first - n[:, None] * points)

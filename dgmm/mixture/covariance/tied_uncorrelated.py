@@ -28,6 +28,7 @@ class TiedUncorrelated(SharedFamily, UncorrelatedFamily):
     # What a row lacks is lacked by the term that all components share, too: rows are taken pattern
     # by pattern, and moments lifted.
     masks_features = False
+    moves_moments = True
 
     def squares_of(self, by_feature: Array) -> Array:
         """Sums of squares (d,) to those that the covariance is made of."""
@@ -84,16 +85,23 @@ class TiedUncorrelated(SharedFamily, UncorrelatedFamily):
 
     def lifted(self, moments: Moments, conditional: Conditional, points: Array | None) -> Moments:
         """Squares about the means as they are, N σ² for the features that rows lack."""
-        if moments.scatter is None:
-            raise ValueError(f"{self.name} covariances need the scatter")
-        n, first, scatter = moments.counts, moments.first, moments.scatter
         if points is not None:
-            moved = (points * (2.0 * first - n[:, None] * points)).sum(axis=0)
-            scatter = scatter - self.squares_of(moved)
-            first = first - n[:, None] * points
+            moments = self.about(moments, points)
+        n, first, scatter = moments.counts, moments.first, moments.scatter
+        if scatter is None:
+            raise ValueError(f"{self.name} covariances need the scatter")
         lacked = n.sum() * conditional.variances[0]
         lifted = self.completed_squares(scatter, lacked, conditional)
         return Moments(n, lifted_first(first, conditional), moments.second, lifted)
+
+    def about(self, moments: Moments, points: Array) -> Moments:
+        """T − Σ_k (2cM₁ − nc²)."""
+        if moments.scatter is None:
+            raise ValueError(f"{self.name} covariances need the scatter")
+        n, first = moments.counts[:, None], moments.first
+        moved = (points * (2.0 * first - n * points)).sum(axis=0)
+        scatter = moments.scatter - self.squares_of(moved)
+        return Moments(moments.counts, first - n * points, moments.second, scatter)
 
     def completed_squares(self, observed: Array, lacked: Array, conditional: Conditional) -> Array:
         """Squares of the observed features, and of those that are missing (m,), as one scatter."""

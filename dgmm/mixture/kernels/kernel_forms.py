@@ -32,6 +32,11 @@ class CentredForm:
         return True
 
     @property
+    def squared_radius(self) -> float:
+        """No row goes by products."""
+        return 0.0
+
+    @property
     def is_complete(self) -> bool:
         """Yes: densities are whole."""
         return True
@@ -93,6 +98,11 @@ class ProductForm:
     def is_exact(self) -> bool:
         """No: digits are lost far from the origin."""
         return False
+
+    @property
+    def squared_radius(self) -> float:
+        """All rows go by products."""
+        return float("inf")
 
     @property
     def n_components(self) -> int:

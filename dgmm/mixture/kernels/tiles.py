@@ -74,6 +74,9 @@ class Columns(Protocol):
     def stored(self) -> tuple[Tile, Tile, Tile] | None:
         """Rows (n, d) as stored, with factor and offset (d,) of standardising; None without."""
 
+    def take(self, rows: NDArray[np.intp], workspace: Workspace) -> Columns:
+        """Some rows (m,), in their order; good until others are taken."""
+
 
 class InMemory:
     """Columns that are there already, (d, n)."""
@@ -95,13 +98,17 @@ class InMemory:
         """They are standardised already."""
         return
 
+    def take(self, rows: NDArray[np.intp], workspace: Workspace) -> InMemory:
+        """A copy."""
+        return InMemory(self._Y[:, rows])
+
 
 class PassKernel(Protocol):
     """One candidate's parameters as a pass over blocks has them; picklable."""
 
     @property
     def name(self) -> str:
-        """`product` or `centred`."""
+        """`product`, `centred`, or `split` where each row goes one of the two ways."""
 
     @property
     def is_exact(self) -> bool:
@@ -122,6 +129,10 @@ class PassKernel(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type that tiles are computed in."""
+
+    @property
+    def squared_radius(self) -> float:
+        """‖y‖² of rows, at most, that go by products; 0 where none does."""
 
     @property
     def reference(self) -> Array | None:

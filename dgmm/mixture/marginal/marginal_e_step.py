@@ -12,6 +12,7 @@ from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.marginals import Features
 from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
+from dgmm.mixture.kernels.split_kernel import are_far
 from dgmm.mixture.kernels.tiles import Array, Columns
 from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
@@ -50,6 +51,31 @@ def marginal_e_step(
     lacks : (n,)
         Which rows lack a value; None where that is not known yet.
     """
+    far = [kernel.far for kernel in kernels if kernel.far is not None]
+    rest = columns, workspace, prepared
+    if not far:
+        return _of_all(kernels, values, weights, *rest, lacks)
+    is_far = are_far(columns(values, None), kernels[0].squared_radius, workspace)
+    if not is_far.any():
+        return _of_all(kernels, values, weights, *rest, lacks)
+    parts = []
+    for own, some in ((kernels, ~is_far), (far, is_far)):
+        of_rows = None if weights is None else weights[some]
+        gaps = None if lacks is None else lacks[some]
+        parts.append(_of_all(own, values[some], of_rows, *rest, gaps))
+    return [near.merge(other) for near, other in zip(*parts, strict=True)]
+
+
+def _of_all(
+    kernels: Sequence[MarginalKernel],
+    values: NDArray[Any],
+    weights: Array | None,
+    columns: StandardisedColumns,
+    workspace: Workspace,
+    prepared: PreparedParts,
+    lacks: Mask | None,
+) -> list[Statistics]:
+    """Of rows that all go one way."""
     totals = [LiftedSums(kernel.zero()) for kernel in kernels]
     backend = workspace.backend
     for pattern in kernels[0].patterns(values, backend, lacks) if len(values) else ():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend
 from dgmm.mixture.covariance.family import Family
-from dgmm.mixture.kernels import Guard, Kernel, choose
+from dgmm.mixture.kernels import Guard, Kernel, ProductKernel, SplitKernel, choose
 from dgmm.mixture.kernels.tiles import Array
 from dgmm.mixture.marginal.kernel_parts import KernelPart, MaskedPart, PatternPart, RowsPart
 from dgmm.mixture.marginal.patterns import (
@@ -31,10 +31,21 @@ from dgmm.mixture.sufficient_statistics import Statistics
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MarginalKernel:
-    """A candidate's parameters, and the kernel for its complete rows; picklable."""
+    """A candidate's parameters, and the kernel for its complete rows; picklable.
+
+    Attributes
+    ----------
+    complete
+        For complete rows; what is applied to others is of its kind.
+    far
+        What rows go by whose observed values have a squared norm above `squared_radius`; None
+        where none has.
+    """
 
     parameters: Parameters
     complete: Kernel
+    far: MarginalKernel | None = None
+    squared_radius: float = float("inf")
 
     @classmethod
     def of(cls, parameters: Parameters, guard: Guard, *, single: bool = False) -> Self:
@@ -42,12 +53,16 @@ class MarginalKernel:
 
         It holds for every pattern: λ_max(Σ_oo⁻¹) ≤ λ_max(Σ⁻¹).
         """
-        return cls(parameters, choose(parameters, guard, single=single))
+        chosen = choose(parameters, guard, single=single)
+        if not isinstance(chosen, SplitKernel):
+            return cls(parameters, chosen, squared_radius=chosen.squared_radius)
+        near, far = ProductKernel.of(parameters), cls(parameters, chosen.far, squared_radius=0.0)
+        return cls(parameters, near, far, chosen.squared_radius)
 
     @property
     def name(self) -> str:
-        """That of the kernel for complete rows."""
-        return self.complete.name
+        """That of the kernel for complete rows; `split` where rows far out have another."""
+        return self.complete.name if self.far is None else "split"
 
     @property
     def family(self) -> Family:
@@ -87,8 +102,8 @@ class MarginalKernel:
     @property
     def sharing(self) -> tuple[Any, ...]:
         """Kernels with equal `sharing` take rows pattern by pattern alike, in the same tiles."""
-        p = self.parameters
-        alike = p.family.name, p.n_components, p.noise is not None
+        p, radius = self.parameters, None if self.far is None else self.squared_radius
+        alike = p.family.name, p.n_components, p.noise is not None, radius
         return ("marginal", alike, self.takes_rows, *self.complete.sharing)
 
     @property
