@@ -150,6 +150,43 @@ def test_rows_that_lack_values_go_by_what_they_have(
         assert mixtures.difference(lost, stepped(scene, expected)) > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["full", "tied"])
+def test_a_row_within_reach_of_a_far_mean_is_split_by_that_mean_too(name: str) -> None:
+    """A component that is long towards the origin and narrow across: 3e-5 are lost by ‖y‖ alone."""
+    family, rng = FAMILIES[name], np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    across, centre = 3e4 * axes[:, 1], 1e8 * axes[:, 0] + 3e4 * axes[:, 1]
+    long = (axes * [1e16, 1.0, 1.0]) @ axes.T
+    long = (long + long.T) / 2.0
+    p = Parameters.of(family, np.ones(1), centre[None], long[None] if name == "full" else long)
+    Y = across[:, None] + rng.normal(size=(3, 20))
+    kernel = choose(p, Guard(1e18))
+    assert isinstance(kernel, SplitKernel)
+    expected = one_pass(kernel.far, Y, "numpy").log_likelihood
+    assert one_pass(kernel, Y, "numpy").log_likelihood == pytest.approx(expected, abs=20e-6)
+    by_rows_alone = 1e-6 / Guard(1.0).log_prob_error(p)
+    assert (Y**2).sum(axis=0).max() < by_rows_alone
+    lost = one_pass(SplitKernel.of(p, by_rows_alone), Y, "numpy").log_likelihood
+    assert abs(lost - expected) > 20e-6
+
+
+@FAMILY
+@pytest.mark.parametrize("lacks_values", [False, True])
+def test_a_far_mean_out_of_reach_leaves_the_radius(family: Family, lacks_values: bool) -> None:
+    """Fill values of 1e20 with a component of their own; a row may lack what tells it from them."""
+    p = mixtures.scene(family).parameters
+    means = p.means.copy()
+    means[2, 0] = 1e20
+    far = Parameters.of(family, p.weights, means, p.covariances)
+    by_rows_alone = 1e-6 / Guard(1.0).log_prob_error(far)
+    found = choose(far, Guard(1e40), lacks_values=lacks_values)
+    assert isinstance(found, SplitKernel)
+    if lacks_values:
+        assert found.squared_radius < 1e-20 * by_rows_alone
+    else:
+        assert found.squared_radius == pytest.approx(by_rows_alone, rel=1e-12)
+
+
 @FAMILY
 def test_moments_move_to_any_points(family: Family) -> None:
     scene = mixtures.scene(family)

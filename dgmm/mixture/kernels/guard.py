@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
+from dgmm.mixture.kernels.near_rows import squared_radius_of_products
 from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.split_kernel import BlockKernel, SplitKernel
 from dgmm.mixture.kernels.tiles import Array, PassKernel
 from dgmm.mixture.parameters import Parameters
+
+#: Error of a log density as products, relative to λ_max(Λ_k)·‖y‖² and the dtype's epsilon.
+_ERROR = 4.0
 
 #: Largest error in nats that a log density may suffer from the product form.
 TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
@@ -56,7 +60,8 @@ class Guard:
 
     def log_prob_error(self, parameters: Parameters, dtype: Any = np.float64) -> float:
         """Bound of the absolute error of a log density in the product form, nats."""
-        error = 4.0 * float(np.finfo(dtype).eps) * parameters.precision_bound * self.squared_radius
+        eps = float(np.finfo(dtype).eps)
+        error = _ERROR * eps * parameters.precision_bound * self.squared_radius
         return error if np.isfinite(error) else float("inf")
 
     def allows(self, parameters: Parameters, dtype: Any = np.float64) -> bool:
@@ -74,7 +79,12 @@ class Guard:
 
 
 def choose(
-    parameters: Parameters, guard: Guard, *, single: bool = False, with_scatter: bool = False
+    parameters: Parameters,
+    guard: Guard,
+    *,
+    single: bool = False,
+    with_scatter: bool = False,
+    lacks_values: bool = False,
 ) -> BlockKernel:
     """Fastest kernel that the guard allows: float32 or float64 products, or row by row.
 
@@ -91,6 +101,8 @@ def choose(
         Tiles may be computed in float32 (an early stage of EM on float32 data).
     with_scatter
         The family's total scatter about the origin is not known yet (first pass).
+    lacks_values
+        Rows may lack values, and are taken by what they have.
     """
     if single and guard.allows(parameters, np.float32):
         return ProductKernel.of(parameters, np.float32, with_scatter=with_scatter)
@@ -98,6 +110,9 @@ def choose(
         return ProductKernel.of(parameters, np.float64, with_scatter=with_scatter)
     if not (parameters.family.moves_moments and np.isfinite(guard.squared_radius)):
         return CentredKernel.of(parameters)
-    # 0 where a covariance is singular: the error is then infinite.
-    radius = TOLERANCE[np.dtype(np.float64)] / Guard(1.0).log_prob_error(parameters)
+    tolerance = TOLERANCE[np.dtype(np.float64)]
+    radius = squared_radius_of_products(
+        *(parameters, _ERROR * float(np.finfo(np.float64).eps), tolerance),
+        lacks_values=lacks_values,
+    )
     return SplitKernel.of(parameters, radius) if radius > 0.0 else CentredKernel.of(parameters)

@@ -171,8 +171,7 @@ def are_far(columns: Columns, squared_radius: float, workspace: Workspace) -> ND
         for rows in steps(n, _ROWS_OF_NORMS):
             tile = workspace.array("tile", (d, len(range(*rows.indices(n)))))
             columns.write(rows, tile)
-            np.einsum("ij,ij->j", tile, tile, out=norms[rows])
-            if np.isnan(norms[rows]).any():
-                np.nan_to_num(tile, copy=False, posinf=np.inf, neginf=-np.inf)
+            np.copyto(tile, 0.0, where=np.isnan(tile))
+            with np.errstate(over="ignore"):
                 np.einsum("ij,ij->j", tile, tile, out=norms[rows])
     return norms > squared_radius

@@ -53,7 +53,7 @@ class MarginalKernel:
 
         It holds for every pattern: λ_max(Σ_oo⁻¹) ≤ λ_max(Σ⁻¹).
         """
-        chosen = choose(parameters, guard, single=single)
+        chosen = choose(parameters, guard, single=single, lacks_values=True)
         if not isinstance(chosen, SplitKernel):
             return cls(parameters, chosen, squared_radius=chosen.squared_radius)
         near, far = ProductKernel.of(parameters), cls(parameters, chosen.far, squared_radius=0.0)
