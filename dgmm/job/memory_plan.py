@@ -30,6 +30,8 @@ REPORT_BYTES = 120 * MIB
 WARD_ROWS = 5_000
 #: Components, and rows of φ, that compiled products take together at most.
 _GROUP = 16
+#: Bytes of a row that is taken by its own bound: norm, mask and its negation, place, weight.
+_OF_SPLIT_ROW = 8 + 2 + 8 + 8
 #: Rows of a tile of distances to very many points.
 _DISTANCE_ROWS = 256
 
@@ -120,6 +122,11 @@ def task_terms(work: Work) -> list[Term]:
             "block, stored and standardised",
             rows * d * (2 * work.itemsize + 16),
             f"{rows:,} rows x {d} features",
+        ),
+        Term(
+            "rows far out",
+            rows * (d * work.itemsize + _OF_SPLIT_ROW),
+            f"{rows:,} rows x {d} features, copied: near ones, and those that go centred",
         ),
         max(map(_tiles_term, work.together), key=_n_bytes),
         max(map(_products_term, work.together), key=_n_bytes),

@@ -68,6 +68,7 @@ def test_a_task_holds_what_its_blocks_its_tiles_and_its_candidates_take(family: 
     assert terms == {
         "decoded chunks": 4_000_012,
         "block, stored and standardised": rows * 7 * 5 * 2 + rows * 7 * 8 * 2,
+        "rows far out": rows * (7 * 5 + 26),
         "products of a block": 16 * (p + 16) * (11 + 16),
         "statistics": subtrees * STATISTICS[family] * 3,
         "parameters": 12 * STATISTICS[family],
