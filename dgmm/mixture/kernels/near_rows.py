@@ -9,6 +9,7 @@ of μ is not along the wide axes is then about as long as y.)
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.mixture.covariance.family import LOG_2PI, Array
 from dgmm.mixture.parameters import Parameters
@@ -48,7 +49,7 @@ def squared_radius_of_products(
 
 def _out_of_reach(
     p: Parameters, bounds: Array, distances: Array, radius: float, relative_error: float
-) -> Array:
+) -> NDArray[np.bool_]:
     """Whether a component's responsibility for rows up to a radius is 0 in any case, (k,)."""
     k, d = p.n_components, p.n_features
     norms = p.log_weights + p.family.half_log_det_precision(p.precisions_cholesky, k, d)
