@@ -214,10 +214,13 @@ def test_norms_are_of_the_values_that_rows_have(backend: str, dtype: type) -> No
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(5000, 3)).astype(dtype)
     rows[rng.uniform(size=rows.shape) < 0.1] = np.nan
+    rows[7, 0] = 1e20 if dtype == np.float32 else 1e200  # whose square overflows in float64
+    rows[8, 1] = np.inf
     workspace, units = Workspace(get(backend)), Standardisation.identity(3)
     columns = StandardisedRows.of(rows, units, np.dtype(np.float64), workspace)
-    expected = np.nansum(rows.astype(np.float64) ** 2, axis=1)
-    for radius in (0.5, 2.0, np.inf):
+    with np.errstate(over="ignore"):
+        expected = np.nansum(rows.astype(np.float64) ** 2, axis=1)
+    for radius in (0.5, 2.0, 1e300):
         found = are_far(columns, radius, workspace)
         np.testing.assert_array_equal(found, expected > radius)
 
@@ -250,6 +253,17 @@ def test_the_bits_of_a_split_pass_are_those_of_any_threads(backend: str) -> None
             found = EStepRunner(ArrayDataset(rows), executor, backend)((_request(kernel),))
         sums.append(found.candidates[0].sums)
     np.testing.assert_array_equal(*sums)
+
+
+def test_kernels_share_rows_only_where_both_kinds_of_tiles_are_alike() -> None:
+    """Tiles of far rows follow k; a candidate's bits are those of its run alone."""
+    family = FAMILIES["spherical"]
+    few, many = (SplitKernel.of(mixtures.scene(family, k=k).parameters, RADIUS) for k in (3, 300))
+    same_near = replace(many, near=few.near)
+    assert many.far.tile_rows != few.far.tile_rows
+    assert few.sharing != same_near.sharing
+    assert few.sharing != replace(few, squared_radius=2 * RADIUS).sharing
+    assert few.sharing == SplitKernel.of(mixtures.scene(family, k=3).parameters, RADIUS).sharing
 
 
 def test_a_digest_tells_a_split_pass_from_others() -> None:

@@ -90,8 +90,8 @@ class SplitKernel:
 
     @property
     def sharing(self) -> tuple[Any, ...]:
-        """Kernels with equal `sharing` split rows alike, and share tiles of near ones."""
-        return ("split", self.squared_radius, *self.near.sharing)
+        """Kernels with equal `sharing` split rows alike, and share tiles of both kinds."""
+        return ("split", self.squared_radius, *self.near.sharing, *self.far.sharing)
 
     def about_means(self, statistics: Statistics) -> Statistics:
         """Statistics of near rows, of which nothing is left out, about the old means."""
