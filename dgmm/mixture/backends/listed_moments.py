@@ -1,0 +1,233 @@
+"""Moments S = R Φᵀ component by component, over the rows whose responsibility is not 0, compiled.
+
+Of many components only a few have a part in a row: in float32, whose exponentials end at e⁻⁶⁰, some
+ten of 1,024 with 128 features. A component's sums lie side by side here, and Φ is turned, so that
+a row is added to them in one stretch. What is left out is 0 times a number: each sum is the same
+chain of fused multiplications and additions as in `fused_products.moments`, bit by bit. Components
+that have a part in most rows are multiplied eight at a time instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends.fused_products import ROW_PANEL, Factors
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.simd_intrinsics import (
+    INTEGER,
+    Vectors,
+    lanes_of,
+    multiplication,
+    registers_hold_many,
+)
+from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
+
+#: From so many components and rows of Φ on this pays; sums of fewer stay in registers.
+LEAST_COMPONENTS, LEAST_WIDTH = 256, 64
+#: Components that are counted, and multiplied where they are dense, together.
+GROUP = 8
+#: Components are listed where at most one in so many of their responsibilities is not 0.
+_SPARSE = 4
+_WIDE = 8
+_HIGH, _DENSE_WIDE = (8, 3) if registers_hold_many() else (4, 1)
+
+_dense_wide = multiplication(_HIGH, _DENSE_WIDE, widens=True)
+_dense_one = multiplication(_HIGH, 1, widens=True)
+
+
+def pays(k: int, made: Factors, d: int) -> bool:
+    """Whether moments are taken by component; a function of the shape alone."""
+    p = made.which.shape[1]
+    return k >= LEAST_COMPONENTS and p >= LEAST_WIDTH and made.n_products <= d
+
+
+def listed_buffers(
+    k: int, made: Factors, dtype: np.dtype[Any], *, is_used: bool
+) -> tuple[NDArray[Any], ...]:
+    """Sums (k, p) in whole groups and vectors, all 0; Φ turned; masks, a list and its values.
+
+    The sums of what is not used are empty.
+    """
+    lanes = lanes_of(dtype.itemsize)
+    turned = -(-(made.which.shape[1] - made.n_products) // TRANSPOSE_SIZE) * TRANSPOSE_SIZE
+    width, high = -(-(made.n_products + turned) // lanes) * lanes, -(-k // GROUP) * GROUP
+    if not is_used:
+        width = high = 0
+    return (
+        np.zeros((high, width)),
+        np.zeros((ROW_PANEL, width), dtype),
+        np.empty((GROUP, ROW_PANEL // lanes), np.uint64),
+        np.empty(ROW_PANEL, np.int64),
+        np.empty(ROW_PANEL, dtype),
+    )
+
+
+def _chain(n_vectors: int) -> Any:
+    """Add Σ_q A[q]·B[numbers[q]] over q < n, a chain that begins at 0, to float64 sums C.
+
+    A has numbers of the type of `one`; the rows of B are so many vectors.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+    def chain(
+        typing_context: Any, one: Any, A: Any, numbers: Any, B: Any, B_step: Any, C: Any, n: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            _, A, numbers, B, B_step, C, n = args
+            v, size = Vectors(builder, one, lanes_of(one.bitwidth // 8)), ir.IntType(64)
+            before, loop, after = builder.block, *map(builder.append_basic_block, ("rows", "done"))
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            q = builder.phi(size)
+            sums = [builder.phi(v.type) for _ in range(n_vectors)]
+            a = v.spread(builder.add(A, builder.mul(q, size(v.itemsize))))
+            place = builder.add(numbers, builder.mul(q, size(8)))
+            number = builder.load(builder.inttoptr(place, size.as_pointer()))
+            row = builder.add(B, builder.mul(number, B_step))
+            new = [v.fused(a, v.load(row, i * v.size), s) for i, s in enumerate(sums)]
+            following = builder.add(q, size(1))
+            zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
+            q.add_incoming(size(0), before)
+            q.add_incoming(following, loop)
+            for phi, later in zip(sums, new, strict=True):
+                phi.add_incoming(zero, before)
+                phi.add_incoming(later, loop)
+            builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+            builder.position_at_end(after)
+            wide = Vectors(builder, types.float64, v.lanes)
+            for i, value in enumerate(new):
+                wide.add_to(C, i * v.lanes, wide.converted(value, v))
+            return context.get_dummy_value()
+
+        return types.void(one, *(INTEGER,) * 6), generate
+
+    return chain
+
+
+_chain_wide, _chain_one = _chain(_WIDE), _chain(1)
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def _not_zero(typing_context: Any, one: Any, address: Any) -> Any:
+    """Bit j where number j of the vector at an address is not 0, or NaN."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        v = Vectors(builder, one, lanes_of(one.bitwidth // 8))
+        zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
+        bits = builder.fcmp_unordered("!=", v.load(args[1]), zero)
+        return builder.zext(builder.bitcast(bits, ir.IntType(v.lanes)), ir.IntType(64))
+
+    return types.uint64(one, INTEGER), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def _lowest_bit(typing_context: Any, bits: Any) -> Any:
+    """Which bit is the lowest that is set."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def _n_bits(typing_context: Any, bits: Any) -> Any:
+    """How many bits are set."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), generate
+
+
+@compiled
+def _turn(one: Any, which: Any, n_products: int, Y: Any, turned: Any, b: int) -> None:
+    """Φ with a row's numbers side by side."""
+    size, p = Y.itemsize, which.shape[1]
+    step, out_step = Y.shape[1] * size, turned.shape[1] * size
+    for q in range(0, p - n_products, TRANSPOSE_SIZE):
+        for c in range(0, b, TRANSPOSE_SIZE):
+            source = Y.ctypes.data + q * step + c * size
+            target = turned.ctypes.data + c * out_step + (n_products + q) * size
+            transpose(one, source, step, target, out_step)
+    for c in range(b):
+        for q in range(n_products):
+            y, z = n_products + which[0, q], n_products + which[1, q]
+            turned[c, q] = turned[c, y] * turned[c, z]
+
+
+@compiled
+def listed_moments(
+    one: Any, which: Any, n_products: int, Y: Any, R: Any, buffers: Any, k: int, b: int
+) -> None:
+    """Add R Φᵀ to the sums, the first of the buffers, for b columns of R."""
+    sums, turned, masks, numbers, values = buffers
+    _turn(one, which, n_products, Y, turned, b)
+    size = R.itemsize
+    lanes = 64 // size
+    n_vectors = (b + lanes - 1) // lanes
+    last = np.uint64((1 << (b - (n_vectors - 1) * lanes)) - 1)
+    R_step, width = R.shape[1] * size, sums.shape[1]
+    B, B_step = turned.ctypes.data, width * size
+    for first in range(0, k, GROUP):
+        high, n_parts = min(GROUP, k - first), 0
+        for j in range(high):
+            row = R.ctypes.data + (first + j) * R_step
+            for v in range(n_vectors):
+                bits = _not_zero(one, row + v * 64)
+                masks[j, v] = bits & last if v == n_vectors - 1 else bits
+                n_parts += _n_bits(masks[j, v])
+        if n_parts * _SPARSE <= high * b:
+            for j in range(high):
+                n = 0
+                for v in range(n_vectors):
+                    bits = masks[j, v]
+                    while bits != 0:
+                        c = v * lanes + _lowest_bit(bits)
+                        numbers[n] = c
+                        values[n] = R[first + j, c]
+                        n += 1
+                        bits &= bits - np.uint64(1)
+                if n > 0:
+                    _add_listed(one, values, numbers, B, B_step, sums[first + j], lanes, n)
+        else:
+            _add_dense(one, R, first, B, B_step, sums, lanes, b)
+
+
+@compiled
+def _add_listed(
+    one: Any, values: Any, numbers: Any, B: int, B_step: int, sums: Any, lanes: int, n: int
+) -> None:
+    """The rows in a list, to one component."""
+    A, rows, C, v = values.ctypes.data, numbers.ctypes.data, sums.ctypes.data, 0
+    n_vectors = sums.size // lanes
+    while v + _WIDE <= n_vectors:
+        _chain_wide(one, A, rows, B + v * 64, B_step, C + v * lanes * 8, n)
+        v += _WIDE
+    while v < n_vectors:
+        _chain_one(one, A, rows, B + v * 64, B_step, C + v * lanes * 8, n)
+        v += 1
+
+
+@compiled
+def _add_dense(
+    one: Any, R: Any, first: int, B: int, B_step: int, sums: Any, lanes: int, b: int
+) -> None:
+    """All rows, to a group of components."""
+    R_step, C_step, n_vectors = R.shape[1] * R.itemsize, sums.shape[1] * 8, sums.shape[1] // lanes
+    for j in range(first, first + GROUP, _HIGH):
+        A, C, v = R.ctypes.data + j * R_step, sums.ctypes.data + j * C_step, 0
+        while v < n_vectors:
+            at = (A, R_step, B + v * 64, B_step, C + v * lanes * 8, C_step, b)
+            if v + _DENSE_WIDE <= n_vectors:
+                _dense_wide(one, *at, 0, 0, 0, 0)
+                v += _DENSE_WIDE
+            else:
+                _dense_one(one, *at, 0, 0, 0, 0)
+                v += 1
