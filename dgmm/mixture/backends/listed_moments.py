@@ -4,7 +4,8 @@ Of many components only a few have a part in a row: in float32, whose exponentia
 ten of 1,024 with 128 features. A component's sums lie side by side here, and Φ is turned, so that
 a row is added to them in one stretch. What is left out is 0 times a number: each sum is the same
 chain of fused multiplications and additions as in `fused_products.moments`, bit by bit. Components
-that have a part in most rows are multiplied eight at a time instead.
+that have a part in most rows of such a block are multiplied eight at a time. A block whose first
+rows have part in many components is left to `fused_products`, whose bits are the same.
 """
 
 from __future__ import annotations
@@ -47,17 +48,15 @@ def pays(k: int, made: Factors, d: int) -> bool:
     return k >= LEAST_COMPONENTS and p >= LEAST_WIDTH and made.n_products <= d
 
 
-def listed_buffers(
-    k: int, made: Factors, dtype: np.dtype[Any], *, is_used: bool
-) -> tuple[NDArray[Any], ...]:
+def listed_buffers(k: int, made: Factors, d: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
     """Sums (k, p) in whole groups and vectors, all 0; Φ turned; masks, a list and its values.
 
-    The sums of what is not used are empty.
+    They are empty where that does not pay.
     """
     lanes = lanes_of(dtype.itemsize)
     turned = -(-(made.which.shape[1] - made.n_products) // TRANSPOSE_SIZE) * TRANSPOSE_SIZE
     width, high = -(-(made.n_products + turned) // lanes) * lanes, -(-k // GROUP) * GROUP
-    if not is_used:
+    if not pays(k, made, d):
         width = high = 0
     return (
         np.zeros((high, width)),
@@ -144,6 +143,31 @@ def _n_bits(typing_context: Any, bits: Any) -> Any:
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), generate
+
+
+@compiled
+def are_few(one: Any, R: Any, k: int, b: int) -> bool:
+    """Whether few responsibilities are not 0; of a block's first rows, and no bit follows it."""
+    lanes, n = 64 // R.itemsize, 0
+    for j in range(k):
+        row = R.ctypes.data + j * R.shape[1] * R.itemsize
+        for v in range((b + lanes - 1) // lanes):
+            n += _n_bits(_not_zero(one, row + v * 64))
+    return n * _SPARSE <= k * b
+
+
+@compiled
+def add_sums(order: Any, wide: Any, listed: Any, is_listed: bool, sums: Any) -> None:
+    """Add the sums of a block, of either kind, to those of φ (p, k)."""
+    p, k = sums.shape
+    if is_listed:
+        for j in range(k):
+            for i in range(p):
+                sums[order[i], j] += listed[j, i]
+    else:
+        for i in range(p):
+            for j in range(k):
+                sums[order[i], j] += wide[i, j]
 
 
 @compiled

@@ -25,7 +25,12 @@ from dgmm.mixture.backends.fused_products import (
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.gaps import Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
-from dgmm.mixture.backends.listed_moments import listed_buffers, listed_moments, pays
+from dgmm.mixture.backends.listed_moments import (
+    add_sums,
+    are_few,
+    listed_buffers,
+    listed_moments,
+)
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_conditional import condition, places_of
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
@@ -128,7 +133,7 @@ def _e_step(
     which, order, n_products = made
     has_norm, masks, one_row = form
     Y, L, R, Phi, panels, total, inverse = buffers
-    (p, k), step, is_listed = sums.shape, L.shape[1], listed[0].size > 0
+    k, step, is_listed = sums.shape[1], L.shape[1], listed[0].size > 0
     words = np.empty(5, np.int64)
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
@@ -150,14 +155,13 @@ def _e_step(
             top[c] = total[c] + top[c]
         if weights.size:
             _weigh(L, k, b, weights[start : start + b])
-        if is_listed:
+        if is_listed and (start > 0 or are_few(one, L, k, b)):
             listed_moments(one, which, n_products, Y, L, listed, k, b)
         else:
+            is_listed = False  # from a block's first rows on
             transposed(one, L, R, b)
             moments(one, which, n_products, Y, R, Phi, wide, b)
-    for i in range(p):
-        for j in range(k):
-            sums[order[i], j] += listed[0][j, i] if is_listed else wide[i, j]
+    add_sums(order, wide, listed[0], is_listed, sums)
 
 
 class NumbaBackend(NumpyBackend):
@@ -218,7 +222,7 @@ class NumbaBackend(NumpyBackend):
                 eta,
                 wide,
                 buffers,
-                listed_buffers(k, made, dtype, is_used=pays(k, made, d)),
+                listed_buffers(k, made, d, dtype),
                 block.sums,
                 block.lse,
                 weights,

@@ -1,0 +1,116 @@
+"""Moments over responsibilities that are not 0 have the bits of those over all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dgmm.mixture.backends import Block, get
+
+fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
+listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
+
+DTYPE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+SHAPES = [("norm", 70, 131), ("squares", 33, 64), ("none", 9, 3), ("masked squares", 9, 17)]
+
+
+def _sums(
+    form: str, d: int, k: int, shares: list[float], dtype: Any, b: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Σ r φ (k, p) of two row panels, dense and listed; of each share so many are not 0."""
+    rng, one = np.random.default_rng(0), dtype(1)
+    made = fused.factors(form, d)
+    p = made.which.shape[1]
+    dtype = np.dtype(dtype)
+    one_row = fused.linear_rows(form, d)
+    _, wide, buffers = fused.allocate_buffers(lambda _, n: np.empty(n, dtype), one_row, k, p, dtype)
+    Y, L, R, Phi, *_ = buffers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listed, "pays", lambda *_: True)  # narrow ones are quicker to test
+        memory = listed.listed_buffers(k, made, d, dtype)
+    for share in shares:
+        Y[:one_row, :b] = rng.normal(size=(one_row, b))
+        if form == "norm":
+            Y[d + 1, :b] = (Y[:d, :b] ** 2).sum(axis=0)
+        L[:k] = 7.0  # columns beyond b hold anything
+        L[:k, :b] = rng.random((k, b)) * (rng.random((k, b)) < share)
+        L[0, :b] = rng.random(b)  # one component has a part in every row
+        fused.transposed(one, L, R, b)
+        fused.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
+        listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b)
+    return wide[:p, :k].T, memory[0][:k, :p]
+
+
+@DTYPE
+@pytest.mark.parametrize("b", [96, 51, 1])
+@pytest.mark.parametrize(("form", "d", "k"), SHAPES)
+def test_sums_have_the_bits_of_the_dense_ones(
+    form: str, d: int, k: int, b: int, dtype: Any
+) -> None:
+    dense, sparse = _sums(form, d, k, [0.02, 0.9, 0.2], dtype, b)
+    assert np.abs(dense).max() > 0
+    np.testing.assert_array_equal(sparse, dense)
+
+
+def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None) -> Any:
+    (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
+    sums, lse = np.zeros((p, k)), np.empty(n, dtype)
+    block = Block(
+        form="norm",
+        rows=rows,
+        factor=np.ones(d, dtype),
+        offset=np.zeros(d, dtype),
+        eta=eta,
+        sums=sums,
+        lse=lse,
+        allocate=lambda _, size: np.empty(size, dtype),
+        weights=weights,
+    )
+    assert get("numba").e_step(block)
+    return sums, lse
+
+
+@DTYPE
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_pass_of_many_components_has_the_bits_of_the_dense_one(
+    monkeypatch: pytest.MonkeyPatch, is_weighted: bool, dtype: Any
+) -> None:
+    """Also where a block begins with rows of few components, and goes on with rows of many."""
+    rng, d, k = np.random.default_rng(0), 66, 300
+    centres = 5.0 * rng.normal(size=(k, d))
+    rows = centres[rng.integers(k, size=400)] + rng.normal(size=(400, d))
+    rows[200:] = 0.3 * rng.normal(size=(200, d))
+    precision = np.where(np.arange(k) % 2, 1.0, 0.01)[:, None]  # half of them are wide
+    constant = -0.5 * (centres**2 * precision).sum(axis=1, keepdims=True)
+    eta = np.hstack([-0.5 * precision, centres * precision, constant]).astype(dtype)
+    weights = rng.uniform(0.5, 2.0, 400).astype(dtype) if is_weighted else None
+    rows = rows.astype(dtype)
+    n_calls = []
+    pays = listed.pays
+    monkeypatch.setattr(listed, "pays", lambda *of: n_calls.append(pays(*of)) or n_calls[-1])
+    found = _passed(rows, eta, weights)
+    assert n_calls == [True]
+    monkeypatch.setattr(listed, "pays", lambda *_: False)
+    for mine, dense in zip(found, _passed(rows, eta, weights), strict=True):
+        np.testing.assert_array_equal(mine, dense)
+
+
+@DTYPE
+def test_a_row_that_is_not_a_number_spreads_to_all_components(dtype: Any) -> None:
+    rng, d, k = np.random.default_rng(0), 64, 256
+    eta = rng.normal(size=(k, d + 2)).astype(dtype)
+    rows = rng.normal(size=(200, d)).astype(dtype)
+    rows[150, 3] = np.nan
+    sums, lse = _passed(rows, eta, None)
+    assert np.isnan(sums).any(axis=0).all()
+    assert np.flatnonzero(np.isnan(lse)).tolist() == [150]
+
+
+def test_few_components_or_narrow_rows_are_left_dense() -> None:
+    assert listed.pays(256, fused.factors("norm", 62), 62)
+    assert not listed.pays(255, fused.factors("norm", 62), 62)
+    assert not listed.pays(256, fused.factors("norm", 61), 61)
+    assert not listed.pays(256, fused.factors("pairs", 16), 16)
