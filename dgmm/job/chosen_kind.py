@@ -11,6 +11,7 @@ about time alone; it follows from the job and the sizes of its data, never from 
 from __future__ import annotations
 
 from dgmm.config import Job
+from dgmm.data.lazy_arrays import in_units
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.job.memory_plan import MIB, Work
 
@@ -48,12 +49,12 @@ def chosen_kind(job: Job, dataset: StoredDataset, work: Work, n_mixtures: int) -
             return "local", f"cluster.{key} is of worker processes"
     n_bytes = dataset.n_samples * dataset.n_features * dataset.dtype.itemsize
     n_products = dataset.n_samples * n_mixtures * _products_of_a_row(work)
-    rows, products = f"{n_bytes / MIB:,.0f} MiB of rows", f"{n_products:,} products a pass"
+    rows, products = f"{in_units(n_bytes)} of rows", f"{n_products:,} products a pass"
     if n_bytes > MOST_BYTES:
-        return "local", f"{rows}, more than {MOST_BYTES // MIB:,}"
+        return "local", f"{rows}, more than {in_units(MOST_BYTES)}"
     if n_products > MOST_PRODUCTS:
         return "local", f"{products}, more than {MOST_PRODUCTS:,}"
-    limits = f"at most {MOST_BYTES // MIB:,} and {MOST_PRODUCTS:,}"
+    limits = f"at most {in_units(MOST_BYTES)} and {MOST_PRODUCTS:,}"
     return "threads", f"{rows} and {products}, {limits}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dgmm.data.cache_budget import DRIVER_BASE
+from dgmm.data.lazy_arrays import in_units
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.job.memory_plan import MIB, WORKER_BASE, Term
 from dgmm.job.plan import Plan
@@ -36,7 +37,7 @@ def plan_table(plan: Plan) -> str:
     most = "at most " if plan.has_fewer_features else ""
     lines = [f"data      {n:,} rows x {most}{d} features, {plan.dtype}, {plan.n_blocks:,} blocks"]
     lines.append(
-        f"reads     {plan.pass_bytes / MIB:,.0f} MiB a pass before compression, "
+        f"reads     {in_units(plan.pass_bytes)} a pass before compression, "
         f"{plan.n_passes:,} passes at most"
     )
     lines += [f"{'' if i else 'models':<10}{text}" for i, text in enumerate(plan.models)]
@@ -62,7 +63,7 @@ def plan_table(plan: Plan) -> str:
     lines.append(f"  {'sum':<38}{plan.driver_bytes / MIB:>10,.0f}")
     lines.append(f"  {'all processes together':<38}{plan.total_bytes / MIB:>10,.0f}")
     lines += [f"  {line}" for line in _verdict(plan)]
-    lines.append(f"outputs   {plan.output_bytes / MIB:,.0f} MiB before compression")
+    lines.append(f"outputs   {in_units(plan.output_bytes)} before compression")
     return "\n".join(lines)
 
 
@@ -74,7 +75,7 @@ def _prepared(plan: Plan) -> list[str]:
     n = found.n_parts
     often = "once" if found.n_reads == 1 else f"{found.n_reads} times"
     parts = f"{found.kind} in {n:,} part{'s' * (n != 1)}, read {often}"
-    written = f"{found.n_bytes / MIB:,.0f} MiB before compression go to prepared.zarr"
+    written = f"{in_units(found.n_bytes)} before compression go to prepared.zarr"
     lines = [f"prepare   {parts}; {written}", *(f"          {note}" for note in found.notes)]
     lines.append("  one task of preparing, MiB; the larger of it and a task of a pass counts below")
     return lines + [_line(term, 1) for term in found.task]

@@ -41,7 +41,7 @@ def test_little_work_runs_on_threads_and_the_plan_says_so(tmp_path, data):
     plan = plan_job(asked)
     assert (plan.kind, plan.n_workers) == ("threads", 0)
     assert cluster_settings(asked, plan).kind == "threads"
-    assert "cluster.kind auto: threads, 0 MiB of rows and" in plan_table(plan)
+    assert "cluster.kind auto: threads, 7.03 KiB of rows and" in plan_table(plan)
 
 
 @pytest.mark.parametrize("name", ["MOST_BYTES", "MOST_PRODUCTS"])
@@ -91,7 +91,7 @@ def test_a_run_records_what_it_ran_on_and_goes_on_whatever_the_kind(tmp_path, da
         run_job(job(data, tmp_path / kind, cluster={"kind": kind}), SilentListener())
         records[kind] = json.loads((tmp_path / kind / "run.json").read_text())
     assert records["auto"]["cluster"]["kind"] == "threads"
-    assert "MiB of rows" in records["auto"]["cluster"]["why"]
+    assert "KiB of rows" in records["auto"]["cluster"]["why"]
     assert records["auto"]["environment"]["workers"] == []
     assert "cluster" not in records["threads"]
     assert records["auto"]["model_sha256"] == records["threads"]["model_sha256"]

@@ -34,7 +34,7 @@ def term(plan, name: str) -> int:
 def test_a_plan_names_shape_passes_and_every_term(tmp_path, data):
     text = plan_table(plan_job(job(data, tmp_path / "run", model={"max_iter": 7})))
     assert "40,000 rows x 8 features, float32" in text
-    assert "1 MiB a pass before compression, 9 passes at most" in text
+    assert "1.22 MiB a pass before compression, 9 passes at most" in text
     for name in ("decoded chunks", "tiles", "statistics", "output chunk", "sample", "M-step"):
         assert f"    {name}" in text
     assert not (tmp_path / "run").exists()

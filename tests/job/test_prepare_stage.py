@@ -265,7 +265,7 @@ def test_a_plan_says_what_is_prepared_and_what_that_holds(tmp_path, source, caps
     job = job_of(tmp_path, source.save(tmp_path / "rows.json"))
     assert run(["plan", str(job)]) == 0
     said = capsys.readouterr().out
-    assert "prepare   formula in 6 parts, read once; 1 MiB before compression" in said
+    assert "prepare   formula in 6 parts, read once; 626 KiB before compression" in said
     assert "          every row follows from its number" in said
     assert "one read of the source" in said
     assert not any(source.n_reads().values())
