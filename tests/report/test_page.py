@@ -7,7 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import fabricated_runs
+import pytest
 from page_reading import Page
+
+from dgmm.report import write_report
 
 URL_ATTRIBUTES = {"src", "href", "srcset", "action", "data", "poster", "xlink:href", "background"}
 
@@ -116,6 +120,27 @@ def test_a_page_is_small(hostile_run: Path, image_run: Path) -> None:
         assert (run / "report.html").stat().st_size < 3e6
 
 
+def test_the_page_of_4096_components_is_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing on it grows with their square, and tables, bars and ellipses end somewhere."""
+    k, model = 4096, fabricated_runs.mixture(4096, 3)
+    log = [
+        {"iteration": 1 + j % 9, "restart": 0, "component": j, "kind": "regularised"}
+        | {"message": f"component {j} of {k}: regularisation is more than 1 % of an eigenvalue"}
+        for j in range(k)
+    ]
+    # As a run leaves it: no overlaps of more than 1,024 components.
+    monkeypatch.setattr(fabricated_runs, "sample_of", lambda _, rows: {"rows": rows})
+    counts = {"component_log": log, "label_counts": [1] * k}
+    run = fabricated_runs.run_directory(tmp_path / "run", model, 500, 400, **counts)
+    page = write_report(run)
+    assert page.stat().st_size < 1.5e6
+    assert (run / "report.json").stat().st_size < 200 * k
+    assert sum(file.stat().st_size for file in (run / "report").iterdir()) < 2e6
+    assert "4,096" in Page(page).text
+
+
 def test_no_number_has_more_digits_than_a_reader_wants(hostile_page: Page) -> None:
     assert "−3.141593" in hostile_page.text
     assert "1,234,568" in hostile_page.text
@@ -126,8 +151,6 @@ def test_no_number_has_more_digits_than_a_reader_wants(hostile_page: Page) -> No
 def test_writing_twice_gives_the_same_page_and_removes_figures_of_before(
     hostile_run: Path,
 ) -> None:
-    from dgmm.report import write_report
-
     before = (hostile_run / "report.html").read_bytes()
     (hostile_run / "report" / "label-maps.png").write_bytes(b"stale")
     (hostile_run / "report" / "label-maps.svg").write_bytes(b"stale")
