@@ -36,6 +36,7 @@ BENCHMARKS = {
     "prepare": "preparing",
     "sweep": "sweep_cost",
     "choose": "choosing",
+    "many": "many_components",
     "guard": "row_guard",
 }
 

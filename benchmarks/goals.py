@@ -14,6 +14,10 @@ COMPILED_GAIN = 1.3
 SCORING_AGAINST_PASS = 0.8
 #: Spherical, 128 features, 1024 components, float32, two cores: rows a second.
 SPHERICAL_ROWS_PER_SECOND = 0.7e6
+#: Many components: CPU time of NumPy's k-means start over ours; the sum of squares it ends with
+#: over NumPy's, at most; seconds of a start in passes, at most; rows a second of a pass.
+COMPILED_START, SUM_OF_SQUARES, START_PASSES = 1.0, 1.005, 10.0
+MANY_COMPONENTS_ROWS_PER_SECOND = 0.6e6
 
 #: Whole fits: time to scikit-learn's own final mean log-likelihood.
 FIT = {"full": 50.0, "tied": 200.0, "photographs": 15.0}

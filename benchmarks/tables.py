@@ -26,6 +26,7 @@ TITLES = {
     "prepare": "Preparing rows",
     "sweep": "A pass that several models share",
     "choose": "What jobs of several models choose",
+    "many": "Many components",
     "guard": "Rows that are far out",
 }
 NAMES = tuple(TITLES)

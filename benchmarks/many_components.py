@@ -1,0 +1,122 @@
+"""Starts and passes of many components: `python -m benchmarks many`.
+
+The k-means start on all threads against NumPy's on one, and against passes of the EM that follows.
+CPU time stands beside seconds: others may use the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import goals
+from benchmarks.goals import Shape
+from benchmarks.measuring import N_THREADS
+from benchmarks.mixtures import Mixture, clustered_rows, start_near
+from benchmarks.our_em import OurEM
+from benchmarks.results import Results
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.initialisation.kmeans import lloyd
+from dgmm.fitting.initialisation.kmeans_plus_plus import grown, n_trials
+from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows
+from dgmm.fitting.initialisation.start_compute import StartCompute
+from dgmm.runtime.blas_threads import single_blas_thread
+
+#: Rows that are clustered: many components, and a start of common size.
+_LARGE, _COMMON = Shape(40_000, 128, 1024), Shape(12_800, 16, 64)
+_TRIAL = Shape(2_000, 16, 40)
+_PASSES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a start took, and the sum of squares that it ended with."""
+
+    seconds: float
+    cpu_seconds: float
+    sum_of_squares: float
+
+
+def run(results: Results) -> None:
+    """Both shapes; a trial a small one."""
+    for shape in (_TRIAL,) if results.is_trial else (_LARGE, _COMMON):
+        _shape(results, shape)
+
+
+def _shape(results: Results, shape: Shape) -> None:
+    X, centres = clustered_rows(shape.n, shape.d, shape.k)
+    X = X.astype(np.float32)
+    rows = CentredRows.of(X.astype(np.float64))
+    plain = _plain(rows, shape.k)
+    with ThreadExecutor(N_THREADS) as executor:
+        compute = StartCompute("numba", executor)
+        ours = CompiledStart(compute, rows, shape.k).best_of(3)
+    a_pass = _pass_seconds(X, start_near(centres, "spherical"))
+    part = f"k-means start, {shape}"
+    seconds = f"{ours.seconds:.2f} s, CPU {ours.cpu_seconds:.2f} s; NumPy's {plain.seconds:.2f} s"
+    seconds += f", CPU {plain.cpu_seconds:.2f} s"
+    results.measured(
+        part, "CPU time of NumPy's start over ours", plain.cpu_seconds / ours.cpu_seconds, "×",
+        goal=goals.COMPILED_START, note=seconds,
+    )  # fmt: skip
+    results.measured(
+        part, "sum of squares over NumPy's", ours.sum_of_squares / plain.sum_of_squares, "",
+        goal=goals.SUM_OF_SQUARES, at_least=False,
+    )  # fmt: skip
+    is_large = shape == _LARGE
+    results.measured(
+        part, "start in passes of spherical float32", ours.seconds / a_pass, "passes",
+        goal=goals.START_PASSES if is_large else None, at_least=False,
+        note=f"a pass {1e3 * a_pass:.1f} ms",
+    )  # fmt: skip
+    results.measured(
+        "passes of spherical float32", str(shape), shape.n / a_pass, "rows/s",
+        goal=goals.MANY_COMPONENTS_ROWS_PER_SECOND if is_large else None,
+    )  # fmt: skip
+
+
+def _plain(rows: CentredRows, k: int) -> Taken:
+    before = single_blas_thread()
+    try:
+        return _start(rows, lambda: rows, k)
+    finally:
+        before.restore()
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStart:
+    """The compiled start of some rows; what it took is without compiling."""
+
+    compute: StartCompute
+    rows: CentredRows
+    k: int
+
+    def best_of(self, times: int) -> Taken:
+        """The quickest; copying the rows into panels counts."""
+        self._once()
+        return min((self._once() for _ in range(times)), key=lambda taken: taken.seconds)
+
+    def _once(self) -> Taken:
+        return _start(self.rows, lambda: self.compute.over(self.rows, is_single=True), self.k)
+
+
+def _start(rows: CentredRows, laid_out: Callable[[], DistanceRows], k: int) -> Taken:
+    begun, cpu = time.perf_counter(), time.process_time()
+    used = laid_out()
+    chosen = grown(used.seeding(n_trials(k)), k, np.random.default_rng(0))
+    labels = lloyd(used, rows.take(chosen))
+    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
+    counts = np.bincount(labels, minlength=k)
+    means = rows.means(labels, counts, otherwise=rows.take(chosen))
+    return Taken(seconds, cpu_seconds, float(rows.deviations(means, labels).sum()))
+
+
+def _pass_seconds(X: NDArray[np.float32], start: Mixture) -> float:
+    with OurEM(X, start) as ours:
+        ours.catch_up(1)
+        return median(ours.step(_PASSES))
