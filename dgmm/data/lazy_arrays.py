@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dgmm.data.labelled_rows import LabelledRows
+from dgmm.data.number_words import in_units
 from dgmm.data.tables import numbers_of_table
 from dgmm.data.unsupported_inputs import kind_of, library_of, no_array
 from dgmm.data.validation import check_dtype, check_shape, native
@@ -32,7 +33,6 @@ _WRITING = {
     ),
     "file": "dask.array.from_array(X).rechunk(('auto', -1)).to_zarr(path)",
 }
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,9 +253,3 @@ def bands(n: int, row_bytes: int, boundaries: Sequence[int] | None) -> list[tupl
             start = last
         last = end
     return [*found, (start, n)] if start < n else found
-
-
-def in_units(n_bytes: float) -> str:
-    """Bytes in the largest unit of which there is one."""
-    power = min(int(math.log(n_bytes, 1024)), len(_UNITS) - 1) if n_bytes else 0
-    return f"{n_bytes / 1024**power:.3g} {_UNITS[power]}"

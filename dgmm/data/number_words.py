@@ -1,8 +1,12 @@
-"""A value of the data in messages: with the digits that tell it from its neighbours."""
+"""Numbers in messages: values of the data, and sizes."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def exact(value: float) -> str:
@@ -14,3 +18,10 @@ def exact(value: float) -> str:
     with np.errstate(over="ignore"):
         single = np.float32(value)
     return f"{float(str(single)) if float(single) == value else value:.12g}"
+
+
+def in_units(n_bytes: float) -> str:
+    """Bytes in the largest unit of which there is one."""
+    power = min(int(math.log(n_bytes, 1024)), len(_UNITS) - 1) if n_bytes else 0
+    number = n_bytes / 1024**power
+    return f"{number:.3g} {_UNITS[power]}" if number < 999.5 else f"{number:,.0f} {_UNITS[power]}"

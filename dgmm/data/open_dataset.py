@@ -16,7 +16,8 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.feature_names import safe_text
 from dgmm.data.labelled_rows import labelled_rows
-from dgmm.data.lazy_arrays import MOST_LOADED_BYTES, LazyRows, in_units, lazy_rows
+from dgmm.data.lazy_arrays import MOST_LOADED_BYTES, LazyRows, lazy_rows
+from dgmm.data.number_words import in_units
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.tables import is_table, numbers_of_table
 from dgmm.data.temporary_rows import temporary_rows

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.feature_names import feature_names_from
-from dgmm.data.lazy_arrays import MOST_LOADED_BYTES, LazyRows, in_units
+from dgmm.data.lazy_arrays import MOST_LOADED_BYTES, LazyRows
+from dgmm.data.number_words import in_units
 from dgmm.data.unsupported_inputs import kind_of
 from dgmm.data.valid_range import ValidRange
 from dgmm.data.zarr.dataset import ZarrDataset, open_zarr

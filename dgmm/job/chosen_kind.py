@@ -11,7 +11,7 @@ about time alone; it follows from the job and the sizes of its data, never from 
 from __future__ import annotations
 
 from dgmm.config import Job
-from dgmm.data.lazy_arrays import in_units
+from dgmm.data.number_words import in_units
 from dgmm.data.stored_dataset import StoredDataset
 from dgmm.job.memory_plan import MIB, Work
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dgmm.data.cache_budget import DRIVER_BASE
-from dgmm.data.lazy_arrays import in_units
+from dgmm.data.number_words import in_units
 from dgmm.errors import JobFileError, UnavailableError
 from dgmm.job.memory_plan import MIB, WORKER_BASE, Term
 from dgmm.job.plan import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dgmm.data.number_words import exact
+from dgmm.data.number_words import exact, in_units
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,18 @@ from dgmm.data.number_words import exact
 )
 def test_a_value_reads_as_it_was_written(value, words):
     assert exact(float(value)) == words
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "words"),
+    [
+        (0, "0 bytes"),
+        (1023, "1,023 bytes"),
+        (7200, "7.03 KiB"),
+        (1000 * 2**20, "1,000 MiB"),
+        (256 * 2**20, "256 MiB"),
+        (2**62, "4,096 PiB"),
+    ],
+)
+def test_bytes_read_in_the_largest_unit_of_which_there_is_one(n_bytes, words):
+    assert in_units(n_bytes) == words
