@@ -163,7 +163,7 @@ class PreparationSteps:
             *warnings_of_weights(counted, dataset, settings),
             *preparation_warnings(dataset, settings, family, summary, units, repeated),
             *floored,
-            *compiling_warnings(),
+            *compiling_warnings(backend),
         )
         prepared = PreparedFit(
             *(family, summary, units, sample, problem, backend, warnings, repeated),

@@ -14,7 +14,7 @@ from dgmm.data.summary.summarise import Summary
 from dgmm.errors import DataError
 from dgmm.fitting.em.regularisation import regularisation_warnings
 from dgmm.fitting.settings import FitSettings
-from dgmm.mixture.backends import why_not_compiled
+from dgmm.mixture.backends import uncached_warnings, why_not_compiled
 from dgmm.mixture.covariance import Family
 
 #: Standardised distance whose square, summed over features, still fits float64.
@@ -38,13 +38,20 @@ def preparation_warnings(
     )
 
 
-def compiling_warnings() -> Iterator[str]:
-    """Numba that is installed and does not load, in words."""
+def compiling_warnings(backend: str) -> Iterator[str]:
+    """Numba that is installed and does not load, and what it compiles and cannot keep, in words.
+
+    Parameters
+    ----------
+    backend
+        The name of what passes are computed with.
+    """
     if (reason := why_not_compiled()) is not None:
         yield (
             f"Numba is installed but cannot be loaded ({reason}): passes are computed with NumPy, "
             "which takes longer. Install numba and llvmlite again"
         )
+    yield from uncached_warnings(backend)
 
 
 def check_range(summary: Summary, standardisation: Standardisation, dataset: Dataset) -> None:

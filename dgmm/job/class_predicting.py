@@ -27,6 +27,7 @@ from dgmm.job.rebuilding import completed_again
 from dgmm.job.result import RunResult
 from dgmm.job.run_resources import run_resources
 from dgmm.job.stages import describe_data, open_data, output_format, rows_for_model
+from dgmm.mixture.backends import uncached_warnings
 from dgmm.model.classifier import Classifier
 from dgmm.model.classifier_files import classifier_digest, load_classifier
 from dgmm.scoring.row_scores import select_scoring_backend
@@ -113,6 +114,8 @@ def _scored(
             lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
         )
         directory.record["backend"] = backend
+        for text in uncached_warnings(backend):
+            recording.warning(text)
         rows = labels.beside(dataset, job)
         outputs = ClassOutputs(
             *(job, directory, rows, executor, classifier, (), state),

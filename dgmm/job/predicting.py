@@ -35,6 +35,7 @@ from dgmm.job.stages import (
     save_run_model,
     warn_of_underflow,
 )
+from dgmm.mixture.backends import uncached_warnings
 from dgmm.model.classifier_files import classifier_at
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.model.model_files import model_digest
@@ -137,6 +138,8 @@ def _scored(
             lambda: select_scoring_backend(job.compute.backend, model, dataset, executor),
         )
         directory.record["backend"] = backend
+        for text in uncached_warnings(backend):
+            recording.warning(text)
         output_stage = OutputStage(
             *(job, directory, dataset, executor, model, state, written),
             backend=backend,

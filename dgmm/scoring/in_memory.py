@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import REMEDY, MissingPolicy, empty_rows_warning
-from dgmm.mixture.backends import get
+from dgmm.mixture.backends import get, uncached_warnings
 from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockRange
@@ -107,9 +107,12 @@ def scores(
         shape = (dataset.n_samples, *output.shape(*sizes))
         out[output.name] = np.empty(shape, dtype)
     runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
-    name = select_scoring_backend(backend, model, dataset, executor)
-    task, n_filled = _Scores(dataset, model, names, missing, remedy, name), 0
-    n_empty = 0
+    computed_by = select_scoring_backend(backend, model, dataset, executor)
+    if warn is not None:
+        for text in uncached_warnings(computed_by):
+            warn(text)
+    task = _Scores(dataset, model, names, missing, remedy, computed_by)
+    n_filled = n_empty = 0
     for run, (part, filled, empty) in executor.run(task, runs):
         start, stop = grid.rows_of_range(run)
         n_filled, n_empty = n_filled + filled, n_empty + empty

@@ -9,6 +9,7 @@ selected once, by the driver, for all workers.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from functools import cache
 
 from dgmm.errors import UnavailableError
@@ -24,6 +25,7 @@ __all__ = [
     "require",
     "select",
     "steps",
+    "uncached_warnings",
     "why_not_compiled",
 ]
 
@@ -31,6 +33,13 @@ __all__ = [
 #: a fit has some tens of passes, and loading takes half a second once in a process.
 WORTH_COMPILING = 4_000_000
 
+
+#: Of compiled code that is lost when its process ends.
+UNCACHED = (
+    "compiled code cannot be kept ({reason}): every process compiles it again, which takes 5 to 40 "
+    "seconds of CPU time. Set the environment variable NUMBA_CACHE_DIR to a folder that can be "
+    "written, or run dgmm warm where one of these can be, as in the image of a container"
+)
 
 #: What a job or an estimator may ask for.
 BACKENDS = ("auto", "numpy", "numba")
@@ -136,3 +145,19 @@ _failures: list[str] = []
 def why_not_compiled() -> str | None:
     """Why Numba, which is installed, cannot be used; None where it can, is absent, or untried."""
     return _failures[0] if _failures else None
+
+
+def uncached_warnings(backend: str) -> Iterator[str]:
+    """That what this process compiles is lost at its end, in words; nothing where it is kept.
+
+    Parameters
+    ----------
+    backend
+        The name of what a pass is computed with.
+    """
+    if backend != "numba" or not compiled_backend.cache_info().currsize or not compiled_backend():
+        return
+    from dgmm.mixture.backends.numba_cache import why_not_cached  # noqa: PLC0415 - optional, and slow to load
+
+    if (reason := why_not_cached()) is not None:
+        yield UNCACHED.format(reason=reason)

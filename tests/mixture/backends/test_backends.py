@@ -266,7 +266,7 @@ class _BrokenFiles:
 )
 def test_a_damaged_or_full_cache_of_machine_code_only_costs_time(error: Exception) -> None:
     broken = _BrokenFiles(error)
-    cache = compiling._ForgivingCache(broken)
+    cache = compiling._ForgivingCache([broken])
     assert cache.load_overload("signature", "context") is None
     assert broken.flushed == 1
     cache.save_overload("signature", "code")
