@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 
 from dgmm.errors import OutputFailedError
 from dgmm.estimator.gaussian_mixture import GaussianMixture
+from dgmm.fitting.initialisation.kmeans import lloyd
+from dgmm.fitting.initialisation.sample_rows import CentredRows
+from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.mixture.backends import require
 from dgmm.mixture.covariance import FAMILIES
+from dgmm.random_streams import Stage, stream
 
 #: Rows, and features, of what is fitted.
 _SHAPE = (600, 3)
@@ -65,10 +70,10 @@ def warm(report: Callable[[str], None]) -> Warmed:
 
     begun, before = perf_counter(), numba_cache.compilation()
     folder = _writable_folder(numba_cache)
-    for title, fits in _groups():
+    for title, uses in _groups():
         since, so_far = perf_counter(), numba_cache.compilation()
-        for rows, weights, parameters in fits:
-            _fit_and_score(rows, weights, parameters)
+        for use in uses:
+            use()
         now = numba_cache.compilation()
         found, made = now.n_loaded - so_far.n_loaded, now.n_compiled - so_far.n_compiled
         report(f"{title}: {made} compiled, {found} found, {perf_counter() - since:.1f} s")
@@ -95,22 +100,23 @@ def _writable_folder(numba_cache: Any) -> str:
     return folder
 
 
-Case = tuple[NDArray[Any], NDArray[np.float64] | None, dict[str, Any]]
-
-
-def _groups() -> Iterator[tuple[str, list[Case]]]:
-    """Fits that need all code, by what they need it for."""
+def _groups() -> Iterator[tuple[str, list[Callable[[], None]]]]:
+    """What needs all code, by what it needs it for."""
     families = [{"covariance_type": name} for name in FAMILIES]
     weights = np.linspace(0.5, 1.0, _SHAPE[0])
     for dtype in _FLOATS:
         rows = np.sin(1.7 * np.arange(np.prod(_SHAPE)) ** 1.1).reshape(_SHAPE).astype(dtype)
-        yield f"{dtype} rows", [(rows, None, family) for family in families]
-        yield f"{dtype} rows with weights", [(rows, weights, families[0])]
-        yield f"{dtype} rows that are read-only", [(_read_only(rows), None, families[0])]
+        fits = partial(_fit_and_score, rows, None)
+        yield f"{dtype} rows", [partial(fits, family) for family in families]
+        yield f"{dtype} rows with weights", [partial(_fit_and_score, rows, weights, families[0])]
+        mapped = partial(_fit_and_score, _read_only(rows), None, families[0])
+        yield f"{dtype} rows that are read-only", [mapped]
         gaps = rows.copy()
         gaps[::5, 0] = gaps[1::7, 1] = np.nan
         marginal = [family | {"missing": "marginalise"} for family in families]
-        yield f"{dtype} rows with missing values", [(gaps, None, case) for case in marginal]
+        fits = partial(_fit_and_score, gaps, None)
+        yield f"{dtype} rows with missing values", [partial(fits, case) for case in marginal]
+        yield f"{dtype} distances of starts", [partial(_cluster, rows)]
 
 
 def _read_only(rows: NDArray[Any]) -> NDArray[Any]:
@@ -138,3 +144,13 @@ def _fit_and_score(
         mixture.fit(rows, sample_weight=weights)
         mixture.score_samples(rows)
         mixture.predict_proba(rows)
+
+
+def _cluster(rows: NDArray[Any]) -> None:
+    """What starts take of many rows, in the type that they have."""
+    centred = CentredRows.of(rows.astype(np.float64))
+    own = StartCompute("numba").over(centred, is_single=rows.dtype == np.float32)
+    seeding = own.seeding(2)
+    seeding.add(np.arange(2))
+    seeding.draw(2, stream(Stage.INITIALISATION, 0))
+    lloyd(own, own.take(np.arange(2)))

@@ -19,8 +19,13 @@ pytest.importorskip("numba")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache")
 
 WARM = """
+from importlib import import_module
+from pathlib import Path
 from dgmm.estimator.warming import warm
+from dgmm.mixture import backends
 from dgmm.mixture.backends import numba_cache
+for path in Path(backends.__file__).parent.glob("numba_*.py"):  # whether warm needs it or not
+    import_module(f"dgmm.mixture.backends.{path.stem}")
 print(warm(lambda line: None).folder)
 called = {name for f in numba_cache.FUNCTIONS for name in f.py_func.__code__.co_names}
 for f in numba_cache.FUNCTIONS:
@@ -40,6 +45,8 @@ for rows, family in uses:
     m = GaussianMixture(3, covariance_type=family, backend="numba", missing="marginalise")
     m.fit(rows, sample_weight=weights[: len(rows)])
     m.predict(rows), m.predict_proba(rows), m.score_samples(rows)
+many = np.random.default_rng(2).normal(size=(40_000, 5))  # enough for compiled starts
+GaussianMixture(60, backend="numba", max_iter=1, n_sample_starts=0).fit(many)
 print(numba_cache.compilation())
 """
 
@@ -85,7 +92,8 @@ def test_the_command_prints_what_it_compiled_where_and_how_long(
 ) -> None:
     groups = list(warming._groups())
     assert [title for title, _ in groups][:2] == ["float64 rows", "float64 rows with weights"]
-    assert {fit[2]["covariance_type"] for fit in groups[0][1]} == set(warming.FAMILIES)
+    parameters = [use.args[-1] for use in groups[0][1]]
+    assert {each["covariance_type"] for each in parameters} == set(warming.FAMILIES)
     monkeypatch.setattr(warming, "_groups", lambda: groups[1:2])
     assert run(["warm"]) == 0
     out, err = capsys.readouterr()
