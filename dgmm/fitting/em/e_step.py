@@ -106,6 +106,8 @@ def _with_kernel(
     if kernel.reference is None and statistics.noise is None and statistics.scatter is not None:
         scatter = statistics.scatter
     same = label == candidate.kernel or {label, candidate.kernel} == _SAME_BOUND
+    if label == candidate.kernel and stage == candidate.stage and scatter is candidate.scatter:
+        return candidate
     return replace(
         candidate,
         kernel=label,

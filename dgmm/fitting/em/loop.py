@@ -31,7 +31,7 @@ def run(
     candidates: tuple[FitCandidate, ...],
     data_pass: DataPass,
     problem: Problems,
-    listen: Listen = lambda _candidate, _iteration: None,
+    listen: Listen | None = None,
     save: Callable[[tuple[FitCandidate, ...]], None] = lambda _candidates: None,
     screen: Callable[[tuple[FitCandidate, ...]], tuple[FitCandidate, ...]] = lambda candidates: (
         candidates
@@ -48,7 +48,7 @@ def run(
     problem
         Tolerance, limits, policy, units; by candidate where they differ.
     listen
-        Called after each iteration of each candidate.
+        Called after each iteration of each candidate, where there is one.
     save
         Given all candidates after each pass: what a run that was killed can go on from.
     screen
@@ -68,7 +68,7 @@ def run(
         ):
             new = solver.step(c, request.kernel, statistics)
             advanced.append(new)
-            if new.n_iter > c.n_iter or new.outcome is not None:
+            if listen is not None and (new.n_iter > c.n_iter or new.outcome is not None):
                 record = _record(c, new, request.kernel, statistics.n_rows)
                 own = new.objective if solver.problem.inference.is_bounded else None
                 listen(new, replace(record, seconds=seconds, backend=used, objective=own))

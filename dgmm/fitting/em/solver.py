@@ -19,7 +19,7 @@ from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import BlockKernel, Guard, PassKernel, choose
 from dgmm.mixture.marginal import MarginalKernel
-from dgmm.mixture.parameters import Parameters
+from dgmm.mixture.parameters import Estimate, Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.outcome import Outcome
 
@@ -130,8 +130,7 @@ class EMSolver:
             *(estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart),
             inference.parameters(estimate, policy.regularisation),
         )
-        after = _with_components(before, resolved)
-        return replace(after, estimate=None if resolved.events else estimate)
+        return _with_components(before, resolved, estimate)
 
     def _extrapolated(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
         """Let the next pass go further than the plain step, where the cycle allows it.
@@ -169,7 +168,9 @@ class EMSolver:
         return replace(after, parameters=point, cycle=cycle, is_comparable=is_comparable)
 
 
-def _with_components(before: FitCandidate, resolved: CollapseResult) -> FitCandidate:
+def _with_components(
+    before: FitCandidate, resolved: CollapseResult, estimate: Estimate
+) -> FitCandidate:
     """One iteration later, with the parameters that the collapse policy gave."""
     floored = resolved.is_variance_floored
     moved = bool(resolved.events) and not floored
@@ -179,6 +180,7 @@ def _with_components(before: FitCandidate, resolved: CollapseResult) -> FitCandi
         n_iter=before.n_iter + 1,
         previous=before.parameters,
         parameters=resolved.parameters,
+        estimate=None if resolved.events else estimate,
         reseeds=resolved.reseeds,
         used_rows=resolved.used_rows,
         events=(*before.events, *events),

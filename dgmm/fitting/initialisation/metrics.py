@@ -108,12 +108,17 @@ def _at_shares(x: Array, counts: Array, shares: Array) -> Array:
 
 def _between(x: Array, sums: Array, cumulative: Array, points: Array) -> float:
     """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
-    for _ in range(POOLED_ITERATIONS):
-        edges = np.searchsorted(x, (points[1:] + points[:-1]) / 2)
-        bounds = np.concatenate([[0], edges, [len(x)]])
-        counts, totals = np.diff(cumulative[bounds]), np.diff(sums[bounds])
-        held = np.where(counts > 0, counts, 1.0)
-        before, points = points, np.where(counts > 0, totals / held, points)
-        if np.array_equal(points, before):
+    bounds = np.zeros(len(points) + 1, np.intp)
+    bounds[-1] = len(x)
+    for _ in range(POOLED_ITERATIONS):  # hundreds of times in a fit: by few calls
+        bounds[1:-1] = x.searchsorted((points[1:] + points[:-1]) / 2)
+        counts, totals = cumulative[bounds], sums[bounds]
+        counts, totals = counts[1:] - counts[:-1], totals[1:] - totals[:-1]
+        has_rows = counts > 0
+        held = counts if has_rows.all() else np.where(has_rows, counts, 1.0)
+        before, points = points, totals / held
+        if held is not counts:
+            points = np.where(has_rows, points, before)
+        if (points == before).all():
             break
     return float((totals**2 / held).sum())

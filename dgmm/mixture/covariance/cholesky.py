@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _SMALL = 32
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 def inverse_lower(L: Array) -> Array:
@@ -45,11 +46,11 @@ def lower_factors(covariances: Array) -> Array:
     except np.linalg.LinAlgError:
         L = np.stack([_factor_or_nan(C) for C in covariances])
     d = covariances.shape[-1]
-    pivots = np.diagonal(L, axis1=1, axis2=2) ** 2
-    variances = np.diagonal(covariances, axis1=1, axis2=2)
+    pivots = L.diagonal(axis1=1, axis2=2) ** 2
     with np.errstate(invalid="ignore"):
-        singular = ~np.all(pivots > d * np.finfo(np.float64).eps * variances, axis=1)
-    L[singular] = np.nan
+        are_sound = pivots > d * _EPSILON * covariances.diagonal(axis1=1, axis2=2)
+    if not are_sound.all():
+        L[~are_sound.all(axis=1)] = np.nan
     return np.asarray(L, dtype=np.float64)
 
 
