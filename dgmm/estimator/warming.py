@@ -20,7 +20,7 @@ from dgmm.estimator.gaussian_mixture import GaussianMixture
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.fitting.initialisation.start_compute import StartCompute
-from dgmm.mixture.backends import require
+from dgmm.mixture.backends import get, require
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.random_streams import Stage, stream
 
@@ -120,6 +120,8 @@ def _groups() -> Iterator[tuple[str, list[Callable[[], None]]]]:
         holed = partial(_fit_and_score, _read_only(gaps), None)
         of_gaps = [partial(holed, case) for case in marginal if case["covariance_type"] in _PAIR]
         yield f"{dtype} rows that are read-only", [mapped, *of_gaps]
+        kinds = (rows, _read_only(rows))
+        yield f"{dtype} rows far from others", [partial(_split, kind) for kind in kinds]
         yield f"{dtype} distances of starts", [partial(_cluster, rows)]
 
 
@@ -158,3 +160,9 @@ def _cluster(rows: NDArray[Any]) -> None:
     seeding.add(np.arange(2))
     seeding.draw(2, stream(Stage.INITIALISATION, 0))
     lloyd(own, own.take(np.arange(2)))
+
+
+def _split(rows: NDArray[Any]) -> None:
+    """What tells rows that are far from those that are not."""
+    standardising = np.ones(rows.shape[1]), np.zeros(rows.shape[1])
+    get("numba").squared_norms((rows, *standardising), np.empty(len(rows)))
