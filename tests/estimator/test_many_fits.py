@@ -39,8 +39,10 @@ fits(MEASURED)
 after = held()
 tracemalloc.start()
 fits(2)
+gc.collect()
 begun = tracemalloc.get_traced_memory()[0]
 fits(5)
+gc.collect()
 print(json.dumps([before, after, (tracemalloc.get_traced_memory()[0] - begun) / 5]))
 """
 
