@@ -27,8 +27,6 @@ from dgmm.random_streams import Stage, stream
 #: Rows, and features, of what is fitted.
 _SHAPE = (600, 3)
 _FLOATS = ("float64", "float32")
-#: Families whose passes over rows need different code.
-_PAIR = ("full", "tied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def _groups() -> Iterator[tuple[str, list[Callable[[], None]]]]:
         yield f"{dtype} rows with missing values", [partial(fits, case) for case in marginal]
         mapped = partial(_fit_and_score, _read_only(rows), None, families[0])
         holed = partial(_fit_and_score, _read_only(gaps), None)
-        of_gaps = [partial(holed, case) for case in marginal if case["covariance_type"] in _PAIR]
+        of_gaps = [partial(holed, case) for case in marginal]
         yield f"{dtype} rows that are read-only", [mapped, *of_gaps]
         kinds = (rows, _read_only(rows))
         yield f"{dtype} rows far from others", [partial(_split, kind) for kind in kinds]
