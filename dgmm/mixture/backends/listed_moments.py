@@ -188,9 +188,20 @@ def _turn(one: Any, which: Any, n_products: int, Y: Any, turned: Any, b: int) ->
 
 @compiled
 def listed_moments(
-    one: Any, which: Any, n_products: int, Y: Any, R: Any, buffers: Any, k: int, b: int
+    one: Any,
+    which: Any,
+    n_products: int,
+    Y: Any,
+    R: Any,
+    buffers: Any,
+    k: int,
+    b: int,
+    scale: Any = None,
 ) -> None:
-    """Add R Φᵀ to the sums, the first of the buffers, for b columns of R."""
+    """Add R Φᵀ to the sums, the first of the buffers, for b columns of R.
+
+    Columns are multiplied by their `scale` first, where there is one; some of R is overwritten.
+    """
     sums, turned, masks, numbers, values = buffers
     _turn(one, which, n_products, Y, turned, b)
     size = R.itemsize
@@ -215,13 +226,23 @@ def listed_moments(
                     while bits != 0:
                         c = v * lanes + _lowest_bit(bits)
                         numbers[n] = c
-                        values[n] = R[first + j, c]
+                        values[n] = R[first + j, c] if scale is None else R[first + j, c] * scale[c]
                         n += 1
                         bits &= bits - np.uint64(1)
                 if n > 0:
                     _add_listed(one, values, numbers, B, B_step, sums[first + j], lanes, n)
         else:
+            if scale is not None:
+                _scale(R[first : first + high], scale, b)
             _add_dense(one, R, first, B, B_step, sums, lanes, b)
+
+
+@compiled
+def _scale(R: Any, scale: Any, b: int) -> None:
+    """Each of b columns times its own number."""
+    for j in range(R.shape[0]):
+        for c in range(b):
+            R[j, c] *= scale[c]
 
 
 @compiled

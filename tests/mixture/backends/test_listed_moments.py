@@ -55,6 +55,29 @@ def test_sums_have_the_bits_of_the_dense_ones(
     np.testing.assert_array_equal(sparse, dense)
 
 
+@DTYPE
+def test_columns_are_multiplied_by_their_scale(dtype: Any) -> None:
+    """Of components with few rows, and of those with many."""
+    rng, d, k, b, one = np.random.default_rng(0), 70, 32, 90, dtype(1)
+    made = fused.factors("norm", d)
+    _, _, (Y, L, *_) = fused.allocate_buffers(
+        lambda _, n: np.empty(n, dtype), d, k, d + 2, np.dtype(dtype)
+    )
+    Y[:d, :b] = rng.normal(size=(d, b))
+    L[:k, :b] = rng.random((k, b)) * (rng.random((k, b)) < 0.1)
+    L[:8, :b] = rng.random((8, b))
+    scale = rng.random(L.shape[1]).astype(dtype)
+    found = []
+    for R, own in ((L * scale, None), (L, scale)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(listed, "pays", lambda *_: True)
+            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
+        listed.listed_moments(one, made.which, made.n_products, Y, R, memory, k, b, own)
+        found.append(memory[0])
+    assert np.abs(found[0]).max() > 0
+    np.testing.assert_array_equal(*found)
+
+
 def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None) -> Any:
     (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
     sums, lse = np.zeros((p, k)), np.empty(n, dtype)
