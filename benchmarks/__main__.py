@@ -24,6 +24,7 @@ from benchmarks.results import Results  # noqa: E402 - the same
 BENCHMARKS = {
     "pass": "passes",
     "scoring": "scoring",
+    "earlier": "earlier",
     "fit": "fits",
     "disk": "disk",
     "overhead": "overhead",

@@ -63,6 +63,25 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
 }
 
 
+#: Passes of EM against those whose exponentials were NumPy's (`benchmarks.earlier`).
+PASS_AGAINST_EARLIER = {
+    ("tied", "float32", SIMPLER[1]): 1.3,
+    ("spherical", "float32", SIMPLER[1]): 1.3,
+    ("full", "float32", FULL[0]): 1.3,
+    ("tied", "float64", SIMPLER[1]): 1.1,
+}
+#: Scoring in compiled code against NumPy's tiles: rows a second, labels and densities in memory.
+SCORING_AGAINST_TILES = {
+    ("full", Shape(200_000, 16, 32)): 2.5,
+    ("full", Shape(1_000_000, 4, 4)): 2.5,
+    ("full", Shape(50_000, 64, 32)): 2.5,
+    ("diag", Shape(65_536, 32, 64)): 2.5,
+    ("spherical", Shape(200_000, 32, 16)): 2.5,
+}
+#: The same, of the scoring pass over many rows with its outputs written.
+SCORING_PASS_AGAINST_TILES = 2.0
+
+
 def pass_goal(peer: str, covariance_type: str, d: int) -> float | None:
     """How many times as fast as a peer an EM iteration is to be; None where no goal is set."""
     if covariance_type == "full":

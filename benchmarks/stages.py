@@ -22,8 +22,7 @@ from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
 from dgmm.mixture.backends import fused_products as products
 from dgmm.mixture.backends import numba_backend as compiled
-from dgmm.mixture.backends.numpy_backend import lowest
-from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
+from dgmm.mixture.backends import numba_softmax as softmax
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
 _SECONDS = 0.02
@@ -59,20 +58,15 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     n, one, rng = products.ROW_PANEL, dtype.type(1.0), np.random.default_rng(0)
     eta, sums, buffers = products.allocate_buffers(_allocator(dtype), d, k, len(order), dtype)
     eta[:k] = 0.1 * rng.normal(size=(k, len(order)))
-    Y, L, R, Phi, panels, total, inverse = buffers
+    Y, L, R, Phi, panels, top, total = buffers
     rows = rng.normal(size=(n, d)).astype(dtype)
     factor, offset = np.ones(d, dtype), np.zeros(d, dtype)
-    top, words, used = np.empty(n, dtype), np.empty(5, np.int64), k * L.shape[1]
-    floor, least = lowest(dtype)
-    exp = loop_address("exp", dtype)
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
     parts: dict[str, tuple[Any, ...]] = {
         "standardising": (compiled.standardise, rows, factor, offset, Y),
         "log densities": (products.log_prob, one, eta, which, n_products, Y, L, panels, n),
-        "maxima": (compiled._below_top, L, k, n, top, floor),
-        "exponentials": (_exponentials, exp, logits, L, used, words),
-        "sums": (compiled._normalise, L, k, n, total, inverse, least),
-        "transposing": (products.transposed, one, L, R, n),
+        "softmax": (_softmax, one, logits, L, k, n, top, total),
+        "transposing": (products.transposed, one, L, R, n, total),
         "moments": (products.moments, one, which, n_products, Y, R, Phi, sums, n),
     }
     if form == "norm":
@@ -89,12 +83,13 @@ def _allocator(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
 
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator] # no types
-def _exponentials(exp: Any, logits: Any, L: Any, n: int, words: Any) -> None:
-    """Of numbers as they occur, the copying included: infinite ones would take longer."""
+def _softmax(one: Any, logits: Any, L: Any, k: int, n: int, top: Any, total: Any) -> None:
+    """Of numbers as they occur, the copying included: of its own results it would be another."""
     source, target = logits.ravel(), L.ravel()
-    for i in range(n):
+    for i in range(source.size):
         target[i] = source[i]
-    compiled.apply_ufunc(exp, L, L, n, words)
+    softmax.exponentiate(one, L, k, n, top, total)
+    softmax.finish(one, n, top, total)
 
 
 @cache

@@ -14,6 +14,7 @@ from benchmarks.scaling_pages import section as scaling_section
 TITLES = {
     "pass": "One EM iteration",
     "scoring": "Labels, posteriors and log densities",
+    "earlier": "Passes against an earlier commit",
     "fit": "A whole fit",
     "disk": "Out of core",
     "overhead": "Overhead",

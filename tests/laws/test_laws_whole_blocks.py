@@ -32,6 +32,7 @@ from dgmm.scoring.in_memory import scores
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
 FAMILY = pytest.mark.parametrize(
@@ -161,7 +162,7 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
-    lse = NumpyBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
+    lse = compiled.NumbaBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
     sums = np.zeros((k, p))
     for panel in steps(n, S):
         for j in range(k):
@@ -206,7 +207,7 @@ def other_registers() -> Any:
         patch.setattr(
             compiling, "digest_of", lambda _: "of_another_processor"
         )  # kept apart on disk
-        for module in (fused, compiled):
+        for module in (fused, softmaxes, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -216,7 +217,8 @@ def other_registers() -> Any:
             patch.setitem(sys.modules, module.__name__, copy)  # for the next
             copies.append(copy)
     assert copies[0]._SHAPE != fused._SHAPE
-    return copies[1].NumbaBackend()
+    assert copies[1]._VECTORS != softmaxes._VECTORS
+    return copies[2].NumbaBackend()
 
 
 @FAMILY

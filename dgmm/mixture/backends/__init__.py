@@ -2,8 +2,8 @@
 
 `numpy_backend` works tile by tile. `numba_backend` is Numba's, where that is installed: a whole
 block in one call outside Python's lock, with products whose sums stay in registers. Standardising
-and softmax are bit-identical in both, products are not: which of the two the passes of a fit use is
-selected once, by the driver, for all workers.
+is bit-identical in both, products, exponentials and logarithms are not: which of the two the passes
+of a fit use is selected once, by the driver, for all workers.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def end_of_chain(first: int, n_products: int, p: int) -> int:
 def log_prob(
     one: Any, eta: Any, which: Any, n_products: int, Y: Any, L: Any, panels: Any, b: int
 ) -> None:
-    """Add η Φ to L for b columns, and for those up to the end of the last panel."""
+    """η Φ into L for b columns, and for those up to the end of the last panel."""
     k, p = eta.shape
     size = Y.itemsize
     eta_step, width, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
@@ -217,19 +217,22 @@ def log_prob(
                     if row == 0 and is_made:
                         of = (left, right, y, Y_step)
                         if is_many:
-                            _form_many(one, A, eta_step, B, B_step, C, L_step, n, *of)
+                            _form_many(one, A, eta_step, B, B_step, C, L_step, n, first, *of)
                         else:
-                            _form_few(one, A, eta_step, B, B_step, C, L_step, n, *of)
+                            _form_few(one, A, eta_step, B, B_step, C, L_step, n, first, *of)
                     elif is_many:
-                        _many(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
+                        _many(one, A, eta_step, B, B_step, C, L_step, n, first, 0, 0, 0, 0)
                     else:
-                        _few(one, A, eta_step, B, B_step, C, L_step, n, 0, 0, 0, 0)
+                        _few(one, A, eta_step, B, B_step, C, L_step, n, first, 0, 0, 0, 0)
             first = last
 
 
 @compiled
-def transposed(one: Any, R: Any, out: Any, b: int) -> None:
-    """R (k, b) with components side by side: some vectors of them a group, the last maybe one."""
+def transposed(one: Any, R: Any, out: Any, b: int, weights: Any = None) -> None:
+    """R (k, b) with components side by side, times the weights of its columns where there are any.
+
+    Some vectors of components are a group, the last maybe one.
+    """
     k = out.size // ROW_PANEL
     size = R.itemsize
     lanes = 64 // size
@@ -239,9 +242,11 @@ def transposed(one: Any, R: Any, out: Any, b: int) -> None:
         width = min(_GROUP * lanes, k - group)
         target = out.ctypes.data + (group * ROW_PANEL + j - group) * size
         for c in range(0, b, TRANSPOSE_SIZE):
-            transpose(
-                one, source + j * step + c * size, step, target + c * width * size, width * size
-            )
+            of = (source + j * step + c * size, step, target + c * width * size, width * size)
+            if weights is None:
+                transpose(one, *of, None)
+            else:
+                transpose(one, *of, weights.ctypes.data + c * size)
 
 
 @compiled
@@ -270,10 +275,10 @@ def moments(
             C = sums.ctypes.data + first * sums_step + group * 8
             is_group = width == _GROUP * lanes
             if is_low and is_group:
-                _low_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _low_by_group(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
             elif is_low:
-                _low_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _low_by_one(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
             elif is_group:
-                _high_by_group(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _high_by_group(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
             else:
-                _high_by_one(one, A, A_step, B, step, C, sums_step, b, 0, 0, 0, 0)
+                _high_by_one(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)

@@ -1,7 +1,7 @@
 """Labels, posteriors and log densities of a block's rows, compiled: one call, one read of the rows.
 
-L = η Φ is the product of the E-step. With x = L − max L and s = Σ exp x, the largest posterior is
-1/s and the entropy of a row log s − Σ x exp x / s: posteriors are formed only where all of them are
+L = η Φ is the product of the E-step. With x = L − max L and s = Σ e^x, the largest posterior is 1/s
+and the entropy of a row log s − Σ x e^x / s: exponentials are kept only where all posteriors are
 wanted, and no second logarithm is taken.
 """
 
@@ -21,60 +21,18 @@ from dgmm.mixture.backends.fused_products import (
     log_prob,
 )
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numba_steps import FLOATS, apply_ufunc, squared_norms, standardise
-from dgmm.mixture.backends.numpy_backend import lowest
+from dgmm.mixture.backends.numba_steps import FLOATS, squared_norms, standardise
 from dgmm.mixture.backends.scoring_block import ScoringBlock
+from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
+from dgmm.mixture.backends.softmax_intrinsics import FINISHED, finish_scores, scores
 
 _FLOAT64 = np.dtype(np.float64)
-#: Rows of the buffer of row-wise numbers: maxima, labels, Σ exp x, Σ x exp x, common terms.
+#: Rows of the buffer of row-wise numbers: maxima, labels, Σ e^x, Σ x e^x, common terms.
 _MAXIMUM, _LABEL, _SUM, _DOT, _COMMON = range(5)
-
-
-@compiled
-def _clear(A: Any) -> None:
-    """Set A to 0."""
-    for j in range(A.shape[0]):
-        for c in range(A.shape[1]):
-            A[j, c] = 0.0
-
-
-@compiled
-def _maxima(L: Any, k: int, b: int, top: Any, label: Any) -> None:
-    """The largest of each column and where it stands, the first of equals; NaN is passed over."""
-    for c in range(b):
-        top[c] = L[0, c]
-        label[c] = 0.0
-    for j in range(1, k):
-        row, number = L[j, :b], float(j)
-        for c in range(row.size):
-            is_more = row[c] > top[c]
-            top[c] = row[c] if is_more else top[c]
-            label[c] = number if is_more else label[c]
-
-
-@compiled
-def _subtract(L: Any, k: int, b: int, top: Any, floor: Any) -> None:
-    """x = L − max L, at least `floor`."""
-    for j in range(k):
-        row = L[j, :b]
-        for c in range(row.size):
-            x = row[c] - top[c]
-            row[c] = max(x, floor)
-
-
-@compiled
-def _sums(X: Any, E: Any, k: int, b: int, total: Any, dot: Any, least: Any) -> None:
-    """Σ e and Σ x e over components; what is not above `least` is 0."""
-    for c in range(b):
-        total[c] = 0.0
-        dot[c] = 0.0
-    for j in range(k):
-        x, e = X[j, :b], E[j, :b]
-        for c in range(x.size):
-            value = e[c] * 0.0 if e[c] <= least else e[c]
-            e[c] = value
-            total[c] += value
-            dot[c] += value * x[c]
+#: Vectors of columns that go together; no bit follows it. They divide a row panel.
+_VECTORS = 4 if registers_hold_many() else 1
+_sums = scores(_VECTORS, stores=False)
+_exponentials = scores(_VECTORS, stores=True)
 
 
 @compiled
@@ -109,42 +67,48 @@ def _write_posteriors(
 
 
 @compiled
-def _normalise(
-    exp: Any, log: Any, lows: Any, L: Any, E: Any, k: int, b: int, values: Any, density: Any
-) -> None:
-    """Maxima, labels, Σ e and Σ x e of each column of L, and log Σ e as its density."""
-    words = np.empty(5, np.int64)
-    _maxima(L, k, b, values[_MAXIMUM], values[_LABEL])
-    _subtract(L, k, b, values[_MAXIMUM], lows[0])
-    apply_ufunc(exp, L, E, k * L.shape[1], words)
-    _sums(L, E, k, b, values[_SUM], values[_DOT], lows[1])
-    for c in range(b):
-        density[c] = values[_SUM, c]
-    apply_ufunc(log, density, density, b, words)
+def _normalise(one: Any, L: Any, k: int, b: int, values: Any, stores: bool) -> None:
+    """Log-sum-exp, label, 1/Σ e^x and entropy of b columns of L, and of some more.
+
+    e^x takes the place of L where it is stored.
+    """
+    step, values_step = L.shape[1] * 8, values.shape[1] * 8
+    first = values.ctypes.data
+    for begin in range(0, b * 8, 64 * _VECTORS):
+        top = first + _MAXIMUM * values_step + begin
+        label = first + _LABEL * values_step + begin
+        total = first + _SUM * values_step + begin
+        dot = first + _DOT * values_step + begin
+        if stores:
+            _exponentials(one, L.ctypes.data + begin, step, k, top, label, total, dot)
+        else:
+            _sums(one, L.ctypes.data + begin, step, k, top, label, total, dot)
+    for begin in range(0, b * 8, FINISHED * 8):
+        top = first + _MAXIMUM * values_step + begin
+        total = first + _SUM * values_step + begin
+        finish_scores(one, top, total, first + _DOT * values_step + begin)
 
 
 @compiled
-def _finish(
-    b: int, values: Any, labels: Any, max_posterior: Any, density: Any, entropy: float
-) -> float:
-    """Results of b rows; 1/Σ e in place of Σ e, and the entropy with theirs added row by row."""
-    top, total, dot = values[_MAXIMUM], values[_SUM], values[_DOT]
+def _write(b: int, values: Any, labels: Any, max_posterior: Any, density: Any) -> float:
+    """Results of b rows, and the sum of their entropies."""
+    lse, label, inverse = values[_MAXIMUM], values[_LABEL], values[_SUM]
+    common, entropies = values[_COMMON], values[_DOT]
+    entropy = 0.0
     for c in range(b):
-        labels[c] = int(values[_LABEL, c])
-        inverse = 1.0 / total[c]
-        max_posterior[c] = inverse
-        entropy += density[c] - dot[c] * inverse
-        total[c] = inverse
-        density[c] += top[c] + values[_COMMON, c]
+        labels[c] = int(label[c])
+    for c in range(b):
+        max_posterior[c] = inverse[c]
+    for c in range(b):
+        density[c] = lse[c] + common[c]
+    for c in range(b):
+        entropy += entropies[c]
     return entropy
 
 
 @compiled
 def _score(
     one: Any,
-    exp: Any,
-    log: Any,
-    lows: Any,
     rows: Any,
     scaling: Any,
     made: Any,
@@ -163,7 +127,7 @@ def _score(
     factor, offset = scaling
     which, linear, n_products = made
     labels, max_posterior, log_density = found
-    Y, L, E, Z, panels, values = buffers
+    Y, L, Z, panels, values = buffers
     entropy = 0.0
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
@@ -172,31 +136,26 @@ def _score(
         if not _are_within(Y[d + 1], b, largest):
             left[start : start + b] = True
             continue
-        _clear(L)
         log_prob(one, eta, which, n_products, Y, L, panels, b)
-        density = log_density[start : start + b]
-        _normalise(exp, log, lows, L, E, k, b, values, density)
+        stop = start + b
+        _normalise(one, L, k, b, values, posteriors.shape[0] > 0)
         if whitening.shape[0]:
-            _clear(Z)
             log_prob(one, whitening, linear, 0, Y, Z, panels, b)
             _half_squares(Z, d, b, values[_COMMON])
-        entropy = _finish(b, values, labels[start:], max_posterior[start:], density, entropy)
+        found_here = labels[start:stop], max_posterior[start:stop], log_density[start:stop]
+        entropy += _write(b, values, *found_here)
         if posteriors.shape[0]:
-            _write_posteriors(E, values[_SUM], k, b, start, posteriors, places)
+            _write_posteriors(L, values[_SUM], k, b, start, posteriors, places)
     return entropy
 
 
-def score(
-    block: ScoringBlock, loops: tuple[tuple[int, int], tuple[int, int]]
-) -> tuple[float, NDArray[np.bool_]] | None:
+def score(block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
     """Score a block outside Python's lock.
 
     Parameters
     ----------
     block
         What is read, and where results go.
-    loops
-        NumPy's exp and log (`numpy_ufunc_loops`).
 
     Returns
     -------
@@ -211,14 +170,13 @@ def score(
     np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
     eta[k:] = 0.0
     whitening, Z = _whitening(block, L.shape[1])
-    E = block.allocate("exponentials", L.size).reshape(L.shape)
     values = np.zeros((_COMMON + 1, L.shape[1]))
     left = np.zeros(n, np.bool_)
     none = np.empty((0, 0), np.float32)
     entropy = _score(
-        *(_FLOAT64.type(1.0), *loops, lowest(_FLOAT64), rows, (block.factor, block.offset)),
+        *(_FLOAT64.type(1.0), rows, (block.factor, block.offset)),
         (made.which, factors("none", d).which, made.n_products),
-        *(eta, k, whitening, (Y, L, E, Z, panels, values), float(block.largest_radius)),
+        *(eta, k, whitening, (Y, L, Z, panels, values), float(block.largest_radius)),
         (block.labels, block.max_posterior, block.log_density),
         none if block.posteriors is None else block.posteriors,
         np.empty(0, np.int64) if block.places is None else block.places,

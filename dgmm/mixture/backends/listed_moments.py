@@ -179,7 +179,7 @@ def _turn(one: Any, which: Any, n_products: int, Y: Any, turned: Any, b: int) ->
         for c in range(0, b, TRANSPOSE_SIZE):
             source = Y.ctypes.data + q * step + c * size
             target = turned.ctypes.data + c * out_step + (n_products + q) * size
-            transpose(one, source, step, target, out_step)
+            transpose(one, source, step, target, out_step, None)
     for c in range(b):
         for q in range(n_products):
             y, z = n_products + which[0, q], n_products + which[1, q]
@@ -271,8 +271,8 @@ def _add_dense(
         while v < n_vectors:
             at = (A, R_step, B + v * 64, B_step, C + v * lanes * 8, C_step, b)
             if v + _DENSE_WIDE <= n_vectors:
-                _dense_wide(one, *at, 0, 0, 0, 0)
+                _dense_wide(one, *at, 1, 0, 0, 0, 0)
                 v += _DENSE_WIDE
             else:
-                _dense_one(one, *at, 0, 0, 0, 0)
+                _dense_one(one, *at, 1, 0, 0, 0, 0)
                 v += 1

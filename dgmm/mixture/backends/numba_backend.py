@@ -1,8 +1,7 @@
 """The backend compiled by Numba, outside Python's lock. No other package imports Numba.
 
-Standardising and softmax have NumPy's operations in NumPy's order, hence its bits; the products of
-a block are those of `fused_products`. exp is NumPy's own: LLVM's, for vectors of 256 bits, took
-2.1 ns a number where NumPy's takes 0.6.
+Standardising has NumPy's operations in NumPy's order, hence its bits; the products of a block are
+those of `fused_products`, exponentials and logarithms those of `exponential_intrinsics`.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
 from dgmm.mixture.backends.numba_lift import lift_sums
 from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
 from dgmm.mixture.backends.numba_scatter import norm_buffer, norms, scatter, scatter_buffers
+from dgmm.mixture.backends.numba_softmax import exponentiate, finish, softmax
 from dgmm.mixture.backends.numba_steps import (
     FLOATS,
-    apply_ufunc,
     mask_features,
     squared_norms,
     standardise,
@@ -48,56 +47,11 @@ from dgmm.mixture.backends.numpy_backend import (
     Block,
     NumpyBackend,
     Tile,
-    lowest,
 )
-from dgmm.mixture.backends.numpy_ufunc_loops import loop_address
 from dgmm.mixture.backends.scoring_block import ScoringBlock
-from dgmm.mixture.backends.simd_intrinsics import require_fused_multiplication
+from dgmm.mixture.backends.simd_intrinsics import lanes_of, require_fused_multiplication
 
-#: Columns worked on at a time: with k rows they stay in the first caches.
-_STRIP = 256
 _NO_SCATTER = np.empty(0)
-
-
-@compiled
-def _below_top(L: Any, k: int, b: int, top: Any, floor: Any) -> None:
-    """L − max L, at least `floor`; a NaN stays and spreads over its column as in NumPy."""
-    for start in range(0, b, _STRIP):
-        stop = min(start + _STRIP, b)
-        m, row = top[start:stop], L[0, start:stop]
-        for c in range(row.size):
-            m[c] = row[c]
-        for j in range(1, k):
-            row = L[j, start:stop]
-            for c in range(row.size):
-                m[c] = m[c] if m[c] >= row[c] or m[c] != m[c] else row[c]
-        for j in range(k):
-            row = L[j, start:stop]
-            for c in range(row.size):
-                x = row[c] - m[c]
-                row[c] = max(x, floor)
-
-
-@compiled
-def _normalise(L: Any, k: int, b: int, total: Any, inverse: Any, least: Any) -> None:
-    """L over its sums, what is not above `least` as 0; the sums are left in `total`."""
-    for start in range(0, b, _STRIP):
-        stop = min(start + _STRIP, b)
-        s, w = total[start:stop], inverse[start:stop]
-        for c in range(s.size):
-            s[c] = 0.0
-        for j in range(k):
-            row = L[j, start:stop]
-            for c in range(row.size):
-                e = row[c]
-                row[c] = e * 0.0 if e <= least else e
-                s[c] += row[c]
-        for c in range(s.size):
-            w[c] = 1.0 / s[c]
-        for j in range(k):
-            row = L[j, start:stop]
-            for c in range(row.size):
-                row[c] *= w[c]
 
 
 @compiled
@@ -112,9 +66,6 @@ def _weigh(L: Any, k: int, b: int, weights: Any) -> None:
 @compiled
 def _e_step(
     one: Any,
-    exp: Any,
-    log: Any,
-    lows: Any,
     rows: Any,
     factor: Any,
     offset: Any,
@@ -132,9 +83,8 @@ def _e_step(
     n, d = rows.shape
     which, order, n_products = made
     has_norm, masks, one_row = form
-    Y, L, R, Phi, panels, total, inverse = buffers
-    k, step, is_listed = sums.shape[1], L.shape[1], listed[0].size > 0
-    words = np.empty(5, np.int64)
+    Y, L, R, Phi, panels, top, total = buffers
+    k, is_listed = sums.shape[1], listed[0].size > 0
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
@@ -142,24 +92,18 @@ def _e_step(
             mask_features(Y, d, b)
         if has_norm:
             squared_norms(Y, d, one_row + 1, b)
-        for j in range(L.shape[0]):
-            for c in range(step):
-                L[j, c] = 0.0
         log_prob(one, eta, which, n_products, Y, L, panels, b)
-        top = lse[start : start + b]
-        _below_top(L, k, b, top, lows[0])
-        apply_ufunc(exp, L, L, k * step, words)
-        _normalise(L, k, b, total, inverse, lows[1])
-        apply_ufunc(log, total, total, b, words)
-        for c in range(b):
-            top[c] = total[c] + top[c]
+        exponentiate(one, L, k, b, top, total)
+        finish(one, b, top, total)
+        lse[start : start + b] = top[:b]
         if weights.size:
-            _weigh(L, k, b, weights[start : start + b])
+            total[:b] *= weights[start : start + b]
         if is_listed and (start > 0 or are_few(one, L, k, b)):
+            _weigh(L, k, b, total)
             listed_moments(one, which, n_products, Y, L, listed, k, b)
         else:
             is_listed = False  # from a block's first rows on
-            transposed(one, L, R, b)
+            transposed(one, L, R, b, total)
             moments(one, which, n_products, Y, R, Phi, wide, b)
     add_sums(order, wide, listed[0], is_listed, sums)
 
@@ -170,15 +114,13 @@ class NumbaBackend(NumpyBackend):
     Raises
     ------
     ImportError
-        If the processor does not multiply and add at once, or NumPy's exp and log cannot be called
-        from compiled code.
+        If the processor does not multiply and add at once.
     """
 
     name = "numba"
 
     def __init__(self) -> None:
         require_fused_multiplication()
-        self._loops = {t: (loop_address("exp", t), loop_address("log", t)) for t in FLOATS}
 
     def standardise(self, rows: Tile, factor: Tile, offset: Tile, out: Tile) -> None:
         """One pass, where rows, and features in `out`, lie one behind the other."""
@@ -190,15 +132,12 @@ class NumbaBackend(NumpyBackend):
             super().standardise(rows, factor, offset, out)
 
     def softmax(self, L: Tile, top: Tile, total: Tile) -> Tile:
-        """Two passes beside NumPy's exp; NumPy sums a single column pairwise."""
-        k, b = L.shape
-        if b == 1:
-            return super().softmax(L, top, total)
-        floor, least = lowest(L.dtype)
-        _below_top(L, k, b, top, floor)
-        np.exp(L, out=L)
-        _normalise(L, k, b, total, np.empty_like(total), least)
-        return np.asarray(np.add(np.log(total, out=total), top, out=top))
+        """Panel by panel, with exponentials and logarithms of our own."""
+        del total
+        k, step = len(L), ROW_PANEL + lanes_of(L.itemsize)
+        panel, row = np.zeros((k, step), L.dtype), np.zeros((2, step), L.dtype)
+        softmax(L.dtype.type(1.0), L, panel, row, top)
+        return top
 
     def e_step(self, block: Block) -> bool:
         """A block in one call, outside Python's lock, where the form of φ is known."""
@@ -212,10 +151,9 @@ class NumbaBackend(NumpyBackend):
         # Other modes than this copy it first.
         np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
         eta[k:] = 0.0
-        exp, log = self._loops[dtype]
         weights = np.empty(0, dtype) if block.weights is None else block.weights
         _e_step(
-            *(dtype.type(1.0), exp, log, lowest(dtype), rows, block.factor, block.offset),
+            *(dtype.type(1.0), rows, block.factor, block.offset),
             *(
                 (block.form.endswith("norm"), is_masked(block.form), one_row),
                 tuple(made),
@@ -317,4 +255,4 @@ class NumbaBackend(NumpyBackend):
 
     def score(self, block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         """A block in one call, outside Python's lock, where the form of φ is known."""
-        return score(block, self._loops[np.dtype(np.float64)])
+        return score(block)

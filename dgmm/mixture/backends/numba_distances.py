@@ -60,9 +60,8 @@ def _product(one: Any, A: Any, row: int, panel: Any, C: Any) -> None:
         a = A.ctypes.data + (row + h * half) * n * size
         for offset in range(0, b * size, 64 * _STEP):
             c = C.ctypes.data + h * half * b * size + offset
-            _multiply(
-                one, a, n * size, panel.ctypes.data + offset, b * size, c, b * size, n, 0, 0, 0, 0
-            )
+            x = panel.ctypes.data + offset
+            _multiply(one, a, n * size, x, b * size, c, b * size, n, 1, 0, 0, 0, 0)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Compiled steps that the E-step and scoring share: standardising, norms, and NumPy's loops."""
+"""Compiled steps that the E-step and scoring share: standardising, norms and masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from dgmm.mixture.backends.numba_cache import compiled
-from dgmm.mixture.backends.numpy_ufunc_loops import apply_loop
 from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, standardise_transposed
 
 #: Types that compiled code takes.
@@ -39,16 +38,6 @@ def standardise(rows: Any, factor: Any, offset: Any, out: Any) -> None:
     for c in range(high, b):
         for j in range(d):
             out[j, c] = rows[c, j] * factor[j] - offset[j]
-
-
-@compiled
-def apply_ufunc(loop: Any, x: Any, out: Any, n: int, words: Any) -> None:
-    """A loop of NumPy's over the first n numbers, into `out`; `words` are five integers to use."""
-    words[0], words[1] = x.ctypes.data, out.ctypes.data
-    words[2] = n
-    words[3] = words[4] = x.itemsize
-    at = words.ctypes.data
-    apply_loop(loop[0], at, at + 16, at + 24, loop[1])
 
 
 @compiled

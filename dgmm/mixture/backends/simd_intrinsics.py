@@ -57,12 +57,12 @@ def multiplication(
 ) -> Callable[..., Any]:
     """A product of `height` rows by so many vectors of columns, as a function for compiled code.
 
-    The function takes (one, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step) and adds
-    Σ_q A[i, q]·B[q, j] over q < n, a chain that begins at 0, to C[i, j]. C is of the type of A, B
-    and `one`, or float64 where it `widens`. Addresses and steps are integers, in bytes; a row's
-    numbers lie one behind the other. Where it `forms` B, that is written first, row by row, as
-    products of two rows of Y, whose numbers (int64) lie at `left` and `right`; else the last four
-    are not looked at.
+    The function takes (one, A, A_step, B, B_step, C, C_step, n, adds, left, right, Y, Y_step) and
+    adds Σ_q A[i, q]·B[q, j] over q < n, a chain that begins at 0, to C[i, j], or to 0 where `adds`
+    is 0. C is of the type of A, B and `one`, or float64 where it `widens`. Addresses and steps are
+    integers, in bytes; a row's numbers lie one behind the other. Where it `forms` B, that is
+    written first, row by row, as products of two rows of Y, whose numbers (int64) lie at `left` and
+    `right`; else the last four are not looked at.
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
@@ -76,21 +76,22 @@ def multiplication(
         C: Any,
         C_step: Any,
         n: Any,
+        adds: Any,
         left: Any,
         right: Any,
         Y: Any,
         Y_step: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            _, A, A_step, B, B_step, C, C_step, n, left, right, Y, Y_step = args
+            _, A, A_step, B, B_step, C, C_step, n, adds, left, right, Y, Y_step = args
             code = _Multiplication(builder, one, height, vectors)
             rows = _Stored(code.vectors, vectors, B, B_step)
             if forms:
                 rows = _Formed(code.vectors, vectors, B, B_step, (left, right), (Y, Y_step))
-            code.add_product((A, A_step), rows, n, (C, C_step), widens=widens)
+            code.add_product((A, A_step), rows, n, (C, C_step), adds, widens=widens)
             return context.get_dummy_value()
 
-        return types.void(one, *(INTEGER,) * 11), generate
+        return types.void(one, *(INTEGER,) * 12), generate
 
     return multiply  # type: ignore[no-any-return] # no types
 
@@ -121,16 +122,22 @@ class Vectors:
     def spread(self, address: Any) -> Any:
         """One number of memory in all lanes."""
         place = self.builder.inttoptr(address, self.number.as_pointer())
+        return self.filled(self.builder.load(place, align=self.itemsize))
+
+    def filled(self, number: Any) -> Any:
+        """One number in all lanes."""
         undefined = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(
-            undefined, self.builder.load(place, align=self.itemsize), ir.IntType(32)(0)
-        )
+        first = self.builder.insert_element(undefined, number, ir.IntType(32)(0))
         return self.exchange(first, undefined, [0] * self.lanes)
 
-    def add_to(self, address: Any, column: int, value: Any) -> None:
-        """Add a vector to numbers in memory, from that column on."""
+    def add_to(self, address: Any, column: int, value: Any, is_sum: Any = None) -> None:
+        """Add a vector to numbers in memory, from that column on; to 0 where it `is_sum` not."""
         offset = column * self.itemsize
-        self.store(self.builder.fadd(self.load(address, offset), value), address, offset)
+        held = self.load(address, offset)
+        if is_sum is not None:
+            zero = ir.Constant(self.type, [self.number(0.0)] * self.lanes)
+            held = self.builder.select(is_sum, held, zero)
+        self.store(self.builder.fadd(held, value), address, offset)
 
     def exchange(self, a: Any, b: Any, lanes: list[int]) -> Any:
         """Lanes of a, then of b, by their numbers."""
@@ -150,6 +157,25 @@ class Vectors:
         function_type = ir.FunctionType(self.type, [self.type] * 3)
         function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
         return self.builder.call(function, [a, b, c])
+
+
+def repeated(
+    builder: Any, n: Any, initial: list[Any], body: Callable[[Any, list[Any]], list[Any]]
+) -> list[Any]:
+    """Code that does `body` for q = 0 to n − 1, at least once: (q, values) → values."""
+    size = ir.IntType(64)
+    before, loop, after = builder.block, *map(builder.append_basic_block, ("loop", "done"))
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    q, values = builder.phi(size), [builder.phi(value.type) for value in initial]
+    new = body(q, values)
+    following = builder.add(q, size(1))
+    for phi, first, later in zip([q, *values], [size(0), *initial], [following, *new], strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(later, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
+    builder.position_at_end(after)
+    return new
 
 
 class _Stored:
@@ -203,36 +229,27 @@ class _Multiplication:
         self._height = height
         self._places = [(i, j) for i in range(height) for j in range(n_vectors)]
 
-    def add_product(self, A: Any, B: _Stored, n: Any, C: Any, *, widens: bool) -> None:
-        """Add A B to C; A and C are addresses with the steps of their rows."""
+    def add_product(self, A: Any, B: _Stored, n: Any, C: Any, adds: Any, *, widens: bool) -> None:
+        """Add A B to C, or to 0; A and C are addresses with the steps of their rows."""
         builder, v, (address, step) = self.vectors.builder, self.vectors, C
+        is_sum = builder.icmp_signed("!=", adds, ir.IntType(64)(0))
         target = Vectors(builder, types.float64, v.lanes) if widens else v
         rows = [self._row(address, step, i) for i in range(self._height)]
         for (i, j), value in zip(self._places, self._sums(A, B, n), strict=True):
-            target.add_to(rows[i], j * v.lanes, target.converted(value, v))
+            target.add_to(rows[i], j * v.lanes, target.converted(value, v), is_sum)
 
     def _sums(self, A: Any, B: _Stored, n: Any) -> list[Any]:
         v, builder, size = self.vectors, self.vectors.builder, ir.IntType(64)
-        before, loop, after = builder.block, *map(builder.append_basic_block, ("terms", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        q = builder.phi(size)
-        sums = [builder.phi(v.type) for _ in self._places]
         address, step = A
-        column = builder.add(address, builder.mul(q, size(v.itemsize)))
-        b = B.row(q)
-        a = [v.spread(self._row(column, step, i)) for i in range(self._height)]
-        new = [v.fused(a[i], b[j], s) for (i, j), s in zip(self._places, sums, strict=True)]
-        following = builder.add(q, size(1))
         zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
-        q.add_incoming(size(0), before)
-        q.add_incoming(following, loop)
-        for phi, later in zip(sums, new, strict=True):
-            phi.add_incoming(zero, before)
-            phi.add_incoming(later, loop)
-        builder.cbranch(builder.icmp_signed("<", following, n), loop, after)
-        builder.position_at_end(after)
-        return new
+
+        def add_terms(q: Any, sums: list[Any]) -> list[Any]:
+            column = builder.add(address, builder.mul(q, size(v.itemsize)))
+            b = B.row(q)
+            a = [v.spread(self._row(column, step, i)) for i in range(self._height)]
+            return [v.fused(a[i], b[j], s) for (i, j), s in zip(self._places, sums, strict=True)]
+
+        return repeated(builder, n, [zero] * len(self._places), add_terms)
 
     def _row(self, address: Any, step: Any, i: int) -> Any:
         builder = self.vectors.builder

@@ -15,16 +15,26 @@ TRANSPOSE_SIZE = 8
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def transpose(typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any) -> Any:
-    """Eight rows of eight numbers as columns; steps in bytes, `one` is of the numbers' type."""
+def transpose(
+    typing_context: Any, one: Any, a: Any, a_step: Any, out: Any, out_step: Any, weights: Any
+) -> Any:
+    """Eight rows of eight numbers as columns, times the weights of these, None for 1.
+
+    Steps are in bytes, `weights` is an address, `one` is of the numbers' type.
+    """
+    is_weighed = weights != types.none
 
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        _, a, a_step, out, out_step, weights = args
         v = Vectors(builder, one, TRANSPOSE_SIZE)
-        square = [v.load(row) for row in _eight(builder, *args[1:3])]
-        _store_turned(v, square, _eight(builder, *args[3:]))
+        square = [v.load(row) for row in _eight(builder, a, a_step)]
+        if is_weighed:
+            w = v.load(weights)
+            square = [builder.fmul(row, w) for row in square]
+        _store_turned(v, square, _eight(builder, out, out_step))
         return context.get_dummy_value()
 
-    return types.void(one, *(INTEGER,) * 4), generate
+    return types.void(one, *(INTEGER,) * 4, INTEGER if is_weighed else weights), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,6 @@ from dgmm.runtime.blas_threads import single_blas_thread
 
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
-numpy_loops = pytest.importorskip(
-    "dgmm.mixture.backends.numpy_ufunc_loops", reason="it needs Numba too"
-)
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
 DTYPES = [np.float64, np.float32]
@@ -56,7 +53,7 @@ def _equal(a: Array, b: Array) -> bool:
     odd=st.sampled_from([None, np.nan, np.inf, -np.inf, -0.0]),
     seed=st.integers(0, 99),
 )
-def test_softmax_has_the_same_bits(
+def test_softmax_of_both_differs_by_rounding_alone(
     dtype: type, k: int, b: int, spread: float, odd: float | None, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -67,8 +64,12 @@ def test_softmax_has_the_same_bits(
     (R, lse), (R_compiled, lse_compiled) = (
         _softmax(a, L) for a in (NumpyBackend(), compiled.NumbaBackend())
     )
-    assert _equal(R, R_compiled)
-    assert _equal(lse, lse_compiled)
+    eps = float(np.finfo(dtype).eps)
+    # Sums of k terms, each with an error below 2.6 eps (NumPy's) and 0.9 eps (ours).
+    np.testing.assert_allclose(R_compiled, R, rtol=(k + 8) * eps, atol=np.exp(-59.0))
+    np.testing.assert_allclose(lse_compiled, lse, rtol=2 * eps, atol=(k + 8) * eps)
+    assert R.dtype == R_compiled.dtype
+    assert lse.dtype == lse_compiled.dtype
 
 
 @both_dtypes
@@ -214,22 +215,11 @@ def test_a_process_without_numba_takes_numpy(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda patch: patch.setattr(numpy_loops, "_LOOPS", {"exp": np.log, "log": np.log}),
-        lambda patch: patch.setattr(numpy_loops, "_SMALLEST_NUMPY", "99.0.0"),
-        lambda patch: (
-            patch.setattr(vectors.platform, "machine", lambda: "x86_64"),
-            patch.setattr(vectors.binding, "get_host_cpu_features", lambda: {"fma": False}),
-        ),
-    ],
-    ids=["another loop", "another NumPy", "a processor without fused multiplication"],
-)
-def test_what_compiled_code_cannot_do_here_numpy_does(
-    monkeypatch: pytest.MonkeyPatch, change: Callable[[pytest.MonkeyPatch], None]
+def test_a_processor_without_fused_multiplication_computes_with_numpy(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    change(monkeypatch)
+    monkeypatch.setattr(vectors.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(vectors.binding, "get_host_cpu_features", lambda: {"fma": False})
     assert selected(WORTH) == "numpy"
 
 

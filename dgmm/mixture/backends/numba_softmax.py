@@ -1,0 +1,50 @@
+"""Softmax of panels of rows and of whole tiles, compiled, with exponentials of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dgmm.mixture.backends.fused_products import ROW_PANEL
+from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
+from dgmm.mixture.backends.softmax_intrinsics import FINISHED, exponentials, finish_columns
+
+#: Vectors of columns that go together; no bit follows it. They divide a row panel.
+_VECTORS = 6 if registers_hold_many() else 2
+_exponentials = exponentials(_VECTORS)
+
+
+@compiled
+def exponentiate(one: Any, L: Any, k: int, b: int, top: Any, total: Any) -> None:
+    """e^(L − max L) in place of L, with maxima and sums, for b columns of a panel and some more."""
+    size, step = L.itemsize, L.shape[1] * L.itemsize
+    width = 64 * _VECTORS
+    for begin in range(0, b * size, width):
+        places = (L.ctypes.data + begin, step, k, top.ctypes.data + begin)
+        _exponentials(one, *places, total.ctypes.data + begin)
+
+
+@compiled
+def finish(one: Any, b: int, top: Any, total: Any) -> None:
+    """log-sum-exp in place of maxima and 1/sum in place of sums, for b columns and some more."""
+    for begin in range(0, b * top.itemsize, FINISHED * top.itemsize):
+        finish_columns(one, top.ctypes.data + begin, total.ctypes.data + begin)
+
+
+@compiled
+def softmax(one: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
+    """Softmax of L (k, b) in place, panel by panel; `panel` (k, s) and `row` (2, s) are to use."""
+    k, b = L.shape
+    top, total = row[0], row[1]
+    for start in range(0, b, ROW_PANEL):
+        width = min(ROW_PANEL, b - start)
+        for j in range(k):
+            for c in range(width):
+                panel[j, c] = L[j, start + c]
+        exponentiate(one, panel, k, width, top, total)
+        finish(one, width, top, total)
+        for c in range(width):
+            lse[start + c] = top[c]
+        for j in range(k):
+            for c in range(width):
+                L[j, start + c] = panel[j, c] * total[c]
