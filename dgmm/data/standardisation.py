@@ -7,6 +7,7 @@ and a standard deviation leaves a single distinct standardised value of a millio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -274,8 +275,15 @@ def _scaled_columns(rows: NDArray[Any], scale: Floats, dtype: np.dtype[Any]) -> 
 
 def _is_normal(powers: Floats, dtype: np.dtype[Any]) -> bool:
     """Whether powers of two are finite and normal in `dtype`."""
-    limits = np.finfo(dtype)
-    return bool((powers <= limits.max).all() and (powers >= limits.tiny).all())
+    tiny, largest = _limits(dtype)
+    return bool((powers <= largest).all() and (powers >= tiny).all())
+
+
+@cache
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The smallest normal and the largest number; `finfo` finds the former anew at every call."""
+    found = np.finfo(dtype)
+    return float(found.tiny), float(found.max)
 
 
 def _kept_finite(columns: NDArray[Any], target: np.dtype[Any]) -> NDArray[Any]:

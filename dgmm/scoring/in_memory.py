@@ -28,7 +28,7 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
-    """The named arrays of a range of blocks; picklable."""
+    """The named arrays of each block of a range; picklable."""
 
     dataset: Dataset
     model: ScoredMixture
@@ -37,9 +37,9 @@ class _Scores:
     remedy: str
     backend: str
 
-    def __call__(self, blocks: BlockRange) -> tuple[dict[str, NDArray[Any]], int, int]:
-        """The arrays, weights included; and how many rows have a cell equal to the fill value, and
-        how many no value at all.
+    def __call__(self, blocks: BlockRange) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
+        """A block's arrays, weights included; and how many rows have a cell equal to the fill
+        value, and how many no value at all. They are put together once, where all of them go.
         """
         scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
         marginal = marginal_scorer(self.model.parameters)
@@ -60,8 +60,7 @@ class _Scores:
             parts.append({output.name: output.values(scored) for output in outputs})
             if block.weights is not None:
                 parts[-1][WEIGHTS] = block.weights
-        arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        return arrays, n_filled, n_empty
+        return parts, n_filled, n_empty
 
 
 def scores(
@@ -113,13 +112,14 @@ def scores(
             warn(text)
     task = _Scores(dataset, model, names, missing, remedy, computed_by)
     n_filled = n_empty = 0
-    for run, (part, filled, empty) in executor.run(task, runs):
-        start, stop = grid.rows_of_range(run)
+    for run, (parts, filled, empty) in executor.run(task, runs):
         n_filled, n_empty = n_filled + filled, n_empty + empty
-        for name, values in part.items():
-            if name == WEIGHTS:
-                out.setdefault(WEIGHTS, np.ones(dataset.n_samples))
-            out[name][start:stop] = values
+        for block, part in zip(range(run.start, run.stop), parts, strict=True):
+            start, stop = grid.rows(block)
+            for name, values in part.items():
+                if name == WEIGHTS:
+                    out.setdefault(WEIGHTS, np.ones(dataset.n_samples))
+                out[name][start:stop] = values
     if warn is not None and n_filled and dataset.fill_value is not None:
         warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
     if warn is not None and n_empty and missing is not MissingPolicy.DROP:

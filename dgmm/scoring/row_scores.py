@@ -171,13 +171,14 @@ def _statistics(
     rows: SelectedRows, out: RowScores, entropy: float, flags: NDArray[np.int8] | None, k: int
 ) -> ScoringStatistics:
     """What the scores of the complete rows add up to."""
-    finite = np.isfinite(out.log_density)
-    weights = None if rows.weights is None else rows.weights[finite]
+    finite, densities, weights = np.isfinite(out.log_density), out.log_density, rows.weights
+    if not finite.all():
+        densities, weights = densities[finite], None if weights is None else weights[finite]
     return ScoringStatistics(
         n_read=rows.n_read,
         n_dropped=rows.n_dropped,
-        n_underflowed=len(finite) - int(finite.sum()),
-        log_likelihood=_weighted_sum(out.log_density[finite], weights),
+        n_underflowed=len(finite) - len(densities),
+        log_likelihood=_weighted_sum(densities, weights),
         entropy=entropy,
         label_counts=np.bincount(out.labels, minlength=k),
         n_anomalies=0 if flags is None else int(flags.sum()),
@@ -260,13 +261,14 @@ def write_scores(
         else scorer.at_once((rows, *affine), out, workspace)
     )
     entropy, left = (0.0, None) if done is None else (done[0], np.flatnonzero(done[1]))
-    Y = model.standardisation.apply(rows if left is None else rows[left], np.float64)
-    for tile, log_prob, R in scorer.score(Y, workspace):
-        places = tile if left is None else left[tile]
-        out.write(places, log_prob, R)
-        if merged is not None:
-            merged.write(places, R)
-        entropy += _entropy(R, workspace, None if weights is None else weights[tile])
+    if left is None or len(left):
+        Y = model.standardisation.apply(rows if left is None else rows[left], np.float64)
+        for tile, log_prob, R in scorer.score(Y, workspace):
+            places = tile if left is None else left[tile]
+            out.write(places, log_prob, R)
+            if merged is not None:
+                merged.write(places, R)
+            entropy += _entropy(R, workspace, None if weights is None else weights[tile])
     if merged is not None and done is not None:
         _merge(np.flatnonzero(~done[1]), rows, scorer, workspace, model, out, merged)
     return entropy

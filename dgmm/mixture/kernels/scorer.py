@@ -74,6 +74,7 @@ class Scorer:
         self._parameters = parameters
         self._product = ProductKernel.of(parameters)
         self._centred = CentredKernel.of(parameters)
+        self._whitening = self._product.common_whitening()
         self._unit_error = Guard(1.0).log_prob_error(parameters)
 
     def score(self, Y: Tile, workspace: Workspace) -> Iterator[tuple[slice, Array, Array]]:
@@ -107,7 +108,7 @@ class Scorer:
             *stored,
             self._parameters.family.form,
             self._product.natural_parameters,
-            self._product.common_whitening(),
+            self._whitening,
             tolerance / unit if unit > 0 else float("inf"),
             lambda name, size: workspace.array(name, (size,)),
             out.labels,
