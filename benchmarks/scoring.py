@@ -3,6 +3,7 @@
 Rows are in memory, and both sides have two threads and the same parameters; sides alternate. A pass
 of EM is the E-step of all rows with its reduction. Scoring is measured in memory, and as the pass
 of a job that writes its output arrays to a disk (labels, largest posterior and log density).
+Compiled code is measured against NumPy's tiles too, which all scoring was before it was compiled.
 """
 
 from __future__ import annotations
@@ -43,6 +44,58 @@ def run(results: Results) -> None:
                           ("diag", "float64"), ("spherical", "float64")]:  # fmt: skip
         if not results.is_trial or dtype == "float64":
             _measure(results, family, dtype, _TRIAL if results.is_trial else SHAPE)
+    for (family, shape), goal in goals.SCORING_AGAINST_TILES.items():
+        _against_tiles(results, family, _fewer(results, shape), goal, is_written=False)
+    shape = _fewer(results, SHAPE)
+    _against_tiles(results, "full", shape, goals.SCORING_PASS_AGAINST_TILES, is_written=True)
+
+
+def _fewer(results: Results, shape: Shape) -> Shape:
+    return Shape(min(shape.n, _TRIAL.n), shape.d, shape.k) if results.is_trial else shape
+
+
+def _against_tiles(
+    results: Results, family: str, shape: Shape, goal: float, *, is_written: bool
+) -> None:
+    """Scoring on the backend that would be chosen, against NumPy's."""
+    X, centres = clustered_rows(shape.n, shape.d, shape.k)
+    model, dataset = _model(family, centres, shape), ArrayDataset(X)
+    own = select("auto", WORTH_COMPILING, is_everywhere=True)
+    with ThreadExecutor(N_THREADS) as executor, tempfile.TemporaryDirectory() as folder:
+        if is_written:
+            sides = [_written(dataset, executor, model, b, folder) for b in ("numpy", own)]
+        else:
+            sides = [_in_memory(dataset, executor, model, b) for b in ("numpy", own)]
+        for side in sides:
+            side()  # compiles
+        budget = _SECONDS_FOR_A_SHAPE / (2 if is_written else 8)
+        turns = [lambda s=side: [seconds(s)] for side in sides]
+        rounds = alternate(turns, budget=budget, least=3, most=9)
+    tiles, compiled = (shape.n / median(side) for side in rounds)
+    results.measured(
+        f"{own} against NumPy's tiles",
+        f"{family}, {shape}, {'with outputs written' if is_written else 'in memory'}",
+        ratio_of_pairs(*rounds),
+        "×",
+        goal=goal,
+        note=f"{compiled / 1e6:.2f} against {tiles / 1e6:.2f} million rows/s",
+        detail={"compiled_rows_s": compiled, "tiles_rows_s": tiles},
+    )
+
+
+def _in_memory(dataset: Any, executor: Any, model: Any, backend: str) -> Any:
+    return lambda: scores(dataset, executor, model, NAMES, backend=backend)
+
+
+def _written(dataset: Any, executor: Any, model: Any, backend: str, folder: str) -> Any:
+    def write() -> None:
+        products = Products(str(Path(folder) / "outputs.zarr"), NAMES)
+        products.create(dataset.grid, model.n_components, {})
+        scoring_pass(
+            dataset, executor, model, products, missing=MissingPolicy.ERROR, backend=backend
+        )
+
+    return write
 
 
 def _measure(results: Results, family: str, dtype: str, shape: Shape) -> None:
@@ -53,18 +106,11 @@ def _measure(results: Results, family: str, dtype: str, shape: Shape) -> None:
     requests = (EStepRequest(ProductKernel.of(model.parameters), model.standardisation),)
     with ThreadExecutor(N_THREADS) as executor, tempfile.TemporaryDirectory() as folder:
         em = EStepRunner(dataset, executor, backend)
-
-        def in_memory() -> None:
-            scores(dataset, executor, model, NAMES, backend=backend)
-
-        def written() -> None:
-            products = Products(str(Path(folder) / "outputs.zarr"), NAMES)
-            products.create(dataset.grid, shape.k, {})
-            scoring_pass(
-                dataset, executor, model, products, missing=MissingPolicy.ERROR, backend=backend
-            )
-
-        actions: list[Any] = [lambda: em(requests), in_memory, written]
+        actions: list[Any] = [
+            lambda: em(requests),
+            _in_memory(dataset, executor, model, backend),
+            _written(dataset, executor, model, backend, folder),
+        ]
         for action in actions:
             action()  # compiles
         sides = [lambda a=action: [seconds(a)] for action in actions]

@@ -18,8 +18,11 @@ def test_the_trial_of_scoring_measures_every_family(
     monkeypatch.setattr(scoring, "select", lambda *_, **__: "numpy")
     found = Results("scoring", {}, tmp_path, is_trial=True)
     scoring.run(found)
-    assert len(capsys.readouterr().out.splitlines()) == 8
-    in_memory = [m for m in found.measurements if m.what.endswith("in memory")]
+    assert len(capsys.readouterr().out.splitlines()) == 8 + 6
+    against = [m for m in found.measurements if m.part.endswith("tiles")]
+    assert [m.goal for m in against] == [2.5] * 5 + [2.0]
+    own = [m for m in found.measurements if m not in against]
+    in_memory = [m for m in own if m.what.endswith("in memory")]
     families = [m.part.split(",")[0] for m in in_memory]
     assert families == ["full", "tied", "diag", "spherical"]
     assert [m.goal for m in in_memory] == [goals.SCORING_AGAINST_PASS] * 4

@@ -24,6 +24,7 @@ from dgmm.fitting.em.data_pass import StandardisedRows
 from dgmm.mixture.backends import Block, NumpyBackend, steps
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step
+from dgmm.mixture.kernels.scorer import RowScores, Scorer
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.model.mixture_model import MixtureModel
@@ -32,6 +33,7 @@ from dgmm.scoring.in_memory import scores
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
@@ -207,7 +209,7 @@ def other_registers() -> Any:
         patch.setattr(
             compiling, "digest_of", lambda _: "of_another_processor"
         )  # kept apart on disk
-        for module in (fused, softmaxes, compiled):
+        for module in (fused, softmaxes, scoring, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -218,7 +220,8 @@ def other_registers() -> Any:
             copies.append(copy)
     assert copies[0]._SHAPE != fused._SHAPE
     assert copies[1]._VECTORS != softmaxes._VECTORS
-    return copies[2].NumbaBackend()
+    assert copies[2]._VECTORS != scoring._VECTORS
+    return copies[3].NumbaBackend()
 
 
 @FAMILY
@@ -236,6 +239,22 @@ def test_bits_do_not_follow_the_registers(
     )
     assert found.log_likelihood == expected.log_likelihood
     np.testing.assert_array_equal(found.sums, expected.sums)
+
+
+@FAMILY
+def test_scores_do_not_follow_the_registers(family: Family, other_registers: Any) -> None:
+    parameters, rows = _drawn(family, 2 * S + 7, 9, 4, 5)
+    scorer, found = Scorer(parameters), []
+    for backend in (other_registers, compiled.NumbaBackend()):
+        out = RowScores.empty(len(rows), np.empty((len(rows), 9)))
+        done = scorer.at_once((rows, np.ones(4), np.zeros(4)), out, Workspace(backend))
+        assert done is not None
+        assert not done[1].all()
+        found.append((done[0], out))
+    (entropy, out), (expected_entropy, expected) = found
+    assert entropy == expected_entropy
+    for name in ("labels", "max_posterior", "log_density", "posteriors"):
+        np.testing.assert_array_equal(getattr(out, name), getattr(expected, name))
 
 
 @FAMILY
