@@ -1,4 +1,4 @@
-"""Softmax over the rows of a panel, columns side by side in vectors: two walks over its numbers.
+"""Softmax over the rows of a panel, columns side by side in vectors: two loops over its numbers.
 
 The first finds the largest of each column, the second leaves e^(L − max L) in place of L and adds
 it up. A few vectors of columns go at a time, all rows of which stay in the first cache. Each column
@@ -21,7 +21,7 @@ FINISHED = 8
 
 
 def exponentials(vectors: int) -> Callable[..., Any]:
-    """The two walks for so many vectors of columns, as a function for compiled code.
+    """The two loops for so many vectors of columns, as a function for compiled code.
 
     It takes (one, L, step, k, top, total): addresses of numbers of the type of `one`, and the step
     between rows of L in bytes. Maxima go to `top` and sums to `total`. A maximum passes over NaN,
@@ -29,7 +29,9 @@ def exponentials(vectors: int) -> Callable[..., Any]:
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-    def walk(typing_context: Any, one: Any, L: Any, step: Any, k: Any, top: Any, total: Any) -> Any:
+    def loops(
+        typing_context: Any, one: Any, L: Any, step: Any, k: Any, top: Any, total: Any
+    ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
             _, L, step, k, top, total = args
             code = _Columns(builder, one, vectors, L, step)
@@ -40,7 +42,7 @@ def exponentials(vectors: int) -> Callable[..., Any]:
 
         return types.void(one, *(INTEGER,) * 5), generate
 
-    return walk  # type: ignore[no-any-return] # no types
+    return loops  # type: ignore[no-any-return] # no types
 
 
 def scores(vectors: int, *, stores: bool) -> Callable[..., Any]:
@@ -52,7 +54,7 @@ def scores(vectors: int, *, stores: bool) -> Callable[..., Any]:
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-    def walk(
+    def loops(
         typing_context: Any,
         one: Any,
         L: Any,
@@ -75,7 +77,7 @@ def scores(vectors: int, *, stores: bool) -> Callable[..., Any]:
 
         return types.void(one, *(INTEGER,) * 7), generate
 
-    return walk  # type: ignore[no-any-return] # no types
+    return loops  # type: ignore[no-any-return] # no types
 
 
 class _Columns:
