@@ -39,6 +39,7 @@ BENCHMARKS = {
     "choose": "choosing",
     "many": "many_components",
     "guard": "row_guard",
+    "small": "small_calls",
 }
 
 

@@ -29,6 +29,7 @@ TITLES = {
     "choose": "What jobs of several models choose",
     "many": "Many components",
     "guard": "Rows that are far out",
+    "small": "Small data",
 }
 NAMES = tuple(TITLES)
 BEGIN, END = "<!-- benchmarks: written by make bench -->", "<!-- end of benchmarks -->"
