@@ -237,12 +237,16 @@ class NumbaBackend(NumpyBackend):
         else:
             super().take(values, rows, features, out)
 
-    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+    def scatter(
+        self, stored: tuple[Tile, Tile, Tile], out: Tile, weights: Tile | None = None
+    ) -> bool:
         """By row panels."""
         rows, factor, offset = stored
         if rows.dtype not in FLOATS or factor.dtype != np.float64:
             return False
-        scatter(np.ascontiguousarray(rows), factor, offset, *scatter_buffers(rows.shape[1]), out)
+        buffers = scatter_buffers(rows.shape[1], weighted=weights is not None)
+        own = np.empty(0) if weights is None else np.ascontiguousarray(weights, np.float64)
+        scatter((np.ascontiguousarray(rows), factor, offset), own, buffers, out)
         return True
 
     def squared_norms(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:

@@ -20,23 +20,34 @@ _LANES = lanes_of(8)
 Array = NDArray[np.float64]
 
 
-def scatter_buffers(d: int) -> tuple[NDArray[np.int64], Array, Array, Array]:
-    """What `scatter` works with: numbers of no products, Y, its turned panel, and sums, all 0."""
+def scatter_buffers(
+    d: int, *, weighted: bool
+) -> tuple[NDArray[np.int64], Array, Array, Array, Array]:
+    """What `scatter` works with: numbers of no products, Y, YW, its turned panel, sums, all 0."""
     wide, high = -(-d // _LANES) * _LANES, in_whole_rows(d)
     Y = np.zeros((max(wide, high), ROW_PANEL + _LANES))
-    return np.zeros((2, d), np.int64), Y, np.zeros(wide * ROW_PANEL), np.zeros((high, wide))
+    W = np.zeros_like(Y) if weighted else Y
+    return np.zeros((2, d), np.int64), Y, W, np.zeros(wide * ROW_PANEL), np.zeros((high, wide))
 
 
 @compiled
-def scatter(
-    rows: Any, factor: Any, offset: Any, which: Any, Y: Any, turned: Any, sums: Any, out: Any
-) -> None:
-    """Σ y yᵀ of standardised rows (n, d) into out (d, d): a chain a row panel."""
+def scatter(stored: Any, weights: Any, buffers: Any, out: Any) -> None:
+    """Σ w y yᵀ of standardised rows (n, d) into out (d, d): a chain a row panel.
+
+    Weights (n,), or none of them where each is 1.
+    """
+    rows, factor, offset = stored
+    which, Y, W, turned, sums = buffers
     n, d = rows.shape
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
-        transposed(1.0, Y, turned, b)
+        if weights.size > 0:
+            of_rows = weights[start : start + b]
+            for i in range(d):
+                for c in range(b):
+                    W[i, c] = Y[i, c] * of_rows[c]
+        transposed(1.0, W, turned, b)
         moments(1.0, which, 0, Y, turned, Y, sums, b)
     for i in range(d):
         for j in range(d):

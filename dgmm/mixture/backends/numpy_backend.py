@@ -156,8 +156,10 @@ class Backend(Protocol):
     ) -> None:
         """Write some rows and features of values (n, d) into out (m, q), C-contiguous."""
 
-    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
-        """Write Σ y yᵀ of rows (n, d), standardised in float64, into out (d, d).
+    def scatter(
+        self, stored: tuple[Tile, Tile, Tile], out: Tile, weights: Tile | None = None
+    ) -> bool:
+        """Write Σ w y yᵀ of rows (n, d), standardised in float64, into out (d, d).
 
         `stored` are the rows, factor and offset. False where that cannot be: tile by tile then.
         """
@@ -298,9 +300,11 @@ class NumpyBackend:
         """All at once."""
         np.copyto(out, values[rows[:, None], features])
 
-    def scatter(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:
+    def scatter(
+        self, stored: tuple[Tile, Tile, Tile], out: Tile, weights: Tile | None = None
+    ) -> bool:
         """Never: tile by tile."""
-        del stored, out
+        del stored, out, weights
         return False
 
     def squared_norms(self, stored: tuple[Tile, Tile, Tile], out: Tile) -> bool:

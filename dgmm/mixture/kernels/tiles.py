@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Backend, NumpyBackend, steps
 from dgmm.mixture.covariance.family import Family
+from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
@@ -189,7 +190,7 @@ class Kernel(PassKernel, Protocol):
     ) -> Tile | None:
         """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must.
 
-        The rows' weights (n,) go into the sums alone.
+        The rows' weights (n,) go into the sums alone. A scatter is left to `scatter_of_rows`.
         """
 
 
@@ -236,6 +237,8 @@ def e_step(
                 by_tiles.append(i)
             else:
                 totals[i] = _total(lse, weights)
+                if kernel.with_scatter:
+                    scatters[i] = scatter_of_rows(kernel, columns, weights, workspace)
         for rows in steps(n if by_tiles else 0, first.tile_rows):
             prepared = first.prepare(columns, rows, workspace)
             own = None if weights is None else weights[rows]
@@ -250,6 +253,26 @@ def e_step(
         _statistics(kernel, n, total, s, T, weight)
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]
+
+
+def scatter_of_rows(
+    kernel: Kernel, rows: Columns, weights: Array | None, workspace: Workspace
+) -> Array:
+    """The family's scatter (s,) of a block's rows about the origin, in float64."""
+    (d, n), stored, family = rows.shape, rows.stored(), kernel.family
+    if stored is not None and family.lifts_pairs:
+        values, *affine = stored
+        factor, offset = (np.asarray(part, np.float64) for part in affine)
+        of_pairs = workspace.array("scatter of pairs", (d, d))
+        if workspace.backend.scatter((values, factor, offset), of_pairs, weights):
+            return pack(of_pairs)
+    total = np.zeros(family.scatter_width(d))
+    for some in steps(n, kernel.tile_rows):
+        tile = workspace.array("scatter tile", (d, len(range(*some.indices(n)))), kernel.dtype)
+        rows.write(some, tile)
+        own = None if weights is None else weights[some]
+        total += family.scatter(tile.astype(np.float64, copy=False), own)
+    return total
 
 
 def _statistics(

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.marginals import Features
-from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.kernels import Kernel, Workspace, e_step
 from dgmm.mixture.kernels.split_kernel import are_far
-from dgmm.mixture.kernels.tiles import Array, Columns
+from dgmm.mixture.kernels.tiles import Array, Columns, scatter_of_rows
 from dgmm.mixture.marginal.lifted_sums import LiftedSums
 from dgmm.mixture.marginal.marginal_kernel import MarginalKernel
 from dgmm.mixture.marginal.patterns import Mask, PatternRows
@@ -110,18 +108,6 @@ def _scatter(
     kernel: Kernel, rows: Columns, weights: Array | None, workspace: Workspace
 ) -> Array | None:
     """The scatter about the origin where the family has one and the kernel has not summed it."""
-    d, n = rows.shape
-    total = kernel.family.empty_scatter(d)
-    if total is None or kernel.with_scatter:
+    if kernel.with_scatter or not kernel.family.scatter_width(rows.shape[0]):
         return None
-    stored = rows.stored() if weights is None and kernel.dtype == np.float64 else None
-    if stored is not None and kernel.family.lifts_pairs:
-        of_pairs = workspace.array("scatter of pairs", (d, d))
-        if workspace.backend.scatter(stored, of_pairs):
-            return pack(of_pairs)
-    for some in steps(n, kernel.tile_rows):
-        tile = workspace.array("scatter tile", (d, len(range(*some.indices(n)))), kernel.dtype)
-        rows.write(some, tile)
-        own = None if weights is None else weights[some]
-        total += kernel.family.scatter(tile.astype(np.float64, copy=False), own)
-    return total
+    return scatter_of_rows(kernel, rows, weights, workspace)
