@@ -18,6 +18,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
+from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.fitting.noise_start import with_noise
 from dgmm.mixture.backends import compiled_backend, get
@@ -313,8 +314,11 @@ def test_going_from_products_to_split_rows_goes_on_comparing() -> None:
     strict = em.EMSolver(replace(settings, guard=Guard(1e16)))
     split = strict.kernel(one)
     assert (kernel.name, split.name) == ("product", "split")
-    two = strict.step(one, split, em_runs.one_pass(split, scene.Y))
-    assert two.is_comparable
+    found = EStepResult.of(one, split, em_runs.one_pass(split, scene.Y), strict.problem)
+    assert found.candidate.is_comparable
+    centred = CentredKernel.of(one.parameters)
+    found = EStepResult.of(one, centred, em_runs.one_pass(centred, scene.Y), strict.problem)
+    assert not found.candidate.is_comparable
 
 
 def _request(kernel: Any) -> Any:
