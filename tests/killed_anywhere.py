@@ -31,7 +31,7 @@ class EndsAt(SilentListener):
         if self.n == self.at:
             raise Killed
 
-    stage = trials = iteration = component = warning = note = tick
+    stage = trials = iteration = mixtures = component = warning = note = tick
 
 
 def check_killed_anywhere(

@@ -65,6 +65,20 @@ class Codes:
             raise DataError(f"{what} has integers and text ({examples}); write all of one kind")
         return cls(tuple(sorted(name for name in names if str(name) not in unknown)))
 
+    def others(
+        self, read: ReadLabels, what: str, most: int, unknown: Collection[str] = ()
+    ) -> tuple[Name, ...]:
+        """Values, known ones, that are none of these, in order; of more than `most`, that many."""
+        found: set[Name] = set()
+        start = 0
+        for values in read():
+            found |= _distinct(values, what, start) - {*self.names}
+            start += len(values)
+            if len(found) > most:
+                break
+        known = (name for name in found if str(name) not in unknown)
+        return tuple(sorted(known, key=lambda name: (isinstance(name, str), name))[:most])
+
     def of(self, values: Any, what: str) -> NDArray[np.int64]:
         """The codes of some rows' values (b,); −1 where a value is missing or not among these."""
         plain = _plain(values, what)

@@ -14,7 +14,10 @@ def exact(value: float) -> str:
 
     Six digits are too few for identifiers and for data far from the origin (10,000,001 would read
     1e+07). A value that float32 holds exactly gets the digits of float32: 0.1, not 0.100000001490.
+    Integers below 10¹² have all of theirs.
     """
+    if abs(value) < 1e12 and float(value).is_integer():
+        return f"{value:.0f}"
     with np.errstate(over="ignore"):
         single = np.float32(value)
     return f"{float(str(single)) if float(single) == value else value:.12g}"

@@ -56,7 +56,7 @@ def warm(report: Callable[[str], None]) -> Warmed:
     Parameters
     ----------
     report
-        Hears of each group of fits what was compiled for it.
+        Called with a line for each group of fits: what was compiled for it.
 
     Raises
     ------

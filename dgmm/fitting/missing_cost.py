@@ -94,9 +94,7 @@ class MissingCost:
         share, complete_s = n_partial / n_rows, whole * n_rows / 1e9
         if family.masks_features:
             factor = 1.0 + share * (_MASKED - 1.0)
-            return cls(
-                patterns.n_patterns, n_partial, n_rows, factor, factor * whole * n_rows / 1e9
-            )
+            return cls(patterns.n_patterns, n_partial, n_rows, factor, factor * complete_s)
         partial = _FEATURE * d + _PARTIAL_ROW + _FLOP * 2 * family.scatter_width(d)
         lift = (_PATTERN + _LIFT * k * float(d) ** 3) * (1.0 if by_row is None else _COMPILED_LIFT)
         if by_row is None or not family.takes_rows:

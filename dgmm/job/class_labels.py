@@ -36,7 +36,7 @@ MOST_CLASSES = 1000
 #: Groups at most: the driver holds a sum for each of them and each class.
 MOST_GROUPS = 5_000_000
 _ROWS = 65_536
-_STRANGERS = "strangers"
+_OTHERS = "other_classes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class JobLabels:
         The Zarr group of folds; None without folds.
     n_folds : int
         How many.
-    strangers : tuple
+    others : tuple
         Classes of the data that a saved classifier has not.
     """
 
@@ -70,7 +70,7 @@ class JobLabels:
     source: str
     folds_path: str | None = None
     n_folds: int = 0
-    strangers: tuple[Name, ...] = ()
+    others: tuple[Name, ...] = ()
 
     def planned(self) -> PlannedClasses:
         """Their numbers, for a plan."""
@@ -129,9 +129,9 @@ def labels_of(
         found = _written(job, dataset, directory, names, source)
     groups = found.get("groups")
     own = None if groups is None else tuple(groups)
-    others = tuple(found.get(_STRANGERS, ()))
+    others = tuple(found.get(_OTHERS, ()))
     classes = tuple(found["classes"])
-    return JobLabels(path, classes, own, dataset.n_samples, source, strangers=others)
+    return JobLabels(path, classes, own, dataset.n_samples, source, others=others)
 
 
 def _written(
@@ -152,10 +152,11 @@ def _written(
             what = f"data.{key} {name}"
             read = _no_labels(dataset) if name is None else _reader(job, dataset, name)
             unknown = (job.classes.unknown or ()) if key == "classes" else ()
-            own = Codes.found(read, what, most, unknown)
             if key == "classes" and names is not None:
-                found[_STRANGERS] = [one for one in own.names if one not in names]
                 own = Codes(tuple(names))
+                found[_OTHERS] = own.others(read, what, most, unknown)
+            else:
+                own = Codes.found(read, what, most, unknown)
             found[key], codes[key] = own.names, coded(read, own, what)
         write_codes(place, path, dataset.n_samples, codes, found, source)
     return found

@@ -129,7 +129,7 @@ def _scored(
     save_run_classifier(directory, classifier, recording)
     record_evaluation(directory, classifier, labels, total, recording)
     directory.record["rows"] = rows_record(total.scoring)
-    _warn_of_strangers(job, labels, total.fitted.n_rows, recording)
+    _warn_of_other_classes(job, labels, total.fitted.n_rows, recording)
     n_rows = total.n_read - total.scoring.n_dropped
     how = evaluated_words(directory.record["classification"])
     ended = directory.finish("PREDICTED", f"predicted {n_rows:,} rows: {how}", ExitCode.DONE)
@@ -148,19 +148,19 @@ def _rebuild(
     return rebuild_class_outputs(job, again, directory, recording)
 
 
-def _warn_of_strangers(
+def _warn_of_other_classes(
     job: Job, labels: JobLabels, n_compared: int, recording: RecordingListener
 ) -> None:
     """Warn where classes are given that are none of the classifier's."""
-    what, others = f"data.classes {job.data.classes}", listed(map(quoted, labels.strangers), 6)
+    what, others = f"data.classes {job.data.classes}", listed(map(quoted, labels.others), 6)
     if job.data.classes is not None and not n_compared:
         shown = listed(map(quoted, labels.classes), 6)
         recording.warning(
-            f"no row of {what} has a class of the classifier ({shown}), but {others or 'none'}: "
-            "nothing is compared"
+            f"no row of {what} has a class of the classifier ({shown})"
+            f"{f', but {others}' if others else ''}: nothing is compared"
         )
     elif others:
         recording.warning(
-            f"{what} has classes that the classifier has not ({others}): rows of these are "
+            f"{what} has classes that the classifier does not have ({others}): rows of these are "
             "predicted, and not compared"
         )

@@ -19,7 +19,7 @@ from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.plan_table import require_memory
 from dgmm.job.planning import plan_for
 from dgmm.job.prepare_stage import with_rows
-from dgmm.job.products import MODEL, REBUILD_STATE, outputs_set_aside
+from dgmm.job.products import MODEL, REBUILD_STATE, of_folds, outputs_set_aside
 from dgmm.job.rebuilding import backend_of, differing, not_written_again
 from dgmm.job.result import RunResult
 from dgmm.job.resume_check import run_state
@@ -84,7 +84,7 @@ def rebuild_class_outputs(
         total = outputs.write()
         recording.end_stage()
         deliver(job, readable, classifier.n_classes, directory, executor, recording)
-    if total.groups is not None and not job.classes.folds:
+    if total.groups is not None and not of_folds(directory.record):
         write_groups(directory, classifier, labels, total.groups)
     return directory.rebuilt(differing(before, directory.record["outputs"]))
 

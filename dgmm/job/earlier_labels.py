@@ -15,7 +15,7 @@ from dgmm.job.earlier_run import EarlierModel
 from dgmm.job.metrics_and_events import RecordingListener
 from dgmm.job.monitoring import rows_of_earlier
 from dgmm.model.mixture_model import MixtureModel
-from dgmm.scoring.overlap import sample_labels
+from dgmm.scoring.overlap import MOST_COMPONENTS, sample_labels
 
 #: Rows of the sample, within so many posteriors: at 10 features about a second.
 _MOST_ROWS, _MOST_POSTERIORS = 100_000, 32 * 1024 * 1024
@@ -29,11 +29,20 @@ def note_earlier_labels(
     directory: RunDirectory,
     recording: RecordingListener,
 ) -> None:
-    """Record the label matrix of the model that the job monitors and the fitted one."""
+    """Record the label matrix of the model that the job monitors and the fitted one.
+
+    For at most `MOST_COMPONENTS` labels of each: the matrix grows with the square of their number.
+    """
     if earlier is None:
         return
-    recording.stage("label_matrix", f"labels of {earlier.path} and of this run, on the sample")
     model, before = result.model, earlier.model
+    if (k := max(model.n_labels, before.n_labels)) > MOST_COMPONENTS:
+        recording.note(
+            f"labels of {k:,} components are not compared with the earlier model's: more than "
+            f"{MOST_COMPONENTS:,}"
+        )
+        return
+    recording.stage("label_matrix", f"labels of {earlier.path} and of this run, on the sample")
     most = min(_MOST_ROWS, _MOST_POSTERIORS // max(model.n_labels, before.n_labels))
     sample = result.sample[_evenly(len(result.sample), most)]
     taken, _ = rows_of_earlier(job, rows, earlier, "monitor.against")
@@ -44,8 +53,8 @@ def note_earlier_labels(
     found = LabelMatrix.of(counts, (noise_label(before), noise_label(model)))
     directory.record["drift"]["labels"] = found.record()
     recording.note(
-        f"the earlier model and this one put {found.moved:.3g} of {found.n_rows:,} rows of the "
-        f"sample in different clusters; adjusted Rand index {found.adjusted_rand_index:.3f}"
+        f"{100 * found.moved:.3g} % of {found.n_rows:,} rows of the sample are in another cluster "
+        f"than under the earlier model; adjusted Rand index {found.adjusted_rand_index:.3f}"
     )
     recording.end_stage()
     directory.write()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
 from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
+from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -180,10 +181,14 @@ def _tiles_term(work: Work) -> Term:
 
 
 def _products_term(work: Work) -> Term:
-    """What compiled products of one thread need beside a tile: parameters and sums of a block."""
+    """What compiled products of one thread need beside a tile: parameters and sums of a block.
+
+    Sums are held twice where they are taken component by component.
+    """
     k, p = work.n_components, work.family.width(work.grid.n_features)
-    n_bytes = 2 * 8 * (p + _GROUP) * (k + _GROUP)
-    return Term("products of a block", n_bytes, f"2 x {k} x {p} float64, in whole groups")
+    n = 3 if k >= LEAST_COMPONENTS and p >= LEAST_WIDTH else 2
+    n_bytes = n * 8 * (p + _GROUP) * (k + _GROUP)
+    return Term("products of a block", n_bytes, f"{n} x {k} x {p} float64, in whole groups")
 
 
 def _sample_em_terms(work: Work) -> list[Term]:

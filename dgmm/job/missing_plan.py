@@ -52,7 +52,8 @@ def missing_values(job: Job, dataset: StoredDataset, *, look: bool = False) -> s
         n_patterns, cost = found.get("patterns"), float(found["cost"])
         several = f"more than {MOST_PATTERNS:,}" if n_patterns is None else f"{n_patterns:,}"
         how = f"counted by the run in {job.output.path}"
-        return f"marginalised over: {several} patterns ({how}), {describe_factor(cost)}"
+        asks = _may_ask(job) if cost > MOST_COST else ""
+        return f"marginalised over: {several} patterns ({how}), {describe_factor(cost)}{asks}"
     return f"marginalised over; {_not_counted(dataset)}" + _may_ask(job)
 
 

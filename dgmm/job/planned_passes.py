@@ -49,8 +49,9 @@ def comparison_text(job: Job) -> str:
     n_fits = max(sizes) * (1 + N_HALVES)
     at_most = " at most" * (len(sizes) > 1)
     return (
-        f"{', '.join(shared)}{own}: {n_fits} fits{at_most}, of each method 1 to {MOST_ROWS:,} rows "
-        f"of the sample at most and {N_HALVES} to halves of these; 1 more read of all rows"
+        f"{', '.join(shared)}{own}: {n_fits} fits{at_most}: each method once to at most "
+        f"{MOST_ROWS:,} rows of the sample, and to {N_HALVES} halves of these; 1 more read of all "
+        "rows"
     )
 
 

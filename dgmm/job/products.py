@@ -38,7 +38,7 @@ def missing_products(folder: Folder, record: Mapping[str, Any]) -> list[str]:
         *missing_model(folder, of_classes="classification" in record),
         *missing_outputs(folder, record),
         *missing_deliveries(folder, record),
-        *(name for name in _missing_groups(folder, record) if not _folds(record)),
+        *(name for name in _missing_groups(folder, record) if not of_folds(record)),
     ]
 
 
@@ -137,7 +137,7 @@ def missing_deliveries(folder: Folder, record: Mapping[str, Any]) -> list[str]:
 
 def missing_logs(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     """The logs that are absent from a run directory, and what folds have predicted of groups."""
-    groups = _missing_groups(folder, record) if _folds(record) else []
+    groups = _missing_groups(folder, record) if of_folds(record) else []
     return [name for name in (*_LOGS, *groups) if not folder.holds(name)]
 
 
@@ -147,7 +147,7 @@ def _missing_groups(folder: Folder, record: Mapping[str, Any]) -> list[str]:
     return [path] if path and not folder.holds(path) else []
 
 
-def _folds(record: Mapping[str, Any]) -> int:
+def of_folds(record: Mapping[str, Any]) -> int:
     """How many classifiers of folds there were, which are not kept."""
     return _classification(record).get("folds") or 0
 

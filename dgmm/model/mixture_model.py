@@ -33,7 +33,7 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
 
     Rows X (n, d) come as to the estimator, a DataFrame with its columns in any order, and results
     go back as from it; only those are whole in memory. A value that is not finite is a DataError.
-    Rows are scored on all CPUs of the process, BLAS with one thread each: bits depend on neither.
+    Rows are scored on all CPUs of the process; bits do not depend on how many these are.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class MixtureModel(AnomalousRows, DerivedMixtures, OrderedComponents):
     clusters: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
-        size = f"{self.n_components} components, {self.n_features} features"
-        return f"<MixtureModel: {size}, {self.covariance_type}>"
+        size = f"k = {self.n_components}, d = {self.n_features}"
+        return f"<MixtureModel: {self.covariance_type}, {size}>"
 
     @property
     def input_names(self) -> tuple[str, ...]:

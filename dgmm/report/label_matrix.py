@@ -1,4 +1,4 @@
-"""The label matrix: how an earlier model and this run's, or two runs, label the same rows."""
+"""The label matrix: how an earlier model and this run's label the same rows."""
 
 from __future__ import annotations
 
@@ -115,7 +115,10 @@ def label_matrix_figure(found: Mapping[str, Any], sides: Sides = EARLIER) -> Rep
 def _left_out(shown: _Shown, sides: Sides) -> str:
     sizes = zip((sides.first, sides.second), shown.n_left, strict=True)
     text = ", ".join(f"{name}: {n:,}" for name, n in sizes if n)
-    return f"“{_OTHERS}” are the clusters with fewer rows ({text})." if text else ""
+    if not text:
+        return ""
+    order = f"matched ones by their rows in the {sides.first}, then the unmatched"
+    return f"“{_OTHERS}” are the clusters that come later in this order ({order}): {text}."
 
 
 def _counts(shown: _Shown, sides: Sides) -> Table:
@@ -161,7 +164,7 @@ def matched_labels_table(found: Mapping[str, Any], sides: Sides = EARLIER) -> Ta
     note = sentence(
         f"{percent(float(found['moved']))} of {number(found['rows'])} {sides.rows} are in another "
         f"cluster; the adjusted Rand index is {number(found['adjusted_rand_index'], 4)}.",
-        "Two fits of the same rows may differ as much: this is no measure of drift.",
+        "Two fits can differ without any drift: this is no measure of it.",
         _beyond(found),
     )
     return Table("Matched clusters", header, rows, frozenset(range(2, 6)), note, n_open=30)
@@ -170,4 +173,4 @@ def matched_labels_table(found: Mapping[str, Any], sides: Sides = EARLIER) -> Ta
 def _beyond(found: Mapping[str, Any]) -> str:
     pairs = zip(found["n_labels"], (found["first"], found["second"]), strict=True)
     n = sum(total - len(own) for total, own in pairs)
-    return f"{n:,} clusters with the fewest rows are left out." if n > 0 else ""
+    return f"{n:,} clusters that come last in this order are left out." if n > 0 else ""

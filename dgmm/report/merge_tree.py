@@ -34,7 +34,8 @@ def merge_tree(record: RunRecord) -> ReportFigure | OmittedFigure:
     caption = sentence(
         "Each bracket merges two clusters; its height is the entropy, in nats per row of the "
         "sample, that is gone once it is made: all that was uncertain at the top.",
-        f"Merges in colour were made: {chosen} clusters of {k} components are left."
+        f"Merges in colour were made, which leave {chosen} cluster{'s' * (chosen != 1)} of "
+        f"{k} components."
         if chosen < k
         else "No merge was made: every component is a cluster.",
     )

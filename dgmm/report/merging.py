@@ -26,15 +26,15 @@ def merging_figure(record: RunRecord) -> ReportFigure | OmittedFigure:
     if not isinstance(entropies, list) or len(entropies) < 2:
         return OmittedFigure(_TITLE, "run.json holds no merges of components")
     k, chosen = len(entropies), int(merging["n_clusters"])
-    limit = merging.get("max_entropy")
+    limit, clusters = merging.get("max_entropy"), f"{chosen} cluster{'s' * (chosen != 1)}"
     caption = sentence(
         "How uncertain the cluster of a row is on average: 0 where each row is surely in one. "
         "From the right, each step merges the two clusters whose merging takes most of it away.",
-        f"Chosen: {chosen} clusters of {k} components, drawn in colour.",
+        f"Chosen: {clusters} of {k} components, drawn in colour.",
         _rule(merging, entropies[k - chosen]),
     )
     value = number(entropies[k - chosen], 3)
-    alt = f"Entropy falls from {number(entropies[0], 3)} to {value} nats at {chosen} clusters."
+    alt = f"Entropy falls from {number(entropies[0], 3)} to {value} nats at {clusters}."
     rows = [(number(k - i), number(entropy, 6)) for i, entropy in enumerate(entropies)]
     header = ("clusters", "entropy, nats per row")
     table = Table("Entropy at each number of clusters", header, rows, frozenset({0, 1}))

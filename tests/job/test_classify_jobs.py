@@ -332,13 +332,15 @@ def test_a_saved_classifier_predicts_other_rows_and_compares_where_classes_are_k
     for others, said in (
         (
             np.where(_rows()[1] == 2, "elm", NAMES[0]),
-            r"has not ('elm'): rows of these are predicted",
+            r"does not have ('elm'): rows of these are predicted",
         ),
         (np.arange(N) % 2, "has a class of the classifier ('ash', 'beech', 'oak'), but 0, 1: noth"),
+        # More other classes than a fit takes: whatever is new is predicted.
+        (np.arange(N).astype("U9"), "but '0', '1', '10', "),
     ):
         np.save(tmp_path / "others.npy", others)
         own = {"array": "X", "classes": str(tmp_path / "others.npy")}
-        run = tmp_path / f"others-{others.dtype.kind}"
+        run = tmp_path / f"others-{len(set(others.tolist()))}-{others.dtype.kind}"
         predict_job(job(data / "rows.zarr", run, model=applied, data=own), QUIET)
         assert said in " ".join(_record(run)["warnings"])
     plain = {"array": "X"}
@@ -435,7 +437,7 @@ def test_classes_are_quoted_and_cut_in_messages_that_name_no_keys() -> None:
         with pytest.raises(DataError) as caught:
             GaussianMixtureClassifier().fit(X, np.array(["b"] * 50 + [name]))
         said = str(caught.value)
-        assert said.startswith(f"class {shown} (1) has too few rows; expected at least 2 rows that")
+        assert said.startswith(f"class {shown} (1) has too few rows; expected at least 2 rows with")
         assert said.endswith("as a covariance needs. Leave the class out, or give it more rows")
 
 
@@ -502,7 +504,10 @@ def test_all_classes_of_too_few_rows_are_named_at_once() -> None:
     said = (
         r"^3 classes have too few rows: 'c' \(3\), 'd' \(2\), 'e' \(1\); expected at least 4 rows "
     )
-    with pytest.raises(DataError, match=said + "that count, one for each of 4 comp.*Lower n_comp"):
+    with pytest.raises(
+        DataError,
+        match=said + "with values and a known class, one for each of 4 comp.*Lower n_comp",
+    ):
         GaussianMixtureClassifier(4).fit(X, y)
 
 
@@ -522,7 +527,16 @@ def test_the_share_for_few_rows_is_chosen_by_some_of_many_classes() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             GaussianMixtureClassifier(random_state=0, n_sample_starts=1).fit(X, y)
-    assert asked == [(label,) for label in range(0, 200, 7)]
+        assert asked == [(label,) for label in range(0, 200, 7)]
+        asked.clear()
+        many = np.arange(40 * 40) % 40
+        many[many == 7] = 8
+        many[:4] = 7  # the one class of few rows is no seventh one
+        X = np.random.default_rng(0).normal(size=(len(many), 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            GaussianMixtureClassifier(random_state=0, n_sample_starts=1).fit(X, many)
+        assert asked == [(7,)]
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,15 @@ def test_a_task_holds_what_its_blocks_its_tiles_and_its_candidates_take(family: 
     }
 
 
+@pytest.mark.parametrize(("k", "n"), [(255, 2), (256, 3)])
+def test_moments_of_many_components_hold_their_sums_twice(k: int, n: int) -> None:
+    p = FAMILIES["diag"].width(64)
+    found = of_task(
+        replace(work("tied"), family=FAMILIES["diag"], n_components=k, grid=BlockGrid(100, 64))
+    )
+    assert found["products of a block"] == n * 8 * (p + 16) * (k + 16)
+
+
 def test_a_start_from_the_sample_draws_no_candidates() -> None:
     assert "candidates of k-means||" not in of_task(work()) | of_driver(work())
 

@@ -129,6 +129,17 @@ def test_the_earlier_model_may_have_noise_other_sizes_and_another_order_of_featu
     assert 3 not in found["first"][:3]  # noise is no cluster to be matched with
 
 
+def test_labels_of_more_components_than_a_matrix_has_are_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgmm.job.earlier_labels.MOST_COMPONENTS", 2)
+    night(tmp_path, "a", rows(0, 1000))
+    night(tmp_path, "b", rows(1, 1000))
+    drift = record(tmp_path, "b")["drift"]
+    assert len(drift["components"]) > 2
+    assert "labels" not in drift
+
+
 def test_the_third_night_alarms_once_everything_is_written(
     nights: tuple[Path, list[RunResult]],
 ) -> None:

@@ -33,6 +33,7 @@ from dgmm.scoring.in_memory import scores
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
@@ -209,7 +210,7 @@ def other_registers() -> Any:
         patch.setattr(
             compiling, "digest_of", lambda _: "of_another_processor"
         )  # kept apart on disk
-        for module in (fused, softmaxes, scoring, compiled):
+        for module in (fused, softmaxes, scoring, listed, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -221,13 +222,14 @@ def other_registers() -> Any:
     assert copies[0]._SHAPE != fused._SHAPE
     assert copies[1]._VECTORS != softmaxes._VECTORS
     assert copies[2]._VECTORS != scoring._VECTORS
-    return copies[3].NumbaBackend()
+    assert copies[3]._HIGH != listed._HIGH
+    return copies[-1].NumbaBackend()
 
 
 @FAMILY
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("n", "k", "d"), [(S + 7, 1, 1), (3 * S, 16, 8), (500, 37, 20), (S, 9, 70)]
+    ("n", "k", "d"), [(S + 7, 1, 1), (3 * S, 16, 8), (500, 37, 20), (S, 9, 70), (200, 300, 70)]
 )
 def test_bits_do_not_follow_the_registers(
     family: Family, n: int, k: int, d: int, dtype: type, other_registers: Any

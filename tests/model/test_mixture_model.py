@@ -255,4 +255,4 @@ def test_an_estimator_compares_the_units_of_labelled_arrays():
 def test_a_model_shows_its_size_in_one_line():
     X = np.random.default_rng(0).normal(size=(100, 3))
     model = dgmm.GaussianMixture(2, covariance_type="tied").fit(X).model_
-    assert repr(model) == "<MixtureModel: 2 components, 3 features, tied>"
+    assert repr(model) == "<MixtureModel: tied, k = 2, d = 3>"

@@ -70,12 +70,13 @@ def test_of_many_clusters_those_with_most_rows_are_shown_and_the_others_are_a_su
         == (counts[first].sum(axis=1) - counts[np.ix_(first, second)].sum(axis=1)).tolist()
     )
     assert figure.table.header[-1] == "this run: others"
-    assert "fewer rows (earlier model: 178, this run: 178)" in figure.caption
+    order = "matched ones by their rows in the earlier model, then the unmatched"
+    assert f"later in this order ({order}): earlier model: 178, this run: 178." in figure.caption
     assert figure.table.shown_note == ""  # every number of the figure is on the page
     table = matched_labels_table(found(counts, (None, None)))
     assert table is not None
     assert len(table.rows) == 128
-    assert "144 clusters with the fewest rows are left out." in table.note
+    assert "144 clusters that come last in this order are left out." in table.note
 
 
 def test_a_few_clusters_more_than_columns_are_no_sum() -> None:

@@ -217,7 +217,7 @@ def _require_rows(
     named = listed((f"{name} ({n:,})" for name, n in few.items()), 12)
     have = f"class {named} has" if len(few) == 1 else f"{len(few):,} classes have"
     which = "" if len(few) == 1 else f": {named}"
-    needed = f"{max(k, _FEWEST_ROWS)} rows that count, "
+    needed = f"{max(k, _FEWEST_ROWS)} rows with values and a known class, "
     needed += f"one for each of {k} components" if k > 1 else "as a covariance needs"
     lower = "Lower model.n_components, leave" if k > _FEWEST_ROWS else "Leave"
     folds = "" if fold is None else ", hold out no fold or smaller ones (classes.folds)"

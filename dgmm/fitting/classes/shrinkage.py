@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dgmm.fitting.classes.class_preparation import Part, PreparedClasses
 from dgmm.fitting.settings import FitSettings
 from dgmm.fitting.shrinkage import (
@@ -28,25 +31,33 @@ _CLASSES = 32
 
 def is_due(prepared: PreparedClasses, settings: FitSettings) -> bool:
     """Whether a class has few rows, and the settings leave regularisation open."""
+    is_open = settings.shrinkage == "auto" and settings.inference == "maximum_likelihood"
+    return is_open and len(_of_few_rows(prepared, settings)) > 0
+
+
+def _of_few_rows(prepared: PreparedClasses, settings: FitSettings) -> NDArray[np.intp]:
+    """Classes of fewer rows than `ROWS_PER_PARAMETER` asks for."""
     d, family = len(prepared.whole.minimum), prepared.labelled.family
     few = ROWS_PER_PARAMETER * n_parameters(family, settings.n_components, d)
-    is_open = settings.shrinkage == "auto" and settings.inference == "maximum_likelihood"
-    return is_open and bool((prepared.n_rows < few).any())
+    return np.flatnonzero(prepared.n_rows < few)
 
 
 def chosen_shrinkage(prepared: PreparedClasses, settings: FitSettings, here: Executor) -> Shrinkage:
     """The share that held-out rows of the sample prefer; the largest of equals.
 
-    Of many classes some are asked, evenly spaced: 200 of 20 rows took 70 % of a fit's time.
+    All classes are asked where they are few; of many, those of few rows alone, which need it, and
+    of these at most `_CLASSES`, evenly spaced: 200 of 20 rows took 70 % of a fit's time.
     """
-    n_classes = len(prepared.n_rows)
-    labels = range(0, n_classes, -(-n_classes // _CLASSES))
+    labels = np.arange(len(prepared.n_rows))
+    if len(labels) > _CLASSES:
+        few = _of_few_rows(prepared, settings)
+        labels = few[:: -(-len(few) // _CLASSES)]
     return preferred(
         [
             held_out_of_folds(
                 prepared.parts[Part(label)], settings, (label,), (_FOLDS, _ROWS), here
             )
-            for label in labels
+            for label in labels.tolist()
         ]
     )
 

@@ -41,41 +41,12 @@ def _pairs(n: int) -> int:
 def matched(table: Table) -> NDArray[np.intp]:
     """For each label of the first (k,) the label of the second (k,) that it is paired with.
 
-    The pairs are those in which most rows agree (Kuhn 1955; shortest augmenting paths after
-    Jonker & Volgenant 1987), k³ steps.
+    The pairs are those in which most rows agree, by the Hungarian method (Kuhn 1955).
     """
-    cost = (table.max(initial=0) - table).astype(np.float64)
-    k = len(cost)
-    u, v = np.zeros(k + 1), np.zeros(k + 1)
-    row_of, way = np.zeros(k + 1, dtype=np.intp), np.zeros(k + 1, dtype=np.intp)
-    for row in range(1, k + 1):
-        _augment(cost, row, u, v, row_of, way)
-    found = np.empty(k, dtype=np.intp)
-    found[row_of[1:] - 1] = np.arange(k)
-    return found
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
 
-
-def _augment(cost: NDArray[np.float64], row: int, u: Any, v: Any, row_of: Any, way: Any) -> None:
-    """Add one row to a matching of least cost; column 0 stands for no column."""
-    k = len(cost)
-    row_of[0], column = row, 0
-    least, used = np.full(k + 1, np.inf), np.zeros(k + 1, dtype=bool)
-    while row_of[column]:
-        used[column] = True
-        own = row_of[column]
-        free = np.flatnonzero(~used[1:]) + 1
-        reduced = cost[own - 1, free - 1] - u[own] - v[free]
-        better = reduced < least[free]
-        least[free[better]], way[free[better]] = reduced[better], column
-        nearest = free[np.argmin(least[free])]
-        step = least[nearest]
-        u[row_of[used]] += step
-        v[used] -= step
-        least[free] -= step
-        column = nearest
-    while column:
-        row_of[column] = row_of[way[column]]
-        column = way[column]
+    _, found = linear_sum_assignment(table, maximize=True)
+    return np.asarray(found, dtype=np.intp)
 
 
 def moved_share(table: Table) -> float:

@@ -75,9 +75,10 @@ class Elementary:
         return ir.Constant(self._integers, [self._integer(value)] * self.v.lanes)
 
     def exp(self, x: Any) -> Any:
-        """e^x for floor < x ≤ 0; 0 for x ≤ floor, −∞ included; NaN for NaN.
+        """e^x for floor < x ≤ 0; 0 for x ≤ floor, −∞ included; NaN for NumPy's NaN.
 
-        No result is subnormal.
+        Of a NaN with other bits below (R's NA) it is any number: rows that have one are refused or
+        left out before. No result is subnormal.
         """
         v, b, size = self.v, self._builder, self.v.itemsize
         rounding = self.constant(self._rounding)

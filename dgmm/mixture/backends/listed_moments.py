@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import ROW_PANEL, Factors
+from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import (
     INTEGER,
@@ -29,8 +30,6 @@ from dgmm.mixture.backends.simd_intrinsics import (
 )
 from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 
-#: From so many components and rows of Φ on this pays; sums of fewer stay in registers.
-LEAST_COMPONENTS, LEAST_WIDTH = 256, 64
 #: Components that are counted, and multiplied where they are dense, together.
 GROUP = 8
 #: Components are listed where at most one in so many of their responsibilities is not 0.

@@ -148,4 +148,4 @@ def why_not_cached() -> str | None:
     codegen = FUNCTIONS[0].targetctx.codegen()
     if any(holds_code(place, codegen) for cache in _caches() for place in cache.places):
         return None
-    return f"{' and '.join(places())} cannot be written"
+    return f"{' and '.join(places()) or 'no folder for compiled code'} cannot be written"

@@ -1,4 +1,4 @@
-"""What the compiler is told in its own language: vectors, and products held in registers.
+"""LLVM code: vectors, and products held in registers.
 
 Numba's vectors have 256 bits, and its products write every sum back to memory. Here they are
 written for LLVM as vectors of 512 bits, which it maps to what the processor has. Each number of a
