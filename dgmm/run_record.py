@@ -65,7 +65,13 @@ class RowWeights(TypedDict):
     criteria_are_approximate: bool
 
 
-class Missing(TypedDict):
+class _MissingSeconds(TypedDict, total=False):
+    """CPU seconds that a pass takes, estimated; earlier records have none."""
+
+    seconds: float
+
+
+class Missing(_MissingSeconds):
     """Missing values that are marginalised over; `cost` of a pass over that of complete rows.
 
     `patterns`: different sets of features that rows lack, null where they are more than 4,096.

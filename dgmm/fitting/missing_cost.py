@@ -109,7 +109,7 @@ class MissingCost:
     @property
     def is_high(self) -> bool:
         """Whether it is above `MOST_COST`, and passes are not short all the same."""
-        return self.factor > MOST_COST and self.seconds > LONG_PASS_S
+        return is_high(self.factor, self.seconds)
 
     @property
     def counted(self) -> str:
@@ -118,7 +118,7 @@ class MissingCost:
 
     def record(self) -> Missing:
         """What run.json holds of it."""
-        return {"patterns": self.n_patterns, "cost": self.factor}
+        return {"patterns": self.n_patterns, "cost": self.factor, "seconds": self.seconds}
 
     def describe(self) -> str:
         """In words, for people."""
@@ -126,6 +126,11 @@ class MissingCost:
             f"{self.n_partial:,} of {self.n_rows:,} rows lack some values, in {self.counted} "
             f"patterns: {describe_factor(self.factor)}"
         )
+
+
+def is_high(factor: float, seconds: float) -> bool:
+    """Whether passes so much longer, of so many seconds, have to be accepted."""
+    return factor > MOST_COST and seconds > LONG_PASS_S
 
 
 def describe_factor(factor: float) -> str:

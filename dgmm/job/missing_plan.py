@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dgmm.data.stored_dataset import StoredDataset
 from dgmm.data.summary.missing_counts import MissingCounts
 from dgmm.data.summary.missing_patterns import MOST_PATTERNS
 from dgmm.errors import DgmmError
-from dgmm.fitting.missing_cost import MOST_COST, MissingCost, describe_factor
+from dgmm.fitting.missing_cost import MOST_COST, MissingCost, describe_factor, is_high
 from dgmm.ingest.prepare import counted_missing, is_prepared, opened
 from dgmm.job.accepted_cost import cost_of
 from dgmm.job.earlier_identities import is_of_same_data
@@ -52,8 +53,8 @@ def missing_values(job: Job, dataset: StoredDataset, *, look: bool = False) -> s
         n_patterns, cost = found.get("patterns"), float(found["cost"])
         several = f"more than {MOST_PATTERNS:,}" if n_patterns is None else f"{n_patterns:,}"
         how = f"counted by the run in {job.output.path}"
-        asks = _may_ask(job) if cost > MOST_COST else ""
-        return f"marginalised over: {several} patterns ({how}), {describe_factor(cost)}{asks}"
+        takes = _takes(cost, float(found.get("seconds", math.inf)))
+        return f"marginalised over: {several} patterns ({how}), {takes}"
     return f"marginalised over; {_not_counted(dataset)}" + _may_ask(job)
 
 
@@ -114,7 +115,7 @@ def _told(
     if job.command == "run" and job.model.n_components is not None:
         cost = cost_of(job, counts, grid)
     lines = [f"marginalised over: {counts.describe()} ({how})"]
-    lines += [] if cost is None else [_takes(cost)]
+    lines += [] if cost is None else [_takes(cost.factor, cost.seconds)]
     lines += [f"the run counts the patterns{_may_ask(job)}"] if counts.is_unlisted else []
     return "\n".join([*lines, *_patterns(counts, dataset.feature_names)])
 
@@ -132,8 +133,8 @@ def _patterns(counts: MissingCounts, names: tuple[str, ...]) -> list[str]:
     return [*lines, f"  and {left:,} more"] if left > 0 else lines
 
 
-def _takes(cost: MissingCost) -> str:
-    return describe_factor(cost.factor) + (" (--accept-cost)" if cost.is_high else "")
+def _takes(factor: float, seconds: float) -> str:
+    return describe_factor(factor) + (" (--accept-cost)" if is_high(factor, seconds) else "")
 
 
 def _not_counted(dataset: StoredDataset) -> str:

@@ -10,6 +10,7 @@ import zarr
 from clusters import gaussian_clusters, job, write_zarr
 
 from dgmm import GaussianMixture
+from dgmm.data.number_words import in_units
 from dgmm.errors import JobFileError
 from dgmm.events import SilentListener
 from dgmm.job import plan_job, plan_table, predict_job, run_job
@@ -134,7 +135,7 @@ def test_expected_values_come_with_their_deviations(finished, gaps):
     np.testing.assert_allclose(deviations[row, m], np.sqrt(second - mean**2), rtol=1e-5)
     plan = plan_table(plan_job(job(finished / "rows.zarr", finished / "other", **options())))
     rows_bytes = 4 + 4 + 8 + 8 + 1 + 3 * 4 + 2 * D * 8
-    assert f"outputs   {N * rows_bytes / 2**20:,.0f} MiB" in plan
+    assert f"outputs   {in_units(N * rows_bytes)} before" in plan
 
 
 def test_a_prediction_scores_the_same_rows_alike(finished):

@@ -166,8 +166,8 @@ def test_a_plan_counts_it(tmp_path, capsys):
         sections = {"output": {"path": str(tmp_path / "x"), "residual": flag, "labels": False}}
         assert run(["plan", str(job_with(tmp_path, many, ALL, "x", **sections))]) == 0
         said = capsys.readouterr().out
-        outputs.append(int(said.split("outputs   ")[1].split()[0]))
-    assert outputs[0] - outputs[1] == 3  # MiB: 8 bytes for each of 400,000 rows
+        outputs.append(float(said.split("outputs   ")[1].split(" MiB")[0]))
+    assert outputs[0] - outputs[1] == pytest.approx(8 * 400_000 / 2**20, abs=0.01)
 
 
 def test_names():
