@@ -13,6 +13,7 @@ from dgmm.classification_record import Classification, ShrinkageRecord
 from dgmm.comparison_record import ComparisonRecord
 from dgmm.drift_record import Adaptation, Drift, EarlierRun
 from dgmm.errors import DataError
+from dgmm.missing_record import Missing
 from dgmm.noise_record import NoiseRecord
 from dgmm.record_schema import schema_of
 from dgmm.selection_record import Selection, StabilityRecord
@@ -63,22 +64,6 @@ class RowWeights(TypedDict):
     zeros: int
     positive_rows: int
     criteria_are_approximate: bool
-
-
-class _MissingSeconds(TypedDict, total=False):
-    """CPU seconds that a pass takes, estimated; earlier records have none."""
-
-    seconds: float
-
-
-class Missing(_MissingSeconds):
-    """Missing values that are marginalised over; `cost` of a pass over that of complete rows.
-
-    `patterns`: different sets of features that rows lack, null where they are more than 4,096.
-    """
-
-    patterns: int | None
-    cost: float | str
 
 
 class InferenceRecord(TypedDict):

@@ -28,6 +28,7 @@ LAYERS = (
             "anomaly_record",
             "drift_record",
             "noise_record",
+            "missing_record",
             "classification_record",
             "comparison_record",
             "parameter_names",

@@ -17,10 +17,10 @@ import numpy as np
 
 from dgmm.data.summary.missing_patterns import MOST_PATTERNS, MissingPatterns
 from dgmm.errors import JobFileError
+from dgmm.missing_record import Missing
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.marginal.patterns import fewest_rows
 from dgmm.reduction.blocks import BlockGrid
-from dgmm.run_record import Missing
 
 #: A job whose passes take longer by more than this, and more seconds of one CPU than these, has to
 #: accept it.

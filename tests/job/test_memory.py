@@ -50,7 +50,7 @@ def job_file(folder: Path, n: int, cluster: str) -> Path:
 @pytest.mark.parametrize(
     ("cluster", "base"),
     [
-        ("{kind: local, n_workers: 2, memory_limit: 415 MiB}", 1_000_000),
+        ("{kind: local, n_workers: 2, memory_limit: 407 MiB}", 1_000_000),
         ("{kind: threads, n_workers: 2, memory_limit: 843 MiB}", 2_000_000),
     ],
     ids=["local", "threads"],
