@@ -13,6 +13,7 @@ from process_memory import Peak, peak_of
 
 from dgmm.config import load_job
 from dgmm.job import plan_job, plan_table
+from dgmm.mixture.backends import standardising_backend
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -42,6 +43,16 @@ def job_file(folder: Path, n: int, cluster: str) -> Path:
         "output: {path: run, anomaly_quantile: 0.01, responsibilities: true}\n"
     )
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_ahead(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Code is compiled already: a worker that compiles holds more than one that loads code."""
+    folder = tmp_path_factory.mktemp("ahead")
+    job_file(folder, 40_000, "{kind: threads}")
+    backend = f"compute.backend={standardising_backend(10**9).name}"
+    ended = peak_of(["run", "job.yaml", "--set", backend], folder)
+    assert ended.returncode == 0, ended.stderr
 
 
 # Rows beyond those of the sample and of figures, and tasks long enough to read ahead all the while:
