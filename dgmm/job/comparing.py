@@ -11,7 +11,8 @@ import numpy as np
 
 from dgmm.data.zarr.output_store import OutputArray
 from dgmm.errors import DataError, InputNotFoundError
-from dgmm.fitting.comparison.label_matrix import LabelMatrix, contingency_table, noise_label
+from dgmm.fitting.comparison.label_agreement import contingency
+from dgmm.fitting.comparison.label_matrix import LabelMatrix, noise_label
 from dgmm.job.products import OUTPUTS
 from dgmm.model.matching import MatchedPair, Matching
 from dgmm.model.mixture_model import MixtureModel
@@ -221,7 +222,7 @@ def _agreement(arrays: list[OutputArray], models: list[MixtureModel]) -> LabelAg
     counts = np.zeros(sizes, np.int64)
     for start in range(0, n, _ROWS):
         one, other = (array.read(start, min(start + _ROWS, n)) for array in arrays)
-        counts += contingency_table(one, other, sizes)
+        counts += contingency(one, other, sizes)
     found = LabelMatrix.of(counts, (noise_label(models[0]), noise_label(models[1])))
     return LabelAgreement(
         found.n_rows, found.adjusted_rand_index, tuple(map(tuple, counts.tolist())), found.moved

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from dgmm.config import Job
 from dgmm.data.dataset import Dataset
 from dgmm.data.selected_features import SelectedFeatures
-from dgmm.fitting.comparison.label_matrix import LabelMatrix, contingency_table, noise_label
+from dgmm.fitting.comparison.label_agreement import contingency
+from dgmm.fitting.comparison.label_matrix import LabelMatrix, noise_label
 from dgmm.fitting.fit import Fit
 from dgmm.job.directory import RunDirectory
 from dgmm.job.earlier_run import EarlierModel
@@ -47,7 +48,7 @@ def note_earlier_labels(
     sample = result.sample[_evenly(len(result.sample), most)]
     taken, _ = rows_of_earlier(job, rows, earlier, "monitor.against")
     seen = sample[:, taken.columns] if isinstance(taken, SelectedFeatures) else sample
-    counts = contingency_table(
+    counts = contingency(
         _labels(before, seen), _labels(model, sample), (before.n_labels, model.n_labels)
     )
     found = LabelMatrix.of(counts, (noise_label(before), noise_label(model)))

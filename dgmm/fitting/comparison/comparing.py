@@ -196,7 +196,8 @@ def _method(name: str, sample: _Sample, settings: FitSettings, here: Executor) -
     if not len(sample.unseen):
         return whole
     own, other = (_labels(fitted, sample.unseen) for fitted in (first, second))
-    table = contingency(own, other, settings.n_components + settings.noise)
+    n_labels = settings.n_components + settings.noise
+    table = contingency(own, other, (n_labels, n_labels))
     return replace(whole, agreement=1.0 - moved_share(table))
 
 

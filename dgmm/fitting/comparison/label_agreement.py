@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,26 +36,34 @@ def _pairs(n: int) -> int:
     return n * (n - 1) // 2
 
 
-def matched(table: Table) -> NDArray[np.intp]:
-    """For each label of the first (k,) the label of the second (k,) that it is paired with.
+def matched(table: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Labels of the first and of the second (min(k, m),) that are paired with each other.
 
     The pairs are those in which most rows agree, by the Hungarian method (Kuhn 1955).
     """
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
 
-    _, found = linear_sum_assignment(table, maximize=True)
-    return np.asarray(found, dtype=np.intp)
+    first, second = linear_sum_assignment(table, maximize=True)
+    return np.asarray(first, dtype=np.intp), np.asarray(second, dtype=np.intp)
 
 
 def moved_share(table: Table) -> float:
     """Share of the rows whose labels differ once the labels are matched."""
     total = int(table.sum())
-    if not total:
-        return 0.0
-    return 1.0 - int(table[np.arange(len(table)), matched(table)].sum()) / total
+    return 1.0 - int(table[matched(table)].sum()) / total if total else 0.0
 
 
-def contingency(first: NDArray[Any], second: NDArray[Any], k: int) -> Table:
-    """Rows (b,) that have each pair of labels, (k, k)."""
-    pairs = first.astype(np.int64) * k + second
-    return np.bincount(pairs, minlength=k * k).reshape(k, k).astype(np.int64)
+def contingency(
+    first: NDArray[np.integer], second: NDArray[np.integer], n_labels: tuple[int, int]
+) -> Table:
+    """Rows (b,) that have each pair of labels, (k, m); rows that have none (below 0) are left out.
+
+    Examples
+    --------
+    >>> contingency(np.array([0, 1, -1]), np.array([2, 2, 0]), (2, 3)).tolist()
+    [[0, 0, 1], [0, 0, 1]]
+    """
+    both = (first >= 0) & (second >= 0)
+    pairs = first[both].astype(np.int64) * n_labels[1] + second[both]
+    found = np.bincount(pairs, minlength=n_labels[0] * n_labels[1])
+    return found.reshape(n_labels).astype(np.int64)

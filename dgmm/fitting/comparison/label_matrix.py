@@ -52,10 +52,8 @@ class LabelMatrix:
             np.array([i for i in range(n) if i != label], dtype=np.intp)
             for n, label in zip(counts.shape, noise, strict=True)
         )
-        square = np.zeros((max(len(own), len(other)),) * 2, np.int64)  # empty ones for the fewer
-        square[: len(own), : len(other)] = counts[np.ix_(own, other)]
-        partners = matched(square)[: len(own)]
-        found = [(int(own[i]), int(other[j])) for i, j in enumerate(partners) if j < len(other)]
+        down, across = matched(counts[np.ix_(own, other)])
+        found = list(zip(own[down].tolist(), other[across].tolist(), strict=True))
         if noise[0] is not None and noise[1] is not None:
             found.append((noise[0], noise[1]))
         in_first = counts.sum(axis=1)
@@ -110,19 +108,3 @@ class LabelMatrix:
 def noise_label(model: MixtureModel) -> int | None:
     """The label of a mixture's noise, the last; None without."""
     return None if model.parameters.noise is None else model.n_components
-
-
-def contingency_table(
-    first: NDArray[np.integer], second: NDArray[np.integer], n_labels: tuple[int, int]
-) -> Counts:
-    """Rows (b,) that have each pair of labels, (k, m); rows that have none (below 0) are left out.
-
-    Examples
-    --------
-    >>> contingency_table(np.array([0, 1, -1]), np.array([2, 2, 0]), (2, 3)).tolist()
-    [[0, 0, 1], [0, 0, 1]]
-    """
-    both = (first >= 0) & (second >= 0)
-    places = first[both].astype(np.int64) * n_labels[1] + second[both]
-    n = n_labels[0] * n_labels[1]
-    return np.bincount(places, minlength=n).reshape(n_labels).astype(np.int64)

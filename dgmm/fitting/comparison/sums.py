@@ -53,7 +53,7 @@ class ComparisonSums:
         own = log_density[:, is_held_out]
         with np.errstate(invalid="ignore"):  # −∞ − (−∞): a density that is 0
             squares = np.array([[((a - b) ** 2).sum() for b in own] for a in own])
-        tables = [contingency(a, b, k) for a, b in combinations(labels, 2)]
+        tables = [contingency(a, b, (k, k)) for a, b in combinations(labels, 2)]
         n = labels.shape[1]
         return cls(
             n_read=n + n_dropped,

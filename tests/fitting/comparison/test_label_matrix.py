@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
-from dgmm.fitting.comparison.label_matrix import MOST_LABELS, LabelMatrix, contingency_table
+from dgmm.fitting.comparison.label_agreement import contingency
+from dgmm.fitting.comparison.label_matrix import MOST_LABELS, LabelMatrix
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 7), (9, 5), (1, 6)])
@@ -25,7 +26,7 @@ def test_the_index_is_that_of_the_labels_and_rows_without_a_label_are_left_out()
     rng = np.random.default_rng(0)
     one, other = rng.integers(3, size=400), rng.integers(5, size=400)
     one[:7], other[5:9] = -1, -1
-    counts = contingency_table(one, other, (3, 5))
+    counts = contingency(one, other, (3, 5))
     both = (one >= 0) & (other >= 0)
     found = LabelMatrix.of(counts)
     assert found.n_rows == both.sum() == 391
