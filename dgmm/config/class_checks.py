@@ -27,7 +27,9 @@ def class_problems(parsed: ParsedYaml) -> Iterator[Problem]:
     applies_model = "path" in _section(parsed, "model")
     if parsed.value.get("task") == "classify":
         yield from _of_classify(parsed, applies_model=applies_model)
-    elif not applies_model:
+    elif applies_model:
+        yield from _of_saved(parsed)
+    else:
         yield from _of_others(parsed)
     data = _section(parsed, "data")
     if "groups" in data and data["groups"] == data.get("classes"):
@@ -86,6 +88,15 @@ def _of_others(parsed: ParsedYaml) -> Iterator[Problem]:
         if path[1] in data if len(path) > 1 else _differs(_section(parsed, "classes")):
             text = "needs task: classify, which fits a mixture to each class; write it, or remove "
             yield _problem(parsed, path, f"{text}this key")
+
+
+def _of_saved(parsed: ParsedYaml) -> Iterator[Problem]:
+    """Keys that a saved classifier has its own of."""
+    section, defaults = _section(parsed, "classes"), ClassSettings().model_dump()
+    for key in ("priors", "folds"):
+        if section.get(key, defaults[key]) != defaults[key]:
+            text = "contradicts model.path: the saved classifier was fitted with its own; remove it"
+            yield _problem(parsed, ("classes", key), text)
 
 
 def _of_labels(parsed: ParsedYaml, data: Mapping[str, Any]) -> Iterator[Problem]:

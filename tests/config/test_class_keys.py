@@ -63,3 +63,18 @@ def test_classes_need_the_task_and_the_task_needs_classes(tmp_path: Path) -> Non
     path.write_text(head + "task: classify\ndata: {path: rows.zarr}\n")
     with pytest.raises(JobFileError, match=r"data\.classes: missing; task classify needs"):
         load_job(str(path), kind="run")
+
+
+@pytest.mark.parametrize(("key", "value"), [("folds", "2"), ("priors", "uniform")])
+def test_what_a_saved_classifier_has_cannot_be_asked_of_it(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    path = tmp_path / "job.yaml"
+    head = (
+        "model: {path: runs/first}\noutput: {path: run}\ndata: {path: rows.zarr, classes: code}\n"
+    )
+    path.write_text(head + "classes: {priors: data, folds: 0, unknown: x}\n")
+    assert load_job(str(path), kind="predict").classes.unknown == ["x"]
+    path.write_text(head + f"classes: {{{key}: {value}}}\n")
+    with pytest.raises(JobFileError, match=rf"classes\.{key}: contradicts model\.path"):
+        load_job(str(path), kind="predict")

@@ -122,6 +122,15 @@ def test_passes_over_few_rows_are_short_and_need_no_acceptance():
     assert MissingCost.of(family_named("full"), K, many, BlockGrid(N, D)).is_high
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_seconds_are_those_of_complete_rows_times_the_factor(family):
+    few, many = cost(family, 8, share=0.1), cost(family, 8, share=0.8)
+    assert many.seconds / few.seconds == pytest.approx(many.factor / few.factor)
+    assert many.factor > few.factor
+    twice = cost(family, 8, share=0.1, n_rows=2 * N)
+    assert twice.seconds / twice.factor == pytest.approx(2 * few.seconds / few.factor)
+
+
 def test_a_factor_reads_as_a_number():
     assert "about 2.3 times" in MissingCost(3, 10, 100, 2.345, 0.1).describe()
     assert "about 1,235 times" in MissingCost(3, 10, 100, 1234.6, 0.1).describe()
