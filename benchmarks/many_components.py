@@ -7,7 +7,7 @@ CPU time stands beside seconds: others may use the machine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -30,7 +30,7 @@ from dgmm.runtime.blas_threads import single_blas_thread
 #: Rows that are clustered: many components, and a start of common size.
 _LARGE, _COMMON = Shape(40_000, 128, 1024), Shape(12_800, 16, 64)
 _TRIAL = Shape(2_000, 16, 40)
-_PASSES = 7
+_PASSES, _ROUNDS = 7, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,9 @@ def _shape(results: Results, shape: Shape) -> None:
     X, centres = clustered_rows(shape.n, shape.d, shape.k)
     X = X.astype(np.float32)
     rows = CentredRows.of(X.astype(np.float64))
-    plain = _plain(rows, shape.k)
     with ThreadExecutor(N_THREADS) as executor:
         compute = StartCompute("numba", executor)
-        ours = CompiledStart(compute, rows, shape.k).best_of(3)
+        plain, ours = _alternating(rows, compute, shape.k, 1 if results.is_trial else _ROUNDS)
     a_pass = _pass_seconds(X, start_near(centres, "spherical"))
     part = f"k-means start, {shape}"
     seconds = f"{ours.seconds:.2f} s, CPU {ours.cpu_seconds:.2f} s; NumPy's {plain.seconds:.2f} s"
@@ -80,29 +79,33 @@ def _shape(results: Results, shape: Shape) -> None:
     )  # fmt: skip
 
 
-def _plain(rows: CentredRows, k: int) -> Taken:
-    before = single_blas_thread()
-    try:
-        return _start(rows, lambda: rows, k)
-    finally:
-        before.restore()
+def _alternating(
+    rows: CentredRows, compute: StartCompute, k: int, n_rounds: int
+) -> tuple[Taken, Taken]:
+    """NumPy's start and the compiled one in turn, once without being counted; each one's median.
+
+    Copying the rows into panels counts; compiling does not.
+    """
+
+    def plain() -> Taken:
+        with single_blas_thread():
+            return _start(rows, lambda: rows, k)
+
+    def ours() -> Taken:
+        return _start(rows, lambda: compute.over(rows, is_single=True), k)
+
+    ours()
+    rounds = [(plain(), ours()) for _ in range(n_rounds)]
+    first, second = zip(*rounds, strict=True)
+    return _median(first), _median(second)
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledStart:
-    """The compiled start of some rows; what it took is without compiling."""
-
-    compute: StartCompute
-    rows: CentredRows
-    k: int
-
-    def best_of(self, times: int) -> Taken:
-        """The quickest; copying the rows into panels counts."""
-        self._once()
-        return min((self._once() for _ in range(times)), key=lambda taken: taken.seconds)
-
-    def _once(self) -> Taken:
-        return _start(self.rows, lambda: self.compute.over(self.rows, is_single=True), self.k)
+def _median(taken: Sequence[Taken]) -> Taken:
+    return Taken(
+        median(one.seconds for one in taken),
+        median(one.cpu_seconds for one in taken),
+        taken[0].sum_of_squares,
+    )
 
 
 def _start(rows: CentredRows, laid_out: Callable[[], DistanceRows], k: int) -> Taken:
