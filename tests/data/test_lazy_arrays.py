@@ -20,8 +20,9 @@ import zarr
 import dgmm
 from dgmm.data import lazy_arrays, open_dataset, temporary_rows
 from dgmm.data.open_dataset import as_dataset, opened_rows
+from dgmm.data.zarr.dataset import open_zarr
 from dgmm.errors import DataError, DataTypeError
-from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 
 ROWS = np.random.default_rng(41).normal(size=(500, 3))
 
@@ -148,25 +149,29 @@ def test_a_part_is_no_larger_than_it_has_to_be(monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_rows_that_are_written(tmp_path, monkeypatch):
+    """What is held while 37 blocks are written: a part, its rows that wait, blocks on their way."""
+    n, d = 1_200_000, 8
+    block_bytes = BlockGrid(n, d).rows_per_block * d * 8
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(open_dataset, "MOST_LOADED_BYTES", 1000)
-    monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", 2**20)
+    monkeypatch.setattr(lazy_arrays, "BATCH_BYTES", block_bytes // 2)
+    peaks = []
 
-    def peak(n):
-        with h5py.File(tmp_path / f"{n}.h5", "w") as file:
-            rows = file.create_dataset("rows", shape=(n, 8), chunks=(5000, 8), dtype="f8")
-            tracemalloc.start()
+    def opened(path):
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        return open_zarr(path)
+
+    monkeypatch.setattr(temporary_rows, "open_zarr", opened)
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        rows = file.create_dataset("rows", shape=(n, d), chunks=(5000, d), dtype="f8")
+        tracemalloc.start()
+        try:
             with opened_rows(rows) as dataset:
-                found = tracemalloc.get_traced_memory()[1]
                 assert dataset.n_samples == n
+        finally:
             tracemalloc.stop()
-        return found
-
-    peak(200_000)  # imports
-    # Threads may have one batch more on its way to disk, whatever the rows: the least of several.
-    few, many = (min(peak(n) for _ in range(4)) for n in (200_001, 1_200_000))
-    assert many <= 1.1 * few
-    assert many < 0.25 * 1_200_000 * 64
+    assert len(peaks) == 1
+    assert block_bytes < peaks[0] < 8 * block_bytes
 
 
 def test_a_failing_part_leaves_nothing_behind(tmp_path, monkeypatch):
