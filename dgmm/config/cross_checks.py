@@ -18,7 +18,7 @@ from dgmm.config.earlier_model_checks import (
     last_left_out,
     start_method,
 )
-from dgmm.config.expected_values import expected, schema_of
+from dgmm.config.expected_values import expected, is_key
 from dgmm.config.inference_checks import inference_problems
 from dgmm.config.merging import MOST_MERGED
 from dgmm.config.problems import KeyPath, Problem
@@ -86,7 +86,7 @@ def _fitted_model(parsed: ParsedYaml, model: Mapping[str, Any], kind: Kind) -> I
         text = "names a fitted model: use `dgmm predict`, or give n_components in its place"
         yield _problem(parsed, ("model", "path"), text)
     for key in model:
-        if key != "path" and schema_of(("model", key)) is not None:
+        if key != "path" and is_key(("model", key)):
             text = "contradicts model.path: a fitted model has its own; remove one of them"
             yield _problem(parsed, ("model", key), text)
 

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from dgmm.config.problems import KeyPath
-from dgmm.config.schema import REGISTRIES, json_schema
+from dgmm.config.schema import REGISTRIES, Job, json_schema
+from dgmm.config.settings import Settings
 
 Schema = dict[str, Any]
 
@@ -20,6 +21,18 @@ def _document() -> Schema:
 @cache
 def _document_with(names: tuple[tuple[str, ...], ...]) -> Schema:  # noqa: ARG001 - the cache's key
     return json_schema()
+
+
+def is_key(path: KeyPath) -> bool:
+    """Whether a job has such a key: told without the JSON Schema where it stands in a section."""
+    section: Any = Job
+    for key in path:
+        if not (isinstance(section, type) and issubclass(section, Settings)):
+            return schema_of(path) is not None
+        if (field := section.model_fields.get(str(key))) is None:
+            return False
+        section = field.annotation
+    return True
 
 
 def schema_of(path: KeyPath) -> Schema | None:

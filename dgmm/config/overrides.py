@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dgmm.config.expected_values import keys_below, schema_of, suggestion
+from dgmm.config.expected_values import is_key, keys_below, suggestion
 from dgmm.config.problems import KeyPath, Place, dotted, is_secret
 from dgmm.config.reserved_keys import reserved_key
 from dgmm.config.yaml_reader import ParsedYaml, YamlSyntaxError, read_yaml
@@ -39,12 +39,12 @@ def _split(override: str) -> tuple[KeyPath, str]:
 
 
 def _require_known(path: tuple[str, ...]) -> None:
-    if schema_of(path) is not None:
+    if is_key(path):
         return
     if any(map(is_secret, path)):
         raise UsageError(f"--set {dotted(path)}: secrets do not belong in a job")
     for depth in range(len(path)):
-        if schema_of(path[: depth + 1]) is None:
+        if not is_key(path[: depth + 1]):
             keys = keys_below(path[:depth])
             known = f"the keys here are {', '.join(keys)}" if keys else "no keys lie below it"
             text = reserved_key(path) or f"no such key{suggestion(path[depth], keys)}; {known}"

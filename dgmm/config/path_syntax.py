@@ -23,10 +23,9 @@ _PERCENT_VARIABLE = re.compile(r"%(?![0-9A-Fa-f]{2}%)(?P<name>[A-Za-z_][A-Za-z0-
 def path_problems(parsed: ParsedYaml, environment: Mapping[str, str]) -> Iterator[Problem]:
     """The problems of every path of a job, by its text before variables are replaced."""
     for path, value in list(_texts(parsed.value)):
-        if not is_path(tuple(key for key in path if isinstance(key, str))):
-            continue
-        text = parsed.written.get(path, value)
-        if (refusal := _refusal(text, environment)) is not None:
+        refusal = _refusal(parsed.written.get(path, value), environment)
+        # The schema, which takes long to make, is asked last.
+        if refusal is not None and is_path(tuple(key for key in path if isinstance(key, str))):
             found = parsed.found(path, value)
             yield Problem(parsed.place_of(path), path, f"found {found}; {refusal}")
 

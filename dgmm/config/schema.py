@@ -18,7 +18,7 @@ from dgmm.config.model_settings import (
     SelectionSettings,
 )
 from dgmm.config.preprocess_steps import Step
-from dgmm.config.settings import Settings
+from dgmm.config.settings import Settings, described_schema
 from dgmm.config.values import (
     WHOLE,
     Address,
@@ -317,4 +317,4 @@ REGISTRIES: tuple[Registry[Any], ...] = (FORMATS, FAMILIES, INITIALISERS, CLUSTE
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a job file, for editors: every key with description and default."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return head | Job.model_json_schema() | {"title": "dgmm job file"}
+    return head | described_schema(Job) | {"title": "dgmm job file"}

@@ -5,20 +5,20 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Settings(BaseModel):
     """A section of a job file: unknown keys are refused, values never change.
 
-    The string below a key describes it in the JSON Schema. Pydantic's `use_attribute_docstrings`
-    does the same as classes are made, which parses their sources: 80 ms of every start of a job.
+    The string below a key describes it in the JSON Schema (`described_schema`). Pydantic's
+    `use_attribute_docstrings` does the same as classes are made, which parses their sources: 80 ms
+    of every start of a job.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,20 +29,28 @@ class Settings(BaseModel):
         """`cluster:` with nothing below it is a section of defaults."""
         return {} if value is None else value
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Put the strings below the keys into the JSON Schema."""
-        made = handler(schema)
-        properties = handler.resolve_ref_schema(made)["properties"]
-        for name, text in _described(cls).items():
-            if handler.resolve_ref_schema(properties[name]).get("description") != text:
-                properties[name]["description"] = text
-        return made
+
+def described_schema(section: type[Settings]) -> dict[str, Any]:
+    """The JSON Schema of a section, with the strings below its keys, and of those it holds."""
+    schema: dict[str, Any] = section.model_json_schema()
+    places = {section.__name__: schema} | schema.get("$defs", {})
+    for one in (section, *_all_below(Settings)):
+        properties = places.get(one.__name__, {}).get("properties", {})
+        for name, text in _strings_of(one).items() if properties else ():
+            entry = properties[name]
+            held = places.get(entry.get("$ref", "").rpartition("/")[2], {})
+            if held.get("description") != text:
+                properties[name] = dict(sorted((entry | {"description": text}).items()))
+    return schema
 
 
-def _described(section: type[Settings]) -> dict[str, str]:
+def _all_below(section: type[Settings]) -> Iterator[type[Settings]]:
+    for one in section.__subclasses__():
+        yield one
+        yield from _all_below(one)
+
+
+def _strings_of(section: type[Settings]) -> dict[str, str]:
     """The strings below the keys of a section, own or inherited; none without sources."""
     found: dict[str, str] = {}
     for base in reversed(section.__mro__):
