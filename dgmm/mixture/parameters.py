@@ -63,7 +63,7 @@ class Parameters:
         """d."""
         return int(self.means.shape[1])
 
-    @property
+    @cached_property
     def log_weights(self) -> Array:
         """Logarithms of the weights; −inf for weight 0. Or what stands for them."""
         if self.expected_log_weights is not None:
@@ -74,15 +74,19 @@ class Parameters:
     @cached_property
     def precision_bound(self) -> float:
         """Upper bound of the largest eigenvalue of any precision; NaN where one is singular."""
-        return float(self.family.precision_bound(self.precisions_cholesky, self.n_components).max())
+        return float(self.precision_bounds.max())
+
+    @cached_property
+    def precision_bounds(self) -> Array:
+        """Upper bounds of the largest eigenvalue of each precision, (k,)."""
+        return self.family.precision_bound(self.precisions_cholesky, self.n_components)
 
     @cached_property
     def condition_bound(self) -> float:
         """Upper bound, within a factor d, of the condition of any covariance."""
         k, d = self.n_components, self.n_features
         variances = self.family.variances(self.covariances, k, d)
-        bounds = self.family.precision_bound(self.precisions_cholesky, k)
-        return float((bounds * variances.max(axis=1)).max())
+        return float((self.precision_bounds * variances.max(axis=1)).max())
 
     def supports_covariances(self, n_rows: float) -> bool:
         """Whether every component has the rows, of so many, that its covariance needs.

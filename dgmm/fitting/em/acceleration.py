@@ -136,22 +136,24 @@ def next_point(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Steps:
-    """Two plain steps from θ0: r = θ1 − θ0, and v = (θ2 − θ1) − r, in coordinates."""
+    """Two plain steps from θ0: r = θ1 − θ0, and v = (θ2 − θ1) − r, in coordinates.
+
+    `length` is −α = ‖r‖/‖v‖; NaN where nothing moves.
+    """
 
     first: list[Array]
     r: list[Array]
     v: list[Array]
+    r_squared: np.float64
+    length: float
 
     @classmethod
     def between(cls, first: Parameters, second: Parameters, third: Parameters) -> Self:
         x0, x1, x2 = (_coordinates(p) for p in (first, second, third))
         r = [b - a for a, b in zip(x0, x1, strict=True)]
-        return cls(x0, r, [(c - b) - s for b, c, s in zip(x1, x2, r, strict=True)])
-
-    @property
-    def length(self) -> float:
-        """−α = ‖r‖/‖v‖; NaN where nothing moves."""
-        return float(np.sqrt(_product(self.r, self.r) / _product(self.v, self.v)))
+        v = [(c - b) - s for b, c, s in zip(x1, x2, r, strict=True)]
+        r_squared = _product(r, r)
+        return cls(x0, r, v, r_squared, float(np.sqrt(r_squared / _product(v, v))))
 
     def end(self, length: float) -> list[Array]:
         """θ0 − 2αr + α²v."""
@@ -166,7 +168,7 @@ class _Steps:
         """
         length = self.length
         if not np.isfinite(length):
-            return 0.0 if _product(self.r, self.r) == 0 else math.inf
+            return 0.0 if self.r_squared == 0 else math.inf
         if _product(self.r, self.v) > 0:
             return math.inf
         shrink = max(0.0, 1.0 - 1.0 / length) ** 2

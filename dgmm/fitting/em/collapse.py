@@ -27,7 +27,7 @@ FLOOR = 1e-6
 #: What to do about lost components.
 _ADVICE = "Raise model.reg_covar, lower model.n_components, or raise initialisation.sample_rows"
 #: Roundings of a mean that may stand in a variance of equal rows.
-_ROUNDING = 8.0
+_RESOLUTION = 8.0 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,5 +277,4 @@ def _on_one_point(parameters: Parameters) -> NDArray[np.bool_]:
     """
     p = parameters
     variances = p.family.variances(p.covariances, p.n_components, p.n_features)
-    resolution = _ROUNDING * np.finfo(np.float64).eps
-    return np.asarray((variances <= resolution**2 * (p.means**2 + 1.0)).any(axis=1))
+    return np.asarray((variances <= _RESOLUTION**2 * (p.means**2 + 1.0)).any(axis=1))

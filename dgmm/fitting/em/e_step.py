@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 
@@ -83,14 +84,10 @@ class EStepResult:
         scored = problem.inference.scored(self.before.parameters)
         return posterior_entropy(scored, self.statistics, is_complete=self.kernel.is_complete)
 
-    def recorded(self) -> FitCandidate:
-        """The candidate with this objective in its history."""
-        return replace(
-            self.candidate,
-            history=(*self.candidate.history, self.objective),
-            last_log_likelihood=self.mean_log_likelihood,
-            is_comparable=True,
-        )
+
+@cache
+def _label(name: str, dtype: np.dtype[Any]) -> str:
+    return f"{name}-{dtype}"
 
 
 def _with_kernel(
@@ -100,7 +97,7 @@ def _with_kernel(
 
     With noise the scatter is the Gaussians', another one in every pass.
     """
-    label = f"{kernel.name}-{kernel.dtype}"
+    label = _label(kernel.name, kernel.dtype)
     stage = "double" if kernel.dtype == np.float64 else candidate.stage
     scatter = candidate.scatter
     if kernel.reference is None and statistics.noise is None and statistics.scatter is not None:

@@ -120,7 +120,7 @@ class EMSolver:
 
     def _m_step(self, found: EStepResult) -> FitCandidate:
         """M-step, regularisation, and the policy for lost components."""
-        before = found.recorded()
+        before = found.candidate
         at, inference, policy = before.parameters, self.problem.inference, self.problem.collapse
         estimate = inference.maximise(
             *(at.family, found.statistics, before.scatter, at),
@@ -130,7 +130,7 @@ class EMSolver:
             *(estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart),
             inference.parameters(estimate, policy.regularisation),
         )
-        return _with_components(before, resolved, estimate)
+        return _with_components(found, resolved, estimate)
 
     def _extrapolated(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
         """Let the next pass go further than the plain step, where the cycle allows it.
@@ -169,15 +169,17 @@ class EMSolver:
 
 
 def _with_components(
-    before: FitCandidate, resolved: CollapseResult, estimate: Estimate
+    found: EStepResult, resolved: CollapseResult, estimate: Estimate
 ) -> FitCandidate:
-    """One iteration later, with the parameters that the collapse policy gave."""
-    floored = resolved.is_variance_floored
+    """One iteration later: the objective found, the parameters that the collapse policy gave."""
+    before, floored = found.candidate, resolved.is_variance_floored
     moved = bool(resolved.events) and not floored
     events = () if floored and before.is_variance_floored else resolved.events
     return replace(
         before,
         n_iter=before.n_iter + 1,
+        history=(*before.history, found.objective),
+        last_log_likelihood=found.mean_log_likelihood,
         previous=before.parameters,
         parameters=resolved.parameters,
         estimate=None if resolved.events else estimate,
@@ -185,7 +187,7 @@ def _with_components(
         used_rows=resolved.used_rows,
         events=(*before.events, *events),
         is_variance_floored=floored,
-        is_comparable=before.is_comparable and not moved,
+        is_comparable=not moved,
     )
 
 

@@ -47,8 +47,7 @@ def lower_factors(covariances: Array) -> Array:
         L = np.stack([_factor_or_nan(C) for C in covariances])
     d = covariances.shape[-1]
     pivots = L.diagonal(axis1=1, axis2=2) ** 2
-    with np.errstate(invalid="ignore"):
-        are_sound = pivots > d * _EPSILON * covariances.diagonal(axis1=1, axis2=2)
+    are_sound = pivots > d * _EPSILON * covariances.diagonal(axis1=1, axis2=2)
     if not are_sound.all():
         L[~are_sound.all(axis=1)] = np.nan
     return np.asarray(L, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Full(Family):
         """−½Λ, off-diagonals counted twice since φ holds each product once."""
         precisions = self.precisions(precisions_cholesky)
         i, j = triangle(d)
-        return precisions[:, i, j] * np.where(i == j, -0.5, -1.0)
+        return precisions[:, i, j] * _shares(d)
 
     def linear_parameters(self, precisions_cholesky: Array, means: Array) -> Array:
         """Λ_k μ_k = U (Uᵀ μ)."""
@@ -199,6 +200,13 @@ class Full(Family):
     def covariance_shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d, d)."""
         return (k, d, d)
+
+
+@lru_cache(maxsize=16)
+def _shares(d: int) -> Array:
+    """−½ for each entry of a packed triangle that stands once in a matrix, −1 for one twice."""
+    i, j = triangle(d)
+    return np.where(i == j, -0.5, -1.0)
 
 
 def _move(second: Array, first: Array, n: Array, points: Array) -> Array:

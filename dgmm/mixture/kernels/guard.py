@@ -8,6 +8,7 @@ go by products; else each row's own ‖y‖² decides.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ _ERROR = 4.0
 
 #: Largest error in nats that a log density may suffer from the product form.
 TOLERANCE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
+
+#: Distance from 1 to the next number.
+EPSILON = {np.dtype(kind): float(np.finfo(kind).eps) for kind in (np.float64, np.float32)}
 
 #: By how much precisions may grow in an M-step from moments that were within the tolerance before.
 #: A covariance then has a relative error of at most 4e-6 where it is narrowest, which an objective
@@ -60,9 +64,9 @@ class Guard:
 
     def log_prob_error(self, parameters: Parameters, dtype: Any = np.float64) -> float:
         """Bound of the absolute error of a log density in the product form, nats."""
-        eps = float(np.finfo(dtype).eps)
+        eps = EPSILON[np.dtype(dtype)]
         error = _ERROR * eps * parameters.precision_bound * self.squared_radius
-        return error if np.isfinite(error) else float("inf")
+        return error if math.isfinite(error) else math.inf
 
     def allows(self, parameters: Parameters, dtype: Any = np.float64) -> bool:
         """Whether the product form is good enough in that dtype."""

@@ -38,7 +38,7 @@ def squared_radius_of_products(
         return 0.0
     radius = float(np.sqrt(limit / greatest))
     with np.errstate(over="ignore", divide="ignore"):
-        bounds = p.family.precision_bound(p.precisions_cholesky, p.n_components)
+        bounds = p.precision_bounds
         distances = np.sqrt((p.means**2).sum(axis=1))
         is_far = distances > radius
         if not lacks_values:

@@ -31,7 +31,7 @@ def aligned(size: int, dtype: Any) -> NDArray[Any]:
     """
     n_bytes = size * np.dtype(dtype).itemsize
     raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    begin = -raw.ctypes.data % _ALIGNMENT
+    begin = -raw.__array_interface__["data"][0] % _ALIGNMENT
     return raw[begin : begin + n_bytes].view(dtype)
 
 
