@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -130,6 +131,18 @@ def test_the_driver_holds_the_sample_the_starts_a_tree_and_an_m_step(family: str
         "M-step": (336 + 80) * numbers + 7 * 11 * (96 + 128) + 128 * 49,
         "candidates of k-means||": 503 * 7 * 8 * 3 * 3 + 503 * 256 * 8 + 1_048_576,
     }
+
+
+@pytest.mark.parametrize(
+    ("k", "n_starts", "more"),
+    [(255, 5, 0), (256, 1, 8 * 512**2), (2048, 5, 3 * 8 * 4096**2), (2049, 5, 0)],
+)
+def test_starts_of_many_components_hold_the_distances_between_their_seeds(
+    k: int, n_starts: int, more: int
+) -> None:
+    found = replace(work(n_sample_starts=n_starts, n_threads_here=3), n_components=k)
+    own = 67_108_864 + 104_729 * 8 * (4 + 2 * (2 + int(math.log(k)) + 16))
+    assert of_driver(found)["starts"] == own + more
 
 
 @pytest.mark.parametrize(("n_blocks", "held"), [(255, 8), (256, 9)])

@@ -3,7 +3,8 @@ rows.
 
 Which method to choose:
 
-- `kmeans` (the default): good almost everywhere; k-means++ seeds, then Lloyd's iterations.
+- `kmeans` (the default): good almost everywhere; k-means++ seeds, of many components twice as many
+  and merged, then Lloyd's iterations.
 - `k-means++`: the seeds alone; quicker and rougher, for many restarts or very many components.
 - `random_from_data`: k random rows; quick, and different at every restart, for `n_init` > 1.
 - `random`: random responsibilities; all components start alike and EM parts them slowly, if at all.

@@ -79,6 +79,15 @@ class CompiledRows:
         """The largest error of a distance, over ‖x‖² + ‖c‖²."""
         return float(2.0 * (self.rows.n_features + 2) * np.finfo(self.panels.dtype).eps)
 
+    def is_precise(self, worth: float, weights: Numbers | None) -> bool:
+        """Whether float64, or a sum of weighted distances is large beside its rounding."""
+        if not self.is_single:
+            return True
+        squares = self.squares[: self.n_rows]
+        own = np.ones_like(squares) if weights is None else weights
+        size = 2.0 * float(np.einsum("i,i", own, squares, dtype=np.float64))
+        return worth >= _PRECISE * self.rounding * size
+
     def take(self, rows: Labels) -> Array:
         """Some rows as points about the centre, (len(rows), d), float64."""
         return self.rows.take(rows)
@@ -107,19 +116,18 @@ class CompiledRows:
 
     def nearest(self, points: Array) -> Labels:
         """Index of the nearest of points (k, d), the lowest of equal ones, (m,)."""
-        dtype, (k, d) = self.panels.dtype, points.shape
-        own = np.zeros((compiled.in_whole_groups(k), d), dtype)
-        own[:k] = points
-        half = np.full(len(own), np.inf, dtype)
-        half[:k] = 0.5 * np.einsum("ij,ij->i", own[:k], own[:k], dtype=np.float64)
-        labels = np.empty(self.squares.size, np.int32)
+        cells = self.cells()
+        cells.add(points)
+        return cells.labels
 
-        def some(first: int, stop: int) -> None:
-            buffers = compiled.nearest_buffers(dtype)
-            compiled.nearest(dtype.type(1.0), self.panels, own, half, first, stop, buffers, labels)
+    def cells(self) -> CompiledCells:
+        """No point yet."""
+        return CompiledCells(self)
 
-        self.each(some, len(self.panels))
-        return labels[: self.n_rows].astype(np.intp)
+    def squared_distances(self, points: Array) -> Numbers:
+        """‖x − c‖² for points (t, d) about the centre, (t, m); 0 where it is mere rounding."""
+        seeding = CompiledSeeding(self, len(points), None)
+        return seeding.lowered(points.astype(self.panels.dtype))[:, : self.n_rows]
 
     def deviations(self, points: Array, labels: Labels) -> Array:
         """‖x − c‖² from each row to its own point, (m,), by differences."""
@@ -141,6 +149,50 @@ class CompiledRows:
         has_rows = counts > 0
         means = sums.T / np.where(has_rows, sizes.astype(np.float64), 1.0)[:, None]
         return np.where(has_rows[:, None], means, otherwise)
+
+
+class CompiledCells:
+    """The nearest of the points so far by compiled products."""
+
+    def __init__(self, rows: CompiledRows) -> None:
+        self._rows, dtype = rows, rows.panels.dtype
+        self._best = np.full(rows.squares.size, -np.inf, dtype)
+        self._labels = np.zeros(rows.squares.size, np.int32)
+        self._squares: list[Array] = []
+
+    @property
+    def labels(self) -> Labels:
+        """Which point is the nearest, the lowest of equal ones, (m,)."""
+        return self._labels[: self._rows.n_rows].astype(np.intp)
+
+    def add(self, points: Array) -> None:
+        """More points (t, d) about the centre, in one read of the rows."""
+        dtype, (t, d) = self._rows.panels.dtype, points.shape
+        own = np.zeros((compiled.in_whole_groups(t), d), dtype)
+        own[:t] = points
+        half = np.full(len(own), np.inf, dtype)
+        half[:t] = 0.5 * np.einsum("ij,ij->i", own[:t], own[:t], dtype=np.float64)
+        number = sum(map(len, self._squares))
+        self._squares.append(2.0 * half[:t].astype(np.float64))
+
+        def some(first: int, stop: int) -> None:
+            buffer = compiled.nearest_buffer(dtype)
+            rows = (dtype.type(1.0), self._rows.panels, own, half, number, first, stop)
+            compiled.nearest(*rows, buffer, self._best, self._labels)
+
+        self._rows.each(some, len(self._rows.panels))
+
+    def distances(self) -> Array:
+        """‖x − c‖² to the nearest, (m,); 0 where it is mere rounding."""
+        n = self._rows.n_rows
+        squares = self._rows.squares[:n].astype(np.float64)
+        size = squares + np.concatenate(self._squares)[self._labels[:n]]
+        found: Array = squares - 2.0 * self._best[:n]
+        return np.where(found > self._rows.rounding * size, found, 0.0)
+
+    def are_precise(self, worth: Array, weights: Array | None) -> bool:
+        """Whether float64, or rounding is small beside the sum of what rows are worth."""
+        return self._rows.is_precise(float(worth.sum()), weights)
 
 
 class CompiledSeeding:
@@ -169,21 +221,12 @@ class CompiledSeeding:
     @property
     def is_precise(self) -> bool:
         """Whether float64, or rounding is small beside the sum of what rows are worth."""
-        if not self._rows.is_single:
-            return True
-        n = self.n_rows
-        size = 2.0 * np.einsum("i,i", self._weights[:n], self._rows.squares[:n], dtype=np.float64)
-        return bool(self.worth.sum() >= _PRECISE * self._rows.rounding * size)
+        return self._rows.is_precise(float(self.worth.sum()), self._weights[: self.n_rows])
 
     def add(self, trials: Labels) -> int:
         """Take all distances of the trials in one read of the rows."""
-        points = self._rows.packed(trials)
         n = len(trials)
-        self._points[:n] = -2.0 * points
-        self._own[:n] = np.einsum("ij,ij->i", points, points)
-        self._found.reverse()
-        self._sums.reverse()
-        self._rows.each(self._some_tiles, len(self.worth))
+        self.lowered(self._rows.packed(trials))
         best = int(self._sums[0][:, :n].sum(axis=0).argmin())
         self._closest = self._found[0][best]
         self.worth = self._sums[0][:, best].copy()
@@ -192,6 +235,16 @@ class CompiledSeeding:
         own = slice(tile * compiled.TILE_ROWS, (tile + 1) * compiled.TILE_ROWS)
         self.worth[tile] = self._closest[own].sum(dtype=np.float64)
         return best
+
+    def lowered(self, points: Numbers) -> Numbers:
+        """What rows, and some padding, would be worth with each of points (t, d) besides."""
+        n = len(points)
+        self._points[:n] = -2.0 * points
+        self._own[:n] = np.einsum("ij,ij->i", points, points)
+        self._found.reverse()
+        self._sums.reverse()
+        self._rows.each(self._some_tiles, len(self.worth))
+        return self._found[0][:n]
 
     def _some_tiles(self, first: int, stop: int) -> None:
         dtype = self._rows.panels.dtype

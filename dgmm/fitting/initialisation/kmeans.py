@@ -1,14 +1,18 @@
-"""k-means: greedy k-means++ seeds, then Lloyd's iterations.
+"""k-means: greedy k-means++ seeds (of many clusters merged ones), then Lloyd's iterations.
 
 Lloyd, *Least squares quantization in PCM*, IEEE Trans. Inf. Theory 28 (1982).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from dgmm.fitting.initialisation.kmeans_plus_plus import seeded
+from dgmm.fitting.initialisation.kmeans_plus_plus import in_least_precision, seeded
+from dgmm.fitting.initialisation.merged_seeds import are_worth_merging, merged_seeds
 from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows, Labels
+from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import few_rows
 from dgmm.mixture.covariance.family import Array
@@ -59,14 +63,30 @@ def kmeans(request: StartRequest) -> Parameters:
     rows, k = request.distance_rows(), request.n_components
     compute = request.compute_for(rows)
     few, weights = _share(rows, k, request.rng, request.weights)
-    own, chosen = seeded(request, few, weights, compute)
-    points = few.take(chosen)
+    own, points = _first_points(request, few, weights, compute)
     if few.n_rows < rows.n_rows:
         labels = lloyd(own, points, weights)
         counts = np.bincount(labels, minlength=k)
         points = own.means(labels, counts, otherwise=points, weights=weights)
         own = compute.over(rows, is_single=own.is_single)
     return request.from_labels(lloyd(own, points, request.weights))
+
+
+def _first_points(
+    request: StartRequest, rows: CentredRows, weights: Array | None, compute: StartCompute
+) -> tuple[DistanceRows, Array]:
+    """Where Lloyd's iterations begin (k, d), and the rows as these were found with."""
+    k, rng = request.n_components, request.rng
+    if are_worth_merging(rows.n_rows, k):
+
+        def find(own: DistanceRows) -> Array | None:
+            lay_out = partial(compute.over, is_single=own.is_single)
+            return merged_seeds(own, k, rng, weights, lay_out)
+
+        if (found := in_least_precision(rng, rows, compute, find)) is not None:
+            return found
+    own, chosen = seeded(request, rows, weights, compute)
+    return own, rows.take(chosen)
 
 
 def _share(

@@ -7,6 +7,9 @@ scikit-learn (the variant is the authors' own, §4 there).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from dgmm.fitting.initialisation.sample_rows import (
@@ -20,6 +23,8 @@ from dgmm.fitting.initialisation.sample_rows import (
 from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.mixture.parameters import Parameters
+
+Found = TypeVar("Found")
 
 
 def seeds(
@@ -59,23 +64,36 @@ def seeded(
     request: StartRequest, rows: CentredRows, weights: Array | None, compute: StartCompute
 ) -> tuple[DistanceRows, Labels]:
     """Seeds, and the rows as they were found with: in float32 where that tells distances apart."""
-    state = request.rng.bit_generator.state
-    found = _grown_over(compute.over(rows, is_single=True), request, weights)
-    if found is None:
-        request.rng.bit_generator.state = state
-        found = _grown_over(compute.over(rows, is_single=False), request, weights)
+
+    def find(own: DistanceRows) -> Labels | None:
+        seeding = own.seeding(n_trials(request.n_components), weights)
+        chosen = grown(seeding, request.n_components, request.rng, weights)
+        return chosen if seeding.is_precise else None
+
+    found = in_least_precision(request.rng, rows, compute, find)
     if found is None:
         raise ValueError("float64 is precise by definition")
     return found
 
 
-def _grown_over(
-    rows: DistanceRows, request: StartRequest, weights: Array | None
-) -> tuple[DistanceRows, Labels] | None:
-    """Seeds among the rows; None where rounding decides between them."""
-    seeding = rows.seeding(n_trials(request.n_components), weights)
-    chosen = grown(seeding, request.n_components, request.rng, weights)
-    return (rows, chosen) if seeding.is_precise else None
+def in_least_precision(
+    rng: np.random.Generator,
+    rows: CentredRows,
+    compute: StartCompute,
+    find: Callable[[DistanceRows], Found | None],
+) -> tuple[DistanceRows, Found] | None:
+    """What is found with distances of float32, or else, from the same random numbers, of float64.
+
+    None where neither finds anything.
+    """
+    state = rng.bit_generator.state
+    for is_single in (True, False):
+        rng.bit_generator.state = state
+        own = compute.over(rows, is_single=is_single)
+        if (found := find(own)) is not None:
+            return own, found
+    rng.bit_generator.state = state
+    return None
 
 
 def kmeans_plus_plus(request: StartRequest) -> Parameters:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ Labels = NDArray[np.intp]
 _TILE_BYTES = 1024 * 1024
 _MIN_TILE, _MAX_TILE = 256, 8192
 _CENTRE_ROWS = 1001
+_POINTS = 8
 #: Standardised values beyond this are cut off: their squares, summed, must fit float64.
 LARGEST_VALUE = 1e100
 
@@ -116,6 +117,10 @@ class CentredRows:
             np.argmax(closeness, axis=1, out=labels[tile])
         return labels
 
+    def cells(self) -> Cells:
+        """No point yet."""
+        return PlainCells(self)
+
     def squared_distances(self, points: Array) -> Array:
         """‖x − c‖² for few points (t, d) about the centre, (t, m); 0 where it is mere rounding.
 
@@ -172,6 +177,23 @@ class Seeding(Protocol):
         """Rows in proportion to what they are worth; none where all rows are seeds."""
 
 
+class Cells(Protocol):
+    """Rows by the nearest of the points so far: Voronoi's cells."""
+
+    @property
+    def labels(self) -> Labels:
+        """Which point is the nearest, the lowest of equal ones, (m,)."""
+
+    def add(self, points: Array) -> None:
+        """More points (t, d) about the centre."""
+
+    def distances(self) -> Array:
+        """‖x − c‖² to the nearest, (m,), float64; 0 where it is mere rounding."""
+
+    def are_precise(self, worth: Array, weights: Array | None) -> bool:
+        """Whether rounding is small beside the sum of weighted distances."""
+
+
 class DistanceRows(Protocol):
     """What k-means asks of rows."""
 
@@ -192,6 +214,12 @@ class DistanceRows(Protocol):
     def nearest(self, points: Array) -> Labels:
         """Index of the nearest of points (k, d) for every row, (m,), the lowest of equal ones."""
 
+    def cells(self) -> Cells:
+        """No point yet."""
+
+    def squared_distances(self, points: Array) -> NDArray[np.floating[Any]]:
+        """‖x − c‖² for points (t, d) about the centre, (t, m); 0 where it is mere rounding."""
+
     def deviations(self, points: Array, labels: Labels) -> Array:
         """‖x − c‖² from each row to its own point, (m,), by differences."""
 
@@ -199,6 +227,35 @@ class DistanceRows(Protocol):
         self, labels: Labels, counts: Labels, otherwise: Array, weights: Array | None = None
     ) -> Array:
         """Mean of each label's rows about the centre, (k, d); `otherwise` where it has none."""
+
+
+class PlainCells:
+    """The nearest of the points so far by NumPy's products."""
+
+    def __init__(self, rows: CentredRows) -> None:
+        self._rows, self._n_points = rows, 0
+        self._closest = np.full(rows.n_rows, np.inf)
+        self.labels: Labels = np.zeros(rows.n_rows, dtype=np.intp)
+
+    def add(self, points: Array) -> None:
+        """A few points at a time: their distances to all rows are in memory at once."""
+        for first in range(0, len(points), _POINTS):
+            distances = self._rows.squared_distances(points[first : first + _POINTS])
+            nearest = distances.argmin(axis=0)
+            least = distances[nearest, np.arange(self._rows.n_rows)]
+            is_nearer = least < self._closest
+            self._closest[is_nearer] = least[is_nearer]
+            self.labels[is_nearer] = nearest[is_nearer] + self._n_points + first
+        self._n_points += len(points)
+
+    def distances(self) -> Array:
+        """As they were taken."""
+        return self._closest.copy()
+
+    def are_precise(self, worth: Array, weights: Array | None) -> bool:
+        """Of float64 always."""
+        del worth, weights
+        return True
 
 
 class PlainSeeding:

@@ -44,10 +44,9 @@ def closer_buffers(n_points: int, dtype: np.dtype[Any]) -> tuple[Numbers, Number
     return np.empty((POINTS, b), dtype), np.empty((n_points, b), dtype)
 
 
-def nearest_buffers(dtype: np.dtype[Any]) -> tuple[Numbers, Numbers]:
+def nearest_buffer(dtype: np.dtype[Any]) -> Numbers:
     """What `nearest` works with."""
-    b = panel_rows(dtype.itemsize)
-    return np.empty((POINTS, b), dtype), np.empty(b, dtype)
+    return np.empty((POINTS, panel_rows(dtype.itemsize)), dtype)
 
 
 @compiled
@@ -172,16 +171,25 @@ def draw(worth: Any, sums: Any, places: Any, rows: Any) -> None:
 
 @compiled
 def nearest(
-    one: Any, panels: Any, points: Any, half: Any, first: int, stop: int, buffers: Any, labels: Any
+    one: Any,
+    panels: Any,
+    points: Any,
+    half: Any,
+    number: int,
+    first: int,
+    stop: int,
+    C: Any,
+    best: Any,
+    labels: Any,
 ) -> None:
-    """The nearest of points (k, d), `half` with ½ ‖c‖², for the rows of panels [first, stop)."""
-    C, best = buffers
+    """The nearest of points so far and more of them (k, d), for the rows of panels [first, stop).
+
+    The new ones are numbered from `number` on, and `half` has ½ ‖c‖² of each. `best` has
+    x·c − ½ ‖c‖² of the nearest so far: −∞ where there is none.
+    """
     b = panels.shape[2]
     for p in range(first, stop):
-        found = labels[p * b : (p + 1) * b]
-        for c in range(b):
-            best[c] = -np.inf
-            found[c] = 0
+        found, highest = labels[p * b : (p + 1) * b], best[p * b : (p + 1) * b]
         for row in range(0, points.shape[0], POINTS):
             for t in range(POINTS):
                 closeness = C[t]
@@ -191,9 +199,9 @@ def nearest(
             for t in range(POINTS):
                 closeness = C[t]
                 for c in range(b):
-                    is_nearer = closeness[c] > best[c]
-                    best[c] = closeness[c] if is_nearer else best[c]
-                    found[c] = row + t if is_nearer else found[c]
+                    is_nearer = closeness[c] > highest[c]
+                    highest[c] = closeness[c] if is_nearer else highest[c]
+                    found[c] = number + row + t if is_nearer else found[c]
 
 
 @compiled

@@ -1,0 +1,106 @@
+"""Points for k-means of many clusters: twice as many seeds, of which Ward's merges leave k.
+
+Greedy k-means++ takes the distances of 2 + ⌊log k⌋ rows for a seed, one seed after the other. Twice
+as many seeds without that choice cost a quarter of the products, and their clusters, merged where
+that adds least to the sum of squares, leave points that are closer to the end of Lloyd's iterations
+(docs/design/0016-many-components.md).
+
+Seeds are drawn in blocks and have the distribution of k-means++ (Arthur & Vassilvitskii, SODA
+2007): rows are drawn by their distances D from the seeds before the block, and one is accepted with
+probability D'/D, where D' is its distance from those of the block as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from dgmm.fitting.initialisation.sample_rows import (
+    Array,
+    Cells,
+    CentredRows,
+    DistanceRows,
+    at_shares,
+)
+from dgmm.fitting.initialisation.ward_merges import merged
+from dgmm.fitting.initialisation.weighted_draws import one_row
+
+#: Seeds over clusters.
+SURPLUS: Final = 2
+#: Clusters from which it pays, and up to which distances between all seeds have room (67 MB of
+#: float32).
+LEAST_CLUSTERS, MOST_CLUSTERS = 256, 2048
+#: Rows a seed, at least.
+_LEAST_ROWS = 2
+#: Rows drawn at a time, at most.
+_BLOCK = 128
+
+
+def are_worth_merging(n_rows: int, k: int) -> bool:
+    """Whether there are enough clusters, and rows for more seeds; a function of sizes alone."""
+    return LEAST_CLUSTERS <= k <= MOST_CLUSTERS and n_rows >= _LEAST_ROWS * SURPLUS * k
+
+
+def merged_seeds(
+    rows: DistanceRows,
+    k: int,
+    rng: np.random.Generator,
+    weights: Array | None,
+    laid_out: Callable[[CentredRows], DistanceRows],
+) -> Array | None:
+    """k points (k, d) about the centre; None where rounding decides, or fewer than k rows differ.
+
+    A row of weight w stands for w equal rows. `laid_out` makes rows of points.
+    """
+    cells = rows.cells()
+    n = draw_seeds(rows, cells, SURPLUS * k, rng, weights)
+    if n == 0:
+        return None
+    labels = cells.labels
+    counts = np.bincount(labels, minlength=n)
+    has_rows = np.flatnonzero(counts)
+    if len(has_rows) < k:
+        return None
+    means = rows.means(labels, counts, np.zeros((n, 1)), weights)[has_rows]
+    sizes = counts if weights is None else np.bincount(labels, weights, n)
+    distances = laid_out(CentredRows.about_origin(means.T.copy())).squared_distances(means)
+    return merged(means, sizes[has_rows].astype(np.float64), k, distances)
+
+
+def draw_seeds(
+    rows: DistanceRows, cells: Cells, wanted: int, rng: np.random.Generator, weights: Array | None
+) -> int:
+    """Add seeds, as many as are wanted or rows differ; how many, and 0 where rounding decides."""
+    new = rows.take(np.array([one_row(rows.n_rows, rng, weights)]))
+    own = None if weights is None else weights / weights.max()
+    found, size = 0, 1
+    while True:
+        cells.add(new)
+        found += len(new)
+        distances = cells.distances()
+        worth = distances if own is None else distances * own
+        if not cells.are_precise(worth, own):
+            return 0
+        size = min(size, wanted - found)
+        if size == 0 or not worth.sum() > 0:
+            return found
+        drawn = at_shares(worth, rng.random(size))
+        new = accepted(rows.take(drawn), distances[drawn], rng.random(size))
+        size = min(2 * len(new), _BLOCK)
+
+
+def accepted(points: Array, before: Array, shares: Array) -> Array:
+    """Those of points (t, d), one after the other, whose share of their distance before is left.
+
+    `before` (t,) are squared distances from the seeds before any of them, `shares` (t,) uniform
+    numbers from 0 to 1. The first is always accepted.
+    """
+    now, chosen = before.copy(), []
+    for i in range(len(points)):
+        if shares[i] * before[i] < now[i]:
+            chosen.append(i)
+            apart = points[i + 1 :] - points[i]
+            np.minimum(now[i + 1 :], np.einsum("ij,ij->i", apart, apart), out=now[i + 1 :])
+    return points[chosen]

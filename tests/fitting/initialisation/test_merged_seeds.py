@@ -1,0 +1,262 @@
+"""Starts of many clusters: k-means++ seeds in blocks, and Ward's merges of twice as many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.initialisation import StartCompute, start
+from dgmm.fitting.initialisation.kmeans import lloyd
+from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
+from dgmm.fitting.initialisation.merged_seeds import (
+    LEAST_CLUSTERS,
+    MOST_CLUSTERS,
+    SURPLUS,
+    accepted,
+    are_worth_merging,
+    draw_seeds,
+    merged_seeds,
+)
+from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows, PlainCells
+from dgmm.fitting.initialisation.ward_merges import merged
+from dgmm.mixture.backends import compiled_backend
+from dgmm.mixture.covariance import FAMILIES
+
+Array = NDArray[np.float64]
+K = LEAST_CLUSTERS
+PLAIN = StartCompute()
+NEEDS_NUMBA = pytest.mark.skipif(compiled_backend() is None, reason="needs Numba")
+KINDS = pytest.mark.parametrize(
+    ("backend", "is_single"),
+    [
+        ("numpy", False),
+        pytest.param("numba", True, marks=NEEDS_NUMBA),
+        pytest.param("numba", False, marks=NEEDS_NUMBA),
+    ],
+)
+
+
+def _mixed(m: int, d: int, k: int, seed: int = 0) -> Array:
+    """Clusters of unequal (Zipf) sizes and of unequal widths that touch, as float32 data are."""
+    rng = np.random.default_rng(seed)
+    shares = 1.0 / np.arange(1, k + 1)
+    labels = rng.choice(k, m, p=shares / shares.sum())
+    noise = rng.normal(size=(m, d)) * rng.uniform(0.2, 1.0, k)[labels, None]
+    rows = 2.0 * rng.normal(size=(k, d))[labels] + noise
+    return rows.astype(np.float32).astype(np.float64)
+
+
+def _points(
+    rows: Array,
+    seed: int,
+    compute: StartCompute = PLAIN,
+    *,
+    is_single: bool = False,
+    weights: Array | None = None,
+) -> Array | None:
+    own = compute.over(CentredRows.of(rows), is_single=is_single)
+    lay_out = partial(compute.over, is_single=is_single)
+    return merged_seeds(own, K, np.random.default_rng(seed), weights, lay_out)
+
+
+def _sum_of_squares(rows: Array, points: Array, weights: Array | None = None) -> float:
+    """After Lloyd's iterations from points about the centre."""
+    plain = CentredRows.of(rows)
+    labels = lloyd(plain, points.copy(), weights)
+    means = plain.means(labels, np.bincount(labels, minlength=K), points, weights)
+    own = np.ones(len(rows)) if weights is None else weights
+    return float((own * plain.deviations(means, labels)).sum())
+
+
+@KINDS
+def test_cells_are_those_of_all_points_however_they_are_added(
+    backend: str, is_single: bool
+) -> None:
+    rows, points = CentredRows.of(_mixed(1500, 5, 9)), _mixed(37, 5, 9, seed=1)
+    own = StartCompute(backend).over(rows, is_single=is_single)
+    points[30] = points[2]  # equally near: the first counts
+    cells = own.cells()
+    for some in np.split(points, [1, 3, 20]):
+        cells.add(some)
+    squares = ((rows.values.T[:, None] - points[None]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(cells.labels, squares.argmin(axis=1))
+    eps = float(np.finfo(np.float32 if is_single else np.float64).eps)
+    largest = 2.0 * max(rows.squares.max(), (points**2).sum(axis=1).max())
+    lost = np.abs(cells.distances() - squares.min(axis=1)).max()
+    assert lost <= 8 * 7 * eps * largest
+    assert cells.distances().dtype == np.float64
+
+
+@KINDS
+def test_a_row_that_is_a_point_is_at_distance_0(backend: str, is_single: bool) -> None:
+    rows = CentredRows.of(_mixed(700, 24, 9) + 50.0 * (np.arange(700) % 2)[:, None])
+    cells = StartCompute(backend).over(rows, is_single=is_single).cells()
+    chosen = np.arange(0, 700, 7)
+    cells.add(rows.take(chosen))
+    assert np.array_equal(np.flatnonzero(cells.distances() == 0.0), chosen)
+
+
+def test_rows_are_accepted_by_what_is_left_of_their_distance() -> None:
+    rng = np.random.default_rng(3)
+    points, before, shares = rng.normal(size=(60, 3)), rng.uniform(0.5, 9, 60), rng.random(60)
+    chosen: list[int] = []
+    for i in range(60):
+        left = min([before[i], *(((points[i] - points[j]) ** 2).sum() for j in chosen)])
+        if shares[i] < left / before[i]:
+            chosen.append(i)
+    assert 1 < len(chosen) < 60
+    np.testing.assert_array_equal(accepted(points, before, shares), points[chosen])
+
+
+class _Recorded(PlainCells):
+    """Cells that keep which rows became points."""
+
+    def __init__(self, rows: CentredRows) -> None:
+        super().__init__(rows)
+        self.found: list[float] = []
+
+    def add(self, points: Array) -> None:
+        super().add(points)
+        self.found += points[:, 0].tolist()
+
+
+def test_seeds_in_blocks_have_the_distribution_of_k_means_plus_plus() -> None:
+    """Of four seeds of five rows the last two come from one block; all orders are enumerated."""
+    places, weights = np.array([0.0, 1.0, 3.0, 7.0, 8.0]), np.array([1.0, 2.0, 1.0, 3.0, 1.0])
+    rows = CentredRows.about_origin(places[None])
+
+    def chances(chosen: tuple[int, ...], chance: float) -> Counter[tuple[int, ...]]:
+        if len(chosen) == 4:
+            return Counter({chosen: chance})
+        worth = weights.copy()
+        if chosen:
+            worth *= ((places[:, None] - places[list(chosen)]) ** 2).min(axis=1)
+        found: Counter[tuple[int, ...]] = Counter()
+        for row in np.flatnonzero(worth):
+            found += chances((*chosen, int(row)), chance * worth[row] / worth.sum())
+        return found
+
+    n, rng = 3000, np.random.default_rng(0)
+    seen: Counter[tuple[int, ...]] = Counter()
+    for _ in range(n):
+        cells = _Recorded(rows)
+        assert draw_seeds(rows, cells, 4, rng, weights) == 4
+        seen[tuple(int(np.flatnonzero(places == place)[0]) for place in cells.found)] += 1
+    expected = chances((), 1.0)
+    assert abs(sum(expected.values()) - 1.0) <= 1e-12
+    for order, chance in expected.items():
+        assert abs(seen[order] / n - chance) <= 5 * np.sqrt(chance / n)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_merges_are_those_of_wards_tree(dtype: type) -> None:
+    rows, k = np.random.default_rng(0).normal(size=(300, 4)), 90
+    labels = fcluster(linkage(rows, "ward"), k, "maxclust")
+    expected = np.stack([rows[labels == j].mean(axis=0) for j in range(1, k + 1)])
+    squares = ((rows[:, None] - rows[None]) ** 2).sum(axis=2).astype(dtype)
+    found = merged(rows, np.ones(300), k, squares)
+    by_rows = [points[np.lexsort(points.T)] for points in (found, expected)]
+    np.testing.assert_allclose(*by_rows, atol=1e-12)
+
+
+def test_a_cluster_of_weight_merges_as_so_many_equal_rows() -> None:
+    rng = np.random.default_rng(1)
+    points, sizes, k = rng.normal(size=(80, 3)), rng.integers(1, 6, 80), 20
+    repeated = np.repeat(points, sizes, axis=0)
+    labels = fcluster(linkage(repeated, "ward"), k, "maxclust")
+    expected = np.stack([repeated[labels == j].mean(axis=0) for j in range(1, k + 1)])
+    squares = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    found = merged(points, sizes.astype(float), k, squares)
+    by_rows = [means[np.lexsort(means.T)] for means in (found, expected)]
+    np.testing.assert_allclose(*by_rows, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_clusters_of_unequal_sizes_end_no_higher_than_from_greedy_seeds(seed: int) -> None:
+    rows = _mixed(6000, 8, K, seed)
+    plain = CentredRows.of(rows)
+    greedy = plain.take(seeds(plain, K, np.random.default_rng(seed)))
+    points = _points(rows, seed)
+    assert points is not None
+    assert points.shape == (K, 8)
+    assert _sum_of_squares(rows, points) <= 1.005 * _sum_of_squares(rows, greedy)
+
+
+@NEEDS_NUMBA
+@pytest.mark.parametrize("is_single", [True, False])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_compiled_points_are_the_plain_ones_on_any_threads(
+    is_single: bool, is_weighted: bool
+) -> None:
+    rows = _mixed(2500, 6, 90)
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, 2500) if is_weighted else None
+    plain = _points(rows, 2, weights=weights)
+    alone = _points(rows, 2, StartCompute("numba"), is_single=is_single, weights=weights)
+    assert plain is not None
+    assert alone is not None
+    for n_threads in (2, 3):
+        with ThreadExecutor(n_threads) as executor:
+            compute = StartCompute("numba", executor)
+            found = _points(rows, 2, compute, is_single=is_single, weights=weights)
+        np.testing.assert_array_equal(found, alone)
+    if is_single:  # a rounded distance may be drawn as another row
+        values = [_sum_of_squares(rows, points, weights) for points in (plain, alone)]
+        assert abs(values[1] / values[0] - 1.0) <= 0.02
+    else:
+        np.testing.assert_allclose(alone, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_sizes_alone_decide() -> None:
+    rows = 2 * SURPLUS * K
+    assert are_worth_merging(rows, K)
+    assert not are_worth_merging(rows - 1, K)
+    assert not are_worth_merging(rows, K - 1)
+    assert are_worth_merging(10**6, MOST_CLUSTERS)
+    assert not are_worth_merging(10**6, MOST_CLUSTERS + 1)
+
+
+def test_fewer_different_rows_than_clusters_start_as_few_clusters_do() -> None:
+    rows = np.repeat(_mixed(200, 3, 20), 6, axis=0)
+    assert len(rows) >= 2 * SURPLUS * K
+    assert _points(rows, 0) is None
+    found = start(
+        "kmeans", rows, FAMILIES["spherical"], K, np.full(3, 1e-6), np.random.default_rng(0)
+    )
+    distinct = {tuple(row) for row in np.unique(rows.round(9), axis=0)}
+    assert {tuple(row) for row in found.means.round(9)} >= distinct
+
+
+@NEEDS_NUMBA
+def test_clusters_that_float32_cannot_tell_apart_are_merged_in_float64() -> None:
+    rng = np.random.default_rng(0)
+    rows = 1e-3 * rng.normal(size=(2000, 8)) + 2e3 * (np.arange(2000) % 2)[:, None]
+    compute = StartCompute("numba")
+    assert _points(rows, 0, compute, is_single=True) is None
+    found = start(
+        *("kmeans", rows, FAMILIES["spherical"], K, np.zeros(8)),
+        np.random.default_rng(0),
+        compute=compute,
+    )
+    np.testing.assert_allclose(
+        _sum_of_squares(rows, found.means - np.median(rows[::2], axis=0)),
+        0.0,
+        atol=2000 * 8 * 1e-6,
+    )
+
+
+def test_many_clusters_of_a_start_are_merged_seeds() -> None:
+    rows = _mixed(2 * SURPLUS * K, 4, 60)
+    rng = np.random.default_rng(7)
+    own: DistanceRows = CentredRows.of(rows)
+    points = merged_seeds(own, K, np.random.default_rng(7), None, lambda some: some)
+    assert points is not None
+    labels = lloyd(own, points.copy())
+    expected = np.stack([rows[labels == j].mean(axis=0) for j in range(K)])
+    found = start("kmeans", rows, FAMILIES["spherical"], K, np.full(4, 1e-6), rng)
+    np.testing.assert_allclose(found.means, expected, atol=1e-12)
