@@ -45,17 +45,16 @@ def scattered(x: NDArray[np.float64], y: NDArray[np.float64], colours: NDArray[n
     """
     width, height = size
     column, row = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
-    totals = np.zeros((4, height * width))
-    for right, down in ((0, 0), (1, 0), (0, 1), (-1, 0), (0, -1)):
-        c, r = column + right, row + down
-        inside = (c >= 0) & (c < width) & (r >= 0) & (r < height)
-        places = r[inside] * width + c[inside]
-        for channel, weights in enumerate((*colours[inside].T, None)):
-            totals[channel] += np.bincount(places, weights, minlength=height * width)
-    counts = totals[3]
-    image = np.empty((height * width, 4), dtype=np.uint8)
-    image[:, :3] = np.rint(255 * totals[:3] / np.maximum(counts, 1)).T
-    image[:, 3] = np.rint(255 * (1 - (1 - opacity) ** counts))
+    across, down = (np.array(steps)[:, None] for steps in ((0, 1, 0, -1, 0), (0, 0, 1, 0, -1)))
+    c, r = column + across, row + down
+    inside = (c >= 0) & (c < width) & (r >= 0) & (r < height)
+    touched, places = np.unique((r * width + c)[inside], return_inverse=True)
+    counts = np.bincount(places, minlength=len(touched))
+    image = np.zeros((height * width, 4), dtype=np.uint8)
+    for channel, own in enumerate(colours.T):
+        sums = np.bincount(places, np.broadcast_to(own, c.shape)[inside], len(touched))
+        image[touched, channel] = np.rint(255 * sums / counts)
+    image[touched, 3] = np.rint(255 * (1 - (1 - opacity) ** counts))
     return of_colours(image.reshape(height, width, 4))
 
 
