@@ -32,6 +32,8 @@ from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 ROW_PANEL = 96
 #: Rows of Φ in a panel, over which a log density is one chain.
 PANEL = 64
+#: Rows of Y that are no panel of their own.
+_REST = 8
 #: Panels made together: they stay in the first cache, and η is read once for all.
 _PANELS = 2
 #: Features of a square of products.
@@ -182,8 +184,12 @@ def _in_whole(number: int, step: int) -> int:
 def end_of_chain(first: int, n_products: int, p: int) -> int:
     """Where the chain of a log density that begins at row `first` of Φ ends.
 
-    After a panel, or after the products: the next is read in another place. Few rows are one chain.
+    After a panel, or after the products: the next is read in another place. Few rows are one chain,
+    and a rest of few rows of Y goes with the panel before it: a chain of two costs a tenth of all
+    of 130, and L is read and written once more.
     """
+    if first >= n_products and p - first <= PANEL + _REST:
+        return p
     last = min(first + PANEL, p)
     return n_products if first < n_products < last and p > PANEL else last
 

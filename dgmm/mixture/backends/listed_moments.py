@@ -18,6 +18,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.bit_intrinsics import has_some, lowest_bit, n_bits, not_zero, prefetch
 from dgmm.mixture.backends.fused_products import ROW_PANEL, Factors
 from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
 from dgmm.mixture.backends.numba_cache import compiled
@@ -48,9 +49,10 @@ def pays(k: int, made: Factors, d: int) -> bool:
 
 
 def listed_buffers(k: int, made: Factors, d: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
-    """Sums (k, p) in whole groups and vectors, all 0; Φ turned; masks, a list and its values.
+    """Sums (k, p) in whole groups and vectors, all 0, and what `listed_moments` works with.
 
-    They are empty where that does not pay.
+    That is Φ turned; masks and counts of a group; a list and its values; which components have a
+    part. All are empty where that does not pay.
     """
     lanes = lanes_of(dtype.itemsize)
     turned = -(-(made.which.shape[1] - made.n_products) // TRANSPOSE_SIZE) * TRANSPOSE_SIZE
@@ -61,8 +63,10 @@ def listed_buffers(k: int, made: Factors, d: int, dtype: np.dtype[Any]) -> tuple
         np.zeros((high, width)),
         np.zeros((ROW_PANEL, width), dtype),
         np.empty((GROUP, ROW_PANEL // lanes), np.uint64),
+        np.empty(GROUP, np.int64),
         np.empty(ROW_PANEL, np.int64),
         np.empty(ROW_PANEL, dtype),
+        np.zeros(high, np.bool_),
     )
 
 
@@ -111,39 +115,6 @@ def _chain(n_vectors: int) -> Any:
 _chain_wide, _chain_one = _chain(_WIDE), _chain(1)
 
 
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def _not_zero(typing_context: Any, one: Any, address: Any) -> Any:
-    """Bit j where number j of the vector at an address is not 0, or NaN."""
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        v = Vectors(builder, one, lanes_of(one.bitwidth // 8))
-        zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
-        bits = builder.fcmp_unordered("!=", v.load(args[1]), zero)
-        return builder.zext(builder.bitcast(bits, ir.IntType(v.lanes)), ir.IntType(64))
-
-    return types.uint64(one, INTEGER), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def _lowest_bit(typing_context: Any, bits: Any) -> Any:
-    """Which bit is the lowest that is set."""
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], ir.IntType(1)(1))
-
-    return types.int64(types.uint64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def _n_bits(typing_context: Any, bits: Any) -> Any:
-    """How many bits are set."""
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.ctpop(args[0])
-
-    return types.int64(types.uint64), generate
-
-
 @compiled
 def are_few(one: Any, R: Any, k: int, b: int) -> bool:
     """Whether few responsibilities are not 0; of a block's first rows, and no bit follows it."""
@@ -151,7 +122,7 @@ def are_few(one: Any, R: Any, k: int, b: int) -> bool:
     for j in range(k):
         row = R.ctypes.data + j * R.shape[1] * R.itemsize
         for v in range((b + lanes - 1) // lanes):
-            n += _n_bits(_not_zero(one, row + v * 64))
+            n += n_bits(not_zero(one, row + v * 64))
     return n * _SPARSE <= k * b
 
 
@@ -159,10 +130,11 @@ def are_few(one: Any, R: Any, k: int, b: int) -> bool:
 def add_sums(order: Any, wide: Any, listed: Any, is_listed: bool, sums: Any) -> None:
     """Add the sums of a block, of either kind, to those of φ (p, k)."""
     p, k = sums.shape
-    if is_listed:
-        for j in range(k):
+    if is_listed:  # some components at a time: their sums are in one line of cache
+        for first in range(0, k, GROUP):
             for i in range(p):
-                sums[order[i], j] += listed[j, i]
+                for j in range(first, min(first + GROUP, k)):
+                    sums[order[i], j] += listed[j, i]
     else:
         for i in range(p):
             for j in range(k):
@@ -201,39 +173,71 @@ def listed_moments(
 
     Columns are multiplied by their `scale` first, where there is one; some of R is overwritten.
     """
-    sums, turned, masks, numbers, values = buffers
+    sums, turned, masks, counts, numbers, values, some = buffers
     _turn(one, which, n_products, Y, turned, b)
     size = R.itemsize
     lanes = 64 // size
-    n_vectors = (b + lanes - 1) // lanes
-    last = np.uint64((1 << (b - (n_vectors - 1) * lanes)) - 1)
     R_step, width = R.shape[1] * size, sums.shape[1]
     B, B_step = turned.ctypes.data, width * size
+    _look_ahead(one, R, sums, some, k)
     for first in range(0, k, GROUP):
         high, n_parts = min(GROUP, k - first), 0
         for j in range(high):
-            row = R.ctypes.data + (first + j) * R_step
-            for v in range(n_vectors):
-                bits = _not_zero(one, row + v * 64)
-                masks[j, v] = bits & last if v == n_vectors - 1 else bits
-                n_parts += _n_bits(masks[j, v])
+            counts[j] = 0
+            if some[first + j]:
+                counts[j] = _masks(one, R.ctypes.data + (first + j) * R_step, b, lanes, masks[j])
+            n_parts += counts[j]
         if n_parts * _SPARSE <= high * b:
             for j in range(high):
-                n = 0
-                for v in range(n_vectors):
-                    bits = masks[j, v]
-                    while bits != 0:
-                        c = v * lanes + _lowest_bit(bits)
-                        numbers[n] = c
-                        values[n] = R[first + j, c] if scale is None else R[first + j, c] * scale[c]
-                        n += 1
-                        bits &= bits - np.uint64(1)
-                if n > 0:
+                if counts[j] > 0:
+                    n = _list(R[first + j], masks[j], scale, b, lanes, numbers, values)
                     _add_listed(one, values, numbers, B, B_step, sums[first + j], lanes, n)
         else:
             if scale is not None:
                 _scale(R[first : first + high], scale, b)
             _add_dense(one, R, first, B, B_step, sums, lanes, b)
+
+
+@compiled
+def _look_ahead(one: Any, R: Any, sums: Any, some: Any, k: int) -> None:
+    """Which components have a part in the panel; their sums are asked for.
+
+    The sums of 1,024 components with 128 features take half the second cache, which η and R fill.
+    """
+    R_step, sums_step = R.shape[1] * R.itemsize, sums.shape[1] * 8
+    for j in range(k):
+        some[j] = has_some(one, R.ctypes.data + j * R_step) != 0
+        if some[j]:
+            for line in range(0, sums_step, 64):
+                prefetch(sums.ctypes.data + j * sums_step + line)
+
+
+@compiled
+def _masks(one: Any, row: int, b: int, lanes: int, masks: Any) -> int:
+    """Which of b responsibilities are not 0, by vectors, and how many; none are written of none."""
+    n, n_vectors = 0, (b + lanes - 1) // lanes
+    for v in range(n_vectors):
+        bits = not_zero(one, row + v * 64)
+        if v == n_vectors - 1:
+            bits &= np.uint64((1 << (b - v * lanes)) - 1)
+        masks[v] = bits
+        n += n_bits(bits)
+    return n
+
+
+@compiled
+def _list(own: Any, masks: Any, scale: Any, b: int, lanes: int, numbers: Any, values: Any) -> int:
+    """Columns whose responsibilities are not 0, and these; how many."""
+    n = 0
+    for v in range((b + lanes - 1) // lanes):
+        bits = masks[v]
+        while bits != 0:
+            c = v * lanes + lowest_bit(bits)
+            numbers[n] = c
+            values[n] = own[c] if scale is None else own[c] * scale[c]
+            n += 1
+            bits &= bits - np.uint64(1)
+    return n
 
 
 @compiled

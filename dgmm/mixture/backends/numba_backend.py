@@ -55,15 +55,6 @@ _NO_SCATTER = np.empty(0)
 
 
 @compiled
-def _weigh(L: Any, k: int, b: int, weights: Any) -> None:
-    """L times the weights of its columns."""
-    for j in range(k):
-        row = L[j, 0:b]
-        for c in range(row.size):
-            row[c] *= weights[c]
-
-
-@compiled
 def _e_step(
     one: Any,
     rows: Any,
@@ -99,8 +90,7 @@ def _e_step(
         if weights.size:
             total[:b] *= weights[start : start + b]
         if is_listed and (start > 0 or are_few(one, L, k, b)):
-            _weigh(L, k, b, total)
-            listed_moments(one, which, n_products, Y, L, listed, k, b)
+            listed_moments(one, which, n_products, Y, L, listed, k, b, total)
         else:
             is_listed = False  # from a block's first rows on
             transposed(one, L, R, b, total)

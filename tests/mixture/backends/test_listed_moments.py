@@ -137,3 +137,47 @@ def test_few_components_or_narrow_rows_are_left_dense() -> None:
     assert not listed.pays(255, fused.factors("norm", 62), 62)
     assert not listed.pays(256, fused.factors("norm", 61), 61)
     assert not listed.pays(256, fused.factors("pairs", 16), 16)
+
+
+@pytest.mark.parametrize(
+    ("n_products", "p", "ends"),
+    [
+        (0, 64, [64]),
+        (0, 72, [72]),
+        (0, 73, [64, 73]),
+        (0, 130, [64, 130]),
+        (0, 257, [64, 128, 192, 257]),
+        (66, 133, [64, 66, 133]),  # products are made in panels of 64 rows
+        (128, 257, [64, 128, 192, 257]),
+    ],
+)
+def test_a_rest_of_few_rows_is_in_the_chain_before_it(
+    n_products: int, p: int, ends: list[int]
+) -> None:
+    found = [0]
+    while found[-1] < p:
+        found.append(fused.end_of_chain(found[-1], n_products, p))
+    assert found[1:] == ends
+
+
+@DTYPE
+@pytest.mark.parametrize("b", [96, 40])
+def test_a_single_responsibility_is_found_in_any_column(dtype: Any, b: int) -> None:
+    d, k, one = 70, 16, dtype(1)
+    made = fused.factors("norm", d)
+    _, _, (Y, L, *_) = fused.allocate_buffers(
+        lambda _, n: np.empty(n, dtype), d, k, d + 2, np.dtype(dtype)
+    )
+    Y[:d, :b] = np.random.default_rng(0).normal(size=(d, b))
+    scale = np.full(L.shape[1], 0.5, dtype)
+    for c in range(b):
+        L[:k] = 0.0
+        L[:k, b:] = 7.0  # of no row
+        L[11, c] = 0.25
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(listed, "pays", lambda *_: True)
+            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
+        listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b, scale)
+        expected = np.zeros((k, d))
+        expected[11] = (dtype(0.125) * Y[:d, c]).astype(dtype)
+        np.testing.assert_array_equal(memory[0][:k, :d], expected)
