@@ -13,15 +13,17 @@ probability D'/D, where D' is its distance from those of the block as well.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.fitting.initialisation.sample_rows import (
     Array,
     Cells,
     CentredRows,
     DistanceRows,
+    Labels,
     at_shares,
 )
 from dgmm.fitting.initialisation.ward_merges import merged
@@ -55,7 +57,13 @@ def merged_seeds(
     A row of weight w stands for w equal rows. `laid_out` makes rows of points.
     """
     cells = rows.cells()
-    n = draw_seeds(rows, cells, SURPLUS * k, rng, weights)
+
+    def between(points: Array) -> NDArray[Any]:
+        """‖a − b‖² of all pairs."""
+        columns = CentredRows.about_origin(np.ascontiguousarray(points.T))
+        return laid_out(columns).squared_distances(points)
+
+    n = draw_seeds(rows, cells, SURPLUS * k, rng, weights, between)
     if n == 0:
         return None
     labels = cells.labels
@@ -65,14 +73,21 @@ def merged_seeds(
         return None
     means = rows.means(labels, counts, np.zeros((n, 1)), weights)[has_rows]
     sizes = counts if weights is None else np.bincount(labels, weights, n)
-    distances = laid_out(CentredRows.about_origin(means.T.copy())).squared_distances(means)
-    return merged(means, sizes[has_rows].astype(np.float64), k, distances)
+    return merged(means, sizes[has_rows].astype(np.float64), k, between(means))
 
 
 def draw_seeds(
-    rows: DistanceRows, cells: Cells, wanted: int, rng: np.random.Generator, weights: Array | None
+    rows: DistanceRows,
+    cells: Cells,
+    wanted: int,
+    rng: np.random.Generator,
+    weights: Array | None,
+    between: Callable[[Array], NDArray[Any]],
 ) -> int:
-    """Add seeds, as many as are wanted or rows differ; how many, and 0 where rounding decides."""
+    """Add seeds, as many as are wanted or rows differ; how many, and 0 where rounding decides.
+
+    `between` takes the squared distances of all pairs of points.
+    """
     new = rows.take(np.array([one_row(rows.n_rows, rng, weights)]))
     own = None if weights is None else weights / weights.max()
     found, size = 0, 1
@@ -87,20 +102,20 @@ def draw_seeds(
         if size == 0 or not worth.sum() > 0:
             return found
         drawn = at_shares(worth, rng.random(size))
-        new = accepted(rows.take(drawn), distances[drawn], rng.random(size))
+        points = rows.take(drawn)
+        new = points[accepted(between(points), distances[drawn], rng.random(size))]
         size = min(2 * len(new), _BLOCK)
 
 
-def accepted(points: Array, before: Array, shares: Array) -> Array:
-    """Those of points (t, d), one after the other, whose share of their distance before is left.
+def accepted(apart: NDArray[Any], before: Array, shares: Array) -> Labels:
+    """Which of points, one after the other, have their share of their distance before left.
 
-    `before` (t,) are squared distances from the seeds before any of them, `shares` (t,) uniform
-    numbers from 0 to 1. The first is always accepted.
+    `apart` (t, t) are squared distances between the points, `before` (t,) from the seeds before any
+    of them, `shares` (t,) uniform numbers from 0 to 1. The first is always accepted.
     """
     now, chosen = before.copy(), []
-    for i in range(len(points)):
+    for i in range(len(before)):
         if shares[i] * before[i] < now[i]:
             chosen.append(i)
-            apart = points[i + 1 :] - points[i]
-            np.minimum(now[i + 1 :], np.einsum("ij,ij->i", apart, apart), out=now[i + 1 :])
-    return points[chosen]
+            np.minimum(now, apart[i], out=now)
+    return np.array(chosen, dtype=np.intp)

@@ -65,6 +65,12 @@ def _points(
     return merged_seeds(own, K, np.random.default_rng(seed), weights, lay_out)
 
 
+def _between(points: Array) -> Array:
+    """Squared distances of all pairs."""
+    squares: Array = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    return squares
+
+
 def _sum_of_squares(rows: Array, points: Array, weights: Array | None = None) -> float:
     """After Lloyd's iterations from points about the centre."""
     plain = CentredRows.of(rows)
@@ -111,7 +117,7 @@ def test_rows_are_accepted_by_what_is_left_of_their_distance() -> None:
         if shares[i] < left / before[i]:
             chosen.append(i)
     assert 1 < len(chosen) < 60
-    np.testing.assert_array_equal(accepted(points, before, shares), points[chosen])
+    np.testing.assert_array_equal(accepted(_between(points), before, shares), chosen)
 
 
 class _Recorded(PlainCells):
@@ -146,7 +152,7 @@ def test_seeds_in_blocks_have_the_distribution_of_k_means_plus_plus() -> None:
     seen: Counter[tuple[int, ...]] = Counter()
     for _ in range(n):
         cells = _Recorded(rows)
-        assert draw_seeds(rows, cells, 4, rng, weights) == 4
+        assert draw_seeds(rows, cells, 4, rng, weights, _between) == 4
         seen[tuple(int(np.flatnonzero(places == place)[0]) for place in cells.found)] += 1
     expected = chances((), 1.0)
     assert abs(sum(expected.values()) - 1.0) <= 1e-12
