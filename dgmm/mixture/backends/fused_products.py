@@ -25,6 +25,7 @@ from dgmm.mixture.backends.simd_intrinsics import (
     multiplication,
     multiply_pairwise,
     registers_hold_many,
+    size_of,
 )
 from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 
@@ -36,6 +37,10 @@ PANEL = 64
 _REST = 8
 #: Panels made together: they stay in the first cache, and η is read once for all.
 _PANELS = 2
+#: Bytes of log densities that are held at a time, with what else the first cache holds.
+_TILE_BYTES = 2**14
+#: Vectors of columns of the smallest tile.
+_TILE_VECTORS = 3
 #: Features of a square of products.
 _SQUARE = 16
 #: Quadratic parts of φ that compiled code makes.
@@ -53,9 +58,9 @@ class _Shape(NamedTuple):
     many, few
         Components multiplied with them.
     high, low
-        Rows of Φ whose moments are taken.
+        Rows of Φ whose moments are taken, with one or two vectors of components.
     group
-        Vectors of components that these are taken with.
+        Vectors of components in the widest group, for which half as many rows are taken.
     """
 
     panel: int
@@ -66,17 +71,20 @@ class _Shape(NamedTuple):
     group: int
 
 
-_SHAPE = _Shape(3, 8, 4, 12, 6, 2) if registers_hold_many() else _Shape(1, 6, 3, 6, 3, 1)
+_SHAPE = _Shape(3, 8, 4, 12, 6, 4) if registers_hold_many() else _Shape(1, 6, 3, 6, 3, 1)
 _WIDE, _FEW, _MANY = _SHAPE.panel, _SHAPE.few, _SHAPE.many
 _HIGH, _LOW, _GROUP = _SHAPE.high, _SHAPE.low, _SHAPE.group
+_PAIR = min(2, _GROUP)
 
 _form_many = multiplication(_MANY, _WIDE, forms=True)
 _form_few = multiplication(_FEW, _WIDE, forms=True)
 _many = multiplication(_MANY, _WIDE)
 _few = multiplication(_FEW, _WIDE)
-_high_by_group = multiplication(_HIGH, _GROUP, widens=True)
+_high_by_group = multiplication(_LOW, _GROUP, widens=True)
+_low_by_group = multiplication(_LOW // 2, _GROUP, widens=True)
+_high_by_pair = multiplication(_HIGH, _PAIR, widens=True)
+_low_by_pair = multiplication(_LOW, _PAIR, widens=True)
 _high_by_one = multiplication(_HIGH, 1, widens=True)
-_low_by_group = multiplication(_LOW, _GROUP, widens=True)
 _low_by_one = multiplication(_LOW, 1, widens=True)
 
 
@@ -133,7 +141,7 @@ def allocate_buffers(
 ) -> tuple[Tile, NDArray[np.float64], tuple[Tile, ...]]:
     """Arrays for the natural parameters, for the sums of moments, and for what a row panel needs.
 
-    That is Y, L, R in groups, rows of Φ, panels, and a row of sums and of their inverses. They
+    That is Y, L, a tile of it, R in groups, rows of Φ, panels, and rows of maxima and of sums. They
     begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
     Rows are a vector longer than a row panel: a power of two apart, they would share cache lines.
     Y ends with rows of 0 that a last group of moments reads.
@@ -145,10 +153,21 @@ def allocate_buffers(
         memory[begin : begin + math.prod(shape)].reshape(shape)
         for begin, shape in zip(begins, shapes, strict=False)
     )
-    buffers[0][d] = 1.0
+    Y, L, *others = buffers
+    Y[d] = 1.0
+    columns = _tile_columns(len(L), dtype.itemsize)
+    tile = L.reshape(-1)[: len(L) * columns].reshape(len(L), columns)
     groups = in_whole_groups(k)
     eta = allocate("eta", groups * p).reshape(groups, p)
-    return eta, np.zeros((in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize)))), buffers
+    sums = np.zeros((in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize))))
+    return eta, sums, (Y, L, tile, *others)
+
+
+def _tile_columns(height: int, itemsize: int) -> int:
+    """Columns of a tile of L: all of a row panel, or a half or a quarter of them."""
+    least = _TILE_VECTORS * lanes_of(itemsize)
+    fits = [c for c in (ROW_PANEL, ROW_PANEL // 2) if c * height * itemsize <= _TILE_BYTES]
+    return max([least, *fits])
 
 
 @cache
@@ -196,12 +215,21 @@ def end_of_chain(first: int, n_products: int, p: int) -> int:
 
 @compiled
 def log_prob(
-    one: Any, eta: Any, which: Any, n_products: int, Y: Any, L: Any, panels: Any, b: int
+    one: Any,
+    eta: Any,
+    which: Any,
+    n_products: int,
+    Y: Any,
+    column: int,
+    L: Any,
+    panels: Any,
+    b: int,
 ) -> None:
-    """η Φ into L for b columns, and for those up to the end of the last panel."""
+    """η Φ of b columns of Y, from `column` on, into L, and of those up to the end of a panel."""
     k, p = eta.shape
-    size = Y.itemsize
-    eta_step, width, L_step, Y_step = p * size, 64 * _WIDE, L.shape[1] * size, Y.shape[1] * size
+    size = size_of(one)
+    Y_step = (ROW_PANEL + 64 // size) * size  # of every Y: a constant costs no register
+    eta_step, width, L_step = p * size, 64 * _WIDE, L.shape[1] * size
     n_panels = -(-b * size // width)
     for begin in range(0, n_panels, _PANELS):
         end = min(begin + _PANELS, n_panels)
@@ -215,7 +243,7 @@ def log_prob(
                 A = eta.ctypes.data + row * eta_step + first * size
                 is_many = row + _MANY <= k
                 for i in range(begin, end):
-                    y = Y.ctypes.data + i * width
+                    y = Y.ctypes.data + column * size + i * width
                     B, B_step = panels.ctypes.data + (i - begin) * PANEL * width, width
                     if not is_made:
                         B, B_step = y + (first - n_products) * Y_step, Y_step
@@ -234,57 +262,90 @@ def log_prob(
 
 
 @compiled
-def transposed(one: Any, R: Any, out: Any, b: int, weights: Any = None) -> None:
+def _vectors_of_group(left: int) -> int:
+    """Vectors of the next group of components, where so many are left."""
+    return _GROUP if left >= _GROUP else min(left, _PAIR)
+
+
+@compiled
+def transposed(one: Any, R: Any, out: Any, b: int, weights: Any = None, begin: int = 0) -> None:
     """R (k, b) with components side by side, times the weights of its columns where there are any.
 
-    Some vectors of components are a group, the last maybe one.
+    Some vectors of components are a group: as many as go, then fewer. R's columns are those of a
+    row panel from column `begin` on.
     """
     k = out.size // ROW_PANEL
-    size = R.itemsize
+    size = size_of(one)
     lanes = 64 // size
-    source, step = R.ctypes.data, R.shape[1] * size
-    for j in range(0, k, TRANSPOSE_SIZE):
-        group = j // (_GROUP * lanes) * (_GROUP * lanes)
-        width = min(_GROUP * lanes, k - group)
-        target = out.ctypes.data + (group * ROW_PANEL + j - group) * size
-        for c in range(0, b, TRANSPOSE_SIZE):
-            of = (source + j * step + c * size, step, target + c * width * size, width * size)
-            if weights is None:
-                transpose(one, *of, None)
-            else:
-                transpose(one, *of, weights.ctypes.data + c * size)
+    source, step, first = R.ctypes.data, R.shape[1] * size, 0
+    while first < k:
+        width = _vectors_of_group((k - first) // lanes) * lanes
+        for j in range(0, width, TRANSPOSE_SIZE):
+            target = out.ctypes.data + (first * ROW_PANEL + begin * width + j) * size
+            for c in range(0, b, TRANSPOSE_SIZE):
+                place = source + (first + j) * step + c * size
+                of = (place, step, target + c * width * size, width * size)
+                if weights is None:
+                    transpose(one, *of, None)
+                else:
+                    transpose(one, *of, weights.ctypes.data + c * size)
+        first += width
 
 
 @compiled
 def moments(
     one: Any, which: Any, n_products: int, Y: Any, R: Any, Phi: Any, sums: Any, b: int
 ) -> None:
-    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `transposed` leaves it."""
-    p, (_, k) = which.shape[1], sums.shape
-    size = Y.itemsize
-    lanes = 64 // size
-    Y_step, sums_step, rows = Y.shape[1] * size, k * 8, Y.ctypes.data
-    for first in range(0, p, _HIGH):
+    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `transposed` leaves it.
+
+    Rows of Φ that are products are made once, for all groups of components. Those that lie there
+    already go by with one group after the other, which stays in the first cache meanwhile.
+    """
+    p, k = which.shape[1], sums.shape[1]
+    size = size_of(one)
+    step, rows = (ROW_PANEL + 64 // size) * size, Y.ctypes.data
+    n_made = min((n_products + _HIGH - 1) // _HIGH * _HIGH, p)
+    for first in range(0, n_made, _HIGH):
         last = min(first + _HIGH, p)
-        A, A_step = rows + (first - n_products) * Y_step, Y_step
-        if first < n_products:
-            A, A_step = Phi.ctypes.data, Phi.shape[1] * size
-            for q in range(first, last):
-                a, c = rows + which[0, q] * Y_step, rows + which[1, q] * Y_step
-                out = A + (q - first) * A_step
-                for offset in range(0, b * size, 64 * MULTIPLIED):
-                    multiply_pairwise(one, a + offset, c + offset, out + offset)
-        is_low = last - first <= _LOW
-        for group in range(0, k, _GROUP * lanes):
-            width = min(_GROUP * lanes, k - group)
-            B, step = R.ctypes.data + group * ROW_PANEL * size, width * size
-            C = sums.ctypes.data + first * sums_step + group * 8
-            is_group = width == _GROUP * lanes
-            if is_low and is_group:
-                _low_by_group(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
-            elif is_low:
-                _low_by_one(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
-            elif is_group:
-                _high_by_group(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
-            else:
-                _high_by_one(one, A, A_step, B, step, C, sums_step, b, 1, 0, 0, 0, 0)
+        A = Phi.ctypes.data
+        for q in range(first, last):
+            a, c = rows + which[0, q] * step, rows + which[1, q] * step
+            out = A + (q - first) * step
+            for offset in range(0, b * size, 64 * MULTIPLIED):
+                multiply_pairwise(one, a + offset, c + offset, out + offset)
+        group = 0
+        while group < k:
+            group += _add_moments(one, A, R, sums, first, last, group, b)
+    group = 0
+    while n_made < p and group < k:
+        A = rows + (n_made - n_products) * step
+        group += _add_moments(one, A, R, sums, n_made, p, group, b)
+
+
+@compiled
+def _add_moments(
+    one: Any, A: int, R: Any, sums: Any, first: int, last: int, group: int, b: int
+) -> int:
+    """Those of rows of Φ, which begin at A, and a group of components, whose number is returned."""
+    k, size = sums.shape[1], size_of(one)
+    lanes = 64 // size
+    vectors = _vectors_of_group((k - group) // lanes)
+    A_step, C_step = (ROW_PANEL + lanes) * size, k * 8
+    high = _LOW if vectors > _PAIR else _HIGH
+    B = R.ctypes.data + group * ROW_PANEL * size
+    for row in range(first, last, high):
+        a, C = A + (row - first) * A_step, sums.ctypes.data + (row * k + group) * 8
+        is_low = 2 * (last - row) <= high
+        if vectors > _PAIR and is_low:
+            _low_by_group(one, a, A_step, B, _GROUP * 64, C, C_step, b, 1, 0, 0, 0, 0)
+        elif vectors > _PAIR:
+            _high_by_group(one, a, A_step, B, _GROUP * 64, C, C_step, b, 1, 0, 0, 0, 0)
+        elif vectors == _PAIR and is_low:
+            _low_by_pair(one, a, A_step, B, _PAIR * 64, C, C_step, b, 1, 0, 0, 0, 0)
+        elif vectors == _PAIR:
+            _high_by_pair(one, a, A_step, B, _PAIR * 64, C, C_step, b, 1, 0, 0, 0, 0)
+        elif is_low:
+            _low_by_one(one, a, A_step, B, 64, C, C_step, b, 1, 0, 0, 0, 0)
+        else:
+            _high_by_one(one, a, A_step, B, 64, C, C_step, b, 1, 0, 0, 0, 0)
+    return vectors * lanes

@@ -136,11 +136,11 @@ def _score(
         if not _are_within(Y[d + 1], b, largest):
             left[start : start + b] = True
             continue
-        log_prob(one, eta, which, n_products, Y, L, panels, b)
+        log_prob(one, eta, which, n_products, Y, 0, L, panels, b)
         stop = start + b
         _normalise(one, L, k, b, values, posteriors.shape[0] > 0)
         if whitening.shape[0]:
-            log_prob(one, whitening, linear, 0, Y, Z, panels, b)
+            log_prob(one, whitening, linear, 0, Y, 0, Z, panels, b)
             _half_squares(Z, d, b, values[_COMMON])
         found_here = labels[start:stop], max_posterior[start:stop], log_density[start:stop]
         entropy += _write(b, values, *found_here)
@@ -166,7 +166,7 @@ def score(block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
     if (made := factors_of(block.form, d, p)) is None:
         return None
     rows = np.ascontiguousarray(block.rows, None if block.rows.dtype in FLOATS else _FLOAT64)
-    eta, _, (Y, L, _, _, panels, _, _) = allocate_buffers(block.allocate, d, k, p, _FLOAT64)
+    eta, _, (Y, L, _, _, _, panels, _, _) = allocate_buffers(block.allocate, d, k, p, _FLOAT64)
     np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
     eta[k:] = 0.0
     whitening, Z = _whitening(block, L.shape[1])

@@ -74,7 +74,7 @@ def _e_step(
     n, d = rows.shape
     which, order, n_products = made
     has_norm, masks, one_row = form
-    Y, L, R, Phi, panels, top, total = buffers
+    Y, L, tile, R, Phi, panels, top, total = buffers
     k, is_listed = sums.shape[1], listed[0].size > 0
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
@@ -83,17 +83,22 @@ def _e_step(
             mask_features(Y, d, b)
         if has_norm:
             squared_norms(Y, d, one_row + 1, b)
-        log_prob(one, eta, which, n_products, Y, L, panels, b)
-        exponentiate(one, L, k, b, top, total)
-        finish(one, b, top, total)
-        lse[start : start + b] = top[:b]
-        if weights.size:
-            total[:b] *= weights[start : start + b]
-        if is_listed and (start > 0 or are_few(one, L, k, b)):
-            listed_moments(one, which, n_products, Y, L, listed, k, b, total)
-        else:
-            is_listed = False  # from a block's first rows on
-            transposed(one, L, R, b, total)
+        # All columns at once where responsibilities may be listed, else as the first cache holds.
+        held = L if is_listed else tile
+        for column in range(0, b, held.shape[1]):
+            width, begin = min(held.shape[1], b - column), start + column
+            log_prob(one, eta, which, n_products, Y, column, held, panels, width)
+            exponentiate(one, held, k, width, top, total)
+            finish(one, width, top, total)
+            lse[begin : begin + width] = top[:width]
+            if weights.size:
+                total[:width] *= weights[begin : begin + width]
+            if is_listed and (start > 0 or are_few(one, held, k, width)):
+                listed_moments(one, which, n_products, Y, held, listed, k, width, total)
+            else:
+                is_listed = False  # from a block's first rows on
+                transposed(one, held, R, width, total, column)
+        if not is_listed:
             moments(one, which, n_products, Y, R, Phi, wide, b)
     add_sums(order, wide, listed[0], is_listed, sums)
 

@@ -10,7 +10,7 @@ from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
 from dgmm.mixture.backends.softmax_intrinsics import FINISHED, exponentials, finish_columns
 
 #: Vectors of columns that go together; no bit follows it. They divide a row panel.
-_VECTORS = 6 if registers_hold_many() else 2
+_VECTORS = 3 if registers_hold_many() else 1
 _exponentials = exponentials(_VECTORS)
 
 

@@ -130,14 +130,10 @@ class Vectors:
         first = self.builder.insert_element(undefined, number, ir.IntType(32)(0))
         return self.exchange(first, undefined, [0] * self.lanes)
 
-    def add_to(self, address: Any, column: int, value: Any, is_sum: Any = None) -> None:
-        """Add a vector to numbers in memory, from that column on; to 0 where it `is_sum` not."""
+    def add_to(self, address: Any, column: int, value: Any) -> None:
+        """Add a vector to numbers in memory, from that column on."""
         offset = column * self.itemsize
-        held = self.load(address, offset)
-        if is_sum is not None:
-            zero = ir.Constant(self.type, [self.number(0.0)] * self.lanes)
-            held = self.builder.select(is_sum, held, zero)
-        self.store(self.builder.fadd(held, value), address, offset)
+        self.store(self.builder.fadd(self.load(address, offset), value), address, offset)
 
     def exchange(self, a: Any, b: Any, lanes: list[int]) -> Any:
         """Lanes of a, then of b, by their numbers."""
@@ -232,11 +228,18 @@ class _Multiplication:
     def add_product(self, A: Any, B: _Stored, n: Any, C: Any, adds: Any, *, widens: bool) -> None:
         """Add A B to C, or to 0; A and C are addresses with the steps of their rows."""
         builder, v, (address, step) = self.vectors.builder, self.vectors, C
-        is_sum = builder.icmp_signed("!=", adds, ir.IntType(64)(0))
         target = Vectors(builder, types.float64, v.lanes) if widens else v
-        rows = [self._row(address, step, i) for i in range(self._height)]
-        for (i, j), value in zip(self._places, self._sums(A, B, n), strict=True):
-            target.add_to(rows[i], j * v.lanes, target.converted(value, v), is_sum)
+        sums = [target.converted(value, v) for value in self._sums(A, B, n)]
+        places = [(self._row(address, step, i), j * v.lanes) for i, j in self._places]
+        # Where nothing is added, what memory holds is not read either.
+        is_sum = builder.icmp_signed("!=", adds, ir.IntType(64)(0))
+        with builder.if_else(is_sum) as (adding, writing):
+            with adding:
+                for place, value in zip(places, sums, strict=True):
+                    target.add_to(*place, value)
+            with writing:
+                for (row, column), value in zip(places, sums, strict=True):
+                    target.store(value, row, column * target.itemsize)
 
     def _sums(self, A: Any, B: _Stored, n: Any) -> list[Any]:
         v, builder, size = self.vectors, self.vectors.builder, ir.IntType(64)
@@ -246,8 +249,11 @@ class _Multiplication:
         def add_terms(q: Any, sums: list[Any]) -> list[Any]:
             column = builder.add(address, builder.mul(q, size(v.itemsize)))
             b = B.row(q)
-            a = [v.spread(self._row(column, step, i)) for i in range(self._height)]
-            return [v.fused(a[i], b[j], s) for (i, j), s in zip(self._places, sums, strict=True)]
+            new, held = [], iter(sums)
+            for i in range(self._height):  # one after the other: together they would need registers
+                a = v.spread(self._row(column, step, i))
+                new += [v.fused(a, x, s) for x, s in zip(b, held, strict=False)]
+            return new
 
         return repeated(builder, n, [zero] * len(self._places), add_terms)
 
@@ -268,6 +274,31 @@ def multiply_pairwise(typing_context: Any, one: Any, a: Any, b: Any, out: Any) -
         return context.get_dummy_value()
 
     return types.void(one, INTEGER, INTEGER, INTEGER), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def size_of(typing_context: Any, one: Any) -> Any:
+    """Bytes of a number of the type of `one`: a constant, which an array's `itemsize` is not."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return ir.IntType(64)(one.bitwidth // 8)
+
+    return types.int64(one), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
+def fetch(typing_context: Any, address: Any) -> Any:
+    """Ask for a line of memory to be brought near; any address may be named."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        place = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [place, word(0), word(2), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(INTEGER), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
