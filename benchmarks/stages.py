@@ -21,8 +21,10 @@ from benchmarks.measuring import N_THREADS
 from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
 from dgmm.mixture.backends import fused_products as products
+from dgmm.mixture.backends import moment_products as second
 from dgmm.mixture.backends import numba_backend as compiled
 from dgmm.mixture.backends import numba_softmax as softmax
+from dgmm.mixture.kernels.tiles import aligned
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
 _SECONDS = 0.02
@@ -55,31 +57,33 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     """What each part takes, for rows stored in the dtype that they are computed in."""
     form, dtype = _FORMS[covariance_type], np.dtype(dtype)
     which, order, n_products = products.factors(form, d)
-    n, one, rng = products.ROW_PANEL, dtype.type(1.0), np.random.default_rng(0)
+    one, rng = dtype.type(1.0), np.random.default_rng(0)
     eta, sums, buffers = products.allocate_buffers(_allocator(dtype), d, k, len(order), dtype)
     eta[:k] = 0.1 * rng.normal(size=(k, len(order)))
-    Y, L, R, Phi, panels, top, total = buffers
-    rows = rng.normal(size=(n, d)).astype(dtype)
+    Y, _, L, R, Phi, panels, top, total = buffers
+    panel, n = second.ROW_PANEL, L.shape[1]  # a tile of log densities has fewer columns
+    rows = rng.normal(size=(panel, d)).astype(dtype)
     factor, offset = np.ones(d, dtype), np.zeros(d, dtype)
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
     parts: dict[str, tuple[Any, ...]] = {
         "standardising": (compiled.standardise, rows, factor, offset, Y),
-        "log densities": (products.log_prob, one, eta, which, n_products, Y, L, panels, n),
+        "log densities": (products.log_prob, one, eta, which, n_products, Y, 0, L, panels, n),
         "softmax": (_softmax, one, logits, L, k, n, top, total),
-        "transposing": (products.transposed, one, L, R, n, total),
-        "moments": (products.moments, one, which, n_products, Y, R, Phi, sums, n),
+        "transposing": (second.transposed, one, L, R, n, total),
+        "moments": (second.moments, one, which, n_products, Y, R, Phi, sums, panel),
     }
     if form == "norm":
-        parts["norms"] = (compiled.squared_norms, Y, d, d + 1, n)
+        parts["norms"] = (compiled.squared_norms, Y, d, d + 1, panel)
     found = {}
     for name, (function, *arguments) in parts.items():
         L.fill(0.0)
-        found[name] = 1e9 * _seconds(_repeated(function), arguments) / n
+        of_tile = name in ("log densities", "softmax", "transposing")
+        found[name] = 1e9 * _seconds(_repeated(function), arguments) / (n if of_tile else panel)
     return found
 
 
 def _allocator(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
-    return lambda _, size: np.empty(size, dtype)
+    return lambda _, size: aligned(size, dtype)
 
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator] # no types

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from dgmm.mixture.backends.fused_products import ROW_PANEL
+from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.simd_intrinsics import INTEGER, Vectors, lanes_of
 
 

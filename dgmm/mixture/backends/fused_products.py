@@ -1,4 +1,4 @@
-"""The two products of an EM pass over a panel of rows, compiled: L = η Φ and S = Φ Rᵀ.
+"""The first product of an EM pass over a panel of rows, compiled: L = η Φ, and what Φ is made of.
 
 No library's product serves: BLAS takes matrices from memory, and Φ would have to be written there.
 A row of Φ is a row of Y = [y, 1, Σ y²], and read where it lies, or the product of two; with masked
@@ -17,20 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.moment_products import HIGH, ROW_PANEL, in_whole_rows
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numpy_backend import Tile
 from dgmm.mixture.backends.simd_intrinsics import (
-    MULTIPLIED,
     lanes_of,
     multiplication,
-    multiply_pairwise,
     registers_hold_many,
     size_of,
 )
-from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 
-#: Rows of a row panel; a moment is one chain over these in the tiles' type, added in float64.
-ROW_PANEL = 96
 #: Rows of Φ in a panel, over which a log density is one chain.
 PANEL = 64
 #: Rows of Y that are no panel of their own.
@@ -48,44 +44,13 @@ FORMS = ("none", "pairs", "squares", "norm", "masked squares", "masked norm")
 _MASKED = "masked "
 
 
-class _Shape(NamedTuple):
-    """What is held in registers at a time; no bit follows it.
-
-    Attributes
-    ----------
-    panel
-        Vectors of data rows in a panel.
-    many, few
-        Components multiplied with them.
-    high, low
-        Rows of Φ whose moments are taken, with one or two vectors of components.
-    group
-        Vectors of components in the widest group, for which half as many rows are taken.
-    """
-
-    panel: int
-    many: int
-    few: int
-    high: int
-    low: int
-    group: int
-
-
-_SHAPE = _Shape(3, 8, 4, 12, 6, 4) if registers_hold_many() else _Shape(1, 6, 3, 6, 3, 1)
-_WIDE, _FEW, _MANY = _SHAPE.panel, _SHAPE.few, _SHAPE.many
-_HIGH, _LOW, _GROUP = _SHAPE.high, _SHAPE.low, _SHAPE.group
-_PAIR = min(2, _GROUP)
+# Vectors of data rows in a panel, and components multiplied with them; no bit follows it.
+_WIDE, _MANY, _FEW = (3, 8, 4) if registers_hold_many() else (1, 6, 3)
 
 _form_many = multiplication(_MANY, _WIDE, forms=True)
 _form_few = multiplication(_FEW, _WIDE, forms=True)
 _many = multiplication(_MANY, _WIDE)
 _few = multiplication(_FEW, _WIDE)
-_high_by_group = multiplication(_LOW, _GROUP, widens=True)
-_low_by_group = multiplication(_LOW // 2, _GROUP, widens=True)
-_high_by_pair = multiplication(_HIGH, _PAIR, widens=True)
-_low_by_pair = multiplication(_LOW, _PAIR, widens=True)
-_high_by_one = multiplication(_HIGH, 1, widens=True)
-_low_by_one = multiplication(_LOW, 1, widens=True)
 
 
 class Factors(NamedTuple):
@@ -175,7 +140,7 @@ def _row_panel(d: int, k: int, lanes: int) -> tuple[list[tuple[int, ...]], list[
     """Shapes of what a row panel needs, and where each begins in one array, at a line of cache."""
     step, whole, groups = ROW_PANEL + lanes, _in_whole(k, lanes), in_whole_groups(k)
     shapes: list[tuple[int, ...]] = [
-        *((d + 1 + _HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (_HIGH, step)),
+        *((d + 1 + HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
     begins = [0]
@@ -187,11 +152,6 @@ def _row_panel(d: int, k: int, lanes: int) -> tuple[list[tuple[int, ...]], list[
 def in_whole_groups(k: int) -> int:
     """Rows of η for k components: whole groups of those that are multiplied together."""
     return _in_whole(k, _FEW)
-
-
-def in_whole_rows(p: int) -> int:
-    """Rows of sums for p rows of Φ: whole groups of those whose moments are taken together."""
-    return _in_whole(p, _HIGH)
 
 
 def _in_whole(number: int, step: int) -> int:
@@ -259,93 +219,3 @@ def log_prob(
                     else:
                         _few(one, A, eta_step, B, B_step, C, L_step, n, first, 0, 0, 0, 0)
             first = last
-
-
-@compiled
-def _vectors_of_group(left: int) -> int:
-    """Vectors of the next group of components, where so many are left."""
-    return _GROUP if left >= _GROUP else min(left, _PAIR)
-
-
-@compiled
-def transposed(one: Any, R: Any, out: Any, b: int, weights: Any = None, begin: int = 0) -> None:
-    """R (k, b) with components side by side, times the weights of its columns where there are any.
-
-    Some vectors of components are a group: as many as go, then fewer. R's columns are those of a
-    row panel from column `begin` on.
-    """
-    k = out.size // ROW_PANEL
-    size = size_of(one)
-    lanes = 64 // size
-    source, step, first = R.ctypes.data, R.shape[1] * size, 0
-    while first < k:
-        width = _vectors_of_group((k - first) // lanes) * lanes
-        for j in range(0, width, TRANSPOSE_SIZE):
-            target = out.ctypes.data + (first * ROW_PANEL + begin * width + j) * size
-            for c in range(0, b, TRANSPOSE_SIZE):
-                place = source + (first + j) * step + c * size
-                of = (place, step, target + c * width * size, width * size)
-                if weights is None:
-                    transpose(one, *of, None)
-                else:
-                    transpose(one, *of, weights.ctypes.data + c * size)
-        first += width
-
-
-@compiled
-def moments(
-    one: Any, which: Any, n_products: int, Y: Any, R: Any, Phi: Any, sums: Any, b: int
-) -> None:
-    """Add Φ Rᵀ to sums, (p, k) up to whole groups and vectors; R as `transposed` leaves it.
-
-    Rows of Φ that are products are made once, for all groups of components. Those that lie there
-    already go by with one group after the other, which stays in the first cache meanwhile.
-    """
-    p, k = which.shape[1], sums.shape[1]
-    size = size_of(one)
-    step, rows = (ROW_PANEL + 64 // size) * size, Y.ctypes.data
-    n_made = min((n_products + _HIGH - 1) // _HIGH * _HIGH, p)
-    for first in range(0, n_made, _HIGH):
-        last = min(first + _HIGH, p)
-        A = Phi.ctypes.data
-        for q in range(first, last):
-            a, c = rows + which[0, q] * step, rows + which[1, q] * step
-            out = A + (q - first) * step
-            for offset in range(0, b * size, 64 * MULTIPLIED):
-                multiply_pairwise(one, a + offset, c + offset, out + offset)
-        group = 0
-        while group < k:
-            group += _add_moments(one, A, R, sums, first, last, group, b)
-    group = 0
-    while n_made < p and group < k:
-        A = rows + (n_made - n_products) * step
-        group += _add_moments(one, A, R, sums, n_made, p, group, b)
-
-
-@compiled
-def _add_moments(
-    one: Any, A: int, R: Any, sums: Any, first: int, last: int, group: int, b: int
-) -> int:
-    """Those of rows of Φ, which begin at A, and a group of components, whose number is returned."""
-    k, size = sums.shape[1], size_of(one)
-    lanes = 64 // size
-    vectors = _vectors_of_group((k - group) // lanes)
-    A_step, C_step = (ROW_PANEL + lanes) * size, k * 8
-    high = _LOW if vectors > _PAIR else _HIGH
-    B = R.ctypes.data + group * ROW_PANEL * size
-    for row in range(first, last, high):
-        a, C = A + (row - first) * A_step, sums.ctypes.data + (row * k + group) * 8
-        is_low = 2 * (last - row) <= high
-        if vectors > _PAIR and is_low:
-            _low_by_group(one, a, A_step, B, _GROUP * 64, C, C_step, b, 1, 0, 0, 0, 0)
-        elif vectors > _PAIR:
-            _high_by_group(one, a, A_step, B, _GROUP * 64, C, C_step, b, 1, 0, 0, 0, 0)
-        elif vectors == _PAIR and is_low:
-            _low_by_pair(one, a, A_step, B, _PAIR * 64, C, C_step, b, 1, 0, 0, 0, 0)
-        elif vectors == _PAIR:
-            _high_by_pair(one, a, A_step, B, _PAIR * 64, C, C_step, b, 1, 0, 0, 0, 0)
-        elif is_low:
-            _low_by_one(one, a, A_step, B, 64, C, C_step, b, 1, 0, 0, 0, 0)
-        else:
-            _high_by_one(one, a, A_step, B, 64, C, C_step, b, 1, 0, 0, 0, 0)
-    return vectors * lanes

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
-    ROW_PANEL,
     allocate_buffers,
     factors,
     factors_of,
     in_whole_groups,
     log_prob,
 )
+from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_steps import FLOATS, squared_norms, standardise
 from dgmm.mixture.backends.scoring_block import ScoringBlock

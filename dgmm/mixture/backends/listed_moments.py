@@ -3,9 +3,9 @@
 Of many components only a few have a part in a row: in float32, whose exponentials end at e⁻⁶⁰, some
 ten of 1,024 with 128 features. A component's sums lie side by side here, and Φ is turned, so that
 a row is added to them in one stretch. What is left out is 0 times a number: each sum is the same
-chain of fused multiplications and additions as in `fused_products.moments`, bit by bit. Components
+chain of fused multiplications and additions as in `moment_products.moments`, bit by bit. Components
 that have a part in most rows of such a block are multiplied eight at a time. A block whose first
-rows have part in many components is left to `fused_products`, whose bits are the same.
+rows have part in many components is left to `moment_products`, whose bits are the same.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.bit_intrinsics import has_some, lowest_bit, n_bits, not_zero, prefetch
-from dgmm.mixture.backends.fused_products import ROW_PANEL, Factors
+from dgmm.mixture.backends.fused_products import Factors
 from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
+from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import (
     INTEGER,

@@ -1,7 +1,8 @@
 """The backend compiled by Numba, outside Python's lock. No other package imports Numba.
 
 Standardising has NumPy's operations in NumPy's order, hence its bits; the products of a block are
-those of `fused_products`, exponentials and logarithms those of `exponential_intrinsics`.
+those of `fused_products` and `moment_products`, exponentials and logarithms those of
+`exponential_intrinsics`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
-    ROW_PANEL,
     allocate_buffers,
     factors_of,
     is_masked,
     linear_rows,
     log_prob,
-    moments,
-    transposed,
 )
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.gaps import Gaps, word_of
@@ -30,6 +28,7 @@ from dgmm.mixture.backends.listed_moments import (
     listed_buffers,
     listed_moments,
 )
+from dgmm.mixture.backends.moment_products import ROW_PANEL, moments, transposed
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_conditional import condition, places_of
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take

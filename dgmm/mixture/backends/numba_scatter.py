@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends.fused_products import ROW_PANEL, in_whole_rows, moments, transposed
+from dgmm.mixture.backends.moment_products import ROW_PANEL, in_whole_rows, moments, transposed
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_steps import standardise
 from dgmm.mixture.backends.simd_intrinsics import lanes_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dgmm.mixture.backends.fused_products import ROW_PANEL
+from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
 from dgmm.mixture.backends.softmax_intrinsics import FINISHED, exponentials, finish_columns

@@ -287,21 +287,6 @@ def size_of(typing_context: Any, one: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def fetch(typing_context: Any, address: Any) -> Any:
-    """Ask for a line of memory to be brought near; any address may be named."""
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        word = ir.IntType(32)
-        place = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [place.type, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [place, word(0), word(2), word(1)])
-        return context.get_dummy_value()
-
-    return types.void(INTEGER), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator] # Numba has no types
 def missing_bits(typing_context: Any, one: Any, address: Any) -> Any:
     """Bit j where value j of the eight at an address is NaN; `one` is of their type."""
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends import Block, get
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
+second = pytest.importorskip("dgmm.mixture.backends.moment_products", reason="it needs Numba too")
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 
 DTYPE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,7 +28,7 @@ def _sums(
     dtype = np.dtype(dtype)
     one_row = fused.linear_rows(form, d)
     _, wide, buffers = fused.allocate_buffers(lambda _, n: np.empty(n, dtype), one_row, k, p, dtype)
-    Y, L, R, Phi, *_ = buffers
+    Y, L, _, R, Phi, *_ = buffers
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listed, "pays", lambda *_: True)  # narrow ones are quicker to test
         memory = listed.listed_buffers(k, made, d, dtype)
@@ -38,8 +39,8 @@ def _sums(
         L[:k] = 7.0  # columns beyond b hold anything
         L[:k, :b] = rng.random((k, b)) * (rng.random((k, b)) < share)
         L[0, :b] = rng.random(b)  # one component has a part in every row
-        fused.transposed(one, L, R, b)
-        fused.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
+        second.transposed(one, L, R, b)
+        second.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
         listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b)
     return wide[:p, :k].T, memory[0][:k, :p]
 
