@@ -105,7 +105,7 @@ def _add_moments(
 ) -> int:
     """Those of rows of Φ, which begin at A, and a group of components, whose number is returned."""
     k, size = sums.shape[1], size_of(one)
-    lanes = 64 // size
+    lanes: int = 64 // size
     vectors = _vectors_of_group((k - group) // lanes)
     A_step, C_step = (ROW_PANEL + lanes) * size, k * 8
     high = _LOW if vectors > _PAIR else HIGH
