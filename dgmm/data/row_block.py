@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,14 +58,23 @@ class RowBlock:
     def rows(self, start: int, stop: int) -> RowBlock:
         """Those of its rows that have the numbers [start, stop)."""
         own = slice(max(start - self.start, 0), stop - self.start)
-        weights = None if self.weights is None else self.weights[own]
-        return RowBlock(self.index, max(start, self.start), self.values[own], weights)
+        return RowBlock(
+            self.index,
+            max(start, self.start),
+            self.values[own],
+            None if self.weights is None else self.weights[own],
+            None if self.residuals is None else self.residuals[own],
+            None if self.labels is None else self.labels.of_rows(own),
+        )
 
 
 def cut_again(
     blocks: Iterable[RowBlock], grid: BlockGrid, wanted: BlockRange
 ) -> Iterator[RowBlock]:
-    """Blocks of a range of another grid from consecutive blocks that cover its rows."""
+    """Blocks of a range of another grid from consecutive blocks that cover its rows.
+
+    Residuals and labels stay with rows that come from one block, as panels do.
+    """
     source = iter(blocks)
     block = next(source)
     for index in range(wanted.start, wanted.stop):
@@ -80,7 +89,7 @@ def cut_again(
 def _joined(index: int, start: int, parts: list[RowBlock]) -> RowBlock:
     """Consecutive rows as one block: a view where they come from one."""
     if len(parts) == 1:
-        return RowBlock(index, start, parts[0].values, parts[0].weights)
+        return replace(parts[0], index=index)
     values = np.concatenate([part.values for part in parts])
     weights = [part.weights for part in parts if part.weights is not None]
     return RowBlock(index, start, values, np.concatenate(weights) if weights else None)

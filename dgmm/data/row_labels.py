@@ -30,6 +30,12 @@ class RowLabels:
     groups: NDArray[np.int64] | None = None
     folds: NDArray[np.int32] | None = None
 
+    def of_rows(self, rows: slice | NDArray[np.bool_]) -> RowLabels:
+        """Those of some rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        folds = None if self.folds is None else self.folds[rows]
+        return RowLabels(self.classes[rows], groups, folds)
+
 
 def hashed_folds(numbers: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.int32]:
     """The fold of rows, or of groups, by a hash of their numbers (n,): a function of these alone.

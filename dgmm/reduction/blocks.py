@@ -12,6 +12,12 @@ from typing import NamedTuple
 #: Every tile width divides this, so that a block is a whole number of tiles.
 ROW_QUANTUM = 4096
 _BLOCK_BYTES = 2 * 1024 * 1024
+#: A pass of EM over fewer leaves than this is cut finer: three of five blocks on one of two threads
+#: take 1.2 times as long as half of them.
+_FEW_LEAVES = 8
+#: Panels of a block, at most: a power of two, so that a block stays a whole subtree. Finer ones
+#: take as long to begin as to work on.
+_MOST_PANELS = 4
 
 
 class BlockRange(NamedTuple):
@@ -29,21 +35,42 @@ class BlockGrid:
     ----------
     n_samples, n_features : int
         Size of the data set.
+    n_panels : int
+        Equal parts that each block is cut into; they are what this grid numbers. 1, 2 or 4.
     """
 
     n_samples: int
     n_features: int
+    n_panels: int = 1
 
     @property
     def rows_per_block(self) -> int:
-        """About 2 MiB of float64, a multiple of 4096 rows, at least 4096."""
+        """About 2 MiB of float64, a multiple of 4096 rows, at least 4096; of a panel its part."""
         rows = _BLOCK_BYTES // (8 * max(self.n_features, 1))
-        return max(rows // ROW_QUANTUM, 1) * ROW_QUANTUM
+        return max(rows // ROW_QUANTUM, 1) * ROW_QUANTUM // self.n_panels
 
     @property
     def n_blocks(self) -> int:
         """The number of blocks; the last may be shorter."""
         return -(-self.n_samples // self.rows_per_block)
+
+    def in_panels(self) -> BlockGrid:
+        """The leaves of a pass of EM: whole blocks, or halves or quarters where blocks are few.
+
+        A function of rows and features alone, as blocks are.
+
+        Examples
+        --------
+        >>> grid = BlockGrid(20_000, 128)
+        >>> grid.n_blocks, grid.in_panels().n_blocks
+        (5, 10)
+        >>> BlockGrid(10**6, 128).in_panels().n_panels
+        1
+        """
+        grid = self
+        while grid.n_blocks < _FEW_LEAVES and grid.n_panels < _MOST_PANELS:
+            grid = BlockGrid(self.n_samples, self.n_features, 2 * grid.n_panels)
+        return grid
 
     def rows(self, block: int) -> tuple[int, int]:
         """First row and row after the last of a block."""

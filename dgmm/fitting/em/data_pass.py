@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
+from dgmm.data.forwarding_dataset import read_in_grid
 from dgmm.data.missing_rows import MissingPolicy, SelectedRows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
+from dgmm.errors import PoisonBlocksError
 from dgmm.fitting.em.e_step_request import EStepRequest, SeenRows, seen
 from dgmm.mixture.backends import Backend, get
 from dgmm.mixture.kernels import BlockKernel, Workspace, e_step
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step
 from dgmm.mixture.sufficient_statistics import Statistics
-from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import map_reduce, tasks_per_thread
 from dgmm.reduction.task_size import most_blocks
@@ -54,27 +57,44 @@ class PassStatistics:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EStepTask:
-    """The E-step of all candidates over a range of blocks; picklable.
+    """The E-step of all candidates over a range of leaves; picklable.
 
-    `backend` is the name of what computes it (`dgmm.mixture.backends.select`), the same for all
-    tasks; a request may name its own.
+    Attributes
+    ----------
+    dataset, requests
+        The rows, and what is asked of them.
+    backend
+        Name of what computes it (`dgmm.mixture.backends.select`), the same for all tasks; a
+        request may name its own.
+    missing
+        What is done with rows that lack values.
+    leaves
+        How the rows are cut into leaves of the reduction: blocks, or panels of them; None is the
+        data set's blocks.
     """
 
     dataset: Dataset
     requests: tuple[EStepRequest, ...]
     backend: str
     missing: MissingPolicy
+    leaves: BlockGrid | None = None
 
-    def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
-        """Yield (block, its statistics); each block is read once for all candidates."""
+    def __call__(self, leaves: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
+        """Yield (leaf, its statistics); each block is read once for all candidates."""
         names = {request.backend for request in self.requests}
         workspaces = {name: Workspace(get(name or self.backend)) for name in names}
         prepared = PreparedParts()
         used = frozenset(workspace.backend.name for workspace in workspaces.values())
-        for block in self.dataset.read_blocks(blocks):
+        for block in self._read(leaves):
             rows = self.missing.select(block, self.dataset)
             statistics = self._statistics(rows, block, workspaces, prepared)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
+
+    def _read(self, leaves: BlockRange) -> Iterator[RowBlock]:
+        grid = self.dataset.grid
+        if self.leaves is None or self.leaves == grid:
+            return self.dataset.read_blocks(leaves)
+        return read_in_grid(self.dataset, self.leaves, leaves)
 
     def _statistics(
         self,
@@ -206,6 +226,8 @@ class EStepRunner:
     ) -> None:
         self._dataset, self._executor, self._backend = dataset, executor, backend
         self._n_dropped, self._n_partial = n_dropped, n_partial
+        # What a pattern of missing values costs, it costs in each leaf.
+        self._leaves = dataset.grid if n_partial else dataset.grid.in_panels()
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
@@ -220,18 +242,20 @@ class EStepRunner:
         leaves = EStepTask(
             *(self._dataset, requests, self._backend),
             MissingPolicy.after_summary(self._n_dropped, self._n_partial),
+            self._leaves,
         )
         kernels = tuple(request.kernel for request in requests)
-        begun, grid, threads = time.perf_counter(), self._dataset.grid, self._executor.n_threads
+        begun, grid, threads = time.perf_counter(), self._leaves, self._executor.n_threads
         widths = sum(k.n_components * k.family.width(grid.n_features) for k in kernels)
-        total: PassStatistics = map_reduce(
-            self._executor,
-            leaves,
-            grid.n_blocks,
-            tasks=tasks_per_thread(self._last_s),
-            most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
-            progress=self._of_pass(self._name(requests)),
-        )
+        with self._blocks_named():
+            total: PassStatistics = map_reduce(
+                self._executor,
+                leaves,
+                grid.n_blocks,
+                tasks=tasks_per_thread(self._last_s),
+                most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
+                progress=self._of_pass(self._name(requests)),
+            )
         self._last_s = time.perf_counter() - begun
         self.n_passes += 1
         require_all_rows(total, self._dataset, self._n_dropped)
@@ -244,4 +268,15 @@ class EStepRunner:
         """
         digest = digest_of_kernels([request.kernel for request in requests])
         filters = "".join(f" {r.rows!r}" for r in requests if r.rows is not None)
-        return f"em {self.n_passes} {digest}{filters}"
+        cut = "" if self._leaves.n_panels == 1 else f" of {self._leaves.n_panels} panels a block"
+        return f"em {self.n_passes} {digest}{filters}{cut}"
+
+    @contextmanager
+    def _blocks_named(self) -> Iterator[None]:
+        """Panels that end workers are told as the blocks that they are in."""
+        try:
+            yield
+        except PoisonBlocksError as error:
+            rows = self._leaves.rows_of_range(BlockRange(*error.blocks))
+            blocks = self._dataset.grid.range_of_rows(*rows)
+            raise PoisonBlocksError(error.ended, blocks, None) from error
