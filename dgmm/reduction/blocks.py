@@ -13,10 +13,9 @@ from typing import NamedTuple
 ROW_QUANTUM = 4096
 _BLOCK_BYTES = 2 * 1024 * 1024
 #: A pass of EM over fewer leaves than this is cut finer: three of five blocks on one of two threads
-#: take 1.2 times as long as half of them.
-_FEW_LEAVES = 8
-#: Panels of a block, at most: a power of two, so that a block stays a whole subtree. Finer ones
-#: take as long to begin as to work on.
+#: take 1.2 times as long as a half of all.
+_FEW_LEAVES = 6
+#: Panels of a block, at most: a power of two, so that a block stays a whole subtree.
 _MOST_PANELS = 4
 
 
@@ -55,9 +54,10 @@ class BlockGrid:
         return -(-self.n_samples // self.rows_per_block)
 
     def in_panels(self) -> BlockGrid:
-        """The leaves of a pass of EM: whole blocks, or halves or quarters where blocks are few.
+        """The leaves of a pass of EM: blocks, or halves or quarters of them where they are few.
 
-        A function of rows and features alone, as blocks are.
+        A function of rows and features alone, as blocks are. A single block stays whole: threads
+        would take as long to be given its parts as these take.
 
         Examples
         --------
@@ -68,7 +68,7 @@ class BlockGrid:
         1
         """
         grid = self
-        while grid.n_blocks < _FEW_LEAVES and grid.n_panels < _MOST_PANELS:
+        while 1 < grid.n_blocks < _FEW_LEAVES and grid.n_panels < _MOST_PANELS:
             grid = BlockGrid(self.n_samples, self.n_features, 2 * grid.n_panels)
         return grid
 
