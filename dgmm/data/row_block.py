@@ -73,7 +73,7 @@ def cut_again(
 ) -> Iterator[RowBlock]:
     """Blocks of a range of another grid from consecutive blocks that cover its rows.
 
-    Residuals and labels stay with rows that come from one block, as panels do.
+    Residuals and labels stay with rows that come from one block, as parts of a block do.
     """
     source = iter(blocks)
     block = next(source)

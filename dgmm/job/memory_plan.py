@@ -252,7 +252,7 @@ def _parameters_bytes(work: Work) -> int:
 
 def _subtrees(work: Work) -> int:
     """Subtrees that the driver holds at most: those of one level each, and of tasks."""
-    return math.ceil(math.log2(work.grid.in_panels().n_blocks + 1)) + 2 * work.n_tasks + 4
+    return math.ceil(math.log2(work.grid.in_parts().n_blocks + 1)) + 2 * work.n_tasks + 4
 
 
 def _starts_term(work: Work) -> Term:
@@ -301,4 +301,4 @@ def _fit_terms(work: Work, *, hierarchical: bool) -> list[Term]:
 
 def tasks_of_a_pass(n_threads: int, grid: BlockGrid) -> int:
     """How many tasks a pass is cut into, at most."""
-    return min(n_threads * TASKS_PER_THREAD, grid.in_panels().n_blocks)
+    return min(n_threads * TASKS_PER_THREAD, grid.in_parts().n_blocks)

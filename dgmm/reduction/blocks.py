@@ -15,8 +15,8 @@ _BLOCK_BYTES = 2 * 1024 * 1024
 #: A pass of EM over fewer leaves than this is cut finer: three of five blocks on one of two threads
 #: take 1.2 times as long as a half of all.
 _FEW_LEAVES = 6
-#: Panels of a block, at most: a power of two, so that a block stays a whole subtree.
-_MOST_PANELS = 4
+#: Parts of a block, at most: a power of two, so that a block stays a whole subtree.
+_MOST_PARTS = 4
 
 
 class BlockRange(NamedTuple):
@@ -34,26 +34,26 @@ class BlockGrid:
     ----------
     n_samples, n_features : int
         Size of the data set.
-    n_panels : int
+    n_parts : int
         Equal parts that each block is cut into; they are what this grid numbers. 1, 2 or 4.
     """
 
     n_samples: int
     n_features: int
-    n_panels: int = 1
+    n_parts: int = 1
 
     @property
     def rows_per_block(self) -> int:
-        """About 2 MiB of float64, a multiple of 4096 rows, at least 4096; of a panel its part."""
+        """About 2 MiB of float64, a multiple of 4096 rows, at least 4096; of a part its share."""
         rows = _BLOCK_BYTES // (8 * max(self.n_features, 1))
-        return max(rows // ROW_QUANTUM, 1) * ROW_QUANTUM // self.n_panels
+        return max(rows // ROW_QUANTUM, 1) * ROW_QUANTUM // self.n_parts
 
     @property
     def n_blocks(self) -> int:
         """The number of blocks; the last may be shorter."""
         return -(-self.n_samples // self.rows_per_block)
 
-    def in_panels(self) -> BlockGrid:
+    def in_parts(self) -> BlockGrid:
         """The leaves of a pass of EM: blocks, or halves or quarters of them where they are few.
 
         A function of rows and features alone, as blocks are. A single block stays whole: threads
@@ -62,14 +62,14 @@ class BlockGrid:
         Examples
         --------
         >>> grid = BlockGrid(20_000, 128)
-        >>> grid.n_blocks, grid.in_panels().n_blocks
+        >>> grid.n_blocks, grid.in_parts().n_blocks
         (5, 10)
-        >>> BlockGrid(10**6, 128).in_panels().n_panels
+        >>> BlockGrid(10**6, 128).in_parts().n_parts
         1
         """
         grid = self
-        while 1 < grid.n_blocks < _FEW_LEAVES and grid.n_panels < _MOST_PANELS:
-            grid = BlockGrid(self.n_samples, self.n_features, 2 * grid.n_panels)
+        while 1 < grid.n_blocks < _FEW_LEAVES and grid.n_parts < _MOST_PARTS:
+            grid = BlockGrid(self.n_samples, self.n_features, 2 * grid.n_parts)
         return grid
 
     def rows(self, block: int) -> tuple[int, int]:

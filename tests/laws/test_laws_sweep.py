@@ -25,7 +25,7 @@ from dgmm.mixture.covariance import FAMILIES
 from dgmm.reduction.blocks import BlockRange
 
 BACKEND = pytest.mark.parametrize("backend", ["numpy", standardising_backend(10**9).name])
-N, D = 21_000, 3  # six blocks: fewer are cut into panels, of which two tasks may share one
+N, D = 21_000, 3  # six blocks: fewer are cut, and two tasks may share one
 
 
 @pytest.fixture(autouse=True)

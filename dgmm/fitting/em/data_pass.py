@@ -69,7 +69,7 @@ class EStepTask:
     missing
         What is done with rows that lack values.
     leaves
-        How the rows are cut into leaves of the reduction: blocks, or panels of them; None is the
+        How the rows are cut into leaves of the reduction: blocks, or parts of them; None is the
         data set's blocks.
     """
 
@@ -227,7 +227,7 @@ class EStepRunner:
         self._dataset, self._executor, self._backend = dataset, executor, backend
         self._n_dropped, self._n_partial = n_dropped, n_partial
         # What a pattern of missing values costs, it costs in each leaf.
-        self._leaves = dataset.grid if n_partial else dataset.grid.in_panels()
+        self._leaves = dataset.grid if n_partial else dataset.grid.in_parts()
         self._of_pass, self.n_passes = of_pass, n_passes
         self._last_s = math.inf
 
@@ -268,12 +268,12 @@ class EStepRunner:
         """
         digest = digest_of_kernels([request.kernel for request in requests])
         filters = "".join(f" {r.rows!r}" for r in requests if r.rows is not None)
-        cut = "" if self._leaves.n_panels == 1 else f" of {self._leaves.n_panels} panels a block"
+        cut = "" if self._leaves.n_parts == 1 else f" of {self._leaves.n_parts} parts a block"
         return f"em {self.n_passes} {digest}{filters}{cut}"
 
     @contextmanager
     def _blocks_named(self) -> Iterator[None]:
-        """Panels that end workers are told as the blocks that they are in."""
+        """Parts that end workers are told as the blocks that they are in."""
         try:
             yield
         except PoisonBlocksError as error:

@@ -1,4 +1,4 @@
-"""Panels: where blocks are few, a pass of EM is cut finer, whoever computes it."""
+"""Parts: where blocks are few, a pass of EM is cut finer, whoever computes it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dgmm.reduction.map_reduce import split_ranges
 
 
 @given(st.integers(1, 3_000_000), st.integers(1, 200))
-def test_panels_are_whole_parts_of_blocks(n: int, d: int) -> None:
+def test_parts_are_whole_parts_of_blocks(n: int, d: int) -> None:
     blocks = BlockGrid(n, d)
-    panels = blocks.in_panels()
-    assert panels.n_panels in {1, 2, 4}
-    assert panels.rows_per_block * panels.n_panels == blocks.rows_per_block
-    assert panels.rows_per_block >= 1024
-    ends = [panels.rows(i) for i in range(panels.n_blocks)]
+    parts = blocks.in_parts()
+    assert parts.n_parts in {1, 2, 4}
+    assert parts.rows_per_block * parts.n_parts == blocks.rows_per_block
+    assert parts.rows_per_block >= 1024
+    ends = [parts.rows(i) for i in range(parts.n_blocks)]
     assert ends[0][0] == 0
     assert ends[-1][1] == n
     assert all(stop == start for (_, stop), (start, _) in itertools.pairwise(ends))
-    for i in range(min(panels.n_blocks, 50)):  # none crosses the end of a block
+    for i in range(min(parts.n_blocks, 50)):  # none crosses the end of a block
         first, last = (row // blocks.rows_per_block for row in (ends[i][0], ends[i][1] - 1))
         assert first == last
 
@@ -32,7 +32,7 @@ def test_panels_are_whole_parts_of_blocks(n: int, d: int) -> None:
 @given(st.integers(1, 3_000_000), st.integers(1, 200))
 def test_only_few_blocks_are_cut(n: int, d: int) -> None:
     blocks = BlockGrid(n, d)
-    is_cut = blocks.in_panels() != blocks
+    is_cut = blocks.in_parts() != blocks
     assert is_cut == (1 < blocks.n_blocks < 6)
 
 
@@ -45,8 +45,8 @@ def test_only_few_blocks_are_cut(n: int, d: int) -> None:
 )
 def test_two_threads_have_near_halves_of_every_shape_of_the_benchmark(n: int, d: int) -> None:
     """The longer of two tasks has at most 1/1.9 of the rows."""
-    panels = BlockGrid(n, d).in_panels()
-    rows = [np.diff(panels.rows_of_range(run))[0] for run in split_ranges(panels.n_blocks, 2)]
+    parts = BlockGrid(n, d).in_parts()
+    rows = [np.diff(parts.rows_of_range(run))[0] for run in split_ranges(parts.n_blocks, 2)]
     assert n / max(rows) > 1.9
 
 

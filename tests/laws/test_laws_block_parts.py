@@ -1,4 +1,4 @@
-"""Panels: a pass over few blocks, cut finer, is a function of rows and parameters alone."""
+"""Parts: a pass over few blocks, cut finer, is a function of rows and parameters alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ N, D, K = 9000, 3, 3
 def _three_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)
     grid = BlockGrid(N, D)
-    assert (grid.n_blocks, grid.in_panels().n_blocks) == (3, 9)
+    assert (grid.n_blocks, grid.in_parts().n_blocks) == (3, 9)
 
 
 class LabelledRows(ArrayDataset):
@@ -79,7 +79,7 @@ def _same(one: Statistics, other: Statistics) -> None:
 
 @BACKEND
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_bits_of_a_pass_over_panels_are_those_of_any_threads(
+def test_the_bits_of_a_pass_over_parts_are_those_of_any_threads(
     backend: str, weighted: bool
 ) -> None:
     weights = np.random.default_rng(1).lognormal(size=N) if weighted else None
@@ -91,16 +91,16 @@ def test_the_bits_of_a_pass_over_panels_are_those_of_any_threads(
 
 @BACKEND
 @pytest.mark.parametrize("name", FAMILIES)
-def test_panels_add_up_to_what_whole_blocks_do(
+def test_parts_add_up_to_what_whole_blocks_do(
     backend: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset, request = ArrayDataset(_rows()), _request(name=name)
-    panels = _statistics(dataset, backend, 2, request)
-    monkeypatch.setattr(BlockGrid, "in_panels", lambda grid: grid)
+    parts = _statistics(dataset, backend, 2, request)
+    monkeypatch.setattr(BlockGrid, "in_parts", lambda grid: grid)
     blocks = _statistics(dataset, backend, 2, request)
-    np.testing.assert_allclose(panels.sums, blocks.sums, rtol=1e-12, atol=1e-12 * N)
-    assert panels.log_likelihood == pytest.approx(blocks.log_likelihood, rel=1e-13)
-    assert not np.array_equal(panels.sums, blocks.sums)  # another order of additions
+    np.testing.assert_allclose(parts.sums, blocks.sums, rtol=1e-12, atol=1e-12 * N)
+    assert parts.log_likelihood == pytest.approx(blocks.log_likelihood, rel=1e-13)
+    assert not np.array_equal(parts.sums, blocks.sums)  # another order of additions
 
 
 @BACKEND
@@ -112,7 +112,7 @@ def test_panels_add_up_to_what_whole_blocks_do(
         (ClassRows(0, held_out=3), lambda i: (i % 7 % 2 == 0) & (i % 5 != 3)),
     ],
 )
-def test_filters_see_the_rows_of_a_panel_by_their_own_numbers_and_labels(
+def test_filters_see_the_rows_of_a_part_by_their_own_numbers_and_labels(
     backend: str, rows: RowFilter, seen: Callable[[Any], Any]
 ) -> None:
     found = _statistics(LabelledRows(_rows()), backend, 2, _request(rows))
@@ -124,10 +124,10 @@ def test_filters_see_the_rows_of_a_panel_by_their_own_numbers_and_labels(
 
 
 def test_rows_that_lack_values_are_left_in_whole_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a pattern of missing values costs, it would cost in each panel."""
+    """What a pattern of missing values costs, it would cost in each part."""
     dataset = ArrayDataset(_rows())
     some = _statistics(dataset, "numpy", 1, _request(), n_partial=1)
-    monkeypatch.setattr(BlockGrid, "in_panels", lambda grid: grid)
+    monkeypatch.setattr(BlockGrid, "in_parts", lambda grid: grid)
     _same(some, _statistics(dataset, "numpy", 1, _request()))
 
 
@@ -141,7 +141,7 @@ class Stops(ArrayDataset):
             yield block
 
 
-def test_a_pass_goes_on_after_its_finished_panels_with_the_same_bits(tmp_path: Any) -> None:
+def test_a_pass_goes_on_after_its_finished_parts_with_the_same_bits(tmp_path: Any) -> None:
     whole = _statistics(ArrayDataset(_rows()), "numpy", 1, _request())
     for dataset in (Stops(_rows()), ArrayDataset(_rows())):
         store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
@@ -151,20 +151,20 @@ def test_a_pass_goes_on_after_its_finished_panels_with_the_same_bits(tmp_path: A
                     _statistics(dataset, "numpy", 1, _request(), of_pass=state.of_pass)
                 held = store.load("pass", ("name", "subtrees"))
                 assert held is not None
-                assert held["name"].endswith("of 4 panels a block")
+                assert held["name"].endswith("of 4 parts a block")
                 assert held["subtrees"]
             else:
                 _same(whole, _statistics(dataset, "numpy", 1, _request(), of_pass=state.of_pass))
 
 
 class Deadly(ThreadExecutor):
-    """Finds that the panels of a range end workers."""
+    """Finds that the parts of a range end workers."""
 
     def run(self, task: Any, ranges: Sequence[BlockRange], *, align: int = 1) -> Iterator[Any]:
         raise PoisonBlocksError("2 workers", BlockRange(5, 6), None)
 
 
-def test_panels_that_end_workers_are_told_as_blocks() -> None:
+def test_parts_that_end_workers_are_told_as_blocks() -> None:
     with Deadly(1) as executor, pytest.raises(PoisonBlocksError, match=r"^block 1 ended 2") as told:
         EStepRunner(ArrayDataset(_rows()), executor, "numpy")((_request(),))
     assert told.value.blocks == (1, 2)
