@@ -136,7 +136,7 @@ def test_finished_parts_of_a_pass_are_taken_by_that_very_pass_alone(tmp_path, mo
     assert whole[np.float32][1] != whole[np.float64][1]
     for p in tmp_path.iterdir():
         p.unlink()
-    n_blocks = dataset.grid.n_blocks
+    n_blocks = dataset.grid.in_parts().n_blocks  # leaves of the pass
     with pytest.raises(InterruptedError):
         statistics(np.float64, dies_at=n_blocks)
     assert statistics(np.float32) == whole[np.float32]
