@@ -1,11 +1,12 @@
 """What `cluster.kind: auto` becomes: threads for little work, worker processes for much.
 
-Worker processes take 1 to 2 s to start and 10 ms of messages a pass, while threads share Python's
-lock and one process's memory. Whole jobs on two cores, seconds with processes and with threads: 4.6
-and 1.7 of 1,000 x 4 rows, 17.1 and 10.9 of 2,000,000 x 16 with k = 8, 47.5 and 35.2 of 4,000,000 x
-16 with k = 16, which is where the limits below lie. They are not settled: 75.1 and 92.1 of
-400,000 x 32 with k = 32, 48 of them on the sample. No result depends on it, so that the rule may be
-about time alone; it follows from the job and the sizes of its data, never from the machine.
+Worker processes take seconds to start, which import and load compiled code. Measured alternately on
+two cores, the stage of EM then took them 0.91 and 0.95 of two threads' time where products dominate
+(200,000 x 32, k = 32), and 1.04 to 1.28 where rows are decoded anew in every pass. So they pay
+after about a minute of products: a pass of as many as the limit below takes two cores more than a
+second, and a fit has tens of passes. Beyond the limit of bytes they are for another matter than
+time: each worker is held to `memory_limit`, and one that dies is replaced. No result depends on the
+kind; the rule follows from the job and the sizes of its data, never from the machine.
 """
 
 from __future__ import annotations
