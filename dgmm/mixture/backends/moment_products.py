@@ -22,11 +22,14 @@ from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 ROW_PANEL = 96
 # What is held in registers; no bit follows it. Rows of Φ, at most, whose moments are taken with one
 # or two vectors of components, and vectors of the widest group, with which half as many are taken.
+# Where fewer rows are left, fewer are taken: a half, and with a group four of the six, since many
+# shapes have three or four left (of 8 or 32 features, one covariance for all and spherical ones).
 HIGH, _GROUP = (12, 4) if registers_hold_many() else (6, 1)
 _LOW, _PAIR = HIGH // 2, min(2, _GROUP)
+_LOW_OF_GROUP = 2 * _LOW // 3
 
 _high_by_group = multiplication(_LOW, _GROUP, widens=True)
-_low_by_group = multiplication(_LOW // 2, _GROUP, widens=True)
+_low_by_group = multiplication(_LOW_OF_GROUP, _GROUP, widens=True)
 _high_by_pair = multiplication(HIGH, _PAIR, widens=True)
 _low_by_pair = multiplication(_LOW, _PAIR, widens=True)
 _high_by_one = multiplication(HIGH, 1, widens=True)
@@ -108,11 +111,11 @@ def _add_moments(
     lanes: int = 64 // size
     vectors = _vectors_of_group((k - group) // lanes)
     A_step, C_step = (ROW_PANEL + lanes) * size, k * 8
-    high = _LOW if vectors > _PAIR else HIGH
+    high, low = (_LOW, _LOW_OF_GROUP) if vectors > _PAIR else (HIGH, _LOW)
     B = R.ctypes.data + group * ROW_PANEL * size
     for row in range(first, last, high):
         a, C = A + (row - first) * A_step, sums.ctypes.data + (row * k + group) * 8
-        is_low = 2 * (last - row) <= high
+        is_low = last - row <= low
         if vectors > _PAIR and is_low:
             _low_by_group(one, a, A_step, B, _GROUP * 64, C, C_step, b, 1, 0, 0, 0, 0)
         elif vectors > _PAIR:
