@@ -28,7 +28,7 @@ help:
 	@echo 'make run    fit a mixture to the sample photographs: runs/photos/report.html'
 	@echo 'make test   the whole test suite in two processes (ARGS="-k photos" goes to pytest)'
 	@echo 'make lint   style, format and types'
-	@echo 'make bench  measure against other libraries: docs/benchmarks.md (WHAT=pass, fit, disk, overhead, scale, scoring, starts, methods, high_dimensions, missing, weights, prepare, sweep, choose, many, guard, small or earlier)'
+	@echo 'make bench  measure against other libraries: docs/benchmarks.md (WHAT=pass, threads, fit, disk, overhead, scale, scoring, starts, methods, high_dimensions, missing, weights, prepare, sweep, choose, many, guard, small or earlier)'
 	@echo 'make docs   build the documentation as a site: build/docs/index.html'
 	@echo 'make clean  remove .venv, caches and the sample data; runs/ stays'
 

@@ -23,6 +23,7 @@ from benchmarks.results import Results  # noqa: E402 - the same
 #: What `make bench WHAT=` takes, and the module it runs.
 BENCHMARKS = {
     "pass": "passes",
+    "threads": "two_threads",
     "scoring": "scoring",
     "earlier": "earlier",
     "fit": "fits",

@@ -17,12 +17,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 from dgmm.runtime.environment import process_environment
 
 PROJECT = Path(__file__).resolve().parent.parent
 N_THREADS = 2
 #: Variables that force a BLAS kernel or its blocking; no side keeps them.
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+#: Share of the processors' time that others may have in a round, and how many budgets are spent on
+#: rounds without them.
+_UNDISTURBED, _PATIENCE = 0.05, 4.0
 
 #: Runs once or more and returns the seconds of each time.
 Side = Callable[[], list[float]]
@@ -68,6 +74,59 @@ def alternate(
         for values, side in zip(medians, sides, strict=True):
             values.append(median(side()))
     return medians
+
+
+def alternate_undisturbed(
+    sides: Sequence[Side], *, budget: float, least: int = 3, most: int = 9
+) -> tuple[list[list[float]], float]:
+    """As `alternate`, but rounds that others disturb are repeated while there is time.
+
+    Returns
+    -------
+    Each side's median per round, and the largest share of the processors' time that others had in
+    one of these rounds. Where too few were undisturbed, they are those that were disturbed least.
+    """
+    rounds: list[tuple[float, list[float]]] = []
+    begun, undisturbed = time.perf_counter(), 0
+    while undisturbed < most and (undisturbed < least or time.perf_counter() - begun <= budget):
+        if time.perf_counter() - begun > _PATIENCE * budget and len(rounds) >= least:
+            break
+        clock = OthersClock()
+        medians = [median(side()) for side in sides]
+        rounds.append((clock.share(), medians))
+        undisturbed += rounds[-1][0] <= _UNDISTURBED
+    rounds.sort(key=lambda found: found[0])
+    kept = rounds[: max(undisturbed, least)]
+    return [list(side) for side in zip(*(times for _, times in kept), strict=True)], kept[-1][0]
+
+
+class OthersClock:
+    """How much of the processors' time other processes take from now on; those started here too."""
+
+    def __init__(self) -> None:
+        self._wall, self._busy, self._own = time.perf_counter(), _busy_s(), _own_s()
+
+    def share(self) -> float:
+        """Of all processors that this process may use; 0 where the system does not tell."""
+        n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else N_THREADS
+        others = (_busy_s() - self._busy) - (_own_s() - self._own)
+        return max(others, 0.0) / (n * (time.perf_counter() - self._wall))
+
+
+def _busy_s() -> float:
+    """Seconds that processors have worked, or were taken by the host."""
+    try:
+        words = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, irq, soft, steal = map(int, words[1:9])
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    """Seconds of this process, and of those it has started and that still run."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def ratio_of_pairs(slow: Sequence[float], fast: Sequence[float]) -> float:

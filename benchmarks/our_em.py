@@ -43,6 +43,8 @@ class OurEM:
         Where EM begins.
     backend
         What computes, by its name; else what a fit would choose.
+    n_threads
+        That passes run on.
 
     Attributes
     ----------
@@ -52,15 +54,23 @@ class OurEM:
         What the last pass ran on: `product-float64`.
     backend : str
         What computed it: `numba` or `numpy`.
+    pass_s : float
+        Seconds of the last pass over the rows, without the M-step.
     """
 
-    def __init__(self, X: NDArray[Any], start: Mixture, backend: str | None = None) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        start: Mixture,
+        backend: str | None = None,
+        n_threads: int = N_THREADS,
+    ) -> None:
         k = len(start.weights)
         settings = FitSettings(
             k, start.covariance_type, tol=0.0, reg_covar_relative=0.0, acceleration="none"
         )
         self._dataset = ArrayDataset(X)
-        self._executor = ThreadExecutor(N_THREADS)
+        self._executor = ThreadExecutor(n_threads)
         prepared = prepare(self._dataset, self._executor, settings)
         self._standardisation = prepared.standardisation
         self.backend = backend or prepared.backend
@@ -78,11 +88,19 @@ class OurEM:
         )
         self._candidate = EMSolver(self._problem).init(CandidateId(), parameters)
         self.n_iterations = 0
-        self.kernel = ""
+        self.kernel, self.pass_s = "", 0.0
 
     def step(self, times: int = 1) -> list[float]:
         """Do the next iteration `times` times, and stay where we are; seconds of each."""
         return [self._one()[0] for _ in range(times)]
+
+    def passes(self, times: int = 1) -> list[float]:
+        """The same; seconds of their passes alone."""
+        taken = []
+        for _ in range(times):
+            self._one()
+            taken.append(self.pass_s)
+        return taken
 
     def catch_up(self, n_iterations: int) -> None:
         """Go on to where so many iterations lead."""
@@ -122,7 +140,10 @@ class OurEM:
         def data_pass(kernels: tuple[Kernel, ...]) -> PassStatistics:
             if heard:
                 raise _EnoughError
-            return self._pass(kernels)
+            at = time.perf_counter()
+            found = self._pass(kernels)
+            self.pass_s = time.perf_counter() - at
+            return found
 
         def listen(candidate: FitCandidate, iteration: Iteration) -> None:
             heard.append((time.perf_counter(), candidate, iteration))

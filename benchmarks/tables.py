@@ -13,6 +13,7 @@ from benchmarks.scaling_pages import section as scaling_section
 
 TITLES = {
     "pass": "One EM iteration",
+    "threads": "One thread and two, and oneDAL",
     "scoring": "Labels, posteriors and log densities",
     "earlier": "Passes against an earlier commit",
     "fit": "A whole fit",
