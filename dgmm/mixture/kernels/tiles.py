@@ -223,7 +223,8 @@ def e_step(
     first = kernels[0]
     columns = InMemory(Y) if isinstance(Y, np.ndarray) else Y
     d, n = columns.shape
-    sums = [np.zeros((kernel.width(d), kernel.n_components)) for kernel in kernels]
+    # Components side by side in memory, as statistics are; tiles add to rows of φ.
+    sums = [np.zeros((kernel.n_components, kernel.width(d))).T for kernel in kernels]
     scatters = [
         kernel.family.empty_scatter(d) if kernel.with_scatter else None for kernel in kernels
     ]
@@ -235,6 +236,7 @@ def e_step(
             lse = kernel.at_once(columns, sums[i], workspace, weights)
             if lse is None:
                 by_tiles.append(i)
+                sums[i] = np.zeros(sums[i].shape)
             else:
                 totals[i] = _total(lse, weights)
                 if kernel.with_scatter:
