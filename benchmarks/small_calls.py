@@ -102,6 +102,7 @@ def _calls(rows: Any, budget: float, results: Results) -> None:
     Scikit-learn's k-means starts a thread for each CPU, which waits for work by spinning: on two
     CPUs with other work that made 230 ms of CPU time of 11.
     """
+    _peer()  # its libraries are loaded now, and limited
     with threadpool_limits(1):
         _predict(rows, budget / 2, results)
         _fits(rows, budget / 2, results)
