@@ -1,6 +1,7 @@
 """One tree's passes, in a process of its own: `python earlier_side.py TREE`, a request a line.
 
-A list of family, dtype, n, d and k prepares rows and EM; "step" answers the seconds of two passes.
+A list of family, dtype, n, d and k prepares rows and EM; "step" answers the seconds of two passes
+and the processor seconds of one.
 What it imports must be as it is in every tree that is compared.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 sys.path[0] = sys.argv[1]  # in place of this folder
 
@@ -23,7 +25,10 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if request == "step" and em is not None:
-            print(json.dumps(em.step(_PASSES)), flush=True)
+            begun = time.process_time()
+            seconds = em.step(_PASSES)
+            used = (time.process_time() - begun) / _PASSES
+            print(json.dumps({"seconds": seconds, "processor": used}), flush=True)
             continue
         if em is not None:
             em.close()

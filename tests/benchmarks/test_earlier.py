@@ -32,6 +32,8 @@ def test_this_tree_is_compared_with_a_commit(
     (found,) = results.measurements
     assert found.what == "diag, float64, 2,000 × 3, k = 2"
     assert found.goal == 1.0
+    assert f"processor time {found.detail['processor']:.2f} ×" in found.note
+    assert found.detail["processor"] > 0
     assert 0 < found.detail["now_ms"] == pytest.approx(found.detail["before_ms"] / found.value)
 
 

@@ -9,19 +9,25 @@ from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
 from dgmm.mixture.backends.softmax_intrinsics import FINISHED, exponentials, finish_columns
 
-#: Vectors of columns that go together; no bit follows it. They divide a row panel.
-_VECTORS = 3 if registers_hold_many() else 1
+#: Vectors of columns that go together, where rows of L are so long, and else; no bit follows it.
+_VECTORS, _FEW_VECTORS = (6, 3) if registers_hold_many() else (2, 1)
+#: Bytes of a long row: six vectors. A shorter one has three.
+_LONG = 384
 _exponentials = exponentials(_VECTORS)
+_few_exponentials = exponentials(_FEW_VECTORS)
 
 
 @compiled
 def exponentiate(one: Any, L: Any, k: int, b: int, top: Any, total: Any) -> None:
     """e^(L − max L) in place of L, with maxima and sums, for b columns of a panel and some more."""
     size, step = L.itemsize, L.shape[1] * L.itemsize
-    width = 64 * _VECTORS
-    for begin in range(0, b * size, width):
+    are_many = step >= _LONG
+    for begin in range(0, b * size, 64 * (_VECTORS if are_many else _FEW_VECTORS)):
         places = (L.ctypes.data + begin, step, k, top.ctypes.data + begin)
-        _exponentials(one, *places, total.ctypes.data + begin)
+        if are_many:
+            _exponentials(one, *places, total.ctypes.data + begin)
+        else:
+            _few_exponentials(one, *places, total.ctypes.data + begin)
 
 
 @compiled
