@@ -67,6 +67,8 @@ class RunState:
         """Discard what was saved under a name: it is not valid any more."""
         self._store.discard(name)
 
+    saves_passes = True
+
     def of_pass(self, name: str) -> SavedPass[Any]:
         """The progress of a pass."""
         return SavedPass(self._store, name, self._every_s)

@@ -85,7 +85,7 @@ class Iterations:
             prepared.backend,
             n_dropped=prepared.summary.n_dropped,
             n_partial=prepared.summary.n_partial,
-            of_pass=progress.of_pass,
+            of_pass=progress.of_pass if progress.saves_passes else None,
             n_passes=state.n_passes,
         )
 

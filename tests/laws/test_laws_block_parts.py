@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mixtures import Array
 
+import dgmm
 from dgmm.checkpoint.run_state import RunState
 from dgmm.checkpoint.store import CheckpointStore
 from dgmm.data.array_dataset import ArrayDataset
@@ -168,3 +169,13 @@ def test_parts_that_end_workers_are_told_as_blocks() -> None:
     with Deadly(1) as executor, pytest.raises(PoisonBlocksError, match=r"^block 1 ended 2") as told:
         EStepRunner(ArrayDataset(_rows()), executor, "numpy")((_request(),))
     assert told.value.blocks == (1, 2)
+
+
+def test_a_pass_that_is_not_saved_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its digest takes a twentieth of a small fit."""
+    asked = []
+    monkeypatch.setattr(EStepRunner, "_name", lambda *_: asked.append(1) or "em")
+    dgmm.GaussianMixture(2, random_state=0).fit(_rows()[:300])
+    assert not asked
+    _statistics(ArrayDataset(_rows()), "numpy", 1, _request(), of_pass=lambda _: None)
+    assert asked

@@ -206,11 +206,10 @@ def test_the_bits_of_a_block_are_chains_of_fused_multiplications(
 def other_registers() -> Any:
     """The compiled backend as it is on a processor with other registers."""
     with pytest.MonkeyPatch.context() as patch:
-        many, copies = vectors.registers_hold_many(), []
+        many, copies, digest_of = vectors.registers_hold_many(), [], compiling.digest_of
         patch.setattr(vectors, "registers_hold_many", lambda: not many)
-        patch.setattr(
-            compiling, "digest_of", lambda _: "of_another_processor"
-        )  # kept apart on disk
+        # Kept apart on disk.
+        patch.setattr(compiling, "digest_of", lambda folder: f"of_another_{digest_of(folder)}")
         for module in (second, fused, softmaxes, scoring, listed, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)

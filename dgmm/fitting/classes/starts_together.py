@@ -29,6 +29,8 @@ class StartsTogether:
         value: T = self.values[name]
         return value
 
+    saves_passes = False
+
     def of_pass(self, name: str) -> None:
         """Starts of classes make no pass over all rows."""
 

@@ -208,7 +208,7 @@ class EStepRunner:
     n_partial
         Rows that count though they lack values.
     of_pass
-        Gives who saves the finished parts of a pass, by its name.
+        Gives who saves the finished parts of a pass, by its name; None where they are not saved.
     n_passes
         Passes made in earlier attempts; counts on from there.
     """
@@ -221,7 +221,7 @@ class EStepRunner:
         *,
         n_dropped: int = 0,
         n_partial: int = 0,
-        of_pass: Callable[[str], PassProgress[Any] | None] = lambda _: None,
+        of_pass: Callable[[str], PassProgress[Any] | None] | None = None,
         n_passes: int = 0,
     ) -> None:
         self._dataset, self._executor, self._backend = dataset, executor, backend
@@ -254,7 +254,7 @@ class EStepRunner:
                 grid.n_blocks,
                 tasks=tasks_per_thread(self._last_s),
                 most_blocks=most_blocks(4.0 * widths, 8 * widths, grid, threads),
-                progress=self._of_pass(self._name(requests)),
+                progress=None if self._of_pass is None else self._of_pass(self._name(requests)),
             )
         self._last_s = time.perf_counter() - begun
         self.n_passes += 1

@@ -27,6 +27,10 @@ class SavedProgress(Protocol):
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` gives, made once in a run, and saved."""
 
+    @property
+    def saves_passes(self) -> bool:
+        """Whether finished parts of a pass are saved: its name, a digest, is then needed."""
+
     def of_pass(self, name: str) -> PassProgress[Any] | None:
         """Where finished parts of one pass over the data are saved; None where nowhere."""
 
@@ -56,6 +60,11 @@ class PartProgress:
         """What `make` gives, made once in a run for this part, and saved."""
         return self.progress.once(f"{name}-{_as_name(self.part)}" if self.part else name, make)
 
+    @property
+    def saves_passes(self) -> bool:
+        """As the whole fit's does."""
+        return self.progress.saves_passes
+
     def of_pass(self, name: str) -> PassProgress[Any] | None:
         """Where finished parts of one pass over the data are saved."""
         return self.progress.of_pass(f"{name} of {self.part}" if self.part else name)
@@ -82,6 +91,8 @@ class NoSavedProgress:
     def once(self, name: str, make: Callable[[], T]) -> T:  # noqa: ARG002 - the protocol's
         """The value, made now."""
         return make()
+
+    saves_passes = False
 
     def of_pass(self, name: str) -> None:
         """Nothing is saved."""
