@@ -19,7 +19,7 @@ SPHERICAL_ROWS_PER_SECOND = 0.7e6
 COMPILED_START, SUM_OF_SQUARES, START_PASSES = 1.0, 1.005, 10.0
 MANY_COMPONENTS_ROWS_PER_SECOND = 0.6e6
 
-#: A pass on two threads against one.
+#: A pass on two threads against one, without the M-step, which is one thread's.
 SECOND_THREAD = 1.85
 #: Iterations of oneDAL over ours, full and float64, by the number of features.
 AGAINST_ONEDAL = {8: 2.5, 16: 2.5, 32: 2.5, 128: 1.0}

@@ -28,7 +28,7 @@ FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 #: Share of the processors' time that others may have in a round, and how many budgets are spent on
 #: rounds without them.
-_UNDISTURBED, _PATIENCE = 0.05, 4.0
+_UNDISTURBED, _MOST_BUDGETS = 0.05, 4.0
 
 #: Runs once or more and returns the seconds of each time.
 Side = Callable[[], list[float]]
@@ -89,7 +89,7 @@ def alternate_undisturbed(
     rounds: list[tuple[float, list[float]]] = []
     begun, undisturbed = time.perf_counter(), 0
     while undisturbed < most and (undisturbed < least or time.perf_counter() - begun <= budget):
-        if time.perf_counter() - begun > _PATIENCE * budget and len(rounds) >= least:
+        if time.perf_counter() - begun > _MOST_BUDGETS * budget and len(rounds) >= least:
             break
         clock = OthersClock()
         medians = [median(side()) for side in sides]
@@ -114,13 +114,18 @@ class OthersClock:
 
 
 def _busy_s() -> float:
-    """Seconds that processors have worked, or were taken by the host."""
+    """Seconds that the processors of this process have worked, or were taken by the host."""
     try:
-        words = Path("/proc/stat").read_text("ascii").split("\n", 1)[0].split()
+        lines = Path("/proc/stat").read_text("ascii").splitlines()
     except OSError:
         return 0.0
-    user, nice, system, _, _, irq, soft, steal = map(int, words[1:9])
-    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+    ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    busy = 0
+    for words in map(str.split, lines):
+        if words and words[0] in ours:
+            user, nice, system, _, _, irq, soft, steal = map(int, words[1:9])
+            busy += user + nice + system + irq + soft + steal
+    return busy / os.sysconf("SC_CLK_TCK")
 
 
 def _own_s() -> float:

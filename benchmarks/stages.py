@@ -21,7 +21,7 @@ from benchmarks.measuring import N_THREADS
 from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
 from dgmm.mixture.backends import fused_products as products
-from dgmm.mixture.backends import moment_products as second
+from dgmm.mixture.backends import moment_products
 from dgmm.mixture.backends import numba_backend as compiled
 from dgmm.mixture.backends import numba_softmax as softmax
 from dgmm.mixture.kernels.tiles import aligned
@@ -61,7 +61,7 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     eta, sums, buffers = products.allocate_buffers(_allocator(dtype), d, k, len(order), dtype)
     eta[:k] = 0.1 * rng.normal(size=(k, len(order)))
     Y, _, L, R, Phi, panels, top, total = buffers
-    panel, n = second.ROW_PANEL, L.shape[1]  # a tile of log densities has fewer columns
+    panel, n = moment_products.ROW_PANEL, L.shape[1]  # a tile of log densities has fewer columns
     rows = rng.normal(size=(panel, d)).astype(dtype)
     factor, offset = np.ones(d, dtype), np.zeros(d, dtype)
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
@@ -69,8 +69,8 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
         "standardising": (compiled.standardise, rows, factor, offset, Y),
         "log densities": (products.log_prob, one, eta, which, n_products, Y, 0, L, panels, n),
         "softmax": (_softmax, one, logits, L, k, n, top, total),
-        "transposing": (second.transposed, one, L, R, n, total),
-        "moments": (second.moments, one, which, n_products, Y, R, Phi, sums, panel),
+        "transposing": (moment_products.transposed, one, L, R, n, total),
+        "moments": (moment_products.moments, one, which, n_products, Y, R, Phi, sums, panel),
     }
     if form == "norm":
         parts["norms"] = (compiled.squared_norms, Y, d, d + 1, panel)
@@ -107,7 +107,7 @@ def _repeated(function: Any) -> Any:
 
 
 def _seconds(repeat: Any, arguments: list[Any]) -> float:
-    """Of one call: the least of three, each of as many as take a fiftieth of a second."""
+    """Of one call: the least of three, each of as many as take a fiftieth of a moment_products."""
     repeat(1, *arguments)  # compiles
     times = 1
     while True:

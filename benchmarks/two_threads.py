@@ -1,6 +1,7 @@
 """What the second thread gains in a pass, for every shape; and iterations against oneDAL's.
 
-Both sides of a pair run alternately. Rounds in which other processes had more than a twentieth of
+The goal is of passes, which threads share; an M-step is one thread's work, and stands beside. Both
+sides of a pair run alternately. Rounds in which other processes had more than a twentieth of
 the processors' time are repeated: beside them a second thread seems to gain nothing.
 """
 
@@ -49,9 +50,10 @@ def _second_thread(results: Results, covariance_type: str, shape: Shape, dtype: 
             side.catch_up(1)  # compiles; and a tied fit's first pass takes the total scatter
         times = times_within(median(two.passes(2)), _TURN_S, most=40)
         sides = [lambda side=side: side.passes(times) for side in (one, two)]
+        sides += [lambda side=side: side.step(times) for side in (one, two)]
         budget = 0.0 if results.is_trial else _BUDGET_S
-        rounds, others = alternate_undisturbed(sides, budget=budget)
-        whole = median(one.step(3)) / median(two.step(3))
+        (*rounds, one_whole, two_whole), others = alternate_undisturbed(sides, budget=budget)
+        whole = ratio_of_pairs(one_whole, two_whole)
     alone, both = (1e3 * median(side) for side in rounds)
     results.measured(
         "a pass on two threads against one",

@@ -24,7 +24,7 @@ def _document_with(names: tuple[tuple[str, ...], ...]) -> Schema:  # noqa: ARG00
 
 
 def is_key(path: KeyPath) -> bool:
-    """Whether a job has such a key: told without the JSON Schema where it stands in a section."""
+    """Whether a job has such a key; found without the JSON Schema where it is one of a section."""
     section: Any = Job
     for key in path:
         if not (isinstance(section, type) and issubclass(section, Settings)):

@@ -37,6 +37,8 @@ def described_schema(section: type[Settings]) -> dict[str, Any]:
     for one in (section, *_all_below(Settings)):
         properties = places.get(one.__name__, {}).get("properties", {})
         for name, text in _strings_of(one).items() if properties else ():
+            if name not in properties:  # another class of the same name
+                continue
             entry = properties[name]
             held = places.get(entry.get("$ref", "").rpartition("/")[2], {})
             if held.get("description") != text:

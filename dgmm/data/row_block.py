@@ -71,10 +71,7 @@ class RowBlock:
 def cut_again(
     blocks: Iterable[RowBlock], grid: BlockGrid, wanted: BlockRange
 ) -> Iterator[RowBlock]:
-    """Blocks of a range of another grid from consecutive blocks that cover its rows.
-
-    Residuals and labels stay with rows that come from one block, as parts of a block do.
-    """
+    """Blocks of a range of another grid from consecutive blocks that cover its rows."""
     source = iter(blocks)
     block = next(source)
     for index in range(wanted.start, wanted.stop):
@@ -90,9 +87,20 @@ def _joined(index: int, start: int, parts: list[RowBlock]) -> RowBlock:
     """Consecutive rows as one block: a view where they come from one."""
     if len(parts) == 1:
         return replace(parts[0], index=index)
-    values = np.concatenate([part.values for part in parts])
-    weights = [part.weights for part in parts if part.weights is not None]
-    return RowBlock(index, start, values, np.concatenate(weights) if weights else None)
+    return RowBlock(
+        index,
+        start,
+        np.concatenate([part.values for part in parts]),
+        _all(part.weights for part in parts),
+        _all(part.residuals for part in parts),
+        RowLabels.joined([part.labels for part in parts if part.labels is not None]),
+    )
+
+
+def _all(arrays: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    """What parts have, one behind the other; None where they have none."""
+    there = [array for array in arrays if array is not None]
+    return np.concatenate(there) if there else None
 
 
 def complete_rows(values: Rows) -> Mask | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,19 @@ class RowLabels:
         groups = None if self.groups is None else self.groups[rows]
         folds = None if self.folds is None else self.folds[rows]
         return RowLabels(self.classes[rows], groups, folds)
+
+    @classmethod
+    def joined(cls, parts: Sequence[RowLabels]) -> RowLabels | None:
+        """Those of parts, one behind the other; None without any."""
+        if not parts:
+            return None
+        groups = [part.groups for part in parts if part.groups is not None]
+        folds = [part.folds for part in parts if part.folds is not None]
+        return cls(
+            np.concatenate([part.classes for part in parts]),
+            np.concatenate(groups) if groups else None,
+            np.concatenate(folds) if folds else None,
+        )
 
 
 def hashed_folds(numbers: NDArray[Any], n_folds: int, seed: int) -> NDArray[np.int32]:

@@ -3,10 +3,11 @@
 Worker processes take seconds to start, which import and load compiled code. Measured alternately on
 two cores, the stage of EM then took them 0.91 and 0.95 of two threads' time where products dominate
 (200,000 x 32, k = 32), and 1.04 to 1.28 where rows are decoded anew in every pass. So they pay
-after about a minute of products: a pass of as many as the limit below takes two cores more than a
-second, and a fit has tens of passes. Beyond the limit of bytes they are for another matter than
-time: each worker is held to `memory_limit`, and one that dies is replaced. No result depends on the
-kind; the rule follows from the job and the sizes of its data, never from the machine.
+after about a minute of products. As many as the limit below take two cores 0.3 s a pass; with
+passes in the hundreds, or more cores, processes are ahead, else the difference is a few seconds.
+Beyond the limit of bytes they are for another matter than time: each worker is held to
+`memory_limit`, and one that dies is replaced. No result depends on the kind; the rule follows from
+the job and the sizes of its data, never from the machine.
 """
 
 from __future__ import annotations

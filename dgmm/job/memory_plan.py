@@ -116,8 +116,9 @@ def task_terms(work: Work) -> list[Term]:
     """What one task holds at most; times threads per worker."""
     d, k = work.grid.n_features, work.n_components
     rows, p = work.grid.rows_per_block, work.family.width(d)
-    blocks = max(work.grid.n_blocks * TASKS_PER_THREAD // max(work.n_tasks, 1), 1)
-    held = 2 * math.ceil(math.log2(blocks + 1)) + 2
+    n_leaves = work.grid.in_parts().n_blocks
+    leaves = max(n_leaves * TASKS_PER_THREAD // max(work.n_tasks, 1), 1)
+    held = 2 * math.ceil(math.log2(leaves + 1)) + 2
     terms = [
         Term("decoded chunks", BANDS * work.band_bytes, f"{BANDS} bands"),
         Term(

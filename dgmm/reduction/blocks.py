@@ -17,6 +17,9 @@ _BLOCK_BYTES = 2 * 1024 * 1024
 _FEW_LEAVES = 6
 #: Parts of a block, at most: a power of two, so that a block stays a whole subtree.
 _MOST_PARTS = 4
+#: Bytes of float64 up to which a block is cut, those of 256 features: tasks that share a block each
+#: read and hold it.
+_MOST_CUT_BYTES = 8 * 1024 * 1024
 
 
 class BlockRange(NamedTuple):
@@ -56,8 +59,9 @@ class BlockGrid:
     def in_parts(self) -> BlockGrid:
         """The leaves of a pass of EM: blocks, or halves or quarters of them where they are few.
 
-        A function of rows and features alone, as blocks are. A single block stays whole: threads
-        would take as long to be given its parts as these take.
+        A function of rows and features alone, as blocks are. A single block stays whole: most small
+        fits have one, and threads may take as long to be given its parts as these take. So do
+        blocks of more than 8 MiB, which tasks that share them would each read and hold.
 
         Examples
         --------
@@ -68,6 +72,8 @@ class BlockGrid:
         1
         """
         grid = self
+        if 8 * self.rows_per_block * self.n_features > _MOST_CUT_BYTES:
+            return grid
         while 1 < grid.n_blocks < _FEW_LEAVES and grid.n_parts < _MOST_PARTS:
             grid = BlockGrid(self.n_samples, self.n_features, 2 * grid.n_parts)
         return grid

@@ -35,7 +35,7 @@ def test_disturbed_rounds_are_repeated(shares):
 
 
 def test_the_least_disturbed_are_kept_where_time_is_up(shares, monkeypatch):
-    monkeypatch.setattr(measuring, "_PATIENCE", 0.0)
+    monkeypatch.setattr(measuring, "_MOST_BUDGETS", 0.0)
     shares += [0.4, 0.1, 0.2, 0.3]
     turns = iter([1.0, 2.0, 3.0, 4.0])
     ((one,), others) = alternate_undisturbed([lambda: [next(turns)]], budget=1e-9, least=2)

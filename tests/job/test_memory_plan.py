@@ -99,6 +99,16 @@ def test_a_task_holds_two_subtrees_for_each_level_of_its_tree(n_blocks: int, sub
     assert of_task(found)["statistics"] == subtrees * STATISTICS["full"]
 
 
+@pytest.mark.parametrize(("n_blocks", "n_leaves"), [(2, 8), (3, 6), (5, 10)])
+def test_few_blocks_are_counted_by_their_parts(n_blocks: int, n_leaves: int) -> None:
+    one = work()
+    grid = BlockGrid(n_blocks * one.grid.rows_per_block, D)
+    assert tasks_of_a_pass(100, grid) == grid.in_parts().n_blocks == n_leaves
+    found = replace(one, grid=grid, n_tasks=3, n_candidates=1)
+    subtrees = 2 * n_leaves.bit_length() + 2
+    assert of_task(found)["statistics"] == subtrees * STATISTICS["full"]
+
+
 def test_a_task_has_at_least_one_block_whatever_the_number_of_tasks() -> None:
     several = work(n_candidates=1)
     for n_tasks in (4 * several.grid.n_blocks, 7 * several.grid.n_blocks):

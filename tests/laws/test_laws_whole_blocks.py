@@ -33,7 +33,9 @@ from dgmm.scoring.in_memory import scores
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 compiling = pytest.importorskip("dgmm.mixture.backends.numba_cache", reason="it needs Numba too")
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
-second = pytest.importorskip("dgmm.mixture.backends.moment_products", reason="it needs Numba too")
+moment_products = pytest.importorskip(
+    "dgmm.mixture.backends.moment_products", reason="Numba is optional"
+)
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
@@ -42,7 +44,7 @@ vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="i
 FAMILY = pytest.mark.parametrize(
     "family", COMPILED_FAMILIES.values(), ids=lambda family: family.name
 )
-S = second.ROW_PANEL
+S = moment_products.ROW_PANEL
 
 
 class Counting(compiled.NumbaBackend):
@@ -210,7 +212,7 @@ def other_registers() -> Any:
         patch.setattr(vectors, "registers_hold_many", lambda: not many)
         # Kept apart on disk.
         patch.setattr(compiling, "digest_of", lambda folder: f"of_another_{digest_of(folder)}")
-        for module in (second, fused, softmaxes, scoring, listed, compiled):
+        for module in (moment_products, fused, softmaxes, scoring, listed, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -219,7 +221,7 @@ def other_registers() -> Any:
             specification.loader.exec_module(copy)
             patch.setitem(sys.modules, module.__name__, copy)  # for the next
             copies.append(copy)
-    assert copies[0].HIGH != second.HIGH
+    assert copies[0].HIGH != moment_products.HIGH
     assert copies[1]._WIDE != fused._WIDE
     assert copies[2]._VECTORS != softmaxes._VECTORS
     assert copies[3]._VECTORS != scoring._VECTORS
@@ -306,7 +308,7 @@ def test_machine_code_kept_on_disk_is_that_of_these_sources(tmp_path: Path) -> N
     (tmp_path / "a.py").write_text("x = 2")
     assert compiling.digest_of(tmp_path) != before
     package = Path(compiled.__file__).parent
-    for function in (compiled._e_step, compiled.standardise, second.moments):
+    for function in (compiled._e_step, compiled.standardise, moment_products.moments):
         assert compiling.digest_of(package) in function.py_func.__qualname__
         for place in function._cache.places:
             assert compiling.digest_of(package) in place._impl.filename_base

@@ -36,6 +36,13 @@ def test_only_few_blocks_are_cut(n: int, d: int) -> None:
     assert is_cut == (1 < blocks.n_blocks < 6)
 
 
+def test_large_blocks_stay_whole() -> None:
+    """Tasks that share a block each read and hold it."""
+    assert BlockGrid(12_000, 256).in_parts().n_parts > 1
+    assert BlockGrid(12_000, 257).in_parts().n_parts == 1
+    assert BlockGrid(12_000, 100_000).in_parts().n_parts == 1
+
+
 @pytest.mark.parametrize(
     ("n", "d"),
     [

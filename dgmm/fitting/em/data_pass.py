@@ -31,6 +31,10 @@ from dgmm.reduction.map_reduce import map_reduce, tasks_per_thread
 from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 
+#: Raised where the bits of a pass's statistics change: parts of a pass that were saved before are
+#: then done again, and never merged with others.
+_ARITHMETIC = 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PassStatistics:
@@ -80,7 +84,10 @@ class EStepTask:
     leaves: BlockGrid | None = None
 
     def __call__(self, leaves: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
-        """Yield (leaf, its statistics); each block is read once for all candidates."""
+        """Yield (leaf, its statistics); a block is read once for all candidates.
+
+        Where leaves are parts of blocks, two tasks may read the block that they share.
+        """
         names = {request.backend for request in self.requests}
         workspaces = {name: Workspace(get(name or self.backend)) for name in names}
         prepared = PreparedParts()
@@ -154,7 +161,11 @@ class StandardisedRows:
         workspace: Workspace,
     ) -> Self:
         """For tiles of a dtype."""
-        affine = standardisation.affine(rows.dtype, dtype)
+        key = "affine", id(standardisation), rows.dtype, dtype
+        # Kept with what it is of, whose identity no other then has.
+        affine, _ = workspace.kept(
+            key, lambda: (standardisation.affine(rows.dtype, dtype), standardisation)
+        )
         return cls(rows, standardisation, affine, workspace.backend)
 
     def some(self, rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
@@ -269,11 +280,11 @@ class EStepRunner:
         digest = digest_of_kernels([request.kernel for request in requests])
         filters = "".join(f" {r.rows!r}" for r in requests if r.rows is not None)
         cut = "" if self._leaves.n_parts == 1 else f" of {self._leaves.n_parts} parts a block"
-        return f"em {self.n_passes} {digest}{filters}{cut}"
+        return f"em {self.n_passes} {digest}{filters}{cut} (arithmetic {_ARITHMETIC})"
 
     @contextmanager
     def _blocks_named(self) -> Iterator[None]:
-        """Parts that end workers are told as the blocks that they are in."""
+        """An error names blocks, not the parts of them that end workers."""
         try:
             yield
         except PoisonBlocksError as error:

@@ -121,7 +121,7 @@ class CompiledRows:
         return cells.labels
 
     def cells(self) -> CompiledCells:
-        """No point yet."""
+        """Nearest points of rows, of none so far."""
         return CompiledCells(self)
 
     def squared_distances(self, points: Array) -> Numbers:

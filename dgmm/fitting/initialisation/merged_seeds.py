@@ -31,7 +31,7 @@ from dgmm.fitting.initialisation.weighted_draws import one_row
 
 #: Seeds over clusters.
 SURPLUS: Final = 2
-#: Clusters from which it pays, and up to which distances between all seeds have room (67 MB of
+#: Clusters from which it pays, and up to which the distances between all seeds are kept (67 MB of
 #: float32).
 LEAST_CLUSTERS, MOST_CLUSTERS = 256, 2048
 #: Rows a seed, at least.

@@ -118,7 +118,7 @@ class CentredRows:
         return labels
 
     def cells(self) -> Cells:
-        """No point yet."""
+        """Nearest points of rows, of none so far."""
         return PlainCells(self)
 
     def squared_distances(self, points: Array) -> Array:
@@ -215,7 +215,7 @@ class DistanceRows(Protocol):
         """Index of the nearest of points (k, d) for every row, (m,), the lowest of equal ones."""
 
     def cells(self) -> Cells:
-        """No point yet."""
+        """Nearest points of rows, of none so far."""
 
     def squared_distances(self, points: Array) -> NDArray[np.floating[Any]]:
         """‖x − c‖² for points (t, d) about the centre, (t, m); 0 where it is mere rounding."""

@@ -129,17 +129,17 @@ def are_few(one: Any, R: Any, k: int, b: int) -> bool:
 
 @compiled
 def add_sums(order: Any, wide: Any, listed: Any, is_listed: bool, sums: Any) -> None:
-    """Add the sums of a block, of either kind, to those of φ (p, k)."""
-    p, k = sums.shape
+    """Add the sums of a block, of either kind, to those of φ, (k, p)."""
+    k, p = sums.shape
     if is_listed:
         for j in range(k):
             for i in range(p):
-                sums[order[i], j] += listed[j, i]
+                sums[j, order[i]] += listed[j, i]
     else:  # some components at a time: what is read of them is in one line of cache
         for first in range(0, k, GROUP):
             for i in range(p):
                 for j in range(first, min(first + GROUP, k)):
-                    sums[order[i], j] += wide[i, j]
+                    sums[j, order[i]] += wide[i, j]
 
 
 @compiled

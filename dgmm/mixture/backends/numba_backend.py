@@ -74,7 +74,7 @@ def _e_step(
     which, order, n_products = made
     has_norm, masks, one_row = form
     Y, L, tile, R, Phi, panels, top, total = buffers
-    k, is_listed = sums.shape[1], listed[0].size > 0
+    k, is_listed = len(sums), listed[0].size > 0
     for start in range(0, n, ROW_PANEL):
         b = min(ROW_PANEL, n - start)
         standardise(rows[start : start + b], factor, offset, Y)
@@ -155,7 +155,7 @@ class NumbaBackend(NumpyBackend):
                 wide,
                 buffers,
                 listed_buffers(k, made, d, dtype),
-                block.sums,
+                block.sums.T,  # (k, p), whose layout is the same for one component and for more
                 block.lse,
                 weights,
             ),

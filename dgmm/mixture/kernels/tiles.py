@@ -6,8 +6,8 @@ A tile is held features-major, (d, b), so that every elementwise step runs along
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 Tile = NDArray[Any]
+T = TypeVar("T")
 
 _ALIGNMENT = 64
 
@@ -42,6 +43,14 @@ class Workspace:
         self.backend = backend or NumpyBackend()
         self._buffers: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
         self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
+        self._kept: dict[Hashable, Any] = {}
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for all blocks of the task."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        value: T = self._kept[key]
+        return value
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
         """A C-contiguous array over the buffer of that name; its content is undefined.
@@ -295,4 +304,5 @@ def _statistics(
 def _total(lse: Tile, weights: Array | None) -> float:
     """The sum of log densities, each times its row's weight."""
     values = lse if weights is None else lse * weights
-    return float(np.add.reduce(values, dtype=np.float64))
+    # Converted first: NumPy's sum in another type takes twice as long.
+    return float(np.add.reduce(values.astype(np.float64, copy=False)))

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from dgmm.mixture.backends import Block, get
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
-second = pytest.importorskip("dgmm.mixture.backends.moment_products", reason="it needs Numba too")
+moment_products = pytest.importorskip(
+    "dgmm.mixture.backends.moment_products", reason="Numba is optional"
+)
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 
 DTYPE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -39,8 +41,8 @@ def _sums(
         L[:k] = 7.0  # columns beyond b hold anything
         L[:k, :b] = rng.random((k, b)) * (rng.random((k, b)) < share)
         L[0, :b] = rng.random(b)  # one component has a part in every row
-        second.transposed(one, L, R, b)
-        second.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
+        moment_products.transposed(one, L, R, b)
+        moment_products.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
         listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b)
     return wide[:p, :k].T, memory[0][:k, :p]
 

@@ -10,11 +10,13 @@ import pytest
 from dgmm.mixture.backends.numpy_backend import Block
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
-second = pytest.importorskip("dgmm.mixture.backends.moment_products", reason="it needs Numba too")
+moment_products = pytest.importorskip(
+    "dgmm.mixture.backends.moment_products", reason="Numba is optional"
+)
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 
 FLOATS = pytest.mark.parametrize("dtype", [np.float64, np.float32])
-ROW_PANEL = second.ROW_PANEL
+ROW_PANEL = moment_products.ROW_PANEL
 
 
 @FLOATS
@@ -37,8 +39,8 @@ def test_moments_are_the_product_for_any_number_of_components(dtype: Any, b: int
                 width = min(tile.shape[1], b - begin)
                 tile[:k, :width] = resp[:, begin : begin + width]
                 own = weights[begin : begin + tile.shape[1]]
-                second.transposed(one, tile, R, width, own, begin)
-            second.moments(one, made.which, made.n_products, Y, R, Phi, sums, b)
+                moment_products.transposed(one, tile, R, width, own, begin)
+            moment_products.moments(one, made.which, made.n_products, Y, R, Phi, sums, b)
             rows = Y[:, :b].astype(np.float64)
             phi = rows[made.which[0]] * rows[made.which[1]]
             expected = phi @ (resp[:, :b].astype(np.float64) * weights[:b]).T
