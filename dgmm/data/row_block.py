@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.joined_arrays import joined_arrays
 from dgmm.data.row_labels import RowLabels
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
@@ -91,16 +92,10 @@ def _joined(index: int, start: int, parts: list[RowBlock]) -> RowBlock:
         index,
         start,
         np.concatenate([part.values for part in parts]),
-        _all(part.weights for part in parts),
-        _all(part.residuals for part in parts),
+        joined_arrays(part.weights for part in parts),
+        joined_arrays(part.residuals for part in parts),
         RowLabels.joined([part.labels for part in parts if part.labels is not None]),
     )
-
-
-def _all(arrays: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """What parts have, one behind the other; None where they have none."""
-    there = [array for array in arrays if array is not None]
-    return np.concatenate(there) if there else None
 
 
 def complete_rows(values: Rows) -> Mask | None:

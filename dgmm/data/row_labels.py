@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.data.joined_arrays import joined_arrays
+
 #: Code of a row whose class, or group, is not known.
 UNKNOWN = -1
 
@@ -42,12 +44,10 @@ class RowLabels:
         """Those of parts, one behind the other; None without any."""
         if not parts:
             return None
-        groups = [part.groups for part in parts if part.groups is not None]
-        folds = [part.folds for part in parts if part.folds is not None]
         return cls(
             np.concatenate([part.classes for part in parts]),
-            np.concatenate(groups) if groups else None,
-            np.concatenate(folds) if folds else None,
+            joined_arrays(part.groups for part in parts),
+            joined_arrays(part.folds for part in parts),
         )
 
 

@@ -52,6 +52,15 @@ def test_time_of_this_process_is_not_that_of_others(monkeypatch):
     assert OthersClock().share() == pytest.approx(1.0 / 10.0)
 
 
+def test_only_processors_of_this_process_are_counted(monkeypatch):
+    lines = ["cpu  900 0 0 0 0 0 0 0 0 0", "cpu0 100 10 20 500 40 1 2 3 0 0"]
+    lines += ["cpu1 7 0 0 0 0 0 0 0 0 0", "intr 5", ""]
+    monkeypatch.setattr(measuring.Path, "read_text", lambda *_: "\n".join(lines))
+    monkeypatch.setattr(measuring.os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(measuring.os, "sysconf", lambda _: 100)
+    assert measuring._busy_s() == pytest.approx(1.36)  # without idle and waiting for a disk
+
+
 def test_passes_are_timed_without_their_m_step():
     X, centres = clustered_rows(3000, 3, 2)
     with OurEM(X, start_near(centres, "full"), n_threads=1) as ours:

@@ -12,7 +12,7 @@ import pytest
 from mixtures import Array
 
 import dgmm
-from dgmm.checkpoint.run_state import RunState
+from dgmm.checkpoint.run_state import RunState, SavedPass
 from dgmm.checkpoint.store import CheckpointStore
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.row_block import RowBlock
@@ -21,6 +21,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import PoisonBlocksError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_rows import ClassRows
+from dgmm.fitting.em import data_pass
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.e_step_request import EStepRequest, RowFilter
@@ -156,6 +157,27 @@ def test_a_pass_goes_on_after_its_finished_parts_with_the_same_bits(tmp_path: An
                 assert held["subtrees"]
             else:
                 _same(whole, _statistics(dataset, "numpy", 1, _request(), of_pass=state.of_pass))
+
+
+def test_parts_of_a_pass_of_another_arithmetic_are_done_again(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an earlier version of dgmm has saved them: they are not merged with those of this one."""
+    store = CheckpointStore(tmp_path, "a run", warn=pytest.fail)
+    with RunState(store, every_s=1e-9, max_iter=9) as state:
+        monkeypatch.setattr(data_pass, "_ARITHMETIC", data_pass._ARITHMETIC - 1)
+        with pytest.raises(InterruptedError):
+            _statistics(Stops(_rows()), "numpy", 1, _request(), of_pass=state.of_pass)
+        assert store.load("pass", ("name", "subtrees")) is not None
+        monkeypatch.undo()
+        found = []
+        finished = SavedPass.finished
+        monkeypatch.setattr(
+            SavedPass, "finished", lambda self: found.append(finished(self)) or found[-1]
+        )
+        monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)
+        _statistics(ArrayDataset(_rows()), "numpy", 1, _request(), of_pass=state.of_pass)
+    assert found == [[]]
 
 
 class Deadly(ThreadExecutor):

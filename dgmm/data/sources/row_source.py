@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.fill_value import FillValue
+from dgmm.data.joined_arrays import joined_arrays
 from dgmm.data.valid_range import ValidRange
 
 #: How results go back beside the row arrays: a table per part, a map with the source's dimensions.
@@ -95,12 +96,10 @@ class SourceRows:
     @classmethod
     def joined(cls, pieces: Sequence[Self]) -> Self:
         """Consecutive pieces of rows, at least one, as one."""
-        weights = [piece.weights for piece in pieces if piece.weights is not None]
-        residuals = [piece.residuals for piece in pieces if piece.residuals is not None]
         return cls(
             np.concatenate([piece.values for piece in pieces]),
-            np.concatenate(weights) if weights else None,
-            np.concatenate(residuals) if residuals else None,
+            joined_arrays(piece.weights for piece in pieces),
+            joined_arrays(piece.residuals for piece in pieces),
         )
 
     def part(self, own: slice) -> Self:
