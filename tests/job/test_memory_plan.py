@@ -105,8 +105,9 @@ def test_few_blocks_are_counted_by_their_parts(n_blocks: int, n_leaves: int) -> 
     grid = BlockGrid(n_blocks * one.grid.rows_per_block, D)
     assert tasks_of_a_pass(100, grid) == grid.in_parts().n_blocks == n_leaves
     found = replace(one, grid=grid, n_tasks=3, n_candidates=1)
-    subtrees = 2 * n_leaves.bit_length() + 2
+    subtrees, levels = 2 * n_leaves.bit_length() + 2, n_leaves.bit_length()
     assert of_task(found)["statistics"] == subtrees * STATISTICS["full"]
+    assert of_driver(found)["statistics of a pass"] == (levels + 2 * 3 + 4) * STATISTICS["full"]
 
 
 def test_a_task_has_at_least_one_block_whatever_the_number_of_tasks() -> None:

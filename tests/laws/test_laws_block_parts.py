@@ -23,11 +23,12 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_rows import ClassRows
 from dgmm.fitting.em import data_pass
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import EStepRunner
+from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
 from dgmm.fitting.em.e_step_request import EStepRequest, RowFilter
 from dgmm.fitting.selection.folds import Folds, OutsideFold
 from dgmm.mixture.backends import standardising_backend
 from dgmm.mixture.covariance import FAMILIES
+from dgmm.mixture.kernels import Workspace
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 
@@ -131,6 +132,21 @@ def test_rows_that_lack_values_are_left_in_whole_blocks(monkeypatch: pytest.Monk
     some = _statistics(dataset, "numpy", 1, _request(), n_partial=1)
     monkeypatch.setattr(BlockGrid, "in_parts", lambda grid: grid)
     _same(some, _statistics(dataset, "numpy", 1, _request()))
+
+
+def test_factors_of_standardising_are_kept_for_each_type_of_rows_and_of_tiles() -> None:
+    rows, units = _rows(), Standardisation.from_sample(_rows()[:500], common_scale=False)
+    workspace, float32 = Workspace(), np.dtype(np.float32)
+    for stored in (np.float64, np.float32):
+        for dtype in (np.dtype(np.float64), float32):
+            for _ in range(2):
+                made = StandardisedRows.of(rows.astype(stored), units, dtype, workspace)
+                expected = units.affine(np.dtype(stored), dtype)
+                assert made.affine is not None
+                assert expected is not None
+                for own, other in zip(made.affine, expected, strict=True):
+                    assert own.dtype == other.dtype
+                    np.testing.assert_array_equal(own, other)
 
 
 class Stops(ArrayDataset):
