@@ -73,8 +73,9 @@ class ThreadExecutor:
         # Before any thread runs: see blas_threads._limit_libraries.
         self._driver = process_environment()
         self._reader = object()
+        others = max(self._n_threads - 1, 1)  # the calling thread is one of them
         self._pool = ThreadPoolExecutor(
-            self._n_threads, thread_name_prefix="dgmm", initializer=self._begin_thread
+            others, thread_name_prefix="dgmm", initializer=self._begin_thread
         )
 
     def _begin_thread(self) -> None:
@@ -109,22 +110,24 @@ class ThreadExecutor:
     ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (range, task(range)) as they complete.
 
-        The first exception of a task is raised at once. Then, and when the iterator is closed
-        early, ranges that have not begun are cancelled. A single range is run by the calling
-        thread: starting another takes longer than the work of a small call.
+        The calling thread takes ranges too, the first one: it is at work before another thread
+        has begun, and a pass has no more threads than CPUs. The first exception of a task is raised
+        when the range of the calling thread has ended. Then, and when the iterator is closed early,
+        ranges that have not begun are cancelled.
         """
-        if len(ranges) == 1:
-            yield ranges[0], self._run_here(task, ranges[0])
-            return
         waiting = deque(ranges)
         in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:
-                while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
+                own = waiting.popleft() if waiting else _not_begun(in_flight)
+                while waiting and len(in_flight) < (self._n_threads - 1) * IN_FLIGHT_PER_THREAD:
                     blocks = waiting.popleft()
                     in_flight[self._pool.submit(task, blocks)] = blocks
-                done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-                for future in done:
+                if own is not None:
+                    yield own, self._run_here(task, own)
+                else:
+                    wait(in_flight, return_when=FIRST_COMPLETED)
+                for future in [future for future in in_flight if future.done()]:
                     yield in_flight.pop(future), future.result()
         finally:
             for future in in_flight:
@@ -160,6 +163,14 @@ class ThreadExecutor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _not_begun(in_flight: dict[Future[T], BlockRange]) -> BlockRange | None:
+    """Take back the last range that no thread of the pool has begun; None where there is none."""
+    for future in reversed(in_flight):
+        if future.cancel():
+            return in_flight.pop(future)
+    return None
 
 
 def in_this_process(executor: Executor) -> AbstractContextManager[Executor]:

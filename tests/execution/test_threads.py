@@ -130,15 +130,36 @@ def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
     assert process.returncode != 0
 
 
-def test_a_single_range_is_run_by_the_calling_thread_and_several_are_not() -> None:
+def test_the_calling_thread_is_one_of_those_that_run_tasks() -> None:
+    both = threading.Barrier(2)
+
     def task(blocks: BlockRange) -> int:
+        both.wait(30)  # until two threads have a range each
         return threading.get_ident()
 
     with ThreadExecutor(2) as executor:
-        ((_, alone),) = executor.run(task, [BlockRange(0, 3)])
-        several = {ident for _, ident in executor.run(task, split_ranges(4, 4))}
-    assert alone == threading.get_ident()
-    assert threading.get_ident() not in several
+        found = dict(executor.run(task, split_ranges(2, 2)))
+        alone = list(executor.run(lambda _: threading.get_ident(), [BlockRange(0, 3)]))
+    assert found[BlockRange(0, 1)] == threading.get_ident() != found[BlockRange(1, 2)]
+    assert alone == [(BlockRange(0, 3), threading.get_ident())]
+
+
+def test_the_calling_thread_takes_back_what_no_other_has_begun() -> None:
+    released = threading.Event()
+
+    def task(blocks: BlockRange) -> int:
+        if blocks.start == 1:  # the other thread's, which is held up until all else is done
+            assert released.wait(30)
+        return threading.get_ident()
+
+    with ThreadExecutor(2) as executor:
+        results = executor.run(task, split_ranges(4, 4))
+        first = [next(results) for _ in range(3)]
+        released.set()
+        ((last, other),) = results
+    assert {ident for _, ident in first} == {threading.get_ident()}
+    assert last == BlockRange(1, 2)
+    assert other != threading.get_ident()
 
 
 def test_the_callers_numpy_error_state_does_not_reach_a_task() -> None:
