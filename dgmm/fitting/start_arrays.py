@@ -62,7 +62,7 @@ def with_arrays(
         # Standardised first: user units may be so small or mixed that no inverse is found in them.
         parts["covariances"] = _inverse(family, family.rescaled(array, standardisation.scale))
     parameters = Parameters.of(family, **parts)
-    if parameters.singular().any():
+    if parameters.singular.any():
         raise DataError(_INDEFINITE)
     return parameters
 

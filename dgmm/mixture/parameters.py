@@ -82,11 +82,19 @@ class Parameters:
         return self.family.precision_bound(self.precisions_cholesky, self.n_components)
 
     @cached_property
+    def variances(self) -> Array:
+        """Of each component and feature, (k, d)."""
+        return self.family.variances(self.covariances, self.n_components, self.n_features)
+
+    @cached_property
+    def condition_bounds(self) -> Array:
+        """Upper bound, within a factor d, of the condition of each covariance, (k,)."""
+        return np.asarray(self.precision_bounds * self.variances.max(axis=1))
+
+    @cached_property
     def condition_bound(self) -> float:
-        """Upper bound, within a factor d, of the condition of any covariance."""
-        k, d = self.n_components, self.n_features
-        variances = self.family.variances(self.covariances, k, d)
-        return float((self.precision_bounds * variances.max(axis=1)).max())
+        """The same of any covariance."""
+        return float(self.condition_bounds.max())
 
     def supports_covariances(self, n_rows: float) -> bool:
         """Whether every component has the rows, of so many, that its covariance needs.
@@ -120,7 +128,10 @@ class Parameters:
 
         The noise lacks what a family without quadratic part leaves out of φ for all Gaussians.
         """
-        eta = self.family.natural_parameters(self.log_weights, self.means, self.precisions_cholesky)
+        eta = vars(self).get("eta")
+        if eta is None:
+            weights, factors = self.log_weights, self.precisions_cholesky
+            eta = self.family.natural_parameters(weights, self.means, factors)
         if self.noise is None:
             return eta
         row = np.zeros((1, eta.shape[1]))
@@ -148,9 +159,45 @@ class Parameters:
             return own
         return replace(own, expected_log_weights=self.expected_log_weights)
 
+    def log_factors(self) -> Array:
+        """Roots of the covariances that may be any real numbers (`Family.log_factors`)."""
+        known: Array | None = vars(self).get("roots")
+        return self.family.log_factors(self.covariances) if known is None else known
+
+    @cached_property
     def singular(self) -> NDArray[np.bool_]:
         """Components whose covariance cannot be inverted, (k,)."""
         return self.family.is_singular(self.precisions_cholesky, self.n_components)
+
+    def parted(self, n: int) -> list[Parameters]:
+        """n mixtures of as many components each; what EM asks of each is computed here for all.
+
+        Of a few small components NumPy's calls take longer than the arithmetic. Each mixture has
+        the bits that it has alone: nothing is summed over components.
+
+        Parameters
+        ----------
+        n
+            How many mixtures there are, of a family whose covariances are each component's own and
+            without noise; their weights sum to 1 each.
+        """
+        k = self.n_components // n
+        known = {"eta": self.natural_parameters(), "roots": self.log_factors()}
+        for name in (
+            "log_weights",
+            "precision_bounds",
+            "condition_bounds",
+            "variances",
+            "singular",
+        ):
+            known[name] = getattr(self, name)
+        parts = []
+        for own in (slice(i * k, (i + 1) * k) for i in range(n)):
+            arrays = self.weights, self.means, self.covariances, self.precisions_cholesky
+            part = Parameters(self.family, *(values[own] for values in arrays))
+            vars(part).update({name: values[own] for name, values in known.items()})
+            parts.append(part)
+        return parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -132,7 +132,7 @@ def load_model(path: str | Path) -> MixtureModel:
         expected_log_weights=arrays.get(_LOG_WEIGHTS),
         noise=_noise(arrays, path),
     )
-    if parameters.singular().any():
+    if parameters.singular.any():
         raise DataError(f"{path}: a covariance is not positive definite")
     standardisation = Standardisation(
         arrays["shift"], arrays["scale"], arrays["variance"], arrays["is_constant"]

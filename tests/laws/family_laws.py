@@ -144,7 +144,7 @@ def roots_with_log_variances_give_the_covariances_back(
     size = np.abs(p.covariances).max() * (1.0 + np.abs(roots).max())
     assert np.abs(found - p.covariances).max() <= 4 * (d + 1) * EPS * size
     moved = family.covariances_of_log_factors(roots + rng.normal(scale=0.1, size=roots.shape))
-    assert not Parameters.of(family, p.weights, p.means, moved).singular().any()
+    assert not Parameters.of(family, p.weights, p.means, moved).singular.any()
 
 
 def free_parameters_are_the_different_numbers(
@@ -188,7 +188,7 @@ def singular_covariances_are_found(
 ) -> None:
     """A component on one point is singular; those of the random mixture are not."""
     family, k, d = p.family, p.n_components, p.n_features
-    assert not p.singular().any()
+    assert not p.singular.any()
     flat = family.covariances(_flat_moments(family, k, d))
     changed = family.replaced(p.covariances, k - 1, family.pooled(flat, np.ones(k)))
     if family.is_shared:
@@ -196,7 +196,7 @@ def singular_covariances_are_found(
     expected = np.arange(k) == k - 1
     if family.is_shared:
         expected[:] = True
-    found = Parameters.of(family, p.weights, p.means, changed).singular()
+    found = Parameters.of(family, p.weights, p.means, changed).singular
     np.testing.assert_array_equal(found, expected)
 
 

@@ -13,13 +13,14 @@ decides on it is the next one. Where the objective fell, EM goes on from θ2, on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 
 Array = NDArray[np.float64]
@@ -41,6 +42,8 @@ _LEAST_LEFT = 0.01
 _LEAST_LENGTH = 1.01
 #: An estimate this many times below a limit needs no second one.
 _CLEARLY = 10.0
+#: Means of one candidate at most where coordinates of several are laid side by side.
+_MOST_MEANS = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,111 +101,182 @@ class Cycle:
         return replace(self, fallback=None, bound=max(_FIRST_BOUND, self.bound / _FACTOR))
 
 
-def next_point(
-    cycle: Cycle,
-    at: Parameters,
-    to: Parameters,
-    gain: float,
-    admits: Callable[[Parameters], bool],
-) -> tuple[Cycle, Parameters]:
-    """Where the next pass goes after the plain step `at` → `to`.
+@dataclass(frozen=True, slots=True, eq=False)
+class PlainStep:
+    """A plain step that a candidate took, for the next point to be chosen.
 
-    Parameters
+    Attributes
     ----------
     cycle
         Not one that waits to be accepted or rejected.
+    at, to
+        Its two ends.
     gain
         Of the objective by the step that led to `at`.
     admits
         Whether a pass may be spent on parameters; finite ones alone are asked for.
     """
-    if cycle.start is None:
-        return replace(cycle, start=at), to
+
+    cycle: Cycle
+    at: Parameters
+    to: Parameters
+    gain: float
+    admits: Callable[[Parameters], bool]
+
+
+def next_points(steps: Sequence[PlainStep]) -> list[tuple[Cycle, Parameters]]:
+    """Where the next pass goes after each plain step, and the cycle that goes on."""
+    found = [(replace(step.cycle, start=step.at), step.to) for step in steps]
+    alike: dict[Hashable, list[int]] = {}
+    for i, step in enumerate(steps):
+        if step.cycle.start is not None:
+            to = step.to
+            is_alone = to.noise is not None or to.family.is_shared or to.means.size > _MOST_MEANS
+            alike.setdefault(i if is_alone else (to.family.name, to.means.shape), []).append(i)
+    for places in alike.values():
+        ends = _ends([steps[i] for i in places])
+        for i, end in zip(places, ends, strict=True):
+            found[i] = end
+    return found
+
+
+def _ends(steps: list[PlainStep]) -> list[tuple[Cycle, Parameters]]:
+    """The same where a pair of plain steps is complete, of mixtures of one shape."""
     with np.errstate(all="ignore"):
-        steps = _Steps.between(cycle.start, at, to)
-        length = min(steps.length, cycle.bound)
-        point = None if not length > _LEAST_LENGTH else _parameters(to, steps.end(length))
-        remaining = steps.remaining(gain)
-    bound = cycle.bound * _FACTOR if length >= cycle.bound else cycle.bound
-    ended = replace(
-        cycle, start=None, bound=bound, remaining=remaining, remaining_before=cycle.remaining
-    )
-    if point is None:  # NaN where nothing moves
-        return ended, to
-    if not (_is_finite(point) and admits(point)):
-        return ended.rejected(), to
-    return replace(ended, fallback=to, length=length), point
+        pairs = _Pairs.of(steps)
+        lengths = [
+            min(own, step.cycle.bound) for own, step in zip(pairs.lengths, steps, strict=True)
+        ]
+        # NaN where nothing moves.
+        going = [i for i, length in enumerate(lengths) if length > _LEAST_LENGTH]
+        to = [steps[i].to for i in going]
+        points = dict(zip(going, _mixtures(to, pairs.ends(going, lengths)), strict=True))
+    ended = []
+    for i, (step, length) in enumerate(zip(steps, lengths, strict=True)):
+        cycle = step.cycle
+        cycle = replace(
+            cycle,
+            start=None,
+            bound=cycle.bound * _FACTOR if length >= cycle.bound else cycle.bound,
+            remaining=pairs.remaining(i, step.gain),
+            remaining_before=cycle.remaining,
+        )
+        point = points.get(i)
+        if point is None:
+            ended.append((cycle, step.to))
+        elif not (_is_finite(point) and step.admits(point)):
+            ended.append((cycle.rejected(), step.to))
+        else:
+            ended.append((replace(cycle, fallback=step.to, length=length), point))
+    return ended
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Steps:
-    """Two plain steps from θ0: r = θ1 − θ0, and v = (θ2 − θ1) − r, in coordinates.
+class _Pairs:
+    """Pairs of plain steps from θ0 of n mixtures: r = θ1 − θ0 and v = (θ2 − θ1) − r.
 
-    `length` is −α = ‖r‖/‖v‖; NaN where nothing moves.
+    Each is a list of coordinates' kinds, (n, …) each. `lengths` are −α = ‖r‖/‖v‖; NaN where nothing
+    moves. `r_squared` and `across` are r·r and r·v, (n,).
     """
 
     first: list[Array]
     r: list[Array]
     v: list[Array]
-    r_squared: np.float64
-    length: float
+    r_squared: list[float]
+    across: list[float]
+    lengths: list[float]
 
     @classmethod
-    def between(cls, first: Parameters, second: Parameters, third: Parameters) -> Self:
-        x0, x1, x2 = (_coordinates(p) for p in (first, second, third))
+    def of(cls, steps: list[PlainStep]) -> Self:
+        begun = [step.cycle.start or step.at for step in steps]
+        x0, x1, x2 = (
+            _coordinates(some)
+            for some in (begun, [step.at for step in steps], [step.to for step in steps])
+        )
         r = [b - a for a, b in zip(x0, x1, strict=True)]
         v = [(c - b) - s for b, c, s in zip(x1, x2, r, strict=True)]
-        r_squared = _product(r, r)
-        return cls(x0, r, v, r_squared, float(np.sqrt(r_squared / _product(v, v))))
+        r_squared = _products(r, r)
+        lengths = np.sqrt(r_squared / _products(v, v)).tolist()
+        return cls(x0, r, v, r_squared.tolist(), _products(r, v).tolist(), lengths)
 
-    def end(self, length: float) -> list[Array]:
-        """θ0 − 2αr + α²v."""
-        parts = zip(self.first, self.r, self.v, strict=True)
-        return [a + 2.0 * length * s + length**2 * t for a, s, t in parts]
+    def ends(self, which: list[int], lengths: list[float]) -> list[Array]:
+        """θ0 − 2αr + α²v of some of them."""
+        if not which:
+            return [values[:0] for values in self.first]
+        own: Array = np.array([lengths[i] for i in which])
+        ends = []
+        for parts in zip(self.first, self.r, self.v, strict=True):
+            a, s, t = parts if len(which) == len(lengths) else (x[which] for x in parts)
+            length = own.reshape(-1, *[1] * (a.ndim - 1))
+            ends.append(a + 2.0 * length * s + length**2 * t)
+        return ends
 
-    def remaining(self, gain: float) -> float:
-        """What is to come after the step r, which gained so much, if steps go on shrinking alike.
+    def remaining(self, i: int, gain: float) -> float:
+        """What is to come after the i-th step r, which gained so much, if steps go on shrinking.
 
         Aitken's estimate: with steps that shrink by λ = 1 − 1/length each, gains shrink by λ², and
         λ²/(1 − λ²) of this one is still to come. Infinite where steps grow.
         """
-        length = self.length
-        if not np.isfinite(length):
-            return 0.0 if self.r_squared == 0 else math.inf
-        if _product(self.r, self.v) > 0:
+        length = self.lengths[i]
+        if not math.isfinite(length):
+            return 0.0 if self.r_squared[i] == 0 else math.inf
+        if self.across[i] > 0:
             return math.inf
         shrink = max(0.0, 1.0 - 1.0 / length) ** 2
         return abs(gain) * shrink / (1.0 - shrink)
 
 
-def _coordinates(parameters: Parameters) -> list[Array]:
-    """Numbers without bounds: log weights, means, log-Cholesky factors of covariances.
+def _coordinates(mixtures: list[Parameters]) -> list[Array]:
+    """Numbers without bounds: log weights, means, log-Cholesky factors of covariances, (n, …) each.
 
     Noise without rows loses a constant share of its weight in each step: its logarithm would
     decide on the length of all steps until it is 0, so that its coordinate is log(π₀ + a unit).
     """
-    p, log_weights = parameters, parameters.log_weights
-    if p.noise is not None:
-        log_weights = np.append(log_weights, np.log(p.noise.weight + _NOISE_UNIT))
-    return [log_weights, p.means, p.family.log_factors(p.covariances)]
+    log_weights = [p.log_weights for p in mixtures]
+    for i, p in enumerate(mixtures):
+        if p.noise is not None:
+            log_weights[i] = np.append(p.log_weights, np.log(p.noise.weight + _NOISE_UNIT))
+    kinds = log_weights, [p.means for p in mixtures], [p.log_factors() for p in mixtures]
+    return [own[0][None] if len(own) == 1 else np.stack(own) for own in kinds]
 
 
-def _parameters(like: Parameters, coordinates: list[Array]) -> Parameters:
-    """The mixture at coordinates, weights summing to 1."""
+def _mixtures(like: list[Parameters], coordinates: list[Array]) -> list[Parameters]:
+    """The mixtures at coordinates, weights summing to 1."""
     log_weights, means, log_factors = coordinates
+    if len(like) == 1:
+        p = like[0]
+        weights, noise = _weights(p, log_weights[0])
+        covariances = p.family.covariances_of_log_factors(log_factors[0])
+        return [Parameters.of(p.family, weights, means[0], covariances, noise)]
+    n, k = log_weights.shape
+    if not n:
+        return []
+    family = like[0].family
+    weights = np.concatenate(
+        [_weights(p, own)[0] for p, own in zip(like, log_weights, strict=True)]
+    )
+    roots = log_factors.reshape(n * k, *log_factors.shape[2:])
+    covariances = family.covariances_of_log_factors(roots)
+    return Parameters.of(family, weights, means.reshape(n * k, -1), covariances).parted(n)
+
+
+def _weights(like: Parameters, log_weights: Array) -> tuple[Array, Noise | None]:
+    """Weights (k,), and the noise with its own where there is one."""
     weights, noise = np.exp(log_weights - log_weights.max()), like.noise
     if noise is not None:
         own = max(float(np.exp(log_weights[-1])) - _NOISE_UNIT, _LEAST_LEFT * noise.weight)
         weights[-1] = own * np.exp(-log_weights.max())
     weights = weights / weights.sum()
-    if noise is not None:
-        weights, noise = weights[:-1], noise.with_weight(float(weights[-1]))
-    covariances = like.family.covariances_of_log_factors(log_factors)
-    return Parameters.of(like.family, weights, means, covariances, noise)
+    if noise is None:
+        return weights, None
+    return weights[:-1], noise.with_weight(float(weights[-1]))
 
 
-def _product(mine: list[Array], theirs: list[Array]) -> np.float64:
-    return np.float64(sum(float((a * b).sum()) for a, b in zip(mine, theirs, strict=True)))
+def _products(mine: list[Array], theirs: list[Array]) -> Array:
+    """Scalar products (n,) of coordinates."""
+    n = len(mine[0])
+    parts = [(a * b).reshape(n, -1).sum(axis=1) for a, b in zip(mine, theirs, strict=True)]
+    return np.asarray(sum(parts))
 
 
 def _is_finite(p: Parameters) -> bool:

@@ -124,7 +124,7 @@ class CollapsePolicy:
         rows = self._worst_rows(healthy, len(again), used_rows)
         again = again[: len(rows)]
         merged = self._with_reseeded(parameters, lost, again, rows, healthy)
-        if np.isin(np.flatnonzero(merged.singular()), [*again, *np.flatnonzero(~lost)]).any():
+        if np.isin(np.flatnonzero(merged.singular), [*again, *np.flatnonzero(~lost)]).any():
             return self._floor_variances(estimate, reseeds, used_rows, iteration, restart)
         left = [k for k in range(len(lost)) if not lost[k] or k in again]
         events = tuple(
@@ -254,7 +254,7 @@ def lost_components(
     parameters: Parameters, counts: Array, least_rows: float = EMPTY_COUNT
 ) -> NDArray[np.bool_]:
     """Components (k,) that describe nothing: singular, on one point, or without rows."""
-    return parameters.singular() | _on_one_point(parameters) | (counts < least_rows)
+    return parameters.singular | _on_one_point(parameters) | (counts < least_rows)
 
 
 def _only(parameters: Parameters, components: NDArray[np.intp]) -> Parameters:
@@ -275,6 +275,5 @@ def _on_one_point(parameters: Parameters) -> NDArray[np.bool_]:
     A mean that float64 cannot hold leaves such a variance; it would shrink for many iterations
     before it is exactly 0.
     """
-    p = parameters
-    variances = p.family.variances(p.covariances, p.n_components, p.n_features)
-    return np.asarray((variances <= _RESOLUTION**2 * (p.means**2 + 1.0)).any(axis=1))
+    least = _RESOLUTION**2 * (parameters.means**2 + 1.0)
+    return np.asarray((parameters.variances <= least).any(axis=1))

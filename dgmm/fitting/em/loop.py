@@ -16,7 +16,7 @@ from dgmm.fitting.em.acceleration import Step
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
-from dgmm.fitting.em.solver import EMSolver
+from dgmm.fitting.em.solver import EMSolver, advance
 from dgmm.fitting.em.state import EMProblem, FitCandidate, Iteration
 from dgmm.mixture.kernels import PassKernel
 from dgmm.outcome import Outcome
@@ -62,16 +62,15 @@ def run(
         total = data_pass(requests)
         seconds = time.perf_counter() - begun
         used = " and ".join(sorted(total.backend))
-        advanced = []
-        for solver, c, request, statistics in zip(
-            solvers, active, requests, total.candidates, strict=True
-        ):
-            new = solver.step(c, request.kernel, statistics)
-            advanced.append(new)
-            if listen is not None and (new.n_iter > c.n_iter or new.outcome is not None):
-                record = _record(c, new, request.kernel, statistics.n_rows)
-                own = new.objective if solver.problem.inference.is_bounded else None
-                listen(new, replace(record, seconds=seconds, backend=used, objective=own))
+        kernels = [request.kernel for request in requests]
+        advanced = advance(solvers, active, kernels, total.candidates)
+        if listen is not None:
+            heard = zip(solvers, active, advanced, kernels, total.candidates, strict=True)
+            for solver, c, new, kernel, statistics in heard:
+                if new.n_iter > c.n_iter or new.outcome is not None:
+                    record = _record(c, new, kernel, statistics.n_rows)
+                    own = new.objective if solver.problem.inference.is_bounded else None
+                    listen(new, replace(record, seconds=seconds, backend=used, objective=own))
         moved = iter(advanced)
         candidates = screen(tuple(next(moved) if c.outcome is None else c for c in candidates))
         save(candidates)

@@ -6,16 +6,19 @@ pass found, and `terminate` gives the state its outcome. (The division is that o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from dgmm.fitting.em.acceleration import next_point
+from dgmm.fitting.em.acceleration import PlainStep, next_points
 from dgmm.fitting.em.candidate_id import CandidateId
 from dgmm.fitting.em.collapse import CollapseResult
 from dgmm.fitting.em.convergence import is_degenerate
 from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.em.m_steps import MStep, m_steps
 from dgmm.fitting.em.state import EMProblem, FitCandidate
 from dgmm.mixture.kernels import BlockKernel, Guard, PassKernel, choose
 from dgmm.mixture.marginal import MarginalKernel
@@ -75,20 +78,28 @@ class EMSolver:
     def step(
         self, candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
     ) -> FitCandidate:
-        """One iteration: the E-step is accepted, the M-step taken, the next step extrapolated.
+        """One iteration (`advance`)."""
+        return advance([self], [candidate], [kernel], [statistics])[0]
+
+    def e_step(
+        self, candidate: FitCandidate, kernel: PassKernel, statistics: Statistics
+    ) -> EStepResult:
+        """What a pass found of the candidate."""
+        return EStepResult.of(candidate, kernel, statistics, self.problem)
+
+    def moved(self, found: EStepResult, step: MStep) -> tuple[FitCandidate, PlainStep | None]:
+        """One iteration later; with a plain step whose end the next pass may go beyond, if any.
 
         Where the guard refuses the new parameters, the old ones come back for one pass of the
         centred kernel: `n_iter` has then not moved.
         """
-        found = EStepResult.of(candidate, kernel, statistics, self.problem)
-        if (without_step := self._without_m_step(found)) is not None:
-            return without_step
-        after = self._m_step(found)
+        after, candidate = self._resolved(found, step), found.before
         if found.is_extrapolated and len(after.events) > len(candidate.events):
-            return _rejected(candidate)  # components are to be lost by EM itself, or not at all
-        if not self.problem.guard.allows_moments(kernel, after.parameters):
-            return _to_centred(found)
-        return self._extrapolated(found, self.terminate(found, after))
+            # Components are to be lost by EM itself, or not at all.
+            return _rejected(candidate), None
+        if not self.problem.guard.allows_moments(found.kernel, after.parameters):
+            return _to_centred(found), None
+        return self._in_cycle(found, self.terminate(found, after))
 
     def terminate(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
         """The state with its outcome where there is one; a float32 stage hands on to float64."""
@@ -108,7 +119,7 @@ class EMSolver:
         degenerate = is_degenerate(candidate, self.problem.tol)
         return Outcome.DEGENERATE_START if degenerate else Outcome.CONVERGED
 
-    def _without_m_step(self, found: EStepResult) -> FitCandidate | None:
+    def without_m_step(self, found: EStepResult) -> FitCandidate | None:
         """What an E-step leads to that allows no M-step; None where it does."""
         if found.is_rejected(self.problem):
             return _rejected(found.before)
@@ -118,54 +129,78 @@ class EMSolver:
             return _rolled_back(found.candidate)
         return None
 
-    def _m_step(self, found: EStepResult) -> FitCandidate:
-        """M-step, regularisation, and the policy for lost components."""
-        before = found.candidate
-        at, inference, policy = before.parameters, self.problem.inference, self.problem.collapse
-        estimate = inference.maximise(
-            *(at.family, found.statistics, before.scatter, at),
-            by_weight=self.problem.counts_are_rows,
-        )
-        resolved = policy.resolve(
+    def _resolved(self, found: EStepResult, step: MStep) -> FitCandidate:
+        """The M-step with the policy for lost components."""
+        before, (estimate, parameters) = found.candidate, step
+        resolved = self.problem.collapse.resolve(
             *(estimate, before.reseeds, before.used_rows, before.n_iter + 1, before.restart),
-            inference.parameters(estimate, policy.regularisation),
+            parameters,
         )
         return _with_components(found, resolved, estimate)
 
-    def _extrapolated(self, found: EStepResult, after: FitCandidate) -> FitCandidate:
-        """Let the next pass go further than the plain step, where the cycle allows it.
+    def _in_cycle(
+        self, found: EStepResult, after: FitCandidate
+    ) -> tuple[FitCandidate, PlainStep | None]:
+        """The candidate where its cycle stands now, and the plain step that the cycle goes on with.
 
-        Never the last pass: if it rejected the step, nothing would be gained.
+        None before the last pass: if that rejected the next step, nothing would be gained.
         """
         if self.problem.acceleration == "none" or after.outcome is not None:
-            return after
+            return after, None
         gain = after.history[-1] - after.history[-2] if len(after.history) > 1 else np.inf
         if found.is_extrapolated:
-            return replace(after, cycle=found.before.cycle.accepted(gain))
+            return replace(after, cycle=found.before.cycle.accepted(gain)), None
         if not after.is_comparable or after.estimate is None:
-            return replace(after, cycle=after.cycle.interrupted())
+            return replace(after, cycle=after.cycle.interrupted()), None
         if after.n_iter + 1 >= self.problem.max_iter:
-            return after
-        return self._next_point(found, after, gain)
+            return after, None
+        at, admits = found.before.parameters, partial(self._admits, found)
+        return after, PlainStep(after.cycle, at, after.parameters, gain, admits)
 
-    def _next_point(self, found: EStepResult, after: FitCandidate, gain: float) -> FitCandidate:
-        """Where the next pass goes: the plain step, or beyond it."""
+    def _admits(self, found: EStepResult, parameters: Parameters) -> bool:
+        """Whether they lose no component, and change no kernel."""
+        kernel, statistics, problem = found.kernel, found.statistics, self.problem
+        n_rows = statistics.weight if problem.counts_are_rows else statistics.n_rows
+        allowed = problem.guard.allows_moments(kernel, parameters)
+        if kernel.dtype == np.float32:
+            allowed = problem.guard.allows(parameters, np.float32)
+        return allowed and not problem.collapse.lost(parameters, n_rows * parameters.weights).any()
 
-        def admits(parameters: Parameters) -> bool:
-            """No component lost, and no change of kernel."""
-            kernel, statistics = found.kernel, found.statistics
-            by_weight = self.problem.counts_are_rows
-            n_rows = statistics.weight if by_weight else statistics.n_rows
-            counts = n_rows * parameters.weights
-            allowed = self.problem.guard.allows_moments(kernel, parameters)
-            if kernel.dtype == np.float32:
-                allowed = self.problem.guard.allows(parameters, np.float32)
-            return allowed and not self.problem.collapse.lost(parameters, counts).any()
 
-        at, to = found.before.parameters, after.parameters
-        cycle, point = next_point(after.cycle, at, to, gain, admits)
+def advance(
+    solvers: Sequence[EMSolver],
+    candidates: Sequence[FitCandidate],
+    kernels: Sequence[PassKernel],
+    statistics: Sequence[Statistics],
+) -> list[FitCandidate]:
+    """One iteration of each candidate, whose bits are those that it has alone.
+
+    The E-step is accepted, the M-step taken, the next step extrapolated.
+
+    Parameters
+    ----------
+    solvers, candidates
+        Each candidate, and the solver of its fit.
+    kernels, statistics
+        What was applied to the rows, and what the pass found.
+    """
+    found = [
+        solver.e_step(*own)
+        for solver, *own in zip(solvers, candidates, kernels, statistics, strict=True)
+    ]
+    ended = [s.without_m_step(f) for s, f in zip(solvers, found, strict=True)]
+    after = [f.candidate if e is None else e for f, e in zip(found, ended, strict=True)]
+    moving = [i for i, one in enumerate(ended) if one is None]
+    steps = m_steps([found[i] for i in moving], [solvers[i].problem for i in moving])
+    plain: dict[int, PlainStep] = {}
+    for i, step in zip(moving, steps, strict=True):
+        after[i], further = solvers[i].moved(found[i], step)
+        if further is not None:
+            plain[i] = further
+    for i, (cycle, point) in zip(plain, next_points(list(plain.values())), strict=True):
         is_comparable = not cycle.is_extrapolated
-        return replace(after, parameters=point, cycle=cycle, is_comparable=is_comparable)
+        after[i] = replace(after[i], parameters=point, cycle=cycle, is_comparable=is_comparable)
+    return after
 
 
 def _with_components(

@@ -94,7 +94,7 @@ def parameters_of_assigned_rows(
             "model.covariance_type"
         )
     found = estimate.regularised(regularisation)
-    singular = np.flatnonzero(found.singular())
+    singular = np.flatnonzero(found.singular)
     if len(singular):
         raise DataError(
             f"component {names[int(singular[0])]!s}: its rows have no variance in some direction; "

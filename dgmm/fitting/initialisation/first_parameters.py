@@ -186,11 +186,11 @@ def repaired(
     """Parameters with every component placed and every covariance invertible."""
     placed = _placed(estimate, sample)
     parameters = _with_pooled(placed, sample).regularised(regularisation)
-    singular = np.flatnonzero(parameters.singular())
+    singular = np.flatnonzero(parameters.singular)
     if len(singular) > 0:
         whole = _whole_sample(estimate.family, sample, regularisation, weights)
         parameters = _replaced(parameters, singular, whole)
-    if parameters.singular().any() or not np.isfinite(parameters.means).all():
+    if parameters.singular.any() or not np.isfinite(parameters.means).all():
         raise DataError(
             "the sample has values whose squares float64 cannot hold; expected standardised rows"
         )

@@ -57,7 +57,7 @@ def _check_values(parameters: Parameters) -> None:
     if entry is not None:
         where = opposite_entries(covariances, entry)
         raise DataError(f"the given covariances are not symmetric: {where} in standardised units")
-    singular = np.flatnonzero(parameters.singular())
+    singular = np.flatnonzero(parameters.singular)
     if len(singular) > 0:
         raise ComponentError(
             f"the given covariance of component {singular[0]} cannot be inverted: "

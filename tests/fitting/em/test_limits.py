@@ -46,7 +46,7 @@ def test_a_component_is_on_one_point_below_the_variance_that_rounding_of_a_mean_
     for mean in (0.0, 3.0):
         limit = (8.0 * EPS) ** 2 * (mean**2 + 1.0)
         on_point, beside = (_isotropic(family, f * limit, [[mean, mean]]) for f in (0.99, 1.01))
-        assert not on_point.singular().any()
+        assert not on_point.singular.any()
         assert lost_components(on_point, counts).all()
         assert not lost_components(beside, counts).any()
 

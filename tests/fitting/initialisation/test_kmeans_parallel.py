@@ -338,7 +338,7 @@ def test_fewer_different_rows_than_components_still_start(
     (p,) = kmeans_parallel(_rows(X, executor), [_request(X, 6)], 0, [(0,)])
     assert isinstance(p, Parameters)
     assert np.isfinite(p.means).all()
-    assert not p.singular().any()
+    assert not p.singular.any()
     assert p.weights.sum() == pytest.approx(1.0)
 
 
