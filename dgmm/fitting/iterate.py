@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dgmm.data.dataset import Dataset
@@ -111,13 +111,17 @@ class Iterations:
         self.candidates = (*others, *own)
 
 
+#: What listeners get of an iteration; it holds nothing that `asdict` would have to copy.
+_ITERATION = tuple(field.name for field in fields(Iteration))
+
+
 def _listen(listener: Listener, state: EmState, named: Named) -> em.Listen:
     """Hand iterations on, and component events as they happen."""
     n_reported = {c.id: len(c.events) for c in state.candidates}
 
     def listen(candidate: FitCandidate, iteration: Iteration) -> None:
         model = model_fields(candidate.id)
-        record = asdict(iteration)
+        record = {name: getattr(iteration, name) for name in _ITERATION}
         if iteration.objective is None:
             del record["objective"]
         listener.iteration(record | model)

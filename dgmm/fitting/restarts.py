@@ -152,7 +152,8 @@ def starts_on_sample(
     own = given(prepared.standardisation) if given is not None else None
     is_share = len(rows) < len(prepared.sample)
     rows, weights = rows_for_starts(prepared, rows, weights)
-    scales, whole = _scales(prepared), prepared.filled(rows)
+    follows = INITIALISERS.named(settings.method).follows_metric
+    scales, whole = _scales(prepared) if follows else {}, prepared.filled(rows)
     observed = None if whole is rows else rows
 
     def draw(key: _Key) -> Parameters:

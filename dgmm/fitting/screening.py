@@ -16,6 +16,8 @@ def likelier(candidates: tuple[FitCandidate, ...]) -> tuple[FitCandidate, ...]:
 
     A function of the candidates alone, so that a run that was killed decides as it would have.
     """
+    if len(candidates) == 1:
+        return candidates
     restarts = Counter(c.id.without_start for c in candidates)
     several = {restart for restart, n in restarts.items() if n > 1}
     going = {

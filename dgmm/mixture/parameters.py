@@ -12,6 +12,9 @@ from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.noise import Noise
 from dgmm.mixture.sufficient_statistics import Statistics
 
+#: Values of each component that are kept with parameters once they are known.
+_OF_COMPONENTS = ("log_weights", "precision_bounds", "condition_bounds", "variances", "singular")
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
@@ -182,15 +185,10 @@ class Parameters:
             without noise; their weights sum to 1 each.
         """
         k = self.n_components // n
-        known = {"eta": self.natural_parameters(), "roots": self.log_factors()}
-        for name in (
-            "log_weights",
-            "precision_bounds",
-            "condition_bounds",
-            "variances",
-            "singular",
-        ):
-            known[name] = getattr(self, name)
+        with np.errstate(all="ignore"):  # some components may be lost: no one has looked yet
+            known = {"eta": self.natural_parameters(), "roots": self.log_factors()}
+            for name in _OF_COMPONENTS:
+                known[name] = getattr(self, name)
         parts = []
         for own in (slice(i * k, (i + 1) * k) for i in range(n)):
             arrays = self.weights, self.means, self.covariances, self.precisions_cholesky

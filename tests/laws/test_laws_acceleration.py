@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from mixtures import Scene
 
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em import solver
-from dgmm.fitting.em.acceleration import Cycle
+from dgmm.fitting.em.acceleration import Cycle, PlainStep
 from dgmm.fitting.em.collapse import CollapsePolicy, CollapseResult, ComponentEvent
 from dgmm.fitting.em.state import Iteration
 from dgmm.mixture.covariance import FAMILIES, Family
@@ -166,10 +167,18 @@ def test_a_start_at_the_end_takes_no_more_passes_than_plain_em(family: Family) -
     assert found.n_iter == plain.n_iter
 
 
-def _astray(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: Any) -> Any:
+def _each(
+    next_point: Callable[[PlainStep], tuple[Cycle, Parameters]],
+) -> Callable[[Sequence[PlainStep]], list[tuple[Cycle, Parameters]]]:
+    """In place of `next_points`: what is said of each step."""
+    return lambda steps: [next_point(step) for step in steps]
+
+
+def _astray(step: PlainStep) -> tuple[Cycle, Parameters]:
     """Every second pass to parameters far from all rows."""
+    cycle, to = step.cycle, step.to
     if cycle.start is None:
-        return replace(cycle, start=at), to
+        return replace(cycle, start=step.at), to
     far = Parameters.of(to.family, to.weights, to.means + 50.0, to.covariances)
     return replace(cycle, start=None, fallback=to, remaining=0.0), far
 
@@ -181,7 +190,7 @@ def test_a_rejected_step_costs_its_pass_and_nothing_else(
     scene = slow(family)
     allowed = problem(scene, max_iter=400, tol=1e-5)
     plain, told = run(scene, replace(allowed, acceleration="none"))
-    monkeypatch.setattr(solver, "next_point", _astray)
+    monkeypatch.setattr(solver, "next_points", _each(_astray))
     found, heard = run(scene, allowed)
     steps = Counter(i.step for i in heard)
     assert steps["rejected"] > 3
@@ -212,8 +221,9 @@ def test_no_run_ends_on_parameters_that_no_pass_has_judged(family: Family, max_i
     assert "accelerated" not in {i.step for i in heard[:4]}
 
 
-def _tiny(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: Any) -> Any:
+def _tiny(step: PlainStep) -> tuple[Cycle, Parameters]:
     """Asks for a component without rows, for one on a point, and for one beyond the guard."""
+    to, admits = step.to, step.admits
     weights, covariances = to.weights.copy(), to.covariances
     weights[0] = 1e-9
     asked = [
@@ -223,7 +233,7 @@ def _tiny(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: Any
     ]
     assert admits(to)
     assert [admits(p) for p in asked] == [False, False, False]
-    return cycle, to
+    return step.cycle, to
 
 
 @FAMILY
@@ -233,7 +243,7 @@ def test_a_step_that_would_lose_a_component_or_the_kernel_is_not_admitted(
     scene = slow(family)
     allowed = problem(scene, max_iter=5, tol=0.0)
     plain, _ = run(scene, replace(allowed, acceleration="none"))
-    monkeypatch.setattr(solver, "next_point", _tiny)
+    monkeypatch.setattr(solver, "next_points", _each(_tiny))
     found, _ = run(scene, allowed)
     assert found.history == plain.history
 
@@ -256,18 +266,18 @@ class _LosesOne(CollapsePolicy):
         return replace(resolved, events=(event,)) if iteration == 3 else resolved
 
 
-def _no_further(cycle: Cycle, at: Parameters, to: Parameters, gain: float, admits: Any) -> Any:
+def _no_further(step: PlainStep) -> tuple[Cycle, Parameters]:
     """An extrapolation that goes as far as the plain step."""
-    if cycle.start is None:
-        return replace(cycle, start=at), to
-    return replace(cycle, start=None, fallback=to), to
+    if step.cycle.start is None:
+        return replace(step.cycle, start=step.at), step.to
+    return replace(step.cycle, start=None, fallback=step.to), step.to
 
 
 def test_a_component_is_never_lost_to_an_extrapolation(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = slow(FAMILIES["full"])
     allowed = problem(scene, max_iter=5, tol=0.0)
     policy = _LosesOne("reseed", allowed.collapse.sample, allowed.collapse.regularisation)
-    monkeypatch.setattr(solver, "next_point", _no_further)
+    monkeypatch.setattr(solver, "next_points", _each(_no_further))
     done, heard = run(scene, replace(allowed, collapse=policy))
     assert [i.step for i in heard] == ["plain", "plain", "rejected", "plain", "plain"]
     assert done.events == ()

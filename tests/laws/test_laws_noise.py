@@ -14,7 +14,7 @@ from mixtures import Array, Scene
 
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.acceleration import Cycle, next_point
+from dgmm.fitting.em.acceleration import Cycle, PlainStep, next_points
 from dgmm.fitting.em.data_pass import StandardisedRows
 from dgmm.fitting.noise_start import with_noise
 from dgmm.mixture.backends import compiled_backend, get
@@ -232,7 +232,8 @@ def extrapolated(weights: tuple[float, float, float], bound: float) -> Parameter
         for w in weights
     ]
     cycle = Cycle(start=steps[0], bound=bound)
-    _, point = next_point(cycle, steps[1], steps[2], 1.0, lambda _: True)
+    step = PlainStep(cycle, steps[1], steps[2], 1.0, lambda _: True)
+    [(_, point)] = next_points([step])
     assert point is not steps[2]
     return point
 

@@ -81,13 +81,12 @@ def _pooled_deviation(column: Array, weights: Array | None = None) -> float:
     if not extent > 0:
         return 0.0
     sums, counts = (np.concatenate([[0.0], np.cumsum(v)]) for v in (w * x, w))
-    total, deviations = float((w * x * x).sum()), []
-    for g in GROUPS:
-        shares = (np.arange(g) + 0.5) / g
-        begun = (_at_shares(x, counts, shares), x[0] + extent * shares)
-        within = total - max(_between(x, sums, counts, points) for points in begun)
-        # What is left beside rounding: values may all be equal within their clusters.
-        deviations.append(np.sqrt(max(within, 1e-12 * total) / counts[-1]))
+    total = float((w * x * x).sum())
+    shares = [(np.arange(g) + 0.5) / g for g in GROUPS]
+    begun = [_at_shares(x, counts, own) for own in shares] + [x[0] + extent * own for own in shares]
+    between = np.reshape(_between(x, sums, counts, begun), (2, len(GROUPS))).max(axis=0)
+    # What is left beside rounding: values may all be equal within their clusters.
+    deviations = np.sqrt(np.maximum(total - between, 1e-12 * total) / counts[-1])
     gaps = [np.log(extent / (g * of)) for g, of in zip(GROUPS, deviations, strict=True)]
     return float(deviations[int(np.argmax(gaps))])
 
@@ -106,14 +105,19 @@ def _at_shares(x: Array, counts: Array, shares: Array) -> Array:
     return np.asarray(x[np.minimum(places, len(x) - 1)])
 
 
-def _between(x: Array, sums: Array, cumulative: Array, points: Array) -> float:
-    """Sum of squares between the clusters of sorted values x that Lloyd's iterations end with."""
-    bounds = np.zeros(len(points) + 1, np.intp)
-    bounds[-1] = len(x)
-    for _ in range(POOLED_ITERATIONS):  # hundreds of times in a fit: by few calls
-        bounds[1:-1] = x.searchsorted((points[1:] + points[:-1]) / 2)
-        counts, totals = cumulative[bounds], sums[bounds]
-        counts, totals = counts[1:] - counts[:-1], totals[1:] - totals[:-1]
+def _between(x: Array, sums: Array, cumulative: Array, begun: list[Array]) -> list[float]:
+    """Sums of squares between the clusters of sorted values x that Lloyd's iterations end with.
+
+    One for each array of points to begin at; all take their iterations at once, and those that have
+    ended stay as they are.
+    """
+    points, ends = np.concatenate(begun), np.cumsum([len(own) for own in begun])
+    # Two clusters of one array that lie side by side have a bound in common.
+    left = np.setdiff1d(np.arange(len(points) - 1), ends - 1)
+    low, high = np.zeros(len(points), np.intp), np.full(len(points), len(x))
+    for _ in range(POOLED_ITERATIONS):
+        high[left] = low[left + 1] = x.searchsorted((points[left + 1] + points[left]) / 2)
+        counts, totals = cumulative[high] - cumulative[low], sums[high] - sums[low]
         has_rows = counts > 0
         held = counts if has_rows.all() else np.where(has_rows, counts, 1.0)
         before, points = points, totals / held
@@ -121,4 +125,4 @@ def _between(x: Array, sums: Array, cumulative: Array, points: Array) -> float:
             points = np.where(has_rows, points, before)
         if (points == before).all():
             break
-    return float((totals**2 / held).sum())
+    return [float(own.sum()) for own in np.split(totals**2 / held, ends[:-1])]

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from dgmm.fitting.em.acceleration import Cycle, next_point
+from dgmm.fitting.em.acceleration import Cycle, PlainStep, next_points
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.parameters import Parameters
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda f: f.name)
 EPS = float(np.finfo(np.float64).eps)
+
+
+def next_point(
+    cycle: Cycle,
+    at: Parameters,
+    to: Parameters,
+    gain: float,
+    admits: Callable[[Parameters], bool],
+) -> tuple[Cycle, Parameters]:
+    """After one step alone."""
+    return next_points([PlainStep(cycle, at, to, gain, admits)])[0]
 
 
 def anything(_: Parameters) -> bool:
