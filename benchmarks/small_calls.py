@@ -122,14 +122,20 @@ def _predict(rows: Any, budget: float, results: Results) -> None:
 
 def _fits(rows: Any, budget: float, results: Results) -> None:
     """Fits as users get them, with as much of a search on each side, and without any."""
-    begin = {"means_init": rows[:N_COMPONENTS], "max_iter": N_ITERATIONS, "tol": 0.0}
-    plain = {"n_sample_starts": 0, "acceleration": "none"}
+    k = N_COMPONENTS
+    begin = {  # all of it: a part would be completed from starts that are searched for
+        "weights_init": np.full(k, 1 / k),
+        "means_init": rows[:k],
+        "precisions_init": np.stack([np.linalg.inv(np.cov(rows.T))] * k),
+        "max_iter": N_ITERATIONS,
+        "tol": 0.0,
+    }
     n = AUTO_STARTS
     sides = {
         "fit": (_ours(), _peer(), 1.0),
         f"fit, {n} starts on both sides": (_ours(), _peer(n_init=n), None),
         f"fit, one start, {N_ITERATIONS} plain iterations on both sides": (
-            _ours(**begin, **plain),
+            _ours(**begin, acceleration="none"),
             _peer(**begin, init_params="random_from_data"),
             None,
         ),

@@ -191,8 +191,8 @@ class Parameters:
                 known[name] = getattr(self, name)
         parts = []
         for own in (slice(i * k, (i + 1) * k) for i in range(n)):
-            arrays = self.weights, self.means, self.covariances, self.precisions_cholesky
-            part = Parameters(self.family, *(values[own] for values in arrays))
+            arrays = self.weights[own], self.means[own], self.covariances[own]
+            part = Parameters(self.family, *arrays, self.precisions_cholesky[own])
             vars(part).update({name: values[own] for name, values in known.items()})
             parts.append(part)
         return parts

@@ -184,10 +184,8 @@ def advance(
     kernels, statistics
         What was applied to the rows, and what the pass found.
     """
-    found = [
-        solver.e_step(*own)
-        for solver, *own in zip(solvers, candidates, kernels, statistics, strict=True)
-    ]
+    seen = zip(solvers, candidates, kernels, statistics, strict=True)
+    found = [solver.e_step(c, kernel, own) for solver, c, kernel, own in seen]
     ended = [s.without_m_step(f) for s, f in zip(solvers, found, strict=True)]
     after = [f.candidate if e is None else e for f, e in zip(found, ended, strict=True)]
     moving = [i for i, one in enumerate(ended) if one is None]
