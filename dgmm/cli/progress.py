@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dgmm.cli.streams import UnbreakableStream, print_line
@@ -30,11 +30,14 @@ def progress(*, quiet: bool = False, n_init: int = 1) -> Iterator[Listener]:
     is_watched = UnbreakableStream(sys.stderr).isatty() and os.environ.get("TERM") != "dumb"
     if quiet:
         yield QuietLines()
-    elif is_watched:
-        with live_display() as display:
-            yield LiveProgress(display, n_init=n_init)
-    else:
-        yield PlainLines(n_init=n_init)
+        return
+    with ExitStack() as stack:
+        if is_watched:
+            lines = LiveProgress(stack.enter_context(live_display()), n_init=n_init)
+        else:
+            lines = PlainLines(n_init=n_init)
+        stack.callback(lines.end_components)
+        yield lines
 
 
 class QuietLines:
@@ -63,11 +66,18 @@ class QuietLines:
         """Not printed."""
 
     def _line(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         print_line(printable(text), sys.stderr)
 
 
+#: Of components that the same happens to one after another, so many have a line of their own.
+_COMPONENTS_TOLD = 3
+
+
 class PlainLines(QuietLines):
-    """Prints every event, a line each, on stderr.
+    """Prints every event on stderr, a line each; of many components' alike the first few.
 
     Parameters
     ----------
@@ -77,6 +87,8 @@ class PlainLines(QuietLines):
 
     def __init__(self, n_init: int = 1) -> None:
         self._n_init = n_init
+        self._kind: str | None = None
+        self._n_alike = 0
 
     def stage(self, name: str, detail: str) -> None:
         """Print the stage that begins."""
@@ -91,12 +103,29 @@ class PlainLines(QuietLines):
         self._line(mixtures_words(record))
 
     def component(self, record: Mapping[str, Any]) -> None:
-        """Print what happened to a component."""
-        self._line(str(record["message"]))
+        """Print what happened to a component; where it happens to many, count the others."""
+        kind = record.get("kind")
+        if kind is None or kind != self._kind:
+            self.end_components()
+        self._kind, self._n_alike = kind, self._n_alike + 1
+        if self._n_alike <= _COMPONENTS_TOLD:
+            self._print(str(record["message"]))
+
+    def end_components(self) -> None:
+        """Print how many components more the same happened to, if any."""
+        n_more = self._n_alike - _COMPONENTS_TOLD
+        self._kind, self._n_alike = None, 0
+        if n_more > 0:
+            more = f"{n_more:,} component{'s' * (n_more > 1)} more"
+            self._print(f"... and {more} (run.json, component_log, has all)")
 
     def note(self, text: str) -> None:
         """Print the note."""
         self._line(text)
+
+    def _line(self, text: str) -> None:
+        self.end_components()
+        self._print(text)
 
 
 class LiveProgress(PlainLines):
@@ -128,7 +157,7 @@ class LiveProgress(PlainLines):
         """Show in the live line how far all mixtures have come."""
         self._display.update(self._task, description=mixtures_words(record))
 
-    def _line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         from rich.text import Text  # noqa: PLC0415 - only on a terminal
 
         self._display.console.print(Text(printable(text)))

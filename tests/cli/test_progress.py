@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import fake_job
 import pytest
 
-from dgmm.cli.progress import iteration_words, live_display
+from dgmm.cli.progress import iteration_words, live_display, progress
 from dgmm.cli.signals import stopped_by_signals
 from dgmm.cli.streams import UnbreakableStream, print_line
 from dgmm.errors import StoppedError
@@ -56,6 +57,37 @@ WORDS = {
 @pytest.mark.parametrize(("record", "n_init", "words"), WORDS.values(), ids=WORDS)
 def test_an_iteration_is_one_line(record, n_init, words):
     assert words in iteration_words(fake_job.ITERATION | record, n_init)
+
+
+def happened(component: int, kind: str) -> dict[str, object]:
+    return {"component": component, "kind": kind, "message": f"component {component}: {kind}"}
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_of_many_components_alike_the_first_few_have_lines(terminal, capsys, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(UnbreakableStream, "isatty", lambda _: terminal)
+    with progress() as listener:
+        for component in range(5):
+            listener.component(happened(component, "regularised"))
+        listener.component(happened(7, "dropped"))
+        for component in range(4):
+            listener.component(happened(component, "reseeded"))
+        listener.stage("report", "report.html")
+        for component in range(1005):
+            listener.component(happened(component, "regularised"))
+    shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", capsys.readouterr().err)
+    told = [line for line in re.split(r"[\r\n]+", shown) if line.strip() and "ETA" not in line]
+    assert told == [
+        *(f"component {i}: regularised" for i in range(3)),
+        "... and 2 components more (run.json, component_log, has all)",
+        "component 7: dropped",
+        *(f"component {i}: reseeded" for i in range(3)),
+        "... and 1 component more (run.json, component_log, has all)",
+        "report: report.html",
+        *(f"component {i}: regularised" for i in range(3)),
+        "... and 1,002 components more (run.json, component_log, has all)",
+    ]
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str]:
