@@ -32,10 +32,9 @@ def progress(*, quiet: bool = False, n_init: int = 1) -> Iterator[Listener]:
         yield QuietLines()
         return
     with ExitStack() as stack:
+        lines = PlainLines(n_init=n_init)
         if is_watched:
             lines = LiveProgress(stack.enter_context(live_display()), n_init=n_init)
-        else:
-            lines = PlainLines(n_init=n_init)
         stack.callback(lines.end_components)
         yield lines
 
