@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 
 import numpy as np
@@ -23,10 +22,11 @@ from benchmarks.mixtures import Mixture, clustered_rows, start_near
 from benchmarks.our_em import OurEM
 from benchmarks.results import Results
 from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.initialisation.distance_rows import DistanceRows
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import grown, n_trials
 from dgmm.fitting.initialisation.merged_seeds import are_worth_merging, merged_seeds
-from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows
+from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.runtime.blas_threads import single_blas_thread
 
@@ -118,8 +118,7 @@ def _first_points(rows: CentredRows, compute: StartCompute, k: int) -> tuple[Dis
     own = compute.over(rows, is_single=True)
     if not are_worth_merging(rows.n_rows, k):
         return own, _greedy(own, rows, k)
-    lay_out = partial(compute.over, is_single=True)
-    points = merged_seeds(own, k, np.random.default_rng(0), None, lay_out)
+    points = merged_seeds(own, k, np.random.default_rng(0), None, compute)
     if points is None:
         raise RuntimeError("float32 does not tell these rows apart")
     return own, points

@@ -1,114 +1,23 @@
-"""Rows of the sample for compiled distances: in panels, in tiles on threads.
-
-Every number is computed by one thread, and sums are taken tile by tile: their bits do not follow
-the number of threads.
-"""
+"""Rows of the sample for compiled distances: in panels, in tiles on threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
-
 import numpy as np
-from numpy.typing import NDArray
 
-from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, Labels, Seeding
+from dgmm.fitting.initialisation.compiled_cells import CompiledCells, CompiledClusters
+from dgmm.fitting.initialisation.distance_rows import Array, Labels, Seeding
+from dgmm.fitting.initialisation.row_panels import Numbers, RowPanels
 from dgmm.mixture.backends import numba_distances as compiled
-from dgmm.reduction.blocks import BlockRange
-from dgmm.reduction.executor import Executor
-from dgmm.reduction.map_reduce import split_ranges
-
-Numbers = NDArray[Any]
-
-#: Squares of float32 rows stay below this, so that nothing overflows.
-_LARGEST_SQUARE = 1e30
-#: Distances are precise where their sum is this many times what rounding may change it by.
-_PRECISE = 30.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CompiledRows:
-    """Centred rows, and a copy of them in panels.
+class CompiledRows(RowPanels):
+    """What k-means asks of rows, by compiled code."""
 
-    Attributes
-    ----------
-    rows
-        As they were, float64: means and deviations are taken of these.
-    panels : (n_panels, d, b)
-        float32 or float64; rows beyond the last are 0.
-    squares : (n_panels · b,)
-        ‖x‖² of what is in the panels.
-    executor
-        Runs tasks on threads of this process; None where other starts have them.
-    """
-
-    rows: CentredRows
-    panels: Numbers
-    squares: Numbers
-    executor: Executor | None
-
-    @classmethod
-    def of(cls, rows: CentredRows, executor: Executor | None, *, is_single: bool) -> Self:
-        """Copy rows into panels."""
-        fits = float(rows.squares.max(initial=0.0)) <= _LARGEST_SQUARE
-        dtype = np.dtype(np.float32 if is_single and fits else np.float64)
-        d, m = rows.values.shape
-        b = compiled.panel_rows(dtype.itemsize)
-        whole = m // b
-        panels = np.zeros((-(-m // b), d, b), dtype)
-        stretch = rows.values[:, : whole * b].reshape(d, whole, b)
-        panels[:whole] = stretch.transpose(1, 0, 2)
-        if whole < len(panels):
-            panels[whole, :, : m - whole * b] = rows.values[:, whole * b :]
-        squares = np.einsum("pdb,pdb->pb", panels, panels).ravel()
-        return cls(rows, panels, squares, executor)
-
-    @property
-    def n_rows(self) -> int:
-        """m."""
-        return self.rows.n_rows
-
-    @property
-    def is_single(self) -> bool:
-        """Whether panels are float32."""
-        return bool(self.panels.dtype == np.float32)
-
-    @property
-    def rounding(self) -> float:
-        """The largest error of a distance, over ‖x‖² + ‖c‖²."""
-        return float(2.0 * (self.rows.n_features + 2) * np.finfo(self.panels.dtype).eps)
-
-    def is_precise(self, worth: float, weights: Numbers | None) -> bool:
-        """Whether float64, or a sum of weighted distances is large beside its rounding."""
-        if not self.is_single:
-            return True
-        squares = self.squares[: self.n_rows]
-        own = np.ones_like(squares) if weights is None else weights
-        size = 2.0 * float(np.einsum("i,i", own, squares, dtype=np.float64))
-        return worth >= _PRECISE * self.rounding * size
+    __slots__ = ()
 
     def take(self, rows: Labels) -> Array:
         """Some rows as points about the centre, (len(rows), d), float64."""
         return self.rows.take(rows)
-
-    def packed(self, rows: Labels) -> Numbers:
-        """The same as they are in the panels."""
-        b = self.panels.shape[2]
-        found: Numbers = self.panels[rows // b, :, rows % b]
-        return found
-
-    def each(self, task: Callable[[int, int], None], n: int) -> None:
-        """Do a task on all of [0, n), in as many parts as there are threads."""
-        if self.executor is None or self.executor.n_threads == 1:
-            task(0, n)
-            return
-
-        def part(own: BlockRange) -> None:
-            task(own.start, own.stop)
-
-        for _ in self.executor.run(part, split_ranges(n, self.executor.n_threads)):
-            pass
 
     def seeding(self, n_trials: int, weights: Array | None = None) -> Seeding:
         """No seed yet; each later one is the best of so many."""
@@ -116,9 +25,11 @@ class CompiledRows:
 
     def nearest(self, points: Array) -> Labels:
         """Index of the nearest of points (k, d), the lowest of equal ones, (m,)."""
-        cells = self.cells()
-        cells.add(points)
-        return cells.labels
+        return self.clusters(points).labels
+
+    def clusters(self, points: Array) -> CompiledClusters:
+        """Rows by the nearest of points (k, d) about the centre, which may move."""
+        return CompiledClusters(self, points)
 
     def cells(self) -> CompiledCells:
         """Nearest points of rows, of none so far."""
@@ -149,50 +60,6 @@ class CompiledRows:
         has_rows = counts > 0
         means = sums.T / np.where(has_rows, sizes.astype(np.float64), 1.0)[:, None]
         return np.where(has_rows[:, None], means, otherwise)
-
-
-class CompiledCells:
-    """The nearest of the points so far by compiled products."""
-
-    def __init__(self, rows: CompiledRows) -> None:
-        self._rows, dtype = rows, rows.panels.dtype
-        self._best = np.full(rows.squares.size, -np.inf, dtype)
-        self._labels = np.zeros(rows.squares.size, np.int32)
-        self._squares: list[Array] = []
-
-    @property
-    def labels(self) -> Labels:
-        """Which point is the nearest, the lowest of equal ones, (m,)."""
-        return self._labels[: self._rows.n_rows].astype(np.intp)
-
-    def add(self, points: Array) -> None:
-        """More points (t, d) about the centre, in one read of the rows."""
-        dtype, (t, d) = self._rows.panels.dtype, points.shape
-        own = np.zeros((compiled.in_whole_groups(t), d), dtype)
-        own[:t] = points
-        half = np.full(len(own), np.inf, dtype)
-        half[:t] = 0.5 * np.einsum("ij,ij->i", own[:t], own[:t], dtype=np.float64)
-        number = sum(map(len, self._squares))
-        self._squares.append(2.0 * half[:t].astype(np.float64))
-
-        def some(first: int, stop: int) -> None:
-            buffer = compiled.nearest_buffer(dtype)
-            rows = (dtype.type(1.0), self._rows.panels, own, half, number, first, stop)
-            compiled.nearest(*rows, buffer, self._best, self._labels)
-
-        self._rows.each(some, len(self._rows.panels))
-
-    def distances(self) -> Array:
-        """‖x − c‖² to the nearest, (m,); 0 where it is mere rounding."""
-        n = self._rows.n_rows
-        squares = self._rows.squares[:n].astype(np.float64)
-        size = squares + np.concatenate(self._squares)[self._labels[:n]]
-        found: Array = squares - 2.0 * self._best[:n]
-        return np.where(found > self._rows.rounding * size, found, 0.0)
-
-    def are_precise(self, worth: Array, weights: Array | None) -> bool:
-        """Whether float64, or rounding is small beside the sum of what rows are worth."""
-        return self._rows.is_precise(float(worth.sum()), weights)
 
 
 class CompiledSeeding:

@@ -5,13 +5,12 @@ Lloyd, *Least squares quantization in PCM*, IEEE Trans. Inf. Theory 28 (1982).
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
+from dgmm.fitting.initialisation.distance_rows import DistanceRows, Labels
 from dgmm.fitting.initialisation.kmeans_plus_plus import in_least_precision, seeded
 from dgmm.fitting.initialisation.merged_seeds import are_worth_merging, merged_seeds
-from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows, Labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import few_rows
@@ -33,12 +32,14 @@ def lloyd(rows: DistanceRows, points: Array, weights: Array | None = None) -> La
     A cluster that runs empty moves to the row farthest from its own point. A row of weight w > 0
     stands for w equal rows.
     """
-    labels = rows.nearest(points)
+    clusters = rows.clusters(points)
+    labels = clusters.labels
     for _ in range(MAX_ITERATIONS):
         counts = np.bincount(labels, minlength=len(points))
         points = rows.means(labels, counts, otherwise=points, weights=weights)
         moved = _revive(rows, points, labels, np.flatnonzero(counts == 0))
-        before, labels = labels, rows.nearest(points)
+        clusters.move(points)
+        before, labels = labels, clusters.labels
         if not moved and np.count_nonzero(labels != before) <= MOVED_SHARE * len(labels):
             break
     return labels
@@ -80,8 +81,7 @@ def _first_points(
     if are_worth_merging(rows.n_rows, k):
 
         def find(own: DistanceRows) -> Array | None:
-            lay_out = partial(compute.over, is_single=own.is_single)
-            return merged_seeds(own, k, rng, weights, lay_out)
+            return merged_seeds(own, k, rng, weights, compute)
 
         if (found := in_least_precision(rng, rows, compute, find)) is not None:
             return found

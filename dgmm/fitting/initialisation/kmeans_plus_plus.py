@@ -12,14 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from dgmm.fitting.initialisation.sample_rows import (
-    Array,
-    CentredRows,
-    DistanceRows,
-    Labels,
-    Seeding,
-    drawn,
-)
+from dgmm.fitting.initialisation.distance_rows import Array, DistanceRows, Labels, Seeding
+from dgmm.fitting.initialisation.sample_rows import CentredRows, drawn
 from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.mixture.parameters import Parameters

@@ -13,36 +13,31 @@ probability D'/D, where D' is its distance from those of the block as well.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.fitting.initialisation.sample_rows import (
-    Array,
-    Cells,
-    CentredRows,
-    DistanceRows,
-    Labels,
-    at_shares,
-)
-from dgmm.fitting.initialisation.ward_merges import merged
+from dgmm.fitting.initialisation.distance_rows import Array, Cells, DistanceRows, Labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows, at_shares
+from dgmm.fitting.initialisation.start_compute import StartCompute
 from dgmm.fitting.initialisation.weighted_draws import one_row
 
 #: Seeds over clusters.
 SURPLUS: Final = 2
-#: Clusters from which it pays, and up to which the distances between all seeds are kept (67 MB of
-#: float32).
-LEAST_CLUSTERS, MOST_CLUSTERS = 256, 2048
+#: Clusters from which it pays.
+LEAST_CLUSTERS: Final = 256
 #: Rows a seed, at least.
 _LEAST_ROWS = 2
-#: Rows drawn at a time, at most.
-_BLOCK = 128
+#: Rows drawn at a time, at most: so many, or this share of the seeds so far. Of more, others of the
+#: block are too near too often.
+_BLOCK, _BLOCK_SHARE = 128, 0.125
 
 
 def are_worth_merging(n_rows: int, k: int) -> bool:
     """Whether there are enough clusters, and rows for more seeds; a function of sizes alone."""
-    return LEAST_CLUSTERS <= k <= MOST_CLUSTERS and n_rows >= _LEAST_ROWS * SURPLUS * k
+    return k >= LEAST_CLUSTERS and n_rows >= _LEAST_ROWS * SURPLUS * k
 
 
 def merged_seeds(
@@ -50,19 +45,14 @@ def merged_seeds(
     k: int,
     rng: np.random.Generator,
     weights: Array | None,
-    laid_out: Callable[[CentredRows], DistanceRows],
+    compute: StartCompute,
 ) -> Array | None:
     """k points (k, d) about the centre; None where rounding decides, or fewer than k rows differ.
 
-    A row of weight w stands for w equal rows. `laid_out` makes rows of points.
+    A row of weight w stands for w equal rows. `compute` takes distances between points.
     """
     cells = rows.cells()
-
-    def between(points: Array) -> NDArray[Any]:
-        """‖a − b‖² of all pairs."""
-        columns = CentredRows.about_origin(np.ascontiguousarray(points.T))
-        return laid_out(columns).squared_distances(points)
-
+    between = partial(_between, compute, is_single=rows.is_single)
     n = draw_seeds(rows, cells, SURPLUS * k, rng, weights, between)
     if n == 0:
         return None
@@ -73,7 +63,14 @@ def merged_seeds(
         return None
     means = rows.means(labels, counts, np.zeros((n, 1)), weights)[has_rows]
     sizes = counts if weights is None else np.bincount(labels, weights, n)
-    return merged(means, sizes[has_rows].astype(np.float64), k, between(means))
+    own = sizes[has_rows].astype(np.float64)
+    return compute.merged(means, own, k, is_single=rows.is_single)
+
+
+def _between(compute: StartCompute, points: Array, *, is_single: bool) -> NDArray[Any]:
+    """‖a − b‖² of all pairs of some points (t, d)."""
+    columns = CentredRows.about_origin(np.ascontiguousarray(points.T))
+    return compute.over(columns, is_single=is_single).squared_distances(points)
 
 
 def draw_seeds(
@@ -104,7 +101,7 @@ def draw_seeds(
         drawn = at_shares(worth, rng.random(size))
         points = rows.take(drawn)
         new = points[accepted(between(points), distances[drawn], rng.random(size))]
-        size = min(2 * len(new), _BLOCK)
+        size = min(2 * len(new), max(_BLOCK, int(_BLOCK_SHARE * found)))
 
 
 def accepted(apart: NDArray[Any], before: Array, shares: Array) -> Labels:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows
+from dgmm.fitting.initialisation.distance_rows import Array, DistanceRows
+from dgmm.fitting.initialisation.sample_rows import CentredRows
+from dgmm.fitting.initialisation.ward_merges import merged
 from dgmm.reduction.executor import Executor
 
 #: Rows times features times components from which compiled code pays.
@@ -33,3 +35,14 @@ class StartCompute:
         from dgmm.fitting.initialisation.compiled_rows import CompiledRows  # noqa: PLC0415 - Numba is optional
 
         return CompiledRows.of(rows, self.executor, is_single=is_single)
+
+    def merged(self, means: Array, sizes: Array, k: int, *, is_single: bool) -> Array:
+        """Means (k, d) of what Ward's merges leave of n clusters of these means and sizes.
+
+        Where `is_single`, compiled code may look for neighbours in float32.
+        """
+        if self.backend != "numba":
+            return merged(means, sizes, k)
+        from dgmm.fitting.initialisation.compiled_merges import merged as compiled  # noqa: PLC0415 - Numba is optional
+
+        return compiled(means, sizes, k, self.executor, is_single=is_single)

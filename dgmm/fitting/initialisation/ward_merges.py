@@ -1,23 +1,24 @@
 """Ward's merges of clusters by their means: the pair that adds least to the sum of squares first.
 
-Ward, *Hierarchical grouping to optimize an objective function*, JASA 58 (1963). Merging clusters of
-n and m rows adds n m / (n + m) ‖a − b‖², and what a merged cluster adds with others follows from
-what its parts added (Lance & Williams, *A general theory of classificatory sorting strategies*,
-Computer Journal 9, 1967). No cost ever falls by a merge, so that the least of a cluster is only
-looked for again when it comes first.
+Ward, *Hierarchical grouping to optimize an objective function*, JASA 58 (1963). Merging clusters a
+and b of n_a and n_b rows adds n_a n_b / (n_a + n_b) ‖a − b‖², which their means and sizes give: no
+matrix of all pairs is kept, and memory is that of the means. No cost ever falls by a merge
+(Lance & Williams, *A general theory of classificatory sorting strategies*, Computer Journal 9,
+1967), so that the least of a cluster is only looked for again when it comes first.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from dgmm.fitting.initialisation.sample_rows import Array
+from dgmm.fitting.initialisation.distance_rows import Array, Labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows
+
+#: Clusters of which the distances to all are taken at a time.
+_BLOCK = 128
 
 
-def merged(means: Array, sizes: Array, k: int, distances: NDArray[Any]) -> Array:
+def merged(means: Array, sizes: Array, k: int) -> Array:
     """Means (k, d) of the clusters that are left.
 
     Parameters
@@ -28,52 +29,57 @@ def merged(means: Array, sizes: Array, k: int, distances: NDArray[Any]) -> Array
         Their rows, or what these stand for: above 0.
     k
         Clusters wanted.
-    distances : (n, n)
-        ‖a − b‖²; overwritten.
     """
-    merges = _Merges(means, sizes, distances)
+    merges = _Merges(means, sizes)
     for _ in range(len(means) - k):
         merges.merge()
     return merges.left()
 
 
 class _Merges:
-    def __init__(self, means: Array, sizes: Array, distances: NDArray[Any]) -> None:
-        self._means, self._sizes, self._costs = means.copy(), sizes / sizes.sum(), distances
-        self._gone = np.zeros(len(sizes), dtype=distances.dtype)  # infinite for merged ones
-        for i, size in enumerate(self._sizes):
-            distances[i] *= size * self._sizes / (size + self._sizes)
-        np.fill_diagonal(distances, np.inf)
-        self._nearest = distances.argmin(axis=1)
-        self._least = distances[np.arange(len(sizes)), self._nearest].astype(np.float64)
+    def __init__(self, means: Array, sizes: Array) -> None:
+        n = len(sizes)
+        self._rows = CentredRows.about_origin(means.T.copy())
+        self._sizes = sizes / sizes.sum()
+        self._gone = np.zeros(n)  # infinite for merged ones
+        self._nearest, self._least = np.empty(n, dtype=np.intp), np.empty(n)
+        # In which step a cluster became what it is, and its nearest was looked for.
+        self._changed, self._seen, self._step = np.zeros(n, np.int64), np.zeros(n, np.int64), 0
+        for first in range(0, n, _BLOCK):
+            self._look(np.arange(first, min(first + _BLOCK, n)))
 
     def merge(self) -> None:
         """Merge the pair that costs least."""
         while True:
             a = int(self._least.argmin())
             b = int(self._nearest[a])
-            if self._gone[b] == 0.0 and self._costs[a, b] == self._least[a]:
+            if self._gone[b] == 0.0 and self._seen[a] >= self._changed[b]:
                 break
-            self._look(a)
+            self._look(np.array([a]))
+        self._step += 1
         self._join(a, b)
 
     def left(self) -> Array:
         """Means of those that are not merged into others."""
-        means: Array = self._means[self._gone == 0.0]
-        return means
+        return self._rows.take(np.flatnonzero(self._gone == 0.0))
 
     def _join(self, a: int, b: int) -> None:
-        sizes, costs = self._sizes, self._costs
-        of_a, of_b = (sizes[a] + sizes) * costs[a], (sizes[b] + sizes) * costs[b]
+        sizes, columns = self._sizes, self._rows.values
         total = sizes[a] + sizes[b]
-        new = (of_a + of_b - sizes * costs[a, b]) / (total + sizes)
-        costs[a], costs[:, a] = new, new
-        self._means[a] = (sizes[a] * self._means[a] + sizes[b] * self._means[b]) / total
-        sizes[a] = total
+        columns[:, a] = (sizes[a] * columns[:, a] + sizes[b] * columns[:, b]) / total
+        self._rows.squares[a] = columns[:, a] @ columns[:, a]
+        sizes[a], self._changed[a] = total, self._step
         self._gone[b] = self._least[b] = np.inf
-        self._look(a)
+        self._look(np.array([a]))
 
-    def _look(self, a: int) -> None:
-        own = self._costs[a] + self._gone
-        self._nearest[a] = own.argmin()
-        self._least[a] = own[self._nearest[a]]
+    def _look(self, some: Labels) -> None:
+        """Find what each of some clusters would be merged with first."""
+        costs = self._rows.squared_distances(self._rows.take(some))
+        own = self._sizes[some, None]
+        costs *= own * (self._sizes / (own + self._sizes))
+        costs += self._gone
+        each = np.arange(len(some))
+        costs[each, some] = np.inf
+        self._nearest[some] = costs.argmin(axis=1)
+        self._least[some] = costs[each, self._nearest[some]]
+        self._seen[some] = self._step

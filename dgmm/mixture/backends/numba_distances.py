@@ -49,8 +49,16 @@ def nearest_buffer(dtype: np.dtype[Any]) -> Numbers:
     return np.empty((POINTS, panel_rows(dtype.itemsize)), dtype)
 
 
+def buffers_again(n_features: int, dtype: np.dtype[Any]) -> tuple[Numbers, ...]:
+    """What `nearest_again` works with."""
+    b = panel_rows(dtype.itemsize)
+    numbers = [np.empty(b, dtype), np.empty(b, np.int32), np.zeros((n_features, b), dtype)]
+    rows = [np.empty(b, np.int64), np.empty(b, dtype), np.empty(b, np.int32)]
+    return (nearest_buffer(dtype), *numbers, *rows)
+
+
 @compiled
-def _product(one: Any, A: Any, row: int, panel: Any, C: Any) -> None:
+def product(one: Any, A: Any, row: int, panel: Any, C: Any) -> None:
     """Add the products of eight points, from `row` on, with a panel to C (8, b)."""
     n, b = panel.shape
     size = panel.itemsize
@@ -96,7 +104,7 @@ def closer(
             for row in range(0, points.shape[0], POINTS):
                 sizes = own[row : row + POINTS]
                 _add(x, sizes, C)
-                _product(one, points, row, panels[p], C)
+                product(one, points, row, panels[p], C)
                 _lower((x, sizes, rounding), w, before, C)
                 _keep(C, out[row : row + POINTS, p * b : (p + 1) * b], total[row : row + POINTS])
         for t in range(points.shape[0]):
@@ -190,18 +198,101 @@ def nearest(
     b = panels.shape[2]
     for p in range(first, stop):
         found, highest = labels[p * b : (p + 1) * b], best[p * b : (p + 1) * b]
-        for row in range(0, points.shape[0], POINTS):
-            for t in range(POINTS):
-                closeness = C[t]
-                for c in range(b):
-                    closeness[c] = -half[row + t]
-            _product(one, points, row, panels[p], C)
-            for t in range(POINTS):
-                closeness = C[t]
-                for c in range(b):
-                    is_nearer = closeness[c] > highest[c]
-                    highest[c] = closeness[c] if is_nearer else highest[c]
-                    found[c] = number + row + t if is_nearer else found[c]
+        _nearest(one, panels[p], points, half, number, C, highest, found)
+
+
+@compiled
+def _nearest(
+    one: Any, panel: Any, points: Any, half: Any, number: int, C: Any, highest: Any, found: Any
+) -> None:
+    """The same for one panel."""
+    b = panel.shape[1]
+    for row in range(0, points.shape[0], POINTS):
+        for t in range(POINTS):
+            closeness = C[t]
+            for c in range(b):
+                closeness[c] = -half[row + t]
+        product(one, points, row, panel, C)
+        for t in range(POINTS):
+            closeness = C[t]
+            for c in range(b):
+                is_nearer = closeness[c] > highest[c]
+                highest[c] = closeness[c] if is_nearer else highest[c]
+                found[c] = number + row + t if is_nearer else found[c]
+
+
+@compiled
+def nearest_again(
+    one: Any,
+    panels: Any,
+    every: Any,
+    some: Any,
+    numbers: Any,
+    has_moved: Any,
+    first: int,
+    stop: int,
+    buffers: Any,
+    best: Any,
+    labels: Any,
+) -> None:
+    """What `nearest` finds of points of which some have moved, for panels [first, stop).
+
+    `every` has the points (k, d) and ½ ‖c‖² of each, `some` those that have moved, `numbers` which
+    of all these are, and `has_moved` (k,) whether one is. `best` and `labels` are of the points as
+    they were.
+
+    What a row has of points that have not moved is at most its `best`. So it needs no more than the
+    moved ones where one of these is above that, or where its own has not moved. Other rows are
+    copied into a panel and taken with all points: each number is the same chain in any panel.
+    """
+    C, now, which, waiting, rows, _, _ = buffers
+    b, n = panels.shape[2], 0
+    for p in range(first, stop):
+        now[:] = -np.inf
+        which[:] = 0
+        _nearest(one, panels[p], some[0], some[1], 0, C, now, which)
+        for c in range(b):
+            row = p * b + c
+            mine, moved = labels[row], numbers[which[c]]
+            if now[c] > best[row]:
+                best[row], labels[row] = now[c], moved
+            elif has_moved[mine]:
+                rows[n] = row
+                for i in range(panels.shape[1]):
+                    waiting[i, n] = panels[p, i, c]
+                n += 1
+                if n == b:
+                    _take_all(one, every, buffers, n, best, labels)
+                    n = 0
+            elif now[c] == best[row] and moved < mine:
+                labels[row] = moved
+    _take_all(one, every, buffers, n, best, labels)
+
+
+@compiled
+def _take_all(one: Any, every: Any, buffers: Any, n: int, best: Any, labels: Any) -> None:
+    """The nearest of all points for the n rows that wait."""
+    C, _, _, waiting, rows, highest, found = buffers
+    if n == 0:
+        return
+    highest[:] = -np.inf
+    _nearest(one, waiting, every[0], every[1], 0, C, highest, found)
+    for c in range(n):
+        best[rows[c]], labels[rows[c]] = highest[c], found[c]
+
+
+@compiled
+def distances(
+    squares: Any, best: Any, labels: Any, own: Any, rounding: float, first: int, stop: int, out: Any
+) -> None:
+    """‖x − c‖² of rows [first, stop) to their nearest points; what is mere rounding is 0.
+
+    `best` and `labels` are what `nearest` finds, `own` is ‖c‖² of every point.
+    """
+    for row in range(first, stop):
+        size = squares[row] + own[labels[row]]
+        distance = np.float64(squares[row]) - 2.0 * np.float64(best[row])
+        out[row] = distance if distance > rounding * size else 0.0
 
 
 @compiled

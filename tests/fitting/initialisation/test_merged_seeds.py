@@ -61,8 +61,7 @@ def _points(
     weights: Array | None = None,
 ) -> Array | None:
     own = compute.over(CentredRows.of(rows), is_single=is_single)
-    lay_out = partial(compute.over, is_single=is_single)
-    return merged_seeds(own, K, np.random.default_rng(seed), weights, lay_out)
+    return merged_seeds(own, K, np.random.default_rng(seed), weights, compute)
 
 
 def _between(points: Array) -> Array:
@@ -260,7 +259,7 @@ def test_many_clusters_of_a_start_are_merged_seeds() -> None:
     rows = _mixed(2 * SURPLUS * K, 4, 60)
     rng = np.random.default_rng(7)
     own: DistanceRows = CentredRows.of(rows)
-    points = merged_seeds(own, K, np.random.default_rng(7), None, lambda some: some)
+    points = merged_seeds(own, K, np.random.default_rng(7), None, PLAIN)
     assert points is not None
     labels = lloyd(own, points.copy())
     expected = np.stack([rows[labels == j].mean(axis=0) for j in range(K)])
