@@ -153,11 +153,16 @@ def _fit_and_score(
 def _cluster(rows: NDArray[Any]) -> None:
     """What starts take of many rows, in the type that they have."""
     centred = CentredRows.of(rows.astype(np.float64))
-    own = StartCompute("numba").over(centred, is_single=rows.dtype == np.float32)
+    compute, is_single = StartCompute("numba"), rows.dtype == np.float32
+    own, points = compute.over(centred, is_single=is_single), centred.take(np.arange(4))
     seeding = own.seeding(2)
     seeding.add(np.arange(2))
     seeding.draw(2, stream(Stage.INITIALISATION, 0))
-    lloyd(own, own.take(np.arange(2)))
+    lloyd(own, points)
+    own.cells().add(points)
+    clusters = own.clusters(points)
+    clusters.move(points + np.eye(len(points), 1))  # few of them: code of its own
+    compute.merged(points, np.ones(len(points)), 2, is_single=is_single)
 
 
 def _split(rows: NDArray[Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dgmm.data.cache_budget import BANDS
 from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
-from dgmm.fitting.initialisation.merged_seeds import SURPLUS, are_worth_merging
+from dgmm.fitting.initialisation.merged_seeds import SURPLUS, are_worth_merging, merging_bytes
 from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
@@ -259,7 +259,7 @@ def _subtrees(work: Work) -> int:
 def _starts_term(work: Work) -> Term:
     """Distances a tile at a time, and those of the rows that the next seed is one of, twice.
 
-    Of many components those between all seeds that are merged besides, for each start of a thread.
+    Of many components the seeds that are merged besides, for each start of a thread.
     """
     k = work.n_components
     each = 2 * (n_trials(k) + _GROUP)
@@ -267,8 +267,8 @@ def _starts_term(work: Work) -> Term:
     formula = f"distances of a tile; {each} for each row of the sample"
     if are_worth_merging(work.sample_rows, k):
         at_once = max(min(work.n_sample_starts, work.n_threads_here), 1)
-        n_bytes += at_once * 8 * (SURPLUS * k) ** 2
-        formula += f"; {at_once} times those of {SURPLUS * k:,} seeds from one another"
+        n_bytes += at_once * merging_bytes(k, work.grid.n_features)
+        formula += f"; {at_once} times {SURPLUS * k:,} seeds and their neighbours"
     return Term("starts", n_bytes, formula)
 
 

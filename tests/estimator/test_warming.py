@@ -47,7 +47,10 @@ for rows, family in uses:
     m.predict(rows), m.predict_proba(rows), m.score_samples(rows)
 many = np.random.default_rng(2).normal(size=(40_000, 5))  # enough for compiled starts
 GaussianMixture(1, backend="numba").fit(X)
-GaussianMixture(60, backend="numba", max_iter=1, n_sample_starts=0).fit(many)
+for k in (60, 256):  # the second: merged seeds
+    GaussianMixture(
+        k, covariance_type="diag", backend="numba", max_iter=1, n_sample_starts=0
+    ).fit(many)
 print(numba_cache.compilation())
 """
 

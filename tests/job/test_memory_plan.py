@@ -146,9 +146,9 @@ def test_the_driver_holds_the_sample_the_starts_a_tree_and_an_m_step(family: str
 
 @pytest.mark.parametrize(
     ("k", "n_starts", "more"),
-    [(255, 5, 0), (256, 1, 8 * 512**2), (2048, 5, 3 * 8 * 4096**2), (2049, 5, 0)],
+    [(255, 5, 0), (256, 1, 512 * 8 * (6 * 7 + 64)), (2049, 5, 3 * 4098 * 8 * (6 * 7 + 64))],
 )
-def test_starts_of_many_components_hold_the_distances_between_their_seeds(
+def test_starts_of_many_components_hold_their_seeds_and_lists_of_neighbours(
     k: int, n_starts: int, more: int
 ) -> None:
     found = replace(work(n_sample_starts=n_starts, n_threads_here=3), n_components=k)

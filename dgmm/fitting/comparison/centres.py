@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.data.standardisation import Standardisation
+from dgmm.fitting.initialisation.distance_rows import Labels
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
-from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.random_streams import Stage, stream
 
 Array = NDArray[np.float64]

@@ -11,9 +11,6 @@ from dgmm.mixture.backends import numba_distances as distances
 from dgmm.mixture.backends import numba_merges as compiled
 from dgmm.reduction.executor import Executor
 
-#: Bytes that a listed neighbour takes: which, and what merging costs.
-NEIGHBOUR_BYTES = 4 + 8
-
 
 def merged(
     means: Array, sizes: Array, k: int, executor: Executor | None, *, is_single: bool

@@ -13,7 +13,8 @@ import numpy as np
 from dgmm.data.weighted_statistics import weighted_mean
 from dgmm.errors import DataError
 from dgmm.fitting.em.collapse import FLOOR
-from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, tiles
+from dgmm.fitting.initialisation.distance_rows import Labels
+from dgmm.fitting.initialisation.sample_rows import CentredRows, tiles
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Estimate, Parameters, m_step
 from dgmm.mixture.sufficient_statistics import Statistics

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.initialisation.sample_rows import Labels
+from dgmm.fitting.initialisation.distance_rows import Labels
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import systematic_rows
 from dgmm.mixture.covariance.family import Array

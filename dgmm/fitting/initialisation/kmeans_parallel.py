@@ -25,6 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dgmm.fitting.initialisation.all_rows import AllRows
+from dgmm.fitting.initialisation.distance_rows import Array
 from dgmm.fitting.initialisation.first_parameters import repaired
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
@@ -35,7 +36,7 @@ from dgmm.fitting.initialisation.oversampling import (
     RoundMeasure,
 )
 from dgmm.fitting.initialisation.random_from_data import distinct_rows
-from dgmm.fitting.initialisation.sample_rows import Array, CentredRows
+from dgmm.fitting.initialisation.sample_rows import CentredRows
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import one_row
 from dgmm.mixture.parameters import Parameters, m_step

@@ -6,8 +6,8 @@ from functools import reduce
 
 import numpy as np
 
+from dgmm.fitting.initialisation.distance_rows import Labels
 from dgmm.fitting.initialisation.first_parameters import repaired
-from dgmm.fitting.initialisation.sample_rows import Labels
 from dgmm.mixture.covariance.family import Array
 from dgmm.mixture.marginal import statistics_of_posteriors
 from dgmm.mixture.parameters import Parameters, m_step

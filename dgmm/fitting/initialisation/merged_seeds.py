@@ -30,14 +30,21 @@ SURPLUS: Final = 2
 LEAST_CLUSTERS: Final = 256
 #: Rows a seed, at least.
 _LEAST_ROWS = 2
-#: Rows drawn at a time, at most: so many, or this share of the seeds so far. Of more, others of the
-#: block are too near too often.
-_BLOCK, _BLOCK_SHARE = 128, 0.125
+#: Rows drawn at a time, at most: this share of the seeds so far, of more the others of a block are
+#: near too often; and no more than have 8 MB of distances between them.
+_BLOCK_SHARE, _LEAST_BLOCK, _MOST_BLOCK = 0.125, 128, 1024
+#: Numbers of eight bytes that are kept for each feature, and in all, of a cluster that is merged.
+_COPIES, _NUMBERS = 6, 64
 
 
 def are_worth_merging(n_rows: int, k: int) -> bool:
     """Whether there are enough clusters, and rows for more seeds; a function of sizes alone."""
     return k >= LEAST_CLUSTERS and n_rows >= _LEAST_ROWS * SURPLUS * k
+
+
+def merging_bytes(k: int, n_features: int) -> int:
+    """What merging seeds into k points holds at most: it grows with k, not with its square."""
+    return 8 * SURPLUS * k * (_COPIES * n_features + _NUMBERS)
 
 
 def merged_seeds(
@@ -101,7 +108,12 @@ def draw_seeds(
         drawn = at_shares(worth, rng.random(size))
         points = rows.take(drawn)
         new = points[accepted(between(points), distances[drawn], rng.random(size))]
-        size = min(2 * len(new), max(_BLOCK, int(_BLOCK_SHARE * found)))
+        size = min(2 * len(new), _most_drawn(found))
+
+
+def _most_drawn(n_seeds: int) -> int:
+    """Rows of a block, at most, after so many seeds."""
+    return min(max(_LEAST_BLOCK, int(_BLOCK_SHARE * n_seeds)), _MOST_BLOCK)
 
 
 def accepted(apart: NDArray[Any], before: Array, shares: Array) -> Labels:

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.fitting.initialisation.all_rows import Block, PerRestart
+from dgmm.fitting.initialisation.distance_rows import Array
 from dgmm.fitting.initialisation.first_parameters import add_moments
 from dgmm.fitting.initialisation.observed_variances import ObservedMoments
-from dgmm.fitting.initialisation.sample_rows import Array, CentredRows, tiles
+from dgmm.fitting.initialisation.sample_rows import CentredRows, tiles
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.random_streams import Stage, stream

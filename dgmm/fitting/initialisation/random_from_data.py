@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.initialisation.sample_rows import Labels
+from dgmm.fitting.initialisation.distance_rows import Labels
 from dgmm.fitting.initialisation.start_request import StartRequest
 from dgmm.fitting.initialisation.weighted_draws import drawn_order
 from dgmm.mixture.covariance.family import Array

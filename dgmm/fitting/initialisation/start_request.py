@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dgmm.fitting.initialisation.distance_rows import Labels
 from dgmm.fitting.initialisation.first_parameters import parameters_from_labels
 from dgmm.fitting.initialisation.lifted_labels import lifted
 from dgmm.fitting.initialisation.observed_variances import ObservedMoments
-from dgmm.fitting.initialisation.sample_rows import CentredRows, Labels, clipped
+from dgmm.fitting.initialisation.sample_rows import CentredRows, clipped
 from dgmm.fitting.initialisation.start_compute import WORTH_COMPILING, StartCompute
 from dgmm.mixture.covariance.family import Array, Family
 from dgmm.mixture.parameters import Parameters

@@ -15,7 +15,7 @@ from dgmm.fitting.initialisation.distance_rows import Array, Labels
 from dgmm.fitting.initialisation.sample_rows import CentredRows
 
 #: Clusters of which the distances to all are taken at a time.
-_BLOCK = 128
+_BLOCK = 8
 
 
 def merged(means: Array, sizes: Array, k: int) -> Array:
@@ -57,7 +57,7 @@ class _Merges:
                 break
             self._look(np.array([a]))
         self._step += 1
-        self._join(a, b)
+        self._join(min(a, b), max(a, b))
 
     def left(self) -> Array:
         """Means of those that are not merged into others."""

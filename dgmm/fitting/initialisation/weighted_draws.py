@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dgmm.fitting.initialisation.sample_rows import Array, Labels
+from dgmm.fitting.initialisation.distance_rows import Array, Labels
 
 
 def few_rows(

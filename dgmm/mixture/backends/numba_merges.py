@@ -18,7 +18,7 @@ from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.numba_distances import POINTS, product
 
 #: Clusters of a list.
-LISTED: Final = 8
+LISTED: Final = 16
 #: Costs that are taken at a time, and clusters of which the least is kept.
 _STRETCH = 256
 
@@ -43,7 +43,6 @@ def list_first(
     """
     near, costs, far, least, nearest = lists
     n, b = sizes.size, panels.shape[2]
-    found = np.empty(b)
     for a in range(first * POINTS, min(stop * POINTS, n)):
         near[a], costs[a] = -1, np.inf
     for p in range(panels.shape[0]):
@@ -55,31 +54,29 @@ def list_first(
                     C[t, c] = own_squares[c] + squares[row + t]
             product(one, points, row, panels[p], C)
             for t in range(min(POINTS, n - row)):
-                _weigh(C[t], sizes[row + t], others, found)
-                _insert_some(row + t, p * b, found[: others.size], gone, near, costs)
+                own = sizes[row + t]
+                _insert_some(row + t, p * b, C[t], others, own, gone, near, costs)
     for a in range(first * POINTS, min(stop * POINTS, n)):
         far[a], least[a], nearest[a] = costs[a, LISTED - 1], costs[a, 0], near[a, 0]
 
 
 @compiled
-def _weigh(squares: Any, own: float, others: Any, found: Any) -> None:
-    """What pairs cost, of squared distances."""
-    for c in range(others.size):
-        found[c] = own * (others[c] / (own + others[c]))
-    for c in range(others.size):
-        found[c] *= squares[c]
+def _insert_some(
+    a: int, first: int, squares: Any, others: Any, own: float, gone: Any, near: Any, costs: Any
+) -> None:
+    """Put those of clusters first, first + 1, … in the list of a that belong there.
 
-
-@compiled
-def _insert_some(a: int, first: int, found: Any, gone: Any, near: Any, costs: Any) -> None:
-    """Put those of clusters first, first + 1, … in the list of a that belong there."""
+    Few do, and comparing takes no division.
+    """
     limit, n = costs[a, LISTED - 1], 0
-    for c in range(found.size):
-        n += found[c] < limit
+    for c in range(others.size):
+        n += squares[c] * (own * others[c]) < limit * (own + others[c])
     if n > 0:
-        for c in range(found.size):
-            if found[c] < costs[a, LISTED - 1] and first + c != a and not gone[first + c]:
-                _insert(near[a], costs[a], first + c, found[c])
+        for c in range(others.size):
+            b, limit = first + c, costs[a, LISTED - 1]
+            is_below = squares[c] * (own * others[c]) < limit * (own + others[c])
+            if is_below and b != a and not gone[b]:
+                _insert(near[a], costs[a], b, squares[c] * _share(own, others[c]))
 
 
 @compiled
@@ -129,7 +126,8 @@ def merge(means: Any, columns: Any, sizes: Any, n_left: int, lists: Any, gone: A
                 _refresh(a, others[:LISTED], means, sizes, into, lists)
             seen[a] = step - 1
             _note(least, a, lowest)
-        far[a] = _bound(sizes[a], sizes[b], smallest, far[a], far[b], least[a])
+        cost, a, b = least[a], min(a, b), max(a, b)
+        far[a] = _bound(sizes[a], sizes[b], smallest, far[a], far[b], cost)
         _join(a, b, means, columns, sizes)
         gone[b], into[b], least[b] = True, a, np.inf
         others[:LISTED], others[LISTED:] = near[a], near[b]
@@ -236,13 +234,12 @@ def _look(a: int, columns: Any, sizes: Any, gone: Any, lists: Any) -> None:
     """The list of a anew, of all clusters."""
     near, costs, far, least, nearest = lists
     near[a], costs[a] = -1, np.inf
-    squares, found = np.empty(_STRETCH), np.empty(_STRETCH)
+    squares = np.empty(_STRETCH)
     for first in range(0, sizes.size, _STRETCH):
         others = sizes[first : first + _STRETCH]
         n = others.size
         _take_squares(a, columns, first, squares[:n])
-        _weigh(squares, sizes[a], others, found)
-        _insert_some(a, first, found[:n], gone, near, costs)
+        _insert_some(a, first, squares, others, sizes[a], gone, near, costs)
     far[a], least[a], nearest[a] = costs[a, LISTED - 1], costs[a, 0], near[a, 0]
 
 

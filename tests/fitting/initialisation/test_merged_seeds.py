@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,19 +12,19 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.initialisation import StartCompute, start
+from dgmm.fitting.initialisation.distance_rows import DistanceRows
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
 from dgmm.fitting.initialisation.merged_seeds import (
     LEAST_CLUSTERS,
-    MOST_CLUSTERS,
     SURPLUS,
     accepted,
     are_worth_merging,
     draw_seeds,
     merged_seeds,
+    merging_bytes,
 )
-from dgmm.fitting.initialisation.sample_rows import CentredRows, DistanceRows, PlainCells
-from dgmm.fitting.initialisation.ward_merges import merged
+from dgmm.fitting.initialisation.sample_rows import CentredRows, PlainCells
 from dgmm.mixture.backends import compiled_backend
 from dgmm.mixture.covariance import FAMILIES
 
@@ -159,27 +159,87 @@ def test_seeds_in_blocks_have_the_distribution_of_k_means_plus_plus() -> None:
         assert abs(seen[order] / n - chance) <= 5 * np.sqrt(chance / n)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_merges_are_those_of_wards_tree(dtype: type) -> None:
-    rows, k = np.random.default_rng(0).normal(size=(300, 4)), 90
+def _wards_tree(rows: Array, k: int) -> Array:
+    """Means of the clusters that SciPy's tree leaves."""
     labels = fcluster(linkage(rows, "ward"), k, "maxclust")
-    expected = np.stack([rows[labels == j].mean(axis=0) for j in range(1, k + 1)])
-    squares = ((rows[:, None] - rows[None]) ** 2).sum(axis=2).astype(dtype)
-    found = merged(rows, np.ones(300), k, squares)
+    return np.stack([rows[labels == j].mean(axis=0) for j in range(1, k + 1)])
+
+
+def _are_close(found: Array, expected: Array, atol: float = 1e-12) -> None:
     by_rows = [points[np.lexsort(points.T)] for points in (found, expected)]
-    np.testing.assert_allclose(*by_rows, atol=1e-12)
+    np.testing.assert_allclose(*by_rows, atol=atol)
 
 
-def test_a_cluster_of_weight_merges_as_so_many_equal_rows() -> None:
+@KINDS
+@pytest.mark.parametrize(("n", "d", "k"), [(300, 4, 90), (301, 5, 1), (20, 1, 3), (700, 33, 350)])
+def test_merges_are_those_of_wards_tree(
+    backend: str, is_single: bool, n: int, d: int, k: int
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(n, d))
+    found = StartCompute(backend).merged(rows, np.ones(n), k, is_single=is_single)
+    _are_close(found, _wards_tree(rows, k))
+
+
+@KINDS
+def test_a_cluster_of_weight_merges_as_so_many_equal_rows(backend: str, is_single: bool) -> None:
     rng = np.random.default_rng(1)
     points, sizes, k = rng.normal(size=(80, 3)), rng.integers(1, 6, 80), 20
-    repeated = np.repeat(points, sizes, axis=0)
-    labels = fcluster(linkage(repeated, "ward"), k, "maxclust")
-    expected = np.stack([repeated[labels == j].mean(axis=0) for j in range(1, k + 1)])
-    squares = ((points[:, None] - points[None]) ** 2).sum(axis=2)
-    found = merged(points, sizes.astype(float), k, squares)
-    by_rows = [means[np.lexsort(means.T)] for means in (found, expected)]
-    np.testing.assert_allclose(*by_rows, atol=1e-12)
+    expected = _wards_tree(np.repeat(points, sizes, axis=0), k)
+    found = StartCompute(backend).merged(points, sizes.astype(float), k, is_single=is_single)
+    _are_close(found, expected)
+
+
+@NEEDS_NUMBA
+def test_merges_do_not_follow_what_float32_loses() -> None:
+    """Far from the origin its distances are noise: a third of what a row's neighbours are apart."""
+    rows = np.random.default_rng(2).normal(size=(400, 3)) + 2000.0
+    noise = 2000.0**2 * 3 * np.finfo(np.float32).eps
+    assert noise > 1.0
+    found = StartCompute("numba").merged(rows, np.ones(400), 150, is_single=True)
+    _are_close(found, _wards_tree(rows, 150), atol=1e-9)
+
+
+@NEEDS_NUMBA
+@pytest.mark.parametrize("is_single", [True, False])
+def test_neighbours_are_listed_alike_on_any_threads(is_single: bool) -> None:
+    rows, sizes = _mixed(1300, 7, 90), np.arange(1.0, 1301.0)
+    alone = StartCompute("numba").merged(rows, sizes, 600, is_single=is_single)
+    for n_threads in (2, 3):
+        with ThreadExecutor(n_threads) as executor:
+            compute = StartCompute("numba", executor)
+            found = compute.merged(rows, sizes, 600, is_single=is_single)
+        np.testing.assert_array_equal(found, alone)
+
+
+@NEEDS_NUMBA
+def test_few_merges_look_at_all_clusters_again() -> None:
+    """Lists and bounds spare most of it: without them every merge, and many a pair, would look."""
+    from dgmm.mixture.backends import numba_merges
+
+    n, k, looks = 1200, 600, []
+    with pytest.MonkeyPatch.context() as patch:
+        merge = numba_merges.merge
+        patch.setattr(numba_merges, "merge", lambda *args: looks.append(merge(*args)))
+        StartCompute("numba").merged(_mixed(n, 24, 90), np.ones(n), k, is_single=True)
+    assert looks[0] <= (n - k) // 2
+
+
+@KINDS
+def test_merging_holds_what_is_planned_of_it(backend: str, is_single: bool) -> None:
+    """At 2,100 clusters, which a matrix of all pairs would take 141 MB for (float32: 71 MB)."""
+    k, d = 2100, 5
+    rows, sizes = _mixed(SURPLUS * k, d, 90), np.ones(SURPLUS * k)
+    compute = StartCompute(backend)
+    compute.merged(rows[:40], sizes[:40], 30, is_single=is_single)  # compiled before
+    tracemalloc.start()
+    try:
+        compute.merged(rows, sizes, k, is_single=is_single)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    planned = merging_bytes(k, d)
+    assert planned <= 4_000_000
+    assert 0.1 * planned <= peak <= planned
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -222,8 +282,7 @@ def test_sizes_alone_decide() -> None:
     assert are_worth_merging(rows, K)
     assert not are_worth_merging(rows - 1, K)
     assert not are_worth_merging(rows, K - 1)
-    assert are_worth_merging(10**6, MOST_CLUSTERS)
-    assert not are_worth_merging(10**6, MOST_CLUSTERS + 1)
+    assert are_worth_merging(10**6, 10**5)
 
 
 def test_fewer_different_rows_than_clusters_start_as_few_clusters_do() -> None:
