@@ -39,6 +39,7 @@ moment_products = pytest.importorskip(
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
+whitened = pytest.importorskip("dgmm.mixture.backends.whitened_squares", reason="it needs Numba")
 vectors = pytest.importorskip("dgmm.mixture.backends.simd_intrinsics", reason="it needs Numba too")
 
 FAMILY = pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def other_registers() -> Any:
         patch.setattr(vectors, "registers_hold_many", lambda: not many)
         # Kept apart on disk.
         patch.setattr(compiling, "digest_of", lambda folder: f"of_another_{digest_of(folder)}")
-        for module in (moment_products, fused, softmaxes, scoring, listed, compiled):
+        for module in (moment_products, fused, softmaxes, whitened, scoring, listed, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -224,8 +225,9 @@ def other_registers() -> Any:
     assert copies[0].HIGH != moment_products.HIGH
     assert copies[1]._WIDE != fused._WIDE
     assert copies[2]._VECTORS != softmaxes._VECTORS
-    assert copies[3]._VECTORS != scoring._VECTORS
-    assert copies[4]._HIGH != listed._HIGH
+    assert copies[3]._WIDE != whitened._WIDE
+    assert copies[4]._VECTORS != scoring._VECTORS
+    assert copies[5]._HIGH != listed._HIGH
     return copies[-1].NumbaBackend()
 
 

@@ -82,8 +82,14 @@ def _scored(model: MixtureModel, X: Array, backend: str, posteriors: Array | Non
     return out
 
 
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
-@pytest.mark.parametrize(("k", "d"), [(32, 16), (4, 4), (16, 32)])
+_SIZES = [(32, 16), (4, 4), (16, 32)]
+_SHAPES = [(f, *size) for f in ("full", "tied", "diag", "spherical") for size in _SIZES]
+
+
+# One covariance: sizes around the rows of its factor that are multiplied together.
+@pytest.mark.parametrize(
+    ("family", "k", "d"), [*_SHAPES, *(("tied", 5, d) for d in (1, 2, 15, 17, 33, 80))]
+)
 def test_densities_are_within_1e_12_and_labels_equal(family: str, k: int, d: int) -> None:
     model = _model(family, k, d)
     rng = np.random.default_rng(1)

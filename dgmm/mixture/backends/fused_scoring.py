@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends.fused_products import (
     allocate_buffers,
-    factors,
     factors_of,
-    in_whole_groups,
     log_prob,
 )
 from dgmm.mixture.backends.moment_products import ROW_PANEL
@@ -25,6 +23,7 @@ from dgmm.mixture.backends.numba_steps import FLOATS, squared_norms, standardise
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import registers_hold_many
 from dgmm.mixture.backends.softmax_intrinsics import FINISHED, finish_scores, scores
+from dgmm.mixture.backends.whitened_squares import HEIGHT, half_squares, in_whole_groups
 
 _FLOAT64 = np.dtype(np.float64)
 #: Rows of the buffer of row-wise numbers: maxima, labels, Σ e^x, Σ x e^x, common terms.
@@ -33,17 +32,6 @@ _MAXIMUM, _LABEL, _SUM, _DOT, _COMMON = range(5)
 _VECTORS = 4 if registers_hold_many() else 1
 _sums = scores(_VECTORS, stores=False)
 _exponentials = scores(_VECTORS, stores=True)
-
-
-@compiled
-def _half_squares(Z: Any, d: int, b: int, out: Any) -> None:
-    """−½ Σ z² of each column."""
-    for c in range(b):
-        out[c] = 0.0
-    for i in range(d):
-        row = Z[i, :b]
-        for c in range(row.size):
-            out[c] -= 0.5 * row[c] * row[c]
 
 
 @compiled
@@ -125,7 +113,8 @@ def _score(
     """Score panel after panel of rows; the entropy of those that are not `left`."""
     n, d = rows.shape
     factor, offset = scaling
-    which, linear, n_products = made
+    which, n_products = made
+    W, ends = whitening
     labels, max_posterior, log_density = found
     Y, L, Z, panels, values = buffers
     entropy = 0.0
@@ -139,9 +128,8 @@ def _score(
         log_prob(one, eta, which, n_products, Y, 0, L, panels, b)
         stop = start + b
         _normalise(one, L, k, b, values, posteriors.shape[0] > 0)
-        if whitening.shape[0]:
-            log_prob(one, whitening, linear, 0, Y, 0, Z, panels, b)
-            _half_squares(Z, d, b, values[_COMMON])
+        if ends.size:
+            half_squares(one, W, ends, Y, Z, values[_COMMON], b)
         found_here = labels[start:stop], max_posterior[start:stop], log_density[start:stop]
         entropy += _write(b, values, *found_here)
         if posteriors.shape[0]:
@@ -169,13 +157,16 @@ def score(block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
     eta, _, (Y, L, _, _, _, panels, _, _) = allocate_buffers(block.allocate, d, k, p, _FLOAT64)
     np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
     eta[k:] = 0.0
-    whitening, Z = _whitening(block, L.shape[1])
+    none = np.empty((0, 0), np.float32)
+    whitening = np.empty((0, 0)), np.empty(0, np.int64)
+    if block.whitening is not None:
+        whitening = in_whole_groups(block.whitening)
+    Z = np.zeros((HEIGHT, L.shape[1]))
     values = np.zeros((_COMMON + 1, L.shape[1]))
     left = np.zeros(n, np.bool_)
-    none = np.empty((0, 0), np.float32)
     entropy = _score(
         *(_FLOAT64.type(1.0), rows, (block.factor, block.offset)),
-        (made.which, factors("none", d).which, made.n_products),
+        (made.which, made.n_products),
         *(eta, k, whitening, (Y, L, Z, panels, values), float(block.largest_radius)),
         (block.labels, block.max_posterior, block.log_density),
         none if block.posteriors is None else block.posteriors,
@@ -183,14 +174,3 @@ def score(block: ScoringBlock) -> tuple[float, NDArray[np.bool_]] | None:
         left,
     )
     return entropy, left
-
-
-def _whitening(block: ScoringBlock, step: int) -> tuple[Any, Any]:
-    """W with a column of 0 for the constant and rows up to a whole group, and a buffer for W Y."""
-    if block.whitening is None:
-        return np.empty((0, 0)), np.empty((0, 0))
-    d = len(block.whitening)
-    height = in_whole_groups(d)
-    W = np.zeros((height, d + 1))
-    W[:d, :d] = block.whitening
-    return W, block.allocate("whitened", height * step).reshape(height, step)

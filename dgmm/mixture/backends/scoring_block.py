@@ -29,7 +29,8 @@ class ScoringBlock:
     whitening : (d, d) or None
         W of the term −½ ‖W y‖² that η leaves out because all components share it.
     largest_radius
-        Largest ‖y‖² at which the product form is exact enough (`dgmm.mixture.kernels.guard`).
+        Largest ‖y‖² at which the product form is exact enough (`dgmm.mixture.kernels.guard`). It is
+        finite, so that a row which is not is never done.
     allocate
         Gives a flat float64 buffer by a name of its own and its size; its content is undefined.
     labels : (n,) int32

@@ -17,6 +17,8 @@ from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
 from dgmm.mixture.parameters import Parameters
 
+_LARGEST = float(np.finfo(np.float64).max)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowScores:
@@ -109,7 +111,7 @@ class Scorer:
             self._parameters.family.form,
             self._product.natural_parameters,
             self._whitening,
-            tolerance / unit if unit > 0 else float("inf"),
+            min(tolerance / unit, _LARGEST) if unit > 0 else _LARGEST,
             lambda name, size: workspace.array(name, (size,)),
             out.labels,
             out.max_posterior,
