@@ -56,6 +56,8 @@ class SelectedRows:
         Which the policy refuses; None for none.
     n_read : int
         Rows of the block, b.
+    is_checked
+        Whether anybody has looked for values that are not finite.
     """
 
     values: Rows
@@ -65,6 +67,12 @@ class SelectedRows:
     n_read: int
     empty: Mask | None = None
     refused: Mask | None = None
+    is_checked: bool = True
+
+    @classmethod
+    def unchecked(cls, block: RowBlock) -> Self:
+        """All rows of a block, as if each were complete: who takes them has to check that."""
+        return cls(block.values, block.weights, None, None, len(block.values), is_checked=False)
 
     @property
     def lacks(self) -> Mask:

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import REMEDY, MissingPolicy, empty_rows_warning
-from dgmm.mixture.backends import get, uncached_warnings
-from dgmm.mixture.kernels import Workspace
-from dgmm.mixture.kernels.scorer import Scorer
+from dgmm.mixture.backends import uncached_warnings
 from dgmm.reduction.blocks import BlockRange
 from dgmm.reduction.executor import Executor
 from dgmm.reduction.map_reduce import TASKS_PER_THREAD, split_ranges
+from dgmm.scoring.block_scorer import BlockScorer
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.output_registry import row_output
-from dgmm.scoring.partial_rows import marginal_scorer, require_marginals
-from dgmm.scoring.row_scores import ScoredMixture, score_block, select_scoring_backend
+from dgmm.scoring.partial_rows import require_marginals
+from dgmm.scoring.row_scores import ScoredMixture, select_scoring_backend
 
 #: Name of the rows' weights beside their scores.
 WEIGHTS = "weights"
@@ -41,21 +40,20 @@ class _Scores:
         """A block's arrays, weights included; and how many rows have a cell equal to the fill
         value, and how many no value at all. They are put together once, where all of them go.
         """
-        scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
-        marginal = marginal_scorer(self.model.parameters)
         outputs = [row_output(name) for name in self.names]
-        posteriors = np.float64 if any(o.needs_posteriors for o in outputs) else None
+        score = BlockScorer(
+            *(self.dataset, self.model, self.missing, self.backend),
+            np.float64 if any(o.needs_posteriors for o in outputs) else None,
+            remedy=self.remedy,
+            impute=any(o.is_per_feature for o in outputs),
+            merge=any(o.needs_clusters for o in outputs),
+        )
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, n_empty = 0, 0
         for block in self.dataset.read_blocks(blocks):
-            rows = self.missing.select(block, self.dataset, weightless=True, remedy=self.remedy)
+            rows, found = score(block)
             n_filled += filled_rows(self.dataset, block, rows)
             n_empty += rows.n_empty
-            found = score_block(
-                *(rows, scorer, workspace, self.model, posteriors, marginal),
-                impute=any(o.is_per_feature for o in outputs),
-                merge=any(o.needs_clusters for o in outputs),
-            )
             scored = found.block
             parts.append({output.name: output.values(scored) for output in outputs})
             if block.weights is not None:

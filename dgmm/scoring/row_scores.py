@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import SelectedRows
-from dgmm.data.row_block import Mask
+from dgmm.data.row_block import Mask, complete_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.backends import WORTH_COMPILING, select
 from dgmm.mixture.kernels import Workspace
@@ -22,7 +21,7 @@ from dgmm.runtime.environment import all_compile_alike
 from dgmm.scoring.merged_scores import MergedScores
 from dgmm.scoring.output_registry import ScoredBlock
 from dgmm.scoring.partial_rows import PartialRows, marginal_scorer
-from dgmm.scoring.scoring_statistics import ScoringStatistics
+from dgmm.scoring.scored import Scored
 
 Array = NDArray[np.float64]
 
@@ -90,12 +89,8 @@ def select_scoring_backend(
     return select(wanted, numbers, is_everywhere=all_compile_alike(executor.environment()))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """Scores of one block, and what they add up to."""
-
-    block: ScoredBlock
-    statistics: ScoringStatistics
+class IncompleteRowsError(Exception):
+    """A row that was scored before anybody had looked at its values is not finite."""
 
 
 def score_block(
@@ -116,6 +111,11 @@ def score_block(
 
     The posteriors, the one wide array, are written where they belong among all rows: a copy of them
     would be as large as they are.
+
+    Raises
+    ------
+    IncompleteRowsError
+        If a row that was not checked before is not finite.
     """
     mask, posteriors = rows.mask, None
     if posterior_dtype is not None:
@@ -129,7 +129,10 @@ def score_block(
         marginal = marginal or marginal_scorer(model.parameters)
         entropy, completed = _write_partial(rows, scorer, marginal, workspace, model, out, merged)
     else:
-        entropy = write_scores(rows.values, scorer, workspace, model, out, rows.weights, merged)
+        entropy = write_scores(
+            *(rows.values, scorer, workspace, model, out, rows.weights, merged),
+            is_checked=rows.is_checked,
+        )
         completed = out.log_density
     log_density = out.log_density
     log_density -= model.log_volume
@@ -149,10 +152,7 @@ def score_block(
         None if merged is None else _in_places(merged.clusters, -1, mask),
         *(_imputed(rows, marginal, model) if impute else (None, None)),
     )
-    found = _statistics(rows, out, entropy, flags, model.parameters.n_labels)
-    if merged is not None:
-        found = replace(found, cluster_entropy=_weighted_sum(merged.entropy, rows.weights))
-    return Scored(block, found)
+    return Scored(block, model.parameters.n_labels, rows, out, entropy, flags, merged)
 
 
 def _merged(model: ScoredMixture, n: int) -> MergedScores:
@@ -165,30 +165,6 @@ def _merged(model: ScoredMixture, n: int) -> MergedScores:
     if has_noise:
         own = np.append(own, own.max() + 1)
     return MergedScores.empty(own, n, has_noise=has_noise)
-
-
-def _statistics(
-    rows: SelectedRows, out: RowScores, entropy: float, flags: NDArray[np.int8] | None, k: int
-) -> ScoringStatistics:
-    """What the scores of the complete rows add up to."""
-    finite, densities, weights = np.isfinite(out.log_density), out.log_density, rows.weights
-    if not finite.all():
-        densities, weights = densities[finite], None if weights is None else weights[finite]
-    return ScoringStatistics(
-        n_read=rows.n_read,
-        n_dropped=rows.n_dropped,
-        n_underflowed=len(finite) - len(densities),
-        log_likelihood=_weighted_sum(densities, weights),
-        entropy=entropy,
-        label_counts=np.bincount(out.labels, minlength=k),
-        n_anomalies=0 if flags is None else int(flags.sum()),
-        sum_of_weights=None if weights is None else float(weights.sum()),
-        n_empty=rows.n_empty,
-        n_incomplete=rows.n_incomplete,
-        anomalous_weight=0.0
-        if flags is None
-        else _weighted_sum(flags.astype(np.float64), rows.weights),
-    )
 
 
 def _write_partial(
@@ -237,10 +213,6 @@ def _imputed(
     return _in_places(values, np.nan, rows.mask), _in_places(deviations, np.nan, rows.mask)
 
 
-def _weighted_sum(values: Array, weights: Array | None) -> float:
-    return float(values.sum() if weights is None else (values * weights).sum())
-
-
 def write_scores(
     rows: NDArray[Any],
     scorer: Scorer,
@@ -249,10 +221,13 @@ def write_scores(
     out: RowScores,
     weights: Array | None = None,
     merged: MergedScores | None = None,
+    *,
+    is_checked: bool = True,
 ) -> float:
     """Score rows at once where the backend can, the others tile by tile; their entropy.
 
-    Rows with weights (n,) go tile by tile: the entropy is then weighted.
+    Rows with weights (n,) go tile by tile: the entropy is then weighted. Rows that are not finite
+    are never scored at once: only those that are left have to be checked.
     """
     affine = model.standardisation.affine(rows.dtype, np.float64)
     done = (
@@ -262,7 +237,10 @@ def write_scores(
     )
     entropy, left = (0.0, None) if done is None else (done[0], np.flatnonzero(done[1]))
     if left is None or len(left):
-        Y = model.standardisation.apply(rows if left is None else rows[left], np.float64)
+        others = rows if left is None else rows[left]
+        if not is_checked and complete_rows(others) is not None:
+            raise IncompleteRowsError
+        Y = model.standardisation.apply(others, np.float64)
         for tile, log_prob, R in scorer.score(Y, workspace):
             places = tile if left is None else left[tile]
             out.write(places, log_prob, R)

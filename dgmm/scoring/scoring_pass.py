@@ -20,9 +20,6 @@ from dgmm.data.row_block import RowBlock
 from dgmm.data.zarr import output_store as zarr_output
 from dgmm.data.zarr.format_versions import ZarrFormat
 from dgmm.data.zarr.output_store import OutputArray
-from dgmm.mixture.backends import get
-from dgmm.mixture.kernels import Workspace
-from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.checksums import Digests, digest_of
 from dgmm.reduction.executor import Executor
@@ -30,11 +27,12 @@ from dgmm.reduction.map_reduce import map_reduce
 from dgmm.reduction.task_size import most_blocks
 from dgmm.reduction.tree import PassProgress
 from dgmm.run_record import Output
+from dgmm.scoring.block_scorer import BlockScorer
 from dgmm.scoring.fill_values import filled_rows
 from dgmm.scoring.most_anomalous import MostAnomalous
 from dgmm.scoring.output_registry import RowOutput, ScoredBlock, row_output
-from dgmm.scoring.partial_rows import marginal_scorer, require_marginals
-from dgmm.scoring.row_scores import ScoredMixture, score_block
+from dgmm.scoring.partial_rows import require_marginals
+from dgmm.scoring.row_scores import ScoredMixture
 from dgmm.scoring.scoring_statistics import ScoringStatistics
 from dgmm.storage.folders import Target
 
@@ -142,18 +140,15 @@ class RowWriter:
 
     def __call__(self, blocks: BlockRange) -> Iterator[tuple[int, ScoringStatistics]]:
         """Yield (block, statistics); a chunk is on disk before its last block is yielded."""
-        scorer, workspace = Scorer(self.model.parameters), Workspace(get(self.backend))
-        marginal = marginal_scorer(self.model.parameters)
+        score = BlockScorer(
+            *(self.dataset, self.model, self.missing, self.backend, self.products.posterior_dtype),
+            impute=self.products.imputes,
+            merge=self.products.merges,
+        )
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = ChunkWriter(self.products, grid)
         for block in self.dataset.read_blocks(blocks):
-            rows = self.missing.select(block, self.dataset, weightless=True)
-            dtype = self.products.posterior_dtype
-            scored = score_block(
-                *(rows, scorer, workspace, self.model, dtype, marginal),
-                impute=self.products.imputes,
-                merge=self.products.merges,
-            )
+            rows, scored = score(block)
             found = replace(scored.block, residuals=block.residuals)
             digests, statistics = writer.add(block.index, found), scored.statistics
             filled = filled_rows(self.dataset, block, rows)
