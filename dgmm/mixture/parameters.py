@@ -191,9 +191,10 @@ class Parameters:
                 known[name] = getattr(self, name)
         parts = []
         for own in (slice(i * k, (i + 1) * k) for i in range(n)):
-            arrays = self.weights[own], self.means[own], self.covariances[own]
-            part = Parameters(self.family, *arrays, self.precisions_cholesky[own])
-            vars(part).update({name: values[own] for name, values in known.items()})
+            # Copies: a view would keep the arrays of all mixtures as long as one of them is kept.
+            arrays = self.weights[own].copy(), self.means[own].copy(), self.covariances[own].copy()
+            part = Parameters(self.family, *arrays, self.precisions_cholesky[own].copy())
+            vars(part).update({name: values[own].copy() for name, values in known.items()})
             parts.append(part)
         return parts
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from families import ALL_FAMILIES
 
-from dgmm.fitting.em import acceleration, m_steps
 from dgmm.fitting.em import loop as em
+from dgmm.fitting.em import small_groups
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.covariance import FAMILIES, Family
@@ -115,8 +115,7 @@ def test_large_mixtures_take_theirs_one_by_one(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Copies of their sums would be memory that no plan counts."""
-    monkeypatch.setattr(m_steps, "_MOST_SUMS", 3)
-    monkeypatch.setattr(acceleration, "_MOST_MEANS", 3)
+    monkeypatch.setattr(small_groups, "MOST_NUMBERS", 2)
     Y = rows(3)
     problem = replace(em_runs.problem(Y, max_iter=9, tol=0.0), acceleration="squarem")
     candidates = begun(problem, starts(family, 3, 3, 3))
@@ -125,3 +124,21 @@ def test_large_mixtures_take_theirs_one_by_one(
         em.run(candidates, em_runs.InMemory(Y), problem), candidates, strict=True
     ):
         require_equal(found, em.run((start,), em_runs.InMemory(Y), problem)[0])
+
+
+def test_groups_are_bounded_and_hold_each_place_once() -> None:
+    keys = ["a", None, "a", "b", "a", "b", "a"]
+    sizes = [4000, 1, 4097, 10, 4000, 10, 4000]
+    found = sorted(small_groups.small_groups(keys, sizes))
+    assert found == [[0, 4, 6], [1], [2], [3, 5]]
+    many = [*small_groups.small_groups(["a"] * 40, [4000] * 40)]
+    assert [len(group) for group in many] == [16, 16, 8]
+    assert sorted(i for group in many for i in group) == [*range(40)]
+
+
+def test_a_mixture_keeps_no_array_of_the_others_alive() -> None:
+    whole = starts(FAMILIES["full"], 1, 6, 3)[0]
+    for part in whole.parted(2):
+        for values in vars(part).values():
+            if isinstance(values, np.ndarray):
+                assert values.base is None

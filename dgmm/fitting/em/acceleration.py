@@ -13,13 +13,14 @@ decides on it is the next one. Where the objective fell, EM goes on from θ2, on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.fitting.em.small_groups import small_groups
 from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 
@@ -42,8 +43,6 @@ _LEAST_LEFT = 0.01
 _LEAST_LENGTH = 1.01
 #: An estimate this many times below a limit needs no second one.
 _CLEARLY = 10.0
-#: Means of one candidate at most where coordinates of several are laid side by side.
-_MOST_MEANS = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,13 +126,11 @@ class PlainStep:
 def next_points(steps: Sequence[PlainStep]) -> list[tuple[Cycle, Parameters]]:
     """Where the next pass goes after each plain step, and the cycle that goes on."""
     found = [(replace(step.cycle, start=step.at), step.to) for step in steps]
-    alike: dict[Hashable, list[int]] = {}
-    for i, step in enumerate(steps):
-        if step.cycle.start is not None:
-            to = step.to
-            is_alone = to.noise is not None or to.family.is_shared or to.means.size > _MOST_MEANS
-            alike.setdefault(i if is_alone else (to.family.name, to.means.shape), []).append(i)
-    for places in alike.values():
+    pairs = [i for i, step in enumerate(steps) if step.cycle.start is not None]
+    to = [steps[i].to for i in pairs]
+    keys = [None if p.noise or p.family.is_shared else (p.family.name, p.means.shape) for p in to]
+    for own in small_groups(keys, [p.covariances.size for p in to]):
+        places = [pairs[i] for i in own]
         ends = _ends([steps[i] for i in places])
         for i, end in zip(places, ends, strict=True):
             found[i] = end

@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from dgmm.fitting.em.e_step import EStepResult
+from dgmm.fitting.em.small_groups import small_groups
 from dgmm.fitting.em.state import EMProblem
 from dgmm.fitting.inference import MAXIMUM_LIKELIHOOD
 from dgmm.mixture.parameters import Estimate, Parameters, m_step
-
-#: Sums of one candidate at most: of larger ones the arithmetic takes longer than NumPy's calls.
-_MOST_SUMS = 4096
 
 MStep = tuple[Estimate, Parameters]
 
@@ -26,11 +24,9 @@ def m_steps(found: Sequence[EStepResult], problems: Sequence[EMProblem]) -> list
     found, problems
         What a pass found of each candidate, and what its fit asks for.
     """
-    alike: dict[Hashable, list[int]] = {}
-    for i, (one, problem) in enumerate(zip(found, problems, strict=True)):
-        alike.setdefault(_alike(one, problem) or i, []).append(i)
+    keys = [_alike(one, problem) for one, problem in zip(found, problems, strict=True)]
     taken: dict[int, MStep] = {}
-    for places in alike.values():
+    for places in small_groups(keys, [one.statistics.sums.size for one in found]):
         first, problem = found[places[0]], problems[places[0]]
         if len(places) == 1:
             taken[places[0]] = _alone(first, problem)
@@ -55,7 +51,7 @@ def _alike(found: EStepResult, problem: EMProblem) -> Hashable:
     s, family = found.statistics, found.candidate.parameters.family
     has_more = any(part is not None for part in (s.scatter, s.reference, s.observed, s.noise))
     is_plain = problem.inference == MAXIMUM_LIKELIHOOD and not (has_more or family.is_shared)
-    if not is_plain or s.sums.size > _MOST_SUMS:
+    if not is_plain:
         return None
     counts, added = problem.counts_are_rows, problem.collapse.regularisation
     return family.name, s.sums.shape, s.n_rows, s.sum_of_weights, counts, added.tobytes()
@@ -71,9 +67,8 @@ def _together(found: Sequence[EStepResult], problem: EMProblem) -> list[MStep]:
     counts = whole.counts.reshape(n, -1)
     weights = (counts / counts.sum(axis=1, keepdims=True)).ravel()
     mixtures = Parameters.of(family, weights, whole.means, covariances).parted(n)
-    k = counts.shape[1]
-    estimates = [
-        Estimate(family, whole.counts[own], whole.means[own], whole.covariances[own])
-        for own in (slice(i * k, (i + 1) * k) for i in range(n))
-    ]
+    k, estimates = counts.shape[1], []
+    for own in (slice(i * k, (i + 1) * k) for i in range(n)):
+        arrays = whole.counts[own].copy(), whole.means[own].copy(), whole.covariances[own].copy()
+        estimates.append(Estimate(family, *arrays))
     return list(zip(estimates, mixtures, strict=True))
