@@ -24,7 +24,7 @@ from dgmm.mixture.backends import fused_products as products
 from dgmm.mixture.backends import moment_products
 from dgmm.mixture.backends import numba_backend as compiled
 from dgmm.mixture.backends import numba_softmax as softmax
-from dgmm.mixture.kernels.tiles import aligned
+from dgmm.mixture.kernels.workspace import aligned
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
 _SECONDS = 0.02

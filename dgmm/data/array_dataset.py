@@ -123,6 +123,12 @@ class ArrayDataset:
             weights = None if self.weights is None else self.weights[start:stop]
             yield RowBlock(block, start, values, weights)
 
+    def rows_in_memory(self, start: int, stop: int) -> Rows | None:
+        """Rows [start, stop) where they need no copy and have no weights; else None."""
+        X = self.X
+        is_ready = self.weights is None and X.flags.c_contiguous and X.dtype.isnative
+        return X[start:stop] if is_ready else None
+
     def locate(self, row: int) -> str:
         """Where a row lies."""
         return f"row {row}"

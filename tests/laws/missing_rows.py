@@ -14,8 +14,9 @@ from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import EStepTask, PassStatistics, StandardisedRows
+from dgmm.fitting.em.data_pass import EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.kernels import Guard, Workspace
 from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step

@@ -23,8 +23,9 @@ from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.classes.class_rows import ClassRows
 from dgmm.fitting.em import data_pass
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
+from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.e_step_request import EStepRequest, RowFilter
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.fitting.selection.folds import Folds, OutsideFold
 from dgmm.mixture.backends import standardising_backend
 from dgmm.mixture.covariance import FAMILIES

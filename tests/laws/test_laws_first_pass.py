@@ -10,8 +10,9 @@ from mixtures import Array
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
+from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.covariance.triangles import unpack

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mixtures import EPS, Scene
 
 from dgmm.data.standardisation import Standardisation
-from dgmm.fitting.em.data_pass import StandardisedRows
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import (
     CentredKernel,

@@ -15,7 +15,7 @@ from mixtures import Array, Scene
 from dgmm.data.standardisation import Standardisation
 from dgmm.fitting.em import loop as em
 from dgmm.fitting.em.acceleration import Cycle, PlainStep, next_points
-from dgmm.fitting.em.data_pass import StandardisedRows
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.fitting.noise_start import with_noise
 from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.covariance import FAMILIES, Family

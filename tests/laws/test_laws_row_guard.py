@@ -17,9 +17,10 @@ from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
+from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.e_step import EStepResult
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.fitting.noise_start import with_noise
 from dgmm.mixture.backends import compiled_backend, get
 from dgmm.mixture.covariance import FAMILIES, Family

@@ -18,8 +18,9 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em import loop as em
-from dgmm.fitting.em.data_pass import EStepRunner, StandardisedRows
+from dgmm.fitting.em.data_pass import EStepRunner
 from dgmm.fitting.em.e_step_request import EStepRequest, RowFilter
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import standardising_backend
 from dgmm.mixture.covariance import FAMILIES
 from dgmm.reduction.blocks import BlockRange

@@ -20,7 +20,7 @@ from mixtures import EPS
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.em.data_pass import StandardisedRows
+from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import Block, NumpyBackend, steps
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step

@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.forwarding_dataset import read_in_grid
 from dgmm.data.missing_rows import MissingPolicy, SelectedRows
 from dgmm.data.row_accounting import require_all_rows
 from dgmm.data.row_block import RowBlock
-from dgmm.data.standardisation import Standardisation
 from dgmm.errors import PoisonBlocksError
 from dgmm.fitting.em.e_step_request import EStepRequest, SeenRows, seen
-from dgmm.mixture.backends import Backend, get
-from dgmm.mixture.kernels import BlockKernel, Workspace, e_step
+from dgmm.fitting.em.standardised_rows import StandardisedRows
+from dgmm.mixture.backends import get
+from dgmm.mixture.kernels import (
+    BlockKernel,
+    Workspace,
+    Workspaces,
+    e_step,
+    leaves_together,
+)
 from dgmm.mixture.kernels.kernel_digest import digest_of_kernels
 from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step
 from dgmm.mixture.sufficient_statistics import Statistics
@@ -75,6 +79,8 @@ class EStepTask:
     leaves
         How the rows are cut into leaves of the reduction: blocks, or parts of them; None is the
         data set's blocks.
+    workspaces
+        What tasks of this process work with, pass after pass; workers have their own.
     """
 
     dataset: Dataset
@@ -82,6 +88,7 @@ class EStepTask:
     backend: str
     missing: MissingPolicy
     leaves: BlockGrid | None = None
+    workspaces: Workspaces = field(default_factory=Workspaces)
 
     def __call__(self, leaves: BlockRange) -> Iterator[tuple[int, PassStatistics]]:
         """Yield (leaf, its statistics); a block is read once for all candidates.
@@ -89,13 +96,45 @@ class EStepTask:
         Where leaves are parts of blocks, two tasks may read the block that they share.
         """
         names = {request.backend for request in self.requests}
-        workspaces = {name: Workspace(get(name or self.backend)) for name in names}
+        with ExitStack() as stack:
+            own = {
+                name: stack.enter_context(self.workspaces.borrowed(get(name or self.backend)))
+                for name in names
+            }
+            yield from self._found(leaves, own)
+
+    def _found(
+        self, leaves: BlockRange, workspaces: dict[str, Workspace]
+    ) -> Iterator[tuple[int, PassStatistics]]:
         prepared = PreparedParts()
         used = frozenset(workspace.backend.name for workspace in workspaces.values())
+        if (together := self._together(leaves, next(iter(workspaces.values())))) is not None:
+            for leaf, one in enumerate(together, leaves.start):
+                yield leaf, PassStatistics(one.n_rows, 0, (one,), used)
+            return
         for block in self._read(leaves):
             rows = self.missing.select(block, self.dataset)
             statistics = self._statistics(rows, block, workspaces, prepared)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
+
+    def _together(self, leaves: BlockRange, workspace: Workspace) -> Iterator[Statistics] | None:
+        """Statistics of each leaf, several in one call; None where each needs a call of its own.
+
+        They go together where one candidate takes all rows of an array in memory.
+        """
+        request, grid, dataset = self.requests[0], self.leaves or self.dataset.grid, self.dataset
+        takes_all = request.rows is None and self.missing is MissingPolicy.NONE_MISSING
+        if len(self.requests) > 1 or not takes_all:
+            return None
+        if type(dataset) is not ArrayDataset:  # a subclass may read otherwise
+            return None
+        values = dataset.rows_in_memory(*grid.rows_of_range(leaves))
+        if values is None:
+            return None
+        columns = StandardisedRows.of(
+            values, request.standardisation, request.kernel.dtype, workspace
+        )
+        return leaves_together(request.kernel, columns, grid.rows_per_block, workspace)
 
     def _read(self, leaves: BlockRange) -> Iterator[RowBlock]:
         grid = self.dataset.grid
@@ -143,68 +182,6 @@ def statistics_of(
     return e_step(plain, columns, workspace, weights)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StandardisedRows:
-    """Rows of a block as columns in standardised units, made one tile at a time."""
-
-    rows: NDArray[Any]
-    standardisation: Standardisation
-    affine: tuple[NDArray[Any], NDArray[Any]] | None
-    backend: Backend
-
-    @classmethod
-    def of(
-        cls,
-        rows: NDArray[Any],
-        standardisation: Standardisation,
-        dtype: np.dtype[Any],
-        workspace: Workspace,
-    ) -> Self:
-        """For tiles of a dtype."""
-        key = "affine", id(standardisation), rows.dtype, dtype
-        # Kept with what it is of, whose identity no other then has.
-        affine, _ = workspace.kept(
-            key, lambda: (standardisation.affine(rows.dtype, dtype), standardisation)
-        )
-        return cls(rows, standardisation, affine, workspace.backend)
-
-    def some(self, rows: NDArray[Any], features: NDArray[np.intp] | None) -> StandardisedRows:
-        """Other rows in the same units: of some features (m, len(features)), or of all."""
-        units, affine = self.standardisation, self.affine
-        if features is not None and affine is not None:  # all that rows are standardised by then
-            affine = affine[0][features], affine[1][features]
-        elif features is not None:
-            units = units.of_features(features)
-        return type(self)(rows, units, affine, self.backend)
-
-    def take(self, rows: NDArray[np.intp], workspace: Workspace) -> StandardisedRows:
-        """Some rows (m,), copied one behind the other."""
-        # Memory that is asked for anew takes as long again to be written to.
-        buffer = workspace.array("some rows", self.rows.shape, self.rows.dtype)
-        own = np.take(self.rows, rows, axis=0, out=buffer[: len(rows)], mode="clip")
-        return self.some(own, None)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(d, n)."""
-        n, d = self.rows.shape
-        return d, n
-
-    def stored(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
-        """Rows, factor and offset; None where standardising is more than that."""
-        return None if self.affine is None else (self.rows, *self.affine)
-
-    def write(self, rows: slice, out: NDArray[Any]) -> None:
-        """Standardise some rows into out (d, b).
-
-        Nothing is clipped here: preparation has refused rows whose squares overflow.
-        """
-        if self.affine is None:
-            np.copyto(out, self.standardisation.apply(self.rows[rows], out.dtype))
-        else:
-            self.backend.standardise(self.rows[rows], *self.affine, out)
-
-
 class EStepRunner:
     """The E-step of all candidates over all rows, every row accounted for.
 
@@ -240,7 +217,7 @@ class EStepRunner:
         # What a pattern of missing values costs, it costs in each leaf.
         self._leaves = dataset.grid if n_partial else dataset.grid.in_parts()
         self._of_pass, self.n_passes = of_pass, n_passes
-        self._last_s = math.inf
+        self._workspaces, self._last_s = Workspaces(), math.inf
 
     def __call__(self, requests: tuple[EStepRequest, ...]) -> PassStatistics:
         """Statistics of every candidate, from one read of the rows.
@@ -253,7 +230,7 @@ class EStepRunner:
         leaves = EStepTask(
             *(self._dataset, requests, self._backend),
             MissingPolicy.after_summary(self._n_dropped, self._n_partial),
-            self._leaves,
+            *(self._leaves, self._workspaces),
         )
         kernels = tuple(request.kernel for request in requests)
         begun, grid, threads = time.perf_counter(), self._leaves, self._executor.n_threads

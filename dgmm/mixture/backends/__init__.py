@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from dgmm.errors import UnavailableError
-from dgmm.mixture.backends.numpy_backend import Backend, Block, NumpyBackend, steps
+from dgmm.mixture.backends.e_step_block import Block
+from dgmm.mixture.backends.numpy_backend import Backend, NumpyBackend, steps
 
 __all__ = [
     "Backend",

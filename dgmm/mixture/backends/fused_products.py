@@ -124,8 +124,10 @@ def allocate_buffers(
     tile = L.reshape(-1)[: len(L) * columns].reshape(len(L), columns)
     groups = in_whole_groups(k)
     eta = allocate("eta", groups * p).reshape(groups, p)
-    sums = np.zeros((in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize))))
-    return eta, sums, (Y, L, tile, *others)
+    shape = in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize))
+    sums = allocate("wide sums", math.prod(shape) * 8 // dtype.itemsize).view(np.float64)
+    sums.fill(0.0)
+    return eta, sums.reshape(shape), (Y, L, tile, *others)
 
 
 def _tile_columns(height: int, itemsize: int) -> int:

@@ -7,12 +7,14 @@ those of `fused_products` and `moment_products`, exponentials and logarithms tho
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.e_step_block import Block
 from dgmm.mixture.backends.fused_products import (
+    Factors,
     allocate_buffers,
     factors_of,
     is_masked,
@@ -42,19 +44,83 @@ from dgmm.mixture.backends.numba_steps import (
     squared_norms,
     standardise,
 )
-from dgmm.mixture.backends.numpy_backend import (
-    Block,
-    NumpyBackend,
-    Tile,
-)
+from dgmm.mixture.backends.numpy_backend import NumpyBackend, Tile
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import lanes_of, require_fused_multiplication
 
 _NO_SCATTER = np.empty(0)
 
 
+class _Prepared(NamedTuple):
+    """What blocks of one form and size share, pass after pass.
+
+    Attributes
+    ----------
+    form
+        Whether φ has Σ y², whether features are masked, and the row of Y that is 1.
+    made
+        `Factors`, as a plain tuple.
+    eta : (k, p)
+        Natural parameters go here, in the order of the factors and in whole groups.
+    wide, buffers, listed
+        As `allocate_buffers` and `listed_buffers` make them.
+    """
+
+    form: tuple[bool, bool, int]
+    made: tuple[Any, ...]
+    eta: Tile
+    wide: Tile
+    buffers: tuple[Tile, ...]
+    listed: tuple[Tile, ...]
+
+    @classmethod
+    def of(cls, block: Block, made: Factors) -> Self:
+        """For blocks like this one."""
+        (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
+        one_row = linear_rows(block.form, d)
+        eta, wide, buffers = allocate_buffers(block.allocate, one_row, k, p, dtype)
+        eta[k:] = 0.0
+        form = block.form.endswith("norm"), is_masked(block.form), one_row
+        return cls(form, tuple(made), eta, wide, buffers, listed_buffers(k, made, d, dtype))
+
+
 @compiled
 def _e_step(
+    one: Any,
+    rows: Any,
+    factor: Any,
+    offset: Any,
+    prepared: Any,
+    sums: Any,
+    leaf_rows: int,
+    lse: Any,
+    weights: Any,
+) -> None:
+    """Leaf by leaf; each begins with sums of 0, so that no bit follows how many go together."""
+    form, made, eta, wide, buffers, listed = prepared
+    for leaf in range(len(sums)):
+        first, last = leaf * leaf_rows, min((leaf + 1) * leaf_rows, len(rows))
+        wide[:] = 0.0
+        listed[0][:] = 0.0
+        _leaf(
+            one,
+            rows[first:last],
+            factor,
+            offset,
+            form,
+            made,
+            eta,
+            wide,
+            buffers,
+            listed,
+            sums[leaf],
+            lse[first:last],
+            weights[first:last],
+        )
+
+
+@compiled
+def _leaf(
     one: Any,
     rows: Any,
     factor: Any,
@@ -133,32 +199,24 @@ class NumbaBackend(NumpyBackend):
         softmax(L.dtype.type(1.0), L, panel, row, top)
         return top
 
+    def does_blocks(self, form: str, d: int, p: int) -> bool:
+        """Of the forms that compiled code makes."""
+        return factors_of(form, d, p) is not None
+
     def e_step(self, block: Block) -> bool:
         """A block in one call, outside Python's lock, where the form of φ is known."""
         (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
         if (made := factors_of(block.form, d, p)) is None:
             return False
+        prepared = block.latest((block.form, k, p, d, dtype), lambda: _Prepared.of(block, made))
+        # Other modes than this copy it first.
+        np.take(block.eta, made.order, axis=1, out=prepared.eta[:k], mode="clip")
         stored = block.rows.dtype
         rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
-        one_row = linear_rows(block.form, d)
-        eta, wide, buffers = allocate_buffers(block.allocate, one_row, k, p, dtype)
-        # Other modes than this copy it first.
-        np.take(block.eta, made.order, axis=1, out=eta[:k], mode="clip")
-        eta[k:] = 0.0
         weights = np.empty(0, dtype) if block.weights is None else block.weights
         _e_step(
-            *(dtype.type(1.0), rows, block.factor, block.offset),
-            *(
-                (block.form.endswith("norm"), is_masked(block.form), one_row),
-                tuple(made),
-                eta,
-                wide,
-                buffers,
-                listed_buffers(k, made, d, dtype),
-                block.sums.T,  # (k, p), whose layout is the same for one component and for more
-                block.lse,
-                weights,
-            ),
+            *(dtype.type(1.0), rows, block.factor, block.offset, tuple(prepared)),
+            *(block.sums, block.leaf_rows, block.lse, weights),
         )
         return True
 

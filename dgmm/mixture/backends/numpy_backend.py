@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmm.mixture.backends.e_step_block import Block
 from dgmm.mixture.backends.gaps import EMPTY, INCOMPLETE, INFINITE, Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.scoring_block import ScoringBlock
@@ -20,44 +20,6 @@ Tile = NDArray[Any]
 #: subnormal operand slows a matrix product a hundredfold. A component loses less than 1e-26 of a
 #: row. They are not made −∞ before exp, which NumPy takes five times as long for in float64.
 LOG_FLOOR = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """A block's rows, what is to be computed of them, and where it is to be written.
-
-    Attributes
-    ----------
-    rows : (n, d)
-        As stored.
-    factor, offset : (d,)
-        Of standardising.
-    form
-        The quadratic part of φ: `none`, `pairs`, `squares` or `norm`. `masked squares` and `masked
-        norm` are of c∘y for the mask c of values that are there (not NaN), and φ is
-        [quadratic(c∘y), c∘y, c, 1].
-    eta : (k, p)
-        Natural parameters, of the tiles' dtype.
-    allocate
-        Gives a flat buffer of that dtype by a name of its own and its size; its content is
-        undefined.
-    sums : (p, k)
-        Moments are added here.
-    lse : (n,)
-        Log-sum-exp of each row goes here.
-    weights : (n,) or None
-        By which the rows' moments are multiplied, of the tiles' dtype; None where each weighs 1.
-    """
-
-    rows: Tile
-    factor: Tile
-    offset: Tile
-    form: str
-    eta: Tile
-    allocate: Callable[[str, int], Tile]
-    sums: Tile
-    lse: Tile
-    weights: Tile | None = None
 
 
 class Backend(Protocol):
@@ -90,6 +52,9 @@ class Backend(Protocol):
         A product has `height` rows of Φ and `columns` of its columns; `product` (p, k), of R's
         dtype, holds it before it is added.
         """
+
+    def does_blocks(self, form: str, d: int, p: int) -> bool:
+        """Whether `e_step` does blocks of a form, of d features and p sums a component."""
 
     def e_step(self, block: Block) -> bool:
         """Do a block at once; False where that cannot be: it goes tile by tile then."""
@@ -240,6 +205,10 @@ class NumpyBackend:
             for few in steps(len(Phi), height):
                 np.matmul(Phi[few, some], R[:, some].T, out=product[few])
             np.add(sums, product, out=sums)
+
+    def does_blocks(self, form: str, d: int, p: int) -> bool:  # noqa: ARG002 - the protocol's
+        """No."""
+        return False
 
     def e_step(self, block: Block) -> bool:
         """Never: tile by tile."""

@@ -8,9 +8,11 @@ need it.
 
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import Guard, choose
+from dgmm.mixture.kernels.joined_leaves import leaves_together
 from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.split_kernel import BlockKernel, SplitKernel, e_step
-from dgmm.mixture.kernels.tiles import Kernel, PassKernel, Workspace
+from dgmm.mixture.kernels.tiles import Kernel, PassKernel
+from dgmm.mixture.kernels.workspace import Workspace, Workspaces
 
 __all__ = [
     "BlockKernel",
@@ -21,6 +23,8 @@ __all__ = [
     "ProductKernel",
     "SplitKernel",
     "Workspace",
+    "Workspaces",
     "choose",
     "e_step",
+    "leaves_together",
 ]

@@ -9,8 +9,9 @@ import numpy as np
 
 from dgmm.mixture.covariance.family import LOG_2PI
 from dgmm.mixture.kernels.kernel_forms import CentredForm
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
 from dgmm.mixture.kernels.tiling import tile_of_numbers
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.parameters import Parameters
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Block
 from dgmm.mixture.covariance.family import Family
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
 from dgmm.mixture.kernels.tiling import Tiling
+from dgmm.mixture.kernels.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +134,18 @@ class ProductForm:
         weights: Array | None,
     ) -> Tile | None:
         """A block whose quadratic features the backend makes itself, where it can."""
+        return self.leaves_at_once(form, Y, sums.T[np.newaxis], Y.shape[1], workspace, weights)
+
+    def leaves_at_once(
+        self,
+        form: str,
+        Y: Columns,
+        sums: Array,
+        leaf_rows: int,
+        workspace: Workspace,
+        weights: Array | None = None,
+    ) -> Tile | None:
+        """The same of leaves of so many rows, the last of which may have fewer; sums (l, k, p)."""
         stored = Y.stored()
         if stored is None:
             return None
@@ -142,5 +155,6 @@ class ProductForm:
 
         lse = allocate("lse", Y.shape[1])
         own = None if weights is None else weights.astype(self.dtype, copy=False)
-        block = Block(*stored, form, self.natural_parameters, allocate, sums, lse, own)
+        eta, latest = self.natural_parameters, workspace.latest
+        block = Block(*stored, form, eta, allocate, sums, lse, own, leaf_rows, latest)
         return lse if workspace.backend.e_step(block) else None

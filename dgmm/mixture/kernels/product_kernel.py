@@ -10,8 +10,9 @@ import numpy as np
 
 from dgmm.mixture.covariance.family import QuadraticPart
 from dgmm.mixture.kernels.kernel_forms import ProductForm
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
 from dgmm.mixture.kernels.tiling import Tiling
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.parameters import Parameters
 
 

@@ -14,7 +14,8 @@ from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import TOLERANCE, Guard
 from dgmm.mixture.kernels.product_kernel import ProductKernel
-from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, Workspace, softmax
+from dgmm.mixture.kernels.tiles import Array, InMemory, Tile, softmax
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.parameters import Parameters
 
 _LARGEST = float(np.finfo(np.float64).max)

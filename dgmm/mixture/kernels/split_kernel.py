@@ -19,8 +19,9 @@ from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.product_kernel import ProductKernel
-from dgmm.mixture.kernels.tiles import Array, Columns, InMemory, Kernel, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, InMemory, Kernel, Tile
 from dgmm.mixture.kernels.tiles import e_step as e_step_of_all
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.parameters import Parameters
 from dgmm.mixture.sufficient_statistics import Statistics
 

@@ -5,70 +5,20 @@ A tile is held features-major, (d, b), so that every elementwise step runs along
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends import Backend, NumpyBackend, steps
+from dgmm.mixture.backends import steps
 from dgmm.mixture.covariance.family import Family
 from dgmm.mixture.covariance.triangles import pack
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.sufficient_statistics import Statistics
 
 Array = NDArray[np.float64]
 Tile = NDArray[Any]
-T = TypeVar("T")
-
-_ALIGNMENT = 64
-
-
-def aligned(size: int, dtype: Any) -> NDArray[Any]:
-    """An empty array that begins at a line of cache, (size,).
-
-    NumPy's begin 16 bytes behind one: every other vector of 512 bits then crosses a line, and a
-    multiplication takes twice as long.
-    """
-    n_bytes = size * np.dtype(dtype).itemsize
-    raw = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-    begin = -raw.__array_interface__["data"][0] % _ALIGNMENT
-    return raw[begin : begin + n_bytes].view(dtype)
-
-
-class Workspace:
-    """What one task works with: a backend, and buffers made once for all tiles."""
-
-    def __init__(self, backend: Backend | None = None) -> None:
-        self.backend = backend or NumpyBackend()
-        self._buffers: dict[tuple[str, np.dtype[Any]], NDArray[Any]] = {}
-        self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
-        self._kept: dict[Hashable, Any] = {}
-
-    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` gives, made once for all blocks of the task."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        value: T = self._kept[key]
-        return value
-
-    def array(self, name: str, shape: tuple[int, ...], dtype: Any = np.float64) -> NDArray[Any]:
-        """A C-contiguous array over the buffer of that name; its content is undefined.
-
-        It begins at a line of cache.
-        """
-        view = self._views.get((name, shape, dtype))  # asked for some ten times a tile
-        if view is None:
-            view = self._buffer(name, math.prod(shape), np.dtype(dtype)).reshape(shape)
-            self._views[name, shape, dtype] = view
-        return view
-
-    def _buffer(self, name: str, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        buffer = self._buffers.get((name, dtype))
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[name, dtype] = aligned(size, dtype)
-            self._views = {key: view for key, view in self._views.items() if key[0] != name}
-        return buffer[:size]
 
 
 class Columns(Protocol):
@@ -83,6 +33,9 @@ class Columns(Protocol):
 
     def stored(self) -> tuple[Tile, Tile, Tile] | None:
         """Rows (n, d) as stored, with factor and offset (d,) of standardising; None without."""
+
+    def part(self, rows: slice) -> Columns:
+        """Consecutive rows, of which nothing is copied."""
 
     def take(self, rows: NDArray[np.intp], workspace: Workspace) -> Columns:
         """Some rows (m,), in their order; good until others are taken."""
@@ -107,6 +60,10 @@ class InMemory:
     def stored(self) -> None:
         """They are standardised already."""
         return
+
+    def part(self, rows: slice) -> InMemory:
+        """A view."""
+        return InMemory(self._Y[:, rows])
 
     def take(self, rows: NDArray[np.intp], workspace: Workspace) -> InMemory:
         """A copy."""
@@ -247,7 +204,7 @@ def e_step(
                 by_tiles.append(i)
                 sums[i] = np.zeros(sums[i].shape)
             else:
-                totals[i] = _total(lse, weights)
+                totals[i] = total_of(lse, weights, workspace)
                 if kernel.with_scatter:
                     scatters[i] = scatter_of_rows(kernel, columns, weights, workspace)
         for rows in steps(n if by_tiles else 0, first.tile_rows):
@@ -255,13 +212,13 @@ def e_step(
             own = None if weights is None else weights[rows]
             for i in by_tiles:
                 L = kernels[i].weighted_log_prob(prepared, workspace)
-                totals[i] += _total(softmax(L, workspace), own)
+                totals[i] += total_of(softmax(L, workspace), own, workspace)
                 if own is not None:
                     np.multiply(L, own, out=L, casting="same_kind")
                 kernels[i].accumulate(prepared, L, sums[i], scatters[i], workspace, own)
     weight = None if weights is None else float(weights.sum())
     return [
-        _statistics(kernel, n, total, s, T, weight)
+        statistics_of_sums(kernel, n, total, s, T, weight)
         for kernel, total, s, T in zip(kernels, totals, sums, scatters, strict=True)
     ]
 
@@ -286,7 +243,7 @@ def scatter_of_rows(
     return total
 
 
-def _statistics(
+def statistics_of_sums(
     kernel: Kernel,
     n: int,
     total: float,
@@ -301,8 +258,12 @@ def _statistics(
     return Statistics(n, total, moments, scatter, kernel.reference, weight, noise=noise)
 
 
-def _total(lse: Tile, weights: Array | None) -> float:
+def total_of(lse: Tile, weights: Array | None, workspace: Workspace) -> float:
     """The sum of log densities, each times its row's weight."""
     values = lse if weights is None else lse * weights
-    # Converted first: NumPy's sum in another type takes twice as long.
-    return float(np.add.reduce(values.astype(np.float64, copy=False)))
+    if (
+        values.dtype != np.float64
+    ):  # converted first: NumPy's sum in another type takes twice as long
+        values = workspace.array("log densities", lse.shape)
+        np.copyto(values, lse)
+    return float(np.add.reduce(values))

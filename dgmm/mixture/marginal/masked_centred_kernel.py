@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dgmm.mixture.kernels.kernel_forms import CentredForm
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
 from dgmm.mixture.kernels.tiling import tile_of_numbers
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.marginal.masked_features import log_norms, masked_tile, masked_width
 from dgmm.mixture.parameters import Parameters
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from dgmm.mixture.covariance.family import LOG_2PI, Family, Moments
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.parameters import Parameters
 
 

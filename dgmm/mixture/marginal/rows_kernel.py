@@ -20,7 +20,8 @@ from dgmm.mixture.backends.gaps import Gaps
 from dgmm.mixture.covariance.family import LOG_2PI
 from dgmm.mixture.covariance.triangles import pack
 from dgmm.mixture.kernels.kernel_forms import CentredForm
-from dgmm.mixture.kernels.tiles import Array, Columns, Tile, Workspace
+from dgmm.mixture.kernels.tiles import Array, Columns, Tile
+from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.marginal.masked_features import masked_tile
 from dgmm.mixture.parameters import Parameters
 

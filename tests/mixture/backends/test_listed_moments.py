@@ -83,7 +83,7 @@ def test_columns_are_multiplied_by_their_scale(dtype: Any) -> None:
 
 def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None) -> Any:
     (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
-    sums, lse = np.zeros((p, k)), np.empty(n, dtype)
+    sums, lse = np.zeros((1, k, p)), np.empty(n, dtype)
     block = Block(
         form="norm",
         rows=rows,
@@ -94,9 +94,11 @@ def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None)
         lse=lse,
         allocate=lambda _, size: np.empty(size, dtype),
         weights=weights,
+        leaf_rows=n,
+        latest=lambda _key, make: make(),
     )
     assert get("numba").e_step(block)
-    return sums, lse
+    return sums[0].T, lse
 
 
 @DTYPE

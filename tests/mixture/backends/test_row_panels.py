@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dgmm.mixture.backends.numpy_backend import Block
+from dgmm.mixture.backends.e_step_block import Block
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 moment_products = pytest.importorskip(
@@ -61,10 +61,11 @@ def test_bits_do_not_follow_how_much_of_a_panel_is_held(
     for most in (0, 2**15, 2**20):
         monkeypatch.setattr(fused, "_TILE_BYTES", most)
         widths.add(fused._tile_columns(k, np.dtype(dtype).itemsize))
-        sums, lse = np.zeros((2 * d + 1, k)), np.empty(n, dtype)
+        sums, lse = np.zeros((1, k, 2 * d + 1)), np.empty(n, dtype)
         block = Block(
             *(rows, np.ones(d, dtype), np.zeros(d, dtype), "squares", eta),
             *(lambda _, size: np.empty(size, dtype), sums, lse, weights),
+            *(n, lambda _key, make: make()),
         )
         assert compiled.NumbaBackend().e_step(block)
         found.append(sums.tobytes() + lse.tobytes())

@@ -1,0 +1,138 @@
+"""Leaves of the reduction that one call of compiled code does together have the bits of each."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import mixtures
+import numpy as np
+import pytest
+from families import ALL_FAMILIES, COMPILED_FAMILIES
+
+from dgmm.data.array_dataset import ArrayDataset
+from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.standardisation import Standardisation
+from dgmm.execution.threads import ThreadExecutor
+from dgmm.fitting.em.data_pass import EStepRunner, EStepTask, PassStatistics
+from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.mixture.backends import Block
+from dgmm.mixture.kernels import ProductKernel, joined_leaves
+from dgmm.reduction.blocks import BlockRange
+
+compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
+
+N, ROWS = 6 * 4096 + 77, 4096
+
+
+@pytest.fixture(autouse=True)
+def _seven_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dgmm.reduction.blocks._BLOCK_BYTES", 1)
+
+
+@pytest.fixture
+def leaves_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Leaves of each call of compiled code, in order."""
+    found, e_step = list[int](), compiled.NumbaBackend.e_step
+
+    def counted(backend: Any, block: Block) -> bool:
+        found.append(len(block.sums))
+        done: bool = e_step(backend, block)
+        return done
+
+    monkeypatch.setattr(compiled.NumbaBackend, "e_step", counted)
+    return found
+
+
+def _task(name: str, k: int, dtype: Any, d: int = 3, **own: Any) -> EStepTask:
+    rng = np.random.default_rng(3)
+    parameters = mixtures.mixture(ALL_FAMILIES[name], k, d, rng)
+    rows = np.ascontiguousarray(mixtures.draw(parameters, N, rng).T).astype(dtype)
+    units = Standardisation.from_sample(rows[:500], common_scale=True)
+    request = EStepRequest(ProductKernel.of(parameters, dtype), units)
+    dataset = ArrayDataset(rows, **own)
+    return EStepTask(dataset, (request,), "numba", MissingPolicy.NONE_MISSING)
+
+
+def _assert_same(found: PassStatistics, expected: PassStatistics) -> None:
+    assert (found.n_read, found.n_dropped) == (expected.n_read, expected.n_dropped)
+    assert found.backend == expected.backend
+    (one,), (other,) = found.candidates, expected.candidates
+    assert one.log_likelihood.hex() == other.log_likelihood.hex()
+    assert one.sums.flags.c_contiguous
+    np.testing.assert_array_equal(one.sums, other.sums)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "k"), [*itertools.product(COMPILED_FAMILIES, [5]), ("spherical", 260)]
+)
+def test_leaves_together_have_the_bits_of_each(
+    name: str, k: int, dtype: Any, leaves_of_calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = 64 if k > 200 else 3  # the former by lists of components, with sums of their own
+    monkeypatch.setattr(joined_leaves, "_MOST_FLOPS", 1e12)
+    task = _task(name, k, dtype, d)
+    n_leaves = task.dataset.grid.n_blocks
+    assert n_leaves == 7
+    together = list(task(BlockRange(0, n_leaves)))
+    assert max(leaves_of_calls) > 1
+    leaves_of_calls.clear()
+    alone = [found for leaf in range(n_leaves) for found in task(BlockRange(leaf, leaf + 1))]
+    assert leaves_of_calls == [1] * n_leaves
+    assert [leaf for leaf, _ in together] == list(range(n_leaves))
+    assert [found.n_read for _, found in together] == [ROWS] * 6 + [77]
+    for (_, found), (_, expected) in zip(together, alone, strict=True):
+        _assert_same(found, expected)
+
+
+def test_small_leaves_go_together_and_large_ones_do_not(leaves_of_calls: list[int]) -> None:
+    small, large = _task("full", 2, np.float64), _task("full", 60, np.float64, 16)
+    list(small(BlockRange(0, 7)))
+    assert leaves_of_calls == [7]
+    leaves_of_calls.clear()
+    list(large(BlockRange(2, 7)))
+    assert leaves_of_calls == [1] * 5
+
+
+def test_a_call_has_at_most_so_many_bytes_and_calls_are_about_equal(
+    leaves_of_calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _task("diag", 3, np.float64)
+    monkeypatch.setattr(joined_leaves, "_MOST_BYTES", 3 * 8 * (ROWS + 3 * 7))
+    list(task(BlockRange(0, 7)))
+    assert sorted(leaves_of_calls) == [2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "why", ["weights", "another order", "a form that compiled code does not know", "two candidates"]
+)
+def test_leaves_that_cannot_go_together_are_done_one_by_one(
+    why: str, leaves_of_calls: list[int]
+) -> None:
+    own = {"weights": np.full(N, 2.0)} if why == "weights" else {}
+    name = "own_squares" if why.startswith("a form") else "diag"
+    task = _task(name, 2, np.float64, **own)
+    dataset, requests = task.dataset, task.requests
+    assert isinstance(dataset, ArrayDataset)
+    if why == "another order":
+        dataset = ArrayDataset(np.asfortranarray(dataset.X))
+    if why == "two candidates":
+        requests = requests * 2
+    task = EStepTask(dataset, requests, "numba", MissingPolicy.NONE_MISSING)
+    found = list(task(BlockRange(0, 7)))
+    assert [one.n_read for _, one in found] == [ROWS] * 6 + [77]
+    assert set(leaves_of_calls) == {1}
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 7])
+def test_a_pass_has_the_same_bits_on_any_number_of_threads(n_threads: int) -> None:
+    task = _task("full", 3, np.float32)
+    found = []
+    for n in (1, n_threads):
+        with ThreadExecutor(n) as executor:
+            data_pass = EStepRunner(task.dataset, executor, "numba")
+            found += [data_pass(task.requests) for _ in range(2)]  # again in the same memory
+    assert found[0].n_read == N
+    for one in found[1:]:
+        _assert_same(one, found[0])
