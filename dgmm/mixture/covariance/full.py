@@ -71,7 +71,8 @@ class Full(Family):
         with np.errstate(divide="ignore", invalid="ignore"):
             shift = moments.first / moments.counts[:, None]
             second = unpack(moments.second / moments.counts[:, None], shift.shape[1])
-        return second - shift[:, :, None] * shift[:, None, :]
+            second -= shift[:, :, None] * shift[:, None, :]  # it is ours: new memory is slow
+        return second
 
     def regularised(self, covariances: Array, regularisation: Array) -> Array:
         """Σ_k + diag(r)."""

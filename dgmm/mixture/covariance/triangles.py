@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-#: Triangles of matrices up to this size are cached, 33 KiB at most each: of a small fit, whose
+#: Triangles of matrices up to this size are cached, 130 KiB at most each: of a small fit, whose
 #: passes are short, computing them anew took a sixth of the time.
-_SMALL = 64
+_SMALL = 128
 
 
 def triangle(d: int) -> tuple[Index, Index]:
