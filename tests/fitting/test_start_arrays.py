@@ -90,3 +90,20 @@ def test_weights_that_a_narrow_type_cannot_sum_to_1_are_taken(rows, k, dtype):
 def test_weights_that_sum_to_something_else_are_refused(rows, weights):
     with pytest.raises(DataError, match="weights_init must be at least 0 and sum to 1"):
         begun(rows, weights_init=weights)
+
+
+def test_a_start_that_is_given_whole_measures_no_distances(rows, monkeypatch):
+    """They took two fifths of a fit of 1,000 rows from a given start."""
+
+    def measured(_):
+        raise AssertionError("distances are measured")
+
+    monkeypatch.setattr("dgmm.fitting.restarts.measured_scales", measured)
+    begun(
+        rows,
+        weights_init=np.full(3, 1 / 3),
+        means_init=rows[:3],
+        precisions_init=np.stack([np.eye(rows.shape[1])] * 3),
+    )
+    with pytest.raises(AssertionError, match="distances"):
+        begun(rows)

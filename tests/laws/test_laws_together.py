@@ -16,7 +16,11 @@ from dgmm.fitting.em import loop as em
 from dgmm.fitting.em import small_groups
 from dgmm.fitting.em.data_pass import PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
+from dgmm.fitting.inference.maximum_a_posteriori import MaximumAPosteriori
+from dgmm.fitting.inference.prior import ConjugatePrior
+from dgmm.fitting.noise_start import with_noise
 from dgmm.mixture.covariance import FAMILIES, Family
+from dgmm.mixture.noise import Noise
 from dgmm.mixture.parameters import Parameters
 
 FAMILY = pytest.mark.parametrize("family", ALL_FAMILIES.values(), ids=lambda f: f.name)
@@ -52,6 +56,9 @@ def require_equal(found: em.FitCandidate, alone: em.FitCandidate) -> None:
     assert found.outcome is alone.outcome
     assert found.events == alone.events
     assert found.n_iter == alone.n_iter
+    assert (found.estimate is None) == (alone.estimate is None)
+    if found.estimate is not None and alone.estimate is not None:
+        np.testing.assert_array_equal(found.estimate.counts, alone.estimate.counts)
     for name in ARRAYS:
         np.testing.assert_array_equal(
             getattr(found.parameters, name), getattr(alone.parameters, name), name
@@ -87,6 +94,62 @@ def test_bits_are_those_of_each_alone_where_components_are_lost(family: Family) 
     assert any(c.events for c in together)
     for found, start in zip(together, candidates, strict=True):
         require_equal(found, em.run((start,), em_runs.InMemory(Y), problem)[0])
+
+
+class Differing(em_runs.InMemory):
+    """Of every third request the rows have weights, of every third there are half as many of them."""
+
+    def __init__(self, Y: Any, first: int = 0) -> None:
+        super().__init__(Y)
+        self._first = first
+
+    def __call__(self, requests: Sequence[EStepRequest]) -> PassStatistics:
+        found = super().__call__(requests).candidates
+        changes: list[dict[str, Any]] = [
+            {},
+            {"sum_of_weights": 60.0},
+            {"n_rows": 60, "sum_of_weights": 60.0},
+        ]
+        own = (replace(s, **changes[i % 3]) for i, s in enumerate(found, self._first))
+        return PassStatistics(self._Y.shape[1], 0, tuple(own))
+
+
+def test_candidates_of_different_problems_share_no_m_step() -> None:
+    """They differ in regularisation, in what weights are, in rows, and in their inference."""
+    family, k, d, Y = FAMILIES["full"], 3, 3, rows(3)
+    plain = replace(
+        em_runs.problem(Y, max_iter=5, tol=0.0, regularisation=1e-3), acceleration="squarem"
+    )
+    added = replace(plain.collapse, regularisation=np.full(d, 0.05))
+    scale = ConjugatePrior(family, Y.mean(axis=1), 0.01, d + 2.0, np.eye(d)[None])
+    prior = MaximumAPosteriori(scale, Y.shape[1], 1.5)
+    problems = [
+        plain,
+        replace(plain, counts_are_rows=True),
+        replace(plain, collapse=added),
+        replace(plain, inference=prior),
+    ]
+    begun_ = begun(plain, starts(family, 24, k, d))
+    by_id = {c.id: problems[i // 3 % 4] for i, c in enumerate(begun_)}
+    together = em.run(begun_, Differing(Y), by_id)
+    for i, (found, start) in enumerate(zip(together, begun_, strict=True)):
+        require_equal(found, em.run((start,), Differing(Y, i), by_id)[0])
+
+
+def test_bits_with_noise_are_those_of_each_alone() -> None:
+    Y = rows(3)
+    box = Noise(0.1, Y.min(axis=1), Y.max(axis=1))
+    problem = replace(em_runs.problem(Y, max_iter=9, tol=0.0), acceleration="squarem")
+    own = [with_noise(p, box) for p in starts(FAMILIES["full"], 3, 3, 3)]
+    candidates = begun(problem, own)
+    for found, start in zip(
+        em.run(candidates, em_runs.InMemory(Y), problem), candidates, strict=True
+    ):
+        (alone,) = em.run((start,), em_runs.InMemory(Y), problem)
+        require_equal(found, alone)
+        assert found.parameters.noise is not None
+        assert alone.parameters.noise is not None
+        assert found.parameters.noise.weight == alone.parameters.noise.weight
 
 
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
