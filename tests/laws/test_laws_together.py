@@ -97,7 +97,7 @@ def test_bits_are_those_of_each_alone_where_components_are_lost(family: Family) 
 
 
 class Differing(em_runs.InMemory):
-    """Of every third request the rows have weights, of every third there are half as many of them."""
+    """Of two requests in three the rows have weights, and one of these has half as many rows."""
 
     def __init__(self, Y: Any, first: int = 0) -> None:
         super().__init__(Y)
