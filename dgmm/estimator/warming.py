@@ -162,7 +162,7 @@ def _cluster(rows: NDArray[Any]) -> None:
     own.cells().add(points)
     clusters = own.clusters(points)
     clusters.move(points + np.eye(len(points), 1))  # few of them: code of its own
-    compute.merged(points, np.ones(len(points)), 2, is_single=is_single)
+    compute.merged(centred.take(np.arange(40)), np.ones(40), 2, is_single=is_single)
 
 
 def _split(rows: NDArray[Any]) -> None:

@@ -40,6 +40,14 @@ def merged(
 
     rows.each(some, len(points) // distances.POINTS)
     left = means.copy()
-    compiled.merge(left, columns, own, k, lists, gone)
+    numbers, none = np.arange(n), np.zeros(n, np.int64)
+    progress = (numbers, none, none - 1, gone, np.zeros(1, np.int64))
+    wanted = np.empty(compiled.AT_A_TIME, np.int64)
+
+    def look(first: int, stop: int) -> None:
+        compiled.look(wanted, first, stop, columns, own, lists, progress)
+
+    while n_wanted := compiled.merge(left, columns, own, k, lists, progress, wanted):
+        rows.each(look, n_wanted)
     found: Array = left[~gone]
     return found

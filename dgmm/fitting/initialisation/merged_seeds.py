@@ -32,7 +32,7 @@ LEAST_CLUSTERS: Final = 256
 _LEAST_ROWS = 2
 #: Rows drawn at a time, at most: this share of the seeds so far, of more the others of a block are
 #: near too often; and no more than have 8 MB of distances between them.
-_BLOCK_SHARE, _LEAST_BLOCK, _MOST_BLOCK = 0.125, 128, 1024
+_BLOCK_SHARE, _LEAST_BLOCK, _MOST_BLOCK = 0.25, 128, 1024
 #: Numbers of eight bytes that are kept for each feature, and in all, of a cluster that is merged.
 _COPIES, _NUMBERS = 6, 64
 

@@ -19,6 +19,8 @@ from dgmm.mixture.backends.numba_distances import POINTS, product
 
 #: Clusters of a list.
 LISTED: Final = 16
+#: Clusters that are looked at together: a thread has some.
+AT_A_TIME: Final = 32
 #: Costs that are taken at a time, and clusters of which the least is kept.
 _STRETCH = 256
 
@@ -100,42 +102,55 @@ def _insert(near: Any, costs: Any, number: int, cost: float) -> Any:
 
 
 @compiled
-def merge(means: Any, columns: Any, sizes: Any, n_left: int, lists: Any, gone: Any) -> Any:
-    """Merge the pair that costs least until n_left clusters are `gone` not; how many looks it took.
+def merge(
+    means: Any, columns: Any, sizes: Any, n_left: int, lists: Any, progress: Any, wanted: Any
+) -> Any:
+    """Merge the pair that costs least until n_left are left: 0, or how many need `look` before.
 
     `means` (n, d), `columns`, the same turned, and `sizes` (n,) become those of what is merged.
+    `progress` is what clusters are part of (themselves at first), in which step they became what
+    they are (0) and were listed (−1), which are gone, and the step (1,). The numbers of those that
+    need to be looked at are written to `wanted`: the first, and others that are likely to be next.
     """
     near, _, far, least, nearest = lists
-    n = sizes.size
-    into, changed, seen = np.arange(n), np.zeros(n, np.int64), np.full(n, -1)
-    lowest = np.full(-(-n // _STRETCH), np.inf)
-    for first in range(0, n, _STRETCH):
+    into, changed, seen, gone, step = progress
+    lowest = np.empty(-(-sizes.size // _STRETCH))
+    for first in range(0, sizes.size, _STRETCH):
         _note(least, first, lowest)
-    others, smallest, n_looks = np.empty(2 * LISTED, np.int64), sizes.min(), 0
-    for step in range(1, n - n_left + 1):
-        while True:
-            a = _first(least, lowest)
-            b = nearest[a]
-            if b < 0:
-                _look(a, columns, sizes, gone, lists)
-                n_looks += 1
-            elif not gone[b] and seen[a] >= max(changed[a], changed[b]):
-                break
-            else:
-                others[:LISTED] = near[a]
-                _refresh(a, others[:LISTED], means, sizes, into, lists)
-            seen[a] = step - 1
+    others, smallest = np.empty(2 * LISTED, np.int64), sizes.min()
+    while step[0] < sizes.size - n_left:
+        a = _first(least, lowest)
+        b = nearest[a]
+        if b < 0:
+            return _next(least, nearest, wanted)
+        if gone[b] or seen[a] < max(changed[a], changed[b]):
+            others[:LISTED] = near[a]
+            _refresh(a, others[:LISTED], means, sizes, into, lists)
+            seen[a] = step[0]
             _note(least, a, lowest)
+            continue
         cost, a, b = least[a], min(a, b), max(a, b)
         far[a] = _bound(sizes[a], sizes[b], smallest, far[a], far[b], cost)
         _join(a, b, means, columns, sizes)
-        gone[b], into[b], least[b] = True, a, np.inf
+        gone[b], into[b], least[b], nearest[b] = True, a, np.inf, b
         others[:LISTED], others[LISTED:] = near[a], near[b]
         _refresh(a, others, means, sizes, into, lists)
-        changed[a] = seen[a] = step
+        step[0] += 1
+        changed[a] = seen[a] = step[0]
         _note(least, a, lowest)
         _note(least, b, lowest)
-    return n_looks
+    return 0
+
+
+@compiled
+def _next(least: Any, nearest: Any, wanted: Any) -> Any:
+    """Those of unknown nearest of which the least may be lowest; how many."""
+    bounds = np.full(wanted.size, np.inf)
+    wanted[:] = -1
+    for a in range(least.size):
+        if nearest[a] < 0:
+            _insert(wanted, bounds, a, least[a])
+    return (wanted >= 0).sum()
 
 
 @compiled
@@ -230,17 +245,23 @@ def _between(a: Any, b: Any) -> Any:
 
 
 @compiled
-def _look(a: int, columns: Any, sizes: Any, gone: Any, lists: Any) -> None:
-    """The list of a anew, of all clusters."""
+def look(
+    wanted: Any, first: int, stop: int, columns: Any, sizes: Any, lists: Any, progress: Any
+) -> None:
+    """The lists of wanted clusters [first, stop) anew, of all others."""
     near, costs, far, least, nearest = lists
-    near[a], costs[a] = -1, np.inf
+    _, _, seen, gone, step = progress
     squares = np.empty(_STRETCH)
-    for first in range(0, sizes.size, _STRETCH):
-        others = sizes[first : first + _STRETCH]
-        n = others.size
-        _take_squares(a, columns, first, squares[:n])
-        _insert_some(a, first, squares, others, sizes[a], gone, near, costs)
-    far[a], least[a], nearest[a] = costs[a, LISTED - 1], costs[a, 0], near[a, 0]
+    for a in wanted[first:stop]:
+        near[a], costs[a] = -1, np.inf
+    for begin in range(0, sizes.size, _STRETCH):  # a stretch is in the cache for all of them
+        others = sizes[begin : begin + _STRETCH]
+        for a in wanted[first:stop]:
+            _take_squares(a, columns, begin, squares[: others.size])
+            _insert_some(a, begin, squares, others, sizes[a], gone, near, costs)
+    for a in wanted[first:stop]:
+        far[a], least[a], nearest[a] = costs[a, LISTED - 1], costs[a, 0], near[a, 0]
+        seen[a] = step[0]
 
 
 @compiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,29 @@ def test_seeds_in_blocks_have_the_distribution_of_k_means_plus_plus() -> None:
         assert abs(seen[order] / n - chance) <= 5 * np.sqrt(chance / n)
 
 
+@NEEDS_NUMBA
+def test_blocks_grow_with_the_seeds_and_end_at_what_fits_in_memory() -> None:
+    """At 128 rows up to 512 seeds, then a quarter of these, and 1,024 from 4,096 seeds on."""
+    rows = StartCompute("numba").over(CentredRows.of(_mixed(9000, 2, 90)), is_single=False)
+    cells, sizes, found = rows.cells(), list[int](), [0]
+    add = cells.add
+
+    def counted(points: Array) -> None:
+        found.append(found[-1] + len(points))
+        add(points)
+
+    def between(points: Array) -> NDArray[np.floating[Any]]:
+        sizes.append(len(points))
+        limit = min(max(128, found[-1] // 4), 1024)
+        assert len(points) <= min(limit, 6000 - found[-1])
+        return CentredRows.about_origin(points.T.copy()).squared_distances(points)
+
+    cells.add = counted  # type: ignore[method-assign]
+    assert draw_seeds(rows, cells, 6000, np.random.default_rng(0), None, between) == 6000
+    assert max(sizes) == 1024
+    assert any(128 < size < 1024 for size in sizes)
+
+
 def _wards_tree(rows: Array, k: int) -> Array:
     """Means of the clusters that SciPy's tree leaves."""
     labels = fcluster(linkage(rows, "ward"), k, "maxclust")
@@ -216,12 +240,18 @@ def test_few_merges_look_at_all_clusters_again() -> None:
     """Lists and bounds spare most of it: without them every merge, and many a pair, would look."""
     from dgmm.mixture.backends import numba_merges
 
-    n, k, looks = 1200, 600, []
+    n, k, looks = 1200, 600, list[int]()
     with pytest.MonkeyPatch.context() as patch:
         merge = numba_merges.merge
-        patch.setattr(numba_merges, "merge", lambda *args: looks.append(merge(*args)))
+
+        def noted(*args: object) -> int:
+            looks.append(merge(*args))
+            return looks[-1]
+
+        patch.setattr(numba_merges, "merge", noted)
         StartCompute("numba").merged(_mixed(n, 24, 90), np.ones(n), k, is_single=True)
-    assert looks[0] <= (n - k) // 2
+    assert looks[-1] == 0
+    assert sum(looks) <= (n - k) // 2
 
 
 @KINDS
