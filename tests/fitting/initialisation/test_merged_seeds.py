@@ -163,7 +163,7 @@ def test_seeds_in_blocks_have_the_distribution_of_k_means_plus_plus() -> None:
 @NEEDS_NUMBA
 def test_blocks_grow_with_the_seeds_and_end_at_what_fits_in_memory() -> None:
     """At 128 rows up to 512 seeds, then a quarter of these, and 1,024 from 4,096 seeds on."""
-    rows = StartCompute("numba").over(CentredRows.of(_mixed(9000, 2, 90)), is_single=False)
+    rows = StartCompute("numba").over(CentredRows.of(_mixed(12_000, 2, 90)), is_single=False)
     cells, sizes, found = rows.cells(), list[int](), [0]
     add = cells.add
 
@@ -174,11 +174,11 @@ def test_blocks_grow_with_the_seeds_and_end_at_what_fits_in_memory() -> None:
     def between(points: Array) -> NDArray[np.floating[Any]]:
         sizes.append(len(points))
         limit = min(max(128, found[-1] // 4), 1024)
-        assert len(points) <= min(limit, 6000 - found[-1])
+        assert len(points) <= min(limit, 8000 - found[-1])
         return CentredRows.about_origin(points.T.copy()).squared_distances(points)
 
     cells.add = counted  # type: ignore[method-assign]
-    assert draw_seeds(rows, cells, 6000, np.random.default_rng(0), None, between) == 6000
+    assert draw_seeds(rows, cells, 8000, np.random.default_rng(0), None, between) == 8000
     assert max(sizes) == 1024
     assert any(128 < size < 1024 for size in sizes)
 
