@@ -195,7 +195,9 @@ def _are_close(found: Array, expected: Array, atol: float = 1e-12) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize(("n", "d", "k"), [(300, 4, 90), (301, 5, 1), (20, 1, 3), (700, 33, 350)])
+@pytest.mark.parametrize(
+    ("n", "d", "k"), [(300, 4, 90), (301, 5, 1), (20, 1, 3), (1500, 8, 12), (1500, 2, 40)]
+)
 def test_merges_are_those_of_wards_tree(
     backend: str, is_single: bool, n: int, d: int, k: int
 ) -> None:
