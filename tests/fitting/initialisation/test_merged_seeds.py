@@ -256,6 +256,31 @@ def test_few_merges_look_at_all_clusters_again() -> None:
     assert sum(looks) <= (n - k) // 2
 
 
+@NEEDS_NUMBA
+@pytest.mark.parametrize("d", [3, 20])
+def test_no_cluster_is_merged_for_less_than_its_bound(
+    d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dgmm.mixture.backends import numba_merges  # noqa: PLC0415 - needs Numba
+
+    merge, n_checked = numba_merges.merge, 0
+
+    def checked(*args: Any) -> int:
+        nonlocal n_checked
+        found: int = merge(*args)
+        means, _, sizes, _, (_, _, _, least, _), (_, _, _, gone, _), _ = args
+        left, own = means[~gone], sizes[~gone]
+        costs = _between(left) * (own[:, None] * own / (own[:, None] + own))
+        np.fill_diagonal(costs, np.inf)
+        assert (least[~gone] <= costs.min(axis=1) * (1 + 1e-9)).all()
+        n_checked += 1
+        return found
+
+    monkeypatch.setattr(numba_merges, "merge", checked)
+    StartCompute("numba").merged(_mixed(600, d, 90), np.ones(600), 40, is_single=True)
+    assert n_checked > 3
+
+
 @KINDS
 def test_merging_holds_what_is_planned_of_it(backend: str, is_single: bool) -> None:
     """At 2,100 clusters, which a matrix of all pairs would take 141 MB for (float32: 71 MB)."""
