@@ -261,24 +261,29 @@ def test_few_merges_look_at_all_clusters_again() -> None:
 def test_no_cluster_is_merged_for_less_than_its_bound(
     d: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dgmm.mixture.backends import numba_merges  # noqa: PLC0415 - needs Numba
+    """Looked at after each merge, of rows of unequal weights."""
+    from dgmm.mixture.backends import numba_merges
 
     merge, n_checked = numba_merges.merge, 0
 
-    def checked(*args: Any) -> int:
+    def checked(means: Array, columns: Array, sizes: Array, n_left: int, *more: Any) -> int:
         nonlocal n_checked
-        found: int = merge(*args)
-        means, _, sizes, _, (_, _, _, least, _), (_, _, _, gone, _), _ = args
-        left, own = means[~gone], sizes[~gone]
-        costs = _between(left) * (own[:, None] * own / (own[:, None] + own))
-        np.fill_diagonal(costs, np.inf)
-        assert (least[~gone] <= costs.min(axis=1) * (1 + 1e-9)).all()
-        n_checked += 1
-        return found
+        (_, _, _, least, _), (_, _, _, gone, _), _ = more
+        for n in range((~gone).sum() - 1, n_left - 1, -1):
+            if found := merge(means, columns, sizes, n, *more):
+                return int(found)
+            left, own = means[~gone], sizes[~gone]
+            costs = _between(left) * (own[:, None] * own / (own[:, None] + own))
+            np.fill_diagonal(costs, np.inf)
+            assert (least[~gone] <= costs.min(axis=1) * (1 + 1e-9)).all()
+            n_checked += 1
+        return 0
 
     monkeypatch.setattr(numba_merges, "merge", checked)
-    StartCompute("numba").merged(_mixed(600, d, 90), np.ones(600), 40, is_single=True)
-    assert n_checked > 3
+    rng = np.random.default_rng(0)
+    rows, sizes = rng.normal(size=(400, d)), rng.exponential(size=400)
+    StartCompute("numba").merged(rows, sizes, 20, is_single=True)
+    assert n_checked == 380
 
 
 @KINDS
