@@ -286,6 +286,25 @@ def test_no_cluster_is_merged_for_less_than_its_bound(
     assert n_checked == 380
 
 
+@NEEDS_NUMBA
+def test_what_a_list_has_no_room_for_bounds_those_that_it_lacks() -> None:
+    from dgmm.mixture.backends import numba_merges as compiled
+
+    n, listed = 2 * compiled.LISTED, compiled.LISTED
+    places = np.arange(1.0, n + 2.0)[:, None] ** 1.5
+    lists = (
+        *(np.full((n + 1, listed), -1, np.int32), np.full((n + 1, listed), np.inf)),
+        *(np.full(n + 1, 1e9), np.empty(n + 1), np.empty(n + 1, np.int64)),
+    )
+    others = np.random.default_rng(0).permutation(np.arange(1, n + 1))
+    compiled._refresh(0, others, places, np.ones(n + 1), np.arange(n + 1), lists)
+    costs = 0.5 * (places[1:, 0] - places[0, 0]) ** 2
+    near, own, far, least, nearest = lists
+    np.testing.assert_array_equal(near[0], np.arange(1, listed + 1))
+    np.testing.assert_array_equal(own[0], costs[:listed])
+    assert (far[0], least[0], nearest[0]) == (costs[listed], costs[0], 1)
+
+
 @KINDS
 def test_merging_holds_what_is_planned_of_it(backend: str, is_single: bool) -> None:
     """At 2,100 clusters, which a matrix of all pairs would take 141 MB for (float32: 71 MB)."""
