@@ -281,9 +281,9 @@ def test_no_cluster_is_merged_for_less_than_its_bound(
 
     monkeypatch.setattr(numba_merges, "merge", checked)
     rng = np.random.default_rng(0)
-    rows, sizes = rng.normal(size=(400, d)), rng.exponential(size=400)
+    rows, sizes = rng.normal(size=(250, d)), rng.exponential(size=250)
     StartCompute("numba").merged(rows, sizes, 20, is_single=True)
-    assert n_checked == 380
+    assert n_checked == 230
 
 
 @NEEDS_NUMBA
