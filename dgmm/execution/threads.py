@@ -110,12 +110,14 @@ class ThreadExecutor:
     ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (range, task(range)) as they complete.
 
-        The calling thread takes ranges too, the first one: it is at work before another thread
-        has begun, and a pass has no more threads than CPUs. The first exception of a task is raised
-        when the range of the calling thread has ended. Then, and when the iterator is closed early,
-        ranges that have not begun are cancelled.
+        The calling thread takes ranges too: it is at work before another thread has begun, and a
+        pass has no more threads than CPUs. The first exception of a task is raised when the range
+        of the calling thread has ended. Then, and when the iterator is closed early, ranges that
+        have not begun are cancelled.
         """
         waiting = deque(ranges)
+        if len(ranges) <= self._n_threads:
+            waiting.rotate(1)  # the last, which has the odd block, goes to who begins first
         in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:

@@ -33,7 +33,7 @@ class Block:
     sums : (l, k, p)
         Moments are added here, those of each leaf of the reduction apart.
     lse : (n,)
-        Log-sum-exp of each row goes here.
+        Log-sum-exp of each row goes here: of any type, since sums of them are in float64.
     weights : (n,) or None
         By which the rows' moments are multiplied, of the tiles' dtype; None where each weighs 1.
     leaf_rows

@@ -65,11 +65,11 @@ def _of_call(
     d, n = Y.shape
     leaves = list(steps(n, leaf_rows))
     sums = np.zeros((len(leaves), kernel.n_components, kernel.width(d)))
+    lse = kernel.leaves_at_once(kernel.family.form, Y, sums, leaf_rows, workspace)
+    if lse is None:
+        raise RuntimeError(f"{workspace.backend.name} does no blocks of {kernel.family.name}")
     # A row so far out that its square overflows makes the log-likelihood non-finite.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        lse = kernel.leaves_at_once(kernel.family.form, Y, sums, leaf_rows, workspace)
-        if lse is None:
-            raise RuntimeError(f"{workspace.backend.name} does no blocks of {kernel.family.name}")
         totals = [total_of(lse[rows], None, workspace) for rows in leaves]
     return [
         statistics_of_sums(kernel, rows.stop - rows.start, total, own.T, None, None)

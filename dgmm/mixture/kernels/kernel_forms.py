@@ -153,7 +153,7 @@ class ProductForm:
         def allocate(name: str, size: int) -> Tile:
             return workspace.array(name, (size,), self.dtype)
 
-        lse = allocate("lse", Y.shape[1])
+        lse = workspace.array("lse", (Y.shape[1],))
         own = None if weights is None else weights.astype(self.dtype, copy=False)
         eta, latest = self.natural_parameters, workspace.latest
         block = Block(*stored, form, eta, allocate, sums, lse, own, leaf_rows, latest)
