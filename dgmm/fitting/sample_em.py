@@ -55,7 +55,7 @@ from dgmm.fitting.sample_trials import Selection, Tried, likeliest_of_each
 from dgmm.fitting.settings import FitSettings
 from dgmm.mixture.backends import get
 from dgmm.mixture.criteria import n_parameters
-from dgmm.mixture.kernels import Guard
+from dgmm.mixture.kernels import Guard, Workspaces
 from dgmm.mixture.kernels.scorer import Scorer
 from dgmm.mixture.marginal import MarginalScorer
 from dgmm.outcome import Outcome
@@ -249,9 +249,10 @@ class SampleEM:
         dataset = ArrayDataset(rows.values, weights=rows.weights)
         problem, marginalises = self._problem(rows, max_iter), self.problem.marginalises
         policy = MissingPolicy.MARGINALISE if marginalises else MissingPolicy.NONE_MISSING
+        workspaces = Workspaces()
 
         def data_pass(requests: tuple[EStepRequest, ...]) -> PassStatistics:
-            leaves = EStepTask(dataset, requests, self.backend, policy)
+            leaves = EStepTask(dataset, requests, self.backend, policy, None, workspaces)
             return map_reduce(here, leaves, dataset.grid.n_blocks)
 
         solver = EMSolver(problem)

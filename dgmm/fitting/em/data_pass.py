@@ -124,7 +124,7 @@ class EStepTask:
         """
         request, grid, dataset = self.requests[0], self.leaves or self.dataset.grid, self.dataset
         takes_all = request.rows is None and self.missing is MissingPolicy.NONE_MISSING
-        if len(self.requests) > 1 or not takes_all:
+        if len(self.requests) > 1 or not takes_all or leaves.stop - leaves.start == 1:
             return None
         if type(dataset) is not ArrayDataset:  # a subclass may read otherwise
             return None
