@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -34,7 +35,9 @@ Points = NDArray[np.float64]
 
 #: Rows that are clustered: many components, and a start of common size.
 _LARGE, _COMMON = Shape(40_000, 128, 1024), Shape(12_800, 16, 64)
-_TRIAL = Shape(2_000, 16, 40)
+#: More components than NumPy's start, of seeds one by one, takes less than minutes for.
+_LARGEST = Shape(40_000, 32, 4096)
+_TRIAL, _TRIAL_LARGEST = Shape(2_000, 16, 40), Shape(2_000, 8, 256)
 _PASSES, _ROUNDS = 7, 3
 
 
@@ -48,9 +51,27 @@ class Taken:
 
 
 def run(results: Results) -> None:
-    """Both shapes; a trial a small one."""
+    """Two shapes beside NumPy's start, and one without; a trial a small one."""
     for shape in (_TRIAL,) if results.is_trial else (_LARGE, _COMMON):
         _shape(results, shape)
+    _alone(results, _TRIAL_LARGEST if results.is_trial else _LARGEST)
+
+
+def _alone(results: Results, shape: Shape) -> None:
+    """The start of very many components in passes."""
+    X, centres = clustered_rows(shape.n, shape.d, shape.k)
+    X = X.astype(np.float32)
+    rows = CentredRows.of(X.astype(np.float64))
+    with ThreadExecutor(N_THREADS) as executor:
+        compute = StartCompute("numba", executor)
+        begin = partial(_first_points, rows, compute, shape.k)
+        taken = [_start(rows, begin, shape.k) for _ in range(1 + _ROUNDS)][1:]
+    ours, a_pass = _median(taken), _pass_seconds(X, start_near(centres, "spherical"))
+    results.measured(
+        f"k-means start alone, {shape}", "start in passes of spherical float32",
+        ours.seconds / a_pass, "passes",
+        note=f"{ours.seconds:.2f} s, CPU {ours.cpu_seconds:.2f} s; a pass {1e3 * a_pass:.1f} ms",
+    )  # fmt: skip
 
 
 def _shape(results: Results, shape: Shape) -> None:

@@ -15,6 +15,9 @@ from dgmm.mixture.backends import compiled_backend
 def test_the_trial_measures_starts_that_end_with_one_sum_of_squares(tmp_path: Path) -> None:
     found = Results("many", {}, tmp_path, is_trial=True)
     run(found)
+    alone = found.measurements.pop()
+    assert alone.part == "k-means start alone, 2,000 × 8, k = 256"
+    assert alone.value > 0.0
     by_name = {m.what: m for m in found.measurements}
     assert abs(by_name["sum of squares over NumPy's"].value - 1.0) <= 1e-6
     assert by_name["start in passes of spherical float32"].value > 0.0
