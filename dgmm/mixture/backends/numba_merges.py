@@ -51,11 +51,10 @@ def list_first(
         others = sizes[p * b : (p + 1) * b]
         own_squares = squares[p * b : (p + 1) * b]
         for row in range(first * POINTS, min(stop * POINTS, n), POINTS):
-            for t in range(POINTS):
-                for c in range(b):
-                    C[t, c] = own_squares[c] + squares[row + t]
             product(one, points, row, panels[p], C)
             for t in range(min(POINTS, n - row)):
+                for c in range(b):
+                    C[t, c] += own_squares[c] + squares[row + t]
                 own = sizes[row + t]
                 _insert_some(row + t, p * b, C[t], others, own, gone, near, costs)
     for a in range(first * POINTS, min(stop * POINTS, n)):
