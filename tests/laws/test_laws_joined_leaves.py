@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import mixtures
 import numpy as np
 import pytest
 from families import ALL_FAMILIES, COMPILED_FAMILIES
+from numpy.typing import NDArray
 
 from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.data_pass import EStepRunner, EStepTask, PassStatistics
 from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.backends import Block
-from dgmm.mixture.kernels import ProductKernel, joined_leaves
+from dgmm.mixture.kernels import ProductKernel, Workspaces, joined_leaves
 from dgmm.reduction.blocks import BlockRange
 
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
@@ -123,6 +127,60 @@ def test_leaves_that_cannot_go_together_are_done_one_by_one(
     found = list(task(BlockRange(0, 7)))
     assert [one.n_read for _, one in found] == [ROWS] * 6 + [77]
     assert set(leaves_of_calls) == {1}
+
+
+class OtherRows(ArrayDataset):
+    """Reads twice what its array holds."""
+
+    def read_blocks(self, blocks: BlockRange) -> Iterator[RowBlock]:
+        for block in super().read_blocks(blocks):
+            yield replace(block, values=2.0 * block.values)
+
+
+def _every_other_row(block: RowBlock) -> NDArray[np.bool_]:
+    return np.arange(block.start, block.stop) % 2 == 0
+
+
+@pytest.mark.parametrize("why", ["a filter", "missing values", "a subclass", "a scatter"])
+def test_leaves_whose_rows_are_not_all_those_of_the_array_are_read(why: str) -> None:
+    task = _task("tied" if why == "a scatter" else "diag", 2, np.float64)
+    (request,), dataset, missing = task.requests, task.dataset, task.missing
+    assert isinstance(dataset, ArrayDataset)
+    if why == "a filter":
+        request = replace(request, rows=_every_other_row)
+    elif why == "missing values":
+        rows = dataset.X.copy()
+        rows[::2, 0] = np.nan
+        dataset, missing = ArrayDataset(rows), MissingPolicy.DROP
+    elif why == "a subclass":
+        dataset = OtherRows(dataset.X)
+    else:
+        assert isinstance(request.kernel, ProductKernel)
+        request = replace(request, kernel=replace(request.kernel, with_scatter=True))
+    task = EStepTask(dataset, (request,), "numba", missing)
+    found = [one.candidates[0] for _, one in task(BlockRange(0, 7))]
+    if why in ("a filter", "missing values"):
+        assert sum(one.n_rows for one in found) == N // 2 + (why == "a filter")
+    elif why == "a subclass":
+        doubled = replace(task, dataset=ArrayDataset(2.0 * dataset.X))
+        expected = [one.candidates[0] for _, one in doubled(BlockRange(0, 7))]
+        assert [a.log_likelihood for a in found] == [b.log_likelihood for b in expected]
+    else:
+        assert all(one.scatter is not None for one in found)
+
+
+def test_rows_that_are_standardised_in_more_than_one_step_are_done_leaf_by_leaf(
+    leaves_of_calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = _task("diag", 2, np.float64)
+    expected = [one.candidates[0] for _, one in task(BlockRange(0, 7))]
+    monkeypatch.setattr(Standardisation, "affine", lambda *_: None)
+    leaves_of_calls.clear()
+    alone = replace(task, workspaces=Workspaces())
+    found = [one.candidates[0] for _, one in alone(BlockRange(0, 7))]
+    assert leaves_of_calls == []
+    for one, other in zip(found, expected, strict=True):
+        assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-12)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 7])
