@@ -71,8 +71,8 @@ class QuietLines:
         print_line(printable(text), sys.stderr)
 
 
-#: Of components that the same happens to one after another, so many have a line of their own.
-_COMPONENTS_TOLD = 3
+#: Lines printed of components to which the same happens in one iteration.
+_MOST_COMPONENT_LINES = 3
 
 
 class PlainLines(QuietLines):
@@ -107,16 +107,16 @@ class PlainLines(QuietLines):
         if kind is None or kind != self._kind:
             self.end_components()
         self._kind, self._n_alike = kind, self._n_alike + 1
-        if self._n_alike <= _COMPONENTS_TOLD:
+        if self._n_alike <= _MOST_COMPONENT_LINES:
             self._print(str(record["message"]))
 
     def end_components(self) -> None:
         """Print how many components more the same happened to, if any."""
-        n_more = self._n_alike - _COMPONENTS_TOLD
+        n_more = self._n_alike - _MOST_COMPONENT_LINES
         self._kind, self._n_alike = None, 0
         if n_more > 0:
             more = f"{n_more:,} component{'s' * (n_more > 1)} more"
-            self._print(f"... and {more} (run.json, component_log, has all)")
+            self._print(f"... and {more} (events.jsonl has all)")
 
     def note(self, text: str) -> None:
         """Print the note."""
@@ -150,10 +150,12 @@ class LiveProgress(PlainLines):
 
     def iteration(self, record: Mapping[str, Any]) -> None:
         """Show the iteration in the live line."""
+        self.end_components()
         self._display.update(self._task, description=iteration_words(record, self._n_init))
 
     def mixtures(self, record: Mapping[str, Any]) -> None:
         """Show in the live line how far all mixtures have come."""
+        self.end_components()
         self._display.update(self._task, description=mixtures_words(record))
 
     def _print(self, text: str) -> None:

@@ -131,7 +131,7 @@ class Parameters:
 
         The noise lacks what a family without quadratic part leaves out of φ for all Gaussians.
         """
-        eta = vars(self).get("eta")
+        eta = self._known("natural parameters")
         if eta is None:
             weights, factors = self.log_weights, self.precisions_cholesky
             eta = self.family.natural_parameters(weights, self.means, factors)
@@ -164,8 +164,12 @@ class Parameters:
 
     def log_factors(self) -> Array:
         """Roots of the covariances that may be any real numbers (`Family.log_factors`)."""
-        known: Array | None = vars(self).get("roots")
+        known = self._known("log factors")
         return self.family.log_factors(self.covariances) if known is None else known
+
+    def _known(self, name: str) -> Array | None:
+        """What `parted` has computed of several mixtures at once: too large to be kept of all."""
+        return vars(self).get(name)
 
     @cached_property
     def singular(self) -> NDArray[np.bool_]:
@@ -186,7 +190,10 @@ class Parameters:
         """
         k = self.n_components // n
         with np.errstate(all="ignore"):  # some components may be lost: no one has looked yet
-            known = {"eta": self.natural_parameters(), "roots": self.log_factors()}
+            known = {
+                "natural parameters": self.natural_parameters(),
+                "log factors": self.log_factors(),
+            }
             for name in _OF_COMPONENTS:
                 known[name] = getattr(self, name)
         parts = []

@@ -73,20 +73,28 @@ def test_of_many_components_alike_the_first_few_have_lines(terminal, capsys, mon
         listener.component(happened(7, "dropped"))
         for component in range(4):
             listener.component(happened(component, "reseeded"))
+        for _ in range(4):  # one component, which is re-seeded again and again
+            listener.iteration(fake_job.ITERATION)
+            listener.component(happened(9, "reseeded"))
         listener.stage("report", "report.html")
         for component in range(1005):
             listener.component(happened(component, "regularised"))
     shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", capsys.readouterr().err)
-    told = [line for line in re.split(r"[\r\n]+", shown) if line.strip() and "ETA" not in line]
+    told = [
+        line
+        for line in re.split(r"[\r\n]+", shown)
+        if line.strip() and not re.search("ETA|iteration", line)
+    ]
     assert told == [
         *(f"component {i}: regularised" for i in range(3)),
-        "... and 2 components more (run.json, component_log, has all)",
+        "... and 2 components more (events.jsonl has all)",
         "component 7: dropped",
         *(f"component {i}: reseeded" for i in range(3)),
-        "... and 1 component more (run.json, component_log, has all)",
+        "... and 1 component more (events.jsonl has all)",
+        *4 * ["component 9: reseeded"],
         "report: report.html",
         *(f"component {i}: regularised" for i in range(3)),
-        "... and 1,002 components more (run.json, component_log, has all)",
+        "... and 1,002 components more (events.jsonl has all)",
     ]
 
 

@@ -217,10 +217,12 @@ class _Pairs:
         length = self.lengths[i]
         if not math.isfinite(length):
             return 0.0 if self.r_squared[i] == 0 else math.inf
-        if self.across[i] > 0:
+        if self.across[i] > 0 or length == 0.0:
             return math.inf
-        shrink = max(0.0, 1.0 - 1.0 / length) ** 2
-        return abs(gain) * shrink / (1.0 - shrink)
+        shrink = (1.0 - 1.0 / length) ** 2 if length > 1.0 else 0.0
+        if shrink == 1.0:  # the second step is as long as the first, to the last digit
+            return math.inf
+        return float(abs(gain) * shrink / (1.0 - shrink))
 
 
 def _coordinates(mixtures: list[Parameters]) -> list[Array]:

@@ -165,3 +165,18 @@ def test_little_is_to_come_by_two_estimates_or_by_one_far_below_the_limit(
     cycle = Cycle(remaining=last, remaining_before=before)
     assert cycle.expects_less_than(1e-3) is once
     assert cycle.expects_less_than(1e-3, twice=True) is twice
+
+
+@pytest.mark.parametrize(("r", "v"), [(0.0, 1.0), (1.0, 1e-17), (1.0, 0.0)])
+def test_steps_that_do_not_shrink_promise_no_end(r: float, v: float) -> None:
+    """Nor do they divide by 0: the first is none, or the second as long to the last digit."""
+    at = next(sequence(FAMILIES["diag"], 0.9))
+
+    def moved(steps: int, aside: float) -> Parameters:
+        means = np.zeros(at.means.shape)
+        means[0, :2] = steps * r, aside
+        return Parameters.of(at.family, at.weights, means, at.covariances)
+
+    first, second, third = moved(0, 0.0), moved(1, 0.0), moved(2, v)
+    cycle, _ = next_point(Cycle(start=first), second, third, 0.1, anything)
+    assert cycle.remaining == np.inf
