@@ -213,6 +213,9 @@ class NumbaBackend(NumpyBackend):
         np.take(block.eta, made.order, axis=1, out=prepared.eta[:k], mode="clip")
         stored = block.rows.dtype
         rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
+        # Cached rows are read only, others are not: Numba would compile twice, in workers too.
+        rows = rows.view()
+        rows.flags.writeable = False
         weights = np.empty(0, dtype) if block.weights is None else block.weights
         _e_step(
             *(dtype.type(1.0), rows, block.factor, block.offset, tuple(prepared)),

@@ -71,3 +71,23 @@ def test_bits_do_not_follow_how_much_of_a_panel_is_held(
         found.append(sums.tobytes() + lse.tobytes())
     assert len(widths) >= 2
     assert len(set(found)) == 1
+
+
+@FLOATS
+def test_rows_that_are_read_only_need_no_code_of_their_own(dtype: Any) -> None:
+    """As cached ones are: a worker that compiled for them again would need its memory for that."""
+    d, k, n = 2, 3, 200
+    rows = np.random.default_rng(2).normal(size=(n, d)).astype(dtype)
+    read_only = rows.copy()
+    read_only.flags.writeable = False
+    n_compiled = []
+    for own in (rows, read_only):
+        block = Block(
+            *(own, np.ones(d, dtype), np.zeros(d, dtype), "squares", np.ones((k, 5), dtype)),
+            *(lambda _, size: np.empty(size, dtype), np.zeros((1, k, 5)), np.empty(n), None),
+            *(n, lambda _key, make: make()),
+        )
+        assert compiled.NumbaBackend().e_step(block)
+        n_compiled.append(len(compiled._e_step.signatures))
+    assert rows.flags.writeable
+    assert n_compiled[0] == n_compiled[1]
