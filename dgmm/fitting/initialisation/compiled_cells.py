@@ -74,7 +74,7 @@ class CompiledClusters:
         has_moved = (self._every[0] != before).any(axis=1)
         if has_moved.sum() > _MOVED_SHARE * len(points):
             self._take_all()
-        else:
+        elif has_moved.any():  # of no points there are no numbers to read
             self._take(has_moved)
 
     def _take_all(self) -> None:

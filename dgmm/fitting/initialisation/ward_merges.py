@@ -10,6 +10,7 @@ matrix of all pairs is kept, and memory is that of the means. No cost ever falls
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmm.fitting.initialisation.distance_rows import Array, Labels
 from dgmm.fitting.initialisation.sample_rows import CentredRows
@@ -70,16 +71,37 @@ class _Merges:
         self._rows.squares[a] = columns[:, a] @ columns[:, a]
         sizes[a], self._changed[a] = total, self._step
         self._gone[b] = self._least[b] = np.inf
-        self._look(np.array([a]))
+        self._offer(a, self._look(np.array([a]))[0])
 
-    def _look(self, some: Labels) -> None:
-        """Find what each of some clusters would be merged with first."""
+    def _look(self, some: Labels) -> Array:
+        """Find which larger one each of some clusters would be merged with first.
+
+        Returns
+        -------
+        (len(some), n)
+            What merging with each cluster costs, be it larger or smaller.
+        """
         costs = self._rows.squared_distances(self._rows.take(some))
         own = self._sizes[some, None]
         costs *= own * (self._sizes / (own + self._sizes))
         costs += self._gone
         each = np.arange(len(some))
-        costs[each, some] = np.inf
-        self._nearest[some] = costs.argmin(axis=1)
-        self._least[some] = costs[each, self._nearest[some]]
+        of_larger = np.where(self._are_larger(some), costs, np.inf)
+        self._nearest[some] = of_larger.argmin(axis=1)
+        self._least[some] = of_larger[each, self._nearest[some]]
         self._seen[some] = self._step
+        return costs
+
+    def _are_larger(self, some: Labels) -> NDArray[np.bool_]:
+        """Which clusters are larger than some, or of equal size and further on, (len(some), n)."""
+        own, number = self._sizes[some, None], np.arange(len(self._sizes))
+        is_further = (self._sizes == own) & (number > some[:, None])
+        found: NDArray[np.bool_] = (self._sizes > own) | is_further
+        return found
+
+    def _offer(self, a: int, costs: Array) -> None:
+        """Note a, which has grown, as nearest of the smaller ones that it is nearest of now."""
+        is_nearest = (costs < self._least) & ~self._are_larger(np.array([a]))[0]
+        is_nearest[a] = False
+        self._least[is_nearest] = costs[is_nearest]
+        self._nearest[is_nearest], self._seen[is_nearest] = a, self._step

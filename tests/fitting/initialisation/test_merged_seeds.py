@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from dgmm.execution.threads import ThreadExecutor
-from dgmm.fitting.initialisation import StartCompute, start
+from dgmm.fitting.initialisation import StartCompute, start, ward_merges
 from dgmm.fitting.initialisation.distance_rows import DistanceRows
 from dgmm.fitting.initialisation.kmeans import lloyd
 from dgmm.fitting.initialisation.kmeans_plus_plus import seeds
@@ -213,6 +213,46 @@ def test_a_cluster_of_weight_merges_as_so_many_equal_rows(backend: str, is_singl
     expected = _wards_tree(np.repeat(points, sizes, axis=0), k)
     found = StartCompute(backend).merged(points, sizes.astype(float), k, is_single=is_single)
     _are_close(found, expected)
+
+
+def _sizes(kind: str, n: int) -> Array:
+    rng = np.random.default_rng(5)
+    if kind == "equal":
+        return np.ones(n)
+    found: Array = rng.gamma(0.3, size=n) if kind == "gamma" else 10.0 ** rng.uniform(-100, 0, n)
+    return found
+
+
+@KINDS
+@pytest.mark.parametrize("kind", ["gamma", "powers"])
+def test_merges_of_very_unequal_sizes_are_those_of_the_definition(
+    backend: str, is_single: bool, kind: str
+) -> None:
+    points, k = _mixed(120, 4, 30), 25
+    means, sizes = points.copy(), _sizes(kind, len(points))
+    found = StartCompute(backend).merged(points, sizes, k, is_single=is_single)
+    while len(means) > k:
+        costs = _between(means) * (sizes[:, None] * (sizes / (sizes[:, None] + sizes)))
+        np.fill_diagonal(costs, np.inf)
+        a, b = np.unravel_index(costs.argmin(), costs.shape)
+        total = sizes[a] + sizes[b]
+        means[a], sizes[a] = (sizes[a] * means[a] + sizes[b] * means[b]) / total, total
+        means, sizes = np.delete(means, b, axis=0), np.delete(sizes, b)
+    _are_close(found, means)
+
+
+@pytest.mark.parametrize("kind", ["equal", "gamma", "powers"])
+def test_sizes_do_not_make_plain_merges_look_more_often(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most 2.6 looks a merge; where pairs counted for both it was 3.5, 39 and 156."""
+    looks, look = list[int](), ward_merges._Merges._look
+    monkeypatch.setattr(
+        *(ward_merges._Merges, "_look"), lambda own, some: looks.append(1) or look(own, some)
+    )
+    n, k = 600, 300
+    PLAIN.merged(np.random.default_rng(0).normal(size=(n, 32)), _sizes(kind, n), k, is_single=False)
+    assert n - k <= len(looks) <= 4 * (n - k)
 
 
 @NEEDS_NUMBA

@@ -70,10 +70,13 @@ def test_few_moved_points_are_not_taken_with_all(
             function(*args)  # type: ignore[operator]
 
         monkeypatch.setattr(compiled_cells.compiled, name, noted)
-    for n_moved in (0, K // 2, K // 2 + 1):
-        points = points.copy()
+    for n_moved in (0, 1, K // 2, K // 2 + 1):
+        points, labels = points.copy(), clusters.labels
         points[:n_moved] += 0.25
         clusters.move(points)
+        if n_moved == 0:
+            assert taken == []
+            np.testing.assert_array_equal(clusters.labels, labels)
     assert taken == ["nearest_again", "nearest_again", "nearest"]
 
 
