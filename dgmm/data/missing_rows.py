@@ -56,8 +56,6 @@ class SelectedRows:
         Which the policy refuses; None for none.
     n_read : int
         Rows of the block, b.
-    is_checked
-        Whether anybody has looked for values that are not finite.
     """
 
     values: Rows
@@ -67,12 +65,6 @@ class SelectedRows:
     n_read: int
     empty: Mask | None = None
     refused: Mask | None = None
-    is_checked: bool = True
-
-    @classmethod
-    def unchecked(cls, block: RowBlock) -> Self:
-        """All rows of a block, as if each were complete: who takes them has to check that."""
-        return cls(block.values, block.weights, None, None, len(block.values), is_checked=False)
 
     @property
     def lacks(self) -> Mask:
@@ -102,6 +94,28 @@ class SelectedRows:
     def n_incomplete(self) -> int:
         """Rows that have a value and one that is not finite, left out or not."""
         return _count(self.incomplete) - self.n_empty
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UncheckedRows:
+    """All rows of one block, before their values are checked to be finite.
+
+    Which of them count, and how many lack values, is not known: only `SelectedRows` say that.
+
+    Attributes
+    ----------
+    values : (b, d)
+        As they are stored.
+    weights : (b,) float64 or None
+        None where each row weighs 1.
+    """
+
+    values: Rows
+    weights: NDArray[np.float64] | None
+
+    def if_complete(self) -> SelectedRows:
+        """The rows that count if each value is finite: all. The caller has to check that."""
+        return SelectedRows(self.values, self.weights, None, None, len(self.values))
 
 
 class MissingPolicy(Enum):

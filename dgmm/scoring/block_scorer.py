@@ -7,7 +7,7 @@ from functools import partial
 from numpy.typing import DTypeLike
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import REMEDY, MissingPolicy, SelectedRows
+from dgmm.data.missing_rows import REMEDY, MissingPolicy, UncheckedRows
 from dgmm.data.row_block import RowBlock
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import Workspace
@@ -51,16 +51,20 @@ class BlockScorer:
         merge: bool = False,
     ) -> None:
         self._select = partial(missing.select, dataset=dataset, weightless=True, remedy=remedy)
-        parameters = model.parameters
-        self._prepared = (
-            *(Scorer(parameters), Workspace(get(backend)), model, posterior_dtype),
-            marginal_scorer(parameters),
+        self._score = partial(
+            score_block,
+            scorer=Scorer(model.parameters),
+            workspace=Workspace(get(backend)),
+            model=model,
+            posterior_dtype=posterior_dtype,
+            marginal=marginal_scorer(model.parameters),
+            impute=impute,
+            merge=merge,
         )
-        self._impute, self._merge = impute, merge
         self._lacks_values = False
 
-    def __call__(self, block: RowBlock) -> tuple[SelectedRows, Scored]:
-        """The rows that count, and the scores of all.
+    def __call__(self, block: RowBlock) -> Scored:
+        """Scores of a block, and which of its rows count.
 
         Raises
         ------
@@ -68,13 +72,8 @@ class BlockScorer:
             If the policy refuses a row.
         """
         if not self._lacks_values:
-            rows = SelectedRows.unchecked(block)
             try:
-                return rows, self._score(rows)
+                return self._score(UncheckedRows(block.values, block.weights))
             except IncompleteRowsError:
                 self._lacks_values = True
-        rows = self._select(block)
-        return rows, self._score(rows)
-
-    def _score(self, rows: SelectedRows) -> Scored:
-        return score_block(rows, *self._prepared, impute=self._impute, merge=self._merge)
+        return self._score(self._select(block))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +51,10 @@ class _Scores:
         parts: list[dict[str, NDArray[Any]]] = []
         n_filled, n_empty = 0, 0
         for block in self.dataset.read_blocks(blocks):
-            rows, found = score(block)
-            n_filled += filled_rows(self.dataset, block, rows)
-            n_empty += rows.n_empty
-            scored = found.block
-            parts.append({output.name: output.values(scored) for output in outputs})
+            scored = score(block)
+            n_filled += filled_rows(self.dataset, block, scored.rows)
+            n_empty += scored.rows.n_empty
+            parts.append({output.name: output.values(scored.block) for output in outputs})
             if block.weights is not None:
                 parts[-1][WEIGHTS] = block.weights
         return parts, n_filled, n_empty
@@ -96,30 +95,53 @@ def scores(
         If `missing` refuses a row, or a value is one that stands for missing.
     """
     require_marginals(model.parameters, missing)
-    grid = dataset.grid
-    out: dict[str, NDArray[Any]] = {}
-    for output in map(row_output, names):
-        dtype = np.float64 if output.needs_posteriors else output.dtype
-        sizes = model.parameters.n_labels, dataset.n_features
-        shape = (dataset.n_samples, *output.shape(*sizes))
-        out[output.name] = np.empty(shape, dtype)
-    runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     computed_by = select_scoring_backend(backend, model, dataset, executor)
     if warn is not None:
         for text in uncached_warnings(computed_by):
             warn(text)
+    out = _empty_arrays(dataset, model, names)
     task = _Scores(dataset, model, names, missing, remedy, computed_by)
-    n_filled = n_empty = 0
+    n_filled, n_empty = _write_all(out, task, executor)
+    if warn is not None:
+        for text in _warnings_of_rows(dataset, missing, n_filled, n_empty):
+            warn(text)
+    return out
+
+
+def _empty_arrays(
+    dataset: Dataset, model: ScoredMixture, names: tuple[str, ...]
+) -> dict[str, NDArray[Any]]:
+    """The named arrays over all rows, still to be written."""
+    sizes = model.parameters.n_labels, dataset.n_features
+    out: dict[str, NDArray[Any]] = {}
+    for output in map(row_output, names):
+        dtype = np.float64 if output.needs_posteriors else output.dtype
+        out[output.name] = np.empty((dataset.n_samples, *output.shape(*sizes)), dtype)
+    return out
+
+
+def _write_all(out: dict[str, NDArray[Any]], task: _Scores, executor: Executor) -> tuple[int, int]:
+    """Score all blocks into arrays, weights included; how many rows have a cell equal to the fill
+    value, and how many no value at all.
+    """
+    grid, n_filled, n_empty = task.dataset.grid, 0, 0
+    runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
     for run, (parts, filled, empty) in executor.run(task, runs):
         n_filled, n_empty = n_filled + filled, n_empty + empty
         for block, part in zip(range(run.start, run.stop), parts, strict=True):
             start, stop = grid.rows(block)
             for name, values in part.items():
                 if name == WEIGHTS:
-                    out.setdefault(WEIGHTS, np.ones(dataset.n_samples))
+                    out.setdefault(WEIGHTS, np.ones(grid.n_samples))
                 out[name][start:stop] = values
-    if warn is not None and n_filled and dataset.fill_value is not None:
-        warn(dataset.fill_value.scored_warning(n_filled, dataset.n_samples))
-    if warn is not None and n_empty and missing is not MissingPolicy.DROP:
-        warn(empty_rows_warning(n_empty, dataset.n_samples))
-    return out
+    return n_filled, n_empty
+
+
+def _warnings_of_rows(
+    dataset: Dataset, missing: MissingPolicy, n_filled: int, n_empty: int
+) -> Iterator[str]:
+    """What a user should know of cells that may stand for missing values, and of empty rows."""
+    if n_filled and dataset.fill_value is not None:
+        yield dataset.fill_value.scored_warning(n_filled, dataset.n_samples)
+    if n_empty and missing is not MissingPolicy.DROP:
+        yield empty_rows_warning(n_empty, dataset.n_samples)

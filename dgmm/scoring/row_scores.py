@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dgmm.data.dataset import Dataset
-from dgmm.data.missing_rows import SelectedRows
-from dgmm.data.row_block import Mask, complete_rows
+from dgmm.data.missing_rows import SelectedRows, UncheckedRows
+from dgmm.data.row_block import complete_rows
 from dgmm.data.standardisation import Standardisation
 from dgmm.mixture.backends import WORTH_COMPILING, select
 from dgmm.mixture.kernels import Workspace
@@ -19,9 +19,8 @@ from dgmm.mixture.parameters import Parameters
 from dgmm.reduction.executor import Executor
 from dgmm.runtime.environment import all_compile_alike
 from dgmm.scoring.merged_scores import MergedScores
-from dgmm.scoring.output_registry import ScoredBlock
 from dgmm.scoring.partial_rows import PartialRows, marginal_scorer
-from dgmm.scoring.scored import Scored
+from dgmm.scoring.scored import Scored, scores_of_all_rows
 
 Array = NDArray[np.float64]
 
@@ -90,11 +89,11 @@ def select_scoring_backend(
 
 
 class IncompleteRowsError(Exception):
-    """A row that was scored before anybody had looked at its values is not finite."""
+    """A row that was scored before its values were checked has one that is not finite."""
 
 
 def score_block(
-    rows: SelectedRows,
+    rows: SelectedRows | UncheckedRows,
     scorer: Scorer,
     workspace: Workspace,
     model: ScoredMixture,
@@ -109,29 +108,21 @@ def score_block(
     Rows that lack values are scored by `marginal`, which keeps what it has prepared for the next
     block; None makes one where it is needed. With `merge` there are clusters of rows too.
 
-    The posteriors, the one wide array, are written where they belong among all rows: a copy of them
-    would be as large as they are.
-
     Raises
     ------
     IncompleteRowsError
         If a row that was not checked before is not finite.
     """
-    mask, posteriors = rows.mask, None
-    if posterior_dtype is not None:
-        posteriors = np.empty((rows.n_read, model.parameters.n_labels), posterior_dtype)
-        if mask is not None:
-            posteriors[~mask] = np.nan
-    places = None if mask is None else np.flatnonzero(mask)
-    out = RowScores.empty(len(rows.values), posteriors, places)
-    merged = _merged(model, len(rows.values)) if merge else None
-    if rows.has_partial:
+    own = rows.if_complete() if isinstance(rows, UncheckedRows) else rows
+    out = _empty_scores(own, model.parameters.n_labels, posterior_dtype)
+    merged = _merged(model, len(own.values)) if merge else None
+    if own.has_partial:
         marginal = marginal or marginal_scorer(model.parameters)
-        entropy, completed = _write_partial(rows, scorer, marginal, workspace, model, out, merged)
+        entropy, completed = _write_partial(own, scorer, marginal, workspace, model, out, merged)
     else:
         entropy = write_scores(
-            *(rows.values, scorer, workspace, model, out, rows.weights, merged),
-            is_checked=rows.is_checked,
+            *(own.values, scorer, workspace, model, out, own.weights, merged),
+            is_checked=own is rows,
         )
         completed = out.log_density
     log_density = out.log_density
@@ -141,18 +132,31 @@ def score_block(
     flags = None
     if model.anomaly_threshold is not None:
         flags = is_anomalous(completed, model.anomaly_threshold).astype(np.int8)
-    block = ScoredBlock(
-        _in_places(out.labels, -1, mask),
-        _in_places(out.max_posterior, np.nan, mask),
-        _in_places(log_density, np.nan, mask),
-        None if flags is None else _in_places(flags, -1, mask),
-        posteriors,
-        mask,
-        _in_places(completed, np.nan, mask),
-        None if merged is None else _in_places(merged.clusters, -1, mask),
-        *(_imputed(rows, marginal, model) if impute else (None, None)),
+    imputed = _imputed(own, marginal, model) if impute else (None, None)
+    return Scored(
+        block=scores_of_all_rows(own, out, completed, flags, merged, imputed),
+        rows=own,
+        scores=out,
+        n_labels=model.parameters.n_labels,
+        entropy=entropy,
+        flags=flags,
+        merged=merged,
     )
-    return Scored(block, model.parameters.n_labels, rows, out, entropy, flags, merged)
+
+
+def _empty_scores(rows: SelectedRows, n_labels: int, dtype: DTypeLike | None) -> RowScores:
+    """Arrays for scores of the rows that count; NaN in posteriors of the others.
+
+    The posteriors, the one wide array, are written where they belong among all rows: a copy of them
+    would be as large as they are.
+    """
+    mask, posteriors = rows.mask, None
+    if dtype is not None:
+        posteriors = np.empty((rows.n_read, n_labels), dtype)
+        if mask is not None:
+            posteriors[~mask] = np.nan
+    places = None if mask is None else np.flatnonzero(mask)
+    return RowScores.empty(len(rows.values), posteriors, places)
 
 
 def _merged(model: ScoredMixture, n: int) -> MergedScores:
@@ -206,11 +210,10 @@ def _write_partial(
 def _imputed(
     rows: SelectedRows, marginal: MarginalScorer | None, model: ScoredMixture
 ) -> tuple[Array, Array]:
-    """Values (b, d) in the data's units, expected where they are missing, and their deviations."""
+    """Values (m, d) in the data's units, expected where they are missing, and their deviations."""
     block = PartialRows(rows.values, rows.weights)
     scorer = marginal or marginal_scorer(model.parameters)
-    values, deviations = block.imputed(scorer, model.standardisation)
-    return _in_places(values, np.nan, rows.mask), _in_places(deviations, np.nan, rows.mask)
+    return block.imputed(scorer, model.standardisation)
 
 
 def write_scores(
@@ -282,12 +285,3 @@ def _entropy(R: Array, workspace: Workspace, weights: Array | None) -> float:
     if weights is None:
         return -float(np.einsum("kb,kb->", R, logs))
     return -float(np.einsum("kb,kb,b->", R, logs, weights))
-
-
-def _in_places(values: NDArray[Any], fill: float, mask: Mask | None) -> NDArray[Any]:
-    """The scored rows' values in their places among all rows, `fill` in those of the others."""
-    if mask is None:
-        return values
-    out = np.full((len(mask), *values.shape[1:]), fill, values.dtype)
-    out[mask] = values
-    return out

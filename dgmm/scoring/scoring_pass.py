@@ -148,10 +148,10 @@ class RowWriter:
         per_chunk, grid = chunk_blocks(self.dataset.grid), self.dataset.grid
         writer = ChunkWriter(self.products, grid)
         for block in self.dataset.read_blocks(blocks):
-            rows, scored = score(block)
+            scored = score(block)
             found = replace(scored.block, residuals=block.residuals)
-            digests, statistics = writer.add(block.index, found), scored.statistics
-            filled = filled_rows(self.dataset, block, rows)
+            digests, statistics = writer.add(block.index, found), scored.count()
+            filled = filled_rows(self.dataset, block, scored.rows)
             lowest = self._lowest(block, found)
             del scored, found  # its posteriors must not stand beside those of the next block
             if (block.index + 1) % per_chunk == 0 or block.index + 1 == blocks.stop:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.missing_rows import MissingPolicy
+from dgmm.data.missing_rows import MissingPolicy, SelectedRows, UncheckedRows
 from dgmm.data.row_block import RowBlock, complete_rows
 from dgmm.errors import DataError
 
@@ -51,6 +51,20 @@ def test_complete_rows_are_not_copied(policy):
     assert found.values is block.values
     assert found.weights is block.weights
     assert (found.mask, found.n_dropped) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["incomplete", "empty", "mask", "lacks", "has_partial", "n_incomplete", "n_empty", "n_dropped"],
+)
+def test_rows_that_were_not_checked_have_no_counts_of_missing_values(question):
+    rows = UncheckedRows(VALUES, None)
+    assert not hasattr(rows, question)
+    found = rows.if_complete()
+    assert isinstance(found, SelectedRows)
+    assert hasattr(found, question)
+    assert found.values is VALUES
+    assert (found.n_read, found.n_dropped, found.n_incomplete) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("policy", list(MissingPolicy))

@@ -298,7 +298,7 @@ def _scored(scene: Scene, rows: Array, weights: Array | None, backend: str) -> S
     parts = [
         score_block(
             MissingPolicy.ERROR.select(block, dataset, weightless=True), scorer, used, model, None
-        ).statistics
+        ).count()
         for block in dataset.read_blocks(BlockRange(0, dataset.grid.n_blocks))
     ]
     return reduce(ScoringStatistics.merge, parts)

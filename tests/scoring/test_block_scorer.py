@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dgmm.data.array_dataset import ArrayDataset
-from dgmm.data.missing_rows import MissingPolicy, SelectedRows
+from dgmm.data.missing_rows import MissingPolicy, SelectedRows, UncheckedRows
 from dgmm.data.row_block import RowBlock
 from dgmm.data.standardisation import Standardisation
 from dgmm.errors import DataError
@@ -22,7 +22,7 @@ from dgmm.mixture.parameters import Parameters
 from dgmm.model.mixture_model import MixtureModel
 from dgmm.scoring.block_scorer import BlockScorer
 from dgmm.scoring.in_memory import scores
-from dgmm.scoring.row_scores import score_block
+from dgmm.scoring.row_scores import IncompleteRowsError, score_block
 from dgmm.scoring.scored import Scored
 
 K, D, N = 3, 4, 300
@@ -83,14 +83,28 @@ def test_scores_are_those_of_rows_that_were_looked_at_first(
     chosen = missing.select(block, dataset, weightless=True)
     workspace = Workspace(get(backend))
     expected = score_block(chosen, Scorer(model.parameters), workspace, model, "float64")
-    counted, found = scorer_of(rows, missing, backend)(block)
-    assert (counted.n_dropped, counted.n_empty) == (chosen.n_dropped, chosen.n_empty)
+    found = scorer_of(rows, missing, backend)(block)
+    assert (found.rows.n_dropped, found.rows.n_empty) == (chosen.n_dropped, chosen.n_empty)
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(found.block, name), getattr(expected.block, name))
-    own, other = found.statistics, expected.statistics
+    own, other = found.count(), expected.count()
     np.testing.assert_array_equal(own.label_counts, other.label_counts)
     for name in ("entropy", "log_likelihood", "n_read", "n_dropped", "n_incomplete"):
         assert getattr(own, name) == getattr(other, name)
+
+
+@BACKENDS
+@pytest.mark.parametrize("weights", [None, np.ones(N)])
+def test_rows_that_were_not_checked_count_where_they_are_scored_and_finite(
+    backend: str, weights: Any
+) -> None:
+    model, workspace = model_of(), Workspace(get(backend))
+    prepared = Scorer(model.parameters), workspace, model, None
+    found = score_block(UncheckedRows(rows_with(1e9), weights), *prepared).rows
+    assert isinstance(found, SelectedRows)
+    assert (found.n_read, found.n_dropped, found.n_incomplete) == (N, 0, 0)
+    with pytest.raises(IncompleteRowsError):
+        score_block(UncheckedRows(rows_with(np.nan), weights), *prepared)
 
 
 @BACKENDS
@@ -99,15 +113,15 @@ def test_blocks_are_looked_through_from_the_first_on_that_lacks_values(
 ) -> None:
     score = scorer_of(rows_with(), MissingPolicy.DROP, backend)
     odd = {2: (np.nan,), 4: (1e9,), 5: (np.inf,)}
-    dropped = [score(RowBlock(i, N * i, rows_with(*odd.get(i, ()))))[0].n_dropped for i in range(6)]
-    assert dropped == [0, 0, 1, 0, 0, 1]
+    blocks = [RowBlock(i, N * i, rows_with(*odd.get(i, ()))) for i in range(6)]
+    assert [score(block).rows.n_dropped for block in blocks] == [0, 0, 1, 0, 0, 1]
     assert selected == [2, 3, 4, 5]
 
 
 @BACKENDS
 def test_far_rows_that_are_finite_are_no_reason_to_look(backend: str, selected: list[int]) -> None:
     score = scorer_of(rows_with(), MissingPolicy.ERROR, backend)
-    _, scored = score(RowBlock(0, 0, rows_with(1e9, 1e200)))
+    scored = score(RowBlock(0, 0, rows_with(1e9, 1e200)))
     assert selected == []
     assert np.isneginf(scored.block.log_density).tolist() == [i == 150 for i in range(N)]
 
@@ -128,7 +142,7 @@ def test_infinity_is_found_however_wide_the_components_are(backend: str) -> None
     rows, model = rows_with(np.inf), model_of(1e304)
     assert model.parameters.precision_bound < 1e-300
     score = BlockScorer(ArrayDataset(rows), model, MissingPolicy.DROP, backend, None)
-    assert score(RowBlock(0, 0, rows))[0].n_dropped == 1
+    assert score(RowBlock(0, 0, rows)).rows.n_dropped == 1
 
 
 @BACKENDS
@@ -136,7 +150,7 @@ def test_scores_in_memory_count_nothing(backend: str, monkeypatch: pytest.Monkey
     def counted(_: Scored) -> None:
         raise AssertionError("statistics were counted")
 
-    monkeypatch.setattr(Scored, "statistics", property(counted))
+    monkeypatch.setattr(Scored, "count", counted)
     names = ("labels", "max_posterior", "log_density")
     with ThreadExecutor(1) as executor:
         found = scores(ArrayDataset(rows_with()), executor, model_of(), names, backend=backend)
