@@ -53,6 +53,39 @@ def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() ->
     assert len(begun) <= 2 * 2
 
 
+def test_an_exception_of_another_thread_is_raised_once_the_calling_one_is_done() -> None:
+    caller, failed, ended = threading.get_ident(), threading.Event(), []
+
+    def task(blocks: BlockRange) -> None:
+        if threading.get_ident() != caller:
+            failed.set()
+            raise DataError("row 3 is not finite")
+        assert failed.wait(30)
+        ended.append(blocks)
+
+    with ThreadExecutor(2) as executor, pytest.raises(DataError, match="row 3"):
+        list(executor.run(task, split_ranges(100, 100)))
+    assert len(ended) == 1
+
+
+def test_an_interrupt_of_the_calling_threads_task_leaves_an_executor_that_works() -> None:
+    caller, begun = threading.get_ident(), []
+
+    def task(blocks: BlockRange) -> int:
+        begun.append(blocks)
+        if threading.get_ident() == caller and len(begun) < 4:
+            raise KeyboardInterrupt
+        return blocks.start
+
+    ranges = split_ranges(100, 100)
+    with ThreadExecutor(2) as executor:
+        with pytest.raises(KeyboardInterrupt):
+            list(executor.run(task, ranges))
+        assert len(begun) <= 3
+        begun.extend(ranges[:4])
+        assert dict(executor.run(task, ranges)) == {blocks: blocks.start for blocks in ranges}
+
+
 def test_a_closed_iterator_starts_no_further_runs() -> None:
     begun = []
     with ThreadExecutor(2) as executor:

@@ -109,7 +109,11 @@ def test_a_call_has_at_most_so_many_bytes_and_calls_are_about_equal(
 
 
 @pytest.mark.parametrize(
-    "why", ["weights", "another order", "a form that compiled code does not know", "two candidates"]
+    "why",
+    [
+        *("weights", "another order", "another type", "every other feature", "two candidates"),
+        "a form that compiled code does not know",
+    ],
 )
 def test_leaves_that_cannot_go_together_are_done_one_by_one(
     why: str, leaves_of_calls: list[int]
@@ -121,6 +125,10 @@ def test_leaves_that_cannot_go_together_are_done_one_by_one(
     assert isinstance(dataset, ArrayDataset)
     if why == "another order":
         dataset = ArrayDataset(np.asfortranarray(dataset.X))
+    if why == "another type":  # each call converts its rows, so that they must be few
+        dataset = ArrayDataset(np.clip(40 + 10 * dataset.X, 0, 255).astype(np.uint8))
+    if why == "every other feature":
+        dataset = ArrayDataset(np.repeat(dataset.X, 2, axis=1)[:, ::2])
     if why == "two candidates":
         requests = requests * 2
     task = EStepTask(dataset, requests, "numba", MissingPolicy.NONE_MISSING)

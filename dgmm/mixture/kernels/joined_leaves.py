@@ -14,7 +14,7 @@ import numpy as np
 
 from dgmm.mixture.backends import steps
 from dgmm.mixture.kernels.product_kernel import ProductKernel
-from dgmm.mixture.kernels.tiles import Columns, PassKernel, statistics_of_sums, total_of
+from dgmm.mixture.kernels.tiles import Columns, PassKernel, Tile, statistics_of_sums, total_of
 from dgmm.mixture.kernels.workspace import Workspace
 from dgmm.mixture.sufficient_statistics import Statistics
 
@@ -32,13 +32,21 @@ def leaves_together(
 
     None where that does not pay, or the backend cannot: each leaf then needs a call of its own.
     """
-    (d, n), backend = Y.shape, workspace.backend
+    (d, n), backend, stored = Y.shape, workspace.backend, Y.stored()
     if not isinstance(kernel, ProductKernel) or kernel.with_scatter or n <= leaf_rows:
         return None
     p = kernel.width(d)
     most = most_leaves(kernel.n_components * p, leaf_rows)
-    can = backend.does_blocks(kernel.family.form, d, p) and Y.stored() is not None
+    can = backend.does_blocks(kernel.family.form, d, p) and _goes_uncopied(stored)
     return _by_calls(kernel, Y, leaf_rows, most, workspace) if can and most > 1 else None
+
+
+def _goes_uncopied(stored: tuple[Tile, ...] | None) -> bool:
+    """Whether compiled code takes the rows as they are: others are copied, and few at a time."""
+    if stored is None:
+        return False
+    rows = stored[0]
+    return rows.dtype in (np.float32, np.float64) and rows.flags.c_contiguous
 
 
 def most_leaves(numbers: int, leaf_rows: int) -> int:
@@ -72,6 +80,7 @@ def _of_call(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         totals = [total_of(lse[rows], None, workspace) for rows in leaves]
     return [
-        statistics_of_sums(kernel, rows.stop - rows.start, total, own.T, None, None)
+        # A copy: a view would keep the sums of all.
+        statistics_of_sums(kernel, rows.stop - rows.start, total, own.copy().T, None, None)
         for rows, total, own in zip(leaves, totals, sums, strict=True)
     ]

@@ -151,7 +151,8 @@ class ProductForm:
             return None
 
         def allocate(name: str, size: int) -> Tile:
-            return workspace.array(name, (size,), self.dtype)
+            # Of their own: zeros and ones in them hold until the next pass.
+            return workspace.array(f"pass: {name}", (size,), self.dtype)
 
         lse = workspace.array("lse", (Y.shape[1],))
         own = None if weights is None else weights.astype(self.dtype, copy=False)

@@ -261,9 +261,8 @@ def statistics_of_sums(
 def total_of(lse: Tile, weights: Array | None, workspace: Workspace) -> float:
     """The sum of log densities, each times its row's weight."""
     values = lse if weights is None else lse * weights
-    if (
-        values.dtype != np.float64
-    ):  # converted first: NumPy's sum in another type takes twice as long
-        values = workspace.array("log densities", lse.shape)
-        np.copyto(values, lse)
+    if values.dtype != np.float64:  # NumPy's sum in another type takes twice as long
+        summed = workspace.array("log densities", lse.shape)
+        np.copyto(summed, values)
+        values = summed
     return float(np.add.reduce(values))

@@ -41,15 +41,22 @@ class Workspace:
         self._kept: dict[Hashable, Any] = {}
         self._latest: tuple[Hashable, Any] | None = None
 
-    def ends_task(self) -> int:
-        """Bytes of the buffers that stay; views of ever other numbers of rows do not."""
+    def drop_views(self) -> None:
+        """Forget the views of buffers, where these have many."""
         if len(self._views) > _MOST_VIEWS:
             self._views.clear()
-        return sum(buffer.nbytes for buffer in self._buffers.values())
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it keeps: its buffers, and what it has made latest."""
+        latest = () if self._latest is None else (self._latest[1],)
+        held = {id(array): array for array in _memory_of((*self._buffers.values(), *latest))}
+        return sum(array.nbytes for array in held.values())
 
     def latest(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, kept until another key is asked for: for what takes much memory."""
         if self._latest is None or self._latest[0] != key:
+            self._latest = None  # `make` may write to buffers of the one before, and fail
             self._latest = key, make()
         value: T = self._latest[1]
         return value
@@ -80,6 +87,17 @@ class Workspace:
         return buffer[:size]
 
 
+def _memory_of(value: Any) -> Iterator[NDArray[Any]]:
+    """The arrays that own the memory of arrays in tuples."""
+    if isinstance(value, np.ndarray):
+        while isinstance(value.base, np.ndarray):
+            value = value.base
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _memory_of(part)
+
+
 class Workspaces:
     """Workspaces that tasks of one process borrow: the next pass finds the memory of the last one.
 
@@ -105,5 +123,6 @@ class Workspaces:
         try:
             yield workspace
         finally:
-            if workspace.ends_task() <= _MOST_KEPT:
+            workspace.drop_views()
+            if workspace.n_bytes <= _MOST_KEPT:
                 self._free.append(workspace)

@@ -8,6 +8,7 @@ import pytest
 
 from dgmm.mixture.backends import NumpyBackend
 from dgmm.mixture.kernels import Workspace, Workspaces, workspace
+from dgmm.mixture.kernels.tiles import total_of
 
 
 def _address(own: Workspace) -> int:
@@ -49,6 +50,41 @@ def test_a_workspace_of_much_memory_ends_with_its_task(monkeypatch: pytest.Monke
         large.array("tile", (workspace._MOST_KEPT // 8 + 1,))
     with workspaces.borrowed(NumpyBackend()) as other:
         assert other is not large
+
+
+def test_memory_that_is_made_latest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace, "_MOST_KEPT", 1000)
+    workspaces = Workspaces()
+    with workspaces.borrowed(NumpyBackend()) as own:
+        tile = own.array("tile", (10,))
+        before = own.n_bytes
+        own.latest("lists", lambda: (tile[2:], (np.zeros(50)[:7],)))
+        assert own.n_bytes == before + 50 * 8  # a view of a buffer is no memory more
+    with workspaces.borrowed(NumpyBackend()) as same:
+        assert same is own
+        same.latest("more lists", lambda: (np.zeros(200),))
+    with workspaces.borrowed(NumpyBackend()) as other:
+        assert other is not own
+
+
+def test_what_could_not_be_made_leaves_nothing_behind() -> None:
+    """It may have written to buffers that the one before has views of."""
+    own = Workspace()
+
+    def fails() -> int:
+        raise MemoryError
+
+    assert own.latest("first", lambda: 1) == 1
+    with pytest.raises(MemoryError):
+        own.latest("second", fails)
+    assert own.latest("first", lambda: 2) == 2
+
+
+def test_a_sum_of_log_densities_takes_weights_of_any_type() -> None:
+    lse = np.full(4, -1.0, np.float32)
+    assert total_of(lse, np.full(4, 3.0, np.float32), Workspace()) == -12.0
+    assert total_of(lse, np.full(4, 3.0), Workspace()) == -12.0
+    assert total_of(lse, None, Workspace()) == -4.0
 
 
 def test_views_of_ever_other_sizes_are_not_kept() -> None:
