@@ -73,9 +73,8 @@ class ThreadExecutor:
         # Before any thread runs: see blas_threads._limit_libraries.
         self._driver = process_environment()
         self._reader = object()
-        others = max(self._n_threads - 1, 1)  # the calling thread is one of them
         self._pool = ThreadPoolExecutor(
-            others, thread_name_prefix="dgmm", initializer=self._begin_thread
+            self._n_threads, thread_name_prefix="dgmm", initializer=self._begin_thread
         )
 
     def _begin_thread(self) -> None:
@@ -110,26 +109,26 @@ class ThreadExecutor:
     ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (range, task(range)) as they complete.
 
-        The calling thread takes ranges too: it is at work before another thread has begun, and a
-        pass has no more threads than CPUs. The first exception of a task is raised when the range
-        of the calling thread has ended. Then, and when the iterator is closed early, ranges that
-        have not begun are cancelled.
+        Of at most one range a thread the calling thread takes the last: it is at work before
+        another one has begun. Of more it takes none: what tasks of long passes free would stay
+        with one more thread. The first exception of a task is raised when the range of the
+        calling thread has ended. Then, and when the iterator is closed early, ranges that have
+        not begun are cancelled.
         """
         waiting = deque(ranges)
-        if len(ranges) <= self._n_threads:
-            waiting.rotate(1)  # the last, which has the odd block, goes to who begins first
+        own = waiting.pop() if 0 < len(ranges) <= self._n_threads else None
         in_flight: dict[Future[T], BlockRange] = {}
         try:
-            while waiting or in_flight:
-                own = waiting.popleft() if waiting else _not_begun(in_flight)
-                while waiting and len(in_flight) < (self._n_threads - 1) * IN_FLIGHT_PER_THREAD:
+            while waiting or in_flight or own is not None:
+                while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
                     blocks = waiting.popleft()
                     in_flight[self._pool.submit(task, blocks)] = blocks
                 if own is not None:
-                    yield own, self._run_here(task, own)
-                else:
-                    wait(in_flight, return_when=FIRST_COMPLETED)
-                for future in [future for future in in_flight if future.done()]:
+                    blocks, own = own, None
+                    yield blocks, self._run_here(task, blocks)
+                    continue
+                done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
+                for future in done:
                     yield in_flight.pop(future), future.result()
         finally:
             for future in in_flight:
@@ -165,14 +164,6 @@ class ThreadExecutor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _not_begun(in_flight: dict[Future[T], BlockRange]) -> BlockRange | None:
-    """Take back the last range that no thread of the pool has begun; None where there is none."""
-    for future in reversed(in_flight):
-        if future.cancel():
-            return in_flight.pop(future)
-    return None
 
 
 def in_this_process(executor: Executor) -> AbstractContextManager[Executor]:
