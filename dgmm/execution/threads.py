@@ -109,24 +109,20 @@ class ThreadExecutor:
     ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (range, task(range)) as they complete.
 
-        Of at most one range a thread the calling thread takes the last: it is at work before
-        another one has begun. Of more it takes none: what tasks of long passes free would stay
-        with one more thread. The first exception of a task is raised when the range of the
-        calling thread has ended. Then, and when the iterator is closed early, ranges that have
-        not begun are cancelled.
+        The first exception of a task is raised at once. Then, and when the iterator is closed
+        early, ranges that have not begun are cancelled. A single range is run by the calling
+        thread: starting another takes longer than the work of a small call.
         """
+        if len(ranges) == 1:
+            yield ranges[0], self._run_here(task, ranges[0])
+            return
         waiting = deque(ranges)
-        own = waiting.pop() if 0 < len(ranges) <= self._n_threads else None
         in_flight: dict[Future[T], BlockRange] = {}
         try:
-            while waiting or in_flight or own is not None:
+            while waiting or in_flight:
                 while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
                     blocks = waiting.popleft()
                     in_flight[self._pool.submit(task, blocks)] = blocks
-                if own is not None:
-                    blocks, own = own, None
-                    yield blocks, self._run_here(task, blocks)
-                    continue
                 done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield in_flight.pop(future), future.result()

@@ -53,39 +53,6 @@ def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() ->
     assert len(begun) <= 2 * 2
 
 
-def test_an_exception_of_another_thread_is_raised_once_the_calling_one_is_done() -> None:
-    caller, failed, ended = threading.get_ident(), threading.Event(), []
-
-    def task(blocks: BlockRange) -> None:
-        if threading.get_ident() != caller:
-            failed.set()
-            raise DataError("row 3 is not finite")
-        assert failed.wait(30)
-        ended.append(blocks)
-
-    with ThreadExecutor(2) as executor, pytest.raises(DataError, match="row 3"):
-        list(executor.run(task, split_ranges(100, 100)))
-    assert len(ended) == 1
-
-
-def test_an_interrupt_of_the_calling_threads_task_leaves_an_executor_that_works() -> None:
-    caller, begun = threading.get_ident(), []
-
-    def task(blocks: BlockRange) -> int:
-        begun.append(blocks)
-        if threading.get_ident() == caller and len(begun) < 4:
-            raise KeyboardInterrupt
-        return blocks.start
-
-    ranges = split_ranges(100, 100)
-    with ThreadExecutor(2) as executor:
-        with pytest.raises(KeyboardInterrupt):
-            list(executor.run(task, ranges))
-        assert len(begun) <= 3
-        begun.extend(ranges[:4])
-        assert dict(executor.run(task, ranges)) == {blocks: blocks.start for blocks in ranges}
-
-
 def test_a_closed_iterator_starts_no_further_runs() -> None:
     begun = []
     with ThreadExecutor(2) as executor:
@@ -163,27 +130,15 @@ def test_an_interrupt_ends_a_run_of_threads_at_once(tmp_path: Path) -> None:
     assert process.returncode != 0
 
 
-def test_the_calling_thread_is_one_of_those_that_run_tasks() -> None:
-    both = threading.Barrier(2)
-
+def test_a_single_range_is_run_by_the_calling_thread_and_several_are_not() -> None:
     def task(blocks: BlockRange) -> int:
-        both.wait(30)  # until two threads have a range each
         return threading.get_ident()
 
     with ThreadExecutor(2) as executor:
-        found = dict(executor.run(task, split_ranges(3, 2)))
-        alone = list(executor.run(lambda _: threading.get_ident(), [BlockRange(0, 3)]))
-    # The longer range is that of the thread that begins first.
-    assert found[BlockRange(1, 3)] == threading.get_ident() != found[BlockRange(0, 1)]
-    assert alone == [(BlockRange(0, 3), threading.get_ident())]
-
-
-def test_the_calling_thread_takes_none_of_many_ranges() -> None:
-    with ThreadExecutor(2) as executor:
-        found = {
-            ident for _, ident in executor.run(lambda _: threading.get_ident(), split_ranges(6, 6))
-        }
-    assert threading.get_ident() not in found
+        ((_, alone),) = executor.run(task, [BlockRange(0, 3)])
+        several = {ident for _, ident in executor.run(task, split_ranges(4, 4))}
+    assert alone == threading.get_ident()
+    assert threading.get_ident() not in several
 
 
 def test_the_callers_numpy_error_state_does_not_reach_a_task() -> None:
