@@ -70,7 +70,7 @@ class OurEM:
             k, start.covariance_type, tol=0.0, reg_covar_relative=0.0, acceleration="none"
         )
         self._dataset = ArrayDataset(X)
-        self._executor = ThreadExecutor(n_threads)
+        self._executor = ThreadExecutor(n_threads, caller_computes=True)  # as the estimator
         prepared = prepare(self._dataset, self._executor, settings)
         self._standardisation = prepared.standardisation
         self.backend = backend or prepared.backend

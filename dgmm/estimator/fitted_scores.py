@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike, NDArray
 
+from dgmm.data.array_dataset import ArrayDataset
 from dgmm.data.dataset import Dataset
 from dgmm.data.missing_rows import MissingPolicy
 from dgmm.data.open_dataset import opened_rows
@@ -110,7 +111,7 @@ class FittedScores(FittedMixture):
         (['x1', 'x0'], 0.9)
         """
         model = fitted.model_of(self)
-        with opened_rows(X) as opened, self._executor() as executor:
+        with opened_rows(X) as opened, self._executor(opened) as executor:
             return explained_rows(
                 *(self._in_order(opened), executor, model, n_features),
                 missing=MissingPolicy(self.missing),
@@ -136,7 +137,7 @@ class FittedScores(FittedMixture):
     ) -> dict[str, NDArray[Any]]:
         """One array of scores of rows X, and the rows' weights where they have any."""
         model = fitted.model_of(self)
-        with opened_rows(X) as opened, self._executor() as executor:
+        with opened_rows(X) as opened, self._executor(opened) as executor:
             dataset = with_sample_weight(self._in_order(opened), sample_weight, self.weight_kind)
             if isinstance(dataset, WeightedDataset):
                 known = weigh(dataset, executor, n_components=1)
@@ -148,6 +149,9 @@ class FittedScores(FittedMixture):
                 warn=lambda text: warn([text]),
             )
 
-    def _executor(self) -> ThreadExecutor:
+    def _executor(self, dataset: Dataset) -> ThreadExecutor:
         n = self.n_threads
-        return ThreadExecutor(None if n is None else whole_number("n_threads", n, 1))
+        return ThreadExecutor(
+            None if n is None else whole_number("n_threads", n, 1),
+            caller_computes=isinstance(dataset, ArrayDataset),
+        )

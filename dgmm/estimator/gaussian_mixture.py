@@ -256,7 +256,7 @@ weight_concentration_prior, weight_concentration_prior_type : optional
         [[3.0, 5.0]]
         """
         settings = settings_of(self)
-        with opened_rows(X) as unweighted, self._executor() as executor:
+        with opened_rows(X) as unweighted, self._executor(unweighted) as executor:
             dataset = with_sample_weight(unweighted, sample_weight, self.weight_kind)
             warn(dataset.warnings)
             settings, given, adjust = start_of_fit(self, settings, dataset.n_features)

@@ -46,6 +46,10 @@ class ThreadExecutor:
     ----------
     n_threads : int, optional
         Threads; by default one for each CPU this process may use.
+    caller_computes : bool
+        Whether the thread that calls `run` is one of them. It begins while the others are still
+        waking, which a pass of milliseconds feels. For rows in memory: where tasks read and decode
+        them, memory that they have freed stays with one thread more.
 
     Raises
     ------
@@ -65,16 +69,18 @@ class ThreadExecutor:
     task_memory_limit: int | None = None
     pause_share: float | None = None
 
-    def __init__(self, n_threads: int | None = None) -> None:
+    def __init__(self, n_threads: int | None = None, *, caller_computes: bool = False) -> None:
         if n_threads is not None and n_threads < 1:
             raise UsageError(f"n_threads is {n_threads}; expected at least 1")
         self._n_threads = n_threads or available_cpus()
+        self._caller_computes = caller_computes
         self._blas = single_blas_thread()
         # Before any thread runs: see blas_threads._limit_libraries.
         self._driver = process_environment()
         self._reader = object()
+        n_others = max(self._n_threads - caller_computes, 1)
         self._pool = ThreadPoolExecutor(
-            self._n_threads, thread_name_prefix="dgmm", initializer=self._begin_thread
+            n_others, thread_name_prefix="dgmm", initializer=self._begin_thread
         )
 
     def _begin_thread(self) -> None:
@@ -109,26 +115,49 @@ class ThreadExecutor:
     ) -> Iterator[tuple[BlockRange, T]]:
         """Yield (range, task(range)) as they complete.
 
-        The first exception of a task is raised at once. Then, and when the iterator is closed
-        early, ranges that have not begun are cancelled. A single range is run by the calling
-        thread: starting another takes longer than the work of a small call.
+        The first exception of a task is raised at once, or where the calling thread computes, when
+        its range has ended. Then, and when the iterator is closed early, ranges that have not
+        begun are cancelled. A single range is run by the calling thread: starting another takes
+        longer than the work of a small call.
         """
         if len(ranges) == 1:
             yield ranges[0], self._run_here(task, ranges[0])
             return
         waiting = deque(ranges)
+        n_others = self._n_threads
+        if self._caller_computes:
+            n_others -= 1
+            if len(ranges) <= self._n_threads:
+                waiting.rotate(1)  # the last, which has the odd block, goes to who begins first
         in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:
-                while waiting and len(in_flight) < self._n_threads * IN_FLIGHT_PER_THREAD:
+                own = self._own_range(waiting, in_flight)
+                while waiting and len(in_flight) < n_others * IN_FLIGHT_PER_THREAD:
                     blocks = waiting.popleft()
                     in_flight[self._pool.submit(task, blocks)] = blocks
-                done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
-                for future in done:
+                if own is not None:
+                    yield own, self._run_here(task, own)
+                else:
+                    wait(in_flight, return_when=FIRST_COMPLETED)
+                for future in [future for future in in_flight if future.done()]:
                     yield in_flight.pop(future), future.result()
         finally:
             for future in in_flight:
                 future.cancel()
+
+    def _own_range(
+        self, waiting: deque[BlockRange], in_flight: dict[Future[T], BlockRange]
+    ) -> BlockRange | None:
+        """What the calling thread runs itself: the next range, or one that no other has begun."""
+        if not self._caller_computes:
+            return None
+        if waiting:
+            return waiting.popleft()
+        for future in reversed(in_flight):
+            if future.cancel():
+                return in_flight.pop(future)
+        return None
 
     def _run_here(self, task: Callable[[BlockRange], T], blocks: BlockRange) -> T:
         """What the task returns on this thread, which afterwards is as it was.

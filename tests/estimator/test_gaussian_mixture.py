@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import dgmm
 from dgmm.errors import ConvergenceWarning, DataError, NotFittedError
+from dgmm.execution.threads import ThreadExecutor
 
 FAMILIES = ["full", "tied", "diag", "spherical"]
 
@@ -362,3 +363,20 @@ def test_results_of_few_rows_start_no_thread(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert np.array_equal(mixture.predict(X), expected.argmax(axis=1))
     assert np.array_equal(mixture.predict_proba(X), expected)
+
+
+def test_the_calling_thread_computes_where_rows_are_in_memory(tmp_path, monkeypatch):
+    """Where tasks read and decode, memory that they have freed would stay with one thread more."""
+    asked = []
+
+    class Recorded(ThreadExecutor):
+        def __init__(self, n_threads, *, caller_computes):
+            asked.append(caller_computes)
+            super().__init__(n_threads, caller_computes=caller_computes)
+
+    monkeypatch.setattr("dgmm.estimator.fitted_scores.ThreadExecutor", Recorded)
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    path = str(write_zarr(tmp_path / "rows.zarr", X))
+    dgmm.GaussianMixture(2, max_iter=2, tol=10.0).fit(X).predict(X)
+    dgmm.GaussianMixture(2, max_iter=2, tol=10.0).fit(path)
+    assert asked == [True, True, False]

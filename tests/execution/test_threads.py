@@ -23,11 +23,12 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 @pytest.mark.parametrize("n_blocks", [1, 2, 7, 64, 101])
+@pytest.mark.parametrize("caller_computes", [False, True])
 def test_any_number_of_threads_gives_the_bits_of_the_plain_tree(
-    n_threads: int, n_blocks: int
+    n_threads: int, n_blocks: int, caller_computes: bool
 ) -> None:
     values = awkward_values(n_blocks)
-    with ThreadExecutor(n_threads) as executor:
+    with ThreadExecutor(n_threads, caller_computes=caller_computes) as executor:
         total = map_reduce(executor, Leaves(values), n_blocks)
     assert total.value.hex() == plain_tree(values).hex()
 
@@ -51,6 +52,74 @@ def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() ->
     with ThreadExecutor(2) as executor, pytest.raises(DataError, match="row 3"):
         list(executor.run(task, split_ranges(100, 100)))
     assert len(begun) <= 2 * 2
+
+
+def test_an_exception_of_another_thread_is_raised_once_the_calling_one_is_done() -> None:
+    caller, failed, ended = threading.get_ident(), threading.Event(), []
+
+    def task(blocks: BlockRange) -> None:
+        if threading.get_ident() != caller:
+            failed.set()
+            raise DataError("row 3 is not finite")
+        assert failed.wait(30)
+        ended.append(blocks)
+
+    with (
+        ThreadExecutor(2, caller_computes=True) as executor,
+        pytest.raises(DataError, match="row 3"),
+    ):
+        list(executor.run(task, split_ranges(100, 100)))
+    assert len(ended) == 1
+
+
+def test_an_interrupt_of_the_calling_threads_task_leaves_an_executor_that_works() -> None:
+    caller, begun = threading.get_ident(), []
+
+    def task(blocks: BlockRange) -> int:
+        begun.append(blocks)
+        if threading.get_ident() == caller and len(begun) < 4:
+            raise KeyboardInterrupt
+        return blocks.start
+
+    ranges = split_ranges(100, 100)
+    with ThreadExecutor(2, caller_computes=True) as executor:
+        with pytest.raises(KeyboardInterrupt):
+            list(executor.run(task, ranges))
+        assert len(begun) <= 3
+        begun.extend(ranges[:4])
+        assert dict(executor.run(task, ranges)) == {blocks: blocks.start for blocks in ranges}
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_with_the_calling_thread_there_are_no_more_threads(n_threads: int) -> None:
+    at_work, most, lock = set[int](), [0], threading.Lock()
+
+    def task(blocks: BlockRange) -> int:
+        with lock:
+            at_work.add(threading.get_ident())
+            most.append(len(at_work))
+        time.sleep(0.002)
+        with lock:
+            at_work.discard(threading.get_ident())
+        return threading.get_ident()
+
+    with ThreadExecutor(n_threads, caller_computes=True) as executor:
+        found = dict(executor.run(task, split_ranges(40, 40)))
+    assert set(found) == set(split_ranges(40, 40))
+    assert threading.get_ident() in found.values()
+    assert max(most) <= n_threads
+
+
+def test_the_calling_thread_has_the_longer_of_two_ranges() -> None:
+    both = threading.Barrier(2)
+
+    def task(blocks: BlockRange) -> int:
+        both.wait(30)  # until two threads have a range each
+        return threading.get_ident()
+
+    with ThreadExecutor(2, caller_computes=True) as executor:
+        found = dict(executor.run(task, split_ranges(3, 2)))
+    assert found[BlockRange(1, 3)] == threading.get_ident() != found[BlockRange(0, 1)]
 
 
 def test_a_closed_iterator_starts_no_further_runs() -> None:
