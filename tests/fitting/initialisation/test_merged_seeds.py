@@ -278,22 +278,30 @@ def test_neighbours_are_listed_alike_on_any_threads(is_single: bool) -> None:
 
 
 @NEEDS_NUMBA
-def test_few_merges_look_at_all_clusters_again() -> None:
-    """Lists and bounds spare most of it: without them every merge, and many a pair, would look."""
+@pytest.mark.parametrize(
+    ("rows", "kind", "most"),
+    [("mixed", "equal", 0.5), ("uniform", "equal", 1), ("uniform", "gamma", 20)],
+)
+def test_few_merges_look_at_all_clusters_again(
+    rows: str, kind: str, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists and bounds spare most of it: without them every merge, and many a pair, would look.
+
+    Small clusters are in all lists: of very unequal sizes there are 16 looks a merge.
+    """
     from dgmm.mixture.backends import numba_merges
 
-    n, k, looks = 1200, 600, list[int]()
-    with pytest.MonkeyPatch.context() as patch:
-        merge = numba_merges.merge
+    n, k, looks, merge = 1200, 600, list[int](), numba_merges.merge
 
-        def noted(*args: object) -> int:
-            looks.append(merge(*args))
-            return looks[-1]
+    def noted(*args: object) -> int:
+        looks.append(merge(*args))
+        return looks[-1]
 
-        patch.setattr(numba_merges, "merge", noted)
-        StartCompute("numba").merged(_mixed(n, 24, 90), np.ones(n), k, is_single=True)
+    monkeypatch.setattr(numba_merges, "merge", noted)
+    points = _mixed(n, 24, 90) if rows == "mixed" else np.random.default_rng(0).random((n, 24))
+    StartCompute("numba").merged(points, _sizes(kind, n), k, is_single=True)
     assert looks[-1] == 0
-    assert sum(looks) <= (n - k) // 2
+    assert sum(looks) <= most * (n - k)
 
 
 @NEEDS_NUMBA
