@@ -7,9 +7,14 @@ import numpy as np
 from dgmm.fitting.initialisation.distance_rows import Array
 from dgmm.fitting.initialisation.row_panels import RowPanels
 from dgmm.fitting.initialisation.sample_rows import CentredRows
+from dgmm.fitting.initialisation.ward_merges import merged as merged_by_numpy
 from dgmm.mixture.backends import numba_distances as distances
 from dgmm.mixture.backends import numba_merges as compiled
 from dgmm.reduction.executor import Executor
+
+#: Clusters compared with all others for each of them, from which NumPy does the rest: where sizes
+#: are very unequal lists hold the smallest clusters, which are merged first.
+_MOST_COMPARED = 4
 
 
 def merged(
@@ -18,9 +23,18 @@ def merged(
     """Means (k, d) of the clusters that Ward's merges leave; see `ward_merges.merged`.
 
     Neighbours are listed by distances less what rounding may add to them, in float32 where
-    `is_single`; what a listed pair costs is taken from differences, in float64.
+    `is_single`; what a listed pair costs is taken from differences, in float64. Where lists have to
+    be made too often, as of very unequal sizes, NumPy merges the rest.
     """
-    n = len(means)
+    left, own = _by_lists(means, sizes, k, executor, is_single=is_single)
+    return left if len(left) == k else merged_by_numpy(left, own, k)
+
+
+def _by_lists(
+    means: Array, sizes: Array, k: int, executor: Executor | None, *, is_single: bool
+) -> tuple[Array, Array]:
+    """Means and sizes of what is left: more than k where lists have to be made too often."""
+    n, n_compared = len(means), 0
     columns, own, gone = means.T.copy(), sizes / sizes.sum(), np.zeros(n, np.bool_)
     lists = (
         np.empty((n, compiled.LISTED), np.int32),
@@ -48,6 +62,8 @@ def merged(
         compiled.look(wanted, first, stop, columns, own, lists, progress)
 
     while n_wanted := compiled.merge(left, columns, own, k, lists, progress, wanted):
+        n_compared += int(n_wanted)
+        if n_compared > _MOST_COMPARED * n:
+            break
         rows.each(look, n_wanted)
-    found: Array = left[~gone]
-    return found
+    return left[~gone], own[~gone]

@@ -8,8 +8,8 @@ was merged is the one that it is part of now, and only where none of the list is
 bound are all clusters looked at again.
 
 What is merged is SciPy's tree where no two costs are equal. Few clusters are looked at again where
-they are separated and of like sizes; of one normal cloud, 40,000 x 128, four for each of 1,024 pairs
-(0.33 s of CPU, where a matrix of all pairs took 0.13: docs/design/0016-many-components.md).
+they are separated and of like sizes; of one normal cloud, 40,000 x 128, four for each of 1,024
+pairs (0.33 s of CPU; by a matrix of all pairs 0.13: docs/design/0016-many-components.md).
 """
 
 from __future__ import annotations
