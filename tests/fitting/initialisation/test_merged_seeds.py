@@ -356,7 +356,7 @@ def test_what_a_list_has_no_room_for_bounds_those_that_it_lacks() -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("kind", ["equal", "gamma"])
+@pytest.mark.parametrize("kind", ["equal", "powers"])
 def test_merging_holds_what_is_planned_of_it(backend: str, is_single: bool, kind: str) -> None:
     """At 2,100 clusters, which a matrix of all pairs would take 141 MB for (float32: 71 MB)."""
     k, d = 2100, 5
