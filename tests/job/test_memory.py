@@ -87,8 +87,13 @@ def test_sixteen_times_the_rows_take_the_same_memory_and_no_more_than_planned(
         printed = re.search(r"all processes together\s+([\d,]+)", plan_table(plan))
         assert printed is not None
         assert abs(int(printed[1].replace(",", "")) * 2**20 - plan.total_bytes) <= 2**20
-        peaks.append(peak_of(["run", "job.yaml"], folder))
-        assert peaks[-1].returncode == 0, peaks[-1].stderr
+        # A short run does not always come to the moment when all threads hold most: two have more.
+        names = ("first", "second") if factor == 1 else ("only",)
+        runs = [
+            peak_of(["run", "job.yaml", "--set", f"output.path={own}"], folder) for own in names
+        ]
+        assert all(run.returncode == 0 for run in runs), runs
+        peaks.append(max(runs, key=lambda run: run.resident))
     record_testsuite_property(f"{cluster} peak MiB", [p.resident >> 20 for p in peaks])
     record_testsuite_property(f"{cluster} planned MiB", [p >> 20 for p in planned])
     record_testsuite_property(f"{cluster} kept MiB", [k >> 20 for k in kept])
