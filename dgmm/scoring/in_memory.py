@@ -27,19 +27,21 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
-    """The named arrays of each block of a range; picklable."""
+    """Scores the blocks of a range into arrays over all rows, each task its own part of them.
+
+    Handed back instead, they would be copied by one thread while the others have ended.
+    """
 
     dataset: Dataset
     model: ScoredMixture
     names: tuple[str, ...]
+    out: dict[str, NDArray[Any]]
     missing: MissingPolicy
     remedy: str
     backend: str
 
-    def __call__(self, blocks: BlockRange) -> tuple[list[dict[str, NDArray[Any]]], int, int]:
-        """A block's arrays, weights included; and how many rows have a cell equal to the fill
-        value, and how many no value at all. They are put together once, where all of them go.
-        """
+    def __call__(self, blocks: BlockRange) -> tuple[int, int]:
+        """How many rows have a cell equal to the fill value, and how many no value at all."""
         outputs = [row_output(name) for name in self.names]
         score = BlockScorer(
             *(self.dataset, self.model, self.missing, self.backend),
@@ -48,16 +50,17 @@ class _Scores:
             impute=any(o.is_per_feature for o in outputs),
             merge=any(o.needs_clusters for o in outputs),
         )
-        parts: list[dict[str, NDArray[Any]]] = []
-        n_filled, n_empty = 0, 0
+        n_filled, n_empty, grid = 0, 0, self.dataset.grid
         for block in self.dataset.read_blocks(blocks):
             scored = score(block)
             n_filled += filled_rows(self.dataset, block, scored.rows)
             n_empty += scored.rows.n_empty
-            parts.append({output.name: output.values(scored.block) for output in outputs})
-            if block.weights is not None:
-                parts[-1][WEIGHTS] = block.weights
-        return parts, n_filled, n_empty
+            rows = slice(*grid.rows(block.index))
+            for output in outputs:
+                self.out[output.name][rows] = output.values(scored.block)
+            if block.weights is not None:  # the first to come makes the array, in one step
+                self.out.setdefault(WEIGHTS, np.ones(grid.n_samples))[rows] = block.weights
+        return n_filled, n_empty
 
 
 def scores(
@@ -77,7 +80,7 @@ def scores(
     Parameters
     ----------
     dataset, executor, model
-        What is scored, where, with what.
+        What is scored, on threads of this process, with what.
     names
         Which arrays.
     missing
@@ -100,8 +103,10 @@ def scores(
         for text in uncached_warnings(computed_by):
             warn(text)
     out = _empty_arrays(dataset, model, names)
-    task = _Scores(dataset, model, names, missing, remedy, computed_by)
-    n_filled, n_empty = _write_all(out, task, executor)
+    task = _Scores(dataset, model, names, out, missing, remedy, computed_by)
+    runs = split_ranges(dataset.grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
+    counts = [found for _, found in executor.run(task, runs)]
+    n_filled, n_empty = (sum(own) for own in zip(*counts, strict=True))
     if warn is not None:
         for text in _warnings_of_rows(dataset, missing, n_filled, n_empty):
             warn(text)
@@ -118,23 +123,6 @@ def _empty_arrays(
         dtype = np.float64 if output.needs_posteriors else output.dtype
         out[output.name] = np.empty((dataset.n_samples, *output.shape(*sizes)), dtype)
     return out
-
-
-def _write_all(out: dict[str, NDArray[Any]], task: _Scores, executor: Executor) -> tuple[int, int]:
-    """Score all blocks into arrays, weights included; how many rows have a cell equal to the fill
-    value, and how many no value at all.
-    """
-    grid, n_filled, n_empty = task.dataset.grid, 0, 0
-    runs = split_ranges(grid.n_blocks, executor.n_threads * TASKS_PER_THREAD)
-    for run, (parts, filled, empty) in executor.run(task, runs):
-        n_filled, n_empty = n_filled + filled, n_empty + empty
-        for block, part in zip(range(run.start, run.stop), parts, strict=True):
-            start, stop = grid.rows(block)
-            for name, values in part.items():
-                if name == WEIGHTS:
-                    out.setdefault(WEIGHTS, np.ones(grid.n_samples))
-                out[name][start:stop] = values
-    return n_filled, n_empty
 
 
 def _warnings_of_rows(
