@@ -50,11 +50,6 @@ def run(results: Results) -> None:
     _against_tiles(results, "full", shape, goals.SCORING_PASS_AGAINST_TILES, is_written=True)
 
 
-def _threads() -> ThreadExecutor:
-    """As the estimator has them for arrays in memory."""
-    return ThreadExecutor(N_THREADS, caller_computes=True)
-
-
 def _fewer(results: Results, shape: Shape) -> Shape:
     return Shape(min(shape.n, _TRIAL.n), shape.d, shape.k) if results.is_trial else shape
 
@@ -67,11 +62,12 @@ def _against_tiles(
     model, dataset = _model(family, centres, shape), ArrayDataset(X)
     own = select("auto", WORTH_COMPILING, is_everywhere=True)
     with (
-        ThreadExecutor(N_THREADS, caller_computes=True) as executor,
+        ThreadExecutor(N_THREADS, caller_computes=True) as executor,  # as the estimator
+        ThreadExecutor(N_THREADS) as of_job,
         tempfile.TemporaryDirectory() as folder,
     ):
         if is_written:
-            sides = [_written(dataset, executor, model, b, folder) for b in ("numpy", own)]
+            sides = [_written(dataset, of_job, model, b, folder) for b in ("numpy", own)]
         else:
             sides = [_in_memory(dataset, executor, model, b) for b in ("numpy", own)]
         for side in sides:
@@ -113,14 +109,15 @@ def _measure(results: Results, family: str, dtype: str, shape: Shape) -> None:
     backend = select("auto", WORTH_COMPILING, is_everywhere=True)
     requests = (EStepRequest(ProductKernel.of(model.parameters), model.standardisation),)
     with (
-        ThreadExecutor(N_THREADS, caller_computes=True) as executor,
+        ThreadExecutor(N_THREADS, caller_computes=True) as executor,  # as the estimator
+        ThreadExecutor(N_THREADS) as of_job,
         tempfile.TemporaryDirectory() as folder,
     ):
         em = EStepRunner(dataset, executor, backend)
         actions: list[Any] = [
             lambda: em(requests),
             _in_memory(dataset, executor, model, backend),
-            _written(dataset, executor, model, backend, folder),
+            _written(dataset, of_job, model, backend, folder),
         ]
         for action in actions:
             action()  # compiles

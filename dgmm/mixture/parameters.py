@@ -131,7 +131,7 @@ class Parameters:
 
         The noise lacks what a family without quadratic part leaves out of φ for all Gaussians.
         """
-        eta = self._known("natural parameters")
+        eta = self._known("_natural_parameters")
         if eta is None:
             weights, factors = self.log_weights, self.precisions_cholesky
             eta = self.family.natural_parameters(weights, self.means, factors)
@@ -164,7 +164,7 @@ class Parameters:
 
     def log_factors(self) -> Array:
         """Roots of the covariances that may be any real numbers (`Family.log_factors`)."""
-        known = self._known("log factors")
+        known = self._known("_log_factors")
         return self.family.log_factors(self.covariances) if known is None else known
 
     def _known(self, name: str) -> Array | None:
@@ -191,8 +191,8 @@ class Parameters:
         k = self.n_components // n
         with np.errstate(all="ignore"):  # some components may be lost: no one has looked yet
             known = {
-                "natural parameters": self.natural_parameters(),
-                "log factors": self.log_factors(),
+                "_natural_parameters": self.natural_parameters(),
+                "_log_factors": self.log_factors(),
             }
             for name in _OF_COMPONENTS:
                 known[name] = getattr(self, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,9 +58,20 @@ class _Scores:
             rows = slice(*grid.rows(block.index))
             for output in outputs:
                 self.out[output.name][rows] = output.values(scored.block)
-            if block.weights is not None:  # the first to come makes the array, in one step
-                self.out.setdefault(WEIGHTS, np.ones(grid.n_samples))[rows] = block.weights
+            if block.weights is not None:
+                self._weights()[rows] = block.weights
+            del scored  # its posteriors, before those of the next block
         return n_filled, n_empty
+
+    def _weights(self) -> NDArray[Any]:
+        """The array of all rows' weights, which the first task that needs it makes."""
+        found = self.out.get(WEIGHTS)
+        if found is None:  # two may come here; `setdefault` keeps the first one's
+            found = self.out.setdefault(WEIGHTS, np.ones(self.dataset.n_samples))
+        return found
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("scores in memory are written by threads of this process, not by workers")
 
 
 def scores(

@@ -55,13 +55,14 @@ def test_an_exception_of_a_task_keeps_its_type_and_stops_what_has_not_begun() ->
 
 
 def test_an_exception_of_another_thread_is_raised_once_the_calling_one_is_done() -> None:
-    caller, failed, ended = threading.get_ident(), threading.Event(), []
+    caller, begun, ended = threading.get_ident(), threading.Semaphore(0), []
 
     def task(blocks: BlockRange) -> None:
         if threading.get_ident() != caller:
-            failed.set()
+            begun.release()
             raise DataError("row 3 is not finite")
-        assert failed.wait(30)
+        for _ in range(2):  # the other has begun a second range: its first has failed by then
+            assert begun.acquire(timeout=30)
         ended.append(blocks)
 
     with (
@@ -70,6 +71,25 @@ def test_an_exception_of_another_thread_is_raised_once_the_calling_one_is_done()
     ):
         list(executor.run(task, split_ranges(100, 100)))
     assert len(ended) == 1
+
+
+def test_the_calling_thread_takes_ranges_in_order_and_what_no_other_has_begun() -> None:
+    caller, own, done = threading.get_ident(), list[int](), threading.Event()
+    is_held = threading.Event()
+
+    def task(blocks: BlockRange) -> None:
+        if threading.get_ident() != caller:
+            is_held.set()
+            assert done.wait(30)
+            return
+        assert is_held.wait(30)  # the other has its first range, and keeps it
+        own.append(blocks.start)
+        if len(own) == 9:
+            done.set()
+
+    with ThreadExecutor(2, caller_computes=True) as executor:
+        list(executor.run(task, split_ranges(10, 10)))
+    assert own == [0, *range(2, 10)]
 
 
 def test_an_interrupt_of_the_calling_threads_task_leaves_an_executor_that_works() -> None:

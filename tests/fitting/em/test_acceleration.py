@@ -168,7 +168,7 @@ def test_little_is_to_come_by_two_estimates_or_by_one_far_below_the_limit(
 
 
 @pytest.mark.parametrize(("r", "v"), [(0.0, 1.0), (1.0, 1e-17), (1.0, 0.0)])
-def test_steps_that_do_not_shrink_promise_no_end(r: float, v: float) -> None:
+def test_of_steps_that_do_not_shrink_the_gain_to_come_is_infinite(r: float, v: float) -> None:
     """Nor do they divide by 0: the first is none, or the second as long to the last digit."""
     at = next(sequence(FAMILIES["diag"], 0.9))
 
