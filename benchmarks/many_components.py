@@ -57,11 +57,16 @@ def run(results: Results) -> None:
     _alone(results, _TRIAL_LARGEST if results.is_trial else _LARGEST)
 
 
+def _rows_of(shape: Shape) -> tuple[NDArray[np.float32], CentredRows, Points]:
+    """Rows as passes and as starts take them, and the clusters' centres."""
+    X, centres = clustered_rows(shape.n, shape.d, shape.k)
+    single = X.astype(np.float32)
+    return single, CentredRows.of(single.astype(np.float64)), centres
+
+
 def _alone(results: Results, shape: Shape) -> None:
     """The start of very many components in passes."""
-    X, centres = clustered_rows(shape.n, shape.d, shape.k)
-    X = X.astype(np.float32)
-    rows = CentredRows.of(X.astype(np.float64))
+    X, rows, centres = _rows_of(shape)
     with ThreadExecutor(N_THREADS) as executor:
         compute = StartCompute("numba", executor)
         begin = partial(_first_points, rows, compute, shape.k)
@@ -75,9 +80,7 @@ def _alone(results: Results, shape: Shape) -> None:
 
 
 def _shape(results: Results, shape: Shape) -> None:
-    X, centres = clustered_rows(shape.n, shape.d, shape.k)
-    X = X.astype(np.float32)
-    rows = CentredRows.of(X.astype(np.float64))
+    X, rows, centres = _rows_of(shape)
     with ThreadExecutor(N_THREADS) as executor:
         compute = StartCompute("numba", executor)
         plain, ours = _alternating(rows, compute, shape.k, 1 if results.is_trial else _ROUNDS)
