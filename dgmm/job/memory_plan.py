@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dgmm.data.cache_budget import BANDS
 from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
 from dgmm.fitting.initialisation.merged_seeds import SURPLUS, are_worth_merging, merging_bytes
-from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
+from dgmm.mixture.backends.listed_sizes import listed_width, pays
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -185,12 +185,14 @@ def _tiles_term(work: Work) -> Term:
 def _products_term(work: Work) -> Term:
     """What compiled products of one thread need beside a tile: parameters and sums of a block.
 
-    Sums are held twice where they are taken component by component.
+    Where sums may be taken component by component they are held in that form too.
     """
-    k, p = work.n_components, work.family.width(work.grid.n_features)
-    n = 3 if k >= LEAST_COMPONENTS and p >= LEAST_WIDTH else 2
-    n_bytes = n * 8 * (p + _GROUP) * (k + _GROUP)
-    return Term("products of a block", n_bytes, f"{n} x {k} x {p} float64, in whole groups")
+    k, d, family = work.n_components, work.grid.n_features, work.family
+    p, n_products = family.width(d), family.quadratic_width(d)
+    listed = listed_width(p, n_products, d) if pays(k, p, n_products, d) else 0
+    n_bytes = 8 * (2 * (p + _GROUP) + listed) * (k + _GROUP)
+    formula = f"{k} x {2 * p + listed} float64, in whole groups"
+    return Term("products of a block", n_bytes, formula)
 
 
 def _sample_em_terms(work: Work) -> list[Term]:

@@ -22,6 +22,7 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import Block, NumpyBackend, steps
+from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step
 from dgmm.mixture.kernels.scorer import RowScores, Scorer
@@ -169,7 +170,9 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
+    has_part = L - L.max(axis=0) > E_STEP_FLOOR[Phi.dtype]
     lse = compiled.NumbaBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
+    L[~has_part] = 0.0
     sums = np.zeros((k, p))
     for panel in steps(n, S):
         for j in range(k):

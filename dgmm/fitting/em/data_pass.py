@@ -37,7 +37,7 @@ from dgmm.reduction.tree import PassProgress
 
 #: Raised where the bits of a pass's statistics change: parts of a pass that were saved before are
 #: then done again, and never merged with others.
-_ARITHMETIC = 2
+_ARITHMETIC = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,8 +74,10 @@ class Elementary:
     def _word(self, value: int) -> Any:
         return ir.Constant(self._integers, [self._integer(value)] * self.v.lanes)
 
-    def exp(self, x: Any) -> Any:
+    def exp(self, x: Any, floor: Any = None) -> Any:
         """e^x for floor < x ≤ 0; 0 for x ≤ floor, −∞ included; NaN for NumPy's NaN.
+
+        Another floor than `LOG_FLOOR` is above it.
 
         Of a NaN with other bits below (R's NA) it is any number: rows that have one are refused or
         left out before. No result is subnormal.
@@ -93,7 +95,8 @@ class Elementary:
             p = v.fused(p, r, coefficient)
         power = b.shl(b.bitcast(shifted, self._integers), self._word(_FRACTION_BITS[size]))
         e = b.bitcast(b.add(b.bitcast(p, self._integers), power), v.type)
-        return b.select(b.fcmp_ordered("<=", x, self.floor), self.constant(0.0), e)
+        floor = self.floor if floor is None else floor
+        return b.select(b.fcmp_ordered("<=", x, floor), self.constant(0.0), e)
 
     def log(self, x: Any) -> Any:
         """log x, of float64, for normal positive numbers; NaN and ∞ stay."""

@@ -124,7 +124,7 @@ def allocate_buffers(
     tile = L.reshape(-1)[: len(L) * columns].reshape(len(L), columns)
     groups = in_whole_groups(k)
     eta = allocate("eta", groups * p).reshape(groups, p)
-    shape = in_whole_rows(p), _in_whole(k, lanes_of(dtype.itemsize))
+    shape = in_whole_rows(p), in_whole(k, lanes_of(dtype.itemsize))
     sums = allocate("wide sums", math.prod(shape) * 8 // dtype.itemsize).view(np.float64)
     sums.fill(0.0)
     return eta, sums.reshape(shape), (Y, L, tile, *others)
@@ -140,23 +140,23 @@ def _tile_columns(height: int, itemsize: int) -> int:
 @cache
 def _row_panel(d: int, k: int, lanes: int) -> tuple[list[tuple[int, ...]], list[int]]:
     """Shapes of what a row panel needs, and where each begins in one array, at a line of cache."""
-    step, whole, groups = ROW_PANEL + lanes, _in_whole(k, lanes), in_whole_groups(k)
+    step, whole, groups = ROW_PANEL + lanes, in_whole(k, lanes), in_whole_groups(k)
     shapes: list[tuple[int, ...]] = [
         *((d + 1 + HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
     begins = [0]
     for shape in shapes:
-        begins.append(begins[-1] + _in_whole(math.prod(shape), lanes))
+        begins.append(begins[-1] + in_whole(math.prod(shape), lanes))
     return shapes, begins
 
 
 def in_whole_groups(k: int) -> int:
     """Rows of η for k components: whole groups of those that are multiplied together."""
-    return _in_whole(k, _FEW)
+    return in_whole(k, _FEW)
 
 
-def _in_whole(number: int, step: int) -> int:
+def in_whole(number: int, step: int) -> int:
     """The next multiple of a step."""
     return -(-number // step) * step
 

@@ -1,11 +1,15 @@
 """Moments S = R Φᵀ component by component, over the rows whose responsibility is not 0, compiled.
 
-Of many components only a few have a part in a row: in float32, whose exponentials end at e⁻⁶⁰, some
-ten of 1,024 with 128 features. A component's sums lie side by side here, and Φ is turned, so that
-a row is added to them in one stretch. What is left out is 0 times a number: each sum is the same
-chain of fused multiplications and additions as in `moment_products.moments`, bit by bit. Components
-that have a part in most rows of such a block are multiplied eight at a time. A block whose first
-rows have part in many components is left to `moment_products`, whose bits are the same.
+Exponentials end at `E_STEP_FLOOR`, so that of many components only a few have a part in a row: some
+ten of 1,024 with 128 features, or one of 16 with covariances of their own. A component's sums lie
+side by side here, and Φ is turned, so that a row is added to them in one stretch; pairs of features
+are multiplied for each component (`listed_pairs`). What is left out is 0 times a number: each sum
+is the same chain of fused multiplications and additions as in `moment_products.moments`, bit by
+bit.
+
+A block whose first rows have a part in many components is left to `moment_products`; with pairs so
+is the rest of a block, once some of its rows have. Without pairs, components that have a part in
+most rows are multiplied eight at a time.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.bit_intrinsics import has_some, lowest_bit, n_bits, not_zero, prefetch
-from dgmm.mixture.backends.fused_products import Factors
-from dgmm.mixture.backends.listed_sizes import LEAST_COMPONENTS, LEAST_WIDTH
+from dgmm.mixture.backends.fused_products import Factors, in_whole
+from dgmm.mixture.backends.listed_pairs import add_listed_pairs, places_of_pairs
+from dgmm.mixture.backends.listed_sizes import SQUARE, n_squares, pays
 from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import (
@@ -43,25 +48,28 @@ _dense_wide = multiplication(_HIGH, _DENSE_WIDE, widens=True)
 _dense_one = multiplication(_HIGH, 1, widens=True)
 
 
-def pays(k: int, made: Factors, d: int) -> bool:
-    """Whether moments are taken by component; a function of the shape alone."""
-    p = made.which.shape[1]
-    return k >= LEAST_COMPONENTS and p >= LEAST_WIDTH and made.n_products <= d
-
-
 def listed_buffers(k: int, made: Factors, d: int, dtype: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
-    """Sums (k, p) in whole groups and vectors, all 0, and what `listed_moments` works with.
+    """Sums (k, w) in whole groups, all 0, and what `listed_moments` works with.
 
-    That is Φ turned; masks and counts of a group; a list and its values; which components have a
-    part. All are empty where that does not pay.
+    That is where the sum of each factor stands, (p,); Φ turned, whose columns are the last of the
+    sums', those of pairs before them; masks and counts of a group; a list and its values; which
+    components have a part. Sums and Φ are empty where that does not pay.
     """
-    lanes = lanes_of(dtype.itemsize)
-    turned = -(-(made.which.shape[1] - made.n_products) // TRANSPOSE_SIZE) * TRANSPOSE_SIZE
-    width, high = -(-(made.n_products + turned) // lanes) * lanes, -(-k // GROUP) * GROUP
-    if not pays(k, made, d):
-        width = high = 0
+    lanes, p = lanes_of(dtype.itemsize), len(made.order)
+    if made.n_products > d:
+        i, j = made.which[:, : made.n_products]
+        of_pairs = n_squares(d) * SQUARE * SQUARE
+        linear = of_pairs + np.arange(p - made.n_products)
+        places, turned = np.append(places_of_pairs(i, j, d), linear), p - made.n_products
+    else:
+        of_pairs, places = 0, np.arange(p)
+        turned = made.n_products + in_whole(p - made.n_products, TRANSPOSE_SIZE)
+    high, width = in_whole(k, GROUP), in_whole(turned, max(lanes, SQUARE))
+    if not pays(k, p, made.n_products, d):
+        high = width = of_pairs = 0
     return (
-        np.zeros((high, width)),
+        np.zeros((high, of_pairs + width)),
+        places,
         np.zeros((ROW_PANEL, width), dtype),
         np.empty((GROUP, ROW_PANEL // lanes), np.uint64),
         np.empty(GROUP, np.int64),
@@ -128,13 +136,13 @@ def are_few(one: Any, R: Any, k: int, b: int) -> bool:
 
 
 @compiled
-def add_sums(order: Any, wide: Any, listed: Any, is_listed: bool, sums: Any) -> None:
+def add_sums(order: Any, wide: Any, listed: Any, places: Any, is_listed: bool, sums: Any) -> None:
     """Add the sums of a block, of either kind, to those of φ, (k, p)."""
     k, p = sums.shape
     if is_listed:
         for j in range(k):
             for i in range(p):
-                sums[j, order[i]] += listed[j, i]
+                sums[j, order[i]] += listed[j, places[i]]
     else:  # some components at a time: what is read of them is in one line of cache
         for first in range(0, k, GROUP):
             for i in range(p):
@@ -143,11 +151,31 @@ def add_sums(order: Any, wide: Any, listed: Any, is_listed: bool, sums: Any) -> 
 
 
 @compiled
-def _turn(one: Any, which: Any, n_products: int, Y: Any, turned: Any, b: int) -> None:
-    """Φ with a row's numbers side by side."""
-    size, p = Y.itemsize, which.shape[1]
+def stays_listed(one: Any, R: Any, listed: Any, wide: Any, k: int, b: int, is_first: bool) -> bool:
+    """Whether the moments of a panel, and of the next ones, are still taken by component.
+
+    Where they are not, `wide` becomes the sums so far: 0 before the first panel.
+    """
+    sums, places, turned = listed[:3]
+    are_pairs = sums.shape[1] > turned.shape[1]
+    if (is_first or are_pairs) and not are_few(one, R, k, b):
+        wide[:] = 0.0
+        if not is_first:
+            for j in range(k):
+                for i in range(places.size):
+                    wide[i, j] = sums[j, places[i]]
+        return False
+    return True
+
+
+@compiled
+def _turn(
+    one: Any, which: Any, n_linear: int, n_products: int, Y: Any, turned: Any, b: int
+) -> None:
+    """So many rows of Y, with a data row's numbers side by side, and its products before them."""
+    size = Y.itemsize
     step, out_step = Y.shape[1] * size, turned.shape[1] * size
-    for q in range(0, p - n_products, TRANSPOSE_SIZE):
+    for q in range(0, n_linear, TRANSPOSE_SIZE):
         for c in range(0, b, TRANSPOSE_SIZE):
             source = Y.ctypes.data + q * step + c * size
             target = turned.ctypes.data + c * out_step + (n_products + q) * size
@@ -174,13 +202,11 @@ def listed_moments(
 
     Columns are multiplied by their `scale` first, where there is one; some of R is overwritten.
     """
-    sums, turned, masks, counts, numbers, values, some = buffers
-    _turn(one, which, n_products, Y, turned, b)
-    size = R.itemsize
-    lanes = 64 // size
-    R_step, width = R.shape[1] * size, sums.shape[1]
-    B, B_step = turned.ctypes.data, width * size
-    _look_ahead(one, R, sums, some, k)
+    sums, _, turned, masks, counts, numbers, values, some = buffers
+    size, of_pairs = R.itemsize, sums.shape[1] - turned.shape[1]
+    lanes, R_step, n_linear = 64 // size, R.shape[1] * size, which.shape[1] - n_products
+    _turn(one, which, n_linear, 0 if of_pairs > 0 else n_products, Y, turned, b)
+    _look_ahead(one, R, sums, some, k, of_pairs == 0)
     for first in range(0, k, GROUP):
         high, n_parts = min(GROUP, k - first), 0
         for j in range(high):
@@ -188,27 +214,30 @@ def listed_moments(
             if some[first + j]:
                 counts[j] = _masks(one, R.ctypes.data + (first + j) * R_step, b, lanes, masks[j])
             n_parts += counts[j]
-        if n_parts * _SPARSE <= high * b:
+        if of_pairs > 0 or n_parts * _SPARSE <= high * b:
             for j in range(high):
                 if counts[j] > 0:
                     n = _list(R[first + j], masks[j], scale, b, lanes, numbers, values)
-                    _add_listed(one, values, numbers, B, B_step, sums[first + j], lanes, n)
+                    own = sums[first + j]
+                    if of_pairs > 0:
+                        add_listed_pairs(one, values, numbers, turned, own, n_linear - 1, n)
+                    _add_listed(one, values, numbers, turned, own[of_pairs:], lanes, n)
         else:
             if scale is not None:
                 _scale(R[first : first + high], scale, b)
-            _add_dense(one, R, first, B, B_step, sums, lanes, b)
+            _add_dense(one, R, first, turned, sums, lanes, b)
 
 
 @compiled
-def _look_ahead(one: Any, R: Any, sums: Any, some: Any, k: int) -> None:
-    """Which components have a part in the panel; their sums are asked for.
+def _look_ahead(one: Any, R: Any, sums: Any, some: Any, k: int, asks: bool) -> None:
+    """Which components have a part in the panel; their sums are asked for where that pays.
 
     The sums of 1,024 components with 128 features take half the second cache, which η and R fill.
     """
     R_step, sums_step = R.shape[1] * R.itemsize, sums.shape[1] * 8
     for j in range(k):
         some[j] = has_some(one, R.ctypes.data + j * R_step) != 0
-        if some[j]:
+        if asks and some[j]:
             for line in range(0, sums_step, 64):
                 prefetch(sums.ctypes.data + j * sums_step + line)
 
@@ -251,11 +280,11 @@ def _scale(R: Any, scale: Any, b: int) -> None:
 
 @compiled
 def _add_listed(
-    one: Any, values: Any, numbers: Any, B: int, B_step: int, sums: Any, lanes: int, n: int
+    one: Any, values: Any, numbers: Any, turned: Any, sums: Any, lanes: int, n: int
 ) -> None:
     """The rows in a list, to one component."""
     A, rows, C, v = values.ctypes.data, numbers.ctypes.data, sums.ctypes.data, 0
-    n_vectors = sums.size // lanes
+    B, B_step, n_vectors = turned.ctypes.data, turned.shape[1] * (64 // lanes), sums.size // lanes
     while v + _WIDE <= n_vectors:
         _chain_wide(one, A, rows, B + v * 64, B_step, C + v * lanes * 8, n)
         v += _WIDE
@@ -265,10 +294,9 @@ def _add_listed(
 
 
 @compiled
-def _add_dense(
-    one: Any, R: Any, first: int, B: int, B_step: int, sums: Any, lanes: int, b: int
-) -> None:
+def _add_dense(one: Any, R: Any, first: int, turned: Any, sums: Any, lanes: int, b: int) -> None:
     """All rows, to a group of components."""
+    B, B_step = turned.ctypes.data, turned.shape[1] * R.itemsize
     R_step, C_step, n_vectors = R.shape[1] * R.itemsize, sums.shape[1] * 8, sums.shape[1] // lanes
     for j in range(first, first + GROUP, _HIGH):
         A, C, v = R.ctypes.data + j * R_step, sums.ctypes.data + j * C_step, 0

@@ -26,9 +26,9 @@ from dgmm.mixture.backends.gaps import Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
 from dgmm.mixture.backends.listed_moments import (
     add_sums,
-    are_few,
     listed_buffers,
     listed_moments,
+    stays_listed,
 )
 from dgmm.mixture.backends.moment_products import ROW_PANEL, moments, transposed
 from dgmm.mixture.backends.numba_cache import compiled
@@ -44,7 +44,7 @@ from dgmm.mixture.backends.numba_steps import (
     squared_norms,
     standardise,
 )
-from dgmm.mixture.backends.numpy_backend import NumpyBackend, Tile
+from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR, LOG_FLOOR, NumpyBackend, Tile
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import lanes_of, require_fused_multiplication
 
@@ -87,6 +87,7 @@ class _Prepared(NamedTuple):
 @compiled
 def _e_step(
     one: Any,
+    floor: Any,
     rows: Any,
     factor: Any,
     offset: Any,
@@ -100,10 +101,10 @@ def _e_step(
     form, made, eta, wide, buffers, listed = prepared
     for leaf in range(len(sums)):
         first, last = leaf * leaf_rows, min((leaf + 1) * leaf_rows, len(rows))
-        wide[:] = 0.0
-        listed[0][:] = 0.0
+        (listed[0] if listed[0].size > 0 else wide)[:] = 0.0
         _leaf(
             one,
+            floor,
             rows[first:last],
             factor,
             offset,
@@ -122,6 +123,7 @@ def _e_step(
 @compiled
 def _leaf(
     one: Any,
+    floor: Any,
     rows: Any,
     factor: Any,
     offset: Any,
@@ -153,19 +155,19 @@ def _leaf(
         for column in range(0, b, held.shape[1]):
             width, begin = min(held.shape[1], b - column), start + column
             log_prob(one, eta, which, n_products, Y, column, held, panels, width)
-            exponentiate(one, held, k, width, top, total)
+            exponentiate(floor, held, k, width, top, total)
             finish(one, width, top, total)
             lse[begin : begin + width] = top[:width]
             if weights.size:
                 total[:width] *= weights[begin : begin + width]
-            if is_listed and (start > 0 or are_few(one, held, k, width)):
+            is_listed = is_listed and stays_listed(one, held, listed, wide, k, width, start == 0)
+            if is_listed:
                 listed_moments(one, which, n_products, Y, held, listed, k, width, total)
             else:
-                is_listed = False  # from a block's first rows on
                 transposed(one, held, R, width, total, column)
         if not is_listed:
             moments(one, which, n_products, Y, R, Phi, wide, b)
-    add_sums(order, wide, listed[0], is_listed, sums)
+    add_sums(order, wide, listed[0], listed[1], is_listed, sums)
 
 
 class NumbaBackend(NumpyBackend):
@@ -196,7 +198,7 @@ class NumbaBackend(NumpyBackend):
         del total
         k, step = len(L), ROW_PANEL + lanes_of(L.itemsize)
         panel, row = np.zeros((k, step), L.dtype), np.zeros((2, step), L.dtype)
-        softmax(L.dtype.type(1.0), L, panel, row, top)
+        softmax(L.dtype.type(LOG_FLOOR[L.dtype]), L, panel, row, top)
         return top
 
     def does_blocks(self, form: str, d: int, p: int) -> bool:
@@ -217,10 +219,9 @@ class NumbaBackend(NumpyBackend):
         rows = rows.view()
         rows.flags.writeable = False
         weights = np.empty(0, dtype) if block.weights is None else block.weights
-        _e_step(
-            *(dtype.type(1.0), rows, block.factor, block.offset, tuple(prepared)),
-            *(block.sums, block.leaf_rows, block.lse, weights),
-        )
+        one, floor = dtype.type(1.0), dtype.type(E_STEP_FLOOR[dtype])
+        of_rows = rows, block.factor, block.offset, tuple(prepared)
+        _e_step(one, floor, *of_rows, block.sums, block.leaf_rows, block.lse, weights)
         return True
 
     takes_rows = True

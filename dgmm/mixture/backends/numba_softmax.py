@@ -18,16 +18,19 @@ _few_exponentials = exponentials(_FEW_VECTORS)
 
 
 @compiled
-def exponentiate(one: Any, L: Any, k: int, b: int, top: Any, total: Any) -> None:
-    """e^(L − max L) in place of L, with maxima and sums, for b columns of a panel and some more."""
+def exponentiate(floor: Any, L: Any, k: int, b: int, top: Any, total: Any) -> None:
+    """e^(L − max L) in place of L, with maxima and sums, for b columns of a panel and some more.
+
+    It is 0 where L − max L is not above the floor.
+    """
     size, step = L.itemsize, L.shape[1] * L.itemsize
     are_many = step >= _LONG
     for begin in range(0, b * size, 64 * (_VECTORS if are_many else _FEW_VECTORS)):
         places = (L.ctypes.data + begin, step, k, top.ctypes.data + begin)
         if are_many:
-            _exponentials(one, *places, total.ctypes.data + begin)
+            _exponentials(floor, *places, total.ctypes.data + begin)
         else:
-            _few_exponentials(one, *places, total.ctypes.data + begin)
+            _few_exponentials(floor, *places, total.ctypes.data + begin)
 
 
 @compiled
@@ -38,7 +41,7 @@ def finish(one: Any, b: int, top: Any, total: Any) -> None:
 
 
 @compiled
-def softmax(one: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
+def softmax(floor: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
     """Softmax of L (k, b) in place, panel by panel; `panel` (k, s) and `row` (2, s) are to use."""
     k, b = L.shape
     top, total = row[0], row[1]
@@ -47,8 +50,8 @@ def softmax(one: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
         for j in range(k):
             for c in range(width):
                 panel[j, c] = L[j, start + c]
-        exponentiate(one, panel, k, width, top, total)
-        finish(one, width, top, total)
+        exponentiate(floor, panel, k, width, top, total)
+        finish(floor, width, top, total)
         for c in range(width):
             lse[start + c] = top[c]
         for j in range(k):

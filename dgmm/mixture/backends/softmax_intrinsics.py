@@ -23,24 +23,24 @@ FINISHED = 8
 def exponentials(vectors: int) -> Callable[..., Any]:
     """The two loops for so many vectors of columns, as a function for compiled code.
 
-    It takes (one, L, step, k, top, total): addresses of numbers of the type of `one`, and the step
-    between rows of L in bytes. Maxima go to `top` and sums to `total`. A maximum passes over NaN,
-    the sum does not.
+    It takes (floor, L, step, k, top, total): the logarithm whose exponential, and those of less,
+    are 0; addresses of numbers of its type, and the step between rows of L in bytes. Maxima go to
+    `top` and sums to `total`. A maximum passes over NaN, the sum does not.
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
     def loops(
-        typing_context: Any, one: Any, L: Any, step: Any, k: Any, top: Any, total: Any
+        typing_context: Any, floor: Any, L: Any, step: Any, k: Any, top: Any, total: Any
     ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            _, L, step, k, top, total = args
-            code = _Columns(builder, one, vectors, L, step)
+            least, L, step, k, top, total = args
+            code = _Columns(builder, floor, vectors, L, step)
             tops = code.maxima(k)
             code.store(tops, top)
-            code.store(code.sums(k, tops), total)
+            code.store(code.sums(k, tops, least), total)
             return context.get_dummy_value()
 
-        return types.void(one, *(INTEGER,) * 5), generate
+        return types.void(floor, *(INTEGER,) * 5), generate
 
     return loops  # type: ignore[no-any-return] # no types
 
@@ -108,9 +108,9 @@ class _Columns:
         first = [self._v.load(self._address, offset) for offset in self._offsets]
         return repeated(b, k, first, larger)
 
-    def sums(self, k: Any, tops: list[Any]) -> list[Any]:
+    def sums(self, k: Any, tops: list[Any], floor: Any) -> list[Any]:
         """Σ e^(L − top), whose terms are written in place of L."""
-        b = self._builder
+        b, least = self._builder, self._v.filled(floor)
 
         def add(q: Any, sums: list[Any]) -> list[Any]:
             row = self._row(q)
@@ -118,7 +118,7 @@ class _Columns:
                 b.fsub(self._v.load(row, o), top)
                 for o, top in zip(self._offsets, tops, strict=True)
             ]
-            terms = [self._functions.exp(x) for x in xs]
+            terms = [self._functions.exp(x, least) for x in xs]
             for e, offset in zip(terms, self._offsets, strict=True):
                 self._v.store(e, row, offset)
             return [b.fadd(total, e) for total, e in zip(sums, terms, strict=True)]

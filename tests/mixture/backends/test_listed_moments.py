@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Block, get
+from dgmm.mixture.backends.listed_sizes import listed_width
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 moment_products = pytest.importorskip(
@@ -17,7 +18,10 @@ moment_products = pytest.importorskip(
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
 
 DTYPE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-SHAPES = [("norm", 70, 131), ("squares", 33, 64), ("none", 9, 3), ("masked squares", 9, 17)]
+SHAPES = [
+    *(("norm", 70, 131), ("squares", 33, 64), ("none", 9, 3), ("masked squares", 9, 17)),
+    *(("pairs", 5, 3), ("pairs", 16, 9), ("pairs", 35, 20)),
+]
 
 
 def _sums(
@@ -44,7 +48,7 @@ def _sums(
         moment_products.transposed(one, L, R, b)
         moment_products.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
         listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b)
-    return wide[:p, :k].T, memory[0][:k, :p]
+    return wide[:p, :k].T, memory[0][:k][:, memory[1]]
 
 
 @DTYPE
@@ -81,11 +85,19 @@ def test_columns_are_multiplied_by_their_scale(dtype: Any) -> None:
     np.testing.assert_array_equal(*found)
 
 
-def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None) -> Any:
+def _passed(
+    rows: NDArray[Any],
+    eta: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    form: str = "norm",
+    leaf_rows: int = 250,
+) -> tuple[NDArray[np.float64], NDArray[Any], bool]:
+    """Sums of leaves (l, k, p), log-sum-exps (n,), and whether any sum was taken by component."""
     (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
-    sums, lse = np.zeros((1, k, p)), np.empty(n, dtype)
+    sums, lse = np.zeros((-(-n // leaf_rows), k, p)), np.empty(n, dtype)
+    made = []
     block = Block(
-        form="norm",
+        form=form,
         rows=rows,
         factor=np.ones(d, dtype),
         offset=np.zeros(d, dtype),
@@ -94,54 +106,108 @@ def _passed(rows: NDArray[Any], eta: NDArray[Any], weights: NDArray[Any] | None)
         lse=lse,
         allocate=lambda _, size: np.empty(size, dtype),
         weights=weights,
-        leaf_rows=n,
-        latest=lambda _key, make: make(),
+        leaf_rows=leaf_rows,
+        latest=lambda _key, make: made.append(make()) or made[0],
     )
     assert get("numba").e_step(block)
-    return sums[0].T, lse
+    return sums, lse, bool(made[0].listed[0].any())
+
+
+def _clusters(form: str, d: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows (500, d), of one component each and then of many, and natural parameters."""
+    rng = np.random.default_rng(0)
+    far, near = 10.0 * rng.normal(size=(k // 2, d)), 0.3 * rng.normal(size=(k - k // 2, d))
+    centres = np.vstack([far, near])
+    rows = far[rng.integers(k // 2, size=500)] + rng.normal(size=(500, d))
+    rows[370:460] = rng.normal(size=(90, d))
+    precision = rng.uniform(0.5, 1.0, (k, 1))
+    constant = 0.5 * (np.log(precision) - centres**2 * precision).sum(axis=1, keepdims=True)
+    quadratic = -0.5 * precision
+    if form == "pairs":
+        i, j = np.triu_indices(d)
+        quadratic = quadratic * (i == j)
+    return rows, np.hstack([quadratic, centres * precision, constant])
 
 
 @DTYPE
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_a_pass_of_many_components_has_the_bits_of_the_dense_one(
-    monkeypatch: pytest.MonkeyPatch, is_weighted: bool, dtype: Any
+@pytest.mark.parametrize(("form", "d", "k"), [("norm", 66, 300), ("pairs", 24, 20)])
+def test_a_pass_of_listed_rows_has_the_bits_of_the_dense_one(
+    monkeypatch: pytest.MonkeyPatch, form: str, d: int, k: int, is_weighted: bool, dtype: Any
 ) -> None:
     """Also where a block begins with rows of few components, and goes on with rows of many."""
-    rng, d, k = np.random.default_rng(0), 66, 300
-    centres = 5.0 * rng.normal(size=(k, d))
-    rows = centres[rng.integers(k, size=400)] + rng.normal(size=(400, d))
-    rows[200:] = 0.3 * rng.normal(size=(200, d))
-    precision = np.where(np.arange(k) % 2, 1.0, 0.01)[:, None]  # half of them are wide
-    constant = -0.5 * (centres**2 * precision).sum(axis=1, keepdims=True)
-    eta = np.hstack([-0.5 * precision, centres * precision, constant]).astype(dtype)
-    weights = rng.uniform(0.5, 2.0, 400).astype(dtype) if is_weighted else None
-    rows = rows.astype(dtype)
-    n_calls = []
-    pays = listed.pays
-    monkeypatch.setattr(listed, "pays", lambda *of: n_calls.append(pays(*of)) or n_calls[-1])
-    found = _passed(rows, eta, weights)
-    assert n_calls == [True]
+    rows, eta = (array.astype(dtype) for array in _clusters(form, d, k))
+    weights = None
+    if is_weighted:
+        weights = np.random.default_rng(1).uniform(0.5, 2.0, 500).astype(dtype)
+    sums, lse, are_listed = _passed(rows, eta, weights, form)
+    assert are_listed
     monkeypatch.setattr(listed, "pays", lambda *_: False)
-    for mine, dense in zip(found, _passed(rows, eta, weights), strict=True):
-        np.testing.assert_array_equal(mine, dense)
+    dense, expected, are_listed = _passed(rows, eta, weights, form)
+    assert not are_listed
+    np.testing.assert_array_equal(sums, dense)
+    np.testing.assert_array_equal(lse, expected)
 
 
 @DTYPE
-def test_a_row_that_is_not_a_number_spreads_to_all_components(dtype: Any) -> None:
-    rng, d, k = np.random.default_rng(0), 64, 256
-    eta = rng.normal(size=(k, d + 2)).astype(dtype)
-    rows = rng.normal(size=(200, d)).astype(dtype)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_pairs_of_rows_that_many_components_share_are_left_dense(
+    is_first: bool, dtype: Any
+) -> None:
+    """What was summed before goes on in the other form; components without pairs stay listed."""
+    one, d, k, b, rng = dtype(1), 24, 9, 96, np.random.default_rng(0)
+    R, few = np.ones((k, 104), dtype), np.zeros((k, 104), dtype)
+    few[3, 5] = 1.0
+    for form, stays in (("pairs", False), ("norm", not is_first)):
+        made = fused.factors(form, d)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(listed, "pays", lambda *_: True)
+            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
+        wide, p = np.full((len(made.order) + 3, 16), 7.0), len(made.order)
+        memory[0][:] = rng.normal(size=memory[0].shape)
+        assert listed.stays_listed(one, few, memory, wide, k, b, is_first)
+        assert (wide == 7.0).all()
+        assert listed.stays_listed(one, R, memory, wide, k, b, is_first) is stays
+        if not stays:
+            expected = 0.0 if is_first else memory[0][:k][:, memory[1]].T
+            np.testing.assert_array_equal(wide[:p, :k], np.broadcast_to(expected, (p, k)))
+
+
+@DTYPE
+@pytest.mark.parametrize(("form", "d", "k"), [("norm", 64, 256), ("pairs", 24, 20)])
+def test_a_row_that_is_not_a_number_spreads_to_all_components(
+    form: str, d: int, k: int, dtype: Any
+) -> None:
+    rows, eta = (array.astype(dtype) for array in _clusters(form, d, k))
     rows[150, 3] = np.nan
-    sums, lse = _passed(rows, eta, None)
-    assert np.isnan(sums).any(axis=0).all()
+    sums, lse, _ = _passed(rows, eta, form=form)
+    assert np.isnan(sums[0]).any(axis=1).all()
+    assert not np.isnan(sums[1]).any()
     assert np.flatnonzero(np.isnan(lse)).tolist() == [150]
 
 
-def test_few_components_or_narrow_rows_are_left_dense() -> None:
-    assert listed.pays(256, fused.factors("norm", 62), 62)
-    assert not listed.pays(255, fused.factors("norm", 62), 62)
-    assert not listed.pays(256, fused.factors("norm", 61), 61)
-    assert not listed.pays(256, fused.factors("pairs", 16), 16)
+def test_responsibilities_below_the_floor_are_zero() -> None:
+    """Of two components, one e⁻⁷¹ and one e⁻⁷³ as likely as a third, of the same form."""
+    eta = np.zeros((3, 24 * 25 // 2 + 25))
+    eta[:, -1] = [0.0, -71.0, -73.0]
+    sums, *_ = _passed(np.ones((96, 24)), eta, form="pairs", leaf_rows=96)
+    np.testing.assert_allclose(sums[0, :, -1], [96.0, 96.0 * np.exp(-71.0), 0.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("form", "k", "d", "pays"),
+    [
+        *(("norm", 256, 62, True), ("norm", 255, 62, False), ("norm", 256, 61, False)),
+        *(("pairs", 2, 24, True), ("pairs", 1, 24, False), ("pairs", 256, 23, False)),
+    ],
+)
+def test_few_components_or_narrow_rows_are_left_dense(
+    form: str, k: int, d: int, pays: bool
+) -> None:
+    made, dtype = fused.factors(form, d), np.dtype(np.float64)
+    assert (listed.listed_buffers(k, made, d, dtype)[0].size > 0) is pays
+    width = listed_width(len(made.order), made.n_products, d)
+    assert listed.listed_buffers(k, made, d, dtype)[0].shape[1] <= width
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def weights(x: Array) -> Array:
         some = x[start : start + 96]
         panel = np.zeros((2, step), x.dtype)
         panel[1, : some.size] = some
-        exponentiate(x.dtype.type(1.0), panel, 2, some.size, rows[0], rows[1])
+        exponentiate(x.dtype.type(LOG_FLOOR[x.dtype]), panel, 2, some.size, rows[0], rows[1])
         found[start : start + 96] = panel[1, : some.size]
     return found
 
