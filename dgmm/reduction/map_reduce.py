@@ -18,21 +18,24 @@ from dgmm.reduction.executor import Executor
 from dgmm.reduction.tree import M, PassProgress, Subtree, TreeReducer
 from dgmm.runtime import stop_flag
 
+#: Of a range of blocks, (block, value) one after the other, or several of them merged already.
+Leaves = Callable[[BlockRange], Iterable[tuple[int, M] | Subtree[M]]]
+
 
 @dataclass(frozen=True)
 class SubtreeTask(Generic[M]):
     """One task of a reduction: blocks to values, merged into the subtrees inside its range."""
 
-    leaves: Callable[[BlockRange], Iterable[tuple[int, M]]]
+    leaves: Leaves[M]
     n_blocks: int
 
     def __call__(self, blocks: BlockRange) -> list[Subtree[M]]:
         """Reduce one range of blocks."""
         reducer: TreeReducer[M] = TreeReducer(self.n_blocks)
-        for block, value in self.leaves(blocks):
+        for found in self.leaves(blocks):
             if stop_flag.requested.is_set():
                 raise StoppedError("stopped in the middle of a task")
-            reducer.add(Subtree(0, block, value))
+            reducer.add(found if isinstance(found, Subtree) else Subtree(0, *found))
         return reducer.subtrees()
 
 
@@ -74,7 +77,7 @@ def tasks_per_thread(last_s: float) -> int:
 
 def map_reduce(
     executor: Executor,
-    leaves: Callable[[BlockRange], Iterable[tuple[int, M]]],
+    leaves: Leaves[M],
     n_blocks: int,
     *,
     align: int = 1,
@@ -87,7 +90,7 @@ def map_reduce(
     Parameters
     ----------
     leaves
-        Picklable; for a range yields (block, value) in order, one per block.
+        Picklable; for a range yields (block, value) in order, one per block, or subtrees of them.
     n_blocks
         Leaves of the tree, at least 1.
     align

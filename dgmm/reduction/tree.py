@@ -6,9 +6,11 @@ and what arrives first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from numpy.typing import NDArray
 
 from dgmm.reduction.blocks import BlockRange
 
@@ -34,6 +36,29 @@ class Subtree(Generic[M]):
     def blocks(self, n_blocks: int) -> BlockRange:
         """The blocks it covers, of so many."""
         return BlockRange(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
+
+
+def subtrees_of_sums(
+    first: int, leaves: tuple[NDArray[Any], ...]
+) -> Iterator[tuple[int, int, tuple[NDArray[Any], ...]]]:
+    """Level, index and value of the subtrees that consecutive leaves merge to.
+
+    They are those of `TreeReducer`, bit by bit, each addition being one for all pairs of a level.
+
+    Parameters
+    ----------
+    first
+        Number of the first leaf.
+    leaves
+        Arrays (l, …) whose rows are the leaves' values; a value is merged by addition.
+    """
+    level, index = 0, first
+    while n := len(leaves[0]):
+        begin, end = index % 2, n - (index + n) % 2  # those without a sibling here go as they are
+        for place in [0] * begin + [n - 1] * (end < n):
+            yield level, index + place, tuple(values[place] for values in leaves)
+        leaves = tuple(values[begin:end:2] + values[begin + 1 : end : 2] for values in leaves)
+        level, index = level + 1, (index + begin) // 2
 
 
 class PassProgress(Protocol[M]):

@@ -23,6 +23,8 @@ from dgmm.fitting.em.e_step_request import EStepRequest
 from dgmm.mixture.backends import Block
 from dgmm.mixture.kernels import ProductKernel, Workspaces, joined_leaves
 from dgmm.reduction.blocks import BlockRange
+from dgmm.reduction.map_reduce import SubtreeTask
+from dgmm.reduction.tree import Subtree, TreeReducer
 
 compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 
@@ -58,6 +60,19 @@ def _task(name: str, k: int, dtype: Any, d: int = 3, **own: Any) -> EStepTask:
     return EStepTask(dataset, (request,), "numba", MissingPolicy.NONE_MISSING)
 
 
+def _merged(task: EStepTask, leaves: BlockRange) -> PassStatistics:
+    """The one value of all leaves, or of those that are a subtree."""
+    (found,) = SubtreeTask(task, 7)(leaves)
+    return found.value
+
+
+def _apart(task: EStepTask, n_leaves: int) -> list[PassStatistics]:
+    """Statistics of each leaf, from calls of their own."""
+    alone = [found for i in range(n_leaves) for found in task(BlockRange(i, i + 1))]
+    assert all(isinstance(found, tuple) for found in alone)
+    return [statistics for _, statistics in alone]
+
+
 def _assert_same(found: PassStatistics, expected: PassStatistics) -> None:
     assert (found.n_read, found.n_dropped) == (expected.n_read, expected.n_dropped)
     assert found.backend == expected.backend
@@ -79,15 +94,20 @@ def test_leaves_together_have_the_bits_of_each(
     task = _task(name, k, dtype, d)
     n_leaves = task.dataset.grid.n_blocks
     assert n_leaves == 7
-    together = list(task(BlockRange(0, n_leaves)))
-    assert max(leaves_of_calls) > 1
-    leaves_of_calls.clear()
-    alone = [found for leaf in range(n_leaves) for found in task(BlockRange(leaf, leaf + 1))]
+    alone = _apart(task, n_leaves)
     assert leaves_of_calls == [1] * n_leaves
-    assert [leaf for leaf, _ in together] == list(range(n_leaves))
-    assert [found.n_read for _, found in together] == [ROWS] * 6 + [77]
-    for (_, found), (_, expected) in zip(together, alone, strict=True):
-        _assert_same(found, expected)
+    assert [found.n_read for found in alone] == [ROWS] * 6 + [77]
+    for first in range(n_leaves):
+        for stop in range(first + 2, n_leaves + 1):
+            leaves_of_calls.clear()
+            together = SubtreeTask(task, n_leaves)(BlockRange(first, stop))
+            assert max(leaves_of_calls) > 1
+            reducer: TreeReducer[PassStatistics] = TreeReducer(n_leaves)
+            for leaf in range(first, stop):
+                reducer.add(Subtree(0, leaf, alone[leaf]))
+            for found, expected in zip(together, reducer.subtrees(), strict=True):
+                assert (found.level, found.index) == (expected.level, expected.index)
+                _assert_same(found.value, expected.value)
 
 
 def test_small_leaves_go_together_and_large_ones_do_not(leaves_of_calls: list[int]) -> None:
@@ -103,7 +123,7 @@ def test_a_call_has_at_most_so_many_bytes_and_calls_are_about_equal(
     leaves_of_calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = _task("diag", 3, np.float64)
-    monkeypatch.setattr(joined_leaves, "_MOST_BYTES", 3 * 8 * (ROWS + 3 * 7))
+    monkeypatch.setattr(joined_leaves, "_MOST_BYTES", 3 * 8 * 3 * 7)
     list(task(BlockRange(0, 7)))
     assert sorted(leaves_of_calls) == [2, 2, 3]
 
@@ -132,9 +152,8 @@ def test_leaves_that_cannot_go_together_are_done_one_by_one(
     if why == "two candidates":
         requests = requests * 2
     task = EStepTask(dataset, requests, "numba", MissingPolicy.NONE_MISSING)
-    found = list(task(BlockRange(0, 7)))
-    assert [one.n_read for _, one in found] == [ROWS] * 6 + [77]
-    assert set(leaves_of_calls) == {1}
+    assert _merged(task, BlockRange(0, 7)).n_read == N
+    assert leaves_of_calls == [1] * 7 * len(requests)
 
 
 class OtherRows(ArrayDataset):
@@ -166,29 +185,28 @@ def test_leaves_whose_rows_are_not_all_those_of_the_array_are_read(why: str) -> 
         assert isinstance(request.kernel, ProductKernel)
         request = replace(request, kernel=replace(request.kernel, with_scatter=True))
     task = EStepTask(dataset, (request,), "numba", missing)
-    found = [one.candidates[0] for _, one in task(BlockRange(0, 7))]
+    (found,) = _merged(task, BlockRange(0, 7)).candidates
     if why in ("a filter", "missing values"):
-        assert sum(one.n_rows for one in found) == N // 2 + (why == "a filter")
+        assert found.n_rows == N // 2 + (why == "a filter")
     elif why == "a subclass":
         doubled = replace(task, dataset=ArrayDataset(2.0 * dataset.X))
-        expected = [one.candidates[0] for _, one in doubled(BlockRange(0, 7))]
-        assert [a.log_likelihood for a in found] == [b.log_likelihood for b in expected]
+        (expected,) = _merged(doubled, BlockRange(0, 7)).candidates
+        assert found.log_likelihood == expected.log_likelihood
     else:
-        assert all(one.scatter is not None for one in found)
+        assert found.scatter is not None
 
 
 def test_rows_that_are_standardised_in_more_than_one_step_are_done_leaf_by_leaf(
     leaves_of_calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = _task("diag", 2, np.float64)
-    expected = [one.candidates[0] for _, one in task(BlockRange(0, 7))]
+    (expected,) = _merged(task, BlockRange(0, 7)).candidates
     monkeypatch.setattr(Standardisation, "affine", lambda *_: None)
     leaves_of_calls.clear()
     alone = replace(task, workspaces=Workspaces())
-    found = [one.candidates[0] for _, one in alone(BlockRange(0, 7))]
+    (found,) = _merged(alone, BlockRange(0, 7)).candidates
     assert leaves_of_calls == []
-    for one, other in zip(found, expected, strict=True):
-        assert one.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-12)
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-12)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 7])

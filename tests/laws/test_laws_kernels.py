@@ -239,7 +239,8 @@ def test_the_guard_bounds_the_error_of_compiled_products(d: int, noise: float, d
     identity = Standardisation.identity(d)
     columns = StandardisedRows.of(rows, identity, kernel.dtype, workspace)
     width = FAMILIES["full"].width(d)
-    product = kernel.at_once(columns, np.zeros((width, 1)), workspace)  # of one component
+    sums = np.zeros((300, 1, width))  # of one component, each row a leaf
+    product = kernel.leaves_at_once(kernel.family.form, columns, sums, 1, workspace)
     centred = _log_density(CentredKernel.of(parameters), np.ascontiguousarray(rows.T))
     bound = Guard.of_tile(rows.T).log_prob_error(parameters, dtype)
     own = 8 * np.finfo(dtype).eps * (d + np.abs(centred).max())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,9 @@ fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it n
 moment_products = pytest.importorskip(
     "dgmm.mixture.backends.moment_products", reason="Numba is optional"
 )
+fused_e_step = pytest.importorskip("dgmm.mixture.backends.fused_e_step", reason="it needs Numba")
 listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
+pairs = pytest.importorskip("dgmm.mixture.backends.listed_pairs", reason="it needs Numba too")
 scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
 whitened = pytest.importorskip("dgmm.mixture.backends.whitened_squares", reason="it needs Numba")
@@ -158,6 +162,11 @@ def _chain(a: Any, b: Any) -> Any:
     return total
 
 
+def _added(values: list[float]) -> float:
+    """Their sum in order; from Python 3.12 on sum() compensates its rounding."""
+    return reduce(operator.add, values, 0.0)
+
+
 def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]:
     """Log-likelihood and sums (k, p) of columns Φ, number by number."""
     (k, p), n, dtype = kernel.natural_parameters.shape, Phi.shape[1], Phi.dtype
@@ -173,12 +182,14 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
     has_part = L - L.max(axis=0) > E_STEP_FLOOR[Phi.dtype]
     lse = compiled.NumbaBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
     L[~has_part] = 0.0
-    sums = np.zeros((k, p))
+    total, sums = 0.0, np.zeros((k, p))
     for panel in steps(n, S):
+        lanes = [_added(lse[panel][i::8].tolist()) for i in range(8)]
+        total += _added(lanes)
         for j in range(k):
             for q in range(p):
                 sums[j, q] += float(_chain(Phi[q, panel], L[j, panel]))
-    return float(np.add.reduce(lse, dtype=np.float64)), sums
+    return total, sums
 
 
 @pytest.mark.parametrize(
@@ -216,7 +227,8 @@ def other_registers() -> Any:
         patch.setattr(vectors, "registers_hold_many", lambda: not many)
         # Kept apart on disk.
         patch.setattr(compiling, "digest_of", lambda folder: f"of_another_{digest_of(folder)}")
-        for module in (moment_products, fused, softmaxes, whitened, scoring, listed, compiled):
+        products = moment_products, fused, softmaxes, whitened, scoring, pairs, listed
+        for module in (*products, fused_e_step, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
             assert specification is not None
@@ -230,7 +242,8 @@ def other_registers() -> Any:
     assert copies[2]._VECTORS != softmaxes._VECTORS
     assert copies[3]._WIDE != whitened._WIDE
     assert copies[4]._VECTORS != scoring._VECTORS
-    assert copies[5]._HIGH != listed._HIGH
+    assert copies[5]._HIGH != pairs._HIGH
+    assert copies[6]._HIGH != listed._HIGH
     return copies[-1].NumbaBackend()
 
 
@@ -247,6 +260,29 @@ def test_bits_do_not_follow_the_registers(
         _statistics(Workspace(a), rows, parameters, dtype)
         for a in (other_registers, compiled.NumbaBackend())
     )
+    assert found.log_likelihood == expected.log_likelihood
+    np.testing.assert_array_equal(found.sums, expected.sums)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bits_of_pairs_of_listed_rows_do_not_follow_the_registers(
+    dtype: type, other_registers: Any
+) -> None:
+    """Of clusters far apart, each of which has a part in its own rows alone."""
+    rng, k, d, n = np.random.default_rng(5), 9, 40, 2 * S + 7
+    means = 10.0 * rng.normal(size=(k, d))
+    rows = means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
+    standard = Standardisation.from_sample(rows[:500], rows.dtype, common_scale=True)
+    own = standard.apply(np.vstack([means, means[:1] + 1.0]), np.float64).T
+    covariances = np.repeat((own[-1, 0] - own[0, 0]) ** 2 * np.eye(d)[None], k, axis=0)
+    parameters = Parameters.of(FAMILIES["full"], np.full(k, 1 / k), own[:k], covariances)
+    statistics = []
+    for backend in (other_registers, compiled.NumbaBackend()):
+        workspace = Workspace(backend)
+        statistics.append(_statistics(workspace, rows, parameters, dtype))
+        assert workspace._latest is not None
+        assert workspace._latest[1].listed[0].any()
+    found, expected = statistics
     assert found.log_likelihood == expected.log_likelihood
     np.testing.assert_array_equal(found.sums, expected.sums)
 
@@ -313,7 +349,7 @@ def test_machine_code_kept_on_disk_is_that_of_these_sources(tmp_path: Path) -> N
     (tmp_path / "a.py").write_text("x = 2")
     assert compiling.digest_of(tmp_path) != before
     package = Path(compiled.__file__).parent
-    for function in (compiled._e_step, compiled.standardise, moment_products.moments):
+    for function in (fused_e_step._e_step, compiled.standardise, moment_products.moments):
         assert compiling.digest_of(package) in function.py_func.__qualname__
         for place in function._cache.places:
             assert compiling.digest_of(package) in place._impl.filename_base

@@ -6,6 +6,7 @@ import operator
 import random
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ from dgmm.reduction.map_reduce import (
     split_ranges,
     tasks_per_thread,
 )
-from dgmm.reduction.tree import Subtree, TreeReducer
+from dgmm.reduction.tree import Subtree, TreeReducer, subtrees_of_sums
 
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
 
@@ -68,6 +69,25 @@ def test_a_missing_block_is_an_error_not_a_smaller_sum() -> None:
             reducer.add(subtree)
     with pytest.raises(RuntimeError, match="incomplete"):
         reducer.result()
+
+
+@given(st.integers(1, 70), st.data())
+def test_sums_merged_level_by_level_are_the_subtrees_of_their_leaves(
+    n_blocks: int, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, n_blocks - 1))
+    stop = data.draw(st.integers(start + 1, n_blocks))
+    values = np.array(awkward_values(n_blocks)[start:stop])
+    one_by_one: TreeReducer[FloatSum] = TreeReducer(n_blocks)
+    merged: TreeReducer[FloatSum] = TreeReducer(n_blocks)
+    for i, value in enumerate(values.tolist(), start):
+        one_by_one.add(Subtree(0, i, FloatSum(value)))
+    found = list(subtrees_of_sums(start, (values, np.column_stack([values, -values]))))
+    for level, index, (value, both) in found:
+        np.testing.assert_array_equal(both, [value, -value])
+        merged.add(Subtree(level, index, FloatSum(float(value))))
+    assert len(found) <= 2 * n_blocks.bit_length()
+    assert merged.subtrees() == one_by_one.subtrees()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Tile = NDArray[Any]
@@ -32,10 +33,10 @@ class Block:
         undefined.
     sums : (l, k, p)
         Moments are added here, those of each leaf of the reduction apart.
-    lse : (n,)
-        Log-sum-exp of each row goes here: of any type, since sums of them are in float64.
+    totals : (l,)
+        Σ w log p of each leaf's rows goes here.
     weights : (n,) or None
-        By which the rows' moments are multiplied, of the tiles' dtype; None where each weighs 1.
+        w, float64, by which moments are multiplied too; None where each row weighs 1.
     leaf_rows
         Rows of a leaf; the last may have fewer.
     latest
@@ -50,7 +51,7 @@ class Block:
     eta: Tile
     allocate: Callable[[str, int], Tile]
     sums: Tile
-    lse: Tile
+    totals: NDArray[np.float64]
     weights: Tile | None
     leaf_rows: int
     latest: Callable[[Hashable, Callable[[], Any]], Any]

@@ -7,167 +7,30 @@ those of `fused_products` and `moment_products`, exponentials and logarithms tho
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends.e_step_block import Block
-from dgmm.mixture.backends.fused_products import (
-    Factors,
-    allocate_buffers,
-    factors_of,
-    is_masked,
-    linear_rows,
-    log_prob,
-)
+from dgmm.mixture.backends.fused_e_step import e_step
+from dgmm.mixture.backends.fused_products import factors_of
 from dgmm.mixture.backends.fused_scoring import score
 from dgmm.mixture.backends.gaps import Gaps, word_of
 from dgmm.mixture.backends.lift_record import Lift
-from dgmm.mixture.backends.listed_moments import (
-    add_sums,
-    listed_buffers,
-    listed_moments,
-    stays_listed,
-)
-from dgmm.mixture.backends.moment_products import ROW_PANEL, moments, transposed
-from dgmm.mixture.backends.numba_cache import compiled
+from dgmm.mixture.backends.moment_products import ROW_PANEL
 from dgmm.mixture.backends.numba_conditional import condition, places_of
 from dgmm.mixture.backends.numba_gaps import missing_words, row_gaps, take
 from dgmm.mixture.backends.numba_lift import lift_sums
 from dgmm.mixture.backends.numba_rows import add_uncertain, expect_missing
 from dgmm.mixture.backends.numba_scatter import norm_buffer, norms, scatter, scatter_buffers
-from dgmm.mixture.backends.numba_softmax import exponentiate, finish, softmax
-from dgmm.mixture.backends.numba_steps import (
-    FLOATS,
-    mask_features,
-    squared_norms,
-    standardise,
-)
-from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR, LOG_FLOOR, NumpyBackend, Tile
+from dgmm.mixture.backends.numba_softmax import softmax
+from dgmm.mixture.backends.numba_steps import FLOATS, standardise
+from dgmm.mixture.backends.numpy_backend import LOG_FLOOR, NumpyBackend, Tile
 from dgmm.mixture.backends.scoring_block import ScoringBlock
 from dgmm.mixture.backends.simd_intrinsics import lanes_of, require_fused_multiplication
 
 _NO_SCATTER = np.empty(0)
-
-
-class _Prepared(NamedTuple):
-    """What blocks of one form and size share, pass after pass.
-
-    Attributes
-    ----------
-    form
-        Whether φ has Σ y², whether features are masked, and the row of Y that is 1.
-    made
-        `Factors`, as a plain tuple.
-    eta : (k, p)
-        Natural parameters go here, in the order of the factors and in whole groups.
-    wide, buffers, listed
-        As `allocate_buffers` and `listed_buffers` make them.
-    """
-
-    form: tuple[bool, bool, int]
-    made: tuple[Any, ...]
-    eta: Tile
-    wide: Tile
-    buffers: tuple[Tile, ...]
-    listed: tuple[Tile, ...]
-
-    @classmethod
-    def of(cls, block: Block, made: Factors) -> Self:
-        """For blocks like this one."""
-        (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
-        one_row = linear_rows(block.form, d)
-        eta, wide, buffers = allocate_buffers(block.allocate, one_row, k, p, dtype)
-        eta[k:] = 0.0
-        form = block.form.endswith("norm"), is_masked(block.form), one_row
-        return cls(form, tuple(made), eta, wide, buffers, listed_buffers(k, made, d, dtype))
-
-
-@compiled
-def _e_step(
-    one: Any,
-    floor: Any,
-    rows: Any,
-    factor: Any,
-    offset: Any,
-    prepared: Any,
-    sums: Any,
-    leaf_rows: int,
-    lse: Any,
-    weights: Any,
-) -> None:
-    """Leaf by leaf; each begins with sums of 0, so that no bit follows how many go together."""
-    form, made, eta, wide, buffers, listed = prepared
-    for leaf in range(len(sums)):
-        first, last = leaf * leaf_rows, min((leaf + 1) * leaf_rows, len(rows))
-        (listed[0] if listed[0].size > 0 else wide)[:] = 0.0
-        _leaf(
-            one,
-            floor,
-            rows[first:last],
-            factor,
-            offset,
-            form,
-            made,
-            eta,
-            wide,
-            buffers,
-            listed,
-            sums[leaf],
-            lse[first:last],
-            weights[first:last],
-        )
-
-
-@compiled
-def _leaf(
-    one: Any,
-    floor: Any,
-    rows: Any,
-    factor: Any,
-    offset: Any,
-    form: Any,
-    made: Any,
-    eta: Any,
-    wide: Any,
-    buffers: Any,
-    listed: Any,
-    sums: Any,
-    lse: Any,
-    weights: Any,
-) -> None:
-    """By row panels; `eta` and `wide`, the sums, are in the order of the factors `made`."""
-    n, d = rows.shape
-    which, order, n_products = made
-    has_norm, masks, one_row = form
-    Y, L, tile, R, Phi, panels, top, total = buffers
-    k, is_listed = len(sums), listed[0].size > 0
-    for start in range(0, n, ROW_PANEL):
-        b = min(ROW_PANEL, n - start)
-        standardise(rows[start : start + b], factor, offset, Y)
-        if masks:
-            mask_features(Y, d, b)
-        if has_norm:
-            squared_norms(Y, d, one_row + 1, b)
-        # All columns at once where responsibilities may be listed, else as the first cache holds.
-        held = L if is_listed else tile
-        for column in range(0, b, held.shape[1]):
-            width, begin = min(held.shape[1], b - column), start + column
-            log_prob(one, eta, which, n_products, Y, column, held, panels, width)
-            exponentiate(floor, held, k, width, top, total)
-            finish(one, width, top, total)
-            lse[begin : begin + width] = top[:width]
-            if weights.size:
-                total[:width] *= weights[begin : begin + width]
-            is_listed = is_listed and stays_listed(one, held, listed, wide, k, width, start == 0)
-            if is_listed:
-                listed_moments(one, which, n_products, Y, held, listed, k, width, total)
-            else:
-                transposed(one, held, R, width, total, column)
-        if not is_listed:
-            moments(one, which, n_products, Y, R, Phi, wide, b)
-    add_sums(order, wide, listed[0], listed[1], is_listed, sums)
 
 
 class NumbaBackend(NumpyBackend):
@@ -207,22 +70,7 @@ class NumbaBackend(NumpyBackend):
 
     def e_step(self, block: Block) -> bool:
         """A block in one call, outside Python's lock, where the form of φ is known."""
-        (k, p), d, dtype = block.eta.shape, block.rows.shape[1], block.eta.dtype
-        if (made := factors_of(block.form, d, p)) is None:
-            return False
-        prepared = block.latest((block.form, k, p, d, dtype), lambda: _Prepared.of(block, made))
-        # Other modes than this copy it first.
-        np.take(block.eta, made.order, axis=1, out=prepared.eta[:k], mode="clip")
-        stored = block.rows.dtype
-        rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
-        # Cached rows are read only, others are not: Numba would compile twice, in workers too.
-        rows = rows.view()
-        rows.flags.writeable = False
-        weights = np.empty(0, dtype) if block.weights is None else block.weights
-        one, floor = dtype.type(1.0), dtype.type(E_STEP_FLOOR[dtype])
-        of_rows = rows, block.factor, block.offset, tuple(prepared)
-        _e_step(one, floor, *of_rows, block.sums, block.leaf_rows, block.lse, weights)
-        return True
+        return e_step(block)
 
     takes_rows = True
 

@@ -41,6 +41,34 @@ def finish(one: Any, b: int, top: Any, total: Any) -> None:
 
 
 @compiled
+def add_by_lanes(lse: Any, weights: Any, start: int, b: int, lanes: Any) -> None:
+    """Add b numbers, times their weights where there are any, to eight sums: c to sum c mod 8.
+
+    The first has the weight at `start`. The compiler makes vectors of eight that it sees.
+    """
+    whole = b - b % FINISHED
+    if weights.size > 0:
+        for c in range(b):
+            lanes[c % FINISHED] += lse[c] * weights[start + c]
+    else:
+        for first in range(0, whole, FINISHED):
+            for i in range(FINISHED):
+                lanes[i] += lse[first + i]
+        for c in range(whole, b):
+            lanes[c % FINISHED] += lse[c]
+
+
+@compiled
+def sum_of_lanes(lanes: Any) -> float:
+    """Their sum, in order; they are 0 afterwards."""
+    total = 0.0
+    for i in range(FINISHED):
+        total += lanes[i]
+        lanes[i] = 0.0
+    return total
+
+
+@compiled
 def softmax(floor: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
     """Softmax of L (k, b) in place, panel by panel; `panel` (k, s) and `row` (2, s) are to use."""
     k, b = L.shape

@@ -132,9 +132,11 @@ class ProductForm:
         sums: Array,
         workspace: Workspace,
         weights: Array | None,
-    ) -> Tile | None:
+    ) -> float | None:
         """A block whose quadratic features the backend makes itself, where it can."""
-        return self.leaves_at_once(form, Y, sums.T[np.newaxis], Y.shape[1], workspace, weights)
+        leaf = sums.T[np.newaxis]
+        totals = self.leaves_at_once(form, Y, leaf, Y.shape[1], workspace, weights)
+        return None if totals is None else float(totals[0])
 
     def leaves_at_once(
         self,
@@ -144,8 +146,11 @@ class ProductForm:
         leaf_rows: int,
         workspace: Workspace,
         weights: Array | None = None,
-    ) -> Tile | None:
-        """The same of leaves of so many rows, the last of which may have fewer; sums (l, k, p)."""
+    ) -> Array | None:
+        """The same of leaves of so many rows, the last of which may have fewer; sums (l, k, p).
+
+        Returns the total of each leaf, (l,).
+        """
         stored = Y.stored()
         if stored is None:
             return None
@@ -154,8 +159,7 @@ class ProductForm:
             # Of their own: zeros and ones in them hold until the next pass.
             return workspace.array(f"pass: {name}", (size,), self.dtype)
 
-        lse = workspace.array("lse", (Y.shape[1],))
-        own = None if weights is None else weights.astype(self.dtype, copy=False)
-        eta, latest = self.natural_parameters, workspace.latest
-        block = Block(*stored, form, eta, allocate, sums, lse, own, leaf_rows, latest)
-        return lse if workspace.backend.e_step(block) else None
+        totals, eta, latest = np.empty(len(sums)), self.natural_parameters, workspace.latest
+        own = None if weights is None else np.ascontiguousarray(weights, np.float64)
+        block = Block(*stored, form, eta, allocate, sums, totals, own, leaf_rows, latest)
+        return totals if workspace.backend.e_step(block) else None

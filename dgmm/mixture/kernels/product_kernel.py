@@ -148,7 +148,7 @@ class ProductKernel(ProductForm):
 
     def at_once(
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> Tile | None:
+    ) -> float | None:
         """A block, where the backend can; with noise the scatter needs responsibilities."""
         if self.with_scatter and self.has_noise:
             return None

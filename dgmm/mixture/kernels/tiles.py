@@ -153,10 +153,10 @@ class Kernel(PassKernel, Protocol):
 
     def at_once(
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> Tile | None:
-        """Do a whole block: add to sums (p, k), return log-sum-exps (n,); None where tiles must.
+    ) -> float | None:
+        """Do a whole block: add to sums (p, k), return Σ w log p; None where tiles must.
 
-        The rows' weights (n,) go into the sums alone. A scatter is left to `scatter_of_rows`.
+        A scatter is left to `scatter_of_rows`.
         """
 
 
@@ -199,12 +199,12 @@ def e_step(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         by_tiles = []
         for i, kernel in enumerate(kernels):
-            lse = kernel.at_once(columns, sums[i], workspace, weights)
-            if lse is None:
+            total = kernel.at_once(columns, sums[i], workspace, weights)
+            if total is None:
                 by_tiles.append(i)
                 sums[i] = np.zeros(sums[i].shape)
             else:
-                totals[i] = total_of(lse, weights, workspace)
+                totals[i] = total
                 if kernel.with_scatter:
                     scatters[i] = scatter_of_rows(kernel, columns, weights, workspace)
         for rows in steps(n if by_tiles else 0, first.tile_rows):

@@ -40,6 +40,7 @@ class Workspace:
         self._views: dict[tuple[str, tuple[int, ...], Any], NDArray[Any]] = {}
         self._kept: dict[Hashable, Any] = {}
         self._latest: tuple[Hashable, Any] | None = None
+        self._n_bytes: int | None = 0  # None where it is to be counted again
 
     def drop_views(self) -> None:
         """Forget the views of buffers, where these have many."""
@@ -49,14 +50,17 @@ class Workspace:
     @property
     def n_bytes(self) -> int:
         """Memory that it keeps: its buffers, and what it has made latest."""
-        latest = () if self._latest is None else (self._latest[1],)
-        held = {id(array): array for array in _memory_of((*self._buffers.values(), *latest))}
-        return sum(array.nbytes for array in held.values())
+        if self._n_bytes is None:
+            latest = () if self._latest is None else (self._latest[1],)
+            held = {id(array): array for array in _memory_of((*self._buffers.values(), *latest))}
+            self._n_bytes = sum(array.nbytes for array in held.values())
+        return self._n_bytes
 
     def latest(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, kept until another key is asked for: for what takes much memory."""
         if self._latest is None or self._latest[0] != key:
-            self._latest = None  # `make` may write to buffers of the one before, and fail
+            # `make` may write to buffers of the one before, and fail.
+            self._latest = self._n_bytes = None
             self._latest = key, make()
         value: T = self._latest[1]
         return value
@@ -83,6 +87,7 @@ class Workspace:
         buffer = self._buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
             buffer = self._buffers[name, dtype] = aligned(size, dtype)
+            self._n_bytes = None
             self._views = {key: view for key, view in self._views.items() if key[0] != name}
         return buffer[:size]
 

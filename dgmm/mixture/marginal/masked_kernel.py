@@ -96,6 +96,6 @@ class MaskedKernel(ProductForm):
 
     def at_once(
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
-    ) -> Tile | None:
+    ) -> float | None:
         """A block, where the backend masks features itself."""
         return self.block_at_once(f"masked {self.family.form}", Y, sums, workspace, weights)
