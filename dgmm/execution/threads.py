@@ -127,10 +127,10 @@ class ThreadExecutor:
         n_others = self._n_threads
         if self._caller_computes:
             n_others -= 1
-            if len(ranges) <= self._n_threads:
-                waiting.rotate(
-                    1
-                )  # the last, which has the odd block, is run by the thread that begins first
+            if len(ranges) <= self._n_threads:  # the thread that begins first has the most to do
+                longest = max(ranges, key=lambda blocks: blocks.stop - blocks.start)
+                waiting.remove(longest)
+                waiting.appendleft(longest)
         in_flight: dict[Future[T], BlockRange] = {}
         try:
             while waiting or in_flight:

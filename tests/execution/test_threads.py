@@ -92,6 +92,22 @@ def test_the_calling_thread_takes_ranges_in_order_and_what_no_other_has_begun() 
     assert own == [0, *range(2, 10)]
 
 
+@pytest.mark.parametrize(("n_blocks", "own"), [(13, (6, 13)), (10, (0, 5))])
+def test_of_a_range_a_thread_the_calling_one_takes_the_longest(
+    n_blocks: int, own: tuple[int, int]
+) -> None:
+    """It begins first; of equal ones the first, since the last block of all may be short."""
+    caller, both = threading.get_ident(), threading.Barrier(2, timeout=30)
+
+    def task(_blocks: BlockRange) -> bool:
+        both.wait()
+        return threading.get_ident() == caller
+
+    with ThreadExecutor(2, caller_computes=True) as executor:
+        found = dict(executor.run(task, split_ranges(n_blocks, 2)))
+    assert [blocks for blocks, is_own in found.items() if is_own] == [own]
+
+
 def test_an_interrupt_of_the_calling_threads_task_leaves_an_executor_that_works() -> None:
     caller, begun = threading.get_ident(), []
 
