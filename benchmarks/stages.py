@@ -21,9 +21,9 @@ from benchmarks.measuring import N_THREADS
 from benchmarks.our_em import OurEM
 from benchmarks.sampling import in_words, shares_of_time
 from dgmm.mixture.backends import fused_products as products
-from dgmm.mixture.backends import moment_products
-from dgmm.mixture.backends import numba_backend as compiled
+from dgmm.mixture.backends import moment_products, numba_steps
 from dgmm.mixture.backends import numba_softmax as softmax
+from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR
 from dgmm.mixture.kernels.workspace import aligned
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}
@@ -66,14 +66,14 @@ def nanoseconds_a_row(covariance_type: str, d: int, k: int, dtype: Any) -> dict[
     factor, offset = np.ones(d, dtype), np.zeros(d, dtype)
     logits = rng.uniform(-30.0, 0.0, L.shape).astype(dtype)
     parts: dict[str, tuple[Any, ...]] = {
-        "standardising": (compiled.standardise, rows, factor, offset, Y),
+        "standardising": (numba_steps.standardise, rows, factor, offset, Y),
         "log densities": (products.log_prob, one, eta, which, n_products, Y, 0, L, panels, n),
-        "softmax": (_softmax, one, logits, L, k, n, top, total),
+        "softmax": (_softmax, dtype.type(E_STEP_FLOOR[dtype]), logits, L, k, n, top, total),
         "transposing": (moment_products.transposed, one, L, R, n, total),
         "moments": (moment_products.moments, one, which, n_products, Y, R, Phi, sums, panel),
     }
     if form == "norm":
-        parts["norms"] = (compiled.squared_norms, Y, d, d + 1, panel)
+        parts["norms"] = (numba_steps.squared_norms, Y, d, d + 1, panel)
     found = {}
     for name, (function, *arguments) in parts.items():
         L.fill(0.0)
@@ -87,13 +87,13 @@ def _allocator(dtype: np.dtype[Any]) -> Callable[[str, int], Any]:
 
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator] # no types
-def _softmax(one: Any, logits: Any, L: Any, k: int, n: int, top: Any, total: Any) -> None:
+def _softmax(floor: Any, logits: Any, L: Any, k: int, n: int, top: Any, total: Any) -> None:
     """Of numbers as they occur, the copying included: of its own results it would be another."""
     source, target = logits.ravel(), L.ravel()
     for i in range(source.size):
         target[i] = source[i]
-    softmax.exponentiate(one, L, k, n, top, total)
-    softmax.finish(one, n, top, total)
+    softmax.exponentiate(floor, L, k, n, top, total)
+    softmax.finish(floor, n, top, total)
 
 
 @cache
@@ -107,7 +107,7 @@ def _repeated(function: Any) -> Any:
 
 
 def _seconds(repeat: Any, arguments: list[Any]) -> float:
-    """Of one call: the least of three, each of as many as take a fiftieth of a moment_products."""
+    """Of one call: the least of three, each of as many as take a fiftieth of a second."""
     repeat(1, *arguments)  # compiles
     times = 1
     while True:
