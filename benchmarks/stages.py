@@ -23,7 +23,7 @@ from benchmarks.sampling import in_words, shares_of_time
 from dgmm.mixture.backends import fused_products as products
 from dgmm.mixture.backends import moment_products, numba_steps
 from dgmm.mixture.backends import numba_softmax as softmax
-from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR
+from dgmm.mixture.backends.fused_e_step import E_STEP_FLOOR
 from dgmm.mixture.kernels.workspace import aligned
 
 _FORMS = {"full": "pairs", "tied": "none", "diag": "squares", "spherical": "norm"}

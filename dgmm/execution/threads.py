@@ -127,7 +127,7 @@ class ThreadExecutor:
         n_others = self._n_threads
         if self._caller_computes:
             n_others -= 1
-            if len(ranges) <= self._n_threads:  # the thread that begins first has the most to do
+            if len(ranges) <= self._n_threads:  # one each: the calling thread begins first
                 longest = max(ranges, key=lambda blocks: blocks.stop - blocks.start)
                 waiting.remove(longest)
                 waiting.appendleft(longest)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dgmm.data.cache_budget import BANDS
 from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
 from dgmm.fitting.initialisation.merged_seeds import SURPLUS, are_worth_merging, merging_bytes
-from dgmm.mixture.backends.listed_sizes import listed_width, pays
+from dgmm.mixture.backends.sparse_sizes import pays, sparse_width
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -185,13 +185,13 @@ def _tiles_term(work: Work) -> Term:
 def _products_term(work: Work) -> Term:
     """What compiled products of one thread need beside a tile: parameters and sums of a block.
 
-    Where sums may be taken component by component they are held in that form too.
+    Where moments may be taken component by component, sums in that form are held as well.
     """
     k, d, family = work.n_components, work.grid.n_features, work.family
     p, n_products = family.width(d), family.quadratic_width(d)
-    listed = listed_width(p, n_products, d) if pays(k, p, n_products, d) else 0
-    n_bytes = 8 * (2 * (p + _GROUP) + listed) * (k + _GROUP)
-    formula = f"{k} x {2 * p + listed} float64, in whole groups"
+    sparse = sparse_width(p, n_products, d) if pays(k, p, n_products, d) else 0
+    n_bytes = 8 * (2 * (p + _GROUP) + sparse) * (k + _GROUP)
+    formula = f"{k} x {2 * p + sparse} float64, in whole groups"
     return Term("products of a block", n_bytes, formula)
 
 

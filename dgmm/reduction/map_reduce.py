@@ -18,15 +18,17 @@ from dgmm.reduction.executor import Executor
 from dgmm.reduction.tree import M, PassProgress, Subtree, TreeReducer
 from dgmm.runtime import stop_flag
 
-#: Of a range of blocks, (block, value) one after the other, or several of them merged already.
-Leaves = Callable[[BlockRange], Iterable[tuple[int, M] | Subtree[M]]]
+#: A block's number and value, or several consecutive blocks merged already.
+Part = tuple[int, M] | Subtree[M]
+#: Computes a range of blocks: yields its parts, in any order; picklable.
+RangeTask = Callable[[BlockRange], Iterable[Part[M]]]
 
 
 @dataclass(frozen=True)
 class SubtreeTask(Generic[M]):
     """One task of a reduction: blocks to values, merged into the subtrees inside its range."""
 
-    leaves: Leaves[M]
+    leaves: RangeTask[M]
     n_blocks: int
 
     def __call__(self, blocks: BlockRange) -> list[Subtree[M]]:
@@ -77,7 +79,7 @@ def tasks_per_thread(last_s: float) -> int:
 
 def map_reduce(
     executor: Executor,
-    leaves: Leaves[M],
+    leaves: RangeTask[M],
     n_blocks: int,
     *,
     align: int = 1,
@@ -90,7 +92,7 @@ def map_reduce(
     Parameters
     ----------
     leaves
-        Picklable; for a range yields (block, value) in order, one per block, or subtrees of them.
+        Picklable; yields the parts of a range, each block in one of them.
     n_blocks
         Leaves of the tree, at least 1.
     align

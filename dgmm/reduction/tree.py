@@ -38,25 +38,28 @@ class Subtree(Generic[M]):
         return BlockRange(self.index << self.level, min((self.index + 1) << self.level, n_blocks))
 
 
-def subtrees_of_sums(
+def merge_consecutive_sums(
     first: int, leaves: tuple[NDArray[Any], ...]
 ) -> Iterator[tuple[int, int, tuple[NDArray[Any], ...]]]:
-    """Level, index and value of the subtrees that consecutive leaves merge to.
+    """Merge consecutive leaves, whose merge is addition, as far as whole subtrees go.
 
-    They are those of `TreeReducer`, bit by bit, each addition being one for all pairs of a level.
+    Yields (level, index, values), level by level. Added to a `TreeReducer` they give the bits of
+    the leaves added one by one; all pairs of a level are added in one operation.
 
     Parameters
     ----------
     first
         Number of the first leaf.
     leaves
-        Arrays (l, …) whose rows are the leaves' values; a value is merged by addition.
+        Arrays (l, …) of the leaves' values.
     """
     level, index = 0, first
     while n := len(leaves[0]):
-        begin, end = index % 2, n - (index + n) % 2  # those without a sibling here go as they are
-        for place in [0] * begin + [n - 1] * (end < n):
-            yield level, index + place, tuple(values[place] for values in leaves)
+        begin, end = index % 2, n - (index + n) % 2
+        if begin:  # a right half, whose left one is elsewhere
+            yield level, index, tuple(values[0] for values in leaves)
+        if end < n:  # a left half, whose right one is elsewhere
+            yield level, index + n - 1, tuple(values[-1] for values in leaves)
         leaves = tuple(values[begin:end:2] + values[begin + 1 : end : 2] for values in leaves)
         level, index = level + 1, (index + begin) // 2
 

@@ -93,10 +93,10 @@ def test_the_calling_thread_takes_ranges_in_order_and_what_no_other_has_begun() 
 
 
 @pytest.mark.parametrize(("n_blocks", "own"), [(13, (6, 13)), (10, (0, 5))])
-def test_of_a_range_a_thread_the_calling_one_takes_the_longest(
+def test_with_one_range_per_thread_the_calling_thread_takes_the_longest(
     n_blocks: int, own: tuple[int, int]
 ) -> None:
-    """It begins first; of equal ones the first, since the last block of all may be short."""
+    """It begins before the others; of equally long ones the first: the last block may be short."""
     caller, both = threading.get_ident(), threading.Barrier(2, timeout=30)
 
     def task(_blocks: BlockRange) -> bool:

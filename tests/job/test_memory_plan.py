@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dgmm.job.memory_plan import (
@@ -85,6 +86,21 @@ def test_moments_of_many_components_hold_their_sums_twice(k: int, n: int) -> Non
         replace(work("tied"), family=FAMILIES["diag"], n_components=k, grid=BlockGrid(100, 64))
     )
     assert found["products of a block"] == n * 8 * (p + 16) * (k + 16)
+
+
+@pytest.mark.parametrize(("d", "pairs"), [(24, 3 * 256), (300, 190 * 256)])
+def test_moments_of_full_covariances_hold_pairs_of_features_in_squares(d: int, pairs: int) -> None:
+    """By the buffers that compiled code makes for one thread."""
+    buffers = pytest.importorskip(
+        "dgmm.mixture.backends.sparse_buffers", reason="Numba is optional"
+    )
+    fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="it needs Numba too")
+    family, k = FAMILIES["full"], 11
+    found = of_task(replace(work("full"), family=family, n_components=k, grid=BlockGrid(100, d)))
+    p, made = family.width(d), fused.factors(family.form, d)
+    held = buffers.SparseBuffers.of(k, made, d, np.dtype(np.float64))
+    assert held.sums.shape[1] >= pairs
+    assert found["products of a block"] >= held.sums.nbytes + 16 * k * p
 
 
 def test_a_start_from_the_sample_draws_no_candidates() -> None:

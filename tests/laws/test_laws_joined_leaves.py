@@ -61,8 +61,8 @@ def _task(name: str, k: int, dtype: Any, d: int = 3, **own: Any) -> EStepTask:
 
 
 def _merged(task: EStepTask, leaves: BlockRange) -> PassStatistics:
-    """The one value of all leaves, or of those that are a subtree."""
-    (found,) = SubtreeTask(task, 7)(leaves)
+    """Statistics of all leaves, merged by the task."""
+    (found,) = SubtreeTask(task, task.dataset.grid.n_blocks)(leaves)
     return found.value
 
 

@@ -24,7 +24,6 @@ from dgmm.data.standardisation import Standardisation
 from dgmm.execution.threads import ThreadExecutor
 from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import Block, NumpyBackend, steps
-from dgmm.mixture.backends.numpy_backend import E_STEP_FLOOR
 from dgmm.mixture.covariance import FAMILIES, Family
 from dgmm.mixture.kernels import Guard, ProductKernel, Workspace, e_step
 from dgmm.mixture.kernels.scorer import RowScores, Scorer
@@ -40,8 +39,8 @@ moment_products = pytest.importorskip(
     "dgmm.mixture.backends.moment_products", reason="Numba is optional"
 )
 fused_e_step = pytest.importorskip("dgmm.mixture.backends.fused_e_step", reason="it needs Numba")
-listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
-pairs = pytest.importorskip("dgmm.mixture.backends.listed_pairs", reason="it needs Numba too")
+sparse = pytest.importorskip("dgmm.mixture.backends.sparse_moments", reason="it needs Numba too")
+pairs = pytest.importorskip("dgmm.mixture.backends.sparse_pairs", reason="it needs Numba too")
 scoring = pytest.importorskip("dgmm.mixture.backends.fused_scoring", reason="it needs Numba too")
 softmaxes = pytest.importorskip("dgmm.mixture.backends.numba_softmax", reason="it needs Numba too")
 whitened = pytest.importorskip("dgmm.mixture.backends.whitened_squares", reason="it needs Numba")
@@ -179,7 +178,7 @@ def _by_definition(kernel: ProductKernel, d: int, Phi: Any) -> tuple[float, Any]
         for j in range(k):
             for c in range(n):
                 L[j, c] += _chain(eta[j, panel], ordered[panel, c])
-    has_part = L - L.max(axis=0) > E_STEP_FLOOR[Phi.dtype]
+    has_part = L - L.max(axis=0) > fused_e_step.E_STEP_FLOOR[Phi.dtype]
     lse = compiled.NumbaBackend().softmax(L, np.empty(n, dtype), np.empty(n, dtype))
     L[~has_part] = 0.0
     total, sums = 0.0, np.zeros((k, p))
@@ -227,7 +226,7 @@ def other_registers() -> Any:
         patch.setattr(vectors, "registers_hold_many", lambda: not many)
         # Kept apart on disk.
         patch.setattr(compiling, "digest_of", lambda folder: f"of_another_{digest_of(folder)}")
-        products = moment_products, fused, softmaxes, whitened, scoring, pairs, listed
+        products = moment_products, fused, softmaxes, whitened, scoring, pairs, sparse
         for module in (*products, fused_e_step, compiled):
             name = f"{module.__name__}_of_another"
             specification = importlib.util.spec_from_file_location(name, module.__file__)
@@ -243,7 +242,7 @@ def other_registers() -> Any:
     assert copies[3]._WIDE != whitened._WIDE
     assert copies[4]._VECTORS != scoring._VECTORS
     assert copies[5]._HIGH != pairs._HIGH
-    assert copies[6]._HIGH != listed._HIGH
+    assert copies[6]._HIGH != sparse._HIGH
     return copies[-1].NumbaBackend()
 
 
@@ -265,10 +264,10 @@ def test_bits_do_not_follow_the_registers(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_bits_of_pairs_of_listed_rows_do_not_follow_the_registers(
+def test_bits_of_sparse_pairs_do_not_follow_the_registers(
     dtype: type, other_registers: Any
 ) -> None:
-    """Of clusters far apart, each of which has a part in its own rows alone."""
+    """Of clusters far apart: a row has one responsibility that is not 0."""
     rng, k, d, n = np.random.default_rng(5), 9, 40, 2 * S + 7
     means = 10.0 * rng.normal(size=(k, d))
     rows = means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
@@ -281,7 +280,7 @@ def test_bits_of_pairs_of_listed_rows_do_not_follow_the_registers(
         workspace = Workspace(backend)
         statistics.append(_statistics(workspace, rows, parameters, dtype))
         assert workspace._latest is not None
-        assert workspace._latest[1].listed[0].any()
+        assert workspace._latest[1].sparse[0].any()
     found, expected = statistics
     assert found.log_likelihood == expected.log_likelihood
     np.testing.assert_array_equal(found.sums, expected.sums)

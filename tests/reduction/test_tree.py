@@ -19,7 +19,7 @@ from dgmm.reduction.map_reduce import (
     split_ranges,
     tasks_per_thread,
 )
-from dgmm.reduction.tree import Subtree, TreeReducer, subtrees_of_sums
+from dgmm.reduction.tree import Subtree, TreeReducer, merge_consecutive_sums
 
 floats = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
 
@@ -82,7 +82,7 @@ def test_sums_merged_level_by_level_are_the_subtrees_of_their_leaves(
     merged: TreeReducer[FloatSum] = TreeReducer(n_blocks)
     for i, value in enumerate(values.tolist(), start):
         one_by_one.add(Subtree(0, i, FloatSum(value)))
-    found = list(subtrees_of_sums(start, (values, np.column_stack([values, -values]))))
+    found = list(merge_consecutive_sums(start, (values, np.column_stack([values, -values]))))
     for level, index, (value, both) in found:
         np.testing.assert_array_equal(both, [value, -value])
         merged.add(Subtree(level, index, FloatSum(float(value))))

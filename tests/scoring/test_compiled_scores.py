@@ -58,6 +58,12 @@ def test_components_that_are_impossible_add_nothing(stores: bool) -> None:
     np.testing.assert_allclose(values[scoring._DOT], [0.0, np.log(2.0), 0.0], atol=1e-15)
 
 
+def test_a_posterior_of_1e_100_is_a_result() -> None:
+    """In passes of EM it is 0."""
+    _, left = of_panel(np.array([[0.0], [-230.0]]), stores=True)
+    np.testing.assert_allclose(left[1], np.exp(-230.0), rtol=1e-13)
+
+
 def test_of_equal_components_the_first_is_the_label() -> None:
     L = np.random.default_rng(0).normal(size=(3, 40))
     values, _ = of_panel(L[[0, 1, 0, 2, 1, 2]], stores=False)

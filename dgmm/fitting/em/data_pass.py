@@ -21,7 +21,7 @@ from dgmm.fitting.em.standardised_rows import StandardisedRows
 from dgmm.mixture.backends import get
 from dgmm.mixture.kernels import (
     BlockKernel,
-    Merged,
+    LeafSums,
     Workspace,
     Workspaces,
     e_step,
@@ -32,9 +32,9 @@ from dgmm.mixture.marginal import MarginalKernel, PreparedParts, marginal_e_step
 from dgmm.mixture.sufficient_statistics import Statistics
 from dgmm.reduction.blocks import BlockGrid, BlockRange
 from dgmm.reduction.executor import Executor
-from dgmm.reduction.map_reduce import map_reduce, tasks_per_thread
+from dgmm.reduction.map_reduce import Part, map_reduce, tasks_per_thread
 from dgmm.reduction.task_size import most_blocks
-from dgmm.reduction.tree import PassProgress, Subtree, subtrees_of_sums
+from dgmm.reduction.tree import PassProgress, Subtree, merge_consecutive_sums
 
 #: Raised where the bits of a pass's statistics change: parts of a pass that were saved before are
 #: then done again, and never merged with others.
@@ -64,9 +64,6 @@ class PassStatistics:
         )
 
 
-PassPart = tuple[int, PassStatistics] | Subtree[PassStatistics]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class EStepTask:
     """The E-step of all candidates over a range of leaves; picklable.
@@ -94,7 +91,7 @@ class EStepTask:
     leaves: BlockGrid | None = None
     workspaces: Workspaces = field(default_factory=Workspaces)
 
-    def __call__(self, leaves: BlockRange) -> Iterator[PassPart]:
+    def __call__(self, leaves: BlockRange) -> Iterator[Part[PassStatistics]]:
         """Yield (leaf, its statistics), or those of several leaves as a subtree.
 
         A block is read once for all candidates. Where leaves are parts of blocks, two tasks may
@@ -108,20 +105,24 @@ class EStepTask:
             }
             yield from self._found(leaves, own)
 
-    def _found(self, leaves: BlockRange, workspaces: dict[str, Workspace]) -> Iterator[PassPart]:
+    def _found(
+        self, leaves: BlockRange, workspaces: dict[str, Workspace]
+    ) -> Iterator[Part[PassStatistics]]:
         prepared = PreparedParts()
         used = frozenset(workspace.backend.name for workspace in workspaces.values())
         if (together := self._together(leaves, next(iter(workspaces.values())))) is not None:
-            for level, index, one in together:
-                yield Subtree(level, index, PassStatistics(one.n_rows, 0, (one,), used))
+            for found in together:
+                for level, index, merged in merge_consecutive_sums(found.first, found.arrays):
+                    one = found.statistics(merged)
+                    yield Subtree(level, index, PassStatistics(one.n_rows, 0, (one,), used))
             return
         for block in self._read(leaves):
             rows = self.missing.select(block, self.dataset)
             statistics = self._statistics(rows, block, workspaces, prepared)
             yield block.index, PassStatistics(rows.n_read, rows.n_dropped, statistics, used)
 
-    def _together(self, leaves: BlockRange, workspace: Workspace) -> Iterator[Merged] | None:
-        """Statistics of several leaves a call; None where each needs a call of its own.
+    def _together(self, leaves: BlockRange, workspace: Workspace) -> Iterator[LeafSums] | None:
+        """Sums of several leaves a call; None where each needs a call of its own.
 
         They go together where one candidate takes all rows of an array in memory.
         """
@@ -137,8 +138,8 @@ class EStepTask:
         columns = StandardisedRows.of(
             values, request.standardisation, request.kernel.dtype, workspace
         )
-        cut = grid.rows_per_block, workspace, leaves.start
-        return leaves_together(request.kernel, columns, *cut, subtrees_of_sums)
+        rows, first = grid.rows_per_block, leaves.start
+        return leaves_together(request.kernel, columns, rows, workspace, first)
 
     def _read(self, leaves: BlockRange) -> Iterator[RowBlock]:
         grid = self.dataset.grid

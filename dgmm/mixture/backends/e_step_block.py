@@ -33,8 +33,8 @@ class Block:
         undefined.
     sums : (l, k, p)
         Moments are added here, those of each leaf of the reduction apart.
-    totals : (l,)
-        Σ w log p of each leaf's rows goes here.
+    log_likelihoods : (l,)
+        Σ w log p over the rows of each leaf is written here.
     weights : (n,) or None
         w, float64, by which moments are multiplied too; None where each row weighs 1.
     leaf_rows
@@ -51,7 +51,7 @@ class Block:
     eta: Tile
     allocate: Callable[[str, int], Tile]
     sums: Tile
-    totals: NDArray[np.float64]
+    log_likelihoods: NDArray[np.float64]
     weights: Tile | None
     leaf_rows: int
     latest: Callable[[Hashable, Callable[[], Any]], Any]

@@ -77,7 +77,7 @@ class Elementary:
     def exp(self, x: Any, floor: Any = None) -> Any:
         """e^x for floor < x ≤ 0; 0 for x ≤ floor, −∞ included; NaN for NumPy's NaN.
 
-        Another floor than `LOG_FLOOR` is above it.
+        `floor` is a vector, by default of `LOG_FLOOR`; below that results would be subnormal.
 
         Of a NaN with other bits below (R's NA) it is any number: rows that have one are refused or
         left out before. No result is subnormal.

@@ -11,6 +11,9 @@ from dgmm.mixture.backends.softmax_intrinsics import FINISHED, exponentials, fin
 
 #: Vectors of columns that go together, where rows of L are so long, and else; no bit follows it.
 _VECTORS, _FEW_VECTORS = (6, 3) if registers_hold_many() else (2, 1)
+#: Partial sums of the log densities of a panel. The widths of tiles are multiples of it, so that no
+#: bit depends on them.
+PARTIAL_SUMS = 8
 #: Bytes of a long row: six vectors. A shorter one has three.
 _LONG = 384
 _exponentials = exponentials(_VECTORS)
@@ -34,43 +37,52 @@ def exponentiate(floor: Any, L: Any, k: int, b: int, top: Any, total: Any) -> No
 
 
 @compiled
-def finish(one: Any, b: int, top: Any, total: Any) -> None:
-    """log-sum-exp in place of maxima and 1/sum in place of sums, for b columns and some more."""
-    for begin in range(0, b * top.itemsize, FINISHED * top.itemsize):
-        finish_columns(one, top.ctypes.data + begin, total.ctypes.data + begin)
+def finish(number: Any, b: int, top: Any, total: Any) -> None:
+    """log-sum-exp in place of maxima and 1/sum in place of sums, for b columns and some more.
 
-
-@compiled
-def add_by_lanes(lse: Any, weights: Any, start: int, b: int, lanes: Any) -> None:
-    """Add b numbers, times their weights where there are any, to eight sums: c to sum c mod 8.
-
-    The first has the weight at `start`. The compiler makes vectors of eight that it sees.
+    `number` is any of their type.
     """
-    whole = b - b % FINISHED
-    if weights.size > 0:
-        for c in range(b):
-            lanes[c % FINISHED] += lse[c] * weights[start + c]
-    else:
-        for first in range(0, whole, FINISHED):
-            for i in range(FINISHED):
-                lanes[i] += lse[first + i]
-        for c in range(whole, b):
-            lanes[c % FINISHED] += lse[c]
+    for begin in range(0, b * top.itemsize, FINISHED * top.itemsize):
+        finish_columns(number, top.ctypes.data + begin, total.ctypes.data + begin)
 
 
 @compiled
-def sum_of_lanes(lanes: Any) -> float:
-    """Their sum, in order; they are 0 afterwards."""
+def add_log_prob(log_prob_norm: Any, weights: Any, start: int, b: int, partial: Any) -> None:
+    """Add b log densities, times their weights where there are any, to partial sums (8,).
+
+    Number c, whose weight is that at `start` + c, goes to sum c mod 8. A loop of eight is one
+    addition of vectors.
+    """
+    whole = b - b % PARTIAL_SUMS
+    if weights.size > 0:
+        for first in range(0, whole, PARTIAL_SUMS):
+            for i in range(PARTIAL_SUMS):
+                partial[i] += log_prob_norm[first + i] * weights[start + first + i]
+        for i in range(b - whole):
+            partial[i] += log_prob_norm[whole + i] * weights[start + whole + i]
+    else:
+        for first in range(0, whole, PARTIAL_SUMS):
+            for i in range(PARTIAL_SUMS):
+                partial[i] += log_prob_norm[first + i]
+        for i in range(b - whole):
+            partial[i] += log_prob_norm[whole + i]
+
+
+@compiled
+def sum_in_order(partial: Any) -> float:
+    """The sum of partial sums, from the first on."""
     total = 0.0
-    for i in range(FINISHED):
-        total += lanes[i]
-        lanes[i] = 0.0
+    for i in range(PARTIAL_SUMS):
+        total += partial[i]
     return total
 
 
 @compiled
 def softmax(floor: Any, L: Any, panel: Any, row: Any, lse: Any) -> None:
-    """Softmax of L (k, b) in place, panel by panel; `panel` (k, s) and `row` (2, s) are to use."""
+    """Softmax of L (k, b) in place, panel by panel; log-sum-exps go to `lse` (b,).
+
+    `panel` (k, s) and `row` (2, s) are scratch memory.
+    """
     k, b = L.shape
     top, total = row[0], row[1]
     for start in range(0, b, ROW_PANEL):

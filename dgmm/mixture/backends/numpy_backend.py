@@ -20,9 +20,6 @@ Tile = NDArray[Any]
 #: subnormal operand slows a matrix product a hundredfold. A component loses less than 1e-26 of a
 #: row. They are not made −∞ before exp, which NumPy takes five times as long for in float64.
 LOG_FLOOR = {np.dtype(np.float64): -600.0, np.dtype(np.float32): -60.0}
-#: The same in the E-step of blocks, whose moments leave out what is 0 (`listed_moments`). Of 10¹²
-#: rows a component loses less than 6e-20 of one in float64, below the rounding of its sums.
-E_STEP_FLOOR = {np.dtype(np.float64): -72.0, np.dtype(np.float32): -60.0}
 
 
 class Backend(Protocol):

@@ -174,6 +174,14 @@ def repeated(
     return new
 
 
+def row_by_number(builder: Any, rows: Any, step: Any, numbers: Any, q: Any) -> Any:
+    """Address of row numbers[q] (int64), of rows that are `step` bytes apart."""
+    size = ir.IntType(64)
+    place = builder.add(numbers, builder.mul(q, size(8)))
+    number = builder.load(builder.inttoptr(place, size.as_pointer()))
+    return builder.add(rows, builder.mul(number, step))
+
+
 class _Stored:
     """Rows of the right operand, in memory one behind the other."""
 
@@ -202,19 +210,13 @@ class _Formed(_Stored):
     def row(self, q: Any) -> list[Any]:
         """The product of the two rows that a row is made of."""
         v, (Y, Y_step) = self.vectors, self._source
-        places = [self._place_in(Y, Y_step, numbers, q) for numbers in self._which]
+        places = [row_by_number(v.builder, Y, Y_step, numbers, q) for numbers in self._which]
         row = []
         for j in range(self.n):
             a, b = (v.load(place, j * v.size) for place in places)
             row.append(v.builder.fmul(a, b))
             v.store(row[-1], self._place(q), j * v.size)
         return row
-
-    def _place_in(self, Y: Any, Y_step: Any, numbers: Any, q: Any) -> Any:
-        builder, size = self.vectors.builder, ir.IntType(64)
-        place = builder.add(numbers, builder.mul(q, size(8)))
-        number = builder.load(builder.inttoptr(place, size.as_pointer()))
-        return builder.add(Y, builder.mul(number, Y_step))
 
 
 class _Multiplication:

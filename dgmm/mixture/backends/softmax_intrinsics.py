@@ -23,9 +23,9 @@ FINISHED = 8
 def exponentials(vectors: int) -> Callable[..., Any]:
     """The two loops for so many vectors of columns, as a function for compiled code.
 
-    It takes (floor, L, step, k, top, total): the logarithm whose exponential, and those of less,
-    are 0; addresses of numbers of its type, and the step between rows of L in bytes. Maxima go to
-    `top` and sums to `total`. A maximum passes over NaN, the sum does not.
+    It takes (floor, L, step, k, top, total): the logarithm at or below which an exponential is 0;
+    addresses of numbers of its type; the step between rows of L in bytes. Maxima go to `top` and
+    sums to `total`. A maximum passes over NaN, the sum does not.
     """
 
     @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
@@ -33,11 +33,11 @@ def exponentials(vectors: int) -> Callable[..., Any]:
         typing_context: Any, floor: Any, L: Any, step: Any, k: Any, top: Any, total: Any
     ) -> Any:
         def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-            least, L, step, k, top, total = args
+            value, L, step, k, top, total = args
             code = _Columns(builder, floor, vectors, L, step)
             tops = code.maxima(k)
             code.store(tops, top)
-            code.store(code.sums(k, tops, least), total)
+            code.store(code.sums(k, tops, value), total)
             return context.get_dummy_value()
 
         return types.void(floor, *(INTEGER,) * 5), generate
@@ -110,7 +110,7 @@ class _Columns:
 
     def sums(self, k: Any, tops: list[Any], floor: Any) -> list[Any]:
         """Σ e^(L − top), whose terms are written in place of L."""
-        b, least = self._builder, self._v.filled(floor)
+        b, floors = self._builder, self._v.filled(floor)
 
         def add(q: Any, sums: list[Any]) -> list[Any]:
             row = self._row(q)
@@ -118,7 +118,7 @@ class _Columns:
                 b.fsub(self._v.load(row, o), top)
                 for o, top in zip(self._offsets, tops, strict=True)
             ]
-            terms = [self._functions.exp(x, least) for x in xs]
+            terms = [self._functions.exp(x, floors) for x in xs]
             for e, offset in zip(terms, self._offsets, strict=True):
                 self._v.store(e, row, offset)
             return [b.fadd(total, e) for total, e in zip(sums, terms, strict=True)]

@@ -8,7 +8,7 @@ need it.
 
 from dgmm.mixture.kernels.centred_kernel import CentredKernel
 from dgmm.mixture.kernels.guard import Guard, choose
-from dgmm.mixture.kernels.joined_leaves import Merged, leaves_together
+from dgmm.mixture.kernels.joined_leaves import LeafSums, leaves_together
 from dgmm.mixture.kernels.product_kernel import ProductKernel
 from dgmm.mixture.kernels.split_kernel import BlockKernel, SplitKernel, e_step
 from dgmm.mixture.kernels.tiles import Kernel, PassKernel
@@ -19,7 +19,7 @@ __all__ = [
     "CentredKernel",
     "Guard",
     "Kernel",
-    "Merged",
+    "LeafSums",
     "PassKernel",
     "ProductKernel",
     "SplitKernel",

@@ -8,7 +8,8 @@ all the same, so that no bit follows how many go together.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,29 +27,49 @@ _MOST_FLOPS = 2e8
 _MOST_BYTES = 3 * 2**20
 
 
-#: Level and index of a subtree of the reduction, and its value.
-Merged = tuple[int, int, Statistics]
-#: Merges the arrays (l, …) of leaves from a first one on into subtrees: `subtrees_of_sums`.
-Merge = Callable[
-    [int, tuple[NDArray[Any], ...]], Iterator[tuple[int, int, tuple[NDArray[Any], ...]]]
-]
+@dataclass(frozen=True, slots=True, eq=False)
+class LeafSums:
+    """What one call has found of consecutive leaves.
+
+    Attributes
+    ----------
+    kernel
+        Whose sums they are.
+    first
+        Number of the first leaf.
+    n_rows : (l,)
+        Of each leaf.
+    log_likelihoods : (l,)
+        Over the rows of each leaf.
+    sums : (l, k, p)
+    """
+
+    kernel: ProductKernel
+    first: int
+    n_rows: NDArray[np.int64]
+    log_likelihoods: Array
+    sums: Array
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Rows, log-likelihoods and sums: what is added where leaves are merged."""
+        return self.n_rows, self.log_likelihoods, self.sums
+
+    def statistics(self, arrays: tuple[NDArray[Any], ...]) -> Statistics:
+        """One leaf's `arrays`, or those of several merged, as statistics."""
+        n_rows, total, sums = arrays
+        # A copy: a view would keep the sums of all.
+        own = sums.copy().T
+        return statistics_of_sums(self.kernel, int(n_rows), float(total), own, None, None)
 
 
 def leaves_together(
-    kernel: PassKernel, Y: Columns, leaf_rows: int, workspace: Workspace, first: int, merge: Merge
-) -> Iterator[Merged] | None:
-    """Statistics of leaves of so many rows, the last of which may have fewer, as subtrees.
+    kernel: PassKernel, Y: Columns, leaf_rows: int, workspace: Workspace, first: int
+) -> Iterator[LeafSums] | None:
+    """Sums of leaves of so many rows, the last of which may have fewer, call by call.
 
     None where that does not pay, or the backend cannot: each leaf then needs a call of its own.
-
-    Parameters
-    ----------
-    kernel, Y, workspace
-        What is applied to which rows, and the buffers for it.
-    leaf_rows, first
-        Rows of a leaf, and the number of the first leaf.
-    merge
-        How leaves are merged.
+    Leaf numbers begin with `first`.
     """
     (d, n), backend, stored = Y.shape, workspace.backend, Y.stored()
     if not isinstance(kernel, ProductKernel) or kernel.with_scatter or n <= leaf_rows:
@@ -58,7 +79,7 @@ def leaves_together(
     can = backend.does_blocks(kernel.family.form, d, p) and _goes_uncopied(stored)
     if not can or most <= 1:
         return None
-    return _by_calls(kernel, Y, leaf_rows, most, workspace, first, merge)
+    return _by_calls(kernel, Y, leaf_rows, most, workspace, first)
 
 
 def _goes_uncopied(stored: tuple[Tile, ...] | None) -> bool:
@@ -76,36 +97,26 @@ def most_leaves(numbers: int, leaf_rows: int) -> int:
 
 
 def _by_calls(
-    kernel: ProductKernel,
-    Y: Columns,
-    leaf_rows: int,
-    most: int,
-    workspace: Workspace,
-    first: int,
-    merge: Merge,
-) -> Iterator[Merged]:
+    kernel: ProductKernel, Y: Columns, leaf_rows: int, most: int, workspace: Workspace, first: int
+) -> Iterator[LeafSums]:
     """As few calls as go, of leaves as equal in number as goes."""
     n = Y.shape[1]
     n_leaves = -(-n // leaf_rows)
     n_calls = -(-n_leaves // most)
     bounds = [min(i * n_leaves // n_calls * leaf_rows, n) for i in range(n_calls + 1)]
     for begin, end in itertools.pairwise(bounds):
-        sums, totals = _of_call(kernel, Y.part(slice(begin, end)), leaf_rows, workspace)
-        for level, index, (own, total) in merge(first + begin // leaf_rows, (sums, totals)):
-            start, stop = ((i << level) - first for i in (index, index + 1))
-            rows = min(stop * leaf_rows, end) - start * leaf_rows
-            # A copy: a view would keep the sums of all.
-            found = statistics_of_sums(kernel, rows, float(total), own.copy().T, None, None)
-            yield level, index, found
+        own = Y.part(slice(begin, end))
+        yield _of_call(kernel, own, leaf_rows, workspace, first + begin // leaf_rows)
 
 
 def _of_call(
-    kernel: ProductKernel, Y: Columns, leaf_rows: int, workspace: Workspace
-) -> tuple[Array, Array]:
-    """Sums (l, k, p) and totals (l,) of leaves."""
+    kernel: ProductKernel, Y: Columns, leaf_rows: int, workspace: Workspace, first: int
+) -> LeafSums:
     d, n = Y.shape
-    sums = np.zeros((-(-n // leaf_rows), kernel.n_components, kernel.width(d)))
-    totals = kernel.leaves_at_once(kernel.family.form, Y, sums, leaf_rows, workspace)
-    if totals is None:
+    n_rows = np.full(-(-n // leaf_rows), leaf_rows)
+    n_rows[-1] = n - leaf_rows * (len(n_rows) - 1)
+    sums = np.zeros((len(n_rows), kernel.n_components, kernel.width(d)))
+    found = kernel.leaves_at_once(kernel.family.form, Y, sums, leaf_rows, workspace)
+    if found is None:
         raise RuntimeError(f"{workspace.backend.name} does no blocks of {kernel.family.name}")
-    return sums, totals
+    return LeafSums(kernel, first, n_rows, found, sums)

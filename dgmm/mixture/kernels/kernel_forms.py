@@ -135,8 +135,8 @@ class ProductForm:
     ) -> float | None:
         """A block whose quadratic features the backend makes itself, where it can."""
         leaf = sums.T[np.newaxis]
-        totals = self.leaves_at_once(form, Y, leaf, Y.shape[1], workspace, weights)
-        return None if totals is None else float(totals[0])
+        found = self.leaves_at_once(form, Y, leaf, Y.shape[1], workspace, weights)
+        return None if found is None else float(found[0])
 
     def leaves_at_once(
         self,
@@ -147,9 +147,9 @@ class ProductForm:
         workspace: Workspace,
         weights: Array | None = None,
     ) -> Array | None:
-        """The same of leaves of so many rows, the last of which may have fewer; sums (l, k, p).
+        """Do the leaves of a block: add to sums (l, k, p), return log-likelihoods (l,).
 
-        Returns the total of each leaf, (l,).
+        None where the backend cannot. The last leaf may have fewer rows.
         """
         stored = Y.stored()
         if stored is None:
@@ -159,7 +159,7 @@ class ProductForm:
             # Of their own: zeros and ones in them hold until the next pass.
             return workspace.array(f"pass: {name}", (size,), self.dtype)
 
-        totals, eta, latest = np.empty(len(sums)), self.natural_parameters, workspace.latest
+        found, eta, latest = np.empty(len(sums)), self.natural_parameters, workspace.latest
         own = None if weights is None else np.ascontiguousarray(weights, np.float64)
-        block = Block(*stored, form, eta, allocate, sums, totals, own, leaf_rows, latest)
-        return totals if workspace.backend.e_step(block) else None
+        block = Block(*stored, form, eta, allocate, sums, found, own, leaf_rows, latest)
+        return found if workspace.backend.e_step(block) else None

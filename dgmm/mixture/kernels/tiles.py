@@ -154,7 +154,7 @@ class Kernel(PassKernel, Protocol):
     def at_once(
         self, Y: Columns, sums: Array, workspace: Workspace, weights: Array | None = None
     ) -> float | None:
-        """Do a whole block: add to sums (p, k), return Σ w log p; None where tiles must.
+        """Do a whole block: add to sums (p, k), return Σ w log p; None where tiles do it.
 
         A scatter is left to `scatter_of_rows`.
         """

@@ -89,7 +89,9 @@ def test_responsibilities_are_never_subnormal(dtype: type) -> None:
     for each in (NumpyBackend(), compiled.NumbaBackend()):
         R, _ = _softmax(each, L)
         kept = R[R > 0]
-        assert kept.min() >= np.exp(LOG_FLOOR[np.dtype(dtype)]) / 2 > np.finfo(dtype).tiny
+        floor = LOG_FLOOR[np.dtype(dtype)]
+        assert kept.min() >= np.exp(floor) / 2 > np.finfo(dtype).tiny
+        assert kept.min() <= np.exp(floor + 3.0)  # of logarithms 2 apart
         assert len(kept) < R.size
 
 

@@ -1,8 +1,8 @@
-"""Sums Σ r yᵢyⱼ of one component over a list of rows, compiled: squares of 16 by 16 features.
+"""Sums Σ r yᵢyⱼ of one component over its rows, compiled: squares of 16 by 16 features.
 
-A product yᵢyⱼ is made anew for each component that has a part in the row, which takes twice the
-operations of a sum over products that lie there already: it pays where few components have one.
-Each sum is the same chain as in `moment_products.moments`, bit by bit.
+Each product yᵢyⱼ is computed again for every component with a responsibility that is not 0, twice
+the operations of adding stored products: it pays where such components are few. Each sum is the
+same chain as in `moment_products.moments`, bit by bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from dgmm.mixture.backends.listed_sizes import SQUARE
 from dgmm.mixture.backends.numba_cache import compiled
 from dgmm.mixture.backends.simd_intrinsics import (
     INTEGER,
@@ -23,23 +22,25 @@ from dgmm.mixture.backends.simd_intrinsics import (
     lanes_of,
     registers_hold_many,
     repeated,
+    row_by_number,
     size_of,
 )
+from dgmm.mixture.backends.sparse_sizes import SQUARE
 
 #: Features whose products with those of a square stay in registers; no bit follows it.
 _HIGH = 8 if registers_hold_many() else 2
 
 
 def places_of_pairs(i: NDArray[np.int64], j: NDArray[np.int64], d: int) -> NDArray[np.int64]:
-    """Where the sum of each pair i ≤ j stands among those of all squares."""
-    high, wide, n = i // SQUARE, j // SQUARE, -(-d // SQUARE)
-    square = high * n - high * (high - 1) // 2 + wide - high
+    """Where the sum of each pair i ≤ j of d features stands among those of all squares."""
+    row, column, n = i // SQUARE, j // SQUARE, -(-d // SQUARE)
+    square = row * n - row * (row - 1) // 2 + column - row  # of a triangle, row by row
     places: NDArray[np.int64] = (square * SQUARE + i % SQUARE) * SQUARE + j % SQUARE
     return places
 
 
 @intrinsic  # type: ignore[untyped-decorator] # Numba has no types
-def _add_products(
+def _add_square(
     typing_context: Any,
     one: Any,
     values: Any,
@@ -60,22 +61,22 @@ def _add_products(
     def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         _, values, numbers, rows, step, left, right, C, n = args
         v, size = Vectors(builder, one, lanes_of(one.bitwidth // 8)), ir.IntType(64)
-        wide, across = Vectors(builder, types.float64, v.lanes), range(0, SQUARE, v.lanes)
+        across = range(0, SQUARE, v.lanes)
 
         def add_row(q: Any, sums: list[Any]) -> list[Any]:
             r = v.spread(builder.add(values, builder.mul(q, size(v.itemsize))))
-            place = builder.add(numbers, builder.mul(q, size(8)))
-            number = builder.load(builder.inttoptr(place, size.as_pointer()))
-            row = builder.add(rows, builder.mul(number, step))
-            high, low = builder.add(row, left), builder.add(row, right)
-            others, held, new = [v.load(low, c * v.itemsize) for c in across], iter(sums), []
+            row = row_by_number(builder, rows, step, numbers, q)
+            left_features, right_features = builder.add(row, left), builder.add(row, right)
+            others, new = [v.load(right_features, c * v.itemsize) for c in across], []
             for i in range(_HIGH):
-                y = v.spread(builder.add(high, size(i * v.itemsize)))
-                new += [v.fused(builder.fmul(y, x), r, s) for x, s in zip(others, held)]  # noqa: B905 - the sums of a feature at a time
+                y = v.spread(builder.add(left_features, size(i * v.itemsize)))
+                own = sums[i * len(across) : (i + 1) * len(across)]
+                new += [v.fused(builder.fmul(y, x), r, s) for x, s in zip(others, own, strict=True)]
             return new
 
         zero = ir.Constant(v.type, [v.number(0.0)] * v.lanes)
         found = iter(repeated(builder, n, [zero] * (_HIGH * len(across)), add_row))
+        wide = Vectors(builder, types.float64, v.lanes)
         for i in range(_HIGH):
             for c in across:
                 wide.add_to(C, i * SQUARE + c, wide.converted(next(found), v))
@@ -85,15 +86,18 @@ def _add_products(
 
 
 @compiled
-def add_listed_pairs(
+def add_pair_products(
     one: Any, values: Any, numbers: Any, rows: Any, sums: Any, d: int, n: int
 ) -> None:
-    """Add those of n listed rows, at least one, to a component's sums, square by square."""
-    A, which, B = values.ctypes.data, numbers.ctypes.data, rows.ctypes.data
+    """Add those of n numbered rows, at least one, to a component's sums, square by square.
+
+    Rows (b, w) have d features first; what lies up to a whole square is multiplied too.
+    """
+    r, places, y = values.ctypes.data, numbers.ctypes.data, rows.ctypes.data
     size, C = size_of(one), sums.ctypes.data
     step = rows.shape[1] * size
     for first in range(0, d, SQUARE):
         for second in range(first, d, SQUARE):
             for i in range(first, first + SQUARE, _HIGH):
-                _add_products(one, A, which, B, step, i * size, second * size, C, n)
+                _add_square(one, r, places, y, step, i * size, second * size, C, n)
                 C += _HIGH * SQUARE * 8

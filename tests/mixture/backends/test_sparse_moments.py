@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,46 +10,57 @@ import pytest
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Block, get
-from dgmm.mixture.backends.listed_sizes import listed_width
+from dgmm.mixture.backends.sparse_sizes import sparse_width
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 moment_products = pytest.importorskip(
     "dgmm.mixture.backends.moment_products", reason="Numba is optional"
 )
-listed = pytest.importorskip("dgmm.mixture.backends.listed_moments", reason="it needs Numba too")
+buffers = pytest.importorskip("dgmm.mixture.backends.sparse_buffers", reason="it needs Numba too")
+sparse = pytest.importorskip("dgmm.mixture.backends.sparse_moments", reason="it needs Numba too")
 
 DTYPE = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SHAPES = [
-    *(("norm", 70, 131), ("squares", 33, 64), ("none", 9, 3), ("masked squares", 9, 17)),
-    *(("pairs", 5, 3), ("pairs", 16, 9), ("pairs", 35, 20)),
+    ("norm", 70, 131),
+    ("squares", 33, 64),
+    ("none", 9, 3),
+    ("masked squares", 9, 17),
+    ("pairs", 5, 3),
+    ("pairs", 16, 9),
+    ("pairs", 35, 20),
 ]
+
+
+def _memory(made: Any, d: int, k: int, dtype: Any) -> Any:
+    """Buffers of any shape: narrow ones, for which it does not pay, are quicker to test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buffers, "pays", lambda *_: True)
+        return buffers.SparseBuffers.of(k, made, d, np.dtype(dtype))
 
 
 def _sums(
     form: str, d: int, k: int, shares: list[float], dtype: Any, b: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Σ r φ (k, p) of two row panels, dense and listed; of each share so many are not 0."""
+    """Σ r φ (k, p) of two row panels, dense and by component; of each share so many are not 0."""
     rng, one = np.random.default_rng(0), dtype(1)
     made = fused.factors(form, d)
     p = made.which.shape[1]
     dtype = np.dtype(dtype)
     one_row = fused.linear_rows(form, d)
-    _, wide, buffers = fused.allocate_buffers(lambda _, n: np.empty(n, dtype), one_row, k, p, dtype)
-    Y, L, _, R, Phi, *_ = buffers
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listed, "pays", lambda *_: True)  # narrow ones are quicker to test
-        memory = listed.listed_buffers(k, made, d, dtype)
+    _, wide, dense = fused.allocate_buffers(lambda _, n: np.empty(n, dtype), one_row, k, p, dtype)
+    Y, L, _, R, Phi, *_ = dense
+    memory = _memory(made, d, k, dtype)
     for share in shares:
         Y[:one_row, :b] = rng.normal(size=(one_row, b))
         if form == "norm":
             Y[d + 1, :b] = (Y[:d, :b] ** 2).sum(axis=0)
         L[:k] = 7.0  # columns beyond b hold anything
         L[:k, :b] = rng.random((k, b)) * (rng.random((k, b)) < share)
-        L[0, :b] = rng.random(b)  # one component has a part in every row
+        L[0, :b] = rng.random(b)  # one component has responsibilities for all rows
         moment_products.transposed(one, L, R, b)
         moment_products.moments(one, made.which, made.n_products, Y, R, Phi, wide, b)
-        listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b)
-    return wide[:p, :k].T, memory[0][:k][:, memory[1]]
+        sparse.sparse_moments(one, made.which, made.n_products, Y, L, tuple(memory), k, b)
+    return wide[:p, :k].T, memory.sums[:k][:, memory.places]
 
 
 @DTYPE
@@ -57,9 +69,9 @@ def _sums(
 def test_sums_have_the_bits_of_the_dense_ones(
     form: str, d: int, k: int, b: int, dtype: Any
 ) -> None:
-    dense, sparse = _sums(form, d, k, [0.02, 0.9, 0.2], dtype, b)
+    dense, by_component = _sums(form, d, k, [0.02, 0.9, 0.2], dtype, b)
     assert np.abs(dense).max() > 0
-    np.testing.assert_array_equal(sparse, dense)
+    np.testing.assert_array_equal(by_component, dense)
 
 
 @DTYPE
@@ -76,11 +88,9 @@ def test_columns_are_multiplied_by_their_scale(dtype: Any) -> None:
     scale = rng.random(L.shape[1]).astype(dtype)
     found = []
     for R, own in ((L * scale, None), (L, scale)):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(listed, "pays", lambda *_: True)
-            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
-        listed.listed_moments(one, made.which, made.n_products, Y, R, memory, k, b, own)
-        found.append(memory[0])
+        memory = _memory(made, d, k, dtype)
+        sparse.sparse_moments(one, made.which, made.n_products, Y, R, tuple(memory), k, b, own)
+        found.append(memory.sums)
     assert np.abs(found[0]).max() > 0
     np.testing.assert_array_equal(*found)
 
@@ -92,11 +102,16 @@ def _passed(
     form: str = "norm",
     leaf_rows: int = 250,
 ) -> tuple[NDArray[np.float64], NDArray[Any], bool]:
-    """Sums (l, k, p) and totals (l,) of leaves, and whether any sum was taken by component."""
+    """Sums (l, k, p) and log-likelihoods (l,) of leaves; whether any sum was taken by component."""
     (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
     n_leaves = -(-n // leaf_rows)
-    sums, totals = np.zeros((n_leaves, k, p)), np.empty(n_leaves)
-    made = []
+    sums, found = np.zeros((n_leaves, k, p)), np.empty(n_leaves)
+    prepared = list[Any]()
+
+    def latest(_key: Any, make: Callable[[], Any]) -> Any:
+        prepared.append(make())
+        return prepared[0]
+
     block = Block(
         form=form,
         rows=rows,
@@ -104,14 +119,14 @@ def _passed(
         offset=np.zeros(d, dtype),
         eta=eta,
         sums=sums,
-        totals=totals,
+        log_likelihoods=found,
         allocate=lambda _, size: np.empty(size, dtype),
         weights=weights,
         leaf_rows=leaf_rows,
-        latest=lambda _key, make: made.append(make()) or made[0],
+        latest=latest,
     )
     assert get("numba").e_step(block)
-    return sums, totals, bool(made[0].listed[0].any())
+    return sums, found, bool(prepared[0].sparse[0].any())
 
 
 def _clusters(form: str, d: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -133,7 +148,7 @@ def _clusters(form: str, d: int, k: int) -> tuple[NDArray[np.float64], NDArray[n
 @DTYPE
 @pytest.mark.parametrize("is_weighted", [False, True])
 @pytest.mark.parametrize(("form", "d", "k"), [("norm", 66, 300), ("pairs", 24, 20)])
-def test_a_pass_of_listed_rows_has_the_bits_of_the_dense_one(
+def test_a_pass_by_component_has_the_bits_of_the_dense_one(
     monkeypatch: pytest.MonkeyPatch, form: str, d: int, k: int, is_weighted: bool, dtype: Any
 ) -> None:
     """Also where a block begins with rows of few components, and goes on with rows of many."""
@@ -141,37 +156,43 @@ def test_a_pass_of_listed_rows_has_the_bits_of_the_dense_one(
     weights = None
     if is_weighted:
         weights = np.random.default_rng(1).uniform(0.5, 2.0, 500)
-    sums, totals, are_listed = _passed(rows, eta, weights, form)
-    assert are_listed
-    monkeypatch.setattr(listed, "pays", lambda *_: False)
-    dense, expected, are_listed = _passed(rows, eta, weights, form)
-    assert not are_listed
+    sums, found, is_sparse = _passed(rows, eta, weights, form)
+    assert is_sparse
+    monkeypatch.setattr(buffers, "pays", lambda *_: False)
+    dense, expected, is_sparse = _passed(rows, eta, weights, form)
+    assert not is_sparse
     np.testing.assert_array_equal(sums, dense)
-    np.testing.assert_array_equal(totals, expected)
+    np.testing.assert_array_equal(found, expected)
 
 
 @DTYPE
-@pytest.mark.parametrize("is_first", [False, True])
-def test_pairs_of_rows_that_many_components_share_are_left_dense(
-    is_first: bool, dtype: Any
+@pytest.mark.parametrize(
+    ("form", "is_first", "stays"),
+    [("pairs", True, False), ("pairs", False, False), ("norm", True, False), ("norm", False, True)],
+)
+def test_with_pairs_a_block_stays_sparse_while_few_responsibilities_are_not_0(
+    form: str, is_first: bool, stays: bool, dtype: Any
 ) -> None:
-    """What was summed before goes on in the other form; components without pairs stay listed."""
-    one, d, k, b, rng = dtype(1), 24, 9, 96, np.random.default_rng(0)
-    R, few = np.ones((k, 104), dtype), np.zeros((k, 104), dtype)
+    """Without pairs the first panel decides."""
+    one, d, k, b = dtype(1), 24, 9, 96
+    many, few = np.ones((k, 104), dtype), np.zeros((k, 104), dtype)
     few[3, 5] = 1.0
-    for form, stays in (("pairs", False), ("norm", not is_first)):
-        made = fused.factors(form, d)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(listed, "pays", lambda *_: True)
-            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
-        wide, p = np.full((len(made.order) + 3, 16), 7.0), len(made.order)
-        memory[0][:] = rng.normal(size=memory[0].shape)
-        assert listed.stays_listed(one, few, memory, wide, k, b, is_first)
-        assert (wide == 7.0).all()
-        assert listed.stays_listed(one, R, memory, wide, k, b, is_first) is stays
-        if not stays:
-            expected = 0.0 if is_first else memory[0][:k][:, memory[1]].T
-            np.testing.assert_array_equal(wide[:p, :k], np.broadcast_to(expected, (p, k)))
+    memory = tuple(_memory(fused.factors(form, d), d, k, dtype))
+    assert sparse.stays_sparse(one, few, memory, k, b, is_first)
+    assert sparse.stays_sparse(one, many, memory, k, b, is_first) is stays
+
+
+@pytest.mark.parametrize("form", ["pairs", "norm"])
+def test_sums_by_component_go_on_as_dense_ones(form: str) -> None:
+    d, k = 24, 9
+    made = fused.factors(form, d)
+    memory, p = _memory(made, d, k, np.float64), len(made.order)
+    memory.sums[:] = np.random.default_rng(0).normal(size=memory.sums.shape)
+    wide = np.full((p + 3, 16), 7.0)
+    sparse.make_dense(tuple(memory), wide, k)
+    np.testing.assert_array_equal(wide[:p, :k], memory.sums[:k][:, memory.places].T)
+    assert (wide[p:] == 0.0).all()
+    assert (wide[:, k:] == 0.0).all()
 
 
 @DTYPE
@@ -181,10 +202,10 @@ def test_a_row_that_is_not_a_number_spreads_to_all_components(
 ) -> None:
     rows, eta = (array.astype(dtype) for array in _clusters(form, d, k))
     rows[150, 3] = np.nan
-    sums, totals, _ = _passed(rows, eta, form=form)
+    sums, found, _ = _passed(rows, eta, form=form)
     assert np.isnan(sums[0]).any(axis=1).all()
     assert not np.isnan(sums[1]).any()
-    assert np.isnan(totals).tolist() == [True, False]
+    assert np.isnan(found).tolist() == [True, False]
 
 
 def test_responsibilities_below_the_floor_are_zero() -> None:
@@ -198,17 +219,21 @@ def test_responsibilities_below_the_floor_are_zero() -> None:
 @pytest.mark.parametrize(
     ("form", "k", "d", "pays"),
     [
-        *(("norm", 256, 62, True), ("norm", 255, 62, False), ("norm", 256, 61, False)),
-        *(("pairs", 2, 24, True), ("pairs", 1, 24, False), ("pairs", 256, 23, False)),
+        ("norm", 256, 62, True),
+        ("norm", 255, 62, False),
+        ("norm", 256, 61, False),
+        ("pairs", 2, 24, True),
+        ("pairs", 1, 24, False),
+        ("pairs", 256, 23, False),
     ],
 )
 def test_few_components_or_narrow_rows_are_left_dense(
     form: str, k: int, d: int, pays: bool
 ) -> None:
     made, dtype = fused.factors(form, d), np.dtype(np.float64)
-    assert (listed.listed_buffers(k, made, d, dtype)[0].size > 0) is pays
-    width = listed_width(len(made.order), made.n_products, d)
-    assert listed.listed_buffers(k, made, d, dtype)[0].shape[1] <= width
+    assert (buffers.SparseBuffers.of(k, made, d, dtype).sums.size > 0) is pays
+    width = sparse_width(len(made.order), made.n_products, d)
+    assert buffers.SparseBuffers.of(k, made, d, dtype).sums.shape[1] <= width
 
 
 @pytest.mark.parametrize(
@@ -246,10 +271,8 @@ def test_a_single_responsibility_is_found_in_any_column(dtype: Any, b: int) -> N
         L[:k] = 0.0
         L[:k, b:] = 7.0  # of no row
         L[11, c] = 0.25
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(listed, "pays", lambda *_: True)
-            memory = listed.listed_buffers(k, made, d, np.dtype(dtype))
-        listed.listed_moments(one, made.which, made.n_products, Y, L, memory, k, b, scale)
+        memory = _memory(made, d, k, dtype)
+        sparse.sparse_moments(one, made.which, made.n_products, Y, L, tuple(memory), k, b, scale)
         expected = np.zeros((k, d))
         expected[11] = (dtype(0.125) * Y[:d, c]).astype(dtype)
-        np.testing.assert_array_equal(memory[0][:k, :d], expected)
+        np.testing.assert_array_equal(memory.sums[:k, :d], expected)
