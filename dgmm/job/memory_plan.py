@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dgmm.data.cache_budget import BANDS
 from dgmm.fitting.initialisation.kmeans_plus_plus import n_trials
 from dgmm.fitting.initialisation.merged_seeds import SURPLUS, are_worth_merging, merging_bytes
-from dgmm.mixture.backends.sparse_sizes import pays, sparse_width
+from dgmm.mixture.backends.sparse_sizes import pays, sparse_widths
 from dgmm.mixture.covariance import Family
 from dgmm.mixture.kernels.tiling import Tiling
 from dgmm.mixture.marginal.prepared_parts import MOST_BYTES
@@ -30,8 +30,10 @@ WORKER_BASE = 250 * MIB
 REPORT_BYTES = 120 * MIB
 #: Rows that Ward's tree is made of, where there are not more components.
 WARD_ROWS = 5_000
-#: Components, and rows of φ, that compiled products take together at most.
-_GROUP = 16
+#: Components, and rows of φ, that compiled products take together at most; rows of a panel.
+_GROUP, _ROW_PANEL = 16, 96
+#: Forms of φ that compiled code also makes of rows with missing values.
+_MASKED_FORMS = ("squares", "norm")
 #: Bytes of a row that is taken by its own bound: norm, mask and its negation, place, weight.
 _OF_SPLIT_ROW = 8 + 2 + 8 + 8
 #: Rows of a tile of distances to very many points.
@@ -189,10 +191,15 @@ def _products_term(work: Work) -> Term:
     """
     k, d, family = work.n_components, work.grid.n_features, work.family
     p, n_products = family.width(d), family.quadratic_width(d)
-    sparse = sparse_width(p, n_products, d) if pays(k, p, n_products, d) else 0
-    n_bytes = 8 * (2 * (p + _GROUP) + sparse) * (k + _GROUP)
-    formula = f"{k} x {2 * p + sparse} float64, in whole groups"
-    return Term("products of a block", n_bytes, formula)
+    if work.marginalises and family.form in _MASKED_FORMS:
+        p += d  # the mask of what is there is summed, too
+    n_numbers, width = 2 * (p + _GROUP) * (k + _GROUP), 2 * p
+    if pays(k, p, n_products, d):
+        pairs, others = sparse_widths(p, n_products, d)
+        n_numbers += (pairs + others) * (k + _GROUP) + others * _ROW_PANEL
+        width += pairs + others
+    formula = f"{k} x {width} float64, in whole groups"
+    return Term("products of a block", 8 * n_numbers, formula)
 
 
 def _sample_em_terms(work: Work) -> list[Term]:

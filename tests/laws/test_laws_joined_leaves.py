@@ -79,6 +79,8 @@ def _assert_same(found: PassStatistics, expected: PassStatistics) -> None:
     (one,), (other,) = found.candidates, expected.candidates
     assert one.log_likelihood.hex() == other.log_likelihood.hex()
     assert one.sums.flags.c_contiguous
+    # Memory of their own: not that of all leaves of a call.
+    assert one.sums.base is None or one.sums.base.size == one.sums.size
     np.testing.assert_array_equal(one.sums, other.sums)
 
 

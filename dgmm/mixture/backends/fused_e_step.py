@@ -159,11 +159,23 @@ def e_step(block: Block) -> bool:
     np.take(block.eta, made.order, axis=1, out=prepared.eta[:k], mode="clip")
     stored = block.rows.dtype
     rows = np.ascontiguousarray(block.rows, stored if stored in FLOATS else np.float64)
-    # Cached rows are read only, others are not: Numba would compile twice, in workers too.
-    rows = rows.view()
-    rows.flags.writeable = False
     weights = np.empty(0) if block.weights is None else block.weights
     one, floor = dtype.type(1.0), dtype.type(E_STEP_FLOOR[dtype])
-    of_rows = rows, block.factor, block.offset, tuple(prepared)
-    _e_step(one, floor, *of_rows, block.sums, block.leaf_rows, block.log_likelihoods, weights)
+    of_rows = _read_only(rows), block.factor, block.offset, tuple(prepared)
+    _e_step(
+        one,
+        floor,
+        *of_rows,
+        block.sums,
+        block.leaf_rows,
+        block.log_likelihoods,
+        _read_only(weights),
+    )
     return True
+
+
+def _read_only(array: Tile) -> Tile:
+    """A view: cached rows are read only, others are not, and Numba would compile twice for both."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -26,6 +26,7 @@ from dgmm.mixture.backends.simd_intrinsics import (
     registers_hold_many,
     size_of,
 )
+from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE
 
 #: Rows of Φ in a panel, over which a log density is one chain.
 PANEL = 64
@@ -109,7 +110,7 @@ def allocate_buffers(
     That is Y, L, a tile of it, R in groups, rows of Φ, panels, and rows of maxima and of sums. They
     begin as 0; columns and rows beyond those in use may hold anything later, and reach no result.
     Rows are a vector longer than a row panel: a power of two apart, they would share cache lines.
-    Y ends with rows of 0 that a last group of moments reads.
+    Y ends with rows of 0 that a last group of moments reads, or a last square that is transposed.
     """
     shapes, begins = _row_panel(d, k, lanes_of(dtype.itemsize))
     memory = allocate("row panel", begins[-1])  # one for all: blocks may be small and many
@@ -141,8 +142,9 @@ def _tile_columns(height: int, itemsize: int) -> int:
 def _row_panel(d: int, k: int, lanes: int) -> tuple[list[tuple[int, ...]], list[int]]:
     """Shapes of what a row panel needs, and where each begins in one array, at a line of cache."""
     step, whole, groups = ROW_PANEL + lanes, in_whole(k, lanes), in_whole_groups(k)
+    more = max(HIGH, TRANSPOSE_SIZE)
     shapes: list[tuple[int, ...]] = [
-        *((d + 1 + HIGH, step), (max(whole, groups), step), (whole * ROW_PANEL,), (HIGH, step)),
+        *((d + 1 + more, step), (max(whole, groups), step), (whole * ROW_PANEL,), (HIGH, step)),
         *((_PANELS * PANEL * _WIDE * lanes,), (step,), (step,)),
     ]
     begins = [0]

@@ -11,6 +11,8 @@ LEAST_WIDTH: Final = 64
 LEAST_FEATURES: Final = 24
 #: Pairs are multiplied in squares of so many features: one vector of float32, two of float64.
 SQUARE: Final = 16
+#: A component's sums without pairs are at most so many more than rows of φ.
+_PADDING: Final = SQUARE + 8
 
 
 def has_pairs(n_products: int, d: int) -> bool:
@@ -28,10 +30,11 @@ def pays(k: int, p: int, n_products: int, d: int) -> bool:
     return k >= LEAST_COMPONENTS and p >= LEAST_WIDTH
 
 
-def sparse_width(p: int, n_products: int, d: int) -> int:
-    """Upper bound of a component's sums: products (pairs in whole squares), other rows, padding."""
-    products = n_squares(d) * SQUARE * SQUARE if has_pairs(n_products, d) else n_products
-    return products + p - n_products + SQUARE
+def sparse_widths(p: int, n_products: int, d: int) -> tuple[int, int]:
+    """Upper bounds of a component's sums of pairs, in whole squares, and of its other ones."""
+    if has_pairs(n_products, d):
+        return n_squares(d) * SQUARE * SQUARE, p - n_products + _PADDING
+    return 0, p + _PADDING
 
 
 def n_squares(d: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dgmm.mixture.backends import Block, get
-from dgmm.mixture.backends.sparse_sizes import sparse_width
+from dgmm.mixture.backends.sparse_sizes import sparse_widths
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 moment_products = pytest.importorskip(
@@ -195,6 +195,28 @@ def test_sums_by_component_go_on_as_dense_ones(form: str) -> None:
     assert (wide[:, k:] == 0.0).all()
 
 
+@pytest.mark.parametrize(("form", "d", "k"), [("norm", 66, 300), ("pairs", 24, 20)])
+def test_a_block_whose_first_rows_many_components_share_is_left_dense(
+    form: str, d: int, k: int
+) -> None:
+    rows, eta = _clusters(form, d, k)
+    _, _, is_sparse = _passed(
+        np.vstack([rows[370:460]] * 2 + [rows]), eta, form=form, leaf_rows=700
+    )
+    assert not is_sparse
+
+
+@DTYPE
+@pytest.mark.parametrize("d", range(2, 70))
+def test_rows_of_pairs_have_whole_squares(d: int, dtype: Any) -> None:
+    """What lies beyond d features is multiplied too, and must be the row's own memory."""
+    memory = _memory(fused.factors("pairs", d), d, 3, dtype)
+    width, squares = memory.transposed.shape[1], -(-d // 16)
+    assert width % 16 == 0
+    assert width >= max(16 * squares, d + 1)
+    assert memory.sums.shape[1] == 256 * squares * (squares + 1) // 2 + width
+
+
 @DTYPE
 @pytest.mark.parametrize(("form", "d", "k"), [("norm", 64, 256), ("pairs", 24, 20)])
 def test_a_row_that_is_not_a_number_spreads_to_all_components(
@@ -232,7 +254,7 @@ def test_few_components_or_narrow_rows_are_left_dense(
 ) -> None:
     made, dtype = fused.factors(form, d), np.dtype(np.float64)
     assert (buffers.SparseBuffers.of(k, made, d, dtype).sums.size > 0) is pays
-    width = sparse_width(len(made.order), made.n_products, d)
+    width = sum(sparse_widths(len(made.order), made.n_products, d))
     assert buffers.SparseBuffers.of(k, made, d, dtype).sums.shape[1] <= width
 
 
