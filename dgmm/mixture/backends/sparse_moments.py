@@ -36,7 +36,7 @@ from dgmm.mixture.backends.sparse_buffers import GROUP
 from dgmm.mixture.backends.sparse_pairs import add_pair_products
 from dgmm.mixture.backends.transpose_intrinsics import TRANSPOSE_SIZE, transpose
 
-#: Components are listed where at most one in so many of their responsibilities is not 0.
+#: Moments are taken by component where at most one in so many responsibilities is not 0.
 _SPARSE = 4
 _WIDE = 8
 _HIGH, _DENSE_WIDE = (8, 3) if registers_hold_many() else (4, 1)
@@ -80,7 +80,7 @@ _chain_wide, _chain_one = _chain(_WIDE), _chain(1)
 
 @compiled
 def are_few(one: Any, R: Any, k: int, b: int) -> bool:
-    """Whether few responsibilities are not 0; of a block's first rows, and no bit follows it."""
+    """Whether few of a panel's responsibilities are not 0; no bit follows it."""
     lanes, n = 64 // R.itemsize, 0
     for j in range(k):
         row = R.ctypes.data + j * R.shape[1] * R.itemsize
