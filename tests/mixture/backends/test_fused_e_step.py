@@ -5,45 +5,18 @@ from __future__ import annotations
 import hashlib
 import operator
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from one_block import e_step_at_once
 
 from dgmm.fitting.em import data_pass
-from dgmm.mixture.backends import Block
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 fused_e_step = pytest.importorskip("dgmm.mixture.backends.fused_e_step", reason="it needs Numba")
 
-Array = NDArray[np.float64]
 #: Of the pass below, by its arithmetic: where the bits change, so does `_ARITHMETIC`.
 DIGESTS = {3: "131fe2e7a0e684dd"}
-
-
-def _found(
-    rows: NDArray[Any], eta: NDArray[Any], form: str, leaf_rows: int, weights: Array | None
-) -> tuple[Array, Array]:
-    """Sums (l, k, p) and log-likelihoods (l,) of leaves."""
-    (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
-    n_leaves = -(-n // leaf_rows)
-    sums, log_likelihoods = np.zeros((n_leaves, k, p)), np.empty(n_leaves)
-    block = Block(
-        rows=rows,
-        factor=np.ones(d, dtype),
-        offset=np.zeros(d, dtype),
-        form=form,
-        eta=eta,
-        allocate=lambda _, size: np.empty(size, dtype),
-        sums=sums,
-        log_likelihoods=log_likelihoods,
-        weights=weights,
-        leaf_rows=leaf_rows,
-        latest=lambda _key, make: make(),
-    )
-    assert fused_e_step.e_step(block)
-    return sums, log_likelihoods
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -54,8 +27,8 @@ def test_log_likelihoods_are_eight_sums_of_each_panel(dtype: type, is_weighted: 
     rows = rng.normal(size=(n, d)).astype(dtype)
     eta = rng.normal(size=(k, 2 * d + 1)).astype(dtype)
     weights = 1.0 + rng.random(n) if is_weighted else None
-    _, of_rows = _found(rows, eta, "squares", 1, None)
-    _, (found,) = _found(rows, eta, "squares", n, weights)
+    of_rows = e_step_at_once(rows, eta, "squares", leaf_rows=1).log_likelihoods
+    (found,) = e_step_at_once(rows, eta, "squares", weights=weights).log_likelihoods
     terms = (of_rows * (1.0 if weights is None else weights)).tolist()
     panels = []
     for panel in (terms[:96], terms[96:]):
@@ -76,16 +49,16 @@ def test_other_bits_have_another_number() -> None:
             eta = -(np.arange(k * p).reshape(k, p) * 29 % 13) / dtype(64)
             weights = 1.0 + np.arange(300) % 7 / 8
             for own in (None, weights):
-                for array in _found(rows, eta.astype(dtype), form, 130, own):
-                    digest.update(array.tobytes())
+                found = e_step_at_once(rows, eta.astype(dtype), form, leaf_rows=130, weights=own)
+                digest.update(found.sums.tobytes() + found.log_likelihoods.tobytes())
     assert {data_pass._ARITHMETIC: digest.hexdigest()[:16]} == DIGESTS
 
 
 def test_weights_that_are_read_only_need_no_code_of_their_own() -> None:
     rows, eta = np.zeros((10, 2)), np.zeros((3, 5))
     weights = np.ones(10)
-    _found(rows, eta, "squares", 10, weights)
+    e_step_at_once(rows, eta, "squares", weights=weights)
     compiled = len(fused_e_step._e_step.signatures)
     weights.flags.writeable = False
-    _found(rows, eta, "squares", 10, weights)
+    e_step_at_once(rows, eta, "squares", weights=weights)
     assert len(fused_e_step._e_step.signatures) == compiled

@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from dgmm.mixture.backends.e_step_block import Block
+from one_block import e_step_at_once
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
 moment_products = pytest.importorskip(
     "dgmm.mixture.backends.moment_products", reason="Numba is optional"
 )
 fused_e_step = pytest.importorskip("dgmm.mixture.backends.fused_e_step", reason="it needs Numba")
-compiled = pytest.importorskip("dgmm.mixture.backends.numba_backend", reason="Numba is optional")
 
 FLOATS = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 ROW_PANEL = moment_products.ROW_PANEL
@@ -62,14 +60,8 @@ def test_bits_do_not_follow_how_much_of_a_panel_is_held(
     for most in (0, 2**15, 2**20):
         monkeypatch.setattr(fused, "_TILE_BYTES", most)
         widths.add(fused._tile_columns(k, np.dtype(dtype).itemsize))
-        sums, totals = np.zeros((1, k, 2 * d + 1)), np.empty(1)
-        block = Block(
-            *(rows, np.ones(d, dtype), np.zeros(d, dtype), "squares", eta),
-            *(lambda _, size: np.empty(size, dtype), sums, totals, weights),
-            *(n, lambda _key, make: make()),
-        )
-        assert compiled.NumbaBackend().e_step(block)
-        found.append(sums.tobytes() + totals.tobytes())
+        of_all = e_step_at_once(rows, eta, "squares", weights=weights)
+        found.append(of_all.sums.tobytes() + of_all.log_likelihoods.tobytes())
     assert len(widths) >= 2
     assert len(set(found)) == 1
 
@@ -83,12 +75,7 @@ def test_rows_that_are_read_only_need_no_code_of_their_own(dtype: Any) -> None:
     read_only.flags.writeable = False
     n_compiled = []
     for own in (rows, read_only):
-        block = Block(
-            *(own, np.ones(d, dtype), np.zeros(d, dtype), "squares", np.ones((k, 5), dtype)),
-            *(lambda _, size: np.empty(size, dtype), np.zeros((1, k, 5)), np.empty(1), None),
-            *(n, lambda _key, make: make()),
-        )
-        assert compiled.NumbaBackend().e_step(block)
+        e_step_at_once(own, np.ones((k, 5), dtype), "squares")
         n_compiled.append(len(fused_e_step._e_step.signatures))
     assert rows.flags.writeable
     assert n_compiled[0] == n_compiled[1]

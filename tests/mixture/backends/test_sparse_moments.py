@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from one_block import e_step_at_once
 
-from dgmm.mixture.backends import Block, get
 from dgmm.mixture.backends.sparse_sizes import sparse_widths
 
 fused = pytest.importorskip("dgmm.mixture.backends.fused_products", reason="Numba is optional")
@@ -103,30 +102,8 @@ def _passed(
     leaf_rows: int = 250,
 ) -> tuple[NDArray[np.float64], NDArray[Any], bool]:
     """Sums (l, k, p) and log-likelihoods (l,) of leaves; whether any sum was taken by component."""
-    (n, d), (k, p), dtype = rows.shape, eta.shape, eta.dtype
-    n_leaves = -(-n // leaf_rows)
-    sums, found = np.zeros((n_leaves, k, p)), np.empty(n_leaves)
-    prepared = list[Any]()
-
-    def latest(_key: Any, make: Callable[[], Any]) -> Any:
-        prepared.append(make())
-        return prepared[0]
-
-    block = Block(
-        form=form,
-        rows=rows,
-        factor=np.ones(d, dtype),
-        offset=np.zeros(d, dtype),
-        eta=eta,
-        sums=sums,
-        log_likelihoods=found,
-        allocate=lambda _, size: np.empty(size, dtype),
-        weights=weights,
-        leaf_rows=leaf_rows,
-        latest=latest,
-    )
-    assert get("numba").e_step(block)
-    return sums, found, bool(prepared[0].sparse[0].any())
+    found = e_step_at_once(rows, eta, form, leaf_rows=leaf_rows, weights=weights)
+    return found.sums, found.log_likelihoods, bool(found.prepared.sparse[0].any())
 
 
 def _clusters(form: str, d: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
